@@ -1,0 +1,1 @@
+"""What Batchyard decides, without AWS, HTTP, clock, randomness or environment. Imports nothing above it."""

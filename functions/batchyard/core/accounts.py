@@ -1,0 +1,45 @@
+"""An account (the tenant) and its API keys. Only a key's SHA-256 is ever stored."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    id: str
+    name: str
+    created_at: int
+
+    def to_row(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_row(cls, row: dict[str, Any]) -> Account:
+        return cls(row["id"], row["name"], row["created_at"])
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """`hint` is the last four characters, for people to tell keys apart."""
+
+    id: str
+    account_id: str
+    name: str
+    hint: str
+    created_at: int
+    revoked_at: int | None = None
+
+    def to_row(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_row(cls, row: dict[str, Any]) -> ApiKey:
+        return cls(**{name: row.get(name) for name in cls.__dataclass_fields__})
+
+
+def key_hash(secret: str) -> str:
+    """What the table knows an API key by. Keys carry 160 random bits, so an unsalted digest cannot be searched."""
+    return hashlib.sha256(secret.encode()).hexdigest()

@@ -1,0 +1,130 @@
+"""A batch and its life.
+
+    validating ─▶ in_progress ─▶ finalizing ─▶ completed
+        │             │  │           │
+        │             │  └───────────┴──▶ expired      (the completion window ended; partial results kept)
+        ├─────────────┴──▶ cancelling ──▶ cancelled    (partial results kept)
+        └──▶ failed                                    (bad input, or a fault nothing could mend)
+
+The statuses are OpenAI's; a surface maps them to its own words. `<status>_at` is the second a status was entered.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from typing import Any
+
+from batchyard.core.items import LineError
+from batchyard.core.sharding import Plan
+from batchyard.core.usage import Tally
+
+
+class Status(enum.StrEnum):
+    VALIDATING = "validating"
+    IN_PROGRESS = "in_progress"
+    FINALIZING = "finalizing"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    EXPIRED = "expired"
+    CANCELLING = "cancelling"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_terminal(self) -> bool:
+        return self in _TERMINAL
+
+
+_TERMINAL = frozenset({Status.COMPLETED, Status.FAILED, Status.EXPIRED, Status.CANCELLED})
+
+FROM = {
+    Status.IN_PROGRESS: (Status.VALIDATING,),
+    Status.FINALIZING: (Status.IN_PROGRESS,),
+    Status.CANCELLING: (Status.VALIDATING, Status.IN_PROGRESS, Status.FINALIZING),
+    Status.COMPLETED: (Status.FINALIZING,),
+    Status.CANCELLED: (Status.CANCELLING,),
+    Status.EXPIRED: (Status.VALIDATING, Status.IN_PROGRESS, Status.FINALIZING),
+    Status.FAILED: (Status.VALIDATING, Status.IN_PROGRESS, Status.FINALIZING),
+}
+"""The statuses from which a status may be entered. Terminal ones are in nobody's list: nothing leaves them."""
+
+
+@dataclass(frozen=True, slots=True)
+class DropSource:
+    """Where a batch that came through the drop folder has its input and wants its results."""
+
+    key: str
+    version_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A batch row, as every step and surface sees it. Times are unix seconds."""
+
+    id: str
+    account_id: str
+    surface: str
+    endpoint: str
+    input_file_id: str
+    completion_window: str
+    status: Status
+    created_at: int
+    expires_at: int
+    metadata: dict[str, str] | None = None
+    output_expires_after_seconds: int | None = None
+    concurrency: int | None = None
+    """The customer's ceiling on calls in flight for this batch."""
+    drop: DropSource | None = None
+
+    model: str | None = None
+    """The model of every item, where they share one."""
+    errors: tuple[LineError, ...] = ()
+    plan: Plan | None = None
+    tally: Tally = field(default_factory=Tally)
+    """Of settled shards while the batch runs, of every item once it is terminal."""
+    output_file_id: str | None = None
+    error_file_id: str | None = None
+    task_token: str | None = None
+    status_times: dict[str, int] = field(default_factory=dict)
+    """Status -> unix second it was entered; `validating` is `created_at`."""
+
+    @property
+    def total_items(self) -> int:
+        return self.plan.items if self.plan else 0
+
+    def to_row(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "account_id": self.account_id,
+            "surface": self.surface,
+            "endpoint": self.endpoint,
+            "input_file_id": self.input_file_id,
+            "completion_window": self.completion_window,
+            "status": str(self.status),
+            "created_at": self.created_at,
+            "expires_at": self.expires_at,
+            "metadata": self.metadata,
+            "output_expires_after_seconds": self.output_expires_after_seconds,
+            "concurrency": self.concurrency,
+            "drop": [self.drop.key, self.drop.version_id] if self.drop else None,
+            "model": self.model,
+            "errors": [[e.code, e.message, e.line, e.param] for e in self.errors],
+            "plan": self.plan.to_row() if self.plan else None,
+            "tally": self.tally.to_row(),
+            "output_file_id": self.output_file_id,
+            "error_file_id": self.error_file_id,
+            "task_token": self.task_token,
+            "status_times": self.status_times,
+        }
+
+    @classmethod
+    def from_row(cls, row: dict[str, Any]) -> Batch:
+        names = {name for name in cls.__dataclass_fields__}
+        fields = {name: value for name, value in row.items() if name in names}
+        fields["status"] = Status(row["status"])
+        fields["drop"] = DropSource(*row["drop"]) if row.get("drop") else None
+        fields["errors"] = tuple(LineError(*error) for error in row.get("errors") or ())
+        fields["plan"] = Plan.from_row(row["plan"]) if row.get("plan") else None
+        fields["tally"] = Tally.from_row(row.get("tally") or {})
+        fields["status_times"] = row.get("status_times") or {}
+        return cls(**fields)

@@ -1,0 +1,113 @@
+"""The tree of everything Batchyard raises.
+
+    BatchyardError
+    ├── RequestError            the caller's mistake; a surface turns it into its own error body
+    │   ├── InvalidRequest          400
+    │   ├── Unauthenticated         401
+    │   ├── Forbidden               403
+    │   ├── NotFound                404  (also: it exists, but is another account's)
+    │   ├── Conflict                409
+    │   ├── PayloadTooLarge         413
+    │   ├── UnsupportedMediaType    415
+    │   └── RateLimited             429
+    ├── ConditionFailed         a conditional write lost; carries the row that won, where known
+    ├── LeaseLost               the shard belongs to somebody else now, or is sealed
+    ├── NotReady                an input is still on its way; run the step again later
+    └── BooksDoNotBalance       an invariant is broken: never to be retried or swallowed
+
+An item's failure is no exception: it is a `core.results.Result`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class BatchyardError(Exception):
+    """Root of the tree."""
+
+
+class RequestError(BatchyardError):
+    """A request that cannot be served as it is. `message` is for people and says what to do."""
+
+    status = 400
+    type = "invalid_request_error"
+
+    def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.code = code
+
+
+class InvalidRequest(RequestError):
+    """400"""
+
+
+class Unauthenticated(RequestError):
+    """401"""
+
+    status = 401
+    type = "authentication_error"
+
+
+class Forbidden(RequestError):
+    """403"""
+
+    status = 403
+    type = "permission_error"
+
+
+class NotFound(RequestError):
+    """404"""
+
+    status = 404
+
+
+class Conflict(RequestError):
+    """409"""
+
+    status = 409
+
+
+class PayloadTooLarge(RequestError):
+    """413"""
+
+    status = 413
+
+
+class UnsupportedMediaType(RequestError):
+    """415"""
+
+    status = 415
+
+
+class RateLimited(RequestError):
+    """429; `retry_after_seconds` is what the caller is told to wait."""
+
+    status = 429
+    type = "rate_limit_error"
+
+    def __init__(self, message: str, *, retry_after_seconds: int, code: str = "rate_limit_exceeded") -> None:
+        super().__init__(message, code=code)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class ConditionFailed(BatchyardError):
+    """A conditional write did not hold. `row` is the row as it stands, or None where there is none."""
+
+    def __init__(self, what: str, row: dict[str, Any] | None = None) -> None:
+        super().__init__(what)
+        self.row = row
+
+
+class LeaseLost(BatchyardError):
+    """This owner may no longer write to its shard; whatever it still holds is as if never written."""
+
+
+class NotReady(BatchyardError):
+    """Something this step reads is not there yet. The state machine runs the step again."""
+
+
+class BooksDoNotBalance(BatchyardError):
+    """Results do not add up to exactly one per item. Raised loudly; nothing is published."""

@@ -1,0 +1,33 @@
+"""Public ids: a prefix, then 26 characters that sort by creation time and cannot be guessed.
+
+The 26 characters are a ULID (https://github.com/ulid/spec) in lower case: 48 bits of milliseconds since 1970, then 80
+random bits, in Crockford's base 32. `derive_id` keeps the time of the id it derives from and replaces the random bits
+by a hash, so that a step that runs twice makes the same id twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_BODY_LENGTH = 26
+_TIME_LENGTH = 10
+RANDOM_BYTES = 10
+
+
+def new_id(prefix: str, now_ms: int, random: bytes) -> str:
+    """`prefix` + ULID. `random` is 10 bytes from the caller's entropy source."""
+    if len(random) != RANDOM_BYTES:
+        raise ValueError(f"an id takes {RANDOM_BYTES} random bytes, got {len(random)}")
+    return prefix + _encode(now_ms << 80 | int.from_bytes(random, "big"))
+
+
+def derive_id(prefix: str, source_id: str, purpose: str) -> str:
+    """The id that `purpose` (a word such as `output`) always has for `source_id`."""
+    digest = hashlib.blake2b(f"{source_id}\0{purpose}".encode(), digest_size=RANDOM_BYTES).digest()
+    tail = _encode(int.from_bytes(digest, "big"))[_TIME_LENGTH:]
+    return prefix + source_id[-_BODY_LENGTH:][:_TIME_LENGTH] + tail
+
+
+def _encode(number: int) -> str:
+    return "".join(_ALPHABET[number >> shift & 31] for shift in range(5 * (_BODY_LENGTH - 1), -1, -5))

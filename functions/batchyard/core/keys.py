@@ -1,0 +1,30 @@
+"""Names of objects in the data bucket, by prefix so that each function's role can be held to what it needs.
+
+files/<account>/<file id>                              what clients uploaded and what Finalize wrote
+uploads/<account>/<upload id>/<part id>                parts of an upload that is not complete yet
+work/<account>/<batch id>/<run>/{items,manifest}       what Validate wrote
+parts/<account>/<batch id>/<shard>/<version>-<n>       results, written by a shard's owner
+"""
+
+from __future__ import annotations
+
+
+def file_key(account_id: str, file_id: str) -> str:
+    return f"files/{account_id}/{file_id}"
+
+
+def upload_part_key(account_id: str, upload_id: str, part_id: str) -> str:
+    return f"uploads/{account_id}/{upload_id}/{part_id}"
+
+
+def work_key(account_id: str, batch_id: str, run: str) -> str:
+    return f"work/{account_id}/{batch_id}/{run}/items"
+
+
+def manifest_key(account_id: str, batch_id: str, run: str) -> str:
+    return f"work/{account_id}/{batch_id}/{run}/manifest"
+
+
+def part_key(account_id: str, batch_id: str, shard: int, version: int, number: int) -> str:
+    """`version` is the lease's fencing token, so two owners never write the same key."""
+    return f"parts/{account_id}/{batch_id}/{shard:06d}/{version:06d}-{number:04d}"

@@ -1,0 +1,23 @@
+"""A lane: one provider running one model in one mode."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+
+class Mode(enum.StrEnum):
+    """`realtime`: Batchyard calls the provider per item. `native`: the vendor's own batch API."""
+
+    REALTIME = "realtime"
+    NATIVE = "native"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Lane:
+    provider: str
+    model: str
+    mode: Mode = Mode.REALTIME
+
+    def __str__(self) -> str:
+        return f"{self.provider}/{self.model}/{self.mode}"

@@ -1,0 +1,62 @@
+"""The SQS message that sends one shard to a worker. It carries all that the worker needs, so that a shard costs no
+read of the batch row."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import orjson
+
+from batchyard.core.batches import Batch
+from batchyard.core.errors import BooksDoNotBalance
+from batchyard.core.sharding import Shard
+
+
+@dataclass(frozen=True, slots=True)
+class ShardMessage:
+    """`expires_at`: unix second after which nothing of the batch may run. `follower`: the shard that is sent when this
+    one settles. `concurrency`: ceiling on calls in flight within this shard."""
+
+    account_id: str
+    batch_id: str
+    run: str
+    endpoint: str
+    provider: str
+    model: str
+    shard: Shard
+    shards: int
+    progress_rows: int
+    follower: int | None
+    concurrency: int | None
+    expires_at: int
+
+    def to_json(self) -> str:
+        return orjson.dumps(asdict(self)).decode()
+
+    @classmethod
+    def from_json(cls, text: str) -> ShardMessage:
+        fields: dict[str, Any] = orjson.loads(text)
+        return cls(**fields | {"shard": Shard(**fields["shard"])})
+
+
+def shard_message(batch: Batch, shard: Shard) -> ShardMessage:
+    """The message for `shard` of a batch whose plan is made."""
+    plan = batch.plan
+    if plan is None:
+        raise BooksDoNotBalance(f"batch {batch.id} has no plan, so it has no shards")
+    lane = plan.lanes[shard.lane].lane
+    return ShardMessage(
+        account_id=batch.account_id,
+        batch_id=batch.id,
+        run=plan.run,
+        endpoint=batch.endpoint,
+        provider=lane.provider,
+        model=lane.model,
+        shard=shard,
+        shards=plan.shards,
+        progress_rows=plan.progress_rows,
+        follower=plan.follower(shard.number),
+        concurrency=plan.shard_concurrency,
+        expires_at=batch.expires_at,
+    )

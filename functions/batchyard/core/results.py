@@ -1,0 +1,96 @@
+"""An item after it ran: its result, and its line in the output or error file.
+
+The line is OpenAI's (`id`, `custom_id`, `response`, `error`) whatever surface the batch came through, so that one
+merge serves them all. An HTTP-level failure keeps the provider's answer in `response` with `error: null`; a failure
+without an answer (expired, cancelled, no connection) has `response: null` and an `error`.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+
+import orjson
+
+from batchyard.core.ids import derive_id
+from batchyard.core.usage import Tally, Usage
+
+
+class Outcome(enum.StrEnum):
+    """How an item ended. Only `SUCCEEDED` goes to the output file; the others go to the error file."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Exactly one of `status_code` (with `body`: the provider's JSON, no raw newline) and `error_code` is set."""
+
+    index: int
+    custom_id: str
+    outcome: Outcome
+    status_code: int | None = None
+    request_id: str | None = None
+    body: bytes | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+    usage: Usage = field(default_factory=Usage)
+    cost_picousd: int = 0
+
+
+def failed(index: int, custom_id: str, code: str, message: str) -> Result:
+    """A result that never got an answer from a provider."""
+    return Result(index, custom_id, Outcome.FAILED, error_code=code, error_message=message)
+
+
+def unfinished(index: int, custom_id: str, outcome: Outcome) -> Result:
+    """The result of an item that a cancelled or expired batch never finished."""
+    code, message = _UNFINISHED[outcome]
+    return Result(index, custom_id, outcome, error_code=code, error_message=message)
+
+
+def result_line(batch_id: str, result: Result) -> bytes:
+    """The result's line, newline included."""
+    line = {
+        "id": derive_id("batch_req_", batch_id, str(result.index)),
+        "custom_id": result.custom_id,
+        "response": None
+        if result.status_code is None
+        else {
+            "status_code": result.status_code,
+            "request_id": result.request_id or "",
+            "body": orjson.Fragment(result.body or b"null"),
+        },
+        "error": None
+        if result.error_code is None
+        else {"code": result.error_code, "message": result.error_message or ""},
+    }
+    return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def tally(results: list[Result]) -> Tally:
+    """Counts, tokens and cost of `results`."""
+    total = Tally()
+    for result in results:
+        usage = result.usage
+        total += Tally(
+            **{str(result.outcome): 1},
+            input_tokens=usage.input_tokens,
+            cached_tokens=usage.cached_tokens,
+            output_tokens=usage.output_tokens,
+            reasoning_tokens=usage.reasoning_tokens,
+            cost_picousd=result.cost_picousd,
+        )
+    return total
+
+
+_UNFINISHED = {
+    Outcome.CANCELLED: ("batch_cancelled", "This request was not executed because the batch was cancelled."),
+    Outcome.EXPIRED: (
+        "batch_expired",
+        "This request could not be executed before the completion window expired.",
+    ),
+}

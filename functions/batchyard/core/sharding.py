@@ -1,0 +1,156 @@
+"""How a batch is cut into shards, and in which order shards are sent.
+
+Shards are numbered lane by lane. A *chain* is a run of shard numbers in which shard n is followed by n + stride: the
+shard that settles sends its follower, so exactly `stride` shards of a chain are in flight. Without a concurrency
+hint each lane is a chain of its own (a slow provider holds back nobody else); with one the whole batch is one chain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import orjson
+
+from batchyard.core.errors import BooksDoNotBalance
+from batchyard.core.lanes import Lane, Mode
+
+MANIFEST_RECORD_BYTES = 128
+"""Every manifest record has this length, newline included, so that record n is one ranged read."""
+
+_FIRST_SHARD_ITEMS = 32
+_SHARDS_PER_SIZE = 8
+_PROGRESS_ROWS_AT_MOST = 16
+_SHARDS_PER_PROGRESS_ROW = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """A run of items of one lane: `length` bytes from `offset` of the batch's work file."""
+
+    number: int
+    lane: int
+    offset: int
+    length: int
+    items: int
+    first_index: int
+
+
+@dataclass(frozen=True, slots=True)
+class LaneShards:
+    """A lane of a batch and the run of shard numbers that belongs to it."""
+
+    lane: Lane
+    first_shard: int
+    shards: int
+    items: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that Dispatch, workers and Finalize need to know about a validated batch."""
+
+    run: str
+    """Names the validation that won: part of the keys of work file and manifest."""
+    items: int
+    shards: int
+    lanes: tuple[LaneShards, ...]
+    stride: int
+    """Shards in flight per chain."""
+    one_chain: bool
+    shard_concurrency: int | None
+    """Ceiling on calls in flight within one shard; None leaves it to the provider's limiter."""
+
+    @property
+    def progress_rows(self) -> int:
+        return progress_rows(self.shards)
+
+    def follower(self, number: int) -> int | None:
+        """The shard that is sent when shard `number` settles."""
+        return number + self.stride if number + self.stride in self.chain_of(number) else None
+
+    def chain_of(self, number: int) -> range:
+        """The run of shard numbers whose chain shard `number` belongs to."""
+        if self.one_chain:
+            return range(self.shards)
+        lane = self.lane_of(number)
+        return range(lane.first_shard, lane.first_shard + lane.shards)
+
+    def lane_of(self, number: int) -> LaneShards:
+        for lane in self.lanes:
+            if lane.first_shard <= number < lane.first_shard + lane.shards:
+                return lane
+        raise BooksDoNotBalance(f"shard {number} belongs to no lane of this batch")
+
+    def due(self, settled: set[int]) -> list[int]:
+        """The shards that should be in flight, given those settled: each not settled, its predecessor settled."""
+        return [
+            number
+            for number in range(self.shards)
+            if number not in settled
+            and (number - self.stride not in self.chain_of(number) or number - self.stride in settled)
+        ]
+
+    def to_row(self) -> dict[str, object]:
+        return {
+            "run": self.run,
+            "items": self.items,
+            "shards": self.shards,
+            "stride": self.stride,
+            "one_chain": self.one_chain,
+            "shard_concurrency": self.shard_concurrency,
+            "lanes": [
+                [s.lane.provider, s.lane.model, str(s.lane.mode), s.first_shard, s.shards, s.items]
+                for s in self.lanes
+            ],
+        }
+
+    @classmethod
+    def from_row(cls, row: dict[str, object]) -> Plan:
+        fields = dict(row)
+        lanes: Iterable[list[object]] = fields.pop("lanes")  # type: ignore[assignment]
+        return cls(
+            lanes=tuple(
+                LaneShards(Lane(str(p), str(m), Mode(str(mode))), int(f), int(n), int(i))  # type: ignore[call-overload]
+                for p, m, mode, f, n, i in lanes
+            ),
+            **fields,  # type: ignore[arg-type]
+        )
+
+
+def shard_items(number: int, items_at_most: int) -> int:
+    """How many items the lane's `number`-th shard takes: small ones first, so that small batches spread and large
+    ones stay cheap. 8 shards of 32, 8 of 64, and so on up to `items_at_most`."""
+    return min(items_at_most, _FIRST_SHARD_ITEMS << min(number // _SHARDS_PER_SIZE, 16))
+
+
+def split_concurrency(hint: int | None, items_at_most: int, default_stride: int) -> tuple[int, int | None]:
+    """(shards in flight, calls in flight per shard) whose product never exceeds `hint`."""
+    if hint is None:
+        return default_stride, None
+    stride = -(-hint // items_at_most)
+    return stride, hint // stride
+
+
+def progress_rows(shards: int) -> int:
+    """How many progress rows a batch spreads its settlements over."""
+    return max(1, min(_PROGRESS_ROWS_AT_MOST, shards // _SHARDS_PER_PROGRESS_ROW))
+
+
+def progress_row_of(number: int, rows: int) -> int:
+    return number % rows
+
+
+def shards_of_progress_row(row: int, shards: int, rows: int) -> int:
+    """How many of the batch's shards report to progress row `row`."""
+    return len(range(row, shards, rows))
+
+
+def manifest_record(shard: Shard) -> bytes:
+    fields = [shard.number, shard.lane, shard.offset, shard.length, shard.items, shard.first_index]
+    return orjson.dumps(fields).ljust(MANIFEST_RECORD_BYTES - 1) + b"\n"
+
+
+def read_manifest(data: bytes) -> list[Shard]:
+    """The shards of some whole manifest records."""
+    return [Shard(*orjson.loads(line)) for line in data.splitlines()]

@@ -1,0 +1,82 @@
+"""What an item used and what it cost.
+
+Money is exact: a price is an integer of micro-dollars per million tokens, so tokens x price is an integer of
+pico-dollars, and sums of those never round. Only the edge turns them into decimal strings.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+PICOUSD_PER_MICROUSD = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Token counts. `cached_tokens` are part of `input_tokens`, `reasoning_tokens` part of `output_tokens`."""
+
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_tokens: int = 0
+
+    @property
+    def total_tokens(self) -> int:
+        return self.input_tokens + self.output_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """Micro-dollars per million tokens."""
+
+    input_microusd: int
+    cached_microusd: int
+    output_microusd: int
+
+    def cost_picousd(self, usage: Usage) -> int:
+        """Exact cost of `usage` in pico-dollars."""
+        fresh = usage.input_tokens - usage.cached_tokens
+        return (
+            fresh * self.input_microusd
+            + usage.cached_tokens * self.cached_microusd
+            + usage.output_tokens * self.output_microusd
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Counts, tokens and cost of some results. Adds up with `+`; a row stores its fields under the same names."""
+
+    succeeded: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    expired: int = 0
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_tokens: int = 0
+    cost_picousd: int = 0
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+    @property
+    def items(self) -> int:
+        return self.succeeded + self.failed + self.cancelled + self.expired
+
+    @property
+    def usage(self) -> Usage:
+        return Usage(self.input_tokens, self.cached_tokens, self.output_tokens, self.reasoning_tokens)
+
+    def to_row(self) -> dict[str, int]:
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+    @classmethod
+    def from_row(cls, row: dict[str, int]) -> Tally:
+        return cls(**{f.name: row.get(f.name, 0) for f in fields(cls)})
+
+
+def decimal_usd(cost_picousd: int) -> str:
+    """`1_234_567_890_000` -> `"1.234568"`: US dollars, six decimals, rounded half up."""
+    microusd = (cost_picousd + PICOUSD_PER_MICROUSD // 2) // PICOUSD_PER_MICROUSD
+    return f"{microusd // 1_000_000}.{microusd % 1_000_000:06d}"

@@ -1,0 +1,105 @@
+"""The only reader of the environment: one typed class per kind of function, parsed once per process.
+
+A missing or malformed variable raises pydantic's ValidationError, which names it, at the first use: a deployment
+mistake, never a customer's.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from typing import TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, Json
+
+
+class Settings(BaseModel):
+    """What every function knows. Field `x` comes from the variable `X`."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    table_name: str
+    data_bucket: str
+
+
+class Limits(BaseModel):
+    """Named limits of the deployment; all can be set by environment variable."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    max_batch_items: int = 50_000
+    max_file_bytes: int = 500_000_000
+    max_line_bytes: int = 1_000_000
+    max_custom_id_chars: int = 512
+    max_line_errors: int = 50
+    """Line errors reported per failed batch."""
+    max_inline_download_bytes: int = 4_000_000
+    """Larger files are answered by a redirect to a presigned URL. Lambda replies end at 6 MB."""
+    max_upload_part_bytes: int = 4_000_000
+    """What fits through API Gateway and Lambda in one request, after base64."""
+    presigned_url_seconds: int = 3600
+    batch_file_days: int = 30
+    completion_window_seconds: int = 86_400
+
+
+class ApiSettings(Settings, Limits):
+    """files, batches and account functions."""
+
+    state_machine_arn: str = ""
+    assemble_function: str = ""
+
+
+class ValidateSettings(Settings, Limits):
+    shard_items: int = 256
+    shard_bytes: int = 4_000_000
+    dispatch_stride: int = 128
+    """Shards in flight per lane where the customer gave no concurrency hint."""
+
+
+class DispatchSettings(Settings):
+    queue_urls: Json[dict[str, str]]
+    """Provider name -> URL of its queue."""
+
+
+class WorkSettings(Settings):
+    queue_urls: Json[dict[str, str]]
+    provider_urls: Json[dict[str, str]] = Field(default="{}", validate_default=True)
+    """Provider name -> base URL that replaces the one in providers.toml."""
+    secret_prefix: str = "batchyard/providers/"
+    flush_seconds: float = 5.0
+    flush_items: int = 256
+    lease_seconds: int = 60
+    connect_timeout_seconds: float = 10.0
+    read_timeout_seconds: float = 600.0
+    max_attempts: int = 5
+    max_in_flight: int = 512
+    max_response_bytes: int = 16_000_000
+    stop_before_timeout_seconds: float = 20.0
+    """How long before the invocation ends the worker stops and hands back what is left."""
+
+
+class FinalizeSettings(Settings, Limits):
+    drop_bucket: str = ""
+
+
+class FenceSettings(Settings):
+    drain_seconds: int = 60
+
+
+class DropSettings(ApiSettings):
+    drop_bucket: str
+
+
+class SweepSettings(Settings):
+    state_machine_arn: str
+    sweep_grace_seconds: int = 120
+    max_executions: int = 5
+
+
+S = TypeVar("S", bound=BaseModel)
+
+
+@cache
+def load(kind: type[S]) -> S:
+    """The settings of this process."""
+    return kind.model_validate({name.lower(): value for name, value in os.environ.items()})
