@@ -119,7 +119,7 @@ class Batch:
 
     @classmethod
     def from_row(cls, row: dict[str, Any]) -> Batch:
-        names = {name for name in cls.__dataclass_fields__}
+        names = set(cls.__dataclass_fields__)
         fields = {name: value for name, value in row.items() if name in names}
         fields["status"] = Status(row["status"])
         fields["drop"] = DropSource(*row["drop"]) if row.get("drop") else None

@@ -42,9 +42,7 @@ def decode_part(data: bytes) -> Iterator[StoredResult]:
     head, _, lines = data.partition(b"\n")
     header = orjson.loads(head)
     if sum(header["lengths"]) != len(lines):
-        raise BooksDoNotBalance(
-            f"a part's header promises {sum(header['lengths'])} bytes, it has {len(lines)}"
-        )
+        raise BooksDoNotBalance(f"a part's header promises {sum(header['lengths'])} bytes, it has {len(lines)}")
     start = 0
     for index, outcome, length in zip(header["indexes"], header["outcomes"], header["lengths"], strict=True):
         yield StoredResult(index, Outcome(outcome), lines[start : start + length])

@@ -100,8 +100,7 @@ class Plan:
             "one_chain": self.one_chain,
             "shard_concurrency": self.shard_concurrency,
             "lanes": [
-                [s.lane.provider, s.lane.model, str(s.lane.mode), s.first_shard, s.shards, s.items]
-                for s in self.lanes
+                [s.lane.provider, s.lane.model, str(s.lane.mode), s.first_shard, s.shards, s.items] for s in self.lanes
             ],
         }
 

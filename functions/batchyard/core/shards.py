@@ -1,0 +1,96 @@
+"""A shard's row: who works on it, what is done, where its results are.
+
+                 claim (owner, lease, version + 1)              flush: names a part, in the same write
+     (no row) ──────────────────────────────────▶ open ──────────────────────────────────▶ open
+         │                                         │  │  last flush
+         │                                         │  └─────────────▶ settled   every item has its result
+         └──────────────── seal ───────────────────┴────────────────▶ sealed    batch over: what is done stays
+
+A *fence* asks the owner to stop: nobody may claim any more, the owner may flush what it holds. A *seal* shuts the
+owner out. `version` is the fencing token: each write of an owner names the version of its claim.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from typing import Any
+
+from batchyard.core.errors import BatchyardError
+from batchyard.core.usage import Tally
+
+
+class ShardState(enum.StrEnum):
+    OPEN = "open"
+    SETTLED = "settled"
+    SEALED = "sealed"
+
+
+@dataclass(frozen=True, slots=True)
+class ShardRow:
+    """`lease_until`: unix second, 0 when nobody holds it. `attempts`: claims since the last flush. `done`: a bitmap by
+    position within the shard. `suspect`: the position that a careful owner was running when it was last heard of."""
+
+    number: int
+    state: ShardState = ShardState.OPEN
+    version: int = 0
+    owner: str | None = None
+    lease_until: int = 0
+    attempts: int = 0
+    done: bytes = b""
+    parts: tuple[str, ...] = ()
+    tally: Tally = field(default_factory=Tally)
+    fence: str | None = None
+    suspect: int | None = None
+
+    @classmethod
+    def from_row(cls, row: dict[str, Any]) -> ShardRow:
+        return cls(
+            number=row["number"],
+            state=ShardState(row.get("state", "open")),
+            version=row.get("version", 0),
+            owner=row.get("owner"),
+            lease_until=row.get("lease_until", 0),
+            attempts=row.get("attempts", 0),
+            done=row.get("done", b""),
+            parts=tuple(row.get("parts", ())),
+            tally=Tally.from_row(row),
+            fence=row.get("fence"),
+            suspect=row.get("suspect"),
+        )
+
+
+class ClaimRefused(BatchyardError):
+    """The shard is not to be had. `row` says what holds it."""
+
+    def __init__(self, row: ShardRow) -> None:
+        super().__init__(f"shard {row.number}: {row.state}, fence {row.fence}, lease until {row.lease_until}")
+        self.row = row
+
+
+class ShardSettled(ClaimRefused):
+    """Nothing is left to do."""
+
+
+class ShardFenced(ClaimRefused):
+    """The batch is being cancelled or has expired (also: sealed)."""
+
+
+class LeaseHeld(ClaimRefused):
+    """Another owner works on it until `row.lease_until`."""
+
+
+def is_done(done: bytes, position: int) -> bool:
+    return position >> 3 < len(done) and bool(done[position >> 3] >> (position & 7) & 1)
+
+
+def mark_done(done: bytes, positions: list[int], items: int) -> bytes:
+    """`done` with `positions` added, as a bitmap of `items` bits."""
+    bits = bytearray(done.ljust((items + 7) // 8, b"\0"))
+    for position in positions:
+        bits[position >> 3] |= 1 << (position & 7)
+    return bytes(bits)
+
+
+def done_count(done: bytes) -> int:
+    return int.from_bytes(done, "big").bit_count()
