@@ -1,0 +1,84 @@
+"""Reads providers.toml (people write it) and catalogue.json (`local/compile_catalogue.py` writes it)."""
+
+from __future__ import annotations
+
+import tomllib
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from batchyard.core.catalogue import Catalogue, Model
+from batchyard.core.providers import Provider
+from batchyard.core.usage import Price
+
+PROVIDERS_FILE = Path(__file__).parents[1] / "providers.toml"
+CATALOGUE_FILE = Path(__file__).parents[1] / "catalogue.json"
+
+
+@cache
+def load() -> Catalogue:
+    """The catalogue of this deployment."""
+    return read_catalogue(PROVIDERS_FILE.read_text(), CATALOGUE_FILE.read_bytes())
+
+
+@cache
+def load_providers() -> tuple[Provider, ...]:
+    """The providers of this deployment, in the order of the file."""
+    return read_providers(tomllib.loads(PROVIDERS_FILE.read_text()))
+
+
+def read_providers(document: dict[str, Any]) -> tuple[Provider, ...]:
+    """The `[[providers]]` of a parsed providers.toml. Raises ValueError or TypeError, naming what is wrong."""
+    providers = []
+    for entry in document.get("providers", ()):
+        endpoints = {"endpoints": tuple(entry["endpoints"])} if "endpoints" in entry else {}
+        providers.append(Provider(**entry | endpoints))
+    names = [provider.name for provider in providers]
+    if len(set(names)) != len(names):
+        raise ValueError("providers.toml names a provider twice")
+    return tuple(providers)
+
+
+def read_catalogue(providers_toml: str, catalogue_json: bytes) -> Catalogue:
+    """The catalogue that the two files make together: a deployment's own `[[models]]` come first."""
+    document = tomllib.loads(providers_toml)
+    providers = read_providers(document)
+    compiled = orjson.loads(catalogue_json)["providers"]
+    models: dict[str, list[Model]] = {provider.name: [] for provider in providers}
+    for entry in document.get("models", ()):
+        if entry["provider"] not in models:
+            raise ValueError(f"providers.toml: model {entry['id']!r} names unknown provider {entry['provider']!r}")
+        models[entry["provider"]].append(_own_model(**entry))
+    for provider in providers:
+        if provider.catalogue is not None:
+            if provider.catalogue not in compiled:
+                raise ValueError(f"provider {provider.name}: catalogue.json has no {provider.catalogue!r}")
+            models[provider.name] += [_compiled_model(entry) for entry in compiled[provider.catalogue]]
+    return Catalogue(providers, models)
+
+
+def _own_model(
+    *,
+    provider: str,
+    id: str,
+    input_microusd: int,
+    output_microusd: int,
+    cached_microusd: int | None = None,
+    context_tokens: int | None = None,
+) -> Model:
+    cached = input_microusd if cached_microusd is None else cached_microusd
+    prefixes = (id.removesuffix("*"),) if id.endswith("*") else ()
+    return Model(id, Price(input_microusd, cached, output_microusd), context_tokens, prefixes=prefixes)
+
+
+def _compiled_model(entry: dict[str, Any]) -> Model:
+    return Model(
+        entry["id"],
+        Price(*entry["microusd"]),
+        entry.get("context_tokens"),
+        tuple(entry.get("aliases", ())),
+        tuple(entry.get("prefixes", ())),
+        tuple(entry.get("patterns", ())),
+    )

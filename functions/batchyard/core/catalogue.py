@@ -1,0 +1,103 @@
+"""Which provider offers which model, at what price.
+
+A name is matched exactly as it was sent. Two spellings lead to a model: the vendor's own id (`gpt-4o-mini`,
+`openai/gpt-oss-120b` at Groq) and that id behind a provider's name (`anthropic/claude-opus-4-5`). Vendors publish
+families of ids (dated snapshots, fine-tunes), so a model may also be known by prefix or pattern; an exact id anywhere
+beats a pattern elsewhere, so that no vendor's pattern catches a name that is another vendor's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from batchyard.core.providers import Provider
+from batchyard.core.usage import Price
+
+_REMEMBERED_NAMES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model, or a family that shares a price. `id` always matches too, unless it ends in `*`."""
+
+    id: str
+    price: Price
+    context_tokens: int | None = None
+    aliases: tuple[str, ...] = ()
+    prefixes: tuple[str, ...] = ()
+    patterns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A provider offers a model. `model` is the name that this provider knows it by."""
+
+    provider: str
+    model: str
+    price: Price
+    context_tokens: int | None = None
+
+
+class Catalogue:
+    """Answers `find`. Remembers its answers, because validation asks once per line."""
+
+    def __init__(self, providers: Sequence[Provider], models: Mapping[str, Sequence[Model]]) -> None:
+        """`models`: provider name -> its models; where two match a name, the first one counts."""
+        self.providers = {provider.name: provider for provider in providers}
+        self._shelves = {name: _Shelf(models.get(name, ())) for name in self.providers}
+        self._found: dict[tuple[str, str | None], tuple[Offer, ...]] = {}
+
+    def find(self, model: str, provider: str | None = None) -> tuple[Offer, ...]:
+        """Every offer of `model`, at `provider` only where one is named; empty where nobody has it."""
+        key = (model, provider)
+        offers = self._found.get(key)
+        if offers is None:
+            if len(self._found) >= _REMEMBERED_NAMES:
+                self._found.clear()
+            offers = self._found[key] = self._search(model, provider)
+        return offers
+
+    def models(self) -> tuple[Offer, ...]:
+        """Every model with a name of its own, by provider in the order of providers.toml."""
+        return tuple(
+            Offer(provider, model.id, model.price, model.context_tokens)
+            for provider, shelf in self._shelves.items()
+            for model in shelf.models
+            if not model.id.endswith("*")
+        )
+
+    def _search(self, model: str, provider: str | None) -> tuple[Offer, ...]:
+        names = [provider] if provider is not None else list(self._shelves)
+        exact, loose = [], []
+        for name in names:
+            if name not in self._shelves:
+                continue
+            shelf = self._shelves[name]
+            for spelling in (model, model.removeprefix(f"{name}/")):
+                if entry := shelf.exact.get(spelling):
+                    exact.append(Offer(name, spelling, entry.price, entry.context_tokens))
+                    break
+            else:
+                spelling = model.removeprefix(f"{name}/")
+                if entry := shelf.loose(spelling):
+                    loose.append(Offer(name, spelling, entry.price, entry.context_tokens))
+        return tuple(exact or loose)
+
+
+class _Shelf:
+    """One provider's models, ready to be searched."""
+
+    def __init__(self, models: Sequence[Model]) -> None:
+        self.models = tuple(models)
+        self.exact: dict[str, Model] = {}
+        for model in models:
+            for name in (model.id, *model.aliases):
+                self.exact.setdefault(name, model)
+
+    def loose(self, name: str) -> Model | None:
+        for model in self.models:
+            if name.startswith(model.prefixes) or any(re.search(pattern, name) for pattern in model.patterns):
+                return model
+        return None
