@@ -37,7 +37,7 @@ class ApiKey:
 
     @classmethod
     def from_row(cls, row: dict[str, Any]) -> ApiKey:
-        return cls(**{name: row.get(name) for name in cls.__dataclass_fields__})
+        return cls(**{name: value for name, value in row.items() if name in cls.__dataclass_fields__})
 
 
 def key_hash(secret: str) -> str:

@@ -40,7 +40,7 @@ _TERMINAL = frozenset({Status.COMPLETED, Status.FAILED, Status.EXPIRED, Status.C
 FROM = {
     Status.IN_PROGRESS: (Status.VALIDATING,),
     Status.FINALIZING: (Status.IN_PROGRESS,),
-    Status.CANCELLING: (Status.VALIDATING, Status.IN_PROGRESS, Status.FINALIZING),
+    Status.CANCELLING: (Status.VALIDATING, Status.IN_PROGRESS),
     Status.COMPLETED: (Status.FINALIZING,),
     Status.CANCELLED: (Status.CANCELLING,),
     Status.EXPIRED: (Status.VALIDATING, Status.IN_PROGRESS, Status.FINALIZING),
@@ -85,6 +85,8 @@ class Batch:
     output_file_id: str | None = None
     error_file_id: str | None = None
     task_token: str | None = None
+    executions: int = 0
+    """Executions that Sweep started after the first one died."""
     status_times: dict[str, int] = field(default_factory=dict)
     """Status -> unix second it was entered; `validating` is `created_at`."""
 
@@ -114,8 +116,8 @@ class Batch:
             "output_file_id": self.output_file_id,
             "error_file_id": self.error_file_id,
             "task_token": self.task_token,
-            "status_times": self.status_times,
-        }
+            "executions": self.executions,
+        } | {f"{status}_at": at for status, at in self.status_times.items()}
 
     @classmethod
     def from_row(cls, row: dict[str, Any]) -> Batch:
@@ -126,5 +128,5 @@ class Batch:
         fields["errors"] = tuple(LineError(*error) for error in row.get("errors") or ())
         fields["plan"] = Plan.from_row(row["plan"]) if row.get("plan") else None
         fields["tally"] = Tally.from_row(row.get("tally") or {})
-        fields["status_times"] = row.get("status_times") or {}
+        fields["status_times"] = {str(s): row[f"{s}_at"] for s in Status if f"{s}_at" in row}
         return cls(**fields)

@@ -1,0 +1,174 @@
+"""Batch rows: created once, moved from status to status by conditional writes, listed by account.
+
+Beside a batch stand its row under `open` (until it is terminal; what Sweep reads) and the row of its idempotency key.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from batchyard.adapters.aws.progress import Progress
+from batchyard.adapters.aws.table import Delete, Key, Put, Table, Update
+from batchyard.core.batches import FROM, Batch, Status
+from batchyard.core.errors import ConditionFailed
+from batchyard.core.files import File
+from batchyard.core.items import LineError
+from batchyard.core.sharding import Plan
+from batchyard.core.usage import Tally
+
+_OPEN = "open"
+
+
+@dataclass(frozen=True, slots=True)
+class Idempotency:
+    """`fingerprint` tells whether a reused key comes with the same request. `ttl`: unix second it may be forgotten."""
+
+    key: str
+    fingerprint: str
+    ttl: int
+
+
+class IdempotencyKeyUsed(ConditionFailed):
+    """The key already stands for `batch_id`, created with `fingerprint`."""
+
+    def __init__(self, batch_id: str, fingerprint: str) -> None:
+        super().__init__(f"the idempotency key already stands for {batch_id}")
+        self.batch_id = batch_id
+        self.fingerprint = fingerprint
+
+
+class Batches:
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self._progress = Progress(table)
+
+    def create(self, batch: Batch, idempotency: Idempotency | None = None) -> None:
+        """One transaction: batch row, open row, idempotency row. Raises IdempotencyKeyUsed."""
+        writes: list[Put | Update | Delete] = [
+            Put(_key(batch.account_id, batch.id), batch.to_row(), only_if_absent=True),
+            Put(Key(_OPEN, batch.id), {"account_id": batch.account_id, "created_at": batch.created_at}),
+        ]
+        if idempotency:
+            key = _idempotency_key(batch.account_id, idempotency.key)
+            row = {"batch_id": batch.id, "fingerprint": idempotency.fingerprint, "ttl": idempotency.ttl}
+            writes.append(Put(key, row, only_if_absent=True))
+        try:
+            self._table.transact(writes)
+        except ConditionFailed as error:
+            used = self._used(batch.account_id, idempotency)
+            if used is None:
+                raise
+            raise used from error
+
+    def get(self, account_id: str, batch_id: str, *, consistent: bool = False) -> Batch | None:
+        row = self._table.get(_key(account_id, batch_id), consistent=consistent)
+        return Batch.from_row(row) if row else None
+
+    def get_with_progress(self, account_id: str, batch_id: str) -> Batch | None:
+        """As `get`; while the batch runs its tally is that of the shards settled so far."""
+        batch = self.get(account_id, batch_id)
+        return self._live(batch) if batch else None
+
+    def page(self, account_id: str, *, after: str | None, limit: int) -> tuple[list[Batch], bool]:
+        """Up to `limit` batches, newest first, behind the batch `after`; and whether there are more."""
+        rows = list(
+            self._table.query(
+                f"account#{account_id}",
+                prefix="batch#",
+                after=f"batch#{after}" if after else None,
+                limit=limit + 1,
+                descending=True,
+            )
+        )
+        return [self._live(Batch.from_row(row)) for row in rows[:limit]], len(rows) > limit
+
+    def enter(self, batch: Batch, status: Status, now: int, **fields: Any) -> Batch:
+        """Move to `status`, setting `fields` of the row too. Raises ConditionFailed where that is not allowed."""
+        return Batch.from_row(self._table.update(**_entering(batch, status, now, fields)))
+
+    def set_plan(self, batch: Batch, plan: Plan, model: str | None, now: int) -> Batch:
+        """validating -> in_progress. Raises ConditionFailed where another run was first or the batch was cancelled."""
+        return self.enter(batch, Status.IN_PROGRESS, now, plan=plan.to_row(), model=model)
+
+    def set_task_token(self, batch: Batch, token: str) -> Batch:
+        """Raises ConditionFailed where the batch is no longer in progress."""
+        row = self._table.update(
+            _key(batch.account_id, batch.id),
+            set={"task_token": token},
+            condition="#status = :in_progress",
+            values={"in_progress": str(Status.IN_PROGRESS)},
+        )
+        return Batch.from_row(row)
+
+    def finish(
+        self,
+        batch: Batch,
+        status: Status,
+        now: int,
+        *,
+        tally: Tally | None = None,
+        files: tuple[File | None, File | None] = (None, None),
+        errors: tuple[LineError, ...] = (),
+    ) -> Batch:
+        """Enter a terminal status: batch row, its (output, error) file rows, and the end of its open row, in one
+        transaction. Raises ConditionFailed where the batch cannot go there (it may be terminal already)."""
+        output, error = files
+        fields: dict[str, Any] = {
+            "output_file_id": output.id if output else None,
+            "error_file_id": error.id if error else None,
+            "tally": (tally or Tally()).to_row(),
+            "task_token": None,
+        }
+        if errors:
+            fields["errors"] = [[e.code, e.message, e.line, e.param] for e in errors]
+        writes: list[Put | Update | Delete] = [Update(**_entering(batch, status, now, fields))]
+        writes += [Put(Key(f"account#{file.account_id}", f"file#{file.id}"), file.to_row()) for file in files if file]
+        writes.append(Delete(Key(_OPEN, batch.id)))
+        self._table.transact(writes)
+        finished = self.get(batch.account_id, batch.id, consistent=True)
+        if finished is None:
+            raise ConditionFailed(f"{batch.id} was deleted as it ended")
+        return finished
+
+    def open_batches(self) -> list[tuple[str, str, int]]:
+        """(account id, batch id, created_at) of every batch that is not terminal, oldest first."""
+        return [(row["account_id"], row["sk"], row["created_at"]) for row in self._table.query(_OPEN)]
+
+    def forget_open(self, batch_id: str) -> None:
+        """Drop the open row of a batch that is terminal or gone."""
+        self._table.delete(Key(_OPEN, batch_id))
+
+    def count_execution(self, batch: Batch) -> int:
+        """How many further executions Sweep has started for this batch, this one included."""
+        row = self._table.update(_key(batch.account_id, batch.id), add={"executions": 1})
+        return int(row["executions"])
+
+    def _live(self, batch: Batch) -> Batch:
+        if batch.status.is_terminal or batch.plan is None:
+            return batch
+        return replace(batch, tally=self._progress.total(batch.id))
+
+    def _used(self, account_id: str, idempotency: Idempotency | None) -> IdempotencyKeyUsed | None:
+        if idempotency is None:
+            return None
+        row = self._table.get(_idempotency_key(account_id, idempotency.key), consistent=True)
+        return IdempotencyKeyUsed(row["batch_id"], row["fingerprint"]) if row else None
+
+
+def _key(account_id: str, batch_id: str) -> Key:
+    return Key(f"account#{account_id}", f"batch#{batch_id}")
+
+
+def _idempotency_key(account_id: str, key: str) -> Key:
+    return Key(f"account#{account_id}", f"idempotency#{key}")
+
+
+def _entering(batch: Batch, status: Status, now: int, fields: dict[str, Any]) -> dict[str, Any]:
+    sources = {f"from_{number}": str(source) for number, source in enumerate(FROM[status])}
+    return {
+        "key": _key(batch.account_id, batch.id),
+        "set": {"status": str(status), f"{status}_at": now} | fields,
+        "condition": "#status IN (" + ", ".join(f":{name}" for name in sources) + ")",
+        "values": sources,
+    }

@@ -1,0 +1,61 @@
+"""Progress rows: what the settled shards of a running batch add up to.
+
+A batch has up to 16 of them, so that a million items do not make one hot row. Shard n reports to row n modulo their
+number, once: the row takes its figures under the condition that it has not taken that shard before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from batchyard.adapters.aws.table import Key, Table
+from batchyard.core.errors import ConditionFailed
+from batchyard.core.sharding import progress_row_of, shards_of_progress_row
+from batchyard.core.usage import Tally
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressRow:
+    taken: frozenset[int]
+    """The shards whose figures it holds."""
+    tally: Tally
+
+
+class Progress:
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def take(self, batch_id: str, shard: int, tally: Tally, rows: int) -> ProgressRow:
+        """The row of `shard` once it holds its figures, now or since an earlier call."""
+        key = Key(f"batch#{batch_id}", f"progress#{progress_row_of(shard, rows):02d}")
+        try:
+            row = self._table.update(
+                key,
+                add={"taken": {shard}} | {name: value for name, value in tally.to_row().items() if value},
+                condition="NOT contains(#taken, :shard)",
+                values={"shard": shard},
+            )
+        except ConditionFailed as error:
+            row = error.row or {}
+        return _progress_row(row)
+
+    def all_taken(self, batch_id: str, shards: int) -> bool:
+        """Whether every shard of the batch has reported."""
+        taken = [len(row.taken) for row in self._rows(batch_id, consistent=True)]
+        return sum(taken) == shards
+
+    def row_is_full(self, row: ProgressRow, shard: int, shards: int, rows: int) -> bool:
+        """Whether `row`, the row of `shard`, waits for no further shard."""
+        return len(row.taken) == shards_of_progress_row(progress_row_of(shard, rows), shards, rows)
+
+    def total(self, batch_id: str) -> Tally:
+        return sum((row.tally for row in self._rows(batch_id)), Tally())
+
+    def _rows(self, batch_id: str, *, consistent: bool = False) -> list[ProgressRow]:
+        rows = self._table.query(f"batch#{batch_id}", prefix="progress#", consistent=consistent)
+        return [_progress_row(row) for row in rows]
+
+
+def _progress_row(row: dict[str, Any]) -> ProgressRow:
+    return ProgressRow(frozenset(row.get("taken", ())), Tally.from_row(row))

@@ -1,0 +1,42 @@
+"""The SQS queues of the providers: one message per shard."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from batchyard.core.errors import BatchyardError
+from batchyard.core.messages import ShardMessage
+
+_ENTRIES_PER_CALL = 10
+
+
+class QueueRefused(BatchyardError):
+    """SQS took some messages of a call and refused others; sending them all again is safe."""
+
+
+class Queues:
+    """`urls`: provider name -> queue URL."""
+
+    def __init__(self, client: Any, urls: Mapping[str, str]) -> None:
+        self._client = client
+        self._urls = urls
+
+    def send(self, messages: Sequence[ShardMessage], delay_seconds: int = 0) -> None:
+        """Send each message to the queue of its provider. Raises QueueRefused."""
+        by_provider: dict[str, list[ShardMessage]] = defaultdict(list)
+        for message in messages:
+            by_provider[message.provider].append(message)
+        for provider, group in by_provider.items():
+            for start in range(0, len(group), _ENTRIES_PER_CALL):
+                self._send(self._urls[provider], group[start : start + _ENTRIES_PER_CALL], delay_seconds)
+
+    def _send(self, url: str, messages: Sequence[ShardMessage], delay_seconds: int) -> None:
+        entries = [
+            {"Id": str(number), "MessageBody": message.to_json(), "DelaySeconds": delay_seconds}
+            for number, message in enumerate(messages)
+        ]
+        reply = self._client.send_message_batch(QueueUrl=url, Entries=entries)
+        if reply.get("Failed"):
+            raise QueueRefused(f"{len(reply['Failed'])} of {len(messages)} messages were refused")

@@ -1,0 +1,134 @@
+"""Shard rows: each method is one conditional write of the life that `core.shards` draws."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from batchyard.adapters.aws.table import Key, Table
+from batchyard.core.errors import ConditionFailed, LeaseLost
+from batchyard.core.shards import LeaseHeld, ShardFenced, ShardRow, ShardSettled, ShardState
+from batchyard.core.usage import Tally
+
+_OWNED = "#owner = :holder AND #version = :claimed AND #state = :still_open"
+
+
+class Shards:
+    """Times are unix seconds."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def claim(self, batch_id: str, number: int, owner: str, now: int, lease_until: int) -> ShardRow:
+        """Take the shard to work on it. Raises ShardSettled, ShardFenced or LeaseHeld."""
+        try:
+            row = self._table.update(
+                _key(batch_id, number),
+                set={"number": number, "state": "open", "owner": owner, "lease_until": lease_until},
+                add={"version": 1, "attempts": 1},
+                condition="attribute_not_exists(pk) OR "
+                "(#state = :open AND #lease_until < :now AND attribute_not_exists(#fence))",
+                values={"open": "open", "now": now},
+            )
+        except ConditionFailed as error:
+            raise _refusal(number, error) from error
+        return ShardRow.from_row(row)
+
+    def flush(
+        self,
+        batch_id: str,
+        claim: ShardRow,
+        *,
+        part_key: str,
+        done: bytes,
+        tally: Tally,
+        lease_until: int,
+        settled: bool,
+    ) -> ShardRow:
+        """Make a part real: name it, with what is done and added up so far. Raises LeaseLost."""
+        return self._owned(
+            batch_id,
+            claim,
+            set={
+                "done": done,
+                "lease_until": lease_until,
+                "attempts": 0,
+                "state": str(ShardState.SETTLED if settled else ShardState.OPEN),
+                **tally.to_row(),
+            },
+            append={"parts": [part_key]},
+            remove=["suspect"],
+        )
+
+    def heartbeat(self, batch_id: str, claim: ShardRow, lease_until: int, suspect: int | None = None) -> ShardRow:
+        """Keep the lease; `suspect` is the position about to run. Raises LeaseLost."""
+        changes: dict[str, Any] = {"lease_until": lease_until}
+        if suspect is not None:
+            changes["suspect"] = suspect
+        return self._owned(batch_id, claim, set=changes)
+
+    def release(self, batch_id: str, claim: ShardRow) -> None:
+        """Give the shard back for anyone to claim. Handing back is no failed attempt. Raises LeaseLost."""
+        self._owned(batch_id, claim, set={"lease_until": 0, "attempts": 0}, remove=["suspect"])
+
+    def fence(self, batch_id: str, number: int, reason: str) -> ShardRow:
+        """Let nobody claim the shard any more and ask its owner to stop. Raises ShardSettled (or sealed)."""
+        return self._unsettled(batch_id, number, set={"fence": reason}, default={"lease_until": 0})
+
+    def seal(self, batch_id: str, number: int, reason: str, *, lease_before: int | None = None) -> ShardRow:
+        """Shut the owner out for good. With `lease_before`: only where no lease lasts until then (LeaseHeld)."""
+        idle = "" if lease_before is None else " AND (attribute_not_exists(#lease_until) OR #lease_until < :before)"
+        return self._unsettled(
+            batch_id,
+            number,
+            set={"fence": reason, "state": str(ShardState.SEALED)},
+            add={"version": 1},
+            condition=idle,
+            values={} if lease_before is None else {"before": lease_before},
+        )
+
+    def rows(self, batch_id: str) -> Iterator[ShardRow]:
+        """Every shard that was ever claimed or fenced, by number."""
+        for row in self._table.query(f"batch#{batch_id}", prefix="shard#", consistent=True):
+            yield ShardRow.from_row(row)
+
+    def _owned(self, batch_id: str, claim: ShardRow, **changes: Any) -> ShardRow:
+        try:
+            row = self._table.update(
+                _key(batch_id, claim.number),
+                condition=_OWNED,
+                values={"holder": claim.owner, "claimed": claim.version, "still_open": "open"},
+                **changes,
+            )
+        except ConditionFailed as error:
+            raise LeaseLost(f"shard {claim.number} of {batch_id} is no longer ours") from error
+        return ShardRow.from_row(row)
+
+    def _unsettled(self, batch_id: str, number: int, *, condition: str = "", **changes: Any) -> ShardRow:
+        changes.setdefault("default", {})
+        changes["values"] = changes.get("values", {}) | {"still_open": "open"}
+        if "state" not in changes["set"]:
+            changes["default"] |= {"state": "open"}
+        changes["set"] |= {"number": number}
+        try:
+            row = self._table.update(
+                _key(batch_id, number),
+                condition=f"(attribute_not_exists(pk) OR #state = :still_open){condition}",
+                **changes,
+            )
+        except ConditionFailed as error:
+            raise _refusal(number, error) from error
+        return ShardRow.from_row(row)
+
+
+def _key(batch_id: str, number: int) -> Key:
+    return Key(f"batch#{batch_id}", f"shard#{number:06d}")
+
+
+def _refusal(number: int, error: ConditionFailed) -> ShardSettled | ShardFenced | LeaseHeld:
+    row = ShardRow.from_row(error.row or {"number": number})
+    if row.state is ShardState.SETTLED:
+        return ShardSettled(row)
+    if row.state is ShardState.SEALED or row.fence:
+        return ShardFenced(row)
+    return LeaseHeld(row)

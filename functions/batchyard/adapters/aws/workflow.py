@@ -1,0 +1,63 @@
+"""The Step Functions state machine: one execution per batch, woken by one task token."""
+
+from __future__ import annotations
+
+import enum
+from typing import Any
+
+import orjson
+from botocore.exceptions import ClientError
+
+_OVER = frozenset({"TaskTimedOut", "TaskDoesNotExist", "InvalidToken"})
+
+
+class Life(enum.Enum):
+    """Of one execution."""
+
+    ABSENT = "absent"
+    RUNNING = "running"
+    ENDED = "ended"
+
+
+class Workflow:
+    def __init__(self, client: Any, state_machine_arn: str) -> None:
+        self._client = client
+        self._arn = state_machine_arn
+
+    def start(self, account_id: str, batch_id: str, execution: int = 0, outcome: str | None = None) -> None:
+        """Start an execution of the batch. Its name derives from its number, so AWS starts it once however often this
+        is called. With `outcome` it does not run the batch but closes it so.
+        """
+        state = {"account_id": account_id, "batch_id": batch_id} | ({"outcome": outcome} if outcome else {})
+        try:
+            self._client.start_execution(
+                stateMachineArn=self._arn, name=_name(batch_id, execution), input=orjson.dumps(state).decode()
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ExecutionAlreadyExists":
+                raise
+
+    def life(self, batch_id: str, execution: int = 0) -> Life:
+        """Whether that execution was started, and has ended."""
+        arn = f"{self._arn.replace(':stateMachine:', ':execution:')}:{_name(batch_id, execution)}"
+        try:
+            status = self._client.describe_execution(executionArn=arn)["status"]
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "ExecutionDoesNotExist":
+                return Life.ABSENT
+            raise
+        return Life.RUNNING if status in ("RUNNING", "PENDING_REDRIVE") else Life.ENDED
+
+    def wake(self, task_token: str, outcome: str) -> None:
+        """Let the execution go on from Dispatch with `outcome`. A token that was used before is no error: whoever
+        used it woke the same execution."""
+        try:
+            self._client.send_task_success(taskToken=task_token, output=orjson.dumps({"outcome": outcome}).decode())
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in _OVER:
+                raise
+
+
+def _name(batch_id: str, execution: int) -> str:
+    """The first execution of a batch (number 0) bears its id."""
+    return f"{batch_id}-{execution}" if execution else batch_id

@@ -1,0 +1,31 @@
+"""Trigger: the state machine's Dispatch, which then waits for the task token that this function is given.
+
+{"account_id": …, "batch_id": …, "task_token": …}
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aws_lambda_powertools import Logger
+
+from batchyard.handlers import resources
+from batchyard.steps.dispatch import dispatch
+
+logger = Logger()
+
+
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], context: Any) -> None:
+    logger.append_keys(batch_id=event["batch_id"])
+    sent = dispatch(
+        event["account_id"],
+        event["batch_id"],
+        event["task_token"],
+        batches=resources.batches(),
+        shards=resources.shards(),
+        objects=resources.objects(),
+        queues=resources.queues(),
+        workflow=resources.workflow(),
+    )
+    logger.info("dispatched", extra={"shards_sent": sent})

@@ -1,0 +1,37 @@
+"""Trigger: the state machine's Fence, round after round until the batch is drained.
+
+{"account_id": …, "batch_id": …, "outcome": …, "since": null or the second of the first round}
+→ {"drained": …, "live": …, "since": …}
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from aws_lambda_powertools import Logger
+
+from batchyard.handlers import resources
+from batchyard.settings import FenceSettings, load
+from batchyard.steps.fence import fence
+
+logger = Logger()
+
+
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    logger.append_keys(batch_id=event["batch_id"])
+    now = int(time.time())
+    since = event.get("since") or now
+    fenced = fence(
+        event["account_id"],
+        event["batch_id"],
+        event["outcome"],
+        since=since,
+        now=now,
+        drain_seconds=load(FenceSettings).drain_seconds,
+        batches=resources.batches(),
+        shards=resources.shards(),
+    )
+    logger.info("fenced", extra={"outcome": event["outcome"], "live_shards": fenced.live})
+    return {"drained": fenced.drained, "live": fenced.live, "since": since}

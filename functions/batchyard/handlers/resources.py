@@ -1,0 +1,48 @@
+"""The adapters of this process, built once and only when a handler asks for them."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from batchyard.adapters.aws.batches import Batches
+from batchyard.adapters.aws.clients import client
+from batchyard.adapters.aws.objects import Objects
+from batchyard.adapters.aws.progress import Progress
+from batchyard.adapters.aws.queues import Queues
+from batchyard.adapters.aws.shards import Shards
+from batchyard.adapters.aws.table import Table
+from batchyard.adapters.aws.workflow import Workflow
+from batchyard.settings import DispatchSettings, Settings, load
+
+
+@cache
+def table() -> Table:
+    return Table(client("dynamodb"), load(Settings).table_name)
+
+
+@cache
+def objects() -> Objects:
+    return Objects(client("s3"), load(Settings).data_bucket)
+
+
+def batches() -> Batches:
+    return Batches(table())
+
+
+def shards() -> Shards:
+    return Shards(table())
+
+
+def progress() -> Progress:
+    return Progress(table())
+
+
+@cache
+def queues() -> Queues:
+    return Queues(client("sqs"), load(DispatchSettings).queue_urls)
+
+
+@cache
+def workflow(state_machine_arn: str = "") -> Workflow:
+    """Without an ARN it can only wake, not start."""
+    return Workflow(client("stepfunctions"), state_machine_arn)

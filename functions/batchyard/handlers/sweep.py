@@ -1,0 +1,30 @@
+"""Trigger: a schedule. Starts again what has no running execution."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from aws_lambda_powertools import Logger
+
+from batchyard.handlers import resources
+from batchyard.settings import SweepSettings, load
+from batchyard.steps.sweep import sweep
+
+logger = Logger()
+
+
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    settings = load(SweepSettings)
+    revived = []
+    for one in sweep(
+        now=int(time.time()),
+        grace_seconds=settings.sweep_grace_seconds,
+        max_executions=settings.max_executions,
+        batches=resources.batches(),
+        workflow=resources.workflow(settings.state_machine_arn),
+    ):
+        logger.warning("revived", extra={"batch_id": one.batch_id, "execution": one.execution})
+        revived.append(one.batch_id)
+    return {"revived": revived}

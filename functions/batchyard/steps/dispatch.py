@@ -1,0 +1,66 @@
+"""Dispatch: bring a validated batch to the workers, then let the execution wait on its task token.
+
+Which shards to send is derived from the shard rows, so a second execution of the same batch picks up where the first
+one ended: it sends what is neither settled nor waiting for a predecessor, and wakes itself when nothing is left.
+"""
+
+from __future__ import annotations
+
+from batchyard.adapters.aws.batches import Batches
+from batchyard.adapters.aws.objects import Objects
+from batchyard.adapters.aws.queues import Queues
+from batchyard.adapters.aws.shards import Shards
+from batchyard.adapters.aws.workflow import Workflow
+from batchyard.core.batches import Batch, Status
+from batchyard.core.errors import BooksDoNotBalance, ConditionFailed
+from batchyard.core.keys import manifest_key
+from batchyard.core.messages import shard_message
+from batchyard.core.sharding import read_manifest
+from batchyard.core.shards import ShardState
+
+
+def dispatch(
+    account_id: str,
+    batch_id: str,
+    task_token: str,
+    *,
+    batches: Batches,
+    shards: Shards,
+    objects: Objects,
+    queues: Queues,
+    workflow: Workflow,
+) -> int:
+    """How many shards were sent. The outcome (`settled`, `cancelled` or `failed`) reaches the execution through the
+    token, now or when the last shard settles."""
+    batch = batches.get(account_id, batch_id, consistent=True)
+    if batch is None:
+        raise BooksDoNotBalance(f"{batch_id} is not a batch of {account_id}")
+    try:
+        batch = batches.set_task_token(batch, task_token)
+    except ConditionFailed:
+        workflow.wake(task_token, _outcome_elsewhere(account_id, batch_id, batches))
+        return 0
+    sent = _send_due(batch, shards, objects, queues)
+    if sent == 0:
+        workflow.wake(task_token, "settled")
+    return sent
+
+
+def _outcome_elsewhere(account_id: str, batch_id: str, batches: Batches) -> str:
+    """What the execution should do with a batch that left `in_progress` before it was dispatched."""
+    batch = batches.get(account_id, batch_id, consistent=True)
+    if batch is not None and batch.status is Status.CANCELLING:
+        return "cancelled"
+    return "settled" if batch is not None and batch.status is Status.FINALIZING else "failed"
+
+
+def _send_due(batch: Batch, shards: Shards, objects: Objects, queues: Queues) -> int:
+    """Send every shard that is due; the number sent is 0 only when all are settled."""
+    plan = batch.plan
+    if plan is None:
+        raise BooksDoNotBalance(f"{batch.id} is in progress without a plan")
+    settled = {row.number for row in shards.rows(batch.id) if row.state is ShardState.SETTLED}
+    due = plan.due(settled)
+    manifest = read_manifest(objects.get(manifest_key(batch.account_id, batch.id, plan.run)))
+    queues.send([shard_message(batch, manifest[number]) for number in due])
+    return len(due)

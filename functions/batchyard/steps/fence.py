@@ -1,0 +1,67 @@
+"""Fence: bring the unsettled shards of a batch that is cancelled, expired or broken to a stop.
+
+Each call looks at every shard once. A shard nobody works on is sealed; one with a live owner is fenced, which its
+owner notices at its next write, flushes what it holds, and gives up. When `drain_seconds` have passed since the batch
+was fenced, the rest is sealed over its owner's head. Then nothing can change any more, and Finalize may read.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from batchyard.adapters.aws.batches import Batches
+from batchyard.adapters.aws.shards import Shards
+from batchyard.core.shards import LeaseHeld, ShardFenced, ShardSettled, ShardState
+
+_THREADS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Fenced:
+    """`live`: shards whose owner may still flush."""
+
+    live: int
+
+    @property
+    def drained(self) -> bool:
+        return self.live == 0
+
+
+def fence(
+    account_id: str,
+    batch_id: str,
+    outcome: str,
+    *,
+    since: int,
+    now: int,
+    drain_seconds: int,
+    batches: Batches,
+    shards: Shards,
+) -> Fenced:
+    """One round. `since`: unix second of the first round. A batch without a plan has nothing to stop."""
+    batch = batches.get(account_id, batch_id, consistent=True)
+    if batch is None or batch.plan is None:
+        return Fenced(0)
+    over = {row.number for row in shards.rows(batch_id) if row.state is not ShardState.OPEN}
+    patience_over = now >= since + drain_seconds
+
+    def stop(number: int) -> bool:
+        """Whether the shard still has a live owner."""
+        try:
+            shards.seal(batch_id, number, outcome, lease_before=None if patience_over else now)
+        except (ShardSettled, ShardFenced, LeaseHeld):
+            return _fence_live_owner(shards, batch_id, number, outcome)
+        return False
+
+    with ThreadPoolExecutor(_THREADS) as pool:
+        live = sum(pool.map(stop, [n for n in range(batch.plan.shards) if n not in over]))
+    return Fenced(live)
+
+
+def _fence_live_owner(shards: Shards, batch_id: str, number: int, outcome: str) -> bool:
+    try:
+        shards.fence(batch_id, number, outcome)
+    except (ShardSettled, ShardFenced):
+        return False
+    return True
