@@ -1,0 +1,30 @@
+"""The paths of the OpenAI surface, and the two that every deployment has beside them: presigned uploads, /openapi.json."""
+
+from __future__ import annotations
+
+from batchyard.surfaces.route import Route
+
+
+def _route(method: str, path: str, function: str, operation: str, *, public: bool = False) -> Route:
+    return Route(method, path, function, operation, "openai", public)
+
+
+ROUTES = (
+    _route("POST", "/v1/files", "files", "create_file"),
+    _route("GET", "/v1/files", "files", "list_files"),
+    _route("POST", "/v1/files/presigned", "files", "presign_file"),
+    _route("GET", "/v1/files/{file_id}", "files", "retrieve_file"),
+    _route("DELETE", "/v1/files/{file_id}", "files", "delete_file"),
+    _route("GET", "/v1/files/{file_id}/content", "files", "download_file"),
+    _route("POST", "/v1/uploads", "files", "create_upload"),
+    _route("POST", "/v1/uploads/{upload_id}/parts", "files", "add_upload_part"),
+    _route("POST", "/v1/uploads/{upload_id}/complete", "files", "complete_upload"),
+    _route("POST", "/v1/uploads/{upload_id}/cancel", "files", "cancel_upload"),
+    _route("POST", "/v1/batches", "batches", "create_batch"),
+    _route("GET", "/v1/batches", "batches", "list_batches"),
+    _route("GET", "/v1/batches/{batch_id}", "batches", "retrieve_batch"),
+    _route("POST", "/v1/batches/{batch_id}/cancel", "batches", "cancel_batch"),
+    _route("GET", "/v1/models", "account", "list_models"),
+    _route("GET", "/v1/models/{model+}", "account", "retrieve_model"),
+    _route("GET", "/openapi.json", "account", "describe_api", public=True),
+)

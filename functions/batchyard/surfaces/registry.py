@@ -1,0 +1,40 @@
+"""Every surface and every route. Adding a surface is a folder beside this file and a line in each of two tables here.
+
+The infrastructure and the local gateway build the API from `ROUTES`, so importing this module loads route tables
+only; `surface(name)` loads the rest of a surface when a request or a batch asks for it.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from batchyard.surfaces.openai.routes import ROUTES as OPENAI_ROUTES
+from batchyard.surfaces.route import Route
+
+if TYPE_CHECKING:
+    from batchyard.surfaces.surface import Surface
+
+ROUTES: tuple[Route, ...] = (*OPENAI_ROUTES,)
+
+_MODULES = {"openai": "batchyard.surfaces.openai.surface"}
+
+_BY_METHOD_AND_PATH = {(route.method, route.path): route for route in ROUTES}
+
+
+def find(method: str, path: str) -> Route | None:
+    """The route of a method and an API Gateway resource path such as `/v1/files/{file_id}`."""
+    return _BY_METHOD_AND_PATH.get((method, path))
+
+
+def methods(path: str) -> tuple[str, ...]:
+    """The methods that a resource path has."""
+    return tuple(route.method for route in ROUTES if route.path == path)
+
+
+@cache
+def surface(name: str) -> Surface:
+    """The surface called `name` (KeyError: there is none). Its module has it as `SURFACE`."""
+    found: Surface = import_module(_MODULES[name]).SURFACE
+    return found
