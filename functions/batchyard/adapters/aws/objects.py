@@ -1,0 +1,257 @@
+"""Objects of one S3 bucket: whole, by range, as streams and by server-side copy, all in flat memory.
+
+A missing key is told apart from a forbidden one only where the role may list the bucket (`s3:ListBucket`); without it
+S3 answers 403 for both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+from urllib.parse import quote
+
+from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadError, ResponseStreamingError
+
+from batchyard.adapters.aws.readahead import read_ahead
+from batchyard.adapters.aws.writer import ObjectWriter, abort_upload, completed_part
+from batchyard.core.errors import BatchyardError, NotFound
+
+CHUNK_BYTES = 8 * 1024 * 1024
+"""One ranged GET of a stream: large enough that requests cost little, small enough to hold several."""
+
+_CHUNKS_AHEAD = 4
+_READ_ATTEMPTS = 3
+_DELETES_PER_CALL = 1000
+_COPY_OBJECT_BYTES = 5 * 1024**3
+"""S3's limit for CopyObject (https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html)."""
+_COPY_PART_BYTES = 512 * 1024**2
+_COPY_THREADS = 8
+_MISSING = frozenset({"NoSuchKey", "NoSuchVersion", "404", "NotFound"})
+_BROKEN_BODY = (HTTPClientError, IncompleteReadError, ResponseStreamingError)
+
+
+class ObjectMissing(NotFound):
+    """There is no object under `key` (or no such version of it)."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__("The file's content does not exist.")
+        self.key = key
+
+
+class ObjectChanged(BatchyardError):
+    """The object was overwritten while it was being read. Read it again from the start."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """`etag` as S3 writes it, quotes included."""
+
+    size: int
+    etag: str
+
+
+class Objects:
+    """The objects of `bucket`. `client` is a boto3 S3 client; calls may come from several threads."""
+
+    def __init__(
+        self,
+        client: Any,
+        bucket: str,
+        *,
+        copy_object_bytes: int = _COPY_OBJECT_BYTES,
+        copy_part_bytes: int = _COPY_PART_BYTES,
+    ) -> None:
+        self._client = client
+        self.bucket = bucket
+        self._copy_object_bytes = copy_object_bytes
+        self._copy_part_bytes = copy_part_bytes
+
+    def put(self, key: str, data: bytes, content_type: str | None = None) -> None:
+        self._client.put_object(Bucket=self.bucket, Key=key, Body=data, **_content_type(content_type))
+
+    def get(
+        self, key: str, start: int | None = None, length: int | None = None, *, version_id: str | None = None
+    ) -> bytes:
+        """The object, or those of the `length` bytes from `start` that exist. Raises ObjectMissing."""
+        if length == 0:
+            return b""
+        request = self._request(key, version_id)
+        if start is not None or length is not None:
+            first = start or 0
+            request["Range"] = f"bytes={first}-" + ("" if length is None else str(first + length - 1))
+        return self._read(request)[0]
+
+    def head(self, key: str, *, version_id: str | None = None) -> ObjectInfo | None:
+        """Size and ETag; None where there is no such object."""
+        try:
+            reply = self._client.head_object(**self._request(key, version_id))
+        except ClientError as error:
+            if _code(error) in _MISSING:
+                return None
+            raise
+        return ObjectInfo(reply["ContentLength"], reply["ETag"])
+
+    def delete(self, key: str) -> None:
+        """Afterwards there is no such object; no error where there was none."""
+        self._client.delete_object(Bucket=self.bucket, Key=key)
+
+    def delete_many(self, keys: Iterable[str]) -> None:
+        names = [{"Key": key} for key in keys]
+        for start in range(0, len(names), _DELETES_PER_CALL):
+            listed = {"Objects": names[start : start + _DELETES_PER_CALL], "Quiet": True}
+            reply = self._client.delete_objects(Bucket=self.bucket, Delete=listed)
+            if failures := reply.get("Errors"):
+                raise BatchyardError(f"{len(failures)} objects could not be deleted, first: {failures[0].get('Code')}")
+
+    def stream(self, key: str, chunk_bytes: int = CHUNK_BYTES) -> Iterator[bytes]:
+        """The object in chunks, all of one version: raises ObjectChanged if it is overwritten meanwhile, ObjectMissing
+        if it is or goes missing. Up to five chunks are in memory at once."""
+        first, reply = self._read(self._request(key, None) | {"Range": f"bytes=0-{chunk_bytes - 1}"})
+        if first:
+            yield first
+        size = _whole_size(reply, len(first))
+        if size <= chunk_bytes:
+            return
+        read = partial(self._read_chunk, key, reply["ETag"], chunk_bytes, size)
+        with ThreadPoolExecutor(_CHUNKS_AHEAD, thread_name_prefix="stream") as pool:
+            reads = (partial(read, start) for start in range(chunk_bytes, size, chunk_bytes))
+            yield from read_ahead(pool, reads, at_most=_CHUNKS_AHEAD, held_bytes=_CHUNKS_AHEAD * chunk_bytes)
+
+    def get_many(self, keys: Iterable[str], *, at_most: int, held_bytes: int) -> Iterator[bytes]:
+        """The objects under `keys`, in that order, read ahead by up to `at_most` threads and about `held_bytes`."""
+        with ThreadPoolExecutor(at_most, thread_name_prefix="get") as pool:
+            reads = (partial(self.get, key) for key in keys)
+            yield from read_ahead(pool, reads, at_most=at_most, held_bytes=held_bytes)
+
+    def writer(self, key: str, content_type: str | None = None) -> ObjectWriter:
+        """A context manager with `write(data)` and `bytes_written`. The object exists, whole, once the `with` block
+        ends well; an exception inside leaves nothing."""
+        return ObjectWriter(self._client, self.bucket, key, content_type)
+
+    def copy_from(
+        self, bucket: str, key: str, version_id: str | None, to_key: str, content_type: str | None = None
+    ) -> ObjectInfo:
+        """Copies an object (that very version) of another bucket to `to_key` of this one, inside S3."""
+        return self._copy(bucket, key, version_id, self.bucket, to_key, content_type)
+
+    def copy_to(self, key: str, bucket: str, to_key: str, content_type: str | None = None) -> ObjectInfo:
+        """Copies `key` of this bucket to `to_key` of another, inside S3."""
+        return self._copy(self.bucket, key, None, bucket, to_key, content_type)
+
+    def presigned_get(self, key: str, filename: str, seconds: int) -> str:
+        """A URL that downloads `key` as `filename` for the next `seconds`."""
+        parameters = {"Bucket": self.bucket, "Key": key, "ResponseContentDisposition": attachment(filename)}
+        return str(self._client.generate_presigned_url("get_object", Params=parameters, ExpiresIn=seconds))
+
+    def presigned_put(self, key: str, seconds: int, content_type: str | None = None) -> str:
+        """A URL that takes `key`'s bytes by one PUT (5 GB at most) within `seconds`. With a `content_type`, the PUT
+        must send that very header."""
+        parameters = {"Bucket": self.bucket, "Key": key} | _content_type(content_type)
+        return str(self._client.generate_presigned_url("put_object", Params=parameters, ExpiresIn=seconds))
+
+    def _request(self, key: str, version_id: str | None) -> dict[str, Any]:
+        return {"Bucket": self.bucket, "Key": key} | ({"VersionId": version_id} if version_id else {})
+
+    def _read(self, request: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
+        """One GET, repeated when its body breaks off (botocore repeats only what fails before the body)."""
+        for attempt in range(1, _READ_ATTEMPTS + 1):
+            try:
+                reply = self._client.get_object(**request)
+                return reply["Body"].read(), reply
+            except ClientError as error:
+                if _code(error) == "InvalidRange":
+                    return b"", {}
+                raise _translated(error, request["Key"]) from error
+            except _BROKEN_BODY:
+                if attempt == _READ_ATTEMPTS:
+                    raise
+        raise AssertionError("the loop returns or raises")
+
+    def _read_chunk(self, key: str, etag: str, chunk_bytes: int, size: int, start: int) -> bytes:
+        last = min(start + chunk_bytes, size) - 1
+        request = self._request(key, None) | {"Range": f"bytes={start}-{last}", "IfMatch": etag}
+        data, _ = self._read(request)
+        if len(data) != last - start + 1:
+            raise ObjectChanged(f"{key}: {len(data)} bytes at {start}, expected {last - start + 1}")
+        return data
+
+    def _copy(
+        self, bucket: str, key: str, version_id: str | None, to_bucket: str, to_key: str, content_type: str | None
+    ) -> ObjectInfo:
+        source = {"Bucket": bucket, "Key": key} | ({"VersionId": version_id} if version_id else {})
+        try:
+            head = self._client.head_object(**source)
+            info = ObjectInfo(head["ContentLength"], head["ETag"])
+            target = {"Bucket": to_bucket, "Key": to_key}
+            if info.size <= self._copy_object_bytes:
+                self._client.copy_object(
+                    **target,
+                    CopySource=source,
+                    CopySourceIfMatch=info.etag,
+                    MetadataDirective="REPLACE",
+                    TaggingDirective="REPLACE",
+                    **_content_type(content_type),
+                )
+            else:
+                self._copy_in_parts(source, info, target, content_type)
+        except ClientError as error:
+            raise _translated(error, key) from error
+        return info
+
+    def _copy_in_parts(
+        self, source: dict[str, str], info: ObjectInfo, target: dict[str, str], content_type: str | None
+    ) -> None:
+        upload = self._client.create_multipart_upload(**target, **_content_type(content_type))
+        target = target | {"UploadId": upload["UploadId"]}
+
+        def copy_part(number: int, start: int) -> dict[str, Any]:
+            last = min(start + self._copy_part_bytes, info.size) - 1
+            reply = self._client.upload_part_copy(
+                **target,
+                PartNumber=number,
+                CopySource=source,
+                CopySourceRange=f"bytes={start}-{last}",
+                CopySourceIfMatch=info.etag,
+            )
+            return completed_part(number, reply["CopyPartResult"])
+
+        try:
+            starts = range(0, info.size, self._copy_part_bytes)
+            with ThreadPoolExecutor(_COPY_THREADS, thread_name_prefix="copy") as pool:
+                parts = list(pool.map(copy_part, range(1, len(starts) + 1), starts))
+            self._client.complete_multipart_upload(**target, MultipartUpload={"Parts": parts})
+        except Exception:
+            abort_upload(self._client, target)
+            raise
+
+
+def attachment(filename: str) -> str:
+    """A Content-Disposition header that saves as `filename`: an ASCII fallback, then the exact name (RFC 6266)."""
+    fallback = "".join(c if c.isascii() and c.isprintable() and c not in '"\\/%;' else "_" for c in filename)
+    return f"attachment; filename=\"{fallback}\"; filename*=UTF-8''{quote(filename, safe='')}"
+
+
+def _content_type(content_type: str | None) -> dict[str, str]:
+    return {"ContentType": content_type} if content_type else {}
+
+
+def _whole_size(reply: dict[str, Any], received: int) -> int:
+    """The object's size by the reply to a ranged GET: `Content-Range: bytes 0-9/42`."""
+    _, _, size = reply.get("ContentRange", "").rpartition("/")
+    return int(size) if size.isdigit() else received
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def _translated(error: ClientError, key: str) -> BatchyardError | ClientError:
+    code = _code(error)
+    if code in _MISSING:
+        return ObjectMissing(key)
+    if code in ("PreconditionFailed", "412"):
+        return ObjectChanged(f"{key} was overwritten while it was read")
+    return error
