@@ -1,5 +1,8 @@
 """A file: bytes of an account in the data bucket, under `keys.file_key(account_id, id)`; and an upload on its way
-to become one."""
+to become one.
+
+A row carries `ttl`, after which DynamoDB may delete it. DynamoDB takes its time, so readers look at `expires_at`.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +19,13 @@ class FileStatus(enum.StrEnum):
     ERROR = "error"
 
 
+_KEEP_UPLOAD_ROW_SECONDS = 7 * 86_400
+
+
 @dataclass(frozen=True, slots=True)
 class File:
-    """Times are unix seconds. `rows` is the number of lines where known."""
+    """Times are unix seconds. `rows` is the number of lines where known. `upload_id` names the upload whose parts are
+    being joined into this file, or were; an `UPLOADED` file without one waits for its bytes under a presigned URL."""
 
     id: str
     account_id: str
@@ -30,9 +37,14 @@ class File:
     expires_at: int | None = None
     rows: int | None = None
     status_details: str | None = None
+    upload_id: str | None = None
+
+    def is_expired(self, now: int) -> bool:
+        return self.expires_at is not None and self.expires_at <= now
 
     def to_row(self) -> dict[str, Any]:
-        return asdict(self) | {"status": str(self.status)}
+        ttl = {"ttl": self.expires_at} if self.expires_at is not None else {}
+        return asdict(self) | {"status": str(self.status)} | ttl
 
     @classmethod
     def from_row(cls, row: dict[str, Any]) -> File:
@@ -50,7 +62,8 @@ class UploadStatus(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """OpenAI's Upload: parts sent one by one, joined in the order that `complete` names."""
+    """OpenAI's Upload: parts sent one by one, joined in the order that `complete` names (`part_ids`, and the `md5` that
+    the whole is to have, where the caller gave one)."""
 
     id: str
     account_id: str
@@ -63,12 +76,36 @@ class Upload:
     status: UploadStatus = UploadStatus.PENDING
     file_id: str | None = None
     file_expires_after_seconds: int | None = None
+    part_ids: tuple[str, ...] = ()
+    md5: str | None = None
+
+    def status_at(self, now: int) -> UploadStatus:
+        """A pending upload whose hour is over is expired, whatever its row says."""
+        if self.status is UploadStatus.PENDING and self.expires_at <= now:
+            return UploadStatus.EXPIRED
+        return self.status
 
     def to_row(self) -> dict[str, Any]:
-        return asdict(self) | {"status": str(self.status)}
+        return asdict(self) | {"status": str(self.status), "ttl": self.expires_at + _KEEP_UPLOAD_ROW_SECONDS}
 
     @classmethod
     def from_row(cls, row: dict[str, Any]) -> Upload:
         names = cls.__dataclass_fields__
         fields = {name: value for name, value in row.items() if name in names}
-        return cls(**fields | {"status": UploadStatus(row["status"])})
+        fields |= {"status": UploadStatus(row["status"]), "part_ids": tuple(row.get("part_ids") or ())}
+        return cls(**fields)
+
+
+@dataclass(frozen=True, slots=True)
+class UploadPart:
+    id: str
+    upload_id: str
+    bytes: int
+    created_at: int
+
+    def to_row(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_row(cls, row: dict[str, Any]) -> UploadPart:
+        return cls(row["id"], row["upload_id"], row["bytes"], row["created_at"])

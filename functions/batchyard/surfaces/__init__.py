@@ -1,1 +1,1 @@
-"""API dialects: each turns its own requests, lines, statuses and errors into Batchyard's, and back. Imports core only."""
+"""API dialects: each turns its requests, lines, statuses and errors into Batchyard's, and back. Imports core only."""

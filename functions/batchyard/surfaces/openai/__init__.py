@@ -1,1 +1,1 @@
-"""The OpenAI dialect: files, uploads, batches, models. Routes only; `surface.py` has the rest, so that this stays light."""
+"""The OpenAI dialect: files, uploads, batches, models. `routes.py` stays light; `surface.py` brings the rest."""

@@ -1,4 +1,4 @@
-"""The paths of the OpenAI surface, and the two that every deployment has beside them: presigned uploads, /openapi.json."""
+"""The paths of the OpenAI surface, and two of our own beside them: presigned uploads and /openapi.json."""
 
 from __future__ import annotations
 

@@ -1,0 +1,135 @@
+"""Rows of files, of uploads and of their parts. The bytes are `objects.py`'s."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from batchyard.adapters.aws.table import Key, Put, Table, Update
+from batchyard.core.errors import ConditionFailed
+from batchyard.core.files import File, FileStatus, Upload, UploadPart, UploadStatus
+from batchyard.core.requests import PageRequest
+
+_FILE = "file#"
+_ROWS_PER_READ = 100
+_REPLY_BYTES = 4_000_000
+"""A page ends before its reply would be larger: a function's reply ends at 6 MB."""
+_FILE_REPLY_BYTES = 350
+
+
+class Files:
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def get(self, account_id: str, file_id: str, *, consistent: bool = False) -> File | None:
+        """Also a file that has expired and whose row is still there."""
+        row = self._table.get(_file_key(account_id, file_id), consistent=consistent)
+        return File.from_row(row) if row else None
+
+    def put(self, file: File) -> None:
+        """Make the file's row, or replace it."""
+        self._table.put(_file_key(file.account_id, file.id), file.to_row())
+
+    def arrive(self, file: File, *, bytes: int, rows: int | None = None) -> File:
+        """The file's bytes are there. Raises ConditionFailed where the file was deleted meanwhile."""
+        return self._change(file, {"status": str(FileStatus.PROCESSED), "bytes": bytes, "rows": rows})
+
+    def spoil(self, file: File, details: str) -> File:
+        """The file will never be readable; `details` says why. Raises ConditionFailed where it was deleted."""
+        return self._change(file, {"status": str(FileStatus.ERROR), "status_details": details})
+
+    def delete(self, account_id: str, file_id: str) -> File | None:
+        """The file that was deleted, or None where there was none."""
+        row = self._table.delete(_file_key(account_id, file_id))
+        return File.from_row(row) if row else None
+
+    def page(self, account_id: str, page: PageRequest, now: int) -> tuple[list[File], bool]:
+        """The page's files by time of creation, and whether there are more behind them."""
+        found: list[File] = []
+        room = _REPLY_BYTES
+        for file in self._files(account_id, page):
+            if file.is_expired(now) or page.purpose not in (None, file.purpose):
+                continue
+            room -= _FILE_REPLY_BYTES + 2 * len(file.filename.encode())
+            if len(found) == page.limit or room < 0:
+                return found, True
+            found.append(file)
+        return found, False
+
+    def _files(self, account_id: str, page: PageRequest) -> Iterator[File]:
+        """Every file behind `page.after`, read as it is asked for."""
+        after = _FILE + page.after if page.after else None
+        limit = max(page.limit + 1, _ROWS_PER_READ)
+        while True:
+            rows = list(
+                self._table.query(
+                    f"account#{account_id}", prefix=_FILE, after=after, limit=limit, descending=page.descending
+                )
+            )
+            yield from map(File.from_row, rows)
+            if len(rows) < limit:
+                return
+            after = rows[-1]["sk"]
+
+    def _change(self, file: File, fields: dict[str, Any]) -> File:
+        key = _file_key(file.account_id, file.id)
+        return File.from_row(self._table.update(key, set=fields, condition="attribute_exists(pk)"))
+
+
+class Uploads:
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def create(self, upload: Upload) -> None:
+        self._table.put(_upload_key(upload), upload.to_row(), only_if_absent=True)
+
+    def get(self, account_id: str, upload_id: str) -> Upload | None:
+        row = self._table.get(Key(f"account#{account_id}", f"upload#{upload_id}"), consistent=True)
+        return Upload.from_row(row) if row else None
+
+    def add_part(self, part: UploadPart, ttl: int) -> None:
+        """`ttl`: unix second after which the row may be forgotten."""
+        self._table.put(Key(f"upload#{part.upload_id}", f"part#{part.id}"), part.to_row(), ttl=ttl)
+
+    def parts(self, upload_id: str) -> dict[str, UploadPart]:
+        """Every part that was sent, by id."""
+        rows = self._table.query(f"upload#{upload_id}", prefix="part#", consistent=True)
+        return {row["id"]: UploadPart.from_row(row) for row in rows}
+
+    def cancel(self, upload: Upload) -> Upload:
+        """Raises ConditionFailed where the upload is not pending any more."""
+        row = self._table.update(
+            _upload_key(upload),
+            set={"status": str(UploadStatus.CANCELLED)},
+            condition="#status = :pending",
+            values={"pending": str(UploadStatus.PENDING)},
+        )
+        return Upload.from_row(row)
+
+    def complete(self, upload: Upload, file: File, part_ids: tuple[str, ...], md5: str | None) -> Upload:
+        """One transaction: the upload is completed, its file exists (its bytes not yet). Raises ConditionFailed where
+        the upload is not pending any more."""
+        completed = Update(
+            _upload_key(upload),
+            set={
+                "status": str(UploadStatus.COMPLETED),
+                "file_id": file.id,
+                "part_ids": list(part_ids),
+                "md5": md5,
+            },
+            condition="#status = :pending",
+            values={"pending": str(UploadStatus.PENDING)},
+        )
+        self._table.transact([completed, Put(_file_key(file.account_id, file.id), file.to_row())])
+        after = self.get(upload.account_id, upload.id)
+        if after is None:
+            raise ConditionFailed(f"{upload.id} was deleted as it was completed")
+        return after
+
+
+def _file_key(account_id: str, file_id: str) -> Key:
+    return Key(f"account#{account_id}", _FILE + file_id)
+
+
+def _upload_key(upload: Upload) -> Key:
+    return Key(f"account#{upload.account_id}", f"upload#{upload.id}")
