@@ -1,0 +1,70 @@
+# Every command of the project. `make` lists them.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+READY := .venv/.ready
+PORT ?= 8787
+export PYTHONPATH := functions:.
+# Node for `cdk synth` comes with the Python packages.
+export JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION := 1
+
+help: ## List the commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+setup: $(READY) ## Make the virtual environment from requirements.lock
+
+$(READY): requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Batchyard needs Python 3.11 or later; set PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "This Python has no venv module. On Debian: apt-get install python3-venv"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep -E '^uv==' requirements.lock | cut -d' ' -f1)"
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python requirements.lock
+	@touch $@
+
+demo: $(READY) ## Run the main job on the local cloud: upload, create, wait, download
+	$(BIN)/python -m local.demo
+
+local: $(READY) ## The local cloud in the foreground on PORT (8787); writes .local/env
+	PORT=$(PORT) $(BIN)/python -m local
+
+test: $(READY) lint ## Every test
+	$(BIN)/pytest -q -n 2 --dist loadfile
+
+unit: $(READY) ## The quick tests: unit, property, contract
+	$(BIN)/pytest -q -n 2 tests/unit tests/property tests/contract
+
+e2e: $(READY) ## The local cloud driven by real clients
+	$(BIN)/pytest -q tests/e2e
+
+fault: $(READY) ## Crashes, duplicates and refused calls on the local cloud
+	$(BIN)/pytest -q tests/fault
+
+synth: $(READY) ## Write the CloudFormation templates to cdk.out
+	CDK_OUTDIR=cdk.out $(BIN)/python -m infra.app && ls cdk.out/*.template.json
+
+lint: $(READY) ## Style, formatting and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY) ## Rewrite the code in house style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY) ## 20,000 items through the whole product, beside the bare limit loop
+	$(BIN)/python -m bench
+
+openapi: $(READY) ## Write the OpenAPI document from the code
+	$(BIN)/python -m batchyard.surfaces.openapi
+
+catalogue: $(READY) ## Compile models and prices from genai-prices
+	$(BIN)/python -m local.compile_catalogue
+
+lock: $(READY) ## Resolve pyproject.toml into requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --extra dev --python-version 3.11 --universal --no-emit-index-url --no-header --quiet -o requirements.lock
+
+clean: ## Remove everything that the commands made
+	rm -rf .venv .local .build cdk.out demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+.PHONY: help setup demo local test unit e2e fault synth lint format bench openapi catalogue lock clean

@@ -1,0 +1,103 @@
+"""The checker is checked: each way of breaking the books must be caught."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.invariants import InvariantBroken, check_batch, check_files, check_rows, check_unmoved
+
+
+def line(custom_id: str, status_code: int | None = 200, error: str | None = None) -> bytes:
+    response = None
+    if status_code is not None:
+        body = {"usage": {"prompt_tokens": 3, "completion_tokens": 4}}
+        response = {"status_code": status_code, "request_id": "r", "body": body}
+    problem = {"code": error, "message": "m"} if error else None
+    return json.dumps(
+        {"id": f"id-{custom_id}", "custom_id": custom_id, "response": response, "error": problem}
+    ).encode()
+
+
+def file(*lines: bytes) -> bytes:
+    return b"".join(one + b"\n" for one in lines)
+
+
+def batch(**changes: Any) -> dict[str, Any]:
+    return {
+        "status": "completed",
+        "completed_at": 5,
+        "request_counts": {"total": 2, "completed": 1, "failed": 1},
+        "output_file_id": "o",
+        "error_file_id": "e",
+        "usage": {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7},
+    } | changes
+
+
+OUTPUT, ERRORS = file(line("a")), file(line("b", None, "request_timeout"))
+
+
+def test_sound_books_pass() -> None:
+    """A batch with one success and one failure is accepted."""
+    assert check_batch(batch(), ["a", "b"], OUTPUT, ERRORS).codes == {"request_timeout": 1}
+
+
+@pytest.mark.parametrize(
+    ("output", "errors"),
+    [
+        (file(line("a")), None),
+        (file(line("a"), line("b")), file(line("b", 500))),
+        (file(line("a"), line("a")), file(line("b", 500))),
+        (file(line("a")), file(line("b", 500), line("c", 500))),
+        (file(line("a", 500)), file(line("b", 500))),
+        (file(line("a")), file(line("b", 200))),
+        (file(line("a")), file(line("b", None))),
+        (file(line("a")), file(line("b", 500, "both"))),
+        (line("a"), file(line("b", 500))),
+    ],
+    ids=["lost", "in both", "twice", "unknown", "wrong file", "wrong file too", "neither", "both", "cut off"],
+)
+def test_broken_files_are_caught(output: bytes | None, errors: bytes | None) -> None:
+    """Lost, doubled, foreign, misplaced and malformed lines each raise."""
+    with pytest.raises(InvariantBroken):
+        check_files(["a", "b"], output, errors)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"status": "in_progress"},
+        {"completed_at": None},
+        {"request_counts": {"total": 3, "completed": 1, "failed": 1}},
+        {"request_counts": {"total": 2, "completed": 2, "failed": 0}},
+        {"output_file_id": None},
+        {"error_file_id": None},
+        {"usage": {"input_tokens": 4, "output_tokens": 4, "total_tokens": 8}},
+    ],
+)
+def test_a_batch_that_contradicts_its_files_is_caught(changes: dict[str, Any]) -> None:
+    """Status, counts, file ids and usage are all held against the lines."""
+    with pytest.raises(InvariantBroken):
+        check_batch(batch(**changes), ["a", "b"], OUTPUT, ERRORS)
+
+
+def test_a_ledger_that_does_not_balance_is_caught() -> None:
+    """Rows whose sums differ from the batch's, or whose bitmap differs from their counts, raise."""
+    rows = [{"number": 0, "state": "settled", "done": b"\x03", "succeeded": 2, "input_tokens": 6}]
+    check_rows({"tally": {"succeeded": 2, "input_tokens": 6}}, rows)
+    for tally, broken in [
+        ({"succeeded": 2, "input_tokens": 7}, rows),
+        ({"succeeded": 2, "input_tokens": 6}, [rows[0] | {"done": b"\x01"}]),
+        ({"succeeded": 2, "input_tokens": 6}, [rows[0] | {"state": "open"}]),
+    ]:
+        with pytest.raises(InvariantBroken):
+            check_rows({"tally": tally}, broken)
+
+
+def test_a_terminal_batch_that_moves_is_caught() -> None:
+    """Any change between two looks raises."""
+    check_unmoved(batch(), batch())
+    with pytest.raises(InvariantBroken):
+        check_unmoved(batch(), batch(completed_at=6))
