@@ -61,6 +61,13 @@ class Batches:
                 raise
             raise used from error
 
+    def used(self, account_id: str, idempotency_key: str | None) -> IdempotencyKeyUsed | None:
+        """What the key already stands for, if anything."""
+        if idempotency_key is None:
+            return None
+        row = self._table.get(_idempotency_key(account_id, idempotency_key), consistent=True)
+        return IdempotencyKeyUsed(row["batch_id"], row["fingerprint"]) if row else None
+
     def get(self, account_id: str, batch_id: str, *, consistent: bool = False) -> Batch | None:
         row = self._table.get(_key(account_id, batch_id), consistent=consistent)
         return Batch.from_row(row) if row else None
@@ -148,12 +155,6 @@ class Batches:
         if batch.status.is_terminal or batch.plan is None:
             return batch
         return replace(batch, tally=self._progress.total(batch.id))
-
-    def _used(self, account_id: str, idempotency: Idempotency | None) -> IdempotencyKeyUsed | None:
-        if idempotency is None:
-            return None
-        row = self._table.get(_idempotency_key(account_id, idempotency.key), consistent=True)
-        return IdempotencyKeyUsed(row["batch_id"], row["fingerprint"]) if row else None
 
 
 def _key(account_id: str, batch_id: str) -> Key:

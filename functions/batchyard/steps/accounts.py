@@ -1,0 +1,113 @@
+"""Accounts: who may call, and with which keys. A key's secret is seen once, by the person who made it."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from batchyard.adapters.aws.accounts import Accounts
+from batchyard.core.accounts import Account, ApiKey, key_hash
+from batchyard.core.errors import InvalidRequest, NotFound, Unauthenticated
+
+KEY_PREFIX = "by_live_"
+KEY_RANDOM_BYTES = 20
+"""160 bits: 32 characters of base 32."""
+_HINT_CHARACTERS = 4
+_NAME_CHARACTERS = 100
+_SECRET_CHARACTERS = 200
+_REMEMBERED_KEYS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """`secret` is shown now and never again."""
+
+    key: ApiKey
+    secret: str
+
+
+def create_account(
+    name: str, *, account_id: str, key_id: str, random: bytes, now: int, accounts: Accounts
+) -> tuple[Account, NewKey]:
+    """An account and its first key. `random`: 20 bytes from the caller's entropy source."""
+    account = Account(account_id, _checked(name), now)
+    new = _new_key(account_id, "default", key_id, random, now)
+    accounts.create(account, new.key, key_hash(new.secret))
+    return account, new
+
+
+def create_key(account_id: str, name: str, *, key_id: str, random: bytes, now: int, accounts: Accounts) -> NewKey:
+    """One more key of an account. Raises NotFound where there is no such account."""
+    if accounts.get(account_id) is None:
+        raise _no_account(account_id)
+    new = _new_key(account_id, _checked(name), key_id, random, now)
+    accounts.add_key(new.key, key_hash(new.secret))
+    return new
+
+
+def list_keys(account_id: str, *, accounts: Accounts) -> list[ApiKey]:
+    if accounts.get(account_id) is None:
+        raise _no_account(account_id)
+    return accounts.keys(account_id)
+
+
+def revoke_key(account_id: str, key_id: str, *, now: int, accounts: Accounts) -> ApiKey:
+    """Functions notice within the seconds that a Keyring remembers."""
+    key = accounts.revoke_key(account_id, key_id, now)
+    if key is None:
+        raise NotFound(f"The account {account_id} has no key {key_id}.", param="key_id")
+    return key
+
+
+class Keyring:
+    """Tells whose an API key is, and remembers good ones for `remember_seconds` of `clock`, so that a revoked key is
+    refused that much later at most."""
+
+    def __init__(self, accounts: Accounts, clock: Callable[[], float], remember_seconds: float = 30.0) -> None:
+        self._accounts = accounts
+        self._clock = clock
+        self._remember_seconds = remember_seconds
+        self._known: dict[str, tuple[float, str]] = {}
+
+    def account_of(self, secret: str) -> str:
+        """The id of the account that the key belongs to. Raises Unauthenticated."""
+        if len(secret) > _SECRET_CHARACTERS:
+            raise _bad_key()
+        digest = key_hash(secret)
+        until, account_id = self._known.get(digest, (0.0, ""))
+        if self._clock() < until:
+            return account_id
+        key = self._accounts.find_key(digest)
+        if key is None or key.revoked_at is not None:
+            self._known.pop(digest, None)
+            raise _bad_key()
+        if len(self._known) >= _REMEMBERED_KEYS:
+            self._known.clear()
+        self._known[digest] = (self._clock() + self._remember_seconds, key.account_id)
+        return key.account_id
+
+
+def _new_key(account_id: str, name: str, key_id: str, random: bytes, now: int) -> NewKey:
+    if len(random) != KEY_RANDOM_BYTES:
+        raise ValueError(f"a key takes {KEY_RANDOM_BYTES} random bytes, got {len(random)}")
+    secret = KEY_PREFIX + base64.b32encode(random).decode().lower()
+    return NewKey(ApiKey(key_id, account_id, name, secret[-_HINT_CHARACTERS:], now), secret)
+
+
+def _checked(name: str) -> str:
+    name = name.strip()
+    if not name or len(name) > _NAME_CHARACTERS or not name.isprintable():
+        raise InvalidRequest(f"A name has 1 to {_NAME_CHARACTERS} printable characters.", param="name")
+    return name
+
+
+def _no_account(account_id: str) -> NotFound:
+    return NotFound(f"There is no account {account_id}.", param="account_id")
+
+
+def _bad_key() -> Unauthenticated:
+    return Unauthenticated(
+        "Incorrect API key provided, or the key was revoked. The operator of this deployment makes keys.",
+        code="invalid_api_key",
+    )

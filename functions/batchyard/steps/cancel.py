@@ -1,0 +1,35 @@
+"""Cancel: fence a batch's row, then wake its execution, which drains what is in flight and keeps what is done."""
+
+from __future__ import annotations
+
+from batchyard.adapters.aws.batches import Batches
+from batchyard.adapters.aws.workflow import Workflow
+from batchyard.core.batches import Batch, Status
+from batchyard.core.errors import ConditionFailed, Conflict, NotFound
+
+
+def cancel(account_id: str, batch_id: str, *, now: int, batches: Batches, workflow: Workflow) -> Batch:
+    """The batch, `cancelling` or already `cancelled`. Raises NotFound, or Conflict where it ended otherwise."""
+    batch = batches.get(account_id, batch_id, consistent=True)
+    if batch is None:
+        raise missing(batch_id)
+    if batch.status is Status.CANCELLED:
+        return batch
+    if batch.status.is_terminal:
+        raise Conflict(
+            f"Cannot cancel a batch with status '{batch.status}'. Its results are final.",
+            param="batch_id",
+            code="batch_not_cancellable",
+        )
+    if batch.status is not Status.CANCELLING:
+        try:
+            batch = batches.enter(batch, Status.CANCELLING, now)
+        except ConditionFailed:
+            return cancel(account_id, batch_id, now=now, batches=batches, workflow=workflow)
+    if batch.task_token is not None:
+        workflow.wake(batch.task_token, "cancelled")
+    return batch
+
+
+def missing(batch_id: str) -> NotFound:
+    return NotFound(f"No batch found with id '{batch_id}'.", param="batch_id", code="batch_not_found")

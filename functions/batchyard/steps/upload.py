@@ -1,0 +1,254 @@
+"""Upload: a file that comes in parts, because one request could not carry it.
+
+    pending ─▶ completed     the parts are joined into a file: at once where that is quick, else by `assemble`
+       ├─────▶ cancelled
+       └─────▶ expired       an hour after it was made
+
+S3 joins parts of 5 MB and more by itself, but a request through API Gateway and Lambda carries less, so joining reads
+the parts and writes the file. While that lasts the file's status is `uploaded`, and batches wait for it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+
+from batchyard.adapters.aws.files import Files, Uploads
+from batchyard.adapters.aws.objects import ObjectMissing, Objects
+from batchyard.core.errors import ConditionFailed, InvalidRequest, NotFound, PayloadTooLarge
+from batchyard.core.files import File, FileStatus, Upload, UploadPart, UploadStatus
+from batchyard.core.ids import derive_id
+from batchyard.core.keys import file_key, upload_part_key
+from batchyard.core.requests import CompletionRequest, UploadRequest
+from batchyard.steps.receive import check, expiry
+
+LIFETIME_SECONDS = 3600
+JOIN_AT_ONCE_BYTES = 16_000_000
+"""Joined within the request: read and written well inside API Gateway's 29 seconds."""
+_PARTS_AHEAD = 8
+_HELD_BYTES = 64_000_000
+
+
+def begin(
+    request: UploadRequest, *, account_id: str, upload_id: str, now: int, max_file_bytes: int, uploads: Uploads
+) -> Upload:
+    check(request.file, request.bytes, max_file_bytes)
+    upload = Upload(
+        id=upload_id,
+        account_id=account_id,
+        filename=request.file.filename,
+        purpose=request.file.purpose,
+        bytes=request.bytes,
+        mime_type=request.mime_type,
+        created_at=now,
+        expires_at=now + LIFETIME_SECONDS,
+        file_expires_after_seconds=request.file.expires_after_seconds,
+    )
+    uploads.create(upload)
+    return upload
+
+
+def add_part(
+    account_id: str,
+    upload_id: str,
+    data: bytes,
+    *,
+    part_id: str,
+    now: int,
+    max_part_bytes: int,
+    uploads: Uploads,
+    objects: Objects,
+) -> UploadPart:
+    """Keep one part. Parts may come in any order and side by side."""
+    if len(data) > max_part_bytes:
+        raise PayloadTooLarge(
+            f"The part has {len(data)} bytes; {max_part_bytes} are allowed. Use part_size={max_part_bytes} or less.",
+            param="data",
+            code="part_too_large",
+        )
+    upload = _pending(account_id, upload_id, now, uploads)
+    if not data:
+        raise InvalidRequest("The part is empty. Send at least one byte.", param="data")
+    if len(data) > upload.bytes:
+        raise InvalidRequest(
+            f"The part has {len(data)} bytes, the whole upload was announced with {upload.bytes}.", param="data"
+        )
+    part = UploadPart(part_id, upload_id, len(data), now)
+    objects.put(upload_part_key(account_id, upload_id, part_id), data)
+    uploads.add_part(part, ttl=upload.expires_at + LIFETIME_SECONDS)
+    return part
+
+
+def cancel(account_id: str, upload_id: str, *, now: int, uploads: Uploads, objects: Objects) -> Upload:
+    upload = _find(account_id, upload_id, uploads)
+    if upload.status is not UploadStatus.CANCELLED:
+        _require_pending(upload, now)
+        try:
+            upload = uploads.cancel(upload)
+        except ConditionFailed:
+            return cancel(account_id, upload_id, now=now, uploads=uploads, objects=objects)
+    objects.delete_many(upload_part_key(account_id, upload_id, part_id) for part_id in uploads.parts(upload_id))
+    return upload
+
+
+def complete(
+    account_id: str,
+    upload_id: str,
+    request: CompletionRequest,
+    *,
+    now: int,
+    keep_days: int,
+    uploads: Uploads,
+    files: Files,
+    objects: Objects,
+    assemble_later: Callable[[Upload], None],
+) -> tuple[Upload, File]:
+    """Close the upload and make its file. The same request again answers the same, and joins again what was not
+    joined."""
+    upload = _find(account_id, upload_id, uploads)
+    if upload.status is not UploadStatus.COMPLETED:
+        _require_pending(upload, now)
+        parts = uploads.parts(upload_id)
+        _check_parts(upload, request.part_ids, parts)
+        if upload.bytes <= JOIN_AT_ONCE_BYTES and request.md5:
+            _check_md5(request.md5, _read(upload, request.part_ids, objects))
+        try:
+            file = _file_of(upload, now, keep_days)
+            upload = uploads.complete(upload, file, request.part_ids, request.md5)
+        except ConditionFailed:
+            upload = _find(account_id, upload_id, uploads)
+    if upload.status is not UploadStatus.COMPLETED or upload.part_ids != request.part_ids:
+        raise _not_pending(upload, upload.status)
+    found = files.get(account_id, upload.file_id or "", consistent=True)
+    if found is None:
+        raise NotFound("The file of this upload was deleted.", param="upload_id")
+    if found.status is FileStatus.UPLOADED:
+        if upload.bytes > JOIN_AT_ONCE_BYTES:
+            assemble_later(upload)
+        else:
+            found = assemble(account_id, upload_id, uploads=uploads, files=files, objects=objects)
+    return upload, found
+
+
+def assemble(account_id: str, upload_id: str, *, uploads: Uploads, files: Files, objects: Objects) -> File:
+    """Join the parts of a completed upload into its file. Running it again, or twice at once, does no harm."""
+    upload = _find(account_id, upload_id, uploads)
+    file = files.get(account_id, upload.file_id or "", consistent=True)
+    if file is None:
+        raise NotFound("The upload has no file: it is not completed, or its file was deleted.", param="upload_id")
+    if file.status is not FileStatus.UPLOADED:
+        return file
+    digest = hashlib.md5(usedforsecurity=False)
+    rows = _RowCounter()
+    try:
+        with objects.writer(file_key(account_id, file.id)) as writer:
+            for data in _read(upload, upload.part_ids, objects):
+                digest.update(data)
+                rows.add(data)
+                writer.write(data)
+            if upload.md5 and digest.hexdigest() != upload.md5.lower():
+                raise InvalidRequest(_wrong_md5(upload.md5, digest.hexdigest()))
+    except InvalidRequest as error:
+        return files.spoil(file, error.message)
+    except ObjectMissing:
+        return _joined_elsewhere(file, files)
+    file = files.arrive(file, bytes=writer.bytes_written, rows=rows.total)
+    objects.delete_many(upload_part_key(account_id, upload_id, part_id) for part_id in upload.part_ids)
+    return file
+
+
+def _joined_elsewhere(file: File, files: Files) -> File:
+    """A part was gone: whoever joined the upload at the same time has deleted it. Raises NotFound if nobody did."""
+    found = files.get(file.account_id, file.id, consistent=True)
+    if found is None or found.status is FileStatus.UPLOADED:
+        raise NotFound("A part of this upload is gone. Send the parts again in a new upload.", param="part_ids")
+    return found
+
+
+class _RowCounter:
+    """Counts lines of chunked bytes. An empty line counts too: cheap, and nobody writes any."""
+
+    def __init__(self) -> None:
+        self._newlines = 0
+        self._last = b"\n"
+
+    def add(self, data: bytes) -> None:
+        self._newlines += data.count(b"\n")
+        self._last = data[-1:] or self._last
+
+    @property
+    def total(self) -> int:
+        return self._newlines + (self._last != b"\n")
+
+
+def _find(account_id: str, upload_id: str, uploads: Uploads) -> Upload:
+    upload = uploads.get(account_id, upload_id)
+    if upload is None:
+        raise NotFound(f"No such Upload object: {upload_id}", param="upload_id", code="upload_not_found")
+    return upload
+
+
+def _pending(account_id: str, upload_id: str, now: int, uploads: Uploads) -> Upload:
+    upload = _find(account_id, upload_id, uploads)
+    _require_pending(upload, now)
+    return upload
+
+
+def _require_pending(upload: Upload, now: int) -> None:
+    status = upload.status_at(now)
+    if status is not UploadStatus.PENDING:
+        raise _not_pending(upload, status)
+
+
+def _not_pending(upload: Upload, status: UploadStatus) -> InvalidRequest:
+    return InvalidRequest(
+        f"The upload {upload.id} is {status}, not pending. Create a new upload.",
+        param="upload_id",
+        code=f"upload_{status}",
+    )
+
+
+def _check_parts(upload: Upload, part_ids: tuple[str, ...], parts: Mapping[str, UploadPart]) -> None:
+    for part_id in part_ids:
+        if part_id not in parts:
+            raise InvalidRequest(f"The upload {upload.id} has no part {part_id}.", param="part_ids")
+    if len(set(part_ids)) != len(part_ids):
+        raise InvalidRequest("A part is named twice in part_ids. Name each part once.", param="part_ids")
+    total = sum(parts[part_id].bytes for part_id in part_ids)
+    if total != upload.bytes:
+        raise InvalidRequest(
+            f"The parts have {total} bytes together, the upload was announced with {upload.bytes}. Send the missing "
+            "parts, or name the right ones in part_ids.",
+            param="part_ids",
+        )
+
+
+def _check_md5(expected: str, chunks: Iterator[bytes]) -> None:
+    digest = hashlib.md5(usedforsecurity=False)
+    for data in chunks:
+        digest.update(data)
+    if digest.hexdigest() != expected.lower():
+        raise InvalidRequest(_wrong_md5(expected, digest.hexdigest()), param="md5", code="checksum_mismatch")
+
+
+def _wrong_md5(expected: str, actual: str) -> str:
+    return f"The joined parts have MD5 {actual}, not {expected}. Send the parts again in a new upload."
+
+
+def _read(upload: Upload, part_ids: tuple[str, ...], objects: Objects) -> Iterator[bytes]:
+    keys = [upload_part_key(upload.account_id, upload.id, part_id) for part_id in part_ids]
+    return objects.get_many(keys, at_most=_PARTS_AHEAD, held_bytes=_HELD_BYTES)
+
+
+def _file_of(upload: Upload, now: int, keep_days: int) -> File:
+    return File(
+        id=derive_id("file-", upload.id, "file"),
+        account_id=upload.account_id,
+        filename=upload.filename,
+        purpose=upload.purpose,
+        bytes=upload.bytes,
+        created_at=now,
+        status=FileStatus.UPLOADED,
+        expires_at=expiry(upload.file_expires_after_seconds, now, keep_days),
+        upload_id=upload.id,
+    )
