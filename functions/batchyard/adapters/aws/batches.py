@@ -56,7 +56,7 @@ class Batches:
         try:
             self._table.transact(writes)
         except ConditionFailed as error:
-            used = self._used(batch.account_id, idempotency)
+            used = self.used(batch.account_id, idempotency.key if idempotency else None)
             if used is None:
                 raise
             raise used from error
