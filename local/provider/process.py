@@ -1,0 +1,99 @@
+"""The simulated provider as a process of its own, for tests, the local cloud and benchmarks."""
+
+from __future__ import annotations
+
+import http.client
+import subprocess
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+
+from local.provider.config import Config
+from local.provider.ledger import Served
+
+_REPOSITORY = Path(__file__).parents[2]
+_ANNOUNCEMENT = "listening on "
+
+
+class SimulatedProvider:
+    """Starts when made, stops with the `with` block, `stop()`, or the death of the process that made it.
+
+    `settings` are those of `local.provider.config.Config`.
+    """
+
+    def __init__(self, port: int = 0, **settings: Any) -> None:
+        config = Config().changed(settings)
+        command = [sys.executable, "-m", "local.provider", "--port", str(port), "--leave-with-stdin"]
+        self._process = subprocess.Popen(
+            [*command, "--settings", orjson.dumps(config.to_dict()).decode()],
+            cwd=_REPOSITORY,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line.startswith(_ANNOUNCEMENT):
+            self.stop()
+            raise RuntimeError("the simulated provider did not start; its standard error says why")
+        self.url = line.removeprefix(_ANNOUNCEMENT).strip()
+        """Base URL, `http://127.0.0.1:<port>/v1`."""
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def url_of(self, provider: str) -> str:
+        """Base URL under which requests count as those of `provider`."""
+        return f"{self.url.removesuffix('/v1')}/{provider}/v1"
+
+    def stats(self) -> dict[str, Any]:
+        """See `local.provider.ledger.Ledger.stats`."""
+        stats: dict[str, Any] = self._call("GET", "/_sim/stats")
+        return stats
+
+    def counts(self) -> dict[str, Served]:
+        """`request_hash(body)` -> how often it was received and answered well."""
+        return {name: Served(*pair) for name, pair in self._call("GET", "/_sim/counts").items()}
+
+    def configure(self, **settings: Any) -> None:
+        """Changes some settings; the others stay."""
+        self._call("POST", "/_sim/config", settings)
+
+    def reset(self) -> None:
+        """Empties the ledger and goes back to the settings of the start."""
+        self._call("POST", "/_sim/reset", {})
+
+    def stop(self) -> None:
+        """May be called twice."""
+        if self._process.poll() is None:
+            self._process.terminate()
+        self._process.wait(timeout=10)
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
+
+    def __enter__(self) -> SimulatedProvider:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _call(self, method: str, path: str, content: dict[str, Any] | None = None) -> Any:
+        address = urlsplit(self.url)
+        connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=30)
+        try:
+            connection.request(method, path, None if content is None else orjson.dumps(content))
+            response = connection.getresponse()
+            answer = orjson.loads(response.read())
+        finally:
+            connection.close()
+        if response.status != 200:
+            raise ValueError(answer["error"]["message"])
+        return answer

@@ -1,0 +1,119 @@
+"""HTTP/1.1 for the simulator: an asyncio Protocol on httptools' parser, as fast as one core of Python goes. It is the
+other half of every benchmark, so it must never be what is measured."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections import deque
+from typing import cast
+
+import httptools
+
+from local.provider.simulator import CLOSE, KEEP, RESET, Reply, Simulator
+
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+
+
+class Connection(asyncio.Protocol):
+    """One client connection. A pipelined request waits until the one before it is answered."""
+
+    def __init__(self, simulator: Simulator, loop: asyncio.AbstractEventLoop) -> None:
+        self._simulator = simulator
+        self._loop = loop
+        self._waiting: deque[tuple[str, str, str, bytes, bool]] = deque()
+        self._reply: Reply | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._parser = httptools.HttpRequestParser(self)
+
+    def connection_lost(self, _: Exception | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._reply is not None:
+            self._book("silent" if self._reply.answer in ("hang", "stall") else "abandoned", good=False)
+        self._waiting.clear()
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError:
+            self._transport.write(_BAD_REQUEST)
+            self._transport.close()
+
+    def on_message_begin(self) -> None:
+        self._url = b""
+        self._authorization = b""
+        self._body: list[bytes] = []
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        length = len(name)
+        if length == 13 and name.lower() == b"authorization":
+            self._authorization = value
+        elif length == 6 and name.lower() == b"expect":
+            self._transport.write(_CONTINUE)
+
+    def on_body(self, body: bytes) -> None:
+        self._body.append(body)
+
+    def on_message_complete(self) -> None:
+        path = self._url.partition(b"?")[0].decode("latin-1")
+        body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        method = self._parser.get_method().decode("latin-1")
+        keep = self._parser.should_keep_alive()
+        if self._reply is not None:
+            self._waiting.append((method, path, self._authorization.decode("latin-1"), body, keep))
+        else:
+            self._serve(method, path, self._authorization.decode("latin-1"), body, keep)
+
+    def _serve(self, method: str, path: str, authorization: str, body: bytes, keep: bool) -> None:
+        reply = self._simulator.receive(method, path, authorization, body)
+        if not keep and reply.ending == KEEP:
+            reply.ending = CLOSE
+        self._reply = reply
+        if reply.tags:
+            self._simulator.ledger.begun(reply.tags)
+        if reply.delay_seconds:
+            self._timer = self._loop.call_later(reply.delay_seconds, self._send)
+        else:
+            self._send()
+
+    def _send(self) -> None:
+        reply = self._reply
+        assert reply is not None
+        self._timer = None
+        if self._transport.is_closing():
+            return
+        if reply.data:
+            self._transport.write(reply.data)
+        if reply.ending == KEEP:
+            self._book(reply.answer, reply.good)
+            if self._waiting:
+                self._serve(*self._waiting.popleft())
+        elif reply.ending == CLOSE:
+            self._book(reply.answer, reply.good)
+            self._transport.close()
+        elif reply.ending == RESET:
+            self._book(reply.answer, good=False)
+            connection = self._transport.get_extra_info("socket")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self._transport.abort()
+        # SILENT: in flight until the client gives up.
+
+    def _book(self, answer: str, good: bool) -> None:
+        reply, self._reply = self._reply, None
+        if reply is not None and reply.tags:
+            self._simulator.ledger.ended(reply.tags, reply.request, answer, good)
+
+
+async def start(simulator: Simulator, host: str, port: int) -> asyncio.Server:
+    """Listens; `port` 0 takes a free one."""
+    loop = asyncio.get_running_loop()
+    return await loop.create_server(lambda: Connection(simulator, loop), host, port, backlog=4096)

@@ -1,0 +1,257 @@
+"""One request in, one reply out. No I/O and no sleeping: a reply says how long to wait and how to end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+
+from local.provider.answers import ENDPOINTS, Unanswerable, count_tokens, error_body, model_list
+from local.provider.config import Config
+from local.provider.faults import NO_WISHES, Dice, Fault, wishes_of
+from local.provider.ledger import Ledger, hash_request
+
+KEEP, CLOSE, RESET, SILENT = "keep", "close", "reset", "silent"
+"""How a reply ends: as HTTP says, with the connection closed or reset, or never (the bytes stay unfinished)."""
+
+
+@dataclass(slots=True)
+class Reply:
+    data: bytes
+    """Head and body, or what of them gets through."""
+    delay_seconds: float = 0.0
+    ending: str = KEEP
+    answer: str = "200"
+    """What the ledger calls it: a status, or the fault that sends none."""
+    good: bool = False
+    request: bytes = b""
+    tags: tuple[str, ...] = ()
+
+
+class Simulator:
+    def __init__(self, config: Config, clock: Callable[[], float] = time.time) -> None:
+        self.configure(config)
+        self._initial = self.config
+        self._clock = clock
+        self._bucket = float(config.burst)
+        self._bucket_at = clock()
+        self.ledger = Ledger()
+
+    def configure(self, config: Config) -> None:
+        self.config = config
+        self._draws = bool(config.faults or config.latency_sigma)
+        self._fixed_delay = config.latency_ms / 1000
+
+    def receive(self, method: str, path: str, authorization: str, body: bytes) -> Reply:
+        """The reply to a request. Where it has tags, the caller tells the ledger when it begins and ends."""
+        prefix, found, rest = path.partition("/v1/")
+        endpoint = found + rest
+        provider = prefix.strip("/") or "default"
+        if path.startswith("/_sim/"):
+            return self._control(method, path, body)
+        refusal = self._refuse(method, provider, endpoint, path, authorization)
+        if refusal is not None:
+            return refusal
+        if endpoint == "/v1/models":
+            return _json_reply(200, model_list(int(self._clock())))
+        return self._answer(provider, endpoint, authorization.removeprefix("Bearer "), body)
+
+    def _refuse(self, method: str, provider: str, endpoint: str, path: str, authorization: str) -> Reply | None:
+        key = authorization.removeprefix("Bearer ").strip() if authorization.startswith("Bearer ") else ""
+        if endpoint not in ENDPOINTS and endpoint != "/v1/models":
+            return _error(404, f"Invalid URL ({method} {path})")
+        if method != ("GET" if endpoint == "/v1/models" else "POST"):
+            return _error(405, f"Not allowed to {method} on {endpoint}.")
+        if not key:
+            return _error(401, "You didn't provide an API key in an Authorization header (Bearer).")
+        if provider in self.config.keys and key != self.config.keys[provider]:
+            return _error(401, "Incorrect API key provided.", code="invalid_api_key")
+        return None
+
+    def _answer(self, provider: str, endpoint: str, key: str, body: bytes) -> Reply:
+        now = self._clock()
+        try:
+            parsed = orjson.loads(body)
+            if type(parsed) is not dict:
+                raise ValueError("the body is not an object")
+        except ValueError:
+            return _error(400, "We could not parse the JSON body of your request.")
+        request = hash_request(parsed)
+        attempt = self.ledger.received(request, provider, key, now)
+        wishes = NO_WISHES
+        if "metadata" in parsed or "user" in parsed:
+            try:
+                wishes = wishes_of(parsed, attempt)
+            except ValueError as error:
+                return _error(400, str(error), param="metadata.simulate")
+        dice = Dice(self.config.seed, request, attempt) if self._draws else None
+        fault = wishes.fault or (dice.fault(self.config.faults) if dice else None)
+        limited = self._over_the_limit(now) if self.config.rate_per_second else None
+        if limited is not None:
+            reply = self._too_many(limited, now)
+        elif fault is not None and fault.kind == "status":
+            reply = self._failed(fault.status, wishes.numbers.get("retry_after", 1.0), now)
+        else:
+            reply = self._good(endpoint, parsed, len(body), request, wishes, now)
+            if fault is not None:
+                reply = _spoilt(reply, fault, self.config.huge_bytes)
+        reply.delay_seconds = self._delay(dice, wishes.numbers.get("latency"))
+        reply.request = request
+        reply.tags = _tags(parsed)
+        return reply
+
+    def _good(self, endpoint: str, parsed: dict[str, Any], size: int, request: bytes, wishes: Any, now: float) -> Reply:
+        answer, stream = ENDPOINTS[endpoint]
+        try:
+            tokens = count_tokens(parsed, size, request, wishes)
+            content = answer(parsed, tokens, request, int(now))
+        except Unanswerable as missing:
+            return _error(400, missing.args[0], param=missing.args[1])
+        if stream is not None and parsed.get("stream") is True:
+            chunks = b"".join(b"%x\r\n%b\r\n" % (len(event), event) for event in stream(parsed, content))
+            return Reply(_STREAM_HEAD % request.hex().encode() + chunks + b"0\r\n\r\n", good=True)
+        return Reply(_OK_HEAD % (request.hex().encode(), len(content)) + content, good=True)
+
+    def _delay(self, dice: Dice | None, wish_ms: float | None) -> float:
+        if wish_ms is not None:
+            return wish_ms / 1000
+        if dice is None or not self.config.latency_sigma:
+            return self._fixed_delay
+        return dice.latency_ms(self.config.latency_ms, self.config.latency_sigma) / 1000
+
+    def _over_the_limit(self, now: float) -> float | None:
+        """Takes a token, or says in how many seconds there will be one."""
+        rate = self.config.rate_per_second
+        self._bucket = min(self.config.burst, self._bucket + (now - self._bucket_at) * rate)
+        self._bucket_at = now
+        if self._bucket >= 1:
+            self._bucket -= 1
+            return None
+        return (1 - self._bucket) / rate
+
+    def _too_many(self, seconds: float, now: float) -> Reply:
+        message = f"Rate limit reached. Please try again in {seconds:.3f}s."
+        limits = [
+            f"x-ratelimit-limit-requests: {self.config.rate_per_second:g}",
+            "x-ratelimit-remaining-requests: 0",
+            f"x-ratelimit-reset-requests: {seconds:.3f}s",
+            *self._retry_after(seconds, now),
+        ]
+        return _error(429, message, kind="requests", code="rate_limit_exceeded", headers=limits)
+
+    def _failed(self, status: int, retry_after_seconds: float, now: float) -> Reply:
+        headers = self._retry_after(retry_after_seconds, now) if status == 429 else []
+        kind = "server_error" if status >= 500 else "requests" if status == 429 else "invalid_request_error"
+        return _error(status, f"Simulated {HTTPStatus(status).phrase}.", kind=kind, code="simulated", headers=headers)
+
+    def _retry_after(self, seconds: float, now: float) -> list[str]:
+        match self.config.retry_after:
+            case "date":
+                return [f"retry-after: {formatdate(-(-(now + seconds) // 1), usegmt=True)}"]
+            case "seconds":
+                return [f"retry-after: {-(-seconds // 1):.0f}"]
+        return []
+
+    def _control(self, method: str, path: str, body: bytes) -> Reply:
+        match method, path:
+            case "GET", "/_sim/stats":
+                return _json_reply(200, orjson.dumps(self.ledger.stats()))
+            case "GET", "/_sim/counts":
+                return _json_reply(200, orjson.dumps(self.ledger.counts()))
+            case "GET", "/_sim/config":
+                return _json_reply(200, orjson.dumps(self.config.to_dict()))
+            case "POST", "/_sim/config":
+                try:
+                    self.configure(self.config.changed(orjson.loads(body)))
+                except (ValueError, TypeError) as error:
+                    return _error(400, str(error))
+                self._bucket, self._bucket_at = float(self.config.burst), self._clock()
+                return _json_reply(200, orjson.dumps(self.config.to_dict()))
+            case "POST", "/_sim/reset":
+                self.ledger.reset()
+                self.configure(self._initial)
+                return _json_reply(200, b"{}")
+        return _error(404, f"Unknown control ({method} {path})")
+
+
+_OK_HEAD = (
+    b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nopenai-version: 2020-10-01\r\n"
+    b"x-request-id: req_%b\r\ncontent-length: %d\r\n\r\n"
+)
+_STREAM_HEAD = (
+    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n"
+    b"x-request-id: req_%b\r\ntransfer-encoding: chunked\r\n\r\n"
+)
+
+
+def _json_reply(status: int, content: bytes, headers: list[str] | None = None) -> Reply:
+    return _reply(status, content, "application/json", headers or [], good=False)
+
+
+def _reply(status: int, content: bytes, content_type: str, headers: list[str], *, good: bool) -> Reply:
+    lines = [
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
+        f"content-type: {content_type}",
+        "x-request-id: req_simulated",
+        *headers,
+        f"content-length: {len(content)}",
+    ]
+    return Reply("\r\n".join(lines).encode() + b"\r\n\r\n" + content, answer=str(status), good=good)
+
+
+def _error(
+    status: int,
+    message: str,
+    *,
+    kind: str = "invalid_request_error",
+    param: str | None = None,
+    code: str | None = None,
+    headers: list[str] | None = None,
+) -> Reply:
+    return _json_reply(status, error_body(message, kind, param, code), headers)
+
+
+def _spoilt(reply: Reply, fault: Fault, huge_bytes: int) -> Reply:
+    """A good reply after `fault` had its way with it."""
+    head, _, content = reply.data.partition(b"\r\n\r\n")
+    half = head + b"\r\n\r\n" + content[: len(content) // 2]
+    match fault.kind:
+        case "hang":
+            return Reply(b"", ending=SILENT, answer="hang")
+        case "stall":
+            return Reply(half, ending=SILENT, answer="stall")
+        case "disconnect":
+            return Reply(b"", ending=CLOSE, answer="disconnect")
+        case "disconnect_mid_body":
+            return Reply(half, ending=CLOSE, answer="disconnect_mid_body")
+        case "reset":
+            return Reply(b"", ending=RESET, answer="reset")
+    match fault.shape:
+        case "not_json":
+            content, content_type = b"upstream connect error or disconnect", "application/json"
+        case "truncated":
+            content, content_type = content[: len(content) // 2], "application/json"
+        case "html":
+            content, content_type = b"<html><body><h1>502 Bad Gateway</h1></body></html>", "text/html"
+        case "empty":
+            content, content_type = b"", "application/json"
+        case "huge":
+            content, content_type = b'{"filler":"' + b"x" * huge_bytes + b'"}', "application/json"
+        case _:
+            content_type = "text/plain"
+    spoilt = _reply(200, content, content_type, [], good=fault.shape == "wrong_type")
+    spoilt.answer = f"malformed:{fault.shape}"
+    return spoilt
+
+
+def _tags(parsed: dict[str, Any]) -> tuple[str, ...]:
+    tags = ("all", f"model:{parsed.get('model')}")
+    metadata = parsed.get("metadata")
+    if isinstance(metadata, dict) and "tag" in metadata:
+        return (*tags, f"tag:{metadata['tag']}")
+    return tags
