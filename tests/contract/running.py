@@ -1,0 +1,89 @@
+"""A batch in progress with shards in a manifest, and doubles that record what would go to SQS and Step Functions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from batchyard.adapters.aws.batches import Batches
+from batchyard.adapters.aws.objects import Objects
+from batchyard.adapters.aws.workflow import Life
+from batchyard.core.batches import Batch, Status
+from batchyard.core.keys import manifest_key
+from batchyard.core.lanes import Lane
+from batchyard.core.messages import ShardMessage
+from batchyard.core.sharding import LaneShards, Plan, Shard, manifest_record
+
+ACCOUNT = "acct_a"
+BATCH_ID = "batch_01m7vzgc0060rk4csm6mv3ee1s"
+NOW = 1_800_000_000
+ITEMS_PER_SHARD = 10
+
+
+@dataclass
+class SentMessages:
+    """Stands for `Queues`."""
+
+    messages: list[ShardMessage] = field(default_factory=list)
+
+    def send(self, messages: Sequence[ShardMessage], delay_seconds: int = 0) -> None:
+        self.messages += messages
+
+    @property
+    def numbers(self) -> list[int]:
+        return [message.shard.number for message in self.messages]
+
+
+@dataclass
+class RecordedWorkflow:
+    """Stands for `Workflow`."""
+
+    woken: list[tuple[str, str]] = field(default_factory=list)
+    started: list[tuple[str, int, str | None]] = field(default_factory=list)
+    lives: dict[tuple[str, int], Life] = field(default_factory=dict)
+
+    def wake(self, task_token: str, outcome: str) -> None:
+        self.woken.append((task_token, outcome))
+
+    def start(self, account_id: str, batch_id: str, execution: int = 0, outcome: str | None = None) -> None:
+        self.started.append((batch_id, execution, outcome))
+        self.lives[batch_id, execution] = Life.RUNNING
+
+    def life(self, batch_id: str, execution: int = 0) -> Life:
+        return self.lives.get((batch_id, execution), Life.ABSENT)
+
+
+def plan(lanes: dict[str, int], stride: int = 128, *, one_chain: bool = False) -> Plan:
+    """`lanes`: model -> number of shards."""
+    rows, first = [], 0
+    for model, shards in lanes.items():
+        rows.append(LaneShards(Lane("openai", model), first, shards, shards * ITEMS_PER_SHARD))
+        first += shards
+    return Plan("run1", first * ITEMS_PER_SHARD, first, tuple(rows), stride, one_chain, None)
+
+
+def create_batch(batches: Batches, batch_id: str = BATCH_ID) -> Batch:
+    batch = Batch(
+        id=batch_id,
+        account_id=ACCOUNT,
+        surface="openai",
+        endpoint="/v1/chat/completions",
+        input_file_id="file-1",
+        completion_window="24h",
+        status=Status.VALIDATING,
+        created_at=NOW,
+        expires_at=NOW + 86_400,
+    )
+    batches.create(batch)
+    return batch
+
+
+def start_batch(batches: Batches, objects: Objects, plan: Plan) -> Batch:
+    """A batch in progress, with its manifest in the bucket."""
+    batch = create_batch(batches)
+    lane_of = {
+        n: i for i, lane in enumerate(plan.lanes) for n in range(lane.first_shard, lane.first_shard + lane.shards)
+    }
+    records = [manifest_record(Shard(n, lane_of[n], n * 100, 100, ITEMS_PER_SHARD, n * 10)) for n in range(plan.shards)]
+    objects.put(manifest_key(ACCOUNT, batch.id, plan.run), b"".join(records))
+    return batches.set_plan(batch, plan, None, NOW + 1)

@@ -1,0 +1,97 @@
+"""Plans, chains and concurrency: nothing is left out and no ceiling is broken, whatever the numbers."""
+
+from __future__ import annotations
+
+from random import Random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchyard.core.lanes import Lane
+from batchyard.core.sharding import (
+    MANIFEST_RECORD_BYTES,
+    LaneShards,
+    Plan,
+    Shard,
+    manifest_record,
+    progress_row_of,
+    progress_rows,
+    read_manifest,
+    shard_items,
+    shards_of_progress_row,
+    split_concurrency,
+)
+
+
+@st.composite
+def plans(draw: st.DrawFn) -> Plan:
+    counts = draw(st.lists(st.integers(1, 30), min_size=1, max_size=5))
+    lanes, first = [], 0
+    for number, shards in enumerate(counts):
+        lanes.append(LaneShards(Lane("openai", f"model-{number}"), first, shards, shards))
+        first += shards
+    return Plan("run", first, first, tuple(lanes), draw(st.integers(1, 12)), draw(st.booleans()), None)
+
+
+@given(plans(), st.randoms())
+def test_following_the_chains_reaches_every_shard_once_under_the_stride(plan: Plan, random: Random) -> None:
+    """Whatever order shards settle in, each is sent once and a chain never has more than its stride in flight."""
+    in_flight = set(plan.due(set()))
+    sent, settled = set(in_flight), set()
+    while in_flight:
+        for number in in_flight:
+            chain = plan.chain_of(number)
+            assert len([n for n in in_flight if n in chain]) <= plan.stride
+        number = random.choice(sorted(in_flight))
+        in_flight.remove(number)
+        settled.add(number)
+        assert in_flight <= set(plan.due(settled))
+        follower = plan.follower(number)
+        if follower is not None:
+            assert follower not in sent
+            in_flight.add(follower)
+            sent.add(follower)
+        assert set(plan.due(settled)) == in_flight
+    assert settled == set(range(plan.shards))
+
+
+@given(plans())
+def test_a_plan_survives_its_row(plan: Plan) -> None:
+    """to_row and from_row are inverse."""
+    assert Plan.from_row(plan.to_row()) == plan
+
+
+@given(st.integers(1, 100_000), st.integers(1, 512))
+def test_a_concurrency_hint_is_a_ceiling_and_is_used(hint: int, items: int) -> None:
+    """Shards in flight times calls per shard never exceeds the hint, and wastes less than one call per shard."""
+    stride, concurrency = split_concurrency(hint, items, 128)
+    assert concurrency is not None
+    assert 1 <= concurrency <= items
+    assert hint - stride < stride * concurrency <= hint
+
+
+@given(st.integers(1, 5000))
+def test_progress_rows_share_all_shards(shards: int) -> None:
+    """Every shard reports to exactly one row, and each row knows how many to expect."""
+    rows = progress_rows(shards)
+    expected = [0] * rows
+    for number in range(shards):
+        expected[progress_row_of(number, rows)] += 1
+    assert expected == [shards_of_progress_row(row, shards, rows) for row in range(rows)]
+
+
+@given(st.lists(st.builds(Shard, *[st.integers(0, 2**53)] * 6), max_size=20))
+def test_manifest_records_have_one_length(shards: list[Shard]) -> None:
+    """Record n is at n times the length, for any numbers that fit a batch."""
+    data = b"".join(manifest_record(shard) for shard in shards)
+    assert len(data) == len(shards) * MANIFEST_RECORD_BYTES
+    assert read_manifest(data) == shards
+    if shards:
+        last = len(shards) - 1
+        assert read_manifest(data[last * MANIFEST_RECORD_BYTES :]) == [shards[last]]
+
+
+def test_shards_grow_from_small_to_the_limit() -> None:
+    """Small batches spread over several shards, large ones use the largest."""
+    assert [shard_items(n, 256) for n in (0, 7, 8, 16, 24, 10_000)] == [32, 32, 64, 128, 256, 256]
+    assert shard_items(0, 5) == 5
