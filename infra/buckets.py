@@ -1,0 +1,76 @@
+"""The buckets: data (keys: batchyard.core.keys), the drop folder, and the access log of both."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import aws_s3 as s3
+from cdk_nag import NagSuppressions
+from constructs import Construct
+
+from infra.environment import Environment
+
+_NEVER_FINISHED = s3.LifecycleRule(abort_incomplete_multipart_upload_after=Duration.days(2))
+
+
+class Buckets(Construct):
+    def __init__(self, scope: Construct, name: str, *, environment: Environment, removal: RemovalPolicy) -> None:
+        super().__init__(scope, name)
+        self._removal = removal
+        self.access_log = self._bucket(
+            "AccessLog", lifecycle_rules=[s3.LifecycleRule(expiration=Duration.days(90)), _NEVER_FINISHED]
+        )
+        NagSuppressions.add_resource_suppressions(
+            self.access_log,
+            [{"id": "AwsSolutions-S1", "reason": "It is the access log; logging it into itself would never end."}],
+        )
+        working = Duration.days(environment.working_days)
+        self.data = self._bucket(
+            "Data",
+            server_access_logs_bucket=self.access_log,
+            server_access_logs_prefix="data/",
+            lifecycle_rules=[
+                s3.LifecycleRule(prefix="work/", expiration=working),
+                s3.LifecycleRule(prefix="parts/", expiration=working),
+                s3.LifecycleRule(prefix="uploads/", expiration=Duration.days(2)),
+                s3.LifecycleRule(
+                    prefix="files/",
+                    transitions=[
+                        s3.Transition(
+                            storage_class=s3.StorageClass.INTELLIGENT_TIERING, transition_after=Duration.days(30)
+                        )
+                    ],
+                ),
+                _NEVER_FINISHED,
+            ],
+        )
+        self.drop = self._bucket(
+            "Drop",
+            versioned=True,
+            server_access_logs_bucket=self.access_log,
+            server_access_logs_prefix="drop/",
+            lifecycle_rules=[
+                s3.LifecycleRule(
+                    noncurrent_version_expiration=Duration.days(environment.drop_version_days),
+                    expired_object_delete_marker=True,
+                ),
+                _NEVER_FINISHED,
+            ],
+        )
+        # The L2 switch would deploy a custom resource with a function of its own.
+        bucket: s3.CfnBucket = self.drop.node.default_child
+        bucket.add_property_override("NotificationConfiguration.EventBridgeConfiguration.EventBridgeEnabled", True)
+
+    def _bucket(self, name: str, **properties: Any) -> s3.Bucket:
+        return s3.Bucket(
+            self,
+            name,
+            encryption=s3.BucketEncryption.S3_MANAGED,
+            enforce_ssl=True,
+            minimum_tls_version=1.2,
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            removal_policy=self._removal,
+            **properties,
+        )

@@ -1,0 +1,103 @@
+"""One Lambda function with everything that belongs to it alone: role, log group, concurrency."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from aws_cdk import Duration
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from cdk_nag import NagSuppressions
+from constructs import Construct
+
+from infra.environment import Environment
+from infra.log import Log
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """`concurrency` is reserved for the function; None where its event source has a maximum concurrency."""
+
+    memory_mib: int
+    timeout_seconds: int
+    concurrency: int | None
+
+
+class Function(Construct):
+    """Handler `batchyard.handlers.<name>.handler`. What it may do is `infra.permissions`' to say."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        name: str,
+        *,
+        environment: Environment,
+        description: str,
+        size: Size,
+        code: lambda_.Code,
+        variables: Mapping[str, str],
+    ) -> None:
+        super().__init__(scope, name.capitalize())
+        full_name = f"{environment.name}-{name}"
+        self.name = name
+        self.timeout = Duration.seconds(size.timeout_seconds)
+        self.log = Log(self, "Log", environment=environment, log_group_name=f"/aws/lambda/{full_name}")
+        self.role = iam.Role(
+            self,
+            "Role",
+            assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
+            description=f"What the function {full_name} may do",
+        )
+        self.allow(["logs:CreateLogStream", "logs:PutLogEvents"], self.log.log_group_arn)
+        self.function = lambda_.Function(
+            self,
+            "Function",
+            function_name=full_name,
+            description=description,
+            runtime=lambda_.Runtime.PYTHON_3_13,
+            architecture=lambda_.Architecture.ARM_64,
+            handler=f"batchyard.handlers.{name}.handler",
+            code=code,
+            role=self.role,
+            memory_size=size.memory_mib,
+            timeout=self.timeout,
+            reserved_concurrent_executions=size.concurrency if environment.reserve_concurrency else None,
+            tracing=lambda_.Tracing.ACTIVE,
+            log_group=self.log,
+            environment={
+                "POWERTOOLS_SERVICE_NAME": name,
+                "POWERTOOLS_METRICS_NAMESPACE": "Batchyard",
+                "LOG_LEVEL": environment.log_level,
+                **{limit.upper(): str(value) for limit, value in environment.limits.items()},
+                **variables,
+            },
+        )
+        NagSuppressions.add_resource_suppressions(
+            self.function,
+            [{"id": "AwsSolutions-L1", "reason": "Python 3.13 is what the locked wheels are tested with."}],
+        )
+        self.accept("X-Ray's write actions take no resource.", ["Resource::*"])
+
+    @property
+    def arn(self) -> str:
+        return self.function.function_arn
+
+    def allow(
+        self, actions: Sequence[str], *resources: str, conditions: Mapping[str, Mapping[str, object]] | None = None
+    ) -> None:
+        self.role.add_to_policy(
+            iam.PolicyStatement(actions=list(actions), resources=list(resources), conditions=conditions)
+        )
+
+    def tell(self, variable: str, value: str) -> None:
+        """Set an environment variable."""
+        self.function.add_environment(variable, value)
+
+    def accept(self, reason: str, findings: Sequence[str | dict[str, str]]) -> None:
+        """Suppress cdk-nag's findings about wildcards in this function's role, for `reason`."""
+        NagSuppressions.add_resource_suppressions(
+            self.role,
+            [{"id": "AwsSolutions-IAM5", "reason": reason, "appliesTo": list(findings)}],
+            apply_to_children=True,
+        )

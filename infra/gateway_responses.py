@@ -1,0 +1,62 @@
+"""What API Gateway answers by itself: OpenAI's error envelope, with the request id that every answer carries."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from aws_cdk import aws_apigateway as apigateway
+
+_TOO_LARGE = (
+    "The request is larger than the API takes. Send the file through the Uploads API (POST /v1/uploads, parts of at "
+    "most 4 MB), or put it at the address that POST /v1/files/presigned gives you, or copy it into the drop folder."
+)
+_AS_GATEWAY_SAYS = "$context.error.message"
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayResponse:
+    """`status` None keeps the gateway's own."""
+
+    kind: str
+    status: int | None
+    type: str
+    code: str | None
+    message: str
+
+
+RESPONSES = (
+    GatewayResponse("REQUEST_TOO_LARGE", 413, "invalid_request_error", "request_too_large", _TOO_LARGE),
+    GatewayResponse(
+        "MISSING_AUTHENTICATION_TOKEN", 404, "invalid_request_error", "unknown_url", "Unknown request URL."
+    ),
+    GatewayResponse(
+        "THROTTLED", 429, "rate_limit_error", "rate_limit_exceeded", "Too many requests. Slow down and try again."
+    ),
+    GatewayResponse("DEFAULT_4XX", None, "invalid_request_error", None, _AS_GATEWAY_SAYS),
+    GatewayResponse(
+        "DEFAULT_5XX", None, "server_error", None, "The request could not be processed. It is safe to try it again."
+    ),
+)
+
+
+def add_gateway_responses(api: apigateway.RestApi) -> None:
+    for response in RESPONSES:
+        headers = {"x-request-id": "context.requestId"}
+        if response.kind == "THROTTLED":
+            headers["Retry-After"] = "'1'"
+        api.add_gateway_response(
+            response.kind,
+            type=apigateway.ResponseType.of(response.kind),
+            status_code=str(response.status) if response.status else None,
+            response_headers=headers,
+            templates={"application/json": _envelope(response)},
+        )
+
+
+def _envelope(response: GatewayResponse) -> str:
+    body = {
+        "error": {"message": response.message, "type": response.type, "param": None, "code": response.code},
+    }
+    # API Gateway puts the quotes around messageString itself.
+    return json.dumps(body).replace(f'"{_AS_GATEWAY_SAYS}"', "$context.error.messageString")

@@ -1,0 +1,106 @@
+"""The REST API: a resource and a method per route of the registry; gateway responses answer everything else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from aws_cdk import aws_apigateway as apigateway
+from cdk_nag import NagSuppressions
+from constructs import Construct
+
+from batchyard.surfaces.registry import Route
+from infra.environment import Environment
+from infra.functions import Functions
+from infra.gateway_responses import add_gateway_responses
+from infra.log import Log
+
+STAGE = "api"
+
+
+class Ingress(Construct):
+    def __init__(
+        self,
+        scope: Construct,
+        name: str,
+        *,
+        environment: Environment,
+        functions: Functions,
+        routes: Iterable[Route],
+    ) -> None:
+        super().__init__(scope, name)
+        access_log = Log(
+            self, "AccessLog", environment=environment, log_group_name=f"/aws/apigateway/{environment.name}-access"
+        )
+        self.api = apigateway.RestApi(
+            self,
+            "Api",
+            rest_api_name=environment.name,
+            description="Batchyard",
+            binary_media_types=["*/*"],
+            cloud_watch_role=True,
+            endpoint_types=[apigateway.EndpointType.REGIONAL],
+            deploy_options=apigateway.StageOptions(
+                stage_name=STAGE,
+                tracing_enabled=True,
+                metrics_enabled=True,
+                logging_level=apigateway.MethodLoggingLevel.ERROR,
+                data_trace_enabled=False,  # It would log bodies and keys.
+                throttling_rate_limit=environment.api_requests_per_second,
+                throttling_burst_limit=environment.api_burst,
+                access_log_destination=apigateway.LogGroupLogDestination(access_log),
+                access_log_format=_access_log_format(),
+            ),
+        )
+        add_gateway_responses(self.api)
+        integrations = {
+            each: apigateway.LambdaIntegration(
+                functions[each].function, allow_test_invoke=False, scope_permission_to_method=False
+            )
+            for each in ("files", "batches", "account")
+        }
+        for route in routes:
+            self.api.root.resource_for_path(route.path).add_method(route.method, integrations[route.function])
+        self._accept_findings()
+
+    def _accept_findings(self) -> None:
+        NagSuppressions.add_resource_suppressions(
+            self.api,
+            [
+                {"id": "AwsSolutions-APIG2", "reason": "Functions parse requests and answer in the caller's dialect."},
+                {"id": "AwsSolutions-APIG4", "reason": "Every function checks the API key against the table first."},
+                {"id": "AwsSolutions-COG4", "reason": "Callers are programs with API keys, not people who sign in."},
+                {
+                    "id": "AwsSolutions-IAM4",
+                    "reason": "The role through which API Gateway logs is AWS's own, one per account and region.",
+                    "appliesTo": [
+                        "Policy::arn:<AWS::Partition>:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs"
+                    ],
+                },
+            ],
+            apply_to_children=True,
+        )
+
+
+def _access_log_format() -> apigateway.AccessLogFormat:
+    """No bodies, no query strings, no keys."""
+    return apigateway.AccessLogFormat.custom(
+        "{"
+        + ",".join(
+            f'"{name}":"{variable}"'
+            for name, variable in {
+                "request_id": "$context.requestId",
+                "time": "$context.requestTimeEpoch",
+                "method": "$context.httpMethod",
+                "resource": "$context.resourcePath",
+                "status": "$context.status",
+                "error": "$context.error.responseType",
+                "response_bytes": "$context.responseLength",
+                "latency_milliseconds": "$context.responseLatency",
+                "integration_milliseconds": "$context.integrationLatency",
+                "caller_address": "$context.identity.sourceIp",
+                "user_agent": "$context.identity.userAgent",
+                "trace_id": "$context.xrayTraceId",
+            }.items()
+        )
+        + "}"
+    )

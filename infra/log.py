@@ -1,0 +1,16 @@
+"""A log group that forgets after the deployment's number of days."""
+
+from __future__ import annotations
+
+from aws_cdk import RemovalPolicy
+from aws_cdk import aws_logs as logs
+from constructs import Construct
+
+from infra.environment import Environment
+
+
+class Log(logs.LogGroup):
+    def __init__(self, scope: Construct, name: str, *, environment: Environment, log_group_name: str) -> None:
+        super().__init__(scope, name, log_group_name=log_group_name, removal_policy=RemovalPolicy.DESTROY)
+        group: logs.CfnLogGroup = self.node.default_child
+        group.retention_in_days = environment.log_retention_days

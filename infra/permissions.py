@@ -1,0 +1,133 @@
+"""What each function may do, in one place, so that it can be read and argued about.
+
+S3 grants are by the prefixes of `batchyard.core.keys`; keys hold account and batch ids, so a prefix is the narrowest
+grant there is. A role that may not list a bucket is told 403, not 404, about a missing object: `finds` names those
+that must know the difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from aws_cdk import ArnFormat, Stack
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_s3 as s3
+
+from infra.buckets import Buckets
+from infra.function import Function
+from infra.functions import Functions
+from infra.provider_queues import ProviderQueues
+
+_GET, _PUT, _UPDATE, _DELETE, _QUERY, _CHECK = (
+    f"dynamodb:{action}" for action in ("GetItem", "PutItem", "UpdateItem", "DeleteItem", "Query", "ConditionCheckItem")
+)
+
+TABLE_ACTIONS = {
+    "files": (_GET, _QUERY, _PUT, _UPDATE, _DELETE, _CHECK),
+    "batches": (_GET, _QUERY, _PUT, _UPDATE, _CHECK),
+    "account": (_GET,),
+    "admin": (_GET, _QUERY, _PUT, _UPDATE, _CHECK),
+    "drop": (_GET, _QUERY, _PUT, _UPDATE, _CHECK),
+    "validate": (_GET, _QUERY, _PUT, _UPDATE, _DELETE, _CHECK),
+    "dispatch": (_GET, _QUERY, _UPDATE),
+    "work": (_GET, _QUERY, _PUT, _UPDATE, _CHECK),
+    "fence": (_GET, _QUERY, _PUT, _UPDATE),
+    "finalize": (_GET, _QUERY, _PUT, _UPDATE, _DELETE, _CHECK),
+    "notify": (_GET, _QUERY),
+    "sweep": (_GET, _QUERY, _UPDATE, _DELETE),
+    "assemble": (_GET, _QUERY, _PUT, _UPDATE, _CHECK),
+}
+
+_READ = ("s3:GetObject",)
+_READ_VERSION = ("s3:GetObject", "s3:GetObjectVersion")
+_WRITE = ("s3:PutObject", "s3:AbortMultipartUpload")
+_REMOVE = ("s3:DeleteObject",)
+
+DATA_ACTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "files": {"files/": _READ + _WRITE + _REMOVE, "uploads/": _WRITE + _REMOVE},
+    "drop": {"files/": _WRITE},
+    "validate": {"files/": _READ, "work/": _WRITE},
+    "dispatch": {"work/": _READ},
+    "work": {"work/": _READ, "parts/": _WRITE},
+    "finalize": {"work/": _READ, "parts/": _READ, "files/": _WRITE},
+    "notify": {"files/": _READ},
+    "assemble": {"uploads/": _READ + _REMOVE, "files/": _WRITE},
+}
+DROP_ACTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "drop": {"drop/": _READ_VERSION, "results/": _WRITE},
+    "notify": {"results/": _WRITE},
+}
+FINDS = {"files", "drop", "validate", "dispatch", "work", "finalize", "notify", "assemble"}
+
+
+def grant_storage(functions: Functions, table: dynamodb.Table, buckets: Buckets) -> None:
+    """Table actions and objects, as listed above."""
+    for name, actions in TABLE_ACTIONS.items():
+        functions[name].allow(actions, table.table_arn)
+    for bucket, grants in ((buckets.data, DATA_ACTIONS), (buckets.drop, DROP_ACTIONS)):
+        for name, prefixes in grants.items():
+            _grant_objects(functions[name], bucket, prefixes)
+            if name in FINDS:
+                functions[name].allow(["s3:ListBucket"], bucket.bucket_arn)
+
+
+def _grant_objects(function: Function, bucket: s3.Bucket, prefixes: Mapping[str, Sequence[str]]) -> None:
+    for prefix, actions in prefixes.items():
+        function.allow(actions, bucket.arn_for_objects(f"{prefix}*"))
+    function.accept(
+        "Object keys hold account and batch ids; the prefix is the narrowest grant.",
+        [{"regex": f"/^Resource::.*\\/{prefix}\\*$/"} for prefix in prefixes],
+    )
+
+
+def grant_workflow(functions: Functions, state_machine_arn: str) -> None:
+    """Who may start a batch's execution, and who may end its wait. A task token is bound to its execution."""
+    for name in ("batches", "drop", "sweep"):
+        functions[name].allow(["states:StartExecution"], state_machine_arn)
+        functions[name].tell("STATE_MACHINE_ARN", state_machine_arn)
+    for name in ("batches", "dispatch", "work", "fence"):
+        functions[name].allow(["states:SendTaskSuccess", "states:SendTaskFailure"], state_machine_arn)
+    executions = state_machine_arn.replace(":stateMachine:", ":execution:") + ":*"
+    functions["sweep"].allow(["states:DescribeExecution"], executions)
+    functions["sweep"].accept(
+        "It looks at the execution of any open batch.", [{"regex": "/^Resource::.*:execution:.*$/"}]
+    )
+
+
+def grant_queues(functions: Functions, queues: ProviderQueues) -> None:
+    """Dispatch sends a batch's first shards, a worker each shard's follower; a worker also defers its messages."""
+    for name in ("dispatch", "work"):
+        functions[name].allow(["sqs:SendMessage"], *queues.arns)
+        functions[name].tell("QUEUE_URLS", queues.urls_json)
+    functions["work"].allow(["sqs:ChangeMessageVisibility"], *queues.arns)
+
+
+def grant_provider_secrets(worker: Function) -> None:
+    """Provider keys are found by name: an operator puts them there, the template never holds one."""
+    secrets = Stack.of(worker).format_arn(
+        service="secretsmanager",
+        resource="secret",
+        resource_name="batchyard/providers/*",
+        arn_format=ArnFormat.COLON_RESOURCE_NAME,
+    )
+    worker.allow(["secretsmanager:GetSecretValue"], secrets)
+    worker.accept(
+        "A secret's ARN ends in six random characters, and its name in the provider's.",
+        [{"regex": "/^Resource::.*:secret:batchyard\\/providers\\/\\*$/"}],
+    )
+
+
+def grant_caller_key(functions: Functions, key: kms.Key) -> None:
+    """Encrypt where a batch is created, decrypt where it is worked; both only for a named batch."""
+    for_a_batch = {"Null": {"kms:EncryptionContext:batch_id": "false"}}
+    functions["batches"].allow(["kms:Encrypt", "kms:GenerateDataKey"], key.key_arn, conditions=for_a_batch)
+    functions["work"].allow(["kms:Decrypt"], key.key_arn, conditions=for_a_batch)
+    for name in ("batches", "work"):
+        functions[name].tell("CALLER_KEY_ID", key.key_id)
+
+
+def grant_assembly(functions: Functions) -> None:
+    """Completing an upload hands its joining to a function with the time for it."""
+    functions["files"].allow(["lambda:InvokeFunction"], functions["assemble"].arn)
+    functions["files"].tell("ASSEMBLE_FUNCTION", functions["assemble"].function.function_name)

@@ -1,0 +1,74 @@
+"""A queue with a dead-letter queue for every provider of providers.toml: one vendor's outage holds back nobody else.
+
+The event source's maximum concurrency is that vendor's ceiling on workers.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from aws_cdk import Duration, Stack
+from aws_cdk import aws_lambda_event_sources as event_sources
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+from infra.environment import Environment
+from infra.function import Function
+from infra.queue import queue_with_dead_letters
+
+PROVIDERS_FILE = Path(__file__).resolve().parent.parent / "functions" / "batchyard" / "providers.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """What of a provider matters here; `batchyard.core.providers` has the rest."""
+
+    name: str
+    max_concurrency: int
+
+
+def providers() -> tuple[Provider, ...]:
+    """The providers of this deployment, in the file's order."""
+    entries = tomllib.loads(PROVIDERS_FILE.read_text())["providers"]
+    return tuple(Provider(entry["name"], entry["max_concurrency"]) for entry in entries)
+
+
+class ProviderQueues(Construct):
+    """`queues` and `dead_letters` by provider name. `worker` takes from every queue."""
+
+    def __init__(self, scope: Construct, name: str, *, environment: Environment, worker: Function) -> None:
+        super().__init__(scope, name)
+        self.queues: dict[str, sqs.Queue] = {}
+        self.dead_letters: dict[str, sqs.Queue] = {}
+        for provider in providers():
+            queue, dead_letters = queue_with_dead_letters(
+                self,
+                provider.name.capitalize(),
+                queue_name=f"{environment.name}-provider-{provider.name}",
+                # A shard's lease is renewed in the table; this only has to outlast one invocation, and a worker
+                # that was killed holds its messages back this long at most.
+                visibility_timeout=Duration.seconds(worker.timeout.to_seconds() + 60),
+                max_receive_count=10,
+            )
+            worker.function.add_event_source(
+                event_sources.SqsEventSource(
+                    queue,
+                    batch_size=10,
+                    max_batching_window=Duration.seconds(0),
+                    report_batch_item_failures=True,
+                    max_concurrency=provider.max_concurrency,
+                )
+            )
+            self.queues[provider.name] = queue
+            self.dead_letters[provider.name] = dead_letters
+
+    @property
+    def arns(self) -> list[str]:
+        return [queue.queue_arn for queue in self.queues.values()]
+
+    @property
+    def urls_json(self) -> str:
+        """Provider name -> queue URL, as the variable QUEUE_URLS has it."""
+        return Stack.of(self).to_json_string({name: queue.queue_url for name, queue in self.queues.items()})

@@ -1,0 +1,31 @@
+"""A queue and the dead-letter queue behind it: encrypted, TLS only, named so that people find both."""
+
+from __future__ import annotations
+
+from aws_cdk import Duration
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+
+def queue_with_dead_letters(
+    scope: Construct, name: str, *, queue_name: str, visibility_timeout: Duration, max_receive_count: int
+) -> tuple[sqs.Queue, sqs.Queue]:
+    dead_letters = sqs.Queue(
+        scope,
+        f"{name}DeadLetters",
+        queue_name=f"{queue_name}-dead-letters",
+        encryption=sqs.QueueEncryption.SQS_MANAGED,
+        enforce_ssl=True,
+        retention_period=Duration.days(14),
+    )
+    queue = sqs.Queue(
+        scope,
+        f"{name}Queue",
+        queue_name=queue_name,
+        encryption=sqs.QueueEncryption.SQS_MANAGED,
+        enforce_ssl=True,
+        retention_period=Duration.days(14),
+        visibility_timeout=visibility_timeout,
+        dead_letter_queue=sqs.DeadLetterQueue(queue=dead_letters, max_receive_count=max_receive_count),
+    )
+    return queue, dead_letters

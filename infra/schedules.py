@@ -1,0 +1,23 @@
+"""What runs by the clock."""
+
+from __future__ import annotations
+
+from aws_cdk import Duration
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
+from constructs import Construct
+
+from infra.function import Function
+
+
+class Schedules(Construct):
+    def __init__(self, scope: Construct, name: str, *, sweep: Function) -> None:
+        super().__init__(scope, name)
+        events.Rule(
+            self,
+            "Sweep",
+            description="Starts again what a crash left standing",
+            schedule=events.Schedule.rate(Duration.minutes(2)),
+            # The next sweep is soon enough: no retries.
+            targets=[targets.LambdaFunction(sweep.function, retry_attempts=0, max_event_age=Duration.minutes(2))],
+        )

@@ -1,0 +1,26 @@
+"""What must outlive a deployment: the table, the buckets and the key."""
+
+from __future__ import annotations
+
+from aws_cdk import DefaultStackSynthesizer, RemovalPolicy, Stack
+from constructs import Construct
+
+from infra.buckets import Buckets
+from infra.caller_key import CallerKey
+from infra.database import Database
+from infra.environment import Environment
+
+
+class StatefulStack(Stack):
+    def __init__(self, scope: Construct, name: str, *, environment: Environment) -> None:
+        super().__init__(
+            scope,
+            name,
+            description="Batchyard: table, buckets and key",
+            termination_protection=environment.retain_data,
+            synthesizer=DefaultStackSynthesizer(generate_bootstrap_version_rule=False),
+        )
+        removal = RemovalPolicy.RETAIN if environment.retain_data else RemovalPolicy.DESTROY
+        self.table = Database(self, "Database", removal=removal).table
+        self.buckets = Buckets(self, "Buckets", environment=environment, removal=removal)
+        self.caller_key = CallerKey(self, "CallerKey", removal=removal).key

@@ -1,0 +1,47 @@
+"""What can be deployed anew at any time: API, functions, queues, state machine, rules, alarms, dashboard."""
+
+from __future__ import annotations
+
+from aws_cdk import CfnOutput, DefaultStackSynthesizer, Stack
+from constructs import Construct
+
+from batchyard.surfaces.registry import ROUTES
+from infra import permissions
+from infra.drop_folder import DropFolder
+from infra.environment import Environment
+from infra.functions import Functions
+from infra.ingress import Ingress
+from infra.provider_queues import ProviderQueues
+from infra.schedules import Schedules
+from infra.stateful import StatefulStack
+from infra.workflow import Workflow, state_machine_arn
+
+
+class StatelessStack(Stack):
+    def __init__(self, scope: Construct, name: str, *, environment: Environment, stateful: StatefulStack) -> None:
+        super().__init__(
+            scope,
+            name,
+            description="Batchyard: API, functions, queues and state machine",
+            synthesizer=DefaultStackSynthesizer(generate_bootstrap_version_rule=False),
+        )
+        functions = Functions(
+            self, "Functions", environment=environment, table=stateful.table, buckets=stateful.buckets
+        )
+        queues = ProviderQueues(self, "ProviderQueues", environment=environment, worker=functions["work"])
+        ingress = Ingress(self, "Ingress", environment=environment, functions=functions, routes=ROUTES)
+        DropFolder(
+            self, "DropFolder", environment=environment, bucket=stateful.buckets.drop, function=functions["drop"]
+        )
+        Schedules(self, "Schedules", sweep=functions["sweep"])
+        Workflow(self, "Workflow", environment=environment, functions=functions)
+
+        permissions.grant_storage(functions, stateful.table, stateful.buckets)
+        permissions.grant_workflow(functions, state_machine_arn(self, environment))
+        permissions.grant_queues(functions, queues)
+        permissions.grant_provider_secrets(functions["work"])
+        permissions.grant_caller_key(functions, stateful.caller_key)
+        permissions.grant_assembly(functions)
+
+        CfnOutput(self, "BaseUrl", value=ingress.api.url_for_path("/v1"), description="Base URL for OpenAI's SDK")
+        CfnOutput(self, "DropBucket", value=stateful.buckets.drop.bucket_name, description="Drop folder's bucket")
