@@ -1,0 +1,136 @@
+"""The main job, as a user would do it: the official `openai` SDK against the local cloud.
+
+    python -m local.demo [--file events/requests.jsonl] [--out demo]
+
+Uploads the file, creates a batch, shows its progress, downloads both files and prints a short table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+
+from openai import OpenAI
+from openai.types import Batch
+from tqdm import tqdm
+
+from local.cloud import LocalCloud
+
+TERMINAL = frozenset({"completed", "failed", "expired", "cancelled"})
+POLL_SECONDS = 0.3
+
+
+def main() -> int:
+    arguments = parse_arguments()
+    signal.signal(signal.SIGTERM, _interrupt)
+    say("starting the local cloud (the first start on a machine takes up to 20 seconds)")
+    with LocalCloud() as cloud:
+        _, api_key = cloud.create_account("demo")
+        client = OpenAI(base_url=cloud.api_url + "/v1", api_key=api_key)
+        started = time.monotonic()
+        batch = submit(client, arguments.file)
+        with cancelled_on_interrupt(client, batch):
+            batch = wait(client, batch)
+        seconds = time.monotonic() - started
+        download(client, batch, arguments.out)
+    if batch.status != "completed":
+        return report_failure(batch)
+    print_table(batch, seconds)
+    say(f"results in {arguments.out}/output.jsonl and {arguments.out}/errors.jsonl")
+    return 0
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make demo", description="One OpenAI batch on the local cloud.")
+    parser.add_argument("--file", type=Path, default=Path("events/requests.jsonl"), help="JSONL of batch lines")
+    parser.add_argument("--out", type=Path, default=Path("demo"), help="where the two files go")
+    return parser.parse_args()
+
+
+def submit(client: OpenAI, path: Path) -> Batch:
+    with path.open("rb") as stream:
+        file = client.files.create(file=stream, purpose="batch")
+    say(f"uploaded {path} as {file.id} ({file.bytes:,} bytes)")
+    batch = client.batches.create(
+        input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h", metadata={"job": "demo"}
+    )
+    say(f"created {batch.id}")
+    return batch
+
+
+def wait(client: OpenAI, batch: Batch) -> Batch:
+    """Poll with a progress bar until the batch is terminal."""
+    with tqdm(unit=" items", desc=batch.status, file=sys.stdout, leave=True) as bar:
+        while True:
+            batch = client.batches.retrieve(batch.id)
+            counts = batch.request_counts
+            if counts is not None:
+                bar.total = counts.total or None
+                bar.n = counts.completed + counts.failed
+            bar.set_description(batch.status)
+            if batch.status in TERMINAL:
+                return batch
+            time.sleep(POLL_SECONDS)
+
+
+def download(client: OpenAI, batch: Batch, folder: Path) -> None:
+    """Both files, always: an empty one says that there is nothing of its kind."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for file_id, name in ((batch.output_file_id, "output.jsonl"), (batch.error_file_id, "errors.jsonl")):
+        data = client.files.content(file_id).read() if file_id else b""
+        (folder / name).write_bytes(data)
+
+
+def print_table(batch: Batch, seconds: float) -> None:
+    counts, usage = batch.request_counts, batch.usage
+    assert counts is not None
+    cost = (batch.usage.model_extra or {}).get("cost_usd", "not known") if usage else "not known"
+    rows = [
+        ("items", f"{counts.total:,}"),
+        ("succeeded", f"{counts.completed:,}"),
+        ("failed", f"{counts.failed:,}"),
+        ("tokens", f"{usage.total_tokens:,}" if usage else "0"),
+        ("cost", f"${cost}"),
+        ("seconds", f"{seconds:.1f}"),
+    ]
+    print()
+    for name, value in rows:
+        print(f"  {name:<10} {value:>14}")
+    print()
+
+
+def report_failure(batch: Batch) -> int:
+    print(f"the batch ended {batch.status}", file=sys.stderr)
+    for error in (batch.errors.data or []) if batch.errors else []:
+        print(f"  line {error.line}: {error.code}: {error.message}", file=sys.stderr)
+    return 1
+
+
+@contextlib.contextmanager
+def cancelled_on_interrupt(client: OpenAI, batch: Batch) -> Iterator[None]:
+    """On Ctrl-C the batch is cancelled, so that nothing goes on unseen."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(f"\ninterrupted: cancelling {batch.id}", file=sys.stderr)
+        print(json.dumps(client.batches.cancel(batch.id).to_dict()["status"]), file=sys.stderr)
+        raise SystemExit(130) from None
+
+
+def say(text: str) -> None:
+    print(f"· {text}", flush=True)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())
