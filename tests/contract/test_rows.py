@@ -198,3 +198,17 @@ def test_progress_takes_each_shard_once(progress: Progress) -> None:
     row = progress.take(BATCH_ID, 3, Tally(failed=1), rows=2)
     assert progress.row_is_full(row, 3, 4, 2)
     assert progress.all_taken(BATCH_ID, 4)
+
+
+def test_a_flush_that_is_repeated_names_its_part_once(shards: Shards) -> None:
+    """botocore repeats a write whose answer got lost: the part must not count twice, nor the owner think it lost."""
+    claim = shards.claim(BATCH_ID, 0, "worker-a", NOW, NOW + 60)
+    for settled in (False, False, True, True):
+        part = f"part-{int(settled)}"
+        tally = Tally(succeeded=1 + settled)
+        row = shards.flush(
+            BATCH_ID, claim, part_key=part, done=b"\1", tally=tally, lease_until=NOW + 60, settled=settled
+        )
+    assert row.parts == ("part-0", "part-1")
+    assert row.state is ShardState.SETTLED
+    assert shards.get(BATCH_ID, 0) == row

@@ -34,6 +34,11 @@ class Shards:
             raise _refusal(number, error) from error
         return ShardRow.from_row(row)
 
+    def get(self, batch_id: str, number: int) -> ShardRow | None:
+        """The shard's row; None before it was ever claimed or fenced."""
+        row = self._table.get(_key(batch_id, number), consistent=True)
+        return ShardRow.from_row(row) if row else None
+
     def flush(
         self,
         batch_id: str,
@@ -45,10 +50,12 @@ class Shards:
         lease_until: int,
         settled: bool,
     ) -> ShardRow:
-        """Make a part real: name it, with what is done and added up so far. Raises LeaseLost."""
+        """Make a part real: name it, with what is done and added up so far. Raises LeaseLost. A part that is named
+        already stays named once: AWS may have done what it seemed to refuse."""
         return self._owned(
             batch_id,
             claim,
+            part_key=part_key,
             set={
                 "done": done,
                 "lease_until": lease_until,
@@ -92,15 +99,19 @@ class Shards:
         for row in self._table.query(f"batch#{batch_id}", prefix="shard#", consistent=True):
             yield ShardRow.from_row(row)
 
-    def _owned(self, batch_id: str, claim: ShardRow, **changes: Any) -> ShardRow:
+    def _owned(self, batch_id: str, claim: ShardRow, part_key: str | None = None, **changes: Any) -> ShardRow:
+        values: dict[str, Any] = {"holder": claim.owner, "claimed": claim.version, "still_open": "open"}
         try:
             row = self._table.update(
                 _key(batch_id, claim.number),
-                condition=_OWNED,
-                values={"holder": claim.owner, "claimed": claim.version, "still_open": "open"},
+                condition=_OWNED + ("" if part_key is None else " AND NOT contains(#parts, :part)"),
+                values=values | ({} if part_key is None else {"part": part_key}),
                 **changes,
             )
         except ConditionFailed as error:
+            held = ShardRow.from_row(error.row or {"number": claim.number})
+            if part_key in held.parts and held.version == claim.version:
+                return held
             raise LeaseLost(f"shard {claim.number} of {batch_id} is no longer ours") from error
         return ShardRow.from_row(row)
 
