@@ -16,6 +16,12 @@ _CONFIG = Config(
     user_agent_appid="batchyard",
 )
 
+_S3_CONFIG = _CONFIG.merge(
+    Config(signature_version="s3v4", s3={"addressing_style": "virtual", "us_east_1_regional_endpoint": "regional"})
+)
+"""Without these, botocore presigns with Signature Version 2 in us-east-1, and for the global endpoint elsewhere, which
+S3 answers with a redirect that no signature survives. (An endpoint that is an IP address still gets path style.)"""
+
 
 @cache
 def _session() -> boto3.session.Session:
@@ -25,4 +31,4 @@ def _session() -> boto3.session.Session:
 @cache
 def client(service: str) -> Any:
     """The client of `service` (its boto3 name). Endpoint, region and credentials come from the environment."""
-    return _session().client(service, config=_CONFIG)
+    return _session().client(service, config=_S3_CONFIG if service == "s3" else _CONFIG)
