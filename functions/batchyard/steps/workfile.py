@@ -1,0 +1,100 @@
+"""Cuts the items of a batch into shards as they come, and writes each shard as one run of bytes.
+
+A lane has one open shard at a time. A shard is closed, and written, when it has its number of items or of bytes; and
+when all open shards together hold too much, the largest of them is. Shards therefore stand in the work file in the
+order in which they closed, and are numbered lane by lane only at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from batchyard.core.lanes import Lane
+from batchyard.core.sharding import LaneShards, Shard, shard_items
+
+HELD_BYTES = 64 * 1024 * 1024
+
+
+class TooManyLanes(Exception):
+    """The batch uses more lanes than a plan holds."""
+
+
+@dataclass(slots=True)
+class OpenLane:
+    """A lane, its closed shards as (offset, length, items, first index), and the one that is open."""
+
+    lane: Lane
+    items_wanted: int
+    closed: list[tuple[int, int, int, int]] = field(default_factory=list)
+    lines: list[bytes] = field(default_factory=list)
+    held: int = 0
+    first_index: int = 0
+    items: int = 0
+
+
+class WorkFile:
+    """`write` takes the work file's bytes in order. Holds at most `held_bytes` and one line."""
+
+    def __init__(
+        self,
+        write: Callable[[bytes], None],
+        *,
+        items_at_most: int,
+        bytes_at_most: int,
+        lanes_at_most: int,
+        held_bytes: int = HELD_BYTES,
+    ) -> None:
+        self._write = write
+        self._items_at_most = items_at_most
+        self._bytes_at_most = bytes_at_most
+        self._lanes_at_most = lanes_at_most
+        self._held_at_most = held_bytes
+        self._held = 0
+        self._offset = 0
+        self._lanes: dict[Lane, OpenLane] = {}
+
+    def lane(self, lane: Lane) -> OpenLane:
+        """What `add` wants to be told of `lane`. Raises TooManyLanes."""
+        if lane not in self._lanes:
+            if len(self._lanes) == self._lanes_at_most:
+                raise TooManyLanes
+            self._lanes[lane] = OpenLane(lane, shard_items(0, self._items_at_most))
+        return self._lanes[lane]
+
+    def add(self, lane: OpenLane, index: int, line: bytes) -> None:
+        """The next item: its index, larger than any before, and its work line."""
+        size = len(line)
+        if lane.lines and lane.held + size > self._bytes_at_most:
+            self._close(lane)
+        if not lane.lines:
+            lane.first_index = index
+        lane.lines.append(line)
+        lane.held += size
+        self._held += size
+        if len(lane.lines) >= lane.items_wanted:
+            self._close(lane)
+        elif self._held > self._held_at_most:
+            self._close(max(self._lanes.values(), key=lambda each: each.held))
+
+    def finish(self) -> tuple[list[LaneShards], list[Shard]]:
+        """Writes what is still open. The lanes in the order in which they were met, and their shards by number."""
+        lanes: list[LaneShards] = []
+        shards: list[Shard] = []
+        for position, lane in enumerate(self._lanes.values()):
+            if lane.lines:
+                self._close(lane)
+            lanes.append(LaneShards(lane.lane, len(shards), len(lane.closed), lane.items))
+            for offset, length, items, first_index in lane.closed:
+                shards.append(Shard(len(shards), position, offset, length, items, first_index))
+        return lanes, shards
+
+    def _close(self, lane: OpenLane) -> None:
+        self._write(b"".join(lane.lines))
+        lane.closed.append((self._offset, lane.held, len(lane.lines), lane.first_index))
+        lane.items += len(lane.lines)
+        self._offset += lane.held
+        self._held -= lane.held
+        lane.items_wanted = shard_items(len(lane.closed), self._items_at_most)
+        lane.lines = []
+        lane.held = 0
