@@ -1,0 +1,104 @@
+"""A customer of the local cloud: an account with its OpenAI client, who submits, waits, downloads and checks."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+from local.cloud import LocalCloud
+from openai import OpenAI
+from openai.types import Batch
+
+from batchyard.adapters.aws.table import Key, Table
+from tests.invariants import TERMINAL, Checked, check_batch, check_rows, check_unmoved
+
+CHAT = "/v1/chat/completions"
+WAIT_SECONDS = 180
+POLL_SECONDS = 0.1
+
+T = TypeVar("T")
+
+
+def chat_line(number: int, simulate: str | None = None, *, model: str = "gpt-4o-mini", **body: Any) -> dict[str, Any]:
+    """A line whose body differs from every other number's, so that the simulator can count it. `simulate`: what the
+    simulated provider is to do with it."""
+    content = {"model": model, "messages": [{"role": "user", "content": f"Say {number}."}], **body}
+    if simulate:
+        content["metadata"] = content.get("metadata", {}) | {"simulate": simulate}
+    return {"custom_id": f"item-{number}", "method": "POST", "url": CHAT, "body": content}
+
+
+def jsonl(lines: Iterable[dict[str, Any]]) -> bytes:
+    return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+
+
+def eventually(look: Callable[[], T | None], what: str, seconds: float = WAIT_SECONDS) -> T:
+    """What `look` finds, as soon as it finds something; fails after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found = look()
+        if found is not None and found is not False:
+            return found
+        time.sleep(POLL_SECONDS)
+    raise AssertionError(f"not within {seconds} seconds: {what}")
+
+
+class Customer:
+    def __init__(self, cloud: LocalCloud, name: str) -> None:
+        self.cloud = cloud
+        self.account_id, self.api_key = cloud.create_account(name)
+        self.openai = OpenAI(base_url=f"{cloud.api_url}/v1", api_key=self.api_key, max_retries=2, timeout=60)
+        self._table = Table(cloud.client("dynamodb"), cloud.table_name)
+
+    def upload(self, content: bytes, filename: str = "requests.jsonl") -> str:
+        return self.openai.files.create(file=(filename, content), purpose="batch").id
+
+    def submit(self, lines: Sequence[dict[str, Any]] | bytes, endpoint: str = CHAT, **options: Any) -> Batch:
+        content = lines if isinstance(lines, bytes) else jsonl(lines)
+        return self.openai.batches.create(
+            input_file_id=self.upload(content),
+            endpoint=endpoint,  # type: ignore[arg-type]
+            completion_window="24h",
+            **options,
+        )
+
+    def wait(self, batch_id: str, until: frozenset[str] = TERMINAL, seconds: float = WAIT_SECONDS) -> Batch:
+        def look() -> Batch | None:
+            batch = self.openai.batches.retrieve(batch_id)
+            return batch if batch.status in until else None
+
+        return eventually(look, f"{batch_id} in {sorted(until)}", seconds)
+
+    def run(self, lines: Sequence[dict[str, Any]], endpoint: str = CHAT, **options: Any) -> tuple[Batch, Checked]:
+        """Submit, wait, check."""
+        batch = self.wait(self.submit(lines, endpoint, **options).id)
+        return batch, self.check(batch, lines)
+
+    def files(self, batch: Batch) -> tuple[bytes | None, bytes | None]:
+        """The output and the error file."""
+        ids = (batch.output_file_id, batch.error_file_id)
+        output, errors = (self.openai.files.content(id).read() if id else None for id in ids)
+        return output, errors
+
+    def output(self, batch: Batch) -> dict[str, dict[str, Any]]:
+        """custom_id -> line, of both files."""
+        lines = [json.loads(line) for data in self.files(batch) if data for line in data.splitlines()]
+        return {line["custom_id"]: line for line in lines}
+
+    def check(self, batch: Batch, lines: Sequence[dict[str, Any]]) -> Checked:
+        """Every invariant: files, counts, usage, ledger, and that nothing moves any more."""
+        output, errors = self.files(batch)
+        checked = check_batch(batch.to_dict(), [line["custom_id"] for line in lines], output, errors)
+        row, shards = self.rows(batch.id)
+        check_rows(row, shards)
+        check_unmoved(batch.to_dict(), self.openai.batches.retrieve(batch.id).to_dict())
+        check_unmoved(row, self.rows(batch.id)[0])
+        return checked
+
+    def rows(self, batch_id: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """The batch row and its shard rows."""
+        row = self._table.get(Key(f"account#{self.account_id}", f"batch#{batch_id}"), consistent=True)
+        assert row is not None, f"{batch_id} has no row"
+        return row, list(self._table.query(f"batch#{batch_id}", prefix="shard#", consistent=True))

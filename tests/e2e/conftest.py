@@ -1,0 +1,36 @@
+"""One local cloud and one simulated provider for all tests of this folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from local.cloud import LocalCloud
+
+from local.provider import SimulatedProvider
+from tests.customer import Customer
+
+
+@pytest.fixture(scope="session")
+def simulator() -> Iterator[SimulatedProvider]:
+    with SimulatedProvider(seed=1) as provider:
+        yield provider
+
+
+@pytest.fixture(scope="session")
+def cloud(simulator: SimulatedProvider) -> Iterator[LocalCloud]:
+    with LocalCloud(provider_url=simulator.url) as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def provider(simulator: SimulatedProvider) -> SimulatedProvider:
+    """The simulator, its ledger empty and its settings those of the start."""
+    simulator.reset()
+    return simulator
+
+
+@pytest.fixture
+def customer(cloud: LocalCloud, request: pytest.FixtureRequest) -> Customer:
+    """A new account for each test."""
+    return Customer(cloud, request.node.name[:60])
