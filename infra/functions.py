@@ -12,7 +12,10 @@ from infra.environment import Environment
 from infra.function import Function, Size
 
 _API = {"memory_mib": 512, "timeout_seconds": 29}  # API Gateway gives up after 29 s.
-_LONG = 900  # Lambda's longest.
+# Lambda's longest, and a little less for steps of the state machine: a function that is too slow then fails before its
+# state's timeout of 900 s, and is tried again.
+_LONGEST = 900
+_STEP = 890
 
 SIZES = {
     "files": Size(**_API, concurrency=60),
@@ -20,15 +23,15 @@ SIZES = {
     "account": Size(**_API, concurrency=20),
     "admin": Size(memory_mib=256, timeout_seconds=30, concurrency=2),
     "drop": Size(memory_mib=512, timeout_seconds=300, concurrency=None),
-    "validate": Size(memory_mib=1024, timeout_seconds=_LONG, concurrency=20),
+    "validate": Size(memory_mib=1024, timeout_seconds=_STEP, concurrency=20),
     "dispatch": Size(memory_mib=512, timeout_seconds=120, concurrency=20),
     # It waits rather than computes: 0.58 of a CPU runs hundreds of calls of some seconds each.
-    "work": Size(memory_mib=1024, timeout_seconds=_LONG, concurrency=None),
-    "fence": Size(memory_mib=512, timeout_seconds=120, concurrency=20),
-    "finalize": Size(memory_mib=1024, timeout_seconds=_LONG, concurrency=20),
+    "work": Size(memory_mib=1024, timeout_seconds=_LONGEST, concurrency=None),
+    "fence": Size(memory_mib=512, timeout_seconds=110, concurrency=20),
+    "finalize": Size(memory_mib=1024, timeout_seconds=_STEP, concurrency=20),
     "notify": Size(memory_mib=512, timeout_seconds=300, concurrency=10),
     "sweep": Size(memory_mib=256, timeout_seconds=110, concurrency=1),
-    "assemble": Size(memory_mib=512, timeout_seconds=_LONG, concurrency=10),
+    "assemble": Size(memory_mib=512, timeout_seconds=_LONGEST, concurrency=10),
 }
 
 DESCRIPTIONS = {

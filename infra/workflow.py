@@ -22,7 +22,7 @@ STEPS = ("validate", "dispatch", "fence", "finalize", "notify")
 
 
 def definition(arns: Mapping[str, str]) -> str:
-    """The file's text with each `${…FunctionArn}` replaced. Raises KeyError for a name that is not in `arns`."""
+    """The file's text with each function's name, such as `${Validate}`, replaced by its ARN. Raises KeyError for a name that is not in `arns`."""
     return re.sub(r"\$\{(\w+)\}", lambda name: arns[name[1]], DEFINITION_FILE.read_text())
 
 
@@ -43,7 +43,7 @@ def state_machine_name(environment: Environment) -> str:
 class Workflow(Construct):
     def __init__(self, scope: Construct, name: str, *, environment: Environment, functions: Functions) -> None:
         super().__init__(scope, name)
-        arns = {f"{step.capitalize()}FunctionArn": functions[step].arn for step in STEPS}
+        arns = {step.capitalize(): functions[step].arn for step in STEPS}
         self.state_machine = stepfunctions.StateMachine(
             self,
             "StateMachine",
