@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import email.utils
 import http.client
+import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,7 +15,14 @@ import openai
 import orjson
 import pytest
 
+from batchyard.adapters.catalogue import load
+from batchyard.core.catalogue import Offer
+from batchyard.core.routing import route
 from local.provider import SimulatedProvider, request_hash
+from local.provider.config import Config
+from local.provider.simulator import Simulator
+
+REPOSITORY = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -253,8 +262,6 @@ def test_one_body_has_one_name_whatever_its_spelling() -> None:
 
 def test_pipelined_requests_are_answered_in_order(provider: SimulatedProvider) -> None:
     """Two requests in one packet get two answers, the slow one first."""
-    import socket
-
     bodies = [orjson.dumps(chat("slow", metadata={"simulate": "latency:50"})), orjson.dumps(chat("quick", n=2))]
     wire = b"".join(
         b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer k\r\n"
@@ -280,3 +287,18 @@ def test_wrong_settings_are_refused_by_name(provider: SimulatedProvider) -> None
         provider.configure(faults={"explode": 1.0})
     with pytest.raises(ValueError, match="burst"):
         SimulatedProvider(burst=0)
+
+
+def test_the_demos_requests_are_good_lines_of_which_five_fail_for_good() -> None:
+    """events/requests.jsonl holds 240 different, routable lines; ten misbehave, half of them only once."""
+    lines = [orjson.loads(line) for line in (REPOSITORY / "events" / "requests.jsonl").read_bytes().splitlines()]
+    assert len({line["custom_id"] for line in lines}) == len({request_hash(line["body"]) for line in lines}) == 240
+    simulator = Simulator(Config())
+    answers = []
+    for line in lines:
+        assert (line["method"], line["url"]) == ("POST", "/v1/chat/completions")
+        assert isinstance(route(line["body"]["model"], None, load(), line["url"]), Offer)
+        body = orjson.dumps(line["body"])
+        answers.append([simulator.receive("POST", line["url"], "Bearer k", body).answer for _ in range(2)])
+    assert sum(answer[0] != "200" for answer in answers) == 10
+    assert sum(answer[1] != "200" for answer in answers) == 5
