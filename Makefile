@@ -56,7 +56,7 @@ bench: $(READY) ## 20,000 items through the whole product, beside the bare limit
 	$(BIN)/python -m bench
 
 openapi: $(READY) ## Write the OpenAPI document from the code
-	$(BIN)/python -m batchyard.surfaces.openapi
+	$(BIN)/python -m local.write_openapi
 
 catalogue: $(READY) ## Compile models and prices from genai-prices
 	$(BIN)/python -m local.compile_catalogue

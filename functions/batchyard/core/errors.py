@@ -6,6 +6,7 @@
     │   ├── Unauthenticated         401
     │   ├── Forbidden               403
     │   ├── NotFound                404  (also: it exists, but is another account's)
+    │   ├── MethodNotAllowed        405
     │   ├── Conflict                409
     │   ├── PayloadTooLarge         413
     │   ├── UnsupportedMediaType    415
@@ -62,6 +63,12 @@ class NotFound(RequestError):
     """404"""
 
     status = 404
+
+
+class MethodNotAllowed(RequestError):
+    """405"""
+
+    status = 405
 
 
 class Conflict(RequestError):

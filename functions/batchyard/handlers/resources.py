@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from functools import cache
 
+from batchyard.adapters.aws.accounts import Accounts
 from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.clients import client
+from batchyard.adapters.aws.files import Files, Uploads
+from batchyard.adapters.aws.functions import Functions
 from batchyard.adapters.aws.objects import Objects
 from batchyard.adapters.aws.progress import Progress
 from batchyard.adapters.aws.queues import Queues
@@ -23,6 +26,22 @@ def table() -> Table:
 @cache
 def objects() -> Objects:
     return Objects(client("s3"), load(Settings).data_bucket)
+
+
+def accounts() -> Accounts:
+    return Accounts(table())
+
+
+def files() -> Files:
+    return Files(table())
+
+
+def uploads() -> Uploads:
+    return Uploads(table())
+
+
+def functions() -> Functions:
+    return Functions(client("lambda"))
 
 
 def batches() -> Batches:

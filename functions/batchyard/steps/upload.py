@@ -14,7 +14,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping
 
 from batchyard.adapters.aws.files import Files, Uploads
-from batchyard.adapters.aws.objects import ObjectMissing, Objects
+from batchyard.adapters.aws.objects import ObjectMissing, Objects, Span
 from batchyard.core.errors import ConditionFailed, InvalidRequest, NotFound, PayloadTooLarge
 from batchyard.core.files import File, FileStatus, Upload, UploadPart, UploadStatus
 from batchyard.core.ids import derive_id
@@ -236,8 +236,8 @@ def _wrong_md5(expected: str, actual: str) -> str:
 
 
 def _read(upload: Upload, part_ids: tuple[str, ...], objects: Objects) -> Iterator[bytes]:
-    keys = [upload_part_key(upload.account_id, upload.id, part_id) for part_id in part_ids]
-    return objects.get_many(keys, at_most=_PARTS_AHEAD, held_bytes=_HELD_BYTES)
+    spans = [Span(upload_part_key(upload.account_id, upload.id, part_id)) for part_id in part_ids]
+    return objects.get_many(spans, at_most=_PARTS_AHEAD, held_bytes=_HELD_BYTES)
 
 
 def _file_of(upload: Upload, now: int, keep_days: int) -> File:

@@ -1,0 +1,111 @@
+"""Trigger: an operator who invokes the function directly. It is not part of the API.
+
+{"action": "create_account", "name": …}                → {"account_id", "name", "api_key", "key_id"}
+{"action": "create_key", "account_id": …, "name": …}   → {"account_id", "api_key", "key_id"}
+{"action": "list_accounts"}                            → {"accounts": [{"id", "name", "created_at"}]}
+{"action": "list_keys", "account_id": …}               → {"keys": [{"id", "name", "hint", "created_at", "revoked_at"}]}
+{"action": "revoke_key", "account_id": …, "key_id": …} → {"key_id", "revoked_at"}
+
+A refusal is a value too: {"error": {"message", "param"}}. `api_key` is shown once; nobody can read it again.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from aws_lambda_powertools import Logger
+
+from batchyard.core.errors import InvalidRequest, NotFound, RequestError
+from batchyard.core.ids import RANDOM_BYTES, new_id
+from batchyard.handlers import resources
+from batchyard.steps import accounts
+
+logger = Logger()
+
+_ID = re.compile(r"[a-z]+_[0-9a-z]{1,40}")
+
+
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    try:
+        action = event.get("action") if isinstance(event, dict) else None
+        if not isinstance(action, str) or action not in _ACTIONS:
+            raise InvalidRequest(f"'action' must be one of: {', '.join(_ACTIONS)}.", param="action")
+        result = _ACTIONS[action](event)
+    except RequestError as error:
+        logger.info("refused", extra={"param": error.param})
+        return {"error": {"message": error.message, "param": error.param}}
+    logger.info("done", extra={"action": action})
+    return result
+
+
+def _create_account(event: dict[str, Any]) -> dict[str, Any]:
+    account, new = accounts.create_account(
+        _text(event, "name"),
+        account_id=_new_id("acct_"),
+        key_id=_new_id("key_"),
+        random=secrets.token_bytes(accounts.KEY_RANDOM_BYTES),
+        now=int(time.time()),
+        accounts=resources.accounts(),
+    )
+    return {"account_id": account.id, "name": account.name, "api_key": new.secret, "key_id": new.key.id}
+
+
+def _create_key(event: dict[str, Any]) -> dict[str, Any]:
+    new = accounts.create_key(
+        _id(event, "account_id"),
+        _text(event, "name"),
+        key_id=_new_id("key_"),
+        random=secrets.token_bytes(accounts.KEY_RANDOM_BYTES),
+        now=int(time.time()),
+        accounts=resources.accounts(),
+    )
+    return {"account_id": new.key.account_id, "api_key": new.secret, "key_id": new.key.id}
+
+
+def _list_accounts(event: dict[str, Any]) -> dict[str, Any]:
+    return {"accounts": [asdict(account) for account in resources.accounts().all()]}
+
+
+def _list_keys(event: dict[str, Any]) -> dict[str, Any]:
+    keys = accounts.list_keys(_id(event, "account_id"), accounts=resources.accounts())
+    return {"keys": [asdict(key) for key in keys]}
+
+
+def _revoke_key(event: dict[str, Any]) -> dict[str, Any]:
+    key = accounts.revoke_key(
+        _id(event, "account_id"), _id(event, "key_id"), now=int(time.time()), accounts=resources.accounts()
+    )
+    return {"key_id": key.id, "revoked_at": key.revoked_at}
+
+
+def _text(event: dict[str, Any], param: str) -> str:
+    value = event.get(param)
+    if not isinstance(value, str):
+        raise InvalidRequest(f"'{param}' is missing, or no string.", param=param)
+    return value
+
+
+def _id(event: dict[str, Any], param: str) -> str:
+    value = _text(event, param)
+    if not _ID.fullmatch(value):
+        raise NotFound(f"'{param}' is no id.", param=param)
+    return value
+
+
+def _new_id(prefix: str) -> str:
+    return new_id(prefix, time.time_ns() // 1_000_000, secrets.token_bytes(RANDOM_BYTES))
+
+
+_ACTIONS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "create_account": _create_account,
+    "create_key": _create_key,
+    "list_accounts": _list_accounts,
+    "list_keys": _list_keys,
+    "revoke_key": _revoke_key,
+}

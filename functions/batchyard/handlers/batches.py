@@ -1,0 +1,63 @@
+"""Trigger: the API, for batches."""
+
+from __future__ import annotations
+
+import secrets
+import time
+
+from batchyard.core.ids import RANDOM_BYTES, new_id
+from batchyard.handlers import resources
+from batchyard.handlers.http import Call, api
+from batchyard.steps import cancel, create
+from batchyard.surfaces.http import Reply
+
+
+def create_batch(call: Call) -> Reply:
+    batch = create.create(
+        call.surface.read_batch(call.request),
+        account_id=call.account_id,
+        batch_id=new_id("batch_", time.time_ns() // 1_000_000, secrets.token_bytes(RANDOM_BYTES)),
+        now=call.now,
+        window_seconds=call.settings.completion_window_seconds,
+        max_file_bytes=call.settings.max_file_bytes,
+        files=resources.files(),
+        objects=resources.objects(),
+        batches=resources.batches(),
+        workflow=resources.workflow(call.settings.state_machine_arn),
+    )
+    return call.surface.write_batch(batch)
+
+
+def list_batches(call: Call) -> Reply:
+    page = call.surface.read_page(call.request, "batch")
+    batches, has_more = resources.batches().page(call.account_id, after=page.after, limit=page.limit)
+    return call.surface.write_batches(batches, has_more)
+
+
+def retrieve_batch(call: Call) -> Reply:
+    batch_id = call.surface.read_id(call.request, "batch")
+    batch = resources.batches().get_with_progress(call.account_id, batch_id)
+    if batch is None:
+        raise cancel.missing(batch_id)
+    return call.surface.write_batch(batch)
+
+
+def cancel_batch(call: Call) -> Reply:
+    batch = cancel.cancel(
+        call.account_id,
+        call.surface.read_id(call.request, "batch"),
+        now=call.now,
+        batches=resources.batches(),
+        workflow=resources.workflow(call.settings.state_machine_arn),
+    )
+    return call.surface.write_batch(batch)
+
+
+handler = api(
+    {
+        "create_batch": create_batch,
+        "list_batches": list_batches,
+        "retrieve_batch": retrieve_batch,
+        "cancel_batch": cancel_batch,
+    }
+)

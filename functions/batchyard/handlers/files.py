@@ -1,0 +1,171 @@
+"""Trigger: the API, for files and uploads."""
+
+from __future__ import annotations
+
+import secrets
+import time
+
+from batchyard.core.errors import InvalidRequest
+from batchyard.core.files import File, FileStatus, Upload
+from batchyard.core.ids import RANDOM_BYTES, new_id
+from batchyard.core.keys import file_key
+from batchyard.handlers import resources
+from batchyard.handlers.http import Call, api
+from batchyard.steps import receive, upload
+from batchyard.surfaces.http import Reply
+from batchyard.surfaces.surface import Presigned
+
+_CONTENT_TYPES = {".jsonl": "application/x-ndjson", ".ndjson": "application/x-ndjson"}
+
+
+def create_file(call: Call) -> Reply:
+    request, data = call.surface.read_file(call.request)
+    file = receive.receive(
+        request,
+        data,
+        account_id=call.account_id,
+        file_id=_new_id("file-"),
+        now=call.now,
+        keep_days=call.settings.batch_file_days,
+        max_file_bytes=call.settings.max_file_bytes,
+        files=resources.files(),
+        objects=resources.objects(),
+    )
+    return call.surface.write_file(file)
+
+
+def presign_file(call: Call) -> Reply:
+    file = receive.announce(
+        call.surface.read_presigned(call.request),
+        account_id=call.account_id,
+        file_id=_new_id("file-"),
+        now=call.now,
+        keep_days=call.settings.batch_file_days,
+        files=resources.files(),
+    )
+    seconds = call.settings.presigned_url_seconds
+    url = resources.objects().presigned_put(file_key(file.account_id, file.id), seconds)
+    return call.surface.write_presigned(Presigned(file, url, "PUT", {}, call.now + seconds))
+
+
+def list_files(call: Call) -> Reply:
+    page = call.surface.read_page(call.request, "file")
+    files, has_more = resources.files().page(call.account_id, page, call.now)
+    return call.surface.write_files(files, has_more)
+
+
+def retrieve_file(call: Call) -> Reply:
+    return call.surface.write_file(_find(call))
+
+
+def download_file(call: Call) -> Reply:
+    """The bytes, or a redirect to where a large file's bytes are."""
+    file = _find(call)
+    if file.status is not FileStatus.PROCESSED:
+        reason = file.status_details or "Its content has not arrived yet; try again later."
+        raise InvalidRequest(f"The file cannot be downloaded. {reason}", param="file_id", code="file_not_ready")
+    key = file_key(file.account_id, file.id)
+    if file.bytes > call.settings.max_inline_download_bytes:
+        url = resources.objects().presigned_get(key, file.filename, call.settings.presigned_url_seconds)
+        return Reply(302, headers={"location": url})
+    suffix = file.filename[file.filename.rfind(".") :]
+    content_type = _CONTENT_TYPES.get(suffix, "application/octet-stream")
+    return Reply(200, resources.objects().get(key), {"content-type": content_type}, binary=True)
+
+
+def delete_file(call: Call) -> Reply:
+    """The bytes first: a call that dies between can be made again."""
+    file_id = call.surface.read_id(call.request, "file")
+    file = resources.files().get(call.account_id, file_id)
+    if file is None or file.is_expired(call.now):
+        raise receive.missing(file_id)
+    resources.objects().delete(file_key(call.account_id, file_id))
+    resources.files().delete(call.account_id, file_id)
+    return call.surface.write_deleted_file(file)
+
+
+def create_upload(call: Call) -> Reply:
+    begun = upload.begin(
+        call.surface.read_upload(call.request),
+        account_id=call.account_id,
+        upload_id=_new_id("upload_"),
+        now=call.now,
+        max_file_bytes=call.settings.max_file_bytes,
+        uploads=resources.uploads(),
+    )
+    return call.surface.write_upload(begun, call.now)
+
+
+def add_upload_part(call: Call) -> Reply:
+    part = upload.add_part(
+        call.account_id,
+        call.surface.read_id(call.request, "upload"),
+        call.surface.read_part(call.request),
+        part_id=_new_id("part_"),
+        now=call.now,
+        max_part_bytes=call.settings.max_upload_part_bytes,
+        uploads=resources.uploads(),
+        objects=resources.objects(),
+    )
+    return call.surface.write_part(part)
+
+
+def complete_upload(call: Call) -> Reply:
+    def assemble_later(completed: Upload) -> None:
+        payload = {"account_id": completed.account_id, "upload_id": completed.id}
+        resources.functions().start(call.settings.assemble_function, payload)
+
+    completed, file = upload.complete(
+        call.account_id,
+        call.surface.read_id(call.request, "upload"),
+        call.surface.read_completion(call.request),
+        now=call.now,
+        keep_days=call.settings.batch_file_days,
+        uploads=resources.uploads(),
+        files=resources.files(),
+        objects=resources.objects(),
+        assemble_later=assemble_later,
+    )
+    return call.surface.write_upload(completed, call.now, file)
+
+
+def cancel_upload(call: Call) -> Reply:
+    cancelled = upload.cancel(
+        call.account_id,
+        call.surface.read_id(call.request, "upload"),
+        now=call.now,
+        uploads=resources.uploads(),
+        objects=resources.objects(),
+    )
+    return call.surface.write_upload(cancelled, call.now)
+
+
+def _find(call: Call) -> File:
+    return receive.find(
+        call.account_id,
+        call.surface.read_id(call.request, "file"),
+        now=call.now,
+        max_file_bytes=call.settings.max_file_bytes,
+        files=resources.files(),
+        objects=resources.objects(),
+    )
+
+
+def _new_id(prefix: str) -> str:
+    return new_id(prefix, time.time_ns() // 1_000_000, secrets.token_bytes(RANDOM_BYTES))
+
+
+handler = api(
+    {
+        "create_file": create_file,
+        "presign_file": presign_file,
+        "list_files": list_files,
+        "retrieve_file": retrieve_file,
+        "download_file": download_file,
+        "delete_file": delete_file,
+        "create_upload": create_upload,
+        "add_upload_part": add_upload_part,
+        "complete_upload": complete_upload,
+        "cancel_upload": cancel_upload,
+    }
+)

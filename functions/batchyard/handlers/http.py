@@ -1,0 +1,166 @@
+"""API Gateway's proxy events (REST, version 1) in, replies out: routing, authentication, errors, logs, metrics.
+
+A handler gives a table of operations; the route of a request names the operation and the surface that reads it and
+writes the reply. Whatever is raised becomes the surface's error here and nowhere else. What callers send is never
+logged; of an unexpected exception the log gets its type and where it came from, not its text.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+from urllib.parse import unquote
+
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+
+from batchyard.core.errors import (
+    InvalidRequest,
+    MethodNotAllowed,
+    NotFound,
+    RequestError,
+    UnsupportedMediaType,
+)
+from batchyard.handlers import resources
+from batchyard.settings import ApiSettings, load
+from batchyard.steps.accounts import Keyring
+from batchyard.surfaces import registry
+from batchyard.surfaces.http import Reply, Request
+from batchyard.surfaces.surface import Surface
+
+_FALLBACK_SURFACE = "openai"
+_FRAMES_LOGGED = 12
+
+logger = Logger()
+metrics = Metrics()
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request, routed and authenticated. `now`: unix second it is dealt with. `account_id` is empty on public
+    routes."""
+
+    request: Request
+    surface: Surface
+    account_id: str
+    settings: ApiSettings
+    now: int
+
+
+Operation = Callable[[Call], Reply]
+Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
+
+
+def api(operations: Mapping[str, Operation]) -> Handler:
+    """The Lambda handler that serves `operations`."""
+
+    @logger.inject_lambda_context(clear_state=True)
+    def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+        started = time.perf_counter()
+        request_id = f"req_{event['requestContext']['requestId'].replace('-', '')}"
+        logger.append_keys(request_id=request_id)
+        reply, operation = _answer(event, request_id, operations)
+        _record(operation, reply.status, time.perf_counter() - started)
+        return _to_event(reply, request_id)
+
+    return handler
+
+
+@cache
+def keyring() -> Keyring:
+    """The keys this process knows."""
+    return Keyring(resources.accounts(), time.monotonic)
+
+
+def _answer(event: dict[str, Any], request_id: str, operations: Mapping[str, Operation]) -> tuple[Reply, str]:
+    """The reply, and the name of the operation for logs and metrics."""
+    route = registry.find(event["httpMethod"], event["resource"])
+    name = route.operation if route and route.operation in operations else "unknown"
+    surface = registry.surface(route.surface if route else _FALLBACK_SURFACE)
+    try:
+        if route is None or route.operation not in operations:
+            raise _no_route(event)
+        request = _request(event, request_id)
+        account_id = "" if route.public else _account(surface, request)
+        call = Call(request, surface, account_id, load(ApiSettings), int(time.time()))
+        return operations[route.operation](call), name
+    except RequestError as error:
+        logger.info("refused", extra={"operation": name, "status": error.status, "code": error.code})
+        return surface.write_error(error), name
+    except Exception as error:  # the last line of defence: the caller gets an answer, the operator a trace
+        logger.error("failed", extra={"operation": name, "fault": _fault(error)})
+        return surface.write_error(None), name
+
+
+def _request(event: dict[str, Any], request_id: str) -> Request:
+    headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
+    if headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
+        raise UnsupportedMediaType("Send the body as it is, without a Content-Encoding.")
+    body = event.get("body") or ""
+    try:
+        data = base64.b64decode(body, validate=True) if event.get("isBase64Encoded") else body.encode()
+    except (binascii.Error, UnicodeEncodeError) as error:
+        raise InvalidRequest("The request body could not be decoded.") from error
+    return Request(
+        method=event["httpMethod"],
+        path=event["path"],
+        request_id=request_id,
+        headers=headers,
+        query=event.get("queryStringParameters") or {},
+        parameters={name: unquote(value) for name, value in (event.get("pathParameters") or {}).items()},
+        body=data,
+    )
+
+
+def _account(surface: Surface, request: Request) -> str:
+    account_id = keyring().account_of(surface.read_key(request))
+    logger.append_keys(account_id=account_id)
+    return account_id
+
+
+def _no_route(event: dict[str, Any]) -> RequestError:
+    method, path = event["httpMethod"], event["path"][:256]
+    allowed = registry.methods(event["resource"])
+    if allowed:
+        return MethodNotAllowed(f"Not allowed to {method} on {path}. Use {' or '.join(allowed)}.")
+    return NotFound(f"Invalid URL ({method} {path})", code="unknown_url")
+
+
+def _fault(error: BaseException) -> dict[str, Any]:
+    """An exception without its text, which may quote what the caller sent."""
+    frames = traceback.extract_tb(error.__traceback__)[-_FRAMES_LOGGED:]
+    fault: dict[str, Any] = {
+        "type": type(error).__qualname__,
+        "frames": [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames],
+    }
+    response = getattr(error, "response", None)
+    if isinstance(response, dict):
+        fault["aws_code"] = response.get("Error", {}).get("Code")
+        fault["aws_operation"] = getattr(error, "operation_name", None)
+    return fault
+
+
+def _record(operation: str, status: int, seconds: float) -> None:
+    logger.info("answered", extra={"operation": operation, "status": status, "milliseconds": round(seconds * 1000)})
+    metrics.add_dimension("operation", operation)
+    metrics.add_metric("Requests", MetricUnit.Count, 1)
+    metrics.add_metric("ClientErrors", MetricUnit.Count, int(400 <= status < 500))
+    metrics.add_metric("ServerErrors", MetricUnit.Count, int(status >= 500))
+    metrics.add_metric("Latency", MetricUnit.Milliseconds, round(seconds * 1000))
+    metrics.flush_metrics()
+
+
+def _to_event(reply: Reply, request_id: str) -> dict[str, Any]:
+    body = base64.b64encode(reply.body) if reply.binary else reply.body
+    return {
+        "statusCode": reply.status,
+        "headers": {**reply.headers, "x-request-id": request_id, "x-content-type-options": "nosniff"},
+        "body": body.decode(),
+        "isBase64Encoded": reply.binary,
+    }

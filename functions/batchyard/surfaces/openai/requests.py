@@ -1,0 +1,119 @@
+"""The bodies that OpenAI's API takes, as pydantic models, and what it answers where one does not fit.
+
+Only the first problem is told, as OpenAI does, in its words and codes.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
+
+from batchyard.core.errors import InvalidRequest
+
+Endpoint = Literal["/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses", "/v1/moderations"]
+Purpose = Literal["assistants", "batch", "fine-tune", "vision", "user_data", "evals"]
+FileName = Annotated[str, Field(min_length=1, max_length=255)]
+_METADATA_PAIRS = 16
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class ExpiresAfter(_Body):
+    """When something is deleted: `seconds` after it was created."""
+
+    anchor: Literal["created_at"]
+    seconds: int = Field(ge=3600, le=2_592_000)
+
+
+class BatchSettings(_Body):
+    """Of our own: how a batch is to be run."""
+
+    concurrency: int | None = Field(default=None, ge=1, le=10_000, description="Most calls in flight at once.")
+
+
+class CreateBatch(_Body):
+    input_file_id: str = Field(min_length=1, max_length=512)
+    endpoint: Endpoint
+    completion_window: Literal["24h"]
+    metadata: dict[Annotated[str, Field(min_length=1, max_length=64)], Annotated[str, Field(max_length=512)]] | None = (
+        Field(default=None, max_length=_METADATA_PAIRS)
+    )
+    output_expires_after: ExpiresAfter | None = None
+    settings: BatchSettings | None = None
+
+
+class CreateFile(_Body):
+    """The fields of the form beside `file`."""
+
+    purpose: Purpose
+    expires_after: ExpiresAfter | None = None
+
+
+class PresignFile(_Body):
+    filename: FileName
+    purpose: Purpose = "batch"
+    expires_after: ExpiresAfter | None = None
+
+
+class CreateUpload(_Body):
+    bytes: int = Field(ge=1, le=10**13)
+    filename: FileName
+    mime_type: str = Field(min_length=1, max_length=255)
+    purpose: Purpose
+    expires_after: ExpiresAfter | None = None
+
+
+class CompleteUpload(_Body):
+    part_ids: list[Annotated[str, Field(max_length=64)]] = Field(min_length=1, max_length=10_000)
+    md5: str | None = Field(default=None, pattern="^[0-9a-fA-F]{32}$")
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def parsed(model: type[M], body: Any) -> M:
+    """`body` as `model`. Raises InvalidRequest."""
+    if not isinstance(body, dict):
+        raise InvalidRequest("The request body must be a JSON object.", code="invalid_type")
+    try:
+        return model.model_validate(body)
+    except ValidationError as error:
+        raise _told(error.errors(include_url=False)[0]) from None
+
+
+def _told(problem: ErrorDetails) -> InvalidRequest:
+    """OpenAI's answer to a body that does not fit."""
+    param = _path(problem["loc"])
+    context = problem.get("ctx", {})
+    match problem["type"]:
+        case "missing":
+            return InvalidRequest(
+                f"Missing required parameter: '{param}'.", param=param, code="missing_required_parameter"
+            )
+        case "extra_forbidden":
+            return InvalidRequest(f"Unknown parameter: '{param}'.", param=param, code="unknown_parameter")
+        case "literal_error":
+            message = f"Invalid value for '{param}'. Supported values are: {context['expected']}."
+            return InvalidRequest(message, param=param, code="invalid_value")
+        case kind if kind.endswith("_type"):
+            message = f"Invalid type for '{param}': {problem['msg'].removeprefix('Input should be ')} was expected."
+            return InvalidRequest(message, param=param, code="invalid_type")
+        case _:
+            message = problem["msg"].removeprefix("Input ").removeprefix("Value ")
+            message = f"Invalid '{param}': it {message[:1].lower()}{message[1:]}."
+            return InvalidRequest(message, param=param, code="invalid_value")
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    """`("metadata", "key", "[key]")` -> `metadata.key`; list positions in brackets."""
+    path = ""
+    for step in location:
+        if isinstance(step, int):
+            path += f"[{step}]"
+        elif step != "[key]":
+            path += f".{step[:64]}" if path else step[:64]
+    return path

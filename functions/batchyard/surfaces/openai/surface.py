@@ -1,0 +1,231 @@
+"""The OpenAI dialect, put together: bodies in `requests.py`, objects in `replies.py`, lines in `lines.py`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from batchyard.core.batches import Batch
+from batchyard.core.catalogue import Offer
+from batchyard.core.errors import InvalidRequest, NotFound, RateLimited, RequestError, Unauthenticated
+from batchyard.core.files import File, Upload, UploadPart
+from batchyard.core.items import Item, LineError
+from batchyard.core.requests import BatchRequest, CompletionRequest, FileRequest, PageRequest, UploadRequest
+from batchyard.surfaces.forms import Form, read_form
+from batchyard.surfaces.http import Reply, Request, json_reply
+from batchyard.surfaces.openai import lines, replies, requests
+from batchyard.surfaces.openai.docs import DOCS
+from batchyard.surfaces.surface import Kind, LineContext, OperationDoc, Presigned
+
+_ID = {
+    "file": re.compile(r"file-[0-9a-hjkmnp-tv-z]{26}"),
+    "batch": re.compile(r"batch_[0-9a-hjkmnp-tv-z]{26}"),
+    "upload": re.compile(r"upload_[0-9a-hjkmnp-tv-z]{26}"),
+    "model": re.compile(r"[\w.:/@+-]{1,256}", re.ASCII),
+}
+_PAGE_LIMIT = {"file": (10_000, 10_000), "batch": (20, 100)}
+"""Default and most objects per page."""
+_FILE_NAME_CHARACTERS = 255
+_IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,255}")
+
+
+class OpenAISurface:
+    name = "openai"
+    docs: Mapping[str, OperationDoc] = DOCS
+    error_doc = replies.ErrorObject
+
+    def read_key(self, request: Request) -> str:
+        scheme, _, secret = request.headers.get("authorization", "").strip().partition(" ")
+        if scheme.lower() != "bearer" or not secret.strip():
+            raise Unauthenticated(
+                "You didn't provide an API key. You need to provide your API key in an Authorization header using "
+                "Bearer auth (i.e. Authorization: Bearer YOUR_KEY)."
+            )
+        return secret.strip()
+
+    def read_id(self, request: Request, kind: Kind) -> str:
+        value = request.parameters.get("model" if kind == "model" else f"{kind}_id", "")
+        if not _ID[kind].fullmatch(value):
+            raise NotFound(f"There is no {kind} with the id '{value[:128]}'.", param=f"{kind}_id")
+        return value
+
+    def read_page(self, request: Request, kind: Kind) -> PageRequest:
+        default, most = _PAGE_LIMIT[kind]
+        purpose = request.query.get("purpose") if kind == "file" else None
+        order = request.query.get("order", "desc") if kind == "file" else "desc"
+        if order not in ("asc", "desc"):
+            raise InvalidRequest(
+                "Invalid value for 'order'. Supported values are: 'asc' or 'desc'.", param="order", code="invalid_value"
+            )
+        after = request.query.get("after") or None
+        if after is not None and not _ID[kind].fullmatch(after):
+            raise InvalidRequest(f"'after' is not the id of a {kind}.", param="after", code="invalid_value")
+        return PageRequest(_limit(request.query.get("limit"), default, most), after, order == "desc", purpose or None)
+
+    def read_file(self, request: Request) -> tuple[FileRequest, bytes]:
+        form = read_form(request.content_type, request.body)
+        fields = requests.parsed(requests.CreateFile, _form_fields(form))
+        file = form.files.get("file")
+        if file is None:
+            raise InvalidRequest(
+                "Missing required parameter: 'file'. Send it as a form part with a file name.",
+                param="file",
+                code="missing_required_parameter",
+            )
+        return FileRequest(_file_name(file.filename, "file"), fields.purpose, _seconds(fields.expires_after)), file.data
+
+    def read_presigned(self, request: Request) -> FileRequest:
+        body = requests.parsed(requests.PresignFile, request.json())
+        return FileRequest(_file_name(body.filename, "filename"), body.purpose, _seconds(body.expires_after))
+
+    def read_upload(self, request: Request) -> UploadRequest:
+        body = requests.parsed(requests.CreateUpload, request.json())
+        name = _file_name(body.filename, "filename")
+        return UploadRequest(FileRequest(name, body.purpose, _seconds(body.expires_after)), body.bytes, body.mime_type)
+
+    def read_part(self, request: Request) -> bytes:
+        file = read_form(request.content_type, request.body).files.get("data")
+        if file is None:
+            raise InvalidRequest(
+                "Missing required parameter: 'data'. Send the part's bytes as a form part with a file name.",
+                param="data",
+                code="missing_required_parameter",
+            )
+        return file.data
+
+    def read_completion(self, request: Request) -> CompletionRequest:
+        body = requests.parsed(requests.CompleteUpload, request.json())
+        return CompletionRequest(tuple(body.part_ids), body.md5)
+
+    def read_batch(self, request: Request) -> BatchRequest:
+        body = requests.parsed(requests.CreateBatch, request.json())
+        if not _ID["file"].fullmatch(body.input_file_id):
+            raise NotFound(
+                f"No such File object: {body.input_file_id[:128]}", param="input_file_id", code="file_not_found"
+            )
+        key = request.headers.get("idempotency-key")
+        if key is not None and not _IDEMPOTENCY_KEY.fullmatch(key):
+            raise InvalidRequest(
+                "The Idempotency-Key header takes 1 to 255 printable ASCII characters.", param="Idempotency-Key"
+            )
+        return BatchRequest(
+            surface=self.name,
+            endpoint=body.endpoint,
+            input_file_id=body.input_file_id,
+            completion_window=body.completion_window,
+            metadata=body.metadata,
+            output_expires_after_seconds=_seconds(body.output_expires_after),
+            concurrency=body.settings.concurrency if body.settings else None,
+            idempotency_key=key,
+        )
+
+    def parse_line(self, raw: bytes, index: int, line: int, context: LineContext) -> Item | LineError:
+        return lines.parse_line(raw, index, line, context)
+
+    def write_file(self, file: File) -> Reply:
+        return json_reply(replies.file_object(file))
+
+    def write_files(self, files: Sequence[File], has_more: bool) -> Reply:
+        return json_reply(replies.listed([replies.file_object(file) for file in files], has_more))
+
+    def write_deleted_file(self, file: File) -> Reply:
+        deleted: replies.DeletedFile = {"id": file.id, "object": "file", "deleted": True}
+        return json_reply(deleted)
+
+    def write_presigned(self, presigned: Presigned) -> Reply:
+        body: replies.PresignedFile = {
+            "object": "file.presigned",
+            "url": presigned.url,
+            "method": "PUT",
+            "headers": dict(presigned.headers),
+            "expires_at": presigned.expires_at,
+            "file": replies.file_object(presigned.file),
+        }
+        return json_reply(body)
+
+    def write_upload(self, upload: Upload, now: int, file: File | None = None) -> Reply:
+        return json_reply(replies.upload_object(upload, now, file))
+
+    def write_part(self, part: UploadPart) -> Reply:
+        return json_reply(replies.part_object(part))
+
+    def write_batch(self, batch: Batch) -> Reply:
+        return json_reply(replies.batch_object(batch))
+
+    def write_batches(self, batches: Sequence[Batch], has_more: bool) -> Reply:
+        return json_reply(replies.listed([replies.batch_object(batch) for batch in batches], has_more))
+
+    def write_models(self, offers: Sequence[Offer]) -> Reply:
+        models = [replies.model_object(offer.model, offer.provider) for offer in offers]
+        body: replies.ModelList = {"object": "list", "data": models}
+        return json_reply(body)
+
+    def write_model(self, name: str, offer: Offer) -> Reply:
+        return json_reply(replies.model_object(name, offer.provider))
+
+    def write_error(self, error: RequestError | None) -> Reply:
+        if error is None:
+            fault: replies.ErrorDetail = {
+                "message": "The server had an error while processing your request. Send it again; if it fails again, "
+                "tell your operator the x-request-id of this reply.",
+                "type": "server_error",
+                "param": None,
+                "code": None,
+            }
+            return json_reply({"error": fault}, 500)
+        kind = "invalid_request_error" if isinstance(error, Unauthenticated) else error.type
+        body: replies.ErrorDetail = {
+            "message": error.message,
+            "type": kind,
+            "param": error.param,
+            "code": error.code,
+        }
+        return json_reply({"error": body}, error.status, _error_headers(error))
+
+
+def _error_headers(error: RequestError) -> dict[str, str]:
+    """OpenAI's SDKs send a 409 again unless they are told not to; ours would only conflict again."""
+    if isinstance(error, RateLimited):
+        return {"retry-after": str(error.retry_after_seconds)}
+    return {"x-should-retry": "false"} if error.status == 409 else {}
+
+
+def _limit(text: str | None, default: int, most: int) -> int:
+    if text is None or text == "":
+        return default
+    if not re.fullmatch(r"[0-9]{1,9}", text) or not 1 <= int(text) <= most:
+        raise InvalidRequest(f"'limit' must be a whole number from 1 to {most}.", param="limit", code="invalid_value")
+    return int(text)
+
+
+def _seconds(expires_after: requests.ExpiresAfter | None) -> int | None:
+    return expires_after.seconds if expires_after else None
+
+
+def _file_name(name: str, param: str) -> str:
+    """`name` without the folders some clients send along. Raises InvalidRequest where nothing usable is left."""
+    name = name.replace("\\", "/").rpartition("/")[2].strip()
+    if not 0 < len(name) <= _FILE_NAME_CHARACTERS or not name.isprintable():
+        raise InvalidRequest(
+            f"A file name has 1 to {_FILE_NAME_CHARACTERS} printable characters.", param=param, code="invalid_filename"
+        )
+    return name
+
+
+def _form_fields(form: Form) -> dict[str, object]:
+    """`expires_after[seconds]` and its like as nested values; numbers as numbers."""
+    fields: dict[str, object] = {}
+    nested: dict[str, object] = {}
+    for name, value in form.fields.items():
+        if name.startswith("expires_after[") and name.endswith("]"):
+            inner = name.removeprefix("expires_after[").removesuffix("]")
+            is_number = inner == "seconds" and re.fullmatch(r"[0-9]{1,18}", value)
+            nested[inner] = int(value) if is_number else value
+        else:
+            fields[name] = value
+    if nested:
+        fields["expires_after"] = nested
+    return fields
+
+
+SURFACE = OpenAISurface()

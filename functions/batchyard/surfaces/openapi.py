@@ -1,0 +1,114 @@
+"""The OpenAPI document of every route, from the routes and what each surface says of its operations.
+
+`local/write_openapi.py` writes it to docs/ and into the deployed package, so no function builds it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal
+
+from pydantic import TypeAdapter
+
+from batchyard.surfaces import registry
+from batchyard.surfaces.route import Route
+from batchyard.surfaces.surface import OperationDoc, Surface
+
+_REFERENCE = "#/components/schemas/{model}"
+_REQUEST_ID = {
+    "x-request-id": {"description": "Names this request in the logs.", "schema": {"type": "string"}},
+}
+Schema = dict[str, Any]
+
+
+def document(version: str) -> Schema:
+    """The whole document. The same code gives the same document, so it can be compared."""
+    schemas: Schema = {}
+    errors: Schema = {}
+    paths: dict[str, Schema] = {}
+    for route in registry.ROUTES:
+        surface = registry.surface(route.surface)
+        errors[_error_name(surface)] = _error(surface, schemas)
+        path = route.path.replace("+}", "}")
+        paths.setdefault(path, {})[route.method.lower()] = _operation(route, surface, schemas)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Batchyard",
+            "version": version,
+            "description": "The LLM batch router in your own AWS account. Drop-in for the OpenAI Batch API.",
+        },
+        "servers": [{"url": "/"}],
+        "security": [{"key": []}],
+        "paths": paths,
+        "components": {
+            "schemas": dict(sorted(schemas.items())),
+            "responses": errors,
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+        },
+    }
+
+
+def _operation(route: Route, surface: Surface, schemas: Schema) -> Schema:
+    doc = surface.docs[route.operation]
+    operation: Schema = {
+        "operationId": f"{surface.name}_{route.operation}",
+        "summary": doc.summary,
+        "tags": [surface.name],
+        "responses": _responses(doc, surface, schemas),
+    }
+    if parameters := _parameters(route, doc):
+        operation["parameters"] = parameters
+    if doc.request is not None:
+        content = {"application/json": {"schema": _schema(doc.request, "validation", schemas)}}
+        operation["requestBody"] = {"required": True, "content": content}
+    if doc.form is not None:
+        operation["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": doc.form}}}
+    if route.public:
+        operation["security"] = []
+    return operation
+
+
+def _parameters(route: Route, doc: OperationDoc) -> list[Schema]:
+    names = re.findall(r"\{(\w+)\+?\}", route.path)
+    found = [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
+    found += [{"name": name, "in": "query", "schema": schema} for name, schema in (doc.query or {}).items()]
+    found += [
+        {"name": name, "in": "header", "description": description, "schema": {"type": "string"}}
+        for name, description in (doc.headers or {}).items()
+    ]
+    return found
+
+
+def _responses(doc: OperationDoc, surface: Surface, schemas: Schema) -> Schema:
+    content: Schema
+    responses: Schema = {}
+    if doc.binary:
+        content = {"application/octet-stream": {}}
+        location = {"location": {"schema": {"type": "string"}}}
+        responses["302"] = {"description": "The bytes are there.", "headers": _REQUEST_ID | location}
+    else:
+        schema = _schema(doc.reply, "serialization", schemas) if doc.reply is not None else {"type": "object"}
+        content = {"application/json": {"schema": schema}}
+    responses["200"] = {"description": "OK", "headers": _REQUEST_ID, "content": content}
+    responses["4XX"] = responses["5XX"] = {"$ref": f"#/components/responses/{_error_name(surface)}"}
+    return dict(sorted(responses.items()))
+
+
+def _error_name(surface: Surface) -> str:
+    return f"{surface.name}_error"
+
+
+def _error(surface: Surface, schemas: Schema) -> Schema:
+    content = {"application/json": {"schema": _schema(surface.error_doc, "serialization", schemas)}}
+    return {"description": "What is wrong, and what to do about it.", "headers": _REQUEST_ID, "content": content}
+
+
+def _schema(kind: Any, mode: Literal["validation", "serialization"], schemas: Schema) -> Schema:
+    """A reference to `kind`'s schema, which is put into `schemas` with all it refers to."""
+    schema = TypeAdapter(kind).json_schema(ref_template=_REFERENCE, mode=mode)
+    for name, nested in schema.pop("$defs", {}).items():
+        schemas[name] = nested
+    if "$ref" not in schema:
+        schemas[kind.__name__] = schema
+    return {"$ref": _REFERENCE.format(model=kind.__name__)}
