@@ -24,8 +24,12 @@ FUNCTIONS = ROOT / "functions"
 
 _PYTHON = ("--python-version", "3.13", "--python-platform", "aarch64-manylinux2014")
 _LOCKS = (ROOT / "pyproject.toml", ROOT / "requirements.lock")
+SERVICES = frozenset({"dynamodb", "kms", "lambda", "s3", "secretsmanager", "sqs", "stepfunctions", "sts"})
+"""The AWS services whose descriptions stay in botocore; those of all 400 would be two fifths of the asset."""
+
 _TRIMMED_FOLDERS = frozenset({"__pycache__", "tests", "test", "bin", "docs", "examples"})
-_TRIMMED_SUFFIXES = frozenset({".pyc", ".pyi", ".pyx", ".pxd", ".c", ".h", ".html"})
+_TRIMMED_SUFFIXES = frozenset({".c", ".css", ".h", ".html", ".js", ".pxd", ".pyc", ".pyi", ".pyx"})
+_KEPT_ASSETS = 5
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
@@ -41,6 +45,7 @@ def lambda_asset() -> Path:
         for path in sources:
             _add(archive, path, FUNCTIONS)
     unfinished.replace(target)
+    _forget_old_assets()
     return target
 
 
@@ -78,7 +83,9 @@ def _sources() -> Iterator[Path]:
 
 
 def _is_trimmed(path: Path) -> bool:
-    return path.suffix in _TRIMMED_SUFFIXES or not _TRIMMED_FOLDERS.isdisjoint(path.parts[:-1])
+    if path.suffix in _TRIMMED_SUFFIXES or not _TRIMMED_FOLDERS.isdisjoint(path.parts[:-1]):
+        return True
+    return path.parts[:2] == ("botocore", "data") and len(path.parts) > 3 and path.parts[2] not in SERVICES
 
 
 def _add(archive: zipfile.ZipFile, path: Path, root: Path) -> None:
@@ -93,6 +100,12 @@ def _unfinished_copy(source: Path) -> Path:
     handle, name = tempfile.mkstemp(dir=BUILD, suffix=".zip")
     os.close(handle)
     return Path(shutil.copyfile(source, name))
+
+
+def _forget_old_assets() -> None:
+    by_age = sorted(BUILD.glob("batchyard-*.zip"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in by_age[_KEPT_ASSETS:]:
+        path.unlink(missing_ok=True)
 
 
 def _digest(paths: list[Path]) -> str:

@@ -22,7 +22,7 @@ class Environment:
     log_level: str = "INFO"
     log_retention_days: int = 30
     waf: bool = False
-    """Put AWS WAF's managed rules in front of the API (about $10 a month)."""
+    """Put AWS WAF in front of the API (about $7 a month and $0.60 per million requests)."""
     retain_data: bool = True
     """Keep table and buckets when the stateful stack is deleted."""
     reserve_concurrency: bool = True

@@ -60,9 +60,9 @@ class Ingress(Construct):
         }
         for route in routes:
             self.api.root.resource_for_path(route.path).add_method(route.method, integrations[route.function])
-        self._accept_findings()
+        self._accept_findings(environment)
 
-    def _accept_findings(self) -> None:
+    def _accept_findings(self, environment: Environment) -> None:
         NagSuppressions.add_resource_suppressions(
             self.api,
             [
@@ -79,6 +79,11 @@ class Ingress(Construct):
             ],
             apply_to_children=True,
         )
+        if not environment.waf:
+            NagSuppressions.add_resource_suppressions(
+                self.api.deployment_stage,
+                [{"id": "AwsSolutions-APIG3", "reason": "WAF costs money and is the operator's choice: -c waf=true."}],
+            )
 
 
 def _access_log_format() -> apigateway.AccessLogFormat:

@@ -7,13 +7,18 @@ from constructs import Construct
 
 from batchyard.surfaces.registry import ROUTES
 from infra import permissions
+from infra.business_alarms import BusinessAlarms
+from infra.dashboard import Dashboard
 from infra.drop_folder import DropFolder
 from infra.environment import Environment
+from infra.firewall import Firewall
 from infra.functions import Functions
 from infra.ingress import Ingress
+from infra.notifications import Notifications
 from infra.provider_queues import ProviderQueues
 from infra.schedules import Schedules
 from infra.stateful import StatefulStack
+from infra.technical_alarms import TechnicalAlarms
 from infra.workflow import Workflow, state_machine_arn
 
 
@@ -30,11 +35,11 @@ class StatelessStack(Stack):
         )
         queues = ProviderQueues(self, "ProviderQueues", environment=environment, worker=functions["work"])
         ingress = Ingress(self, "Ingress", environment=environment, functions=functions, routes=ROUTES)
-        DropFolder(
+        drop_folder = DropFolder(
             self, "DropFolder", environment=environment, bucket=stateful.buckets.drop, function=functions["drop"]
         )
         Schedules(self, "Schedules", sweep=functions["sweep"])
-        Workflow(self, "Workflow", environment=environment, functions=functions)
+        workflow = Workflow(self, "Workflow", environment=environment, functions=functions)
 
         permissions.grant_storage(functions, stateful.table, stateful.buckets)
         permissions.grant_workflow(functions, state_machine_arn(self, environment))
@@ -42,6 +47,20 @@ class StatelessStack(Stack):
         permissions.grant_provider_secrets(functions["work"])
         permissions.grant_caller_key(functions, stateful.caller_key)
         permissions.grant_assembly(functions)
+
+        watched = {
+            "functions": functions,
+            "queues": queues.queues,
+            "dead_letters": {**queues.dead_letters, "drop": drop_folder.dead_letters},
+            "state_machine": workflow.state_machine,
+            "api": ingress.api,
+        }
+        notifications = Notifications(self, "Notifications", environment=environment)
+        TechnicalAlarms(self, "TechnicalAlarms", topic=notifications.technical, **watched)
+        BusinessAlarms(self, "BusinessAlarms", topic=notifications.business)
+        Dashboard(self, "Dashboard", environment=environment, **watched)
+        if environment.waf:
+            Firewall(self, "Firewall", environment=environment, stage=ingress.api.deployment_stage)
 
         CfnOutput(self, "BaseUrl", value=ingress.api.url_for_path("/v1"), description="Base URL for OpenAI's SDK")
         CfnOutput(self, "DropBucket", value=stateful.buckets.drop.bucket_name, description="Drop folder's bucket")

@@ -22,7 +22,7 @@ STEPS = ("validate", "dispatch", "fence", "finalize", "notify")
 
 
 def definition(arns: Mapping[str, str]) -> str:
-    """The file's text with each function's name, such as `${Validate}`, replaced by its ARN. Raises KeyError for a name that is not in `arns`."""
+    """The file's text with each function's name, such as `${Validate}`, replaced by its ARN (KeyError: not there)."""
     return re.sub(r"\$\{(\w+)\}", lambda name: arns[name[1]], DEFINITION_FILE.read_text())
 
 

@@ -1,0 +1,99 @@
+"""One CloudWatch dashboard, read from top to bottom: what customers get, what it costs, where it waits, what breaks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from aws_cdk import Duration
+from aws_cdk import aws_apigateway as apigateway
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_sqs as sqs
+from aws_cdk import aws_stepfunctions as stepfunctions
+from constructs import Construct
+
+from infra import metrics
+from infra.environment import Environment
+from infra.functions import Functions
+
+_MINUTES_5 = Duration.minutes(5)
+_HALF, _THIRD = 12, 8
+
+
+class Dashboard(Construct):
+    def __init__(
+        self,
+        scope: Construct,
+        name: str,
+        *,
+        environment: Environment,
+        functions: Functions,
+        queues: Mapping[str, sqs.Queue],
+        dead_letters: Mapping[str, sqs.Queue],
+        state_machine: stepfunctions.StateMachine,
+        api: apigateway.RestApi,
+    ) -> None:
+        super().__init__(scope, name)
+        all_functions = [each.function for each in functions.all.values()]
+        cloudwatch.Dashboard(
+            self,
+            "Dashboard",
+            dashboard_name=environment.name,
+            default_interval=Duration.hours(6),
+            widgets=[
+                [
+                    _graph("Batches that ended, by status", [metrics.batches_by_status()], width=_THIRD),
+                    _graph("Items", [metrics.items_succeeded(), metrics.items_failed()], width=_THIRD),
+                    _graph("Cost (US dollars)", [metrics.cost_usd()], width=_THIRD),
+                ],
+                [
+                    _graph(
+                        "Executions",
+                        [
+                            state_machine.metric_started(period=_MINUTES_5),
+                            state_machine.metric_succeeded(period=_MINUTES_5),
+                            state_machine.metric_failed(period=_MINUTES_5),
+                        ],
+                    ),
+                    _graph(
+                        "API",
+                        [
+                            api.metric_count(period=_MINUTES_5, statistic="Sum"),
+                            api.metric_client_error(period=_MINUTES_5, statistic="Sum"),
+                            api.metric_server_error(period=_MINUTES_5, statistic="Sum"),
+                        ],
+                    ),
+                ],
+                [
+                    _graph("Shards waiting", [_waiting(name, queue) for name, queue in queues.items()], width=_THIRD),
+                    _graph(
+                        "Oldest shard (seconds)", [_age(name, queue) for name, queue in queues.items()], width=_THIRD
+                    ),
+                    _graph(
+                        "Dead letters", [_waiting(name, queue) for name, queue in dead_letters.items()], width=_THIRD
+                    ),
+                ],
+                [
+                    _graph(
+                        "Function duration (p95, milliseconds)",
+                        [each.metric_duration(period=_MINUTES_5, statistic="p95") for each in all_functions],
+                    ),
+                    _graph(
+                        "Function errors and throttles",
+                        [each.metric_errors(period=_MINUTES_5) for each in all_functions]
+                        + [each.metric_throttles(period=_MINUTES_5) for each in all_functions],
+                    ),
+                ],
+            ],
+        )
+
+
+def _graph(title: str, left: list[cloudwatch.IMetric], *, width: int = _HALF) -> cloudwatch.GraphWidget:
+    return cloudwatch.GraphWidget(title=title, left=left, width=width, height=7)
+
+
+def _waiting(name: str, queue: sqs.Queue) -> cloudwatch.Metric:
+    return queue.metric_approximate_number_of_messages_visible(period=_MINUTES_5, statistic="Maximum", label=name)
+
+
+def _age(name: str, queue: sqs.Queue) -> cloudwatch.Metric:
+    return queue.metric_approximate_age_of_oldest_message(period=_MINUTES_5, statistic="Maximum", label=name)

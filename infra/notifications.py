@@ -1,0 +1,44 @@
+"""Where alarms go: an encrypted topic per kind of reader; the deployment's e-mail address, if any, reads both."""
+
+from __future__ import annotations
+
+from aws_cdk import RemovalPolicy
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_sns as sns
+from aws_cdk import aws_sns_subscriptions as subscriptions
+from constructs import Construct
+
+from infra.environment import Environment
+
+
+class Notifications(Construct):
+    """`technical`: something is broken, somebody must act. `business`: the service runs, its customers fare badly."""
+
+    def __init__(self, scope: Construct, name: str, *, environment: Environment) -> None:
+        super().__init__(scope, name)
+        # AWS's own key for SNS does not let CloudWatch publish.
+        key = kms.Key(
+            self,
+            "Key",
+            description="Batchyard: alarms on their way to people",
+            enable_key_rotation=True,
+            removal_policy=RemovalPolicy.DESTROY,
+        )
+        key.add_to_resource_policy(
+            iam.PolicyStatement(
+                principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
+                actions=["kms:Decrypt", "kms:GenerateDataKey*"],
+                resources=["*"],
+            )
+        )
+        self.technical = self._topic("Technical", environment, key)
+        self.business = self._topic("Business", environment, key)
+
+    def _topic(self, name: str, environment: Environment, key: kms.Key) -> sns.Topic:
+        topic = sns.Topic(
+            self, name, display_name=f"{environment.title} {name.lower()}", master_key=key, enforce_ssl=True
+        )
+        if environment.alarm_email:
+            topic.add_subscription(subscriptions.EmailSubscription(environment.alarm_email))
+        return topic
