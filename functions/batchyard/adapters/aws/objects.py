@@ -6,11 +6,11 @@ S3 answers 403 for both.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadError, ResponseStreamingError
@@ -47,10 +47,20 @@ class ObjectChanged(BatchyardError):
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
-    """`etag` as S3 writes it, quotes included."""
+    """`etag` as S3 writes it, quotes included. `modified_at`: unix second. `version_id`: where versions are kept."""
 
     size: int
     etag: str
+    modified_at: int = 0
+    version_id: str | None = None
+
+
+class Span(NamedTuple):
+    """An object, or the `length` bytes of it from `start`."""
+
+    key: str
+    start: int | None = None
+    length: int | None = None
 
 
 class Objects:
@@ -85,14 +95,14 @@ class Objects:
         return self._read(request)[0]
 
     def head(self, key: str, *, version_id: str | None = None) -> ObjectInfo | None:
-        """Size and ETag; None where there is no such object."""
+        """What is known of the object; None where there is none."""
         try:
             reply = self._client.head_object(**self._request(key, version_id))
         except ClientError as error:
             if _code(error) in _MISSING:
                 return None
             raise
-        return ObjectInfo(reply["ContentLength"], reply["ETag"])
+        return _info(reply)
 
     def delete(self, key: str) -> None:
         """Afterwards there is no such object; no error where there was none."""
@@ -106,7 +116,7 @@ class Objects:
             if failures := reply.get("Errors"):
                 raise BatchyardError(f"{len(failures)} objects could not be deleted, first: {failures[0].get('Code')}")
 
-    def stream(self, key: str, chunk_bytes: int = CHUNK_BYTES) -> Iterator[bytes]:
+    def stream(self, key: str, chunk_bytes: int = CHUNK_BYTES) -> Generator[bytes]:
         """The object in chunks, all of one version: raises ObjectChanged if it is overwritten meanwhile, ObjectMissing
         if it is or goes missing. Up to five chunks are in memory at once."""
         first, reply = self._read(self._request(key, None) | {"Range": f"bytes=0-{chunk_bytes - 1}"})
@@ -120,10 +130,10 @@ class Objects:
             reads = (partial(read, start) for start in range(chunk_bytes, size, chunk_bytes))
             yield from read_ahead(pool, reads, at_most=_CHUNKS_AHEAD, held_bytes=_CHUNKS_AHEAD * chunk_bytes)
 
-    def get_many(self, keys: Iterable[str], *, at_most: int, held_bytes: int) -> Iterator[bytes]:
-        """The objects under `keys`, in that order, read ahead by up to `at_most` threads and about `held_bytes`."""
+    def get_many(self, spans: Iterable[Span], *, at_most: int, held_bytes: int) -> Generator[bytes]:
+        """What `spans` name, in that order, read ahead by up to `at_most` threads and about `held_bytes`."""
         with ThreadPoolExecutor(at_most, thread_name_prefix="get") as pool:
-            reads = (partial(self.get, key) for key in keys)
+            reads = (partial(self.get, *span) for span in spans)
             yield from read_ahead(pool, reads, at_most=at_most, held_bytes=held_bytes)
 
     def writer(self, key: str, content_type: str | None = None) -> ObjectWriter:
@@ -183,8 +193,7 @@ class Objects:
     ) -> ObjectInfo:
         source = {"Bucket": bucket, "Key": key} | ({"VersionId": version_id} if version_id else {})
         try:
-            head = self._client.head_object(**source)
-            info = ObjectInfo(head["ContentLength"], head["ETag"])
+            info = _info(self._client.head_object(**source))
             target = {"Bucket": to_bucket, "Key": to_key}
             if info.size <= self._copy_object_bytes:
                 self._client.copy_object(
@@ -232,6 +241,11 @@ def attachment(filename: str) -> str:
     """A Content-Disposition header that saves as `filename`: an ASCII fallback, then the exact name (RFC 6266)."""
     fallback = "".join(c if c.isascii() and c.isprintable() and c not in '"\\/%;' else "_" for c in filename)
     return f"attachment; filename=\"{fallback}\"; filename*=UTF-8''{quote(filename, safe='')}"
+
+
+def _info(head: dict[str, Any]) -> ObjectInfo:
+    modified_at = int(head["LastModified"].timestamp())
+    return ObjectInfo(head["ContentLength"], head["ETag"], modified_at, head.get("VersionId"))
 
 
 def _content_type(content_type: str | None) -> dict[str, str]:

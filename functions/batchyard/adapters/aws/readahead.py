@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Executor, Future
 
 _FIRST_DEPTH = 2
@@ -12,7 +12,7 @@ _FIRST_DEPTH = 2
 
 def read_ahead(
     pool: Executor, reads: Iterable[Callable[[], bytes]], *, at_most: int, held_bytes: int
-) -> Iterator[bytes]:
+) -> Generator[bytes]:
     """The results of `reads`, in their order. At most `at_most` of them are under way or waiting to be taken, and no
     more than `held_bytes` hold, judged by the largest result so far (one read is always under way). The first read
     that raises ends the iteration with its exception; what is still queued then never starts."""

@@ -1,0 +1,55 @@
+"""Names in the drop folder.
+
+drop/<account>/<name>.jsonl                  a file that becomes a batch; <name> may hold slashes
+drop/<account>/<name>.batch.json             beside it, put there before it: the parameters of POST /v1/batches
+results/<account>/<name>.output.jsonl        what came of it
+results/<account>/<name>.errors.jsonl
+results/<account>/<name>.status.json         written last
+
+Results of a file that was replaced while it ran carry their batch's id: `<name>.<batch id>.output.jsonl`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+DROP = "drop/"
+RESULTS = "results/"
+JSONL = ".jsonl"
+PARAMETERS = ".batch.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A key under drop/. `account_id` is empty where no folder stands before the name."""
+
+    key: str
+    account_id: str
+    name: str
+
+    @property
+    def parameters_key(self) -> str:
+        return self.key.removesuffix(JSONL) + PARAMETERS
+
+
+@dataclass(frozen=True, slots=True)
+class ResultKeys:
+    output: str
+    errors: str
+    status: str
+
+
+def read_key(key: str) -> Dropped | None:
+    """None for what is no file of its own: folders, parameters, and keys elsewhere."""
+    if not key.startswith(DROP) or key.endswith(("/", PARAMETERS)):
+        return None
+    account_id, slash, name = key.removeprefix(DROP).partition("/")
+    return Dropped(key, account_id, name) if slash else Dropped(key, "", account_id)
+
+
+def result_keys(key: str, qualifier: str | None = None) -> ResultKeys:
+    """Where the results of the dropped file `key` go."""
+    stem = RESULTS + key.removeprefix(DROP).removesuffix(JSONL)
+    if qualifier is not None:
+        stem += f".{qualifier}"
+    return ResultKeys(f"{stem}.output.jsonl", f"{stem}.errors.jsonl", f"{stem}.status.json")

@@ -1,0 +1,42 @@
+"""Trigger: the state machine's Finalize.
+
+{"account_id": …, "batch_id": …, "outcome": "completed" | "cancelled" | "expired" | "failed"} → {"status": …}
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from typing import Any
+
+from aws_lambda_powertools import Logger
+
+from batchyard.core.batches import Batch
+from batchyard.handlers import resources
+from batchyard.steps.finalize import finalize
+
+logger = Logger()
+
+
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    logger.append_keys(batch_id=event["batch_id"])
+    batch = finalize(
+        event["account_id"],
+        event["batch_id"],
+        event["outcome"],
+        clock=lambda: int(time.time()),
+        batches=resources.batches(),
+        shards=resources.shards(),
+        objects=resources.objects(),
+    )
+    _log(batch, event["outcome"])
+    return {"status": str(batch.status)}
+
+
+def _log(batch: Batch, outcome: str) -> None:
+    figures = {"status": str(batch.status), "outcome": outcome, **asdict(batch.tally)}
+    if batch.plan is not None and batch.tally.items != batch.plan.items:
+        logger.error("finalized without results", extra=figures | {"items": batch.plan.items})
+    else:
+        logger.info("finalized", extra=figures)

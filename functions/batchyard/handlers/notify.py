@@ -1,0 +1,34 @@
+"""Trigger: the state machine's Notify, once a batch is terminal.
+
+{"account_id": …, "batch_id": …} → {}
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aws_lambda_powertools import Logger
+
+from batchyard.adapters.aws.clients import client
+from batchyard.adapters.aws.objects import Objects
+from batchyard.handlers import resources
+from batchyard.settings import FinalizeSettings, load
+from batchyard.steps.notify import notify
+
+logger = Logger()
+
+
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    logger.append_keys(batch_id=event["batch_id"])
+    drop_bucket = load(FinalizeSettings).drop_bucket
+    keys = notify(
+        event["account_id"],
+        event["batch_id"],
+        batches=resources.batches(),
+        objects=resources.objects(),
+        drop=Objects(client("s3"), drop_bucket) if drop_bucket else None,
+    )
+    if keys is not None:
+        logger.info("delivered", extra={"status_key": keys.status})
+    return {}

@@ -1,0 +1,84 @@
+"""Trigger: the state machine's Validate.
+
+{"account_id": …, "batch_id": …} → {"status": …, "seconds_left": …}
+
+A batch that another execution has brought further is `in_progress` for this one: Dispatch finds out how far it is.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from functools import partial
+from typing import Any
+
+from aws_lambda_powertools import Logger
+
+from batchyard.adapters import catalogue
+from batchyard.core.batches import Batch, Status
+from batchyard.core.catalogue import Offer
+from batchyard.core.routing import Refusal, route
+from batchyard.handlers import resources
+from batchyard.settings import ValidateSettings, load
+from batchyard.steps.validate import ParseLine, Rules, validate
+from batchyard.surfaces.registry import surface
+from batchyard.surfaces.surface import LineContext
+
+logger = Logger()
+
+
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    logger.append_keys(batch_id=event["batch_id"])
+    settings = load(ValidateSettings)
+    batch = validate(
+        event["account_id"],
+        event["batch_id"],
+        run=secrets.token_hex(8),
+        clock=_now,
+        rules=_rules(settings),
+        parser=partial(_parser, settings.max_custom_id_chars),
+        route=_route,
+        batches=resources.batches(),
+        files=resources.files(),
+        objects=resources.objects(),
+    )
+    logger.info("validated", extra=_figures(batch))
+    status = Status.IN_PROGRESS if batch.status is Status.FINALIZING else batch.status
+    return {"status": str(status), "seconds_left": max(1, batch.expires_at - _now())}
+
+
+def _now() -> int:
+    return int(time.time())
+
+
+def _rules(settings: ValidateSettings) -> Rules:
+    return Rules(
+        max_items=settings.max_batch_items,
+        max_file_bytes=settings.max_file_bytes,
+        max_line_bytes=settings.max_line_bytes,
+        max_line_errors=settings.max_line_errors,
+        shard_items=settings.shard_items,
+        shard_bytes=settings.shard_bytes,
+        dispatch_stride=settings.dispatch_stride,
+    )
+
+
+def _parser(max_custom_id_chars: int, surface_name: str, endpoint: str) -> ParseLine:
+    line = LineContext(endpoint, max_custom_id_chars)
+    return partial(surface(surface_name).parse_line, context=line)
+
+
+def _route(model: str, provider: str | None, endpoint: str) -> Offer | Refusal:
+    return route(model, provider, catalogue.load(), endpoint)
+
+
+def _figures(batch: Batch) -> dict[str, Any]:
+    plan = batch.plan
+    return {
+        "status": str(batch.status),
+        "items": batch.total_items,
+        "shards": plan.shards if plan else 0,
+        "lanes": len(plan.lanes) if plan else 0,
+        "error_codes": sorted({error.code for error in batch.errors}),
+    }

@@ -1,0 +1,77 @@
+"""Delivery of results to the drop folder: where they go, and in which order they appear."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import orjson
+
+from batchyard.adapters.aws.objects import ObjectMissing, Objects
+from batchyard.core.batches import DropSource
+from batchyard.core.dropfolder import ResultKeys, result_keys
+from batchyard.core.items import LineError
+
+_LINES = "application/jsonl"
+_DOCUMENT = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What there is to deliver. `output_key`, `error_key`: objects of the data bucket. `errors`: why the whole file
+    failed; they are the error file where there is no other. `status`: the rest of the status document."""
+
+    status: dict[str, Any]
+    output_key: str | None = None
+    error_key: str | None = None
+    errors: tuple[LineError, ...] = ()
+
+
+def deliver(delivery: Delivery, keys: ResultKeys, *, objects: Objects, drop: Objects) -> None:
+    """Everything appears before the status document, which names it; what an earlier version of the file left under
+    these names and this one has not, goes."""
+    with_output = _copy(delivery.output_key, keys.output, objects, drop)
+    with_errors = _copy(delivery.error_key, keys.errors, objects, drop)
+    if not with_errors and delivery.errors:
+        lines = [orjson.dumps(asdict(error), option=orjson.OPT_APPEND_NEWLINE) for error in delivery.errors]
+        drop.put(keys.errors, b"".join(lines), _LINES)
+        with_errors = True
+    document = delivery.status | {
+        "errors": [asdict(error) for error in delivery.errors],
+        "output_key": keys.output if with_output else None,
+        "error_key": keys.errors if with_errors else None,
+    }
+    drop.put(keys.status, orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE), _DOCUMENT)
+
+
+def keys_for(source: DropSource, qualifier: str, batch_id: str, drop: Objects) -> ResultKeys:
+    """The plain names for the newest version of a dropped file, names with `qualifier` for one that was replaced: late
+    results of an old version never stand in place of a newer one's."""
+    plain = result_keys(source.key)
+    newest = drop.head(source.key)
+    if newest is not None:
+        replaced = newest.version_id != source.version_id
+    else:
+        replaced = _delivered_batch(plain, drop) > batch_id
+    return result_keys(source.key, qualifier) if replaced else plain
+
+
+def _delivered_batch(keys: ResultKeys, drop: Objects) -> str:
+    """The id of the batch whose results stand under the plain names; ids sort by time. Empty where there is none."""
+    try:
+        return str(orjson.loads(drop.get(keys.status)).get("batch_id") or "")
+    except ObjectMissing:
+        return ""
+
+
+def _copy(key: str | None, to_key: str, objects: Objects, drop: Objects) -> bool:
+    """Whether there is something under `to_key` now. A file that its owner has deleted meanwhile is none."""
+    if key is not None:
+        try:
+            objects.copy_to(key, drop.bucket, to_key, _LINES)
+            return True
+        except ObjectMissing:
+            pass
+    if drop.head(to_key) is not None:
+        drop.delete(to_key)
+    return False

@@ -1,0 +1,198 @@
+"""Drop: make a batch of one version of a file put in the drop folder, once.
+
+File id and batch id derive from bucket, key and version, so that a message that comes twice, now or in a month, finds
+the batch that the first one made. What cannot become a batch leaves its reason where results would be.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import orjson
+
+from batchyard.adapters.aws.accounts import Accounts
+from batchyard.adapters.aws.batches import Batches
+from batchyard.adapters.aws.files import Files
+from batchyard.adapters.aws.objects import ObjectInfo, ObjectMissing, Objects
+from batchyard.adapters.aws.workflow import Workflow
+from batchyard.core.batches import Batch, DropSource, Status
+from batchyard.core.dropfolder import JSONL, Dropped, ResultKeys, read_key
+from batchyard.core.errors import InvalidRequest, NotFound, RequestError
+from batchyard.core.files import File
+from batchyard.core.ids import RANDOM_BYTES, new_id
+from batchyard.core.items import LineError
+from batchyard.core.keys import file_key
+from batchyard.core.requests import BatchRequest
+from batchyard.steps import receive
+from batchyard.steps.create import PURPOSE, create
+from batchyard.steps.delivery import Delivery, deliver, keys_for
+from batchyard.steps.lines import read_lines
+
+ReadBatch = Callable[[Mapping[str, Any]], BatchRequest]
+"""The parameters of POST /v1/batches -> the request. Raises RequestError."""
+
+_PARAMETERS_BYTES = 64 * 1024
+_DEFAULT_ENDPOINT = "/v1/chat/completions"
+_DEFAULT_WINDOW = "24h"
+_CONTENT_TYPE = "application/jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The deployment's limits (`batchyard.settings`) that matter here."""
+
+    max_file_bytes: int
+    max_line_bytes: int
+    window_seconds: int
+    keep_days: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The file is no batch. `keys`: where its owner finds out why."""
+
+    error: RequestError
+    keys: ResultKeys
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """Everything that a dropped file is dealt with by. `drop`: the drop folder's bucket; `objects`: the data bucket."""
+
+    drop: Objects
+    objects: Objects
+    accounts: Accounts
+    files: Files
+    batches: Batches
+    workflow: Workflow
+    read_batch: ReadBatch
+    rules: Rules
+
+
+def drop(source: DropSource, *, now: int, folder: Folder) -> Batch | Refused | None:
+    """The batch of this version of the file, made now or earlier. None: nothing is to be done, because the object is
+    no file of its own, or because this version was deleted before anybody looked."""
+    dropped = read_key(source.key)
+    if dropped is None:
+        return None
+    info = folder.drop.head(source.key, version_id=source.version_id)
+    if info is None:
+        return None
+    batch_id = _derived_id("batch_", source, info, folder)
+    batch = folder.batches.get(dropped.account_id, batch_id, consistent=True) if dropped.account_id else None
+    if batch is not None:
+        if batch.status is Status.VALIDATING:
+            folder.workflow.start(batch.account_id, batch.id)
+        return batch
+    try:
+        return _make(source, dropped, info, batch_id, now, folder)
+    except RequestError as error:
+        return _refuse(source, batch_id, error, folder)
+
+
+def _make(source: DropSource, dropped: Dropped, info: ObjectInfo, batch_id: str, now: int, folder: Folder) -> Batch:
+    _check(dropped, info, folder)
+    parameters = _parameters(dropped, folder)
+    parameters.setdefault("completion_window", _DEFAULT_WINDOW)
+    if "endpoint" not in parameters:
+        parameters["endpoint"] = _first_url(source, folder)
+    file_id = _derived_id("file-", source, info, folder)
+    request = folder.read_batch({**parameters, "input_file_id": file_id})
+    _copy(source, dropped, file_id, now, folder)
+    return create(
+        replace(request, drop=source, idempotency_key=None),
+        account_id=dropped.account_id,
+        batch_id=batch_id,
+        now=now,
+        window_seconds=folder.rules.window_seconds,
+        max_file_bytes=folder.rules.max_file_bytes,
+        files=folder.files,
+        objects=folder.objects,
+        batches=folder.batches,
+        workflow=folder.workflow,
+    )
+
+
+def _check(dropped: Dropped, info: ObjectInfo, folder: Folder) -> None:
+    """Raises RequestError where this cannot become a batch."""
+    if not dropped.account_id or folder.accounts.get(dropped.account_id) is None:
+        raise NotFound(
+            f"The account '{dropped.account_id}' does not exist. Put files under drop/<account id>/<name>.jsonl.",
+            code="account_not_found",
+        )
+    if not dropped.name.removesuffix(JSONL) or not dropped.name.endswith(JSONL):
+        raise InvalidRequest("The file's name must end in .jsonl.", code="invalid_file_name")
+    if info.size == 0:
+        raise InvalidRequest("The file is empty.", code="empty_file")
+    if info.size > folder.rules.max_file_bytes:
+        allowed = folder.rules.max_file_bytes
+        raise InvalidRequest(f"The file has {info.size} bytes; {allowed} bytes are allowed.", code="file_too_large")
+
+
+def _parameters(dropped: Dropped, folder: Folder) -> dict[str, Any]:
+    """What stands beside the file in `<name>.batch.json`; empty where there is none."""
+    try:
+        data = folder.drop.get(dropped.parameters_key, 0, _PARAMETERS_BYTES + 1)
+    except ObjectMissing:
+        return {}
+    where = dropped.parameters_key.rpartition("/")[2]
+    try:
+        parameters = orjson.loads(data) if len(data) <= _PARAMETERS_BYTES else None
+    except orjson.JSONDecodeError as error:
+        message = f"{where} is not valid JSON: {error.msg} at character {error.pos}."
+        raise InvalidRequest(message, code="invalid_json") from error
+    if not isinstance(parameters, dict):
+        message = f"{where} must hold one JSON object of at most {_PARAMETERS_BYTES} bytes."
+        raise InvalidRequest(message, code="invalid_json")
+    return parameters
+
+
+def _first_url(source: DropSource, folder: Folder) -> str:
+    """The url of the first line. Where that tells none, any will do: Validate says what is wrong with the line."""
+    limit = folder.rules.max_line_bytes
+    head = folder.drop.get(source.key, 0, limit, version_id=source.version_id)
+    line = next((line for _, line in read_lines([head], limit)), None)
+    try:
+        fields = orjson.loads(line or b"null")
+    except orjson.JSONDecodeError:
+        return _DEFAULT_ENDPOINT
+    url = fields.get("url") if isinstance(fields, dict) else None
+    return url if isinstance(url, str) else _DEFAULT_ENDPOINT
+
+
+def _copy(source: DropSource, dropped: Dropped, file_id: str, now: int, folder: Folder) -> None:
+    info = folder.objects.copy_from(
+        folder.drop.bucket, source.key, source.version_id, file_key(dropped.account_id, file_id), _CONTENT_TYPE
+    )
+    file = File(
+        id=file_id,
+        account_id=dropped.account_id,
+        filename=dropped.name.rpartition("/")[2],
+        purpose=PURPOSE,
+        bytes=info.size,
+        created_at=now,
+        expires_at=receive.expiry(None, now, folder.rules.keep_days),
+    )
+    folder.files.put(file)
+
+
+def _refuse(source: DropSource, batch_id: str, error: RequestError, folder: Folder) -> Refused:
+    keys = keys_for(source, source.version_id, batch_id, folder.drop)
+    reason = LineError(error.code or error.type, error.message, param=error.param)
+    status = {
+        "status": "failed",
+        "batch_id": None,
+        "source": {"key": source.key, "version_id": source.version_id},
+    }
+    deliver(Delivery(status, errors=(reason,)), keys, objects=folder.objects, drop=folder.drop)
+    return Refused(error, keys)
+
+
+def _derived_id(prefix: str, source: DropSource, info: ObjectInfo, folder: Folder) -> str:
+    """The id that this version always has: its time, and a hash of its place."""
+    place = f"{folder.drop.bucket}\0{source.key}\0{source.version_id}"
+    random = hashlib.blake2b(place.encode(), digest_size=RANDOM_BYTES).digest()
+    return new_id(prefix, info.modified_at * 1000, random)

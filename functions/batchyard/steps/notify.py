@@ -1,0 +1,71 @@
+"""Notify: bring the results of a batch that came through the drop folder back there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from batchyard.adapters.aws.batches import Batches
+from batchyard.adapters.aws.objects import Objects
+from batchyard.core.batches import Batch, DropSource
+from batchyard.core.dropfolder import ResultKeys
+from batchyard.core.errors import BooksDoNotBalance, NotReady
+from batchyard.core.keys import file_key
+from batchyard.core.usage import decimal_usd
+from batchyard.steps.delivery import Delivery, deliver, keys_for
+
+
+def notify(
+    account_id: str, batch_id: str, *, batches: Batches, objects: Objects, drop: Objects | None
+) -> ResultKeys | None:
+    """Where the results are now; None for a batch that came another way. `drop`: the drop folder's bucket, where the
+    deployment has one."""
+    batch = batches.get(account_id, batch_id, consistent=True)
+    if batch is None:
+        raise BooksDoNotBalance(f"{batch_id} is not a batch of {account_id}")
+    if batch.drop is None:
+        return None
+    if not batch.status.is_terminal:
+        raise NotReady(f"{batch_id} is {batch.status}")
+    if drop is None:
+        raise BooksDoNotBalance(f"{batch_id} came through a drop folder that this deployment does not have")
+    keys = keys_for(batch.drop, batch.id, batch.id, drop)
+    delivery = Delivery(
+        status=_status(batch, batch.drop),
+        output_key=_key(batch, batch.output_file_id),
+        error_key=_key(batch, batch.error_file_id),
+        errors=batch.errors,
+    )
+    deliver(delivery, keys, objects=objects, drop=drop)
+    return keys
+
+
+def _key(batch: Batch, file_id: str | None) -> str | None:
+    return file_key(batch.account_id, file_id) if file_id else None
+
+
+def _status(batch: Batch, source: DropSource) -> dict[str, Any]:
+    tally = batch.tally
+    return {
+        "status": str(batch.status),
+        "batch_id": batch.id,
+        "source": {"key": source.key, "version_id": source.version_id},
+        "endpoint": batch.endpoint,
+        "model": batch.model,
+        "metadata": batch.metadata,
+        "created_at": batch.created_at,
+        f"{batch.status}_at": batch.status_times.get(batch.status),
+        "items": {
+            "total": batch.total_items,
+            "succeeded": tally.succeeded,
+            "failed": tally.failed,
+            "cancelled": tally.cancelled,
+            "expired": tally.expired,
+        },
+        "usage": {
+            "input_tokens": tally.input_tokens,
+            "cached_tokens": tally.cached_tokens,
+            "output_tokens": tally.output_tokens,
+            "reasoning_tokens": tally.reasoning_tokens,
+        },
+        "cost_usd": decimal_usd(tally.cost_picousd),
+    }
