@@ -47,16 +47,16 @@ _REMOVE = ("s3:DeleteObject",)
 DATA_ACTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "files": {"files/": _READ + _WRITE + _REMOVE, "uploads/": _WRITE + _REMOVE},
     "drop": {"files/": _WRITE},
-    "validate": {"files/": _READ, "work/": _WRITE},
+    "validate": {"files/": _READ, "work/": _WRITE + _REMOVE},
     "dispatch": {"work/": _READ},
     "work": {"work/": _READ, "parts/": _WRITE},
-    "finalize": {"work/": _READ, "parts/": _READ, "files/": _WRITE},
+    "finalize": {"work/": _READ, "parts/": _READ, "files/": _WRITE + _REMOVE},
     "notify": {"files/": _READ},
     "assemble": {"uploads/": _READ + _REMOVE, "files/": _WRITE},
 }
 DROP_ACTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
-    "drop": {"drop/": _READ_VERSION, "results/": _WRITE},
-    "notify": {"results/": _WRITE},
+    "drop": {"drop/": _READ_VERSION, "results/": _READ + _WRITE + _REMOVE},
+    "notify": {"drop/": _READ, "results/": _READ + _WRITE + _REMOVE},
 }
 FINDS = {"files", "drop", "validate", "dispatch", "work", "finalize", "notify", "assemble"}
 
