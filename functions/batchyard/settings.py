@@ -68,10 +68,19 @@ class WorkSettings(Settings):
     secret_prefix: str = "batchyard/providers/"
     flush_seconds: float = 5.0
     flush_items: int = 256
+    flush_bytes: int = 8_000_000
     lease_seconds: int = 60
+    shards_at_once: int = 10
+    drain_seconds: float = 25.0
+    """How long calls in flight may go on once their batch was cancelled. With a third of the lease, which it may take
+    to be noticed, this stays below FenceSettings.drain_seconds."""
+    patience_seconds: float = 30.0
+    """A shard that a provider wants to wait for longer is handed back."""
     connect_timeout_seconds: float = 10.0
     read_timeout_seconds: float = 600.0
     max_attempts: int = 5
+    retry_base_seconds: float = 1.0
+    retry_cap_seconds: float = 60.0
     max_in_flight: int = 512
     max_response_bytes: int = 16_000_000
     stop_before_timeout_seconds: float = 20.0

@@ -32,6 +32,12 @@ class Queues:
             for start in range(0, len(group), _ENTRIES_PER_CALL):
                 self._send(self._urls[provider], group[start : start + _ENTRIES_PER_CALL], delay_seconds)
 
+    def postpone(self, provider: str, receipt_handle: str, seconds: int) -> None:
+        """Let a message that was received, and is about to be reported as failed, come again after `seconds`."""
+        self._client.change_message_visibility(
+            QueueUrl=self._urls[provider], ReceiptHandle=receipt_handle, VisibilityTimeout=seconds
+        )
+
     def _send(self, url: str, messages: Sequence[ShardMessage], delay_seconds: int) -> None:
         entries = [
             {"Id": str(number), "MessageBody": message.to_json(), "DelaySeconds": delay_seconds}

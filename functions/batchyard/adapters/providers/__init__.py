@@ -1,0 +1,1 @@
+"""Providers: one module per dialect that a worker speaks to them."""

@@ -1,0 +1,211 @@
+"""Calls to a provider that speaks OpenAI's dialect: chat completions, completions, embeddings, responses, moderations.
+
+httpx with the aiohttp transport, called directly: httpx.AsyncClient would double the cost of a call with cookies,
+redirects and authentication that a provider call has no use for. The request's bytes are the item's body as it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import aiohttp
+import httpx
+import orjson
+from httpx_aiohttp import AiohttpTransport
+
+from batchyard.core.calls import Answer, NoAnswer
+from batchyard.core.retry import FailureReason, failure_of, server_word
+from batchyard.core.usage import Usage
+
+_KEEP_ALIVE_SECONDS = 30.0
+_DNS_SECONDS = 60
+_ERROR_TEXT_CHARS = 2000
+"""How much of an error page that is no JSON the customer gets to see."""
+
+_Headers = Mapping[str, str]
+
+
+class OpenAICompatible:
+    """One provider. Belongs to the event loop that makes its first call; connections stay open between calls.
+
+    `base_url` ends before the endpoint's path: `https://api.openai.com/v1`.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        connect_timeout_seconds: float,
+        read_timeout_seconds: float,
+        max_connections: int,
+        max_response_bytes: int,
+    ) -> None:
+        self._base_url = base_url
+        self._urls: dict[str, httpx.URL] = {}
+        self._prepared: tuple[str | None, httpx.Headers] = None, httpx.Headers()
+        self._extensions = {
+            "timeout": {
+                "connect": connect_timeout_seconds,
+                "read": read_timeout_seconds,
+                "pool": connect_timeout_seconds + read_timeout_seconds,
+            }
+        }
+        self._total_seconds = connect_timeout_seconds + read_timeout_seconds
+        self._max_connections = max_connections
+        self._max_response_bytes = max_response_bytes
+        ssl_context = httpx.create_ssl_context()
+        self._transport = AiohttpTransport(verify=ssl_context, client=lambda: self._session(ssl_context))
+
+    async def call(self, endpoint: str, api_key: str, body: bytes) -> Answer | NoAnswer:
+        """POST `body` to `endpoint` (`/v1/chat/completions`). The whole answer must arrive within the two timeouts."""
+        request = httpx.Request(
+            "POST",
+            self._url(endpoint),
+            headers=self._headers(api_key),
+            content=body,
+            extensions=self._extensions,
+        )
+        try:
+            async with asyncio.timeout(self._total_seconds):
+                response = await self._transport.handle_async_request(request)
+                try:
+                    headers = {
+                        name.lower().decode("latin-1"): value.decode("latin-1") for name, value in response.headers.raw
+                    }
+                    content = await self._read(response, headers)
+                finally:
+                    await response.aclose()
+        except TimeoutError:
+            return NoAnswer(FailureReason.TIMEOUT)
+        except (httpx.HTTPError, aiohttp.ClientError) as error:
+            return NoAnswer(_transport_failure(error))
+        return _outcome(response.status_code, headers, content)
+
+    async def close(self) -> None:
+        await self._transport.aclose()
+
+    async def _read(self, response: httpx.Response, headers: _Headers) -> bytes | None:
+        """The body; None where it is longer than the limit."""
+        if int(headers.get("content-length", "0")) > self._max_response_bytes:
+            return None
+        encoded = headers.get("content-encoding", "identity") != "identity"
+        chunks = []
+        size = 0
+        async for chunk in response.aiter_bytes() if encoded else response.stream:  # type: ignore[union-attr]
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > self._max_response_bytes:
+                return None
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    def _url(self, endpoint: str) -> httpx.URL:
+        url = self._urls.get(endpoint)
+        if url is None:
+            url = self._urls[endpoint] = httpx.URL(self._base_url + endpoint.removeprefix("/v1"))
+        return url
+
+    def _headers(self, api_key: str) -> httpx.Headers:
+        if self._prepared[0] != api_key:
+            headers = {
+                "authorization": f"Bearer {api_key}",
+                "content-type": "application/json",
+                "accept": "application/json",
+                "accept-encoding": "identity",
+                "user-agent": "batchyard",
+            }
+            self._prepared = api_key, httpx.Headers(headers)
+        return self._prepared[1]
+
+    def _session(self, ssl_context: Any) -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(
+            ssl=ssl_context,
+            limit=self._max_connections,
+            keepalive_timeout=_KEEP_ALIVE_SECONDS,
+            ttl_dns_cache=_DNS_SECONDS,
+        )
+        return aiohttp.ClientSession(
+            connector=connector, connector_owner=True, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
+        )
+
+
+def _outcome(status: int, headers: _Headers, content: bytes | None) -> Answer | NoAnswer:
+    """What an answer means. `content`: None where it was too long to be read."""
+    request_id = headers.get("x-request-id")
+    if 200 <= status < 300:
+        if content is None:
+            return NoAnswer(FailureReason.TOO_LARGE)
+        document = _json_object(content)
+        if document is None:
+            return NoAnswer(FailureReason.INVALID_RESPONSE)
+        return Answer(status, _one_line(content), request_id, usage_of(document))
+    word = server_word(headers, time.time())
+    body = _error_body(status, content or b"")
+    return Answer(status, body, request_id, failure=failure_of(status, word), word=word)
+
+
+def usage_of(document: dict[str, Any]) -> Usage:
+    """Token counts of an answer, by the names of chat completions and embeddings or by those of responses. What is
+    missing or no count is 0."""
+    usage = document.get("usage")
+    if not isinstance(usage, dict):
+        return Usage()
+    if "input_tokens" in usage:
+        given, made = _count(usage, "input_tokens"), _count(usage, "output_tokens")
+        given_details, made_details = usage.get("input_tokens_details"), usage.get("output_tokens_details")
+    else:
+        given, made = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
+        given_details, made_details = usage.get("prompt_tokens_details"), usage.get("completion_tokens_details")
+    cached, reasoning = _count(given_details, "cached_tokens"), _count(made_details, "reasoning_tokens")
+    return Usage(given, min(cached, given), made, min(reasoning, made))
+
+
+def _count(mapping: object, name: str) -> int:
+    value = mapping.get(name) if isinstance(mapping, dict) else None
+    return value if type(value) is int and value > 0 else 0
+
+
+def _json_object(content: bytes) -> dict[str, Any] | None:
+    try:
+        document = orjson.loads(content)
+    except orjson.JSONDecodeError:
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def _one_line(content: bytes) -> bytes:
+    """`content`, which is JSON, as one line by anybody's definition. Raw line ends only stand between its tokens; the
+    other separators (U+0085, U+2028, U+2029) only inside its strings, where an escape means the same."""
+    if b"\n" in content or b"\r" in content:
+        content = content.replace(b"\n", b" ").replace(b"\r", b" ")
+    if not content.isascii():
+        content = (
+            content.replace(b"\xe2\x80\xa8", b"\\u2028")
+            .replace(b"\xe2\x80\xa9", b"\\u2029")
+            .replace(b"\xc2\x85", b"\\u0085")
+        )
+    return content
+
+
+def _error_body(status: int, content: bytes) -> bytes:
+    """The provider's error object as it is, or one of ours around what it said instead."""
+    if _json_object(content) is not None:
+        return _one_line(content)
+    text = content[: 4 * _ERROR_TEXT_CHARS].decode("utf-8", "replace").strip()[:_ERROR_TEXT_CHARS]
+    error = {
+        "message": text or f"The provider answered with status {status} and no error object.",
+        "type": "provider_error",
+        "param": None,
+        "code": None,
+    }
+    return _one_line(orjson.dumps({"error": error}))
+
+
+def _transport_failure(error: Exception) -> FailureReason:
+    """The transport's own words are too coarse (a server that hangs up is its ConnectTimeout): look at the cause."""
+    cause = error.__cause__ or error
+    if isinstance(cause, aiohttp.ConnectionTimeoutError):
+        return FailureReason.CONNECTION
+    return FailureReason.TIMEOUT if isinstance(cause, TimeoutError) else FailureReason.CONNECTION

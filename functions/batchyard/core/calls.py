@@ -1,0 +1,28 @@
+"""What comes of one call to a provider: its answer, or the reason there is none. A value, never an exception."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from batchyard.core.retry import SILENT, FailureReason, ServerWord
+from batchyard.core.usage import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`body` is a JSON value on one line. `failure` is None for a 2xx whose body is a JSON object."""
+
+    status: int
+    body: bytes
+    request_id: str | None = None
+    usage: Usage = field(default_factory=Usage)
+    failure: FailureReason | None = None
+    word: ServerWord = SILENT
+
+
+@dataclass(frozen=True, slots=True)
+class NoAnswer:
+    """No answer came, or none that can be used."""
+
+    failure: FailureReason
+    word: ServerWord = SILENT

@@ -1,0 +1,103 @@
+"""How many calls a lane may have in flight: additive increase, multiplicative decrease, as TCP does it.
+
+    limit
+      │      ╱│        ╱│      opening: +1 per success, until the provider first says it is too much
+      │     ╱ │    ╱╱╱  │      then: one step per round of calls that succeed
+      │    ╱  │ ╱╱╱     │╱╱    too much (429): half, at most once per round of calls in flight
+      │   ╱             │
+      └──────────────────────▶ time
+
+`Retry-After` holds back new calls of this lane until then; other lanes never notice. Time is passed in, in seconds of
+any one clock.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+_STEPS_TO_CEILING = 64
+"""Rounds from nothing to the ceiling by steps: recovers in a minute or two at LLM latencies, without a burst."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Bounds of a lane's calls in flight."""
+
+    floor: int = 1
+    start: int = 32
+    ceiling: int = 512
+
+
+class Pacer:
+    """The state of one lane. Every `start` is followed by exactly one `end`."""
+
+    def __init__(self, pace: Pace) -> None:
+        self._pace = pace
+        self._limit = float(min(pace.start, pace.ceiling))
+        self._opening = True
+        self._started = 0
+        self._last_cut = 0
+        self._step = max(1.0, pace.ceiling / _STEPS_TO_CEILING)
+        self.in_flight = 0
+        self.resumes_at = -math.inf
+        self.latency = Latency()
+
+    @property
+    def limit(self) -> int:
+        return int(self._limit)
+
+    def wait_seconds(self, now: float) -> float:
+        """0 when a call may start now, infinity when another one has to end first, else the time to wait."""
+        if now < self.resumes_at:
+            return self.resumes_at - now
+        return 0.0 if self.in_flight < self.limit else math.inf
+
+    def start(self) -> int:
+        """Counts a call in. The number returned goes to its `end`."""
+        self.in_flight += 1
+        self._started += 1
+        return self._started
+
+    def end(self, call: int) -> None:
+        """Counts a call out that says nothing about the limit (cancelled, failed for reasons of its own)."""
+        self.in_flight -= 1
+
+    def end_well(self, call: int, seconds: float) -> None:
+        """The call succeeded after `seconds`. Only a limit that is made use of rises."""
+        busy = self.in_flight * 2 >= self._limit
+        self.in_flight -= 1
+        self.latency.add(seconds)
+        if busy and call > self._last_cut:
+            rise = 1.0 if self._opening else self._step / self._limit
+            self._limit = min(self._limit + rise, float(self._pace.ceiling))
+
+    def end_throttled(self, call: int, now: float, retry_after_seconds: float | None) -> None:
+        """The provider asked for less. Calls that were already in flight at the last cut do not cut again."""
+        self.in_flight -= 1
+        self._opening = False
+        if call > self._last_cut:
+            self._limit = max(self._limit / 2, float(self._pace.floor))
+            self._last_cut = self._started
+        if retry_after_seconds is not None:
+            self.resumes_at = max(self.resumes_at, now + retry_after_seconds)
+
+
+class Latency:
+    """How long a call may take, from those seen: smoothed mean plus four deviations (RFC 6298)."""
+
+    def __init__(self) -> None:
+        self._mean: float | None = None
+        self._deviation = 0.0
+
+    def add(self, seconds: float) -> None:
+        if self._mean is None:
+            self._mean, self._deviation = seconds, seconds / 2
+            return
+        self._deviation += (abs(seconds - self._mean) - self._deviation) / 4
+        self._mean += (seconds - self._mean) / 8
+
+    @property
+    def bound_seconds(self) -> float:
+        """0 before the first call ended."""
+        return 0.0 if self._mean is None else self._mean + 4 * self._deviation

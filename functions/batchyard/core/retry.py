@@ -1,0 +1,182 @@
+"""The one retry table: what may go wrong with a provider call, whether it is tried again, and when.
+
+    answer or fault                          reason              again?   takes a retry from the budget?
+    429, or 503 with Retry-After             throttled           yes      no
+    503, 529                                 overloaded          yes      yes
+    other 5xx                                server_error        yes      yes
+    408                                      request_timeout     yes      yes
+    409                                      conflict            yes      yes
+    no answer in time                        request_timeout     yes      yes
+    connection refused, broken, cut short    connection_error    yes      yes
+    2xx that is no JSON object               invalid_response    yes      yes
+    2xx longer than the limit                response_too_large  no
+    other 3xx, 4xx                           rejected            no
+
+`x-should-retry`, which OpenAI's servers send, overrules the status. A throttled item is tried again for as long as its
+batch may run: the caller stops at the deadline, this table does not know it. The wait is the server's own word where it
+gave one, else exponential with full jitter. Reasons are metric labels and go to logs; what a provider wrote in a body
+never does, because prompts are echoed there.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+
+
+class FailureReason(enum.StrEnum):
+    """The value is the metric label and, where no answer came, the item's error code."""
+
+    THROTTLED = "throttled"
+    OVERLOADED = "overloaded"
+    SERVER_ERROR = "server_error"
+    CONFLICT = "conflict"
+    TIMEOUT = "request_timeout"
+    CONNECTION = "connection_error"
+    INVALID_RESPONSE = "invalid_response"
+    TOO_LARGE = "response_too_large"
+    REJECTED = "rejected"
+
+    @property
+    def may_be_retried(self) -> bool:
+        return self not in (FailureReason.TOO_LARGE, FailureReason.REJECTED)
+
+    @property
+    def costs_a_retry(self) -> bool:
+        return self is not FailureReason.THROTTLED
+
+    @property
+    def asks_for_less(self) -> bool:
+        """Whether the provider says that it gets too many calls."""
+        return self in (FailureReason.THROTTLED, FailureReason.OVERLOADED)
+
+    @property
+    def message(self) -> str:
+        """For people, where there is no answer of the provider to show them."""
+        return _MESSAGES[self]
+
+
+_MESSAGES = {
+    FailureReason.THROTTLED: "The provider's rate limit refused this request.",
+    FailureReason.OVERLOADED: "The provider was overloaded.",
+    FailureReason.SERVER_ERROR: "The provider failed to process this request.",
+    FailureReason.CONFLICT: "The provider reported a conflict with another request.",
+    FailureReason.TIMEOUT: "The provider did not answer this request in time.",
+    FailureReason.CONNECTION: "The connection to the provider failed or broke off before the answer was complete.",
+    FailureReason.INVALID_RESPONSE: "The provider's answer was not a JSON object.",
+    FailureReason.TOO_LARGE: "The provider's answer was larger than this deployment accepts.",
+    FailureReason.REJECTED: "The provider rejected this request.",
+}
+
+_LONGEST_WAIT_SECONDS = 86_400.0
+"""A server that asks for more is held to this."""
+
+_BY_STATUS = {
+    408: FailureReason.TIMEOUT,
+    409: FailureReason.CONFLICT,
+    429: FailureReason.THROTTLED,
+    503: FailureReason.OVERLOADED,
+    529: FailureReason.OVERLOADED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ServerWord:
+    """What an answer's headers say about calling again."""
+
+    retry_after_seconds: float | None = None
+    should_retry: bool | None = None
+
+
+SILENT = ServerWord()
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """`max_attempts`: calls per item, throttled ones not counted. Waits double from `base_seconds` to `cap_seconds`."""
+
+    max_attempts: int = 5
+    base_seconds: float = 1.0
+    cap_seconds: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """What an item has been through in this claim of its shard."""
+
+    counted: int = 0
+    throttled: int = 0
+
+    def plus(self, reason: FailureReason) -> Failures:
+        if reason.costs_a_retry:
+            return Failures(self.counted + 1, 0)
+        return Failures(self.counted, self.throttled + 1)
+
+
+def failure_of(status: int, word: ServerWord) -> FailureReason | None:
+    """Why an answer with `status` is a failure; None for 2xx."""
+    if 200 <= status < 300:
+        return None
+    if status == 503 and word.retry_after_seconds is not None:
+        reason = FailureReason.THROTTLED
+    else:
+        reason = _BY_STATUS.get(status) or (FailureReason.SERVER_ERROR if status >= 500 else FailureReason.REJECTED)
+    if word.should_retry is False:
+        return FailureReason.REJECTED
+    if word.should_retry is True and not reason.may_be_retried:
+        return FailureReason.SERVER_ERROR
+    return reason
+
+
+def wait_before_retry(
+    reason: FailureReason, failures: Failures, word: ServerWord, policy: RetryPolicy, random: float
+) -> float | None:
+    """Seconds until the next call of an item; None: no further call. `failures` include the one of `reason`, `random`
+    is in [0, 1)."""
+    if not reason.may_be_retried or failures.counted >= policy.max_attempts:
+        return None
+    if word.retry_after_seconds is not None:
+        return word.retry_after_seconds + random * min(1.0, policy.base_seconds, word.retry_after_seconds)
+    failed = failures.counted + failures.throttled
+    return random * min(policy.cap_seconds, policy.base_seconds * 2.0 ** min(failed - 1, 32))
+
+
+def server_word(headers: Mapping[str, str], now: float) -> ServerWord:
+    """Reads `retry-after-ms`, `retry-after` (seconds or an HTTP date, RFC 9110 section 10.2.3) and `x-should-retry`.
+    Header names in lower case; `now` in unix seconds."""
+    retry_after = _milliseconds(headers.get("retry-after-ms"))
+    if retry_after is None:
+        retry_after = _seconds_or_date(headers.get("retry-after"), now)
+    if retry_after is not None:
+        retry_after = min(retry_after, _LONGEST_WAIT_SECONDS)
+    return ServerWord(retry_after, {"true": True, "false": False}.get(headers.get("x-should-retry", "").lower()))
+
+
+def _milliseconds(text: str | None) -> float | None:
+    number = _number(text)
+    return None if number is None else number / 1000
+
+
+def _seconds_or_date(text: str | None, now: float) -> float | None:
+    if text is None:
+        return None
+    seconds = _number(text)
+    if seconds is not None:
+        return seconds
+    try:
+        seconds = parsedate_to_datetime(text).timestamp() - now
+    except (ValueError, OverflowError):
+        return None
+    return seconds if seconds > 0 else None
+
+
+def _number(text: str | None) -> float | None:
+    """A finite number above 0, or None. "Retry after 0" is no word at all: it must not make a busy loop."""
+    try:
+        number = float(text or "")
+    except ValueError:
+        return None
+    return number if math.isfinite(number) and number > 0 else None

@@ -1,0 +1,152 @@
+"""Trigger: an SQS queue of one provider, one message per shard.
+
+Records whose shard could not be worked on come back in `batchItemFailures`; all others are done with. One event loop,
+one set of connections and what was learned of each provider's limits last as long as the process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
+from typing import Any
+
+import uvloop
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.logging.utils import copy_config_to_registered_loggers
+from aws_lambda_powertools.metrics import MetricUnit
+
+from batchyard.adapters import catalogue
+from batchyard.adapters.aws.clients import client
+from batchyard.adapters.aws.secrets import Secrets
+from batchyard.adapters.providers.openai_compatible import OpenAICompatible
+from batchyard.core.retry import FailureReason, RetryPolicy
+from batchyard.handlers import resources
+from batchyard.settings import WorkSettings, load
+from batchyard.steps import work
+from batchyard.steps.gate import Gates
+from batchyard.steps.meter import Meter
+from batchyard.steps.settle import settle
+from batchyard.steps.shard_run import RunLimits
+from batchyard.steps.upstreams import Upstreams
+
+logger = Logger()
+metrics = Metrics()
+copy_config_to_registered_loggers(source_logger=logger, include={work.logger.name})
+
+_BLOCKING_CALLS_AT_ONCE = 16
+_HANDED_BACK_BY = 0.75
+"""Where the function's timeout is short, the worker stops at this part of it at the latest."""
+
+
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    records = [
+        work.Record(
+            record["messageId"],
+            record["body"],
+            record["receiptHandle"],
+            int(record["attributes"]["ApproximateReceiveCount"]),
+        )
+        for record in event["Records"]
+    ]
+    meter = Meter()
+    stop_at = _stop_at(context.get_remaining_time_in_millis() / 1000)
+    failed = _process().run(records, stop_at, meter)
+    _report(meter)
+    return {"batchItemFailures": [{"itemIdentifier": record_id} for record_id in failed]}
+
+
+def _stop_at(remaining_seconds: float) -> float:
+    """The unix second at which the shards are handed back."""
+    spare = min(load(WorkSettings).stop_before_timeout_seconds, remaining_seconds * (1 - _HANDED_BACK_BY))
+    return float(time.time() + remaining_seconds - spare)
+
+
+class Process:
+    """What the invocations of one process share."""
+
+    def __init__(self, settings: WorkSettings) -> None:
+        self._runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
+        self._runner.get_loop().set_default_executor(ThreadPoolExecutor(_BLOCKING_CALLS_AT_ONCE, "blocking"))
+        self._upstreams = Upstreams(
+            catalogue.load(),
+            Secrets(client("secretsmanager"), settings.secret_prefix, time.monotonic),
+            Gates(settings.max_in_flight, time.time),
+            RetryPolicy(settings.max_attempts, settings.retry_base_seconds, settings.retry_cap_seconds),
+            urls=settings.provider_urls,
+            connect=partial(
+                OpenAICompatible,
+                connect_timeout_seconds=settings.connect_timeout_seconds,
+                read_timeout_seconds=settings.read_timeout_seconds,
+                max_connections=settings.max_in_flight,
+                max_response_bytes=settings.max_response_bytes,
+            ),
+        )
+        objects = resources.objects()
+        self._worker = work.Worker(
+            shards=resources.shards(),
+            objects=objects,
+            queues=resources.queues(),
+            upstream=self._upstreams.of,
+            settle=partial(
+                settle,
+                progress=resources.progress(),
+                batches=resources.batches(),
+                queues=resources.queues(),
+                workflow=resources.workflow(),
+                objects=objects,
+            ),
+            limits=RunLimits(
+                flush_items=settings.flush_items,
+                flush_seconds=settings.flush_seconds,
+                flush_bytes=settings.flush_bytes,
+                lease_seconds=settings.lease_seconds,
+                drain_seconds=settings.drain_seconds,
+                patience_seconds=settings.patience_seconds,
+            ),
+            shards_at_once=settings.shards_at_once,
+            clock=time.time,
+            random=random.random,
+            new_owner=partial(secrets.token_hex, 8),
+        )
+
+    def run(self, records: list[work.Record], stop_at: float, meter: Meter) -> list[str]:
+        """The ids of the records that failed."""
+        return self._runner.run(self._run(records, stop_at, meter))
+
+    async def _run(self, records: list[work.Record], stop_at: float, meter: Meter) -> list[str]:
+        await asyncio.sleep(0)  # the process may have been frozen: let connections that ended meanwhile notice it
+        return await self._worker.work(records, stop_at=stop_at, meter=meter)
+
+    def close(self) -> None:
+        self._runner.run(self._upstreams.close())
+        self._runner.close()
+
+
+@cache
+def _process() -> Process:
+    return Process(load(WorkSettings))
+
+
+def _report(meter: Meter) -> None:
+    """One EMF record and one log line per invocation."""
+    tally = meter.tally
+    counts = {
+        "ItemsSucceeded": tally.succeeded,
+        "ItemsFailed": tally.failed,
+        "ProviderCalls": meter.calls,
+        "ProviderRetries": meter.retries,
+        "ProviderThrottles": meter.failures[FailureReason.THROTTLED],
+    }
+    metrics.add_dimension("provider", meter.provider or "none")
+    for name, value in counts.items():
+        metrics.add_metric(name, MetricUnit.Count, value)
+    for seconds in meter.latencies_seconds:
+        metrics.add_metric("ProviderLatency", MetricUnit.Milliseconds, seconds * 1000)
+    metrics.flush_metrics()
+    figures = {"failures": {str(reason): count for reason, count in meter.failures.items()}, "shards": meter.shards}
+    logger.info("worked", extra=counts | figures | {"provider": meter.provider})

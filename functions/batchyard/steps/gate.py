@@ -1,0 +1,101 @@
+"""The gates in front of the providers: every call of a lane passes through one, first come first served.
+
+A gate lets through what its lane's pacer allows; all gates of a process share its number of calls in flight. Gates
+live as long as the process, so that one invocation starts with what the last one learned.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+from batchyard.core.calls import Answer, NoAnswer
+from batchyard.core.pacing import Pace, Pacer
+
+
+class Gate:
+    """`clock` in seconds. Used from one event loop only."""
+
+    def __init__(self, pacer: Pacer, shared: asyncio.Semaphore, clock: Callable[[], float]) -> None:
+        self.pacer = pacer
+        self._shared = shared
+        self._clock = clock
+        self._waiting: deque[asyncio.Future[int]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def enter(self) -> int:
+        """Waits until a call may start. The number returned goes to `leave`, which must follow."""
+        if self._waiting or self.pacer.wait_seconds(self._clock()) > 0:
+            call = await self._queue()
+        else:
+            call = self.pacer.start()
+        try:
+            await self._shared.acquire()
+        except asyncio.CancelledError:
+            self.pacer.end(call)
+            self._admit()
+            raise
+        return call
+
+    def leave(self, call: int, outcome: Answer | NoAnswer | None, seconds: float) -> None:
+        """The call took `seconds` and came to `outcome`; None where it was cancelled."""
+        self._shared.release()
+        if outcome is None:
+            self.pacer.end(call)
+        elif outcome.failure is None:
+            self.pacer.end_well(call, seconds)
+        elif outcome.failure.asks_for_less:
+            self.pacer.end_throttled(call, self._clock(), outcome.word.retry_after_seconds)
+        else:
+            self.pacer.end(call)
+        if self._waiting:
+            self._admit()
+
+    async def _queue(self) -> int:
+        turn: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        self._admit()
+        try:
+            return await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self.pacer.end(turn.result())
+                self._admit()
+            raise
+
+    def _admit(self) -> None:
+        """Let in as many as may start, and come back when time alone will let in more."""
+        while self._waiting:
+            if self._waiting[0].done():
+                self._waiting.popleft()
+                continue
+            wait = self.pacer.wait_seconds(self._clock())
+            if wait > 0:
+                self._wake_after(wait)
+                return
+            self._waiting.popleft().set_result(self.pacer.start())
+
+    def _wake_after(self, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if seconds != float("inf"):
+            self._timer = asyncio.get_running_loop().call_later(seconds, self._admit)
+
+
+class Gates:
+    """One gate per lane, made when it is first asked for. `max_in_flight` bounds all of them together."""
+
+    def __init__(self, max_in_flight: int, clock: Callable[[], float]) -> None:
+        self._pace = Pace(ceiling=max_in_flight)
+        self._shared = asyncio.Semaphore(max_in_flight)
+        self._clock = clock
+        self._gates: dict[tuple[str, str], Gate] = {}
+
+    def of(self, provider: str, model: str) -> Gate:
+        """Vendors limit by model, so each (provider, model) learns for itself."""
+        gate = self._gates.get((provider, model))
+        if gate is None:
+            gate = self._gates[provider, model] = Gate(Pacer(self._pace), self._shared, self._clock)
+        return gate

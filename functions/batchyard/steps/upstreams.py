@@ -1,0 +1,61 @@
+"""The providers as the worker sees them: a client each, and a gate per lane, kept for the life of the process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from batchyard.adapters.aws.secrets import Secrets
+from batchyard.adapters.providers.openai_compatible import OpenAICompatible
+from batchyard.core.catalogue import Catalogue
+from batchyard.core.errors import BooksDoNotBalance
+from batchyard.core.messages import ShardMessage
+from batchyard.core.retry import RetryPolicy
+from batchyard.core.usage import Price
+from batchyard.steps.gate import Gates
+from batchyard.steps.item_runner import Upstream
+
+
+class Upstreams:
+    """`connect` makes the client of a base URL. `urls`: provider name -> base URL instead of the catalogue's."""
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        secrets: Secrets,
+        gates: Gates,
+        retry: RetryPolicy,
+        *,
+        urls: Mapping[str, str],
+        connect: Callable[[str], OpenAICompatible],
+    ) -> None:
+        self._catalogue = catalogue
+        self._secrets = secrets
+        self._gates = gates
+        self._retry = retry
+        self._urls = urls
+        self._connect = connect
+        self._clients: dict[str, OpenAICompatible] = {}
+
+    def of(self, message: ShardMessage) -> Upstream:
+        """The lane of `message`. Blocks where the provider's key has to be read. Raises SecretMissing."""
+        api_key = self._secrets.provider_key(message.provider)
+        call = partial(self._client(message.provider).call, message.endpoint, api_key)
+        gate = self._gates.of(message.provider, message.model)
+        return Upstream(call, gate, self._price(message), self._retry)
+
+    async def close(self) -> None:
+        for client in self._clients.values():
+            await client.close()
+
+    def _client(self, provider: str) -> OpenAICompatible:
+        if provider not in self._clients:
+            url = self._urls.get(provider) or self._catalogue.providers[provider].base_url
+            self._clients[provider] = self._connect(url)
+        return self._clients[provider]
+
+    def _price(self, message: ShardMessage) -> Price:
+        offers = self._catalogue.find(message.model, message.provider)
+        if not offers:
+            raise BooksDoNotBalance(f"{message.provider} no longer offers {message.model}: its price is not known")
+        return offers[0].price

@@ -1,0 +1,176 @@
+"""Work: take the shards that SQS records name, run them side by side on one event loop, and see each one on its way.
+
+    claim ─▶ read ─▶ run ─▶ settled ─▶ settle
+      │               ├──▶ out of time, throttled ─▶ the message is sent again
+      │               └──▶ fenced, expired, lease lost ─▶ nothing: others close the batch or own the shard
+      ├──▶ settled already ─▶ settle again (whoever settled it may have died before that was through)
+      ├──▶ somebody else's lease ─▶ the message is sent again for when that ends
+      └──▶ fenced ─▶ nothing
+
+A message that did its duty is a success, also when it is sent again: as a new one, so that handing back never uses up
+the receives after which SQS gives a message up. Only what went wrong is a failure.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from batchyard.adapters.aws.objects import Objects
+from batchyard.adapters.aws.queues import Queues
+from batchyard.adapters.aws.shards import Shards
+from batchyard.core.errors import BooksDoNotBalance, LeaseLost
+from batchyard.core.items import WorkItem, read_work_lines
+from batchyard.core.keys import work_key
+from batchyard.core.messages import ShardMessage
+from batchyard.core.shards import LeaseHeld, ShardFenced, ShardRow, ShardSettled
+from batchyard.steps.item_runner import Upstream
+from batchyard.steps.meter import Meter
+from batchyard.steps.shard_run import Blocking, RunLimits, ShardRun, Stop
+
+_LONGEST_DELAY_SECONDS = 900
+"""SQS: both DelaySeconds and, by our choice, the visibility of a message that failed."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One SQS message as it was received. `receives`: how often it was, this time included."""
+
+    id: str
+    body: str
+    receipt_handle: str
+    receives: int
+
+
+class Worker:
+    """Lives as long as its process. `upstream` may block; `settle` is the step of that name, bound to its adapters;
+    `new_owner` makes a name that no claim had before; `shards_at_once` bounds memory."""
+
+    def __init__(
+        self,
+        *,
+        shards: Shards,
+        objects: Objects,
+        queues: Queues,
+        upstream: Callable[[ShardMessage], Upstream],
+        settle: Callable[[ShardMessage, ShardRow], None],
+        limits: RunLimits,
+        shards_at_once: int,
+        clock: Callable[[], float],
+        random: Callable[[], float],
+        new_owner: Callable[[], str],
+        blocking: Blocking = asyncio.to_thread,
+    ) -> None:
+        self._shards = shards
+        self._objects = objects
+        self._queues = queues
+        self._upstream = upstream
+        self._settle = settle
+        self._limits = limits
+        self._room = asyncio.Semaphore(shards_at_once)
+        self._clock = clock
+        self._random = random
+        self._new_owner = new_owner
+        self._blocking = blocking
+
+    async def work(self, records: Sequence[Record], *, stop_at: float, meter: Meter) -> list[str]:
+        """The ids of the records that failed. At `stop_at` (unix seconds) every shard is handed back."""
+        succeeded = await asyncio.gather(*(self._work_one(record, stop_at, meter) for record in records))
+        return [record.id for record, fine in zip(records, succeeded, strict=True) if not fine]
+
+    async def _work_one(self, record: Record, stop_at: float, meter: Meter) -> bool:
+        async with self._room:
+            message = None
+            try:
+                message = ShardMessage.from_json(record.body)
+                meter.provider = message.provider
+                await self._work_shard(message, stop_at, meter)
+            except LeaseLost:
+                meter.shards["lease_lost"] += 1
+            except Exception:
+                where = "of no shard" if message is None else f"{message.batch_id} shard {message.shard.number}"
+                logger.exception("the message %s, %s, failed", record.id, where)
+                meter.shards["error"] += 1
+                if message is not None:
+                    await self._postpone(message, record)
+                return False
+            return True
+
+    async def _work_shard(self, message: ShardMessage, stop_at: float, meter: Meter) -> None:
+        claim = await self._claim(message)
+        if claim is None:
+            return
+        upstream = await self._blocking(self._upstream, message)
+        items = await self._blocking(self._read, message)
+        run = ShardRun(
+            message,
+            claim,
+            items,
+            upstream,
+            stop_at=stop_at,
+            shards=self._shards,
+            objects=self._objects,
+            limits=self._limits,
+            meter=meter,
+            clock=self._clock,
+            random=self._random,
+            blocking=self._blocking,
+        )
+        ended = await run.run()
+        meter.shards[ended.stop] += 1
+        if ended.stop is Stop.SETTLED:
+            await self._blocking(self._settle, message, ended.row)
+        elif ended.stop in (Stop.OUT_OF_TIME, Stop.THROTTLED):
+            await self._send_again(message, ended.wait_seconds)
+
+    async def _claim(self, message: ShardMessage) -> ShardRow | None:
+        """The row of a shard that is ours now; None where there is nothing to run."""
+        now = int(self._clock())
+        if now >= message.expires_at:
+            return None
+        batch_id, number, owner = message.batch_id, message.shard.number, self._new_owner()
+        try:
+            lease_until = now + self._limits.lease_seconds
+            claim: ShardRow = await self._blocking(self._shards.claim, batch_id, number, owner, now, lease_until)
+        except ShardSettled as refused:
+            await self._blocking(self._settle_again, message, refused.row)
+        except ShardFenced:
+            pass
+        except LeaseHeld as refused:
+            if refused.row.owner == owner:  # this very claim, repeated by botocore because its answer got lost
+                return refused.row
+            await self._send_again(message, refused.row.lease_until + 1 - now)
+        else:
+            return claim
+        return None
+
+    def _read(self, message: ShardMessage) -> list[WorkItem]:
+        shard = message.shard
+        key = work_key(message.account_id, message.batch_id, message.run)
+        items = read_work_lines(self._objects.get(key, shard.offset, shard.length))
+        if len(items) != shard.items:
+            raise BooksDoNotBalance(f"shard {shard.number} of {message.batch_id} has {len(items)} items in {key}")
+        return items
+
+    def _settle_again(self, message: ShardMessage, row: ShardRow) -> None:
+        """Without sending a follower that was under way already: messages delivered twice must not breed."""
+        if message.follower is not None and self._shards.get(message.batch_id, message.follower) is not None:
+            message = replace(message, follower=None)
+        self._settle(message, row)
+
+    async def _send_again(self, message: ShardMessage, delay_seconds: float) -> None:
+        delay = min(max(0, math.ceil(delay_seconds)), _LONGEST_DELAY_SECONDS)
+        await self._blocking(self._queues.send, [message], delay)
+
+    async def _postpone(self, message: ShardMessage, record: Record) -> None:
+        """Have a failed message back when its lease is over, later each time, not when its long visibility ends."""
+        seconds = min(_LONGEST_DELAY_SECONDS, self._limits.lease_seconds << min(record.receives - 1, 8))
+        try:
+            await self._blocking(self._queues.postpone, message.provider, record.receipt_handle, seconds)
+        except Exception:
+            logger.exception("the message %s could not be postponed: it comes back when its visibility ends", record.id)
