@@ -6,7 +6,6 @@ from typing import Any
 
 from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_s3 as s3
-from cdk_nag import NagSuppressions
 from constructs import Construct
 
 from infra.environment import Environment
@@ -20,10 +19,6 @@ class Buckets(Construct):
         self._removal = removal
         self.access_log = self._bucket(
             "AccessLog", lifecycle_rules=[s3.LifecycleRule(expiration=Duration.days(90)), _NEVER_FINISHED]
-        )
-        NagSuppressions.add_resource_suppressions(
-            self.access_log,
-            [{"id": "AwsSolutions-S1", "reason": "It is the access log; logging it into itself would never end."}],
         )
         working = Duration.days(environment.working_days)
         self.data = self._bucket(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
@@ -76,6 +78,7 @@ class Functions(Construct):
             )
             for each, size in SIZES.items()
         }
+        self["work"].tell("PROVIDER_URLS", json.dumps(dict(environment.provider_urls)))
 
     def __getitem__(self, name: str) -> Function:
         return self.all[name]

@@ -1,0 +1,51 @@
+"""The templates, synthesized once per test session through the same command that people and the local cloud run."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.infra.templates import Synthesized, read
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="session")
+def synthesized(tmp_path_factory: pytest.TempPathFactory) -> Synthesized:
+    """The default environment."""
+    return _synthesize(tmp_path_factory, "default", {})
+
+
+@pytest.fixture(scope="session")
+def staging(tmp_path_factory: pytest.TempPathFactory) -> Synthesized:
+    """An environment with every switch turned the other way, as `cdk -c` passes it."""
+    context = {
+        "name": "batchyard-staging",
+        "alarm_email": "ops@example.com",
+        "waf": "true",
+        "retain_data": "false",
+        "reserve_concurrency": "false",
+        "limits": '{"max_batch_items": 1000000}',
+        "provider_urls": '{"openai": "https://gateway.example.internal/v1"}',
+    }
+    return _synthesize(tmp_path_factory, "staging", context)
+
+
+def _synthesize(tmp_path_factory: pytest.TempPathFactory, name: str, context: dict[str, str]) -> Synthesized:
+    """Every xdist worker asks for this; the first one to come does it."""
+    shared = tmp_path_factory.getbasetemp()
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        shared = shared.parent
+    folder = shared / f"cdk-{name}"
+    with (shared / f"cdk-{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "manifest.json").exists():
+            variables = os.environ | {"CDK_OUTDIR": str(folder), "CDK_CONTEXT_JSON": json.dumps(context)}
+            subprocess.run([sys.executable, "infra/app.py"], cwd=ROOT, env=variables, check=True, timeout=300)
+    return read(folder)

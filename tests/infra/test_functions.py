@@ -1,0 +1,101 @@
+"""The functions as the template has them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from batchyard.settings import Limits
+from tests.infra.conftest import ROOT
+from tests.infra.templates import Synthesized
+
+NAMES = {
+    "files", "batches", "account", "admin", "drop", "validate", "dispatch", "work", "fence", "finalize", "notify",
+    "sweep", "assemble",
+}  # fmt: skip
+
+
+def functions(synthesized: Synthesized) -> dict[str, dict[str, Any]]:
+    """Handler's module -> properties."""
+    found = synthesized.stateless.resources("AWS::Lambda::Function").values()
+    return {each["Handler"].split(".")[2]: each for each in found}
+
+
+def test_one_function_per_trigger_and_no_other(synthesized: Synthesized) -> None:
+    """The template has our thirteen functions and none that CDK brought along, and each has a handler in the code."""
+    assert functions(synthesized).keys() == NAMES
+    assert len(synthesized.stateless.resources("AWS::Lambda::Function")) == len(NAMES)
+    assert not synthesized.stateful.resources("AWS::Lambda::Function")
+    for name, each in functions(synthesized).items():
+        assert each["Handler"] == f"batchyard.handlers.{name}.handler"
+        assert (ROOT / "functions" / "batchyard" / "handlers" / f"{name}.py").exists(), name
+
+
+def test_every_function_says_how_large_and_how_long(synthesized: Synthesized) -> None:
+    """Platform, memory, timeout and tracing are explicit, and as the design has them."""
+    for name, each in functions(synthesized).items():
+        assert each["Runtime"] == "python3.13", name
+        assert each["Architectures"] == ["arm64"], name
+        assert 256 <= each["MemorySize"] <= 1769, name
+        assert each["TracingConfig"] == {"Mode": "Active"}, name
+        assert each["Description"], name
+    timeouts = {name: each["Timeout"] for name, each in functions(synthesized).items()}
+    assert {name: timeouts[name] for name in ("files", "batches", "account")} == dict.fromkeys(
+        ("files", "batches", "account"), 29
+    )
+    assert timeouts["work"] == timeouts["assemble"] == 900
+    assert timeouts["sweep"] < 120, "a sweep ends before the next one starts"
+
+
+def test_every_function_forgets_its_logs(synthesized: Synthesized) -> None:
+    """Each function writes to a log group of the template, and every log group has a retention."""
+    groups = synthesized.stateless.resources("AWS::Logs::LogGroup")
+    assert {group["RetentionInDays"] for group in groups.values()} == {30}
+    for name, each in functions(synthesized).items():
+        group = groups[each["LoggingConfig"]["LogGroup"]["Ref"]]
+        assert group["LogGroupName"] == f"/aws/lambda/batchyard-{name}"
+
+
+def test_every_function_has_a_ceiling(synthesized: Synthesized) -> None:
+    """A function has reserved concurrency, or every event source of it a maximum concurrency."""
+    mappings = synthesized.stateless.resources("AWS::Lambda::EventSourceMapping").values()
+    logical = {
+        name: each["Handler"].split(".")[2]
+        for name, each in synthesized.stateless.resources("AWS::Lambda::Function").items()
+    }
+    polled = {logical[mapping["FunctionName"]["Ref"]] for mapping in mappings}
+    assert polled == {"drop", "work"}
+    assert all(mapping["ScalingConfig"]["MaximumConcurrency"] >= 2 for mapping in mappings)
+    for name, each in functions(synthesized).items():
+        assert ("ReservedConcurrentExecutions" in each) != (name in polled), name
+
+
+def test_each_function_is_told_what_it_needs(synthesized: Synthesized) -> None:
+    """The variables of the settings classes reach the functions that read them."""
+    told = {name: each["Environment"]["Variables"] for name, each in functions(synthesized).items()}
+    for name, variables in told.items():
+        assert {"TABLE_NAME", "DATA_BUCKET", "LOG_LEVEL"} <= variables.keys()
+        assert variables["POWERTOOLS_SERVICE_NAME"] == name
+        assert variables["POWERTOOLS_METRICS_NAMESPACE"] == "Batchyard"
+    for variable, names in {
+        "STATE_MACHINE_ARN": {"batches", "drop", "sweep"},
+        "QUEUE_URLS": {"dispatch", "work"},
+        "PROVIDER_URLS": {"work"},
+        "ASSEMBLE_FUNCTION": {"files"},
+        "CALLER_KEY_ID": {"batches", "work"},
+    }.items():
+        assert {name for name, variables in told.items() if variable in variables} == names, variable
+    assert {"drop", "finalize", "notify"} <= {name for name, variables in told.items() if "DROP_BUCKET" in variables}
+
+
+def test_the_environment_reaches_the_functions(staging: Synthesized) -> None:
+    """Limits, provider addresses and the concurrency switch of an environment are in its template."""
+    found = functions(staging)
+    assert "max_batch_items" in Limits.model_fields
+    for each in found.values():
+        assert each["Environment"]["Variables"]["MAX_BATCH_ITEMS"] == "1000000"
+        assert each["FunctionName"].startswith("batchyard-staging-")
+        assert "ReservedConcurrentExecutions" not in each
+    assert (
+        found["work"]["Environment"]["Variables"]["PROVIDER_URLS"]
+        == '{"openai": "https://gateway.example.internal/v1"}'
+    )
