@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import statistics
 import subprocess
 import sys
 from pathlib import Path
 
 HANDLERS = Path(__file__).parents[1] / "functions" / "batchyard" / "handlers"
+_DEFINES_HANDLER = re.compile(r"^(def handler\(|handler *[=:])", re.MULTILINE)
 _IMPORT = """
 import time
 started = time.perf_counter()
@@ -34,7 +36,7 @@ _PLACEHOLDERS = {
 
 def names() -> list[str]:
     """Every function of the deployment: a handlers module that defines `handler`."""
-    return sorted(path.stem for path in HANDLERS.glob("*.py") if "def handler(" in path.read_text())
+    return sorted(path.stem for path in HANDLERS.glob("*.py") if _DEFINES_HANDLER.search(path.read_text()))
 
 
 def measure(name: str, times: int = 5) -> float:
