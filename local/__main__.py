@@ -1,0 +1,129 @@
+"""`python -m local`: the local cloud in the foreground. What `make local` runs."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+from local.template import ROOT, SynthFailed, read_stacks, stacks
+
+
+def main() -> int:
+    arguments = _arguments()
+    logging.basicConfig(level=logging.DEBUG if arguments.verbose else logging.INFO, format="%(name)s: %(message)s")
+    for noisy in ("botocore", "boto3", "urllib3", "moto", "werkzeug"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    started = time.monotonic()
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        templates = read_stacks(arguments.templates) if arguments.templates else stacks()
+    except SynthFailed as error:
+        print(error, file=sys.stderr)
+        return 1
+    # moto takes two seconds to import; --help and a failed synth do not need it.
+    from local import moto_patches
+    from local.host import Host, HostOptions
+
+    moto_patches.apply()
+    options = HostOptions(
+        port=arguments.port,
+        folder=arguments.folder,
+        provider_url=arguments.provider_url,
+        provider_arguments=tuple(arguments.provider_argument),
+        simulator=not arguments.no_simulator,
+        processes_per_function=arguments.processes or max(2, min(4, os.cpu_count() or 2)),
+        freeze=not arguments.no_freeze,
+        account_name=arguments.account or None,
+        environment=dict(pair.split("=", 1) for pair in arguments.environment),
+    )
+    try:
+        host = Host(templates, options)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        print(
+            f"Port {arguments.port} is in use. Stop what listens there, or take another one: "
+            f"PORT={arguments.port + 1} make local",
+            file=sys.stderr,
+        )
+        return 1
+    try:
+        if arguments.attached:
+            _watch_parent(stop)
+            print(json.dumps(host.state()), flush=True)
+        else:
+            _announce(host.state(), arguments.folder, time.monotonic() - started)
+        while not stop.wait(0.2) and not host.stopped.is_set():
+            pass
+    finally:
+        host.close()
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m local",
+        description="Batchyard's local cloud: the template that `cdk deploy` ships, on this machine. Ctrl-C ends it.",
+    )
+    add = parser.add_argument
+    add("--port", type=int, default=int(os.environ.get("PORT") or 8787), help="of the API (default: $PORT or 8787)")
+    add(
+        "--provider-url",
+        default=os.environ.get("BATCHYARD_OPENAI_URL") or None,
+        help="OpenAI base address that answers the items (default: $BATCHYARD_OPENAI_URL, else a simulated provider)",
+    )
+    add("--provider-argument", action="append", default=[], metavar="ARG", help="passed on to the simulated provider")
+    add("--no-simulator", action="store_true", help="start no simulated provider")
+    add("--folder", type=Path, default=ROOT / ".local", help="where env and logs go (default: .local)")
+    add("--processes", type=int, default=0, help="most processes per function (default: 2 to 4, by the machine)")
+    add("--no-freeze", action="store_true", help="do not stop a function's process between invocations")
+    add("--environment", action="append", default=[], metavar="NAME=VALUE", help="set in every function")
+    add("--account", default="local", help="name of the first account; empty for none")
+    add("--templates", type=Path, help="deploy the stacks of this JSON file instead of infra/")
+    add("--attached", action="store_true", help="for programs: print the state as one JSON line, end with stdin")
+    add("--verbose", action="store_true")
+    return parser.parse_args()
+
+
+def _announce(state: dict[str, str], folder: Path, seconds: float) -> None:
+    variables = {
+        "OPENAI_BASE_URL": f"{state['api_url']}/v1",
+        "OPENAI_API_KEY": state["api_key"],
+        "AWS_ENDPOINT_URL": state["aws_endpoint"],
+        "AWS_ACCESS_KEY_ID": state["access_key_id"],
+        "AWS_SECRET_ACCESS_KEY": state["secret_access_key"],
+        "AWS_DEFAULT_REGION": state["region"],
+        "AWS_REGION": state["region"],
+        "BATCHYARD_BUCKET": state["drop_bucket"],
+        "BATCHYARD_ACCOUNT": state["account_id"],
+    }
+    path = folder / "env"
+    path.write_text("".join(f"{name}={value}\n" for name, value in variables.items()))
+    path.chmod(0o600)
+    shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    print(f"ready after {seconds:.1f} s: {variables['OPENAI_BASE_URL']}  (provider: {state['provider_url']})")
+    print(f"in another shell:  set -a; . {shown}; set +a     logs: {state['logs']}     Ctrl-C ends it", flush=True)
+
+
+def _watch_parent(stop: threading.Event) -> None:
+    """The parent holds our stdin open; when it goes, for whatever reason, so do we."""
+
+    def read() -> None:
+        sys.stdin.buffer.read()
+        stop.set()
+
+    threading.Thread(target=read, name="parent", daemon=True).start()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

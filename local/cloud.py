@@ -1,0 +1,259 @@
+"""`LocalCloud`: starts the local cloud in a process of its own and drives it. What tests, the benchmark and the demo use.
+
+    with LocalCloud() as cloud:
+        client = OpenAI(base_url=f"{cloud.api_url}/v1", api_key=cloud.api_key)
+        cloud.fail("work", operation="UpdateItem", nth=3)
+        ...
+        cloud.meter()
+
+A process of its own, because moto's state is global and its threads would share an interpreter lock with the caller's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import boto3
+from botocore.config import Config
+
+from local.template import ROOT
+
+START_SECONDS = 120.0
+
+
+class LocalCloudError(Exception):
+    """The local cloud did not start, or refused a control call; the message says what it said."""
+
+
+class LocalCloud:
+    """Attributes after `start`: api_url, aws_endpoint, region, access_key_id, secret_access_key, data_bucket,
+    drop_bucket, table_name, account_id and api_key (of the first account), functions (short name -> physical name),
+    state_machines, provider_url, logs."""
+
+    api_url: str
+    aws_endpoint: str
+    region: str
+    access_key_id: str
+    secret_access_key: str
+    data_bucket: str
+    drop_bucket: str
+    table_name: str
+    account_id: str
+    api_key: str
+    functions: dict[str, str]
+    state_machines: list[str]
+    provider_url: str | None
+    logs: str
+
+    def __init__(
+        self,
+        *,
+        port: int = 0,
+        folder: Path | None = None,
+        provider_url: str | None = None,
+        provider_arguments: Sequence[str] = (),
+        simulator: bool = True,
+        environment: Mapping[str, str] | None = None,
+        processes: int | None = None,
+        freeze: bool = True,
+        account: str | None = "local",
+        templates: Path | None = None,
+    ) -> None:
+        self._temporary = tempfile.TemporaryDirectory(prefix="batchyard-") if folder is None else None
+        self.folder = Path(self._temporary.name) if self._temporary is not None else folder or Path()
+        self._command = [sys.executable, "-m", "local", "--attached", "--port", str(port), "--folder", str(self.folder)]
+        self._command += ["--provider-url", provider_url] if provider_url else []
+        self._command += [f"--provider-argument={each}" for each in provider_arguments]
+        self._command += [] if simulator else ["--no-simulator"]
+        self._command += [f"--environment={name}={value}" for name, value in (environment or {}).items()]
+        self._command += ["--processes", str(processes)] if processes else []
+        self._command += [] if freeze else ["--no-freeze"]
+        self._command += ["--account", account or ""]
+        self._command += ["--templates", str(templates)] if templates is not None else []
+        self._process: subprocess.Popen[str] | None = None
+
+    def start(self) -> Self:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        log_path = self.folder / "cloud.log"
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "PYTHONWARNINGS"))}
+        with log_path.open("w") as log_file:
+            self._process = subprocess.Popen(
+                self._command,
+                cwd=ROOT,
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log_file,
+                text=True,
+            )
+        overdue = threading.Timer(START_SECONDS, self._process.kill)
+        overdue.start()
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        overdue.cancel()
+        if not line:
+            self._process.wait()
+            self._process = None
+            raise LocalCloudError(f"the local cloud did not start:\n{log_path.read_text()[-4000:]}")
+        self.__dict__.update(json.loads(line))
+        return self
+
+    def stop(self) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        assert process.stdin is not None
+        assert process.stdout is not None
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        process.stdout.close()
+        if self._temporary is not None:
+            self._temporary.cleanup()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    # Using it.
+
+    def client(self, service: str, **config: Any) -> Any:
+        """A boto3 client with the operator's credentials."""
+        return boto3.session.Session().client(
+            service,
+            endpoint_url=self.aws_endpoint,
+            region_name=self.region,
+            aws_access_key_id=self.access_key_id,
+            aws_secret_access_key=self.secret_access_key,
+            config=Config(**{"retries": {"mode": "standard"}, "read_timeout": 900} | config),
+        )
+
+    def create_account(self, name: str) -> tuple[str, str]:
+        """(account id, API key)"""
+        created = self._control("POST", "accounts", name=name)
+        return created["account_id"], created["api_key"]
+
+    def invoke(self, function: str, event: Any) -> Any:
+        """A synchronous invoke by short name. Raises LocalCloudError when the function fails."""
+        answer = self.client("lambda").invoke(FunctionName=self.functions[function], Payload=json.dumps(event))
+        payload = json.loads(answer["Payload"].read() or b"null")
+        if "FunctionError" in answer:
+            raise LocalCloudError(f"{function}: {payload}")
+        return payload
+
+    def log(self, function: str) -> str:
+        """What the function's processes wrote so far; `cloud` is the local cloud itself."""
+        path = self.folder / "cloud.log" if function == "cloud" else Path(self.logs) / f"{function}.log"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def queue_depths(self) -> dict[str, int]:
+        """Messages per queue, visible or not."""
+        depths: dict[str, int] = self._control("GET", "queues")
+        return depths
+
+    # Looking at it.
+
+    def meter(self) -> dict[str, Any]:
+        """What AWS would bill since the start or `reset_meter`; see meter.Meter."""
+        counted: dict[str, Any] = self._control("GET", "meter")
+        return counted
+
+    def reset_meter(self) -> None:
+        self._control("POST", "meter/reset")
+
+    def denials(self) -> list[dict[str, str]]:
+        """The grants that were missing: [{"function", "action", "resource"}]. Empty in a correct deployment."""
+        denied: list[dict[str, str]] = self._control("GET", "denials")
+        return denied
+
+    def processes(self, function: str | None = None) -> list[dict[str, Any]]:
+        """[{"function", "pid", "busy", "peak_rss_bytes"}]"""
+        running: list[dict[str, Any]] = self._control("GET", "processes")
+        return [each for each in running if function in (None, each["function"])]
+
+    # Breaking it.
+
+    def kill(self, function: str, *, busy_only: bool = True) -> int:
+        """SIGKILLs the function's processes; how many."""
+        killed: int = self._control("POST", "kill", function=function, busy_only=busy_only)
+        return killed
+
+    def fail(
+        self,
+        function: str | None = None,
+        *,
+        service: str | None = None,
+        operation: str | None = None,
+        nth: int = 1,
+        times: int = 1,
+        status: int = 500,
+        code: str = "InternalServerError",
+        when: Literal["before", "after"] = "before",
+        kill: bool = False,
+    ) -> int:
+        """Makes the nth matching AWS call from now on, and the times-1 after it, fail; the fault's id. `kill`: the
+        caller's processes are killed instead of being answered. The SDK retries a 500 itself: three times in all."""
+        fault: int = self._control(
+            "POST",
+            "faults",
+            function=function,
+            service=service,
+            operation=operation,
+            nth=nth,
+            times=times,
+            status=status,
+            code=code,
+            when=when,
+            kill=kill,
+        )
+        return fault
+
+    def faults(self) -> list[dict[str, Any]]:
+        """The faults that were set, with `seen` (calls that matched) and `fired`."""
+        found: list[dict[str, Any]] = self._control("GET", "faults")
+        return found
+
+    def clear_faults(self) -> None:
+        self._control("POST", "faults/clear")
+
+    def deliver(self, **switches: Any) -> None:
+        """Sets switches of the queue poller: duplicate, visibility_seconds, redelivery_seconds."""
+        self._control("POST", "delivery", **switches)
+
+    def fire(self, name: str) -> int:
+        """Runs the scheduled rules of the function `name` (or called so) now; how many there were."""
+        fired: int = self._control("POST", "fire", name=name)
+        return fired
+
+    def _control(self, method: str, path: str, **body: Any) -> Any:
+        request = urllib.request.Request(
+            f"{self.aws_endpoint}/_local/{path}",
+            method=method,
+            data=json.dumps(body).encode() if method == "POST" else None,
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=120) as answer:
+                return json.loads(answer.read())
+        except urllib.error.HTTPError as error:
+            with error:
+                raise LocalCloudError(f"{method} {path}: {error.read().decode()}") from error

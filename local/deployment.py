@@ -1,0 +1,321 @@
+"""Deploys templates into moto's CloudFormation, and reads from them what moto leaves out.
+
+moto creates the resources it is good at (`_MOTO_CREATES`). What the local cloud plays itself (API, event sources, rules,
+concurrency) is read from the same templates into the dataclasses below. Anything else (alarms, dashboards, stages,
+policies of buckets and queues) is skipped, with one line in the log that names the types.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from moto.cloudformation.models import cloudformation_backends
+from moto.cloudformation.parsing import clean_json
+from moto.dynamodb.models import dynamodb_backends
+from moto.s3.models import s3_backends
+from moto.sqs.models import sqs_backends
+
+from local.environments import FunctionConfig
+from local.template import Stack
+
+log = logging.getLogger(__name__)
+
+ACCOUNT_ID = "123456789012"
+REGION = "us-east-1"
+
+_MOTO_CREATES = {
+    "AWS::DynamoDB::Table",
+    "AWS::IAM::ManagedPolicy",
+    "AWS::IAM::Policy",
+    "AWS::IAM::Role",
+    "AWS::KMS::Alias",
+    "AWS::KMS::Key",
+    "AWS::Lambda::Function",
+    "AWS::Logs::LogGroup",
+    "AWS::S3::Bucket",
+    "AWS::SNS::Topic",
+    "AWS::SQS::Queue",
+    "AWS::SSM::Parameter",
+    "AWS::StepFunctions::StateMachine",
+}
+_PLAYED_HERE = {
+    "AWS::ApiGateway::GatewayResponse",
+    "AWS::ApiGateway::Method",
+    "AWS::ApiGateway::Resource",
+    "AWS::ApiGateway::RestApi",
+    "AWS::Events::Rule",
+    "AWS::Lambda::EventInvokeConfig",
+    "AWS::Lambda::EventSourceMapping",
+    "AWS::Lambda::Permission",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class EventSource:
+    """An AWS::Lambda::EventSourceMapping of a queue. `function` is its ARN or name."""
+
+    queue_name: str
+    queue_arn: str
+    function: str
+    batch_size: int
+    window_seconds: float
+    maximum_concurrency: int | None
+    reports_failures: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """An AWS::Events::Rule: `pattern` or `schedule` is set. `targets`: ARNs with their `Input`, None for the event."""
+
+    name: str
+    pattern: Mapping[str, Any] | None
+    schedule: str | None
+    targets: tuple[tuple[str, str | None], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """`resource` is the path with its placeholders: /v1/files/{file_id}. `function` is the ARN it invokes."""
+
+    method: str
+    resource: str
+    function: str
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayResponse:
+    status: int | None
+    headers: Mapping[str, str]
+    template: str | None
+
+
+@dataclass(slots=True)
+class Deployment:
+    functions: list[tuple[FunctionConfig, str]] = field(default_factory=list)
+    """(function, ARN of its role)"""
+    event_sources: list[EventSource] = field(default_factory=list)
+    rules: list[Rule] = field(default_factory=list)
+    methods: list[Method] = field(default_factory=list)
+    gateway_responses: dict[str, GatewayResponse] = field(default_factory=dict)
+    binary_media_types: tuple[str, ...] = ()
+    eventbridge_buckets: set[str] = field(default_factory=set)
+    state_machine_roles: list[str] = field(default_factory=list)
+    outputs: dict[str, str] = field(default_factory=dict)
+
+    def function(self, name: str) -> FunctionConfig | None:
+        return next((config for config, _ in self.functions if config.name == name), None)
+
+
+def deploy(stacks: list[Stack]) -> Deployment:
+    """Creates every stack. Raises whatever moto raises when a resource does not deploy."""
+    deployment = Deployment()
+    for stack in stacks:
+        _deploy(stack, deployment)
+    return deployment
+
+
+def _deploy(stack: Stack, deployment: Deployment) -> None:
+    resources: dict[str, Any] = stack.template["Resources"]
+    skipped = sorted({r["Type"] for r in resources.values()} - _MOTO_CREATES - _PLAYED_HERE - {"AWS::CDK::Metadata"})
+    if skipped:
+        log.info("%s: not deployed locally: %s", stack.name, ", ".join(skipped))
+    backend = cloudformation_backends[ACCOUNT_ID][REGION]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        created = backend.create_stack(stack.name, json.dumps(_for_moto(stack.template)), {})
+    if created.status != "CREATE_COMPLETE":
+        raise RuntimeError(f"stack {stack.name} ended as {created.status}")
+    template = _without_references(stack.template, _dropped(stack.template))
+
+    def resolved(logical_id: str) -> dict[str, Any]:
+        properties = copy.deepcopy(template["Resources"][logical_id].get("Properties", {}))
+        cleaned: dict[str, Any] = clean_json(properties, created.resource_map)
+        return cleaned
+
+    def of_type(kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        for logical_id, resource in resources.items():
+            if resource["Type"] == kind:
+                yield logical_id, resolved(logical_id)
+
+    def physical(logical_id: str) -> str:
+        return str(created.resource_map[logical_id].physical_resource_id)
+
+    for logical_id, properties in of_type("AWS::Lambda::Function"):
+        deployment.functions.append(_function(physical(logical_id), properties))
+    for logical_id, properties in of_type("AWS::S3::Bucket"):
+        _finish_bucket(physical(logical_id), properties, deployment)
+    for logical_id, properties in of_type("AWS::DynamoDB::Table"):
+        _finish_table(physical(logical_id), properties)
+    for _, properties in of_type("AWS::StepFunctions::StateMachine"):
+        deployment.state_machine_roles.append(properties["RoleArn"])
+    for _, properties in of_type("AWS::Lambda::EventSourceMapping"):
+        deployment.event_sources.append(_event_source(properties))
+    for logical_id, properties in of_type("AWS::Events::Rule"):
+        deployment.rules.append(_rule(logical_id, properties))
+    for _, properties in of_type("AWS::ApiGateway::RestApi"):
+        deployment.binary_media_types += tuple(properties.get("BinaryMediaTypes", ()))
+    for _, properties in of_type("AWS::ApiGateway::GatewayResponse"):
+        deployment.gateway_responses[properties["ResponseType"]] = _gateway_response(properties)
+    deployment.methods += _methods(resources, dict(of_type("AWS::ApiGateway::Method")))
+    deployment.outputs |= {output["OutputKey"]: output["OutputValue"] for output in created.outputs or ()}
+
+
+# What goes to moto.
+
+
+def _for_moto(template: Mapping[str, Any]) -> dict[str, Any]:
+    dropped = _dropped(template)
+    resources = {}
+    for logical_id, resource in template["Resources"].items():
+        if logical_id in dropped:
+            continue
+        kept = copy.deepcopy(resource)
+        kept.pop("Metadata", None)
+        depends = kept.pop("DependsOn", [])
+        remaining = [name for name in ([depends] if isinstance(depends, str) else depends) if name not in dropped]
+        if remaining:
+            kept["DependsOn"] = remaining
+        if kept["Type"] == "AWS::Lambda::Function":
+            # The code runs from this checkout; moto would look for the asset in a bucket that does not exist.
+            kept["Properties"]["Code"] = {"ZipFile": "# runs from the checkout"}
+        if kept["Type"] == "AWS::S3::Bucket":
+            kept["Properties"].pop("NotificationConfiguration", None)
+            kept["Properties"].pop("LoggingConfiguration", None)
+        resources[logical_id] = kept
+    cleaned = {
+        key: value for key, value in template.items() if key in ("Mappings", "Conditions", "Outputs", "Parameters")
+    }
+    # The bootstrap version is an SSM parameter of an account that was bootstrapped; nothing here reads it.
+    cleaned["Parameters"] = {
+        name: {"Type": "String", "Default": "local"} if str(parameter["Type"]).startswith("AWS::SSM::") else parameter
+        for name, parameter in cleaned.get("Parameters", {}).items()
+    }
+    return _without_references(cleaned | {"Resources": resources}, dropped)
+
+
+def _dropped(template: Mapping[str, Any]) -> set[str]:
+    return {name for name, resource in template["Resources"].items() if resource["Type"] not in _MOTO_CREATES}
+
+
+def _without_references(node: Any, dropped: set[str]) -> Any:
+    """`node` with references to resources that moto does not have replaced by their logical ids."""
+    if isinstance(node, list):
+        return [_without_references(each, dropped) for each in node]
+    if not isinstance(node, dict):
+        return node
+    if node.get("Ref") in dropped and len(node) == 1:
+        return node["Ref"]
+    attribute = node.get("Fn::GetAtt")
+    if attribute is not None and len(node) == 1:
+        name, _, rest = attribute.partition(".") if isinstance(attribute, str) else (attribute[0], "", attribute[1])
+        if name in dropped:
+            return f"{name}.{rest}"
+    return {key: _without_references(value, dropped) for key, value in node.items()}
+
+
+# What moto's CloudFormation leaves undone.
+
+
+def _finish_bucket(name: str, properties: Mapping[str, Any], deployment: Deployment) -> None:
+    if properties.get("VersioningConfiguration", {}).get("Status") == "Enabled":
+        s3_backends[ACCOUNT_ID]["aws"].put_bucket_versioning(name, "Enabled")
+    notifications = properties.get("NotificationConfiguration", {}).get("EventBridgeConfiguration")
+    if notifications is not None and str(notifications.get("EventBridgeEnabled", True)).lower() == "true":
+        deployment.eventbridge_buckets.add(name)
+
+
+def _finish_table(name: str, properties: Mapping[str, Any]) -> None:
+    ttl = properties.get("TimeToLiveSpecification")
+    if ttl is not None:
+        table = dynamodb_backends[ACCOUNT_ID][REGION].tables[name]
+        table.ttl = {"TimeToLiveStatus": "ENABLED", "AttributeName": ttl["AttributeName"]}
+
+
+# What the local cloud plays.
+
+
+def _function(physical_name: str, properties: Mapping[str, Any]) -> tuple[FunctionConfig, str]:
+    module = properties["Handler"].rpartition(".")[0]
+    reserved = properties.get("ReservedConcurrentExecutions")
+    config = FunctionConfig(
+        name=module.rpartition(".")[2],
+        physical_name=physical_name,
+        arn=f"arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:{physical_name}",
+        handler=properties["Handler"],
+        memory_megabytes=int(properties.get("MemorySize", 128)),
+        timeout_seconds=float(properties.get("Timeout", 3)),
+        reserved_concurrency=None if reserved is None else int(reserved),
+        environment={k: str(v) for k, v in properties.get("Environment", {}).get("Variables", {}).items()},
+    )
+    return config, properties["Role"]
+
+
+def _event_source(properties: Mapping[str, Any]) -> EventSource:
+    arn = properties["EventSourceArn"]
+    queue = sqs_backends[ACCOUNT_ID][REGION].queues[arn.rpartition(":")[2]]
+    maximum = properties.get("ScalingConfig", {}).get("MaximumConcurrency")
+    return EventSource(
+        queue_name=queue.name,
+        queue_arn=arn,
+        function=properties["FunctionName"],
+        batch_size=int(properties.get("BatchSize", 10)),
+        window_seconds=float(properties.get("MaximumBatchingWindowInSeconds", 0)),
+        maximum_concurrency=None if maximum is None else int(maximum),
+        reports_failures="ReportBatchItemFailures" in properties.get("FunctionResponseTypes", ()),
+    )
+
+
+def _rule(logical_id: str, properties: Mapping[str, Any]) -> Rule:
+    return Rule(
+        name=properties.get("Name", logical_id),
+        pattern=properties.get("EventPattern"),
+        schedule=properties.get("ScheduleExpression"),
+        targets=tuple((target["Arn"], target.get("Input")) for target in properties.get("Targets", ())),
+    )
+
+
+def _gateway_response(properties: Mapping[str, Any]) -> GatewayResponse:
+    prefix = "gatewayresponse.header."
+    status = properties.get("StatusCode")
+    return GatewayResponse(
+        status=None if status is None else int(status),
+        headers={
+            name.removeprefix(prefix): value
+            for name, value in properties.get("ResponseParameters", {}).items()
+            if name.startswith(prefix)
+        },
+        template=properties.get("ResponseTemplates", {}).get("application/json"),
+    )
+
+
+def _methods(resources: Mapping[str, Any], methods: Mapping[str, Mapping[str, Any]]) -> Iterator[Method]:
+    """Paths come from the chain of ParentIds, which in the template are references by logical id."""
+
+    def path(logical_id: str) -> str:
+        resource = resources[logical_id]
+        if resource["Type"] != "AWS::ApiGateway::Resource":
+            return ""
+        properties = resource["Properties"]
+        return f"{path(_target(properties['ParentId']))}/{properties['PathPart']}"
+
+    for logical_id, properties in methods.items():
+        uri = properties.get("Integration", {}).get("Uri")
+        if not uri:
+            continue
+        function = str(uri).rpartition("/functions/")[2].removesuffix("/invocations")
+        resource = path(_target(resources[logical_id]["Properties"]["ResourceId"])) or "/"
+        yield Method(properties["HttpMethod"], resource, function)
+
+
+def _target(reference: Any) -> str:
+    """The logical id that a Ref or GetAtt points to."""
+    if "Ref" in reference:
+        return str(reference["Ref"])
+    attribute = reference["Fn::GetAtt"]
+    return str(attribute.partition(".")[0] if isinstance(attribute, str) else attribute[0])

@@ -1,0 +1,229 @@
+"""The AWS endpoint: every AWS call of functions, state machine, tests and people comes through here.
+
+read the call ─▶ who is it ─▶ fault? ─▶ allowed? ─▶ carry out ─▶ count ─▶ tell listeners ─▶ answer
+                                                      │
+                                Lambda's Invoke: our processes · ranged reads of S3: below · the rest: moto
+"""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import threading
+import time
+from collections.abc import Callable
+from urllib.parse import urlparse
+
+import orjson
+from botocore.auth import HmacV1QueryAuth, S3SigV4QueryAuth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from moto.s3.models import s3_backends
+
+from local.calls import Call, read_call
+from local.deployment import ACCOUNT_ID
+from local.faults import Fault, Faults, error_response
+from local.functions import Functions, PayloadTooLarge, Throttled, UnknownFunction
+from local.http_server import Request, Response
+from local.meter import Meter
+from local.moto_gate import MotoGate
+from local.permissions import Principal, Resolver, denied, needs
+
+log = logging.getLogger(__name__)
+
+Listener = Callable[[Call, Request, Response], None]
+
+
+class Principals:
+    """Who has which access key."""
+
+    def __init__(self) -> None:
+        self._by_key: dict[str, Principal] = {}
+
+    def add(self, access_key: str, principal: Principal) -> None:
+        self._by_key[access_key] = principal
+
+    def get(self, access_key: str) -> Principal | None:
+        return self._by_key.get(access_key)
+
+
+class Endpoint:
+    """A handler for HttpServer. `enforce` is set once everything is deployed."""
+
+    def __init__(
+        self, *, gate: MotoGate, functions: Functions, meter: Meter, faults: Faults, principals: Principals
+    ) -> None:
+        self.gate = gate
+        self.functions = functions
+        self.meter = meter
+        self.faults = faults
+        self.principals = principals
+        self.resolver: Resolver = Resolver()
+        self.enforce = False
+        self.listeners: list[Listener] = []
+        self.control: Callable[[Request], Response] | None = None
+        self._granted: set[tuple[str, tuple[tuple[str, str], ...]]] = set()
+        self._denials: set[tuple[str, str, str]] = set()
+        self._lock = threading.Lock()
+
+    def __call__(self, request: Request) -> Response:
+        if request.path.startswith("/_local/"):
+            return self.control(request) if self.control is not None else Response(404)
+        call = read_call(request)
+        principal = self.principals.get(call.access_key)
+        name = principal.name if principal is not None else "unknown"
+        fault = self.faults.strike(name, call)
+        if fault is not None and fault.when == "before":
+            response = self._fail(fault, call, name)
+        else:
+            response = self._refuse(call, request, principal) or self._carry_out(call, request)
+            for listener in self.listeners:
+                listener(call, request, response)
+            if fault is not None:
+                response = self._fail(fault, call, name)
+        self.meter.count_call(name, call, len(request.body), len(response.body), failed=response.status >= 400)
+        return response
+
+    def _fail(self, fault: Fault, call: Call, name: str) -> Response:
+        log.info("fault %d strikes %s %s:%s", fault.id, name, call.service, call.operation)
+        if fault.kill:
+            self.functions.get(name).kill(busy_only=True)
+            return Response(500, cut=True)
+        return error_response(call, fault.status, fault.code, fault.message)
+
+    def _carry_out(self, call: Call, request: Request) -> Response:
+        if call.service == "lambda" and call.operation == "Invoke":
+            return self._invoke(call, request)
+        if call.operation == "GetObject" and request.header("range"):
+            return self._ranged_read(call, request)
+        waits = call.service == "sqs" and call.operation == "ReceiveMessage"
+        return self.gate.call(request, call.service, waits=waits)
+
+    # Who may.
+
+    def _refuse(self, call: Call, request: Request, principal: Principal | None) -> Response | None:
+        """None when the call may happen."""
+        if not self.enforce:
+            return None
+        if principal is None:
+            code = "InvalidAccessKeyId" if call.service == "s3" else "UnrecognizedClientException"
+            return error_response(call, 403, code, "The AWS access key id is not known to the local cloud.")
+        if call.presigned:
+            refused = _check_presigned(call, request, principal)
+            if refused is not None:
+                return refused
+        elif principal.session_token and request.header("x-amz-security-token") != principal.session_token:
+            return error_response(call, 403, "InvalidClientTokenId", "The security token is not the role's.")
+        needed = tuple(needs(call, request, ACCOUNT_ID, self.resolver))
+        if (principal.name, needed) in self._granted:
+            return None
+        missing = denied(principal, needed, {"aws:securetransport": "true", "aws:principalaccount": ACCOUNT_ID})
+        if missing is None:
+            if len(self._granted) < 10_000:
+                self._granted.add((principal.name, needed))
+            return None
+        action, resource = missing
+        message = f"User: {principal.arn} is not authorized to perform: {action} on resource: {resource}"
+        with self._lock:
+            if (principal.name, action, resource) not in self._denials:
+                self._denials.add((principal.name, action, resource))
+                log.warning("%s", message)
+        code = {"s3": "AccessDenied", "sqs": "AccessDenied"}.get(call.service, "AccessDeniedException")
+        return error_response(call, 403 if call.service in ("s3", "sqs", "lambda") else 400, code, message)
+
+    def denials(self) -> list[dict[str, str]]:
+        """Every grant that was missing so far."""
+        with self._lock:
+            return [{"function": f, "action": a, "resource": r} for f, a, r in sorted(self._denials)]
+
+    # What moto does not do.
+
+    def _invoke(self, call: Call, request: Request) -> Response:
+        name = str(call.parameters["FunctionName"])
+        kind = request.header("x-amz-invocation-type", "RequestResponse")
+        payload = request.body or b"{}"
+        try:
+            orjson.loads(payload)
+        except orjson.JSONDecodeError as error:
+            return error_response(call, 400, "InvalidRequestContentException", f"Could not parse payload: {error}")
+        try:
+            if kind == "Event":
+                self.functions.invoke_async(name, payload)
+                return Response(202)
+            if kind == "DryRun":
+                self.functions.get(name)
+                return Response(204)
+            outcome = self.functions.get(name).invoke(payload)
+        except UnknownFunction as error:
+            return error_response(call, 404, "ResourceNotFoundException", str(error))
+        except PayloadTooLarge as error:
+            return error_response(call, 413, "RequestTooLargeException", str(error))
+        except Throttled as error:
+            return error_response(call, 429, "TooManyRequestsException", str(error))
+        headers = [("Content-Type", "application/json"), ("X-Amz-Executed-Version", "$LATEST")]
+        if outcome.error is not None:
+            headers.append(("X-Amz-Function-Error", outcome.error))
+        return Response(200, headers, outcome.payload)
+
+    def _ranged_read(self, call: Call, request: Request) -> Response:
+        """moto reads the whole object for every range of it. Its HEAD gives the headers; the bytes come from here."""
+        with self.gate.lock("s3"):
+            head = self.gate.call(Request("HEAD", request.target, request.headers, b"", request.client), "s3")
+            content_range = next((v for k, v in head.headers if k.lower() == "content-range"), "")
+            if head.status != 206 or not content_range:
+                return self.gate.call(request, "s3")
+            first, last = (int(n) for n in content_range.removeprefix("bytes ").partition("/")[0].split("-"))
+            version = call.query.get("versionId", [None])[0]
+            key = s3_backends[ACCOUNT_ID]["aws"].get_object(call.bucket, call.key, version_id=version)
+            if key is None:
+                return self.gate.call(request, "s3")
+            with key.lock:
+                key._value_buffer.seek(first)
+                body = key._value_buffer.read(last - first + 1)
+        headers = [(k, v) for k, v in head.headers if k.lower() != "content-length"]
+        return Response(206, headers, body)
+
+
+def _check_presigned(call: Call, request: Request, principal: Principal) -> Response | None:
+    """Signature and expiry of an S3 address that anybody may hold."""
+    query = {name: values[0] for name, values in call.query.items()}
+    now = time.time()
+    if "X-Amz-Signature" in query:
+        signed_at = datetime.datetime.strptime(query["X-Amz-Date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=datetime.UTC)
+        expires_at = signed_at.timestamp() + int(query["X-Amz-Expires"])
+    else:
+        expires_at = float(query.get("Expires", 0))
+    if now > expires_at:
+        return error_response(call, 403, "AccessDenied", "Request has expired")
+    token = query.get("X-Amz-Security-Token") or query.get("x-amz-security-token") or ""
+    if principal.session_token and token != principal.session_token:
+        return error_response(call, 403, "InvalidToken", "The provided token is malformed or otherwise invalid.")
+    if _presigned_signature(request, query, principal) != (query.get("X-Amz-Signature") or query.get("Signature")):
+        return error_response(call, 403, "SignatureDoesNotMatch", "The request signature does not match.")
+    return None
+
+
+def _presigned_signature(request: Request, query: dict[str, str], principal: Principal) -> str:
+    credentials = Credentials(query.get("AWSAccessKeyId", ""), principal.secret_key, principal.session_token or None)
+    if "X-Amz-Signature" not in query:
+        auth = HmacV1QueryAuth(credentials)
+        names = ("response-", "versionId", "uploadId", "partNumber", "uploads")
+        kept = "&".join(p for p in request.query.split("&") if p.startswith(names))
+        split = urlparse(f"http://host{request.path}" + (f"?{kept}" if kept else ""))
+        headers = {name.title(): value for name, value in request.headers if name in ("content-type", "content-md5")}
+        headers["Date"] = query["Expires"]
+        if principal.session_token:
+            headers["x-amz-security-token"] = principal.session_token
+        signature: str = auth.get_signature(request.method, split, headers, expires=query["Expires"])
+        return signature
+    region = query["X-Amz-Credential"].split("/")[2]
+    auth4 = S3SigV4QueryAuth(credentials, "s3", region, expires=int(query["X-Amz-Expires"]))
+    kept = "&".join(p for p in request.query.split("&") if not p.startswith("X-Amz-Signature="))
+    signed = set(query["X-Amz-SignedHeaders"].split(";"))
+    headers = {name: value for name, value in request.headers if name in signed}
+    aws_request = AWSRequest(request.method, f"http://{request.header('host')}{request.path}?{kept}", headers=headers)
+    aws_request.context["timestamp"] = query["X-Amz-Date"]
+    auth4.credentials = Credentials(query["X-Amz-Credential"].split("/")[0], principal.secret_key)
+    canonical = auth4.canonical_request(aws_request)
+    signature4: str = auth4.signature(auth4.string_to_sign(aws_request, canonical), aws_request)
+    return signature4

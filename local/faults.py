@@ -1,0 +1,105 @@
+"""Makes AWS calls fail on demand: "the Nth call that function F makes (of operation O), K times in a row, with this
+error". Tests walk N upwards until a run completes without having met the fault.
+
+`when="before"`: the call does not happen. `when="after"`: it happens, and the caller is told it failed: the case that
+only idempotent code survives. `kill=True`: the caller's process is killed instead of being answered.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
+from xml.sax.saxutils import escape
+
+import orjson
+
+from local.calls import Call
+from local.http_server import Response
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """`function` None: any function's calls. `service`/`operation` None: any. Calls that match are counted from 1."""
+
+    function: str | None = None
+    service: str | None = None
+    operation: str | None = None
+    nth: int = 1
+    times: int = 1
+    status: int = 500
+    code: str = "InternalServerError"
+    message: str = "injected by the local cloud"
+    when: Literal["before", "after"] = "before"
+    kill: bool = False
+    id: int = 0
+    seen: int = 0
+    fired: int = 0
+
+    def matches(self, function: str, call: Call) -> bool:
+        return (
+            self.function in (None, function)
+            and self.service in (None, call.service)
+            and self.operation in (None, call.operation)
+        )
+
+
+@dataclass(slots=True)
+class Faults:
+    _faults: dict[int, Fault] = field(default_factory=dict)
+    _ids: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, fault: Fault) -> Fault:
+        with self._lock:
+            fault = replace(fault, id=next(self._ids), seen=0, fired=0)
+            self._faults[fault.id] = fault
+            return fault
+
+    def clear(self) -> None:
+        with self._lock:
+            self._faults.clear()
+
+    def to_json(self) -> list[dict[str, Any]]:
+        with self._lock:
+            return [asdict(fault) for fault in self._faults.values()]
+
+    def strike(self, function: str, call: Call) -> Fault | None:
+        """Counts the call; the fault it meets, if any."""
+        if not self._faults:
+            return None
+        met = None
+        with self._lock:
+            for fault in self._faults.values():
+                if not fault.matches(function, call):
+                    continue
+                seen = fault.seen + 1
+                hit = met is None and fault.nth <= seen < fault.nth + fault.times
+                self._faults[fault.id] = replace(fault, seen=seen, fired=fault.fired + hit)
+                if hit:
+                    met = fault
+        return met
+
+
+def error_response(call: Call, status: int, code: str, message: str) -> Response:
+    """An AWS error in the wire format of the call's service, as the SDKs parse it."""
+    request_id = ("x-amzn-RequestId", "00000000-0000-0000-0000-000000000000")
+    if call.service == "s3":
+        body = (
+            f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{escape(code)}</Code>'
+            f"<Message>{escape(message)}</Message><RequestId>local</RequestId></Error>"
+        )
+        return Response(status, [("Content-Type", "application/xml"), request_id], body.encode())
+    if call.service == "lambda":
+        headers = [("Content-Type", "application/json"), ("x-amzn-ErrorType", code), request_id]
+        return Response(status, headers, orjson.dumps({"Type": "User", "Message": message, "message": message}))
+    if call.service in ("iam", "sts", "cloudformation"):
+        body = (
+            f"<ErrorResponse><Error><Type>Sender</Type><Code>{escape(code)}</Code>"
+            f"<Message>{escape(message)}</Message></Error><RequestId>local</RequestId></ErrorResponse>"
+        )
+        return Response(status, [("Content-Type", "text/xml"), request_id], body.encode())
+    headers = [("Content-Type", "application/x-amz-json-1.0"), request_id]
+    namespace = "com.amazonaws.dynamodb.v20120810#" if call.service == "dynamodb" else "com.amazonaws#"
+    return Response(status, headers, orjson.dumps({"__type": namespace + code, "message": message, "Message": message}))
