@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
+from operator import itemgetter
 
 from batchyard.adapters.aws.objects import Objects, Span
 from batchyard.core.batches import Batch
@@ -48,7 +49,7 @@ def merge(
             )
             stack.enter_context(closing(reads))
             lanes.append(_lane(batch.id, shards, rows, reads, unfinished))
-        merged = heapq.merge(*lanes) if len(lanes) > 1 else iter(lanes[0])
+        merged = heapq.merge(*lanes, key=itemgetter(0)) if len(lanes) > 1 else iter(lanes[0])
         yield from _checked(merged, plan.items)
 
 
@@ -80,7 +81,7 @@ def _lane(
                     found[item.index] = StoredResult(item.index, result.outcome, result_line(batch_id, result))
         if len(found) != shard.items:
             raise BooksDoNotBalance(f"shard {shard.number} has {shard.items} items and {len(found)} results")
-        yield from sorted(found.items())
+        yield from sorted(found.items(), key=itemgetter(0))
 
 
 def _is_unfinished(shard: Shard, row: ShardRow) -> bool:
