@@ -13,6 +13,9 @@ from batchyard.adapters.aws.objects import Objects
 from batchyard.adapters.aws.progress import Progress
 from batchyard.adapters.aws.shards import Shards
 from batchyard.adapters.aws.table import Table
+from tests.contract.api import alice, aws_clients, cloud, mallory
+
+__all__ = ["alice", "aws_clients", "cloud", "mallory"]
 
 REGION = "us-east-1"
 TABLE_NAME = "batchyard-test"

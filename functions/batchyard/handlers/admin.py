@@ -30,7 +30,7 @@ logger = Logger()
 _ID = re.compile(r"[a-z]+_[0-9a-z]{1,40}")
 
 
-@logger.inject_lambda_context
+@logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     try:
         action = event.get("action") if isinstance(event, dict) else None

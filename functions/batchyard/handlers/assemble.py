@@ -15,7 +15,7 @@ from batchyard.steps.upload import assemble
 logger = Logger()
 
 
-@logger.inject_lambda_context
+@logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     logger.append_keys(account_id=event["account_id"], upload_id=event["upload_id"])
     file = assemble(

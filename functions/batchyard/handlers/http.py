@@ -38,7 +38,7 @@ _FALLBACK_SURFACE = "openai"
 _FRAMES_LOGGED = 12
 
 logger = Logger()
-metrics = Metrics()
+metrics = Metrics(namespace="Batchyard")
 
 
 @dataclass(frozen=True, slots=True)

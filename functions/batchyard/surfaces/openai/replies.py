@@ -148,6 +148,7 @@ class ModelObject(TypedDict):
     object: Literal["model"]
     created: int
     owned_by: str
+    shutdown_date: str | None
 
 
 class ModelList(TypedDict):
@@ -233,8 +234,8 @@ def listed(data: Sequence[Any], has_more: bool) -> dict[str, Any]:
 
 
 def model_object(model: str, provider: str) -> ModelObject:
-    """`created` is not known for other people's models."""
-    return {"id": model, "object": "model", "created": 0, "owned_by": provider}
+    """When other people's models were made, and when they will be gone, is not known."""
+    return {"id": model, "object": "model", "created": 0, "owned_by": provider, "shutdown_date": None}
 
 
 def _errors(batch: Batch) -> BatchErrors | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from batchyard.core.batches import Batch
 from batchyard.core.catalogue import Offer
@@ -11,11 +12,13 @@ from batchyard.core.errors import InvalidRequest, NotFound, RateLimited, Request
 from batchyard.core.files import File, Upload, UploadPart
 from batchyard.core.items import Item, LineError
 from batchyard.core.requests import BatchRequest, CompletionRequest, FileRequest, PageRequest, UploadRequest
-from batchyard.surfaces.forms import Form, read_form
 from batchyard.surfaces.http import Reply, Request, json_reply
 from batchyard.surfaces.openai import lines, replies, requests
 from batchyard.surfaces.openai.docs import DOCS
 from batchyard.surfaces.surface import Kind, LineContext, OperationDoc, Presigned
+
+if TYPE_CHECKING:
+    from batchyard.surfaces.forms import Form
 
 _ID = {
     "file": re.compile(r"file-[0-9a-hjkmnp-tv-z]{26}"),
@@ -63,7 +66,7 @@ class OpenAISurface:
         return PageRequest(_limit(request.query.get("limit"), default, most), after, order == "desc", purpose or None)
 
     def read_file(self, request: Request) -> tuple[FileRequest, bytes]:
-        form = read_form(request.content_type, request.body)
+        form = _form(request)
         fields = requests.parsed(requests.CreateFile, _form_fields(form))
         file = form.files.get("file")
         if file is None:
@@ -84,7 +87,7 @@ class OpenAISurface:
         return UploadRequest(FileRequest(name, body.purpose, _seconds(body.expires_after)), body.bytes, body.mime_type)
 
     def read_part(self, request: Request) -> bytes:
-        file = read_form(request.content_type, request.body).files.get("data")
+        file = _form(request).files.get("data")
         if file is None:
             raise InvalidRequest(
                 "Missing required parameter: 'data'. Send the part's bytes as a form part with a file name.",
@@ -210,6 +213,13 @@ def _file_name(name: str, param: str) -> str:
             f"A file name has 1 to {_FILE_NAME_CHARACTERS} printable characters.", param=param, code="invalid_filename"
         )
     return name
+
+
+def _form(request: Request) -> Form:
+    """The body as a form. Imported here, because only uploads have one and every cold start would pay for it."""
+    from batchyard.surfaces.forms import read_form
+
+    return read_form(request.content_type, request.body)
 
 
 def _form_fields(form: Form) -> dict[str, object]:
