@@ -19,25 +19,26 @@ from infra.function import Function
 from infra.functions import Functions
 from infra.provider_queues import ProviderQueues
 
-_GET, _PUT, _UPDATE, _DELETE, _QUERY, _CHECK = (
-    f"dynamodb:{action}" for action in ("GetItem", "PutItem", "UpdateItem", "DeleteItem", "Query", "ConditionCheckItem")
+_GET, _PUT, _UPDATE, _DELETE, _QUERY = (
+    f"dynamodb:{action}" for action in ("GetItem", "PutItem", "UpdateItem", "DeleteItem", "Query")
 )
 
 TABLE_ACTIONS = {
-    "files": (_GET, _QUERY, _PUT, _UPDATE, _DELETE, _CHECK),
-    "batches": (_GET, _QUERY, _PUT, _UPDATE, _CHECK),
+    "files": (_GET, _QUERY, _PUT, _UPDATE, _DELETE),
+    "batches": (_GET, _QUERY, _PUT, _UPDATE),
     "account": (_GET,),
-    "admin": (_GET, _QUERY, _PUT, _UPDATE, _CHECK),
-    "drop": (_GET, _QUERY, _PUT, _UPDATE, _CHECK),
-    "validate": (_GET, _QUERY, _PUT, _UPDATE, _DELETE, _CHECK),
+    "admin": (_GET, _QUERY, _PUT, _UPDATE),
+    "drop": (_GET, _PUT, _UPDATE),
+    "validate": (_GET, _UPDATE, _DELETE),
     "dispatch": (_GET, _QUERY, _UPDATE),
-    "work": (_GET, _QUERY, _PUT, _UPDATE, _CHECK),
-    "fence": (_GET, _QUERY, _PUT, _UPDATE),
-    "finalize": (_GET, _QUERY, _PUT, _UPDATE, _DELETE, _CHECK),
-    "notify": (_GET, _QUERY),
+    "work": (_GET, _QUERY, _UPDATE),
+    "fence": (_GET, _QUERY, _UPDATE),
+    "finalize": (_GET, _QUERY, _PUT, _UPDATE, _DELETE),
+    "notify": (_GET,),
     "sweep": (_GET, _QUERY, _UPDATE, _DELETE),
-    "assemble": (_GET, _QUERY, _PUT, _UPDATE, _CHECK),
+    "assemble": (_GET, _UPDATE),
 }
+"""A transaction needs the actions of its parts."""
 
 _READ = ("s3:GetObject",)
 _READ_VERSION = ("s3:GetObject", "s3:GetObjectVersion")
@@ -45,8 +46,9 @@ _WRITE = ("s3:PutObject", "s3:AbortMultipartUpload")
 _REMOVE = ("s3:DeleteObject",)
 
 DATA_ACTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
-    "files": {"files/": _READ + _WRITE + _REMOVE, "uploads/": _WRITE + _REMOVE},
-    "drop": {"files/": _WRITE},
+    "files": {"files/": _READ + _WRITE + _REMOVE, "uploads/": _READ + _WRITE + _REMOVE},
+    "batches": {"files/": _READ},
+    "drop": {"files/": _READ + _WRITE},
     "validate": {"files/": _READ, "work/": _WRITE + _REMOVE},
     "dispatch": {"work/": _READ},
     "work": {"work/": _READ, "parts/": _WRITE},
@@ -58,7 +60,7 @@ DROP_ACTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "drop": {"drop/": _READ_VERSION, "results/": _READ + _WRITE + _REMOVE},
     "notify": {"drop/": _READ, "results/": _READ + _WRITE + _REMOVE},
 }
-FINDS = {"files", "drop", "validate", "dispatch", "work", "finalize", "notify", "assemble"}
+FINDS = {"files", "batches", "drop", "validate", "finalize", "notify", "assemble"}
 
 
 def grant_storage(functions: Functions, table: dynamodb.Table, buckets: Buckets) -> None:
@@ -82,12 +84,13 @@ def _grant_objects(function: Function, bucket: s3.Bucket, prefixes: Mapping[str,
 
 
 def grant_workflow(functions: Functions, state_machine_arn: str) -> None:
-    """Who may start a batch's execution, and who may end its wait. A task token is bound to its execution."""
+    """Who may start a batch's execution, and who may end its wait. The resource of the latter is the state machine
+    (https://github.com/aws/aws-cdk/pull/8486), though it is the token that says which execution."""
     for name in ("batches", "drop", "sweep"):
         functions[name].allow(["states:StartExecution"], state_machine_arn)
         functions[name].tell("STATE_MACHINE_ARN", state_machine_arn)
-    for name in ("batches", "dispatch", "work", "fence"):
-        functions[name].allow(["states:SendTaskSuccess", "states:SendTaskFailure"], state_machine_arn)
+    for name in ("batches", "dispatch", "work", "sweep"):
+        functions[name].allow(["states:SendTaskSuccess"], state_machine_arn)
     executions = state_machine_arn.replace(":stateMachine:", ":execution:") + ":*"
     functions["sweep"].allow(["states:DescribeExecution"], executions)
     functions["sweep"].accept(

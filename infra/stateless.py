@@ -50,7 +50,7 @@ class StatelessStack(Stack):
 
         watched = {
             "functions": functions,
-            "queues": queues.queues,
+            "queues": {**queues.queues, "drop": drop_folder.queue},
             "dead_letters": {**queues.dead_letters, "drop": drop_folder.dead_letters},
             "state_machine": workflow.state_machine,
             "api": ingress.api,

@@ -1,0 +1,116 @@
+"""The REST API."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from batchyard.surfaces.registry import ROUTES
+from tests.infra.templates import Synthesized
+
+
+def _paths(synthesized: Synthesized) -> dict[str, str]:
+    """Logical id of a resource -> its path."""
+    resources = synthesized.stateless.resources("AWS::ApiGateway::Resource")
+
+    def path(name: str) -> str:
+        parent = resources[name]["ParentId"]
+        return (path(parent["Ref"]) if "Ref" in parent else "") + "/" + resources[name]["PathPart"]
+
+    return {name: path(name) for name in resources}
+
+
+def _responses(synthesized: Synthesized) -> dict[str, dict[str, Any]]:
+    found = synthesized.stateless.resources("AWS::ApiGateway::GatewayResponse").values()
+    return {each["ResponseType"]: each for each in found}
+
+
+def test_the_api_has_the_routes_of_the_registry_and_no_other(synthesized: Synthesized) -> None:
+    """Every route is a method at its path, handed to the route's function as it is."""
+    paths = _paths(synthesized)
+    owners = {
+        name: function["Handler"].split(".")[2]
+        for name, function in synthesized.stateless.resources("AWS::Lambda::Function").items()
+    }
+    found = set()
+    for method in synthesized.stateless.resources("AWS::ApiGateway::Method").values():
+        assert method["Integration"]["Type"] == "AWS_PROXY"
+        (function,) = [
+            part["Fn::GetAtt"][0] for part in method["Integration"]["Uri"]["Fn::Join"][1] if "Fn::GetAtt" in part
+        ]
+        found.add((method["HttpMethod"], paths[method["ResourceId"]["Ref"]], owners[function]))
+    assert found == {(route.method, route.path, route.function) for route in ROUTES}
+
+
+def test_bodies_of_any_type_arrive_as_they_were_sent(synthesized: Synthesized) -> None:
+    """Every media type is binary, so that multipart bodies and JSONL are not decoded on the way."""
+    (api,) = synthesized.stateless.resources("AWS::ApiGateway::RestApi").values()
+    assert api["BinaryMediaTypes"] == ["*/*"]
+    assert api["EndpointConfiguration"]["Types"] == ["REGIONAL"]
+
+
+def test_the_gateways_own_answers_look_like_ours(synthesized: Synthesized) -> None:
+    """Every gateway response is OpenAI's error envelope, and carries the request id."""
+    responses = _responses(synthesized)
+    assert {"REQUEST_TOO_LARGE", "MISSING_AUTHENTICATION_TOKEN", "THROTTLED", "DEFAULT_4XX", "DEFAULT_5XX"} <= set(
+        responses
+    )
+    for kind, each in responses.items():
+        template = each["ResponseTemplates"]["application/json"]
+        body = json.loads(template.replace("$context.error.messageString", '"text"'))
+        assert body["error"].keys() == {"message", "type", "param", "code"}, kind
+        assert each["ResponseParameters"]["gatewayresponse.header.x-request-id"] == "context.requestId"
+
+
+def test_statuses_of_the_gateways_answers(synthesized: Synthesized) -> None:
+    """413, 404 for what is no route, 429 with Retry-After; the defaults keep the gateway's own status."""
+    responses = _responses(synthesized)
+    assert {kind: each.get("StatusCode") for kind, each in responses.items()} == {
+        "REQUEST_TOO_LARGE": "413",
+        "MISSING_AUTHENTICATION_TOKEN": "404",
+        "THROTTLED": "429",
+        "DEFAULT_4XX": None,
+        "DEFAULT_5XX": None,
+    }
+    assert responses["THROTTLED"]["ResponseParameters"]["gatewayresponse.header.Retry-After"] == "'1'"
+
+
+def test_a_413_names_the_ways_out(synthesized: Synthesized) -> None:
+    """Whoever sent too much learns of the Uploads API and its part size, the presigned upload, and the drop folder."""
+    body = json.loads(_responses(synthesized)["REQUEST_TOO_LARGE"]["ResponseTemplates"]["application/json"])
+    message = body["error"]["message"]
+    routes = {f"{route.method} {route.path}" for route in ROUTES}
+    for way in ("POST /v1/uploads", "POST /v1/files/presigned"):
+        assert way in message
+        assert way in routes
+    assert "4 MB" in message
+    assert "drop folder" in message
+
+
+def test_access_logs_tell_nothing_private(synthesized: Synthesized) -> None:
+    """The access log has no headers, query strings or bodies; execution logs no data; and it is kept for some days."""
+    (stage,) = synthesized.stateless.resources("AWS::ApiGateway::Stage").values()
+    log_format = stage["AccessLogSetting"]["Format"]
+    assert json.loads(log_format)["request_id"] == "$context.requestId"
+    for private in ("header", "querystring", "body", "authorizer", "$context.path", "$input"):
+        assert private not in log_format.lower()
+    (every_method,) = stage["MethodSettings"]
+    assert every_method["DataTraceEnabled"] is False
+    assert every_method["LoggingLevel"] == "ERROR"
+
+
+def test_the_stage_is_throttled_and_traced(synthesized: Synthesized) -> None:
+    """The environment's request rate holds for every method."""
+    (stage,) = synthesized.stateless.resources("AWS::ApiGateway::Stage").values()
+    (every_method,) = stage["MethodSettings"]
+    assert (every_method["HttpMethod"], every_method["ResourcePath"]) == ("*", "/*")
+    assert every_method["ThrottlingRateLimit"] == 200
+    assert every_method["ThrottlingBurstLimit"] == 400
+    assert stage["TracingEnabled"] is True
+
+
+def test_the_firewall_is_a_choice(synthesized: Synthesized, staging: Synthesized) -> None:
+    """WAF is there where the environment asks for it, in front of the stage, and nowhere else."""
+    assert not synthesized.stateless.resources("AWS::WAFv2::WebACL")
+    assert len(staging.stateless.resources("AWS::WAFv2::WebACL")) == 1
+    assert len(staging.stateless.resources("AWS::WAFv2::WebACLAssociation")) == 1

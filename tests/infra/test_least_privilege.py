@@ -1,0 +1,180 @@
+"""What the functions' roles may do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from tests.infra.templates import Synthesized
+
+RESOURCELESS = {
+    "xray:PutTelemetryRecords",
+    "xray:PutTraceSegments",
+    "xray:GetSamplingRules",
+    "xray:GetSamplingTargets",
+    "logs:CreateLogDelivery",
+    "logs:GetLogDelivery",
+    "logs:UpdateLogDelivery",
+    "logs:DeleteLogDelivery",
+    "logs:ListLogDeliveries",
+    "logs:PutResourcePolicy",
+    "logs:DescribeResourcePolicies",
+    "logs:DescribeLogGroups",
+}
+"""AWS takes no resource for these."""
+
+
+@dataclass(frozen=True)
+class Grant:
+    """One action on one resource. `role`: the function's name, or the logical id of a role that is not a function's."""
+
+    role: str
+    action: str
+    resource: str
+
+
+def grants(synthesized: Synthesized) -> set[Grant]:
+    """Every allowed action of every role, resources as JSON text."""
+    owners = _owners(synthesized)
+    return {
+        Grant(owners.get(role, role), action, json.dumps(resource))
+        for policy in synthesized.stateless.resources("AWS::IAM::Policy").values()
+        for role in (each["Ref"] for each in policy["Roles"])
+        for statement in policy["PolicyDocument"]["Statement"]
+        for action in _many(statement["Action"])
+        for resource in _many(statement["Resource"])
+    }
+
+
+def _owners(synthesized: Synthesized) -> dict[str, str]:
+    return {
+        function["Role"]["Fn::GetAtt"][0]: function["Handler"].split(".")[2]
+        for function in synthesized.stateless.resources("AWS::Lambda::Function").values()
+    }
+
+
+def _many(value: Any) -> Iterator[Any]:
+    yield from value if isinstance(value, list) else [value]
+
+
+def who_may(synthesized: Synthesized, *actions: str) -> set[str]:
+    return {grant.role for grant in grants(synthesized) if grant.action in actions}
+
+
+def test_every_function_has_a_role_of_its_own(synthesized: Synthesized) -> None:
+    """No two functions share a role, and none has one of AWS's managed policies."""
+    assert len(_owners(synthesized)) == len(synthesized.stateless.resources("AWS::Lambda::Function"))
+    roles = synthesized.stateless.resources("AWS::IAM::Role")
+    assert all("ManagedPolicyArns" not in roles[role] for role in _owners(synthesized))
+    assert all("Policies" not in role for role in roles.values())
+
+
+def test_no_action_is_a_wildcard(synthesized: Synthesized) -> None:
+    """Actions are spelled out, everywhere and in full."""
+    assert [grant for grant in grants(synthesized) if "*" in grant.action] == []
+
+
+def test_every_resource_is_named(synthesized: Synthesized) -> None:
+    """Only actions for which AWS takes no resource are allowed on everything."""
+    everything = [grant for grant in grants(synthesized) if grant.resource == '"*"']
+    assert {grant.action for grant in everything} <= RESOURCELESS
+
+
+def test_objects_are_granted_by_prefix(synthesized: Synthesized) -> None:
+    """Whoever reads or writes objects does so below one of the prefixes that keys have."""
+    prefixes = ("/files/*", "/uploads/*", "/work/*", "/parts/*", "/drop/*", "/results/*")
+    objects = [each for each in grants(synthesized) if each.action.startswith("s3:") and each.action != "s3:ListBucket"]
+    assert objects
+    for grant in objects:
+        assert json.loads(grant.resource)["Fn::Join"][1][-1] in prefixes, grant
+
+
+def test_who_touches_which_objects(synthesized: Synthesized) -> None:
+    """The worker reads work files and writes parts; only files, assemble, drop and finalize write customers' files."""
+
+    def writers(prefix: str) -> set[str]:
+        return {
+            grant.role
+            for grant in grants(synthesized)
+            if grant.action == "s3:PutObject" and grant.resource.endswith(f'"/{prefix}/*"]]}}')
+        }
+
+    assert writers("files") == {"files", "assemble", "drop", "finalize"}
+    assert writers("work") == {"validate"}
+    assert writers("parts") == {"work"}
+    assert writers("drop") == set()
+    assert writers("results") == {"drop", "notify"}
+
+
+def test_only_the_worker_reads_provider_keys(synthesized: Synthesized) -> None:
+    """Secrets below batchyard/providers/ and nothing else, for one function; a caller's key is decrypted only there."""
+    secrets = [grant for grant in grants(synthesized) if grant.action.startswith("secretsmanager:")]
+    assert {grant.role for grant in secrets} == {"work"}
+    assert all("secret:batchyard/providers/*" in grant.resource for grant in secrets)
+    assert who_may(synthesized, "kms:Decrypt") == {"work"}
+    assert who_may(synthesized, "kms:Encrypt", "kms:GenerateDataKey") == {"batches"}
+
+
+def test_caller_keys_are_bound_to_a_batch(synthesized: Synthesized) -> None:
+    """KMS refuses a call whose encryption context names no batch."""
+    statements = [
+        statement
+        for policy in synthesized.stateless.resources("AWS::IAM::Policy").values()
+        for statement in policy["PolicyDocument"]["Statement"]
+        if any(action.startswith("kms:") for action in _many(statement["Action"]))
+    ]
+    assert len(statements) == 2
+    assert all(each["Condition"] == {"Null": {"kms:EncryptionContext:batch_id": "false"}} for each in statements)
+
+
+def test_who_starts_and_who_wakes(synthesized: Synthesized) -> None:
+    """Only batches, drop and sweep start an execution; whoever may end its wait has a reason to."""
+    assert who_may(synthesized, "states:StartExecution") == {"batches", "drop", "sweep"}
+    assert who_may(synthesized, "states:SendTaskSuccess") == {"batches", "dispatch", "work", "sweep"}
+    assert who_may(synthesized, "states:StopExecution", "states:SendTaskFailure") == set()
+
+
+def test_who_sends_and_who_invokes(synthesized: Synthesized) -> None:
+    """Shards are sent by dispatch and work only; functions are invoked by the state machine and, to assemble, files."""
+    assert who_may(synthesized, "sqs:SendMessage") == {"dispatch", "work"}
+    invokers = who_may(synthesized, "lambda:InvokeFunction")
+    assert "files" in invokers
+    assert len(invokers) == 2
+
+
+def test_no_function_may_administer(synthesized: Synthesized) -> None:
+    """Nothing that changes infrastructure, scans or drops the table, or deletes a queue or a secret."""
+    for grant in grants(synthesized):
+        verb = grant.action.partition(":")[2]
+        assert not verb.startswith(("Create", "Tag", "Purge", "Scan")) or grant.action in {
+            "logs:CreateLogStream",
+            "logs:CreateLogDelivery",
+        }, grant
+        assert not verb.startswith("Delete") or grant.action in {
+            "dynamodb:DeleteItem",
+            "s3:DeleteObject",
+            "sqs:DeleteMessage",
+            "logs:DeleteLogDelivery",
+        }, grant
+
+
+def test_who_can_be_invoked_from_outside(synthesized: Synthesized) -> None:
+    """API Gateway may call the three functions of the API, EventBridge the sweep; nobody may call admin but IAM users
+    whom the operator allows to."""
+    owners = {
+        name: function["Handler"].split(".")[2]
+        for name, function in synthesized.stateless.resources("AWS::Lambda::Function").items()
+    }
+    callers = {
+        (owners[each["FunctionName"]["Fn::GetAtt"][0]], each["Principal"])
+        for each in synthesized.stateless.resources("AWS::Lambda::Permission").values()
+    }
+    assert callers == {
+        ("files", "apigateway.amazonaws.com"),
+        ("batches", "apigateway.amazonaws.com"),
+        ("account", "apigateway.amazonaws.com"),
+        ("sweep", "events.amazonaws.com"),
+    }
+    assert all("SourceArn" in each for each in synthesized.stateless.resources("AWS::Lambda::Permission").values())
