@@ -7,6 +7,7 @@ reserved word is never a problem. Rows hold int, str, bytes, bool, None, list, d
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -16,6 +17,10 @@ from botocore.exceptions import ClientError
 from batchyard.core.errors import ConditionFailed
 
 Row = dict[str, Any]
+
+_CONFLICT_ATTEMPTS = 6
+_CONFLICT_PAUSE_SECONDS = 0.02
+"""Doubles with each attempt."""
 
 
 class Key(NamedTuple):
@@ -90,7 +95,8 @@ class Table:
 
     def delete(self, key: Key) -> Row | None:
         """The row that was deleted, or None where there was none."""
-        reply = self._client.delete_item(TableName=self._name, Key=_key(key), ReturnValues="ALL_OLD")
+        arguments = {"TableName": self._name, "Key": _key(key), "ReturnValues": "ALL_OLD"}
+        reply = _through_conflicts(self._client.delete_item, arguments)
         return _row(reply["Attributes"]) if reply.get("Attributes") else None
 
     def query(
@@ -130,7 +136,7 @@ class Table:
         """All of `writes` or none. ConditionFailed.row is the row behind the first condition that did not hold."""
         actions = [self._action(write) for write in writes]
         try:
-            self._client.transact_write_items(TransactItems=actions)
+            _through_conflicts(self._client.transact_write_items, {"TransactItems": actions})
         except ClientError as error:
             reasons = error.response.get("CancellationReasons", [])
             for write, reason in zip(writes, reasons, strict=False):
@@ -188,13 +194,34 @@ class Table:
     @staticmethod
     def _conditional(call: Any, key: Key, arguments: dict[str, Any]) -> Any:
         try:
-            return call(**arguments)
+            return _through_conflicts(call, arguments)
         except ClientError as error:
             if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
                 raise
             row = error.response.get("Item")
             what = f"{key.sk}: the condition of a write did not hold"
             raise ConditionFailed(what, _row(row) if row else None) from error
+
+
+def _through_conflicts(call: Any, arguments: dict[str, Any]) -> Any:
+    """`call(**arguments)`, again while a transaction of somebody else holds one of its rows: DynamoDB then refuses,
+    and SDKs do not repeat it (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html).
+    """
+    for attempt in range(_CONFLICT_ATTEMPTS - 1):
+        try:
+            return call(**arguments)
+        except ClientError as error:
+            if not _is_conflict(error):
+                raise
+            time.sleep(_CONFLICT_PAUSE_SECONDS * 2**attempt)
+    return call(**arguments)
+
+
+def _is_conflict(error: ClientError) -> bool:
+    codes = {reason.get("Code") for reason in error.response.get("CancellationReasons", [])}
+    if "ConditionalCheckFailed" in codes:
+        return False
+    return "TransactionConflict" in codes or error.response["Error"]["Code"] == "TransactionConflictException"
 
 
 def _key(key: Key) -> dict[str, Any]:
