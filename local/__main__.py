@@ -38,6 +38,7 @@ def main() -> int:
     options = HostOptions(
         port=arguments.port,
         folder=arguments.folder,
+        functions_path=arguments.functions,
         provider_url=arguments.provider_url,
         provider_arguments=tuple(arguments.provider_argument),
         simulator=not arguments.no_simulator,
@@ -90,6 +91,7 @@ def _arguments() -> argparse.Namespace:
     add("--environment", action="append", default=[], metavar="NAME=VALUE", help="set in every function")
     add("--account", default="local", help="name of the first account; empty for none")
     add("--templates", type=Path, help="deploy the stacks of this JSON file instead of infra/")
+    add("--functions", type=Path, default=ROOT / "functions", help="where those stacks' handlers are imported from")
     add("--attached", action="store_true", help="for programs: print the state as one JSON line, end with stdin")
     add("--verbose", action="store_true")
     return parser.parse_args()

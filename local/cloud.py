@@ -1,4 +1,4 @@
-"""`LocalCloud`: starts the local cloud in a process of its own and drives it. What tests, the benchmark and the demo use.
+"""`LocalCloud`: starts the local cloud in a process of its own and drives it. For tests, the benchmark and the demo.
 
     with LocalCloud() as cloud:
         client = OpenAI(base_url=f"{cloud.api_url}/v1", api_key=cloud.api_key)
@@ -70,6 +70,7 @@ class LocalCloud:
         freeze: bool = True,
         account: str | None = "local",
         templates: Path | None = None,
+        functions_path: Path | None = None,
     ) -> None:
         self._temporary = tempfile.TemporaryDirectory(prefix="batchyard-") if folder is None else None
         self.folder = Path(self._temporary.name) if self._temporary is not None else folder or Path()
@@ -82,6 +83,7 @@ class LocalCloud:
         self._command += [] if freeze else ["--no-freeze"]
         self._command += ["--account", account or ""]
         self._command += ["--templates", str(templates)] if templates is not None else []
+        self._command += ["--functions", str(functions_path)] if functions_path is not None else []
         self._process: subprocess.Popen[str] | None = None
 
     def start(self) -> Self:

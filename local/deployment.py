@@ -1,8 +1,8 @@
 """Deploys templates into moto's CloudFormation, and reads from them what moto leaves out.
 
-moto creates the resources it is good at (`_MOTO_CREATES`). What the local cloud plays itself (API, event sources, rules,
-concurrency) is read from the same templates into the dataclasses below. Anything else (alarms, dashboards, stages,
-policies of buckets and queues) is skipped, with one line in the log that names the types.
+moto creates the resources it is good at (`_MOTO_CREATES`). What the local cloud plays itself (API, event sources,
+rules, concurrency) is read from the same templates into the dataclasses below. Anything else (alarms, dashboards,
+stages, policies of buckets and queues) is skipped, with one line in the log that names the types.
 """
 
 from __future__ import annotations

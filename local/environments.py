@@ -19,6 +19,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,15 +83,8 @@ class Environment:
         self._exit_code: int | None = None
         self._server = HttpServer(self._answer, name=f"runtime-{config.name}")
         self._started = time.monotonic()
-        with log_path.open("ab") as log_file:
-            self._process = subprocess.Popen(
-                [*_die_with_parent(), sys.executable, "-m", "awslambdaric", config.handler],
-                env={**process_environment, "AWS_LAMBDA_RUNTIME_API": self._server.address},
-                stdin=subprocess.DEVNULL,
-                stdout=log_file,
-                stderr=log_file,
-                start_new_session=True,
-            )
+        environment = {**process_environment, "AWS_LAMBDA_RUNTIME_API": self._server.address}
+        self._process = _spawner.submit(_spawn, config.handler, environment, log_path).result()
         threading.Thread(target=self._watch, name=f"watch-{config.name}", daemon=True).start()
 
     @property
@@ -263,6 +257,22 @@ def _accepted() -> Response:
 
 def _error(kind: str, message: str) -> bytes:
     return orjson.dumps({"errorType": kind, "errorMessage": message})
+
+
+_spawner = ThreadPoolExecutor(1, thread_name_prefix="spawner")
+"""The kernel takes the thread that started a process for its parent: it has to live as long as we do."""
+
+
+def _spawn(handler: str, environment: Mapping[str, str], log_path: Path) -> subprocess.Popen[bytes]:
+    with log_path.open("ab") as log_file:
+        return subprocess.Popen(
+            [*_die_with_parent(), sys.executable, "-m", "awslambdaric", handler],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log_file,
+            stderr=log_file,
+            start_new_session=True,
+        )
 
 
 def _die_with_parent() -> list[str]:

@@ -1,7 +1,7 @@
 """Plays EventBridge: objects created in a bucket that tells EventBridge, and rules with a schedule.
 
-Rules come from the template. A pattern's filters: exact values, `prefix`, `suffix`, `wildcard`, `anything-but`, `exists`.
-Targets: queues and functions. Schedules: `rate(…)`; a `cron(…)` only fires when it is told to.
+Rules come from the template. A pattern's filters: exact values, `prefix`, `suffix`, `wildcard`, `anything-but`,
+`exists`. Targets: queues and functions. Schedules: `rate(…)`; a `cron(…)` only fires when it is told to.
 """
 
 from __future__ import annotations

@@ -251,7 +251,7 @@ class Host:
         }
         providers = _providers(config)
         if provider_url is not None and config.name == "work":
-            environment["PROVIDER_URLS"] = json.dumps({name: provider_url for name in providers})
+            environment["PROVIDER_URLS"] = json.dumps(dict.fromkeys(providers, provider_url))
         return environment
 
     def _let_state_machines_call(self) -> None:
