@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
-from local.cloud import LocalCloud
 from openai import OpenAI
 from openai.types import Batch
 
 from batchyard.adapters.aws.table import Key, Table
+from local.cloud import LocalCloud
 from tests.invariants import TERMINAL, Checked, check_batch, check_rows, check_unmoved
 
 CHAT = "/v1/chat/completions"
@@ -51,6 +51,12 @@ class Customer:
         self.account_id, self.api_key = cloud.create_account(name)
         self.openai = OpenAI(base_url=f"{cloud.api_url}/v1", api_key=self.api_key, max_retries=2, timeout=60)
         self._table = Table(cloud.client("dynamodb"), cloud.table_name)
+
+    def __enter__(self) -> Customer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.openai.close()
 
     def upload(self, content: bytes, filename: str = "requests.jsonl") -> str:
         return self.openai.files.create(file=(filename, content), purpose="batch").id

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from local.cloud import LocalCloud
 
+from local.cloud import LocalCloud
 from local.provider import SimulatedProvider
 from tests.customer import Customer
 
@@ -31,6 +31,14 @@ def provider(simulator: SimulatedProvider) -> SimulatedProvider:
 
 
 @pytest.fixture
-def customer(cloud: LocalCloud, request: pytest.FixtureRequest) -> Customer:
+def customer(cloud: LocalCloud, request: pytest.FixtureRequest) -> Iterator[Customer]:
     """A new account for each test."""
-    return Customer(cloud, request.node.name[:60])
+    with Customer(cloud, request.node.name[:60]) as customer:
+        yield customer
+
+
+@pytest.fixture
+def stranger(cloud: LocalCloud) -> Iterator[Customer]:
+    """Another account."""
+    with Customer(cloud, "stranger") as stranger:
+        yield stranger
