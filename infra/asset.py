@@ -24,10 +24,11 @@ FUNCTIONS = ROOT / "functions"
 
 _PYTHON = ("--python-version", "3.13", "--python-platform", "aarch64-manylinux2014")
 _LOCKS = (ROOT / "pyproject.toml", ROOT / "requirements.lock")
+REQUIREMENTS = "requirements.txt"
+
 SERVICES = frozenset({"dynamodb", "kms", "lambda", "s3", "secretsmanager", "sqs", "stepfunctions", "sts"})
 """The AWS services whose descriptions stay in botocore; those of all 400 would be two fifths of the asset."""
 
-_TRIMMED_FOLDERS = frozenset({"__pycache__", "tests", "test", "bin", "docs", "examples"})
 _TRIMMED_SUFFIXES = frozenset({".c", ".css", ".h", ".html", ".js", ".pxd", ".pyc", ".pyi", ".pyx"})
 _KEPT_ASSETS = 5
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -56,8 +57,9 @@ def _dependencies() -> Path:
     BUILD.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=BUILD) as folder:
         installed = Path(folder) / "installed"
-        requirements = Path(folder) / "requirements.txt"
-        requirements.write_text(runtime_requirements())
+        installed.mkdir()
+        requirements = installed / REQUIREMENTS  # stays in the archive, as a record of what it was built from
+        requirements.write_text(_runtime_requirements())
         _uv(
             "pip", "install", "--no-deps", "--only-binary", ":all:", *_PYTHON, "--target", installed, "-r", requirements
         )
@@ -70,7 +72,7 @@ def _dependencies() -> Path:
     return target
 
 
-def runtime_requirements() -> str:
+def _runtime_requirements() -> str:
     """What the deployed functions need, pinned as requirements.lock has it."""
     pyproject, lock = _LOCKS
     return _uv("pip", "compile", "--no-header", "--no-annotate", *_PYTHON, "--constraints", lock, pyproject)
@@ -83,7 +85,8 @@ def _sources() -> Iterator[Path]:
 
 
 def _is_trimmed(path: Path) -> bool:
-    if path.suffix in _TRIMMED_SUFFIXES or not _TRIMMED_FOLDERS.isdisjoint(path.parts[:-1]):
+    """Whether a file is nothing that runs. Python files never are: packages import what looks like docs or tests."""
+    if path.suffix in _TRIMMED_SUFFIXES or path.parts[0] in ("bin", ".lock") or "__pycache__" in path.parts:
         return True
     return path.parts[:2] == ("botocore", "data") and len(path.parts) > 3 and path.parts[2] not in SERVICES
 
