@@ -38,6 +38,7 @@ class Pacer:
         self._opening = True
         self._started = 0
         self._last_cut = 0
+        self._last_full = 0
         self._step = max(1.0, pace.ceiling / _STEPS_TO_CEILING)
         self.in_flight = 0
         self.resumes_at = -math.inf
@@ -57,6 +58,8 @@ class Pacer:
         """Counts a call in. The number returned goes to its `end`."""
         self.in_flight += 1
         self._started += 1
+        if self.in_flight >= self.limit:
+            self._last_full = self._started
         return self._started
 
     def end(self, call: int) -> None:
@@ -64,11 +67,10 @@ class Pacer:
         self.in_flight -= 1
 
     def end_well(self, call: int, seconds: float) -> None:
-        """The call succeeded after `seconds`. Only a limit that is made use of rises."""
-        busy = self.in_flight * 2 >= self._limit
+        """The call succeeded after `seconds`. The limit rises only by calls that were there when it was reached."""
         self.in_flight -= 1
         self.latency.add(seconds)
-        if busy and call > self._last_cut:
+        if self._last_cut < call <= self._last_full:
             rise = 1.0 if self._opening else self._step / self._limit
             self._limit = min(self._limit + rise, float(self._pace.ceiling))
 

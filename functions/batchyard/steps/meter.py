@@ -14,8 +14,8 @@ _LATENCY_SAMPLES = 100
 
 @dataclass(slots=True)
 class Meter:
-    """`provider`: whose calls these are; an invocation has records of one. `failures`: calls that did not succeed, by reason. `tally`: what was flushed, so nothing counts twice. `shards`:
-    runs by how they ended."""
+    """`provider`: whose calls these are; an invocation has records of one. `failures`: calls that did not succeed, by
+    reason. `tally`: what was flushed, so nothing counts twice. `shards`: runs by how they ended."""
 
     provider: str | None = None
     calls: int = 0

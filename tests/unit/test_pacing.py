@@ -1,0 +1,120 @@
+"""The pacer: calls in flight rise slowly, halve at a 429, and wait when told to."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from batchyard.core.pacing import Latency, Pace, Pacer
+
+
+def round_of_calls(pacer: Pacer, now: float = 0.0) -> list[int]:
+    """As many calls as the pacer lets start."""
+    calls = []
+    while pacer.wait_seconds(now) == 0:
+        calls.append(pacer.start())
+    return calls
+
+
+def succeed(pacer: Pacer, rounds: int) -> None:
+    for _ in range(rounds):
+        for call in round_of_calls(pacer):
+            pacer.end_well(call, 1.0)
+
+
+def test_it_opens_quickly_then_stops_at_the_ceiling() -> None:
+    """Before the first 429 the limit about doubles per round, and never passes the ceiling."""
+    pacer = Pacer(Pace(start=8, ceiling=100))
+    succeed(pacer, 1)
+    assert 12 <= pacer.limit <= 16
+    succeed(pacer, 10)
+    assert pacer.limit == 100
+    assert len(round_of_calls(pacer)) == 100
+    assert pacer.wait_seconds(0.0) == math.inf
+
+
+def test_one_round_of_429s_halves_once() -> None:
+    """All calls that were in flight together count as one refusal."""
+    pacer = Pacer(Pace(start=64, ceiling=64))
+    for call in round_of_calls(pacer):
+        pacer.end_throttled(call, 0.0, None)
+    assert pacer.limit == 32
+    for call in round_of_calls(pacer):
+        pacer.end_throttled(call, 0.0, None)
+    assert pacer.limit == 16
+
+
+def test_it_never_falls_below_the_floor_nor_stands_still() -> None:
+    """After any number of refusals one call may still start: there is no freeze."""
+    pacer = Pacer(Pace(floor=1, start=64, ceiling=64))
+    for _ in range(50):
+        for call in round_of_calls(pacer):
+            pacer.end_throttled(call, 0.0, None)
+    assert pacer.limit == 1
+    assert pacer.wait_seconds(0.0) == 0
+
+
+def test_after_a_429_it_rises_by_steps() -> None:
+    """Recovery adds a fixed step per round: no doubling back into the wall."""
+    pacer = Pacer(Pace(start=64, ceiling=128))
+    for call in round_of_calls(pacer):
+        pacer.end_throttled(call, 0.0, None)
+    assert pacer.limit == 32
+    succeed(pacer, 1)
+    assert 33 <= pacer.limit <= 34
+    succeed(pacer, 40)
+    assert 90 <= pacer.limit <= 128
+
+
+def test_an_idle_limit_does_not_rise() -> None:
+    """Success with hardly any calls in flight proves nothing about more of them."""
+    pacer = Pacer(Pace(start=32, ceiling=512))
+    for _ in range(1000):
+        pacer.end_well(pacer.start(), 1.0)
+    assert pacer.limit == 32
+
+
+def test_retry_after_holds_back_new_calls_until_then() -> None:
+    """The longest word of the server counts, and the wait is told exactly."""
+    pacer = Pacer(Pace(start=4, ceiling=4))
+    first, second, third = pacer.start(), pacer.start(), pacer.start()
+    pacer.end_throttled(first, 100.0, 10.0)
+    pacer.end_throttled(second, 100.0, 3.0)
+    assert pacer.wait_seconds(104.0) == pytest.approx(6.0)
+    pacer.end_well(third, 1.0)
+    assert pacer.wait_seconds(110.0) == 0
+
+
+def test_other_failures_leave_the_limit_alone() -> None:
+    """A cancelled call or a 500 says nothing about the rate."""
+    pacer = Pacer(Pace(start=10, ceiling=10))
+    for call in round_of_calls(pacer):
+        pacer.end(call)
+    assert (pacer.limit, pacer.in_flight) == (10, 0)
+
+
+def test_it_settles_near_what_a_provider_can_take() -> None:
+    """Against a provider that takes 50 at once the limit swings between half of that and just above it."""
+    pacer = Pacer(Pace(start=32, ceiling=512))
+    seen = []
+    for number in range(300):
+        calls = round_of_calls(pacer)
+        for position, call in enumerate(calls):
+            if position < 50:
+                pacer.end_well(call, 1.0)
+            else:
+                pacer.end_throttled(call, float(number), None)
+        seen.append(pacer.limit)
+    assert min(seen[50:]) >= 25 and max(seen[50:]) <= 60
+
+
+def test_latency_has_a_bound() -> None:
+    """Steady calls are bounded tightly, scattered ones loosely."""
+    steady, scattered = Latency(), Latency()
+    assert steady.bound_seconds == 0
+    for number in range(200):
+        steady.add(2.0)
+        scattered.add(0.5 if number % 2 else 3.5)
+    assert steady.bound_seconds == pytest.approx(2.0, abs=0.01)
+    assert scattered.bound_seconds > 3.5
