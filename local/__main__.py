@@ -44,6 +44,7 @@ def main() -> int:
         simulator=not arguments.no_simulator,
         processes_per_function=arguments.processes or max(2, min(4, os.cpu_count() or 2)),
         freeze=not arguments.no_freeze,
+        wait_scale=arguments.wait_scale,
         account_name=arguments.account or None,
         environment=dict(pair.split("=", 1) for pair in arguments.environment),
     )
@@ -88,7 +89,8 @@ def _arguments() -> argparse.Namespace:
     add("--folder", type=Path, default=ROOT / ".local", help="where env and logs go (default: .local)")
     add("--processes", type=int, default=0, help="most processes per function (default: 2 to 4, by the machine)")
     add("--no-freeze", action="store_true", help="do not stop a function's process between invocations")
-    add("--environment", action="append", default=[], metavar="NAME=VALUE", help="set in every function")
+    add("--environment", action="append", default=[], metavar="[FUNCTION.]NAME=VALUE", help="set in every function")
+    add("--wait-scale", type=float, default=1.0, help="multiplies the state machine's waits and retry intervals")
     add("--account", default="local", help="name of the first account; empty for none")
     add("--templates", type=Path, help="deploy the stacks of this JSON file instead of infra/")
     add("--functions", type=Path, default=ROOT / "functions", help="where those stacks' handlers are imported from")

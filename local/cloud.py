@@ -68,6 +68,7 @@ class LocalCloud:
         environment: Mapping[str, str] | None = None,
         processes: int | None = None,
         freeze: bool = True,
+        wait_scale: float = 1.0,
         account: str | None = "local",
         templates: Path | None = None,
         functions_path: Path | None = None,
@@ -81,6 +82,7 @@ class LocalCloud:
         self._command += [f"--environment={name}={value}" for name, value in (environment or {}).items()]
         self._command += ["--processes", str(processes)] if processes else []
         self._command += [] if freeze else ["--no-freeze"]
+        self._command += ["--wait-scale", str(wait_scale)]
         self._command += ["--account", account or ""]
         self._command += ["--templates", str(templates)] if templates is not None else []
         self._command += ["--functions", str(functions_path)] if functions_path is not None else []
@@ -106,9 +108,9 @@ class LocalCloud:
         line = self._process.stdout.readline()
         overdue.cancel()
         if not line:
-            self._process.wait()
-            self._process = None
-            raise LocalCloudError(f"the local cloud did not start:\n{log_path.read_text()[-4000:]}")
+            said = log_path.read_text()[-4000:]
+            self.stop()
+            raise LocalCloudError(f"the local cloud did not start:\n{said}")
         self.__dict__.update(json.loads(line))
         return self
 
@@ -210,11 +212,14 @@ class LocalCloud:
         times: int = 1,
         status: int = 500,
         code: str = "InternalServerError",
-        when: Literal["before", "after"] = "before",
+        when: Literal["before", "after", "late"] = "before",
+        hold_seconds: float = 0.0,
+        about: str | None = None,
         kill: bool = False,
     ) -> int:
         """Makes the nth matching AWS call from now on, and the times-1 after it, fail; the fault's id. `kill`: the
-        caller's processes are killed instead of being answered. The SDK retries a 500 itself: three times in all."""
+        caller's processes are killed instead of being answered. `late`: the call happens `hold_seconds` later. `about`:
+        an account, batch or file whose calls are meant. The SDK retries a 500 itself: five times in all."""
         fault: int = self._control(
             "POST",
             "faults",
@@ -226,9 +231,20 @@ class LocalCloud:
             status=status,
             code=code,
             when=when,
+            hold_seconds=hold_seconds,
+            about=about,
             kill=kill,
         )
         return fault
+
+    def unfail(self, fault: int) -> dict[str, Any]:
+        """Takes the fault away; how it stood: `seen` calls that matched, `fired` of them."""
+        found: dict[str, Any] = self._control("POST", "faults/remove", id=fault)
+        return found
+
+    def limit(self, function: str, timeout_seconds: float | None) -> None:
+        """Gives the function another timeout, from its next invocation on; None: the template's."""
+        self._control("POST", "limit", function=function, timeout_seconds=timeout_seconds)
 
     def faults(self) -> list[dict[str, Any]]:
         """The faults that were set, with `seen` (calls that matched) and `fired`."""

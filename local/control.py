@@ -3,7 +3,8 @@ the AWS endpoint. `cloud.LocalCloud` is its client.
 
     GET  /_local/state       addresses, names, credentials       GET  /_local/meter      (POST …/meter/reset)
     GET  /_local/processes   POST /_local/kill                   GET  /_local/denials    grants that were missing
-    GET  /_local/faults      POST /_local/faults (…/clear)       GET  /_local/queues     messages per queue
+    GET  /_local/faults      POST /_local/faults (…/clear, …/remove)
+    GET  /_local/queues      messages per queue                  POST /_local/limit      another timeout
     POST /_local/delivery    the poller's switches               POST /_local/fire       a scheduled rule, now
     POST /_local/accounts    an account with its first key       POST /_local/stop
 """

@@ -12,11 +12,12 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from urllib.parse import urlparse
+from urllib.parse import urlsplit
 
 import orjson
 from botocore.auth import HmacV1QueryAuth, S3SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
+from botocore.compat import HTTPHeaders
 from botocore.credentials import Credentials
 from moto.s3.models import s3_backends
 
@@ -72,7 +73,11 @@ class Endpoint:
         call = read_call(request)
         principal = self.principals.get(call.access_key)
         name = principal.name if principal is not None else "unknown"
-        fault = self.faults.strike(name, call)
+        fault = self.faults.strike(name, call, request)
+        if fault is not None and fault.when == "late":
+            log.info("fault %d holds %s %s:%s", fault.id, name, call.service, call.operation)
+            time.sleep(fault.hold_seconds)
+            fault = None
         if fault is not None and fault.when == "before":
             response = self._fail(fault, call, name)
         else:
@@ -203,18 +208,22 @@ def _check_presigned(call: Call, request: Request, principal: Principal) -> Resp
     return None
 
 
+class _VersionTwo(HmacV1QueryAuth):
+    """boto3's default for presigned addresses in us-east-1; what it signs as the date is the expiry."""
+
+    def _get_date(self) -> str:
+        return str(self._expires)
+
+
 def _presigned_signature(request: Request, query: dict[str, str], principal: Principal) -> str:
     credentials = Credentials(query.get("AWSAccessKeyId", ""), principal.secret_key, principal.session_token or None)
     if "X-Amz-Signature" not in query:
-        auth = HmacV1QueryAuth(credentials)
-        names = ("response-", "versionId", "uploadId", "partNumber", "uploads")
-        kept = "&".join(p for p in request.query.split("&") if p.startswith(names))
-        split = urlparse(f"http://host{request.path}" + (f"?{kept}" if kept else ""))
-        headers = {name.title(): value for name, value in request.headers if name in ("content-type", "content-md5")}
-        headers["Date"] = query["Expires"]
-        if principal.session_token:
-            headers["x-amz-security-token"] = principal.session_token
-        signature: str = auth.get_signature(request.method, split, headers, expires=query["Expires"])
+        headers = HTTPHeaders()
+        for name, value in request.headers:
+            if name in ("content-type", "content-md5") or name.startswith("x-amz-"):
+                headers[name] = value
+        auth = _VersionTwo(credentials, expires=query["Expires"])
+        signature: str = auth.get_signature(request.method, urlsplit(f"http://host{request.target}"), headers)
         return signature
     region = query["X-Amz-Credential"].split("/")[2]
     auth4 = S3SigV4QueryAuth(credentials, "s3", region, expires=int(query["X-Amz-Expires"]))

@@ -2,12 +2,17 @@
 error". Tests walk N upwards until a run completes without having met the fault.
 
 `when="before"`: the call does not happen. `when="after"`: it happens, and the caller is told it failed: the case that
-only idempotent code survives. `kill=True`: the caller's process is killed instead of being answered.
+only idempotent code survives. `when="late"`: it happens `hold_seconds` later, whether or not its caller still lives,
+and is answered as usual. `kill=True`: the caller's process is killed instead of being answered.
+
+`about` an id: only the calls that concern it, which are those that name it or anything that was once named together
+with it (an account's batch, a batch's task token). So tests may run side by side, each with faults of its own.
 """
 
 from __future__ import annotations
 
 import itertools
+import re
 import threading
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
@@ -16,7 +21,10 @@ from xml.sax.saxutils import escape
 import orjson
 
 from local.calls import Call
-from local.http_server import Response
+from local.http_server import Request, Response
+
+_IDS = re.compile(rb'\b(?:acct|batch|upload)_[0-9a-z]{26}|\bfile-[0-9a-z]{26}|(?<="taskToken": ")[^"]+')
+_TOKEN_SET = re.compile(rb'":task_token": \{"S": "([^"]+)"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +39,9 @@ class Fault:
     status: int = 500
     code: str = "InternalServerError"
     message: str = "injected by the local cloud"
-    when: Literal["before", "after"] = "before"
+    when: Literal["before", "after", "late"] = "before"
+    hold_seconds: float = 0.0
+    about: str | None = None
     kill: bool = False
     id: int = 0
     seen: int = 0
@@ -48,6 +58,7 @@ class Fault:
 @dataclass(slots=True)
 class Faults:
     _faults: dict[int, Fault] = field(default_factory=dict)
+    _names: dict[int, set[bytes]] = field(default_factory=dict)
     _ids: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -55,24 +66,34 @@ class Faults:
         with self._lock:
             fault = replace(fault, id=next(self._ids), seen=0, fired=0)
             self._faults[fault.id] = fault
+            if fault.about is not None:
+                self._names[fault.id] = {fault.about.encode()}
             return fault
+
+    def remove(self, id: int) -> Fault:
+        """The fault as it was. Raises KeyError."""
+        with self._lock:
+            self._names.pop(id, None)
+            return self._faults.pop(id)
 
     def clear(self) -> None:
         with self._lock:
             self._faults.clear()
+            self._names.clear()
 
     def to_json(self) -> list[dict[str, Any]]:
         with self._lock:
             return [asdict(fault) for fault in self._faults.values()]
 
-    def strike(self, function: str, call: Call) -> Fault | None:
+    def strike(self, function: str, call: Call, request: Request) -> Fault | None:
         """Counts the call; the fault it meets, if any."""
         if not self._faults:
             return None
         met = None
         with self._lock:
+            named = _named(request) if self._names else frozenset()
             for fault in self._faults.values():
-                if not fault.matches(function, call):
+                if not self._concerns(fault, named) or not fault.matches(function, call):
                     continue
                 seen = fault.seen + 1
                 hit = met is None and fault.nth <= seen < fault.nth + fault.times
@@ -80,6 +101,21 @@ class Faults:
                 if hit:
                     met = fault
         return met
+
+    def _concerns(self, fault: Fault, named: frozenset[bytes]) -> bool:
+        names = self._names.get(fault.id)
+        if names is None:
+            return True
+        if names.isdisjoint(named):
+            return False
+        names |= named
+        return True
+
+
+def _named(request: Request) -> frozenset[bytes]:
+    """The ids and task tokens in a request."""
+    text = request.target.encode() + b" " + request.body
+    return frozenset(_IDS.findall(text)) | frozenset(_TOKEN_SET.findall(text))
 
 
 def error_response(call: Call, status: int, code: str, message: str) -> Response:

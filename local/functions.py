@@ -11,6 +11,7 @@ import threading
 import uuid
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ class Function:
         freeze: bool,
         meter: Meter,
     ) -> None:
-        self.config = config
+        self.config = self._declared = config
         self.cap = cap
         self._process_environment = process_environment
         self._log_path = log_path
@@ -89,6 +90,14 @@ class Function:
                 for e in self._environments
                 if e.alive
             ]
+
+    def limit(self, timeout_seconds: float | None) -> None:
+        """Another timeout than the template's, from the next invocation on; None: the template's."""
+        seconds = self._declared.timeout_seconds if timeout_seconds is None else timeout_seconds
+        with self._changed:
+            self.config = replace(self._declared, timeout_seconds=seconds)
+            for environment in self._environments:
+                environment.config = self.config
 
     def kill(self, *, busy_only: bool) -> int:
         """SIGKILLs its processes; how many there were."""

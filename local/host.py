@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +54,9 @@ _SQS_WAKES = {
 
 @dataclass(frozen=True, slots=True)
 class HostOptions:
-    """`port` 0 takes any free one. `provider_url`: an OpenAI base address; None starts the simulator. `limits`:
-    environment variables that every function gets on top of the template's."""
+    """`port` 0 takes any free one. `provider_url`: an OpenAI base address; None starts the simulator. `environment`:
+    variables that every function gets on top of the template's, or, as `function.NAME`, that one function.
+    `wait_scale`: what the state machine's waits and retry intervals are multiplied by."""
 
     port: int = 0
     folder: Path = ROOT / ".local"
@@ -67,6 +68,7 @@ class HostOptions:
     freeze: bool = True
     account_name: str | None = "local"
     environment: Mapping[str, str] = field(default_factory=dict)
+    wait_scale: float = 1.0
 
 
 class Host:
@@ -116,6 +118,8 @@ class Host:
     def _start(self, stacks: list[Stack]) -> None:
         self.provider_url = self._start_provider()
         self.deployment = deploy(stacks)
+        if self.options.wait_scale != 1:
+            moto_patches.scale_waits(self.options.wait_scale)
         self.operator = self._create_operator()
         self._add_functions(self.provider_url)
         self._let_state_machines_call()
@@ -223,7 +227,8 @@ class Host:
     def _process_environment(self, config: FunctionConfig, role_arn: str, provider_url: str | None) -> dict[str, str]:
         """What Lambda gives a process, and what makes it find the local cloud."""
         access_key, secret_key, token = self._assume(role_arn, config.name)
-        environment = {
+        providers = _providers(config) if provider_url is not None and config.name == "work" else []
+        return {
             "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
             "LANG": "en_US.UTF-8",
             "TZ": ":UTC",
@@ -234,7 +239,8 @@ class Host:
             "AWS_EXECUTION_ENV": "AWS_Lambda_python3.13",
             "POWERTOOLS_TRACE_DISABLED": "true",
             **config.environment,
-            **self.options.environment,
+            **({"PROVIDER_URLS": json.dumps(dict.fromkeys(providers, provider_url))} if providers else {}),
+            **_meant_for(config.name, self.options.environment),
             "_HANDLER": config.handler,
             "LAMBDA_TASK_ROOT": str(self.options.functions_path),
             "AWS_LAMBDA_FUNCTION_NAME": config.physical_name,
@@ -249,10 +255,6 @@ class Host:
             "AWS_SECRET_ACCESS_KEY": secret_key,
             "AWS_SESSION_TOKEN": token,
         }
-        providers = _providers(config)
-        if provider_url is not None and config.name == "work":
-            environment["PROVIDER_URLS"] = json.dumps(dict.fromkeys(providers, provider_url))
-        return environment
 
     def _let_state_machines_call(self) -> None:
         clients = {}
@@ -295,6 +297,8 @@ class Host:
             "GET /_local/faults": lambda _: self.faults.to_json(),
             "POST /_local/faults": lambda body: self.faults.add(Fault(**read_fault(body))).id,
             "POST /_local/faults/clear": lambda _: self.faults.clear(),
+            "POST /_local/faults/remove": lambda body: asdict(self.faults.remove(body["id"])),
+            "POST /_local/limit": lambda body: self.functions.get(body["function"]).limit(body["timeout_seconds"]),
             "GET /_local/queues": lambda _: self.poller.depths(),
             "POST /_local/delivery": self._set_delivery,
             "POST /_local/fire": lambda body: self.events.fire(body["name"]),
@@ -374,6 +378,17 @@ class _Resolver(Resolver):
 def _providers(config: FunctionConfig) -> list[str]:
     urls: dict[str, str] = json.loads(config.environment.get("QUEUE_URLS", "{}"))
     return list(urls)
+
+
+def _meant_for(function: str, environment: Mapping[str, str]) -> dict[str, str]:
+    """NAME is for every function, function.NAME for one and stronger."""
+    owners = {name: name.rpartition(".")[0] for name in environment}
+    return {
+        name.rpartition(".")[2]: environment[name]
+        for owner in ("", function)
+        for name in environment
+        if owners[name] == owner
+    }
 
 
 def _state_machines() -> list[Any]:

@@ -14,7 +14,9 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -23,10 +25,12 @@ from moto.cloudformation.models import Stack
 from moto.core.config import default_user_config
 from moto.sqs.models import Queue
 from moto.stepfunctions import models as stepfunctions_models
+from moto.stepfunctions.exceptions import AWSError
 from moto.stepfunctions.parser import models as parser_models
-from moto.stepfunctions.parser.api import TaskTimedOut
+from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
 from moto.stepfunctions.parser.asl.component.state.exec.state_task import lambda_eval_utils
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import state_task_service_callback
+from moto.stepfunctions.parser.asl.component.state.wait.wait_function import wait_function
 from moto.stepfunctions.parser.asl.eval.callback.callback import (
     CallbackConsumerTimeout,
     CallbackEndpoint,
@@ -51,6 +55,7 @@ def apply() -> None:
         state_task_service_callback.StateTaskServiceCallback._eval_wait_for_task_token
     )
     CallbackPoolManager.notify = _notify
+    parser_models.TaskTimedOut = TaskTimedOut
     for name in ("send_task_success", "send_task_failure"):
         setattr(parser_models.StepFunctionsParserBackend, name, _token_of_an_ended_execution(name))
     Queue.attributes = property(lambda queue: _LazyAttributes(queue))
@@ -66,6 +71,18 @@ def _parse_template(template: str) -> dict[str, Any]:
 
 def call_tasks_with(clients: TaskClients) -> None:
     _task_clients[:] = [clients]
+
+
+def scale_waits(factor: float) -> None:
+    """Wait states and retry intervals take `factor` of their time."""
+
+    def wait(self: Any, env: Any, wait_seconds: float) -> None:
+        deadline = time.monotonic() + wait_seconds * factor
+        while env.is_running() and (left := deadline - time.monotonic()) > 0:
+            env.program_state_event.wait(left)
+
+    wait_function.WaitFunction._wait_interval = wait
+    retrier_decl.time = SimpleNamespace(sleep=lambda seconds: time.sleep(seconds * factor))
 
 
 def _task_client(region: str, service: str, state_credentials: Any = None) -> Any:
@@ -106,6 +123,15 @@ def _close_after(wait: Callable[..., CallbackOutcome]) -> Callable[..., Callback
     return wait_and_close
 
 
+class TaskTimedOut(AWSError):
+    """moto's own has no error type on the wire."""
+
+    TYPE = "TaskTimedOut"
+
+    def __init__(self) -> None:
+        super().__init__("Task Timed Out: 'Provided task does not exist anymore'")
+
+
 _tokens = threading.Lock()
 
 
@@ -129,7 +155,7 @@ def _token_of_an_ended_execution(name: str) -> Callable[..., Any]:
             env = getattr(execution.exec_worker, "env", None)
             endpoint = env.callback_pool_manager.get(task_token) if env is not None else None
             if endpoint is not None and endpoint.consumer_error is not None:
-                raise TaskTimedOut("Task Timed Out: 'Provided task does not exist anymore'")
+                raise TaskTimedOut
         return original(self, task_token, *args, **kwargs)
 
     return send
