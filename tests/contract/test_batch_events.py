@@ -23,7 +23,7 @@ from batchyard.core.files import File
 from batchyard.core.keys import file_key, part_key
 from batchyard.core.parts import encode_part
 from batchyard.core.results import Outcome, Result, tally
-from batchyard.handlers import drop, finalize, notify, validate
+from batchyard.handlers import drop, endings, finalize, notify, validate
 from tests.contract.api import Cloud, aws_clients, cloud  # noqa: F401
 from tests.contract.gateway import Context, event
 
@@ -37,6 +37,18 @@ FAR = 4_000_000_000
 LINE = (
     b'{"custom_id":"a","method":"POST","url":"/v1/embeddings","body":{"model":"text-embedding-3-small","input":"x"}}\n'
 )
+
+
+@pytest.fixture
+def table(cloud: Cloud) -> Table:  # noqa: F811
+    """The table of the handlers."""
+    return cloud.table
+
+
+@pytest.fixture
+def objects(cloud: Cloud) -> Objects:  # noqa: F811
+    """The data bucket of the handlers."""
+    return cloud.objects
 
 
 @pytest.fixture(autouse=True)
@@ -80,6 +92,31 @@ def test_validate_leaves_a_cancelled_batch_alone(batches: Batches, table: Table,
     assert validate.handler(event("validate"), Context())["status"] == "cancelling"
 
 
+def emitted(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    """The EMF records on standard output."""
+    records = [orjson.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
+    return [record for record in records if "_aws" in record]
+
+
+def test_an_end_is_counted_once_with_its_figures(
+    batches: Batches, table: Table, objects: Objects, shards: Shards, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Batches by status, items and cost, under the dimensions that alarms read; a repeat counts nothing."""
+    create(batches, table, objects, LINE)
+    validate.handler(event("validate"), Context())
+    work(objects, shards)
+    capsys.readouterr()
+    finalize.handler(event("finalize"), Context())
+    ended, figures = emitted(capsys)
+    assert (ended["status"], ended["service"], ended["BatchesEnded"]) == ("completed", "test", [1.0])
+    assert (figures["ItemsSucceeded"], figures["ItemsFailed"], figures["CostMicrousd"]) == ([1.0], [0.0], [0.0])
+    assert "status" not in figures
+    batch = batches.get(ACCOUNT, BATCH_ID)
+    assert batch is not None
+    endings.report(batch, batch.status_times["completed"] + 1)
+    assert emitted(capsys) == []
+
+
 def test_validate_fails_a_bad_file(batches: Batches, table: Table, objects: Objects) -> None:
     """The reply says `failed`, the row says why."""
     create(batches, table, objects, b"{bad\n")
@@ -98,14 +135,21 @@ def work(objects: Objects, shards: Shards) -> None:
 
 
 def test_a_batch_from_the_drop_folder_goes_from_validate_to_its_results(
-    batches: Batches, table: Table, objects: Objects, shards: Shards, drop_bucket: Objects
+    batches: Batches,
+    table: Table,
+    objects: Objects,
+    shards: Shards,
+    drop_bucket: Objects,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Validate, the work, Finalize and Notify, each by its event, end in an output and a status in the drop folder."""
     version = clients.client("s3").put_object(Bucket=DROP_BUCKET, Key=DROP_KEY, Body=LINE)["VersionId"]
     create(batches, table, objects, LINE, DropSource(DROP_KEY, version))
     validate.handler(event("validate"), Context())
     work(objects, shards)
+    capsys.readouterr()
     assert finalize.handler(event("finalize"), Context()) == {"status": "completed"}
+    assert [metric["BatchesEnded"] for metric in emitted(capsys) if "BatchesEnded" in metric] == [[1.0]]
     assert notify.handler(event("notify"), Context()) == {}
     keys = result_keys(DROP_KEY)
     assert orjson.loads(drop_bucket.get(keys.output))["custom_id"] == "a"

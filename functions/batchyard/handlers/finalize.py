@@ -12,7 +12,7 @@ from typing import Any
 from aws_lambda_powertools import Logger
 
 from batchyard.core.batches import Batch
-from batchyard.handlers import resources
+from batchyard.handlers import endings, resources
 from batchyard.steps.finalize import finalize
 
 logger = Logger()
@@ -21,6 +21,7 @@ logger = Logger()
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     logger.append_keys(batch_id=event["batch_id"])
+    started = int(time.time())
     batch = finalize(
         event["account_id"],
         event["batch_id"],
@@ -31,6 +32,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         objects=resources.objects(),
     )
     _log(batch, event["outcome"])
+    endings.report(batch, started)
     return {"status": str(batch.status)}
 
 

@@ -18,7 +18,7 @@ from batchyard.adapters import catalogue
 from batchyard.core.batches import Batch, Status
 from batchyard.core.catalogue import Offer
 from batchyard.core.routing import Refusal, route
-from batchyard.handlers import resources
+from batchyard.handlers import endings, resources
 from batchyard.settings import ValidateSettings, load
 from batchyard.steps.validate import ParseLine, Rules, validate
 from batchyard.surfaces.registry import surface
@@ -31,6 +31,7 @@ logger = Logger()
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     logger.append_keys(batch_id=event["batch_id"])
     settings = load(ValidateSettings)
+    started = _now()
     batch = validate(
         event["account_id"],
         event["batch_id"],
@@ -44,6 +45,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         objects=resources.objects(),
     )
     logger.info("validated", extra=_figures(batch))
+    endings.report(batch, started)
     status = Status.IN_PROGRESS if batch.status is Status.FINALIZING else batch.status
     return {"status": str(status), "seconds_left": max(1, batch.expires_at - _now())}
 
