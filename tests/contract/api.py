@@ -20,6 +20,8 @@ from batchyard.handlers import admin, http, resources
 from tests.contract.gateway import Context, Gateway
 
 ASSEMBLE = "batchyard-assemble"
+TABLE_NAME = "batchyard-api-test"
+DATA_BUCKET = "batchyard-api-test-data"
 
 
 @dataclass(frozen=True)
@@ -66,16 +68,23 @@ def aws_clients() -> Iterator[None]:
 
 
 @pytest.fixture
-def cloud(table: Table, objects: Objects, aws_clients: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
-    states = clients.client("stepfunctions")
+def cloud(aws: None, aws_clients: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
+    states, tables, buckets = (clients.client(service) for service in ("stepfunctions", "dynamodb", "s3"))
+    tables.create_table(
+        TableName=TABLE_NAME,
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk")],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    buckets.create_bucket(Bucket=DATA_BUCKET)
     definition = {"StartAt": "Wait", "States": {"Wait": {"Type": "Pass", "End": True}}}
     machine = states.create_state_machine(
         name="batchyard", definition=json.dumps(definition), roleArn="arn:aws:iam::123456789012:role/states"
     )
     assembled: list[dict[str, Any]] = []
     for name, value in {
-        "TABLE_NAME": table._name,
-        "DATA_BUCKET": objects.bucket,
+        "TABLE_NAME": TABLE_NAME,
+        "DATA_BUCKET": DATA_BUCKET,
         "STATE_MACHINE_ARN": machine["stateMachineArn"],
         "ASSEMBLE_FUNCTION": ASSEMBLE,
     }.items():
@@ -88,7 +97,7 @@ def cloud(table: Table, objects: Objects, aws_clients: None, monkeypatch: pytest
             assembled.append(payload)
 
     monkeypatch.setattr(resources, "functions", Functions)
-    yield Cloud(table, objects, machine["stateMachineArn"], assembled)
+    yield Cloud(Table(tables, TABLE_NAME), Objects(buckets, DATA_BUCKET), machine["stateMachineArn"], assembled)
     forget()
 
 

@@ -11,7 +11,6 @@ import pytest
 from batchyard.adapters.aws.accounts import Accounts
 from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.files import Files, Uploads
-from batchyard.adapters.aws.table import Table
 from batchyard.core.accounts import Account, ApiKey, key_hash
 from batchyard.core.batches import Batch, Status
 from batchyard.core.files import File, FileStatus, Upload, UploadPart
@@ -34,8 +33,9 @@ API_EVENTS = sorted(path.stem for path in (EVENTS / "api").glob("*.json"))
 
 
 @pytest.fixture(autouse=True)
-def seeded(cloud: Cloud, table: Table) -> None:
+def seeded(cloud: Cloud) -> None:
     """The account, key, file, batch and upload that the events name."""
+    table = cloud.table
     Accounts(table).create(Account(ACCOUNT, "team", 1), ApiKey(KEY_ID, ACCOUNT, "default", "aesi", 1), key_hash(KEY))
     Files(table).put(File(FILE, ACCOUNT, "requests.jsonl", "batch", len(lines(3)), 1, expires_at=FAR))
     cloud.objects.put(file_key(ACCOUNT, FILE), lines(3))
@@ -85,9 +85,9 @@ def test_a_function_refuses_what_is_not_its_own() -> None:
                 assert set(body(answer)["error"]) == {"message", "type", "param", "code"}
 
 
-def test_the_assemble_event_joins_a_completed_upload(cloud: Cloud, table: Table) -> None:
+def test_the_assemble_event_joins_a_completed_upload(cloud: Cloud) -> None:
     """The event that `files` sends to `assemble` ends with the file's bytes in place and the file processed."""
-    uploads = Uploads(table)
+    uploads = Uploads(cloud.table)
     upload = uploads.get(ACCOUNT, UPLOAD)
     assert upload is not None
     part_ids = tuple(body_of(event("api/complete_upload"))["part_ids"])

@@ -125,11 +125,12 @@ def test_lists_page_in_both_orders(cloud: Cloud, alice: Customer) -> None:
     assert (last["first_id"], last["last_id"], last["has_more"]) == (ids[0], ids[0], False)
 
 
-def test_a_list_can_be_filtered_by_purpose(cloud: Cloud, alice: Customer) -> None:
+def test_a_list_can_be_filtered_by_purpose(cloud: Cloud, alice: Customer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only files with the purpose are listed, and they still page, though most rows between them do not match."""
-    ids = [put_file(cloud, alice.account_id, n, purpose="batch_output" if n % 50 == 0 else "batch") for n in range(251)]
+    monkeypatch.setattr("batchyard.adapters.aws.files._ROWS_PER_READ", 4)
+    ids = [put_file(cloud, alice.account_id, n, purpose="batch_output" if n % 9 == 0 else "batch") for n in range(30)]
     found = [file.id for file in alice.openai.files.list(purpose="batch_output", limit=2)]
-    assert found == ids[::50][::-1]
+    assert found == ids[::9][::-1]
 
 
 def test_an_empty_list_is_whole(alice: Customer) -> None:

@@ -1,0 +1,251 @@
+"""The OpenAI surface: lines, ids, errors and objects, without AWS."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from openai.types import Batch as BatchObject
+
+import batchyard
+from batchyard.core.batches import Batch, Status
+from batchyard.core.errors import Conflict, InvalidRequest, NotFound, RateLimited, Unauthenticated
+from batchyard.core.items import Item, LineError, read_work_lines, work_line
+from batchyard.core.providers import ENDPOINTS
+from batchyard.core.requests import BatchRequest
+from batchyard.core.usage import Tally
+from batchyard.surfaces import registry
+from batchyard.surfaces.http import Request
+from batchyard.surfaces.openai.requests import CreateBatch
+from batchyard.surfaces.surface import LineContext
+
+CHAT = "/v1/chat/completions"
+CONTEXT = LineContext(CHAT, max_custom_id_chars=64)
+SURFACE = registry.surface("openai")
+GOOD: dict[str, Any] = {
+    "custom_id": "r-1",
+    "method": "POST",
+    "url": CHAT,
+    "body": {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]},
+}
+REMOVE = object()
+
+
+def parse(raw: bytes, index: int = 4, line: int = 7) -> Item | LineError:
+    return SURFACE.parse_line(raw, index, line, CONTEXT)
+
+
+def changed(**changes: Any) -> bytes:
+    """The good line with some fields changed; `body__x` is a field of the body."""
+    made = json.loads(json.dumps(GOOD))
+    for name, value in changes.items():
+        target, key = (made["body"], name.removeprefix("body__")) if name.startswith("body__") else (made, name)
+        if value is REMOVE:
+            del target[key]
+        else:
+            target[key] = value
+    return json.dumps(made).encode()
+
+
+def test_a_good_line_is_an_item() -> None:
+    """Index, custom_id, model and body arrive; the body is compact JSON that says the same."""
+    item = parse(json.dumps(GOOD, indent=1).replace("\n", " ").encode())
+    assert item == Item(4, "r-1", "gpt-4o-mini", orjson.dumps(GOOD["body"]), None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "line\u2028separator\u2029",
+        "naïve 日本語 🚚",
+        'quote " backslash \\ tab \t newline \n',
+        "\x00\x1f\x7f",
+        "<\u0085>",
+    ],
+)
+def test_text_survives_the_line_and_the_work_file(text: str) -> None:
+    """Whatever a prompt holds, escaped or not, reaches the worker unchanged, on one line."""
+    for ascii_only in (True, False):
+        made = GOOD | {"custom_id": text, "body": GOOD["body"] | {"messages": [text]}}
+        item = parse(json.dumps(made, ensure_ascii=ascii_only).encode())
+        assert isinstance(item, Item) and item.custom_id == text
+        (work,) = read_work_lines(work_line(item))
+        assert (work.custom_id, json.loads(work.body)["messages"]) == (text, [text])
+
+
+def test_a_line_end_does_no_harm() -> None:
+    """CR and LF at the end of a line are white space."""
+    assert parse(changed() + b"\r\n") == parse(changed())
+
+
+@pytest.mark.parametrize(
+    ("raw", "code", "param"),
+    [
+        (b"{", "invalid_json_line", None),
+        (b"not json", "invalid_json_line", None),
+        (b"{}{}", "invalid_json_line", None),
+        (b"\xff", "invalid_json_line", None),
+        (b'{"custom_id":"\xed\xa0\x80"}', "invalid_json_line", None),
+        (b"\xef\xbb\xbf{}", "invalid_json_line", None),
+        (b'{"custom_id": NaN}', "invalid_json_line", None),
+        (b"[" * 5000, "invalid_json_line", None),
+        (b"[]", "invalid_json_line", None),
+        (b'"text"', "invalid_json_line", None),
+        (b"null", "invalid_json_line", None),
+        (b"7", "invalid_json_line", None),
+        (b"{}", "missing_required_parameter", "custom_id"),
+        (changed(custom_id=REMOVE), "missing_required_parameter", "custom_id"),
+        (changed(custom_id=None), "missing_required_parameter", "custom_id"),
+        (changed(custom_id=1), "invalid_custom_id", "custom_id"),
+        (changed(custom_id=True), "invalid_custom_id", "custom_id"),
+        (changed(custom_id=["a"]), "invalid_custom_id", "custom_id"),
+        (changed(custom_id=""), "invalid_custom_id", "custom_id"),
+        (changed(custom_id="x" * 65), "invalid_custom_id", "custom_id"),
+        (changed(method=REMOVE), "missing_required_parameter", "method"),
+        (changed(method="GET"), "invalid_method", "method"),
+        (changed(method="post"), "invalid_method", "method"),
+        (changed(method=["POST"]), "invalid_method", "method"),
+        (changed(url=REMOVE), "missing_required_parameter", "url"),
+        (changed(url="/v1/embeddings"), "url_mismatch", "url"),
+        (changed(url=CHAT + "/"), "url_mismatch", "url"),
+        (changed(url=5), "invalid_type", "url"),
+        (changed(body=REMOVE), "missing_required_parameter", "body"),
+        (changed(body=[]), "invalid_type", "body"),
+        (changed(body="{}"), "invalid_type", "body"),
+        (changed(body__model=REMOVE), "missing_required_parameter", "body.model"),
+        (changed(body__model=None), "missing_required_parameter", "body.model"),
+        (changed(body__model=4), "invalid_type", "body.model"),
+        (changed(body__model=""), "invalid_model", "body.model"),
+        (changed(body__model="m" * 257), "invalid_model", "body.model"),
+        (changed(body__stream=True), "unsupported_parameter", "body.stream"),
+        (changed(body__background=True), "unsupported_parameter", "body.background"),
+        (changed(provider=3), "invalid_type", "provider"),
+        (changed()[:-2] + b',"x":' + b"[" * 300 + b"]" * 300 + b"}}", "invalid_json_line", "body"),
+    ],
+)
+def test_a_bad_line_says_where_and_why(raw: bytes, code: str, param: str | None) -> None:
+    """Each fault has its code, its line and its parameter, and a message for people."""
+    error = parse(raw)
+    assert isinstance(error, LineError)
+    assert (error.code, error.line, error.param) == (code, 7, param)
+    assert len(error.message) > 20 and error.message.endswith(".")
+
+
+def test_a_message_never_repeats_a_prompt() -> None:
+    """Line errors are stored and shown; what stands in a body is not part of them."""
+    for raw in (changed(body__stream=True, body__messages="secret"), b'{"secret', changed(method="secret")):
+        error = parse(raw)
+        assert isinstance(error, LineError) and "secret" not in error.message
+
+
+@pytest.mark.parametrize("stream", [False, None])
+def test_a_stream_flag_that_is_off_is_fine(stream: bool | None) -> None:
+    """Only a stream that is asked for is refused."""
+    assert isinstance(parse(changed(body__stream=stream)), Item)
+
+
+def test_a_line_may_name_its_provider() -> None:
+    """FastRouter's field; other fields that nobody knows are ignored, as OpenAI does."""
+    item = parse(changed(provider="anthropic", note="x"))
+    assert isinstance(item, Item) and item.provider == "anthropic"
+
+
+def test_the_longest_custom_id_is_taken() -> None:
+    """The limit counts characters, not bytes."""
+    assert isinstance(parse(changed(custom_id="é" * 64)), Item)
+
+
+def test_the_surface_knows_every_endpoint() -> None:
+    """What batches can be made for is what providers can serve."""
+    assert CreateBatch.model_fields["endpoint"].annotation.__args__ == (  # type: ignore[union-attr]
+        "/v1/chat/completions",
+        "/v1/completions",
+        "/v1/embeddings",
+        "/v1/responses",
+        "/v1/moderations",
+    )
+    assert set(ENDPOINTS) == set(CreateBatch.model_fields["endpoint"].annotation.__args__)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("header", ["Bearer key", "bearer key", "  Bearer   key  "])
+def test_the_key_is_read(header: str) -> None:
+    """The scheme in any case, with any white space."""
+    assert SURFACE.read_key(Request("GET", "/", "r", {"authorization": header})) == "key"
+
+
+def test_no_key_is_told_as_openai_tells_it() -> None:
+    """401, and how to send one."""
+    with pytest.raises(Unauthenticated) as caught:
+        SURFACE.read_key(Request("GET", "/", "r"))
+    reply = SURFACE.write_error(caught.value)
+    error = orjson.loads(reply.body)["error"]
+    assert (reply.status, error["type"], error["code"]) == (401, "invalid_request_error", None)
+    assert "Authorization: Bearer" in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "headers"),
+    [
+        (InvalidRequest("m", param="p", code="c"), 400, {}),
+        (NotFound("m", param="p", code="c"), 404, {}),
+        (Conflict("m", param="p", code="c"), 409, {"x-should-retry": "false"}),
+        (RateLimited("m", retry_after_seconds=7), 429, {"retry-after": "7"}),
+        (None, 500, {}),
+    ],
+)
+def test_errors_have_one_shape(error: Any, status: int, headers: dict[str, str]) -> None:
+    """OpenAI's envelope, whole, with what SDKs need to decide on a retry."""
+    reply = SURFACE.write_error(error)
+    assert reply.status == status
+    assert {**reply.headers} == headers | {"content-type": "application/json"}
+    assert set(orjson.loads(reply.body)["error"]) == {"message", "type", "param", "code"}
+
+
+@pytest.mark.parametrize("status", list(Status))
+def test_every_status_is_shown(status: Status) -> None:
+    """Each status is OpenAI's own, with the time it was entered under its name; counts always add up."""
+    batch = Batch(
+        "batch_1", "a", "openai", CHAT, "file-1", "24h", status, 1, 2, tally=Tally(1, 2, 3, 4), status_times={status: 9}
+    )
+    shown = BatchObject.model_validate(orjson.loads(SURFACE.write_batch(batch).body), strict=True)
+    assert shown.status == status
+    if status is not Status.VALIDATING:
+        assert getattr(shown, f"{status}_at") == 9
+    counts = shown.request_counts
+    assert counts is not None and (counts.completed, counts.failed) == (1, 9)
+
+
+def test_equal_requests_have_equal_fingerprints() -> None:
+    """The order of metadata and the key itself make no difference; any parameter does."""
+    one = BatchRequest("openai", CHAT, "file-1", metadata={"a": "1", "b": "2"}, idempotency_key="k")
+    two = BatchRequest("openai", CHAT, "file-1", metadata={"b": "2", "a": "1"})
+    assert one.fingerprint == two.fingerprint
+    for other in (
+        BatchRequest("openai", CHAT, "file-2", metadata=two.metadata),
+        BatchRequest("openai", "/v1/embeddings", "file-1", metadata=two.metadata),
+        BatchRequest("openai", CHAT, "file-1"),
+        BatchRequest("openai", CHAT, "file-1", metadata=two.metadata, concurrency=1),
+    ):
+        assert other.fingerprint != one.fingerprint
+
+
+def test_routes_are_one_of_a_kind() -> None:
+    """No two routes share a method and a path; every operation is described and every surface can be loaded."""
+    assert len({(route.method, route.path) for route in registry.ROUTES}) == len(registry.ROUTES)
+    for route in registry.ROUTES:
+        assert route.operation in registry.surface(route.surface).docs
+        assert registry.find(route.method, route.path) is route
+
+
+def test_the_registry_stays_light() -> None:
+    """Synth and the gateway import the routes; that must bring in neither boto3 nor pydantic."""
+
+    code = "import sys, batchyard.surfaces.registry; print({'boto3', 'pydantic', 'orjson'} & set(sys.modules))"
+    paths = {"PYTHONPATH": str(Path(batchyard.__file__).parents[1])}
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=paths)
+    assert found.stdout.strip() == "set()"
