@@ -16,6 +16,7 @@ import orjson
 from local.http_server import Request
 
 _CREDENTIAL = re.compile(r"(?:Credential=)?([A-Za-z0-9]+)/\d{8}/([a-z0-9-]+)/([A-Za-z0-9.-]+)/aws4_request")
+_VERSION_TWO = re.compile(r"AWS ([A-Za-z0-9]+):")
 _LAMBDA_PATH = re.compile(r"^/20\d\d-\d\d-\d\d/functions/([^/]+)/(invocations|invoke-async)/?$")
 _NAMES = {"DynamoDBStreams": "dynamodb", "eventbridge": "events"}
 
@@ -74,6 +75,8 @@ def _credential(request: Request, query: dict[str, list[str]]) -> tuple[str, str
     """(access key, region, service, presigned?). A request that is signed by nobody is taken for S3's."""
     if match := _CREDENTIAL.search(request.header("authorization")):
         return match.group(1), match.group(2), match.group(3).lower(), False
+    if match := _VERSION_TWO.match(request.header("authorization")):
+        return match.group(1), "us-east-1", "s3", False
     if match := _CREDENTIAL.search(query.get("X-Amz-Credential", [""])[0]):
         return match.group(1), match.group(2), match.group(3).lower(), True
     if "AWSAccessKeyId" in query:
