@@ -101,6 +101,8 @@ class Simulator:
             if fault is not None:
                 reply = _spoilt(reply, fault, self.config.huge_bytes)
         reply.delay_seconds = self._delay(dice, wishes.numbers.get("latency"))
+        if reply.answer != "200":
+            reply.data = reply.data.replace(_NO_REQUEST_ID, b"x-request-id: req_%b" % request.hex().encode(), 1)
         reply.request = request
         reply.tags = _tags(parsed)
         return reply
@@ -147,7 +149,7 @@ class Simulator:
     def _failed(self, status: int, retry_after_seconds: float, now: float) -> Reply:
         headers = self._retry_after(retry_after_seconds, now) if status == 429 else []
         kind = "server_error" if status >= 500 else "requests" if status == 429 else "invalid_request_error"
-        return _error(status, f"Simulated {HTTPStatus(status).phrase}.", kind=kind, code="simulated", headers=headers)
+        return _error(status, f"Simulated {_phrase(status)}.", kind=kind, code="simulated", headers=headers)
 
     def _retry_after(self, seconds: float, now: float) -> list[str]:
         match self.config.retry_after:
@@ -189,19 +191,31 @@ _STREAM_HEAD = (
 )
 
 
+_NO_REQUEST_ID = b"x-request-id: req_none"
+"""Of a reply to something that is no request for work; any other gets its hash."""
+
+
 def _json_reply(status: int, content: bytes, headers: list[str] | None = None) -> Reply:
     return _reply(status, content, "application/json", headers or [], good=False)
 
 
 def _reply(status: int, content: bytes, content_type: str, headers: list[str], *, good: bool) -> Reply:
     lines = [
-        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
+        f"HTTP/1.1 {status} {_phrase(status)}",
         f"content-type: {content_type}",
-        "x-request-id: req_simulated",
+        _NO_REQUEST_ID.decode(),
         *headers,
         f"content-length: {len(content)}",
     ]
     return Reply("\r\n".join(lines).encode() + b"\r\n\r\n" + content, answer=str(status), good=good)
+
+
+def _phrase(status: int) -> str:
+    """Vendors use statuses that the standard library has no words for, such as Anthropic's 529."""
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return f"Status {status}"
 
 
 def _error(
