@@ -1,0 +1,313 @@
+"""The OpenAI-compatible adapter on the wire: against the simulated provider, and against servers that break HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from email.utils import formatdate
+from typing import Any
+
+import orjson
+import pytest
+
+from batchyard.adapters.providers.openai_compatible import OpenAICompatible
+from batchyard.core.calls import Answer, NoAnswer
+from batchyard.core.retry import FailureReason
+from batchyard.core.usage import Usage
+from local.provider import SimulatedProvider, request_hash
+
+CHAT = "/v1/chat/completions"
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[SimulatedProvider]:
+    with SimulatedProvider(seed=7, huge_bytes=3_000_000) as provider:
+        yield provider
+
+
+@pytest.fixture
+def provider(running: SimulatedProvider) -> SimulatedProvider:
+    running.reset()
+    return running
+
+
+def chat(text: str, **fields: Any) -> bytes:
+    return orjson.dumps({"model": "gpt-4o-mini", "messages": [{"role": "user", "content": text}], **fields})
+
+
+def simulate(what: str, text: str = "hello") -> bytes:
+    return chat(text, metadata={"simulate": what})
+
+
+def call(url: str, *bodies: bytes, endpoint: str = CHAT, key: str = "sk-test", **settings: Any) -> Any:
+    """The outcome of each body, sent together over one client; just the outcome where there is one body."""
+
+    async def send() -> list[Answer | NoAnswer]:
+        defaults = {
+            "connect_timeout_seconds": 5.0,
+            "read_timeout_seconds": 20.0,
+            "max_connections": 64,
+            "max_response_bytes": 1_000_000,
+        }
+        client = OpenAICompatible(url, **defaults | settings)
+        try:
+            return await asyncio.gather(*(client.call(endpoint, key, body) for body in bodies))
+        finally:
+            await client.close()
+
+    outcomes = asyncio.run(send())
+    return outcomes[0] if len(bodies) == 1 else outcomes
+
+
+def test_an_answer_comes_back_byte_for_byte(provider: SimulatedProvider) -> None:
+    """Status, request id, usage and the provider's own JSON; the request went out as it was."""
+    body = chat("grüße \u2028 日本")
+    answer = call(provider.url, body)
+    assert isinstance(answer, Answer)
+    assert (answer.status, answer.failure) == (200, None)
+    assert answer.request_id
+    document = orjson.loads(answer.body)
+    usage = document["usage"]
+    assert answer.usage.input_tokens == usage["prompt_tokens"] > 0
+    assert answer.usage.output_tokens == usage["completion_tokens"] > 0
+    assert provider.counts()[request_hash(body)] == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "body", "usage"),
+    [
+        (
+            CHAT,
+            {
+                "model": "gpt-4o",
+                "messages": [{"role": "user", "content": "x"}],
+                "metadata": {"simulate": "cached:2;reasoning:5;output:9"},
+            },
+            ("output", 9, 5),
+        ),
+        ("/v1/completions", {"model": "davinci-002", "prompt": "x", "user": "simulate:output:4"}, ("output", 4, 0)),
+        ("/v1/embeddings", {"model": "text-embedding-3-small", "input": "some words"}, ("input", 0, 0)),
+        (
+            "/v1/responses",
+            {"model": "o4-mini", "input": "x", "metadata": {"simulate": "reasoning:6;output:8"}},
+            ("output", 8, 6),
+        ),
+        ("/v1/moderations", {"input": "some words"}, ("none", 0, 0)),
+    ],
+)
+def test_every_endpoint_and_its_usage(
+    provider: SimulatedProvider, endpoint: str, body: dict[str, Any], usage: tuple[str, int, int]
+) -> None:
+    """The token counts of each endpoint are found by its own names."""
+    answer = call(provider.url, orjson.dumps(body), endpoint=endpoint)
+    assert isinstance(answer, Answer) and answer.failure is None
+    kind, made, reasoning = usage
+    assert (answer.usage.output_tokens, answer.usage.reasoning_tokens) == (made, reasoning)
+    assert (answer.usage.total_tokens > 0) is (kind != "none")
+
+
+@pytest.mark.parametrize("code", [400, 401, 404, 422, 500, 503, 529])
+def test_an_error_keeps_the_providers_words(provider: SimulatedProvider, code: int) -> None:
+    """Status and error object reach the error file as the provider wrote them."""
+    answer = call(provider.url, simulate(f"status:{code}"))
+    assert isinstance(answer, Answer)
+    assert answer.status == code and answer.failure is not None
+    assert answer.failure.may_be_retried is (code >= 500)
+    assert set(orjson.loads(answer.body)["error"]) >= {"message", "type", "param", "code"}
+
+
+@pytest.mark.parametrize("form", ["seconds", "date", "none"])
+def test_retry_after_on_the_wire(provider: SimulatedProvider, form: str) -> None:
+    """A 429's word is read in both forms, and missed in none."""
+    provider.configure(retry_after=form)
+    answer = call(provider.url, simulate("status:429;retry_after:30"))
+    assert isinstance(answer, Answer) and answer.failure is FailureReason.THROTTLED
+    wait = answer.word.retry_after_seconds
+    assert wait is None if form == "none" else wait is not None and 25 <= wait <= 31
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("disconnect", FailureReason.CONNECTION),
+        ("disconnect_mid_body", FailureReason.CONNECTION),
+        ("reset", FailureReason.CONNECTION),
+        ("malformed:not_json", FailureReason.INVALID_RESPONSE),
+        ("malformed:truncated", FailureReason.INVALID_RESPONSE),
+        ("malformed:html", FailureReason.INVALID_RESPONSE),
+        ("malformed:empty", FailureReason.INVALID_RESPONSE),
+        ("malformed:huge", FailureReason.TOO_LARGE),
+    ],
+)
+def test_broken_answers_are_values(provider: SimulatedProvider, fault: str, reason: FailureReason) -> None:
+    """Whatever breaks is told by its reason; nothing is raised, and the client goes on working."""
+    broken, fine = call(provider.url, simulate(fault), chat("fine"))
+    assert broken == NoAnswer(reason)
+    assert isinstance(fine, Answer) and fine.failure is None
+
+
+def test_the_body_counts_not_its_content_type(provider: SimulatedProvider) -> None:
+    """A JSON object that calls itself text is an answer."""
+    assert call(provider.url, simulate("malformed:wrong_type")).failure is None
+
+
+@pytest.mark.parametrize("fault", ["hang", "stall"])
+def test_a_silent_provider_times_out(provider: SimulatedProvider, fault: str) -> None:
+    """Silence before the answer and in the middle of it both end at the read timeout."""
+    assert call(provider.url, simulate(fault), read_timeout_seconds=0.3) == NoAnswer(FailureReason.TIMEOUT)
+
+
+def test_nobody_listens() -> None:
+    """A refused connection is a broken connection, not a timeout."""
+    assert call("http://127.0.0.1:9/v1", chat("x")) == NoAnswer(FailureReason.CONNECTION)
+
+
+def test_the_key_goes_to_the_provider(provider: SimulatedProvider) -> None:
+    """The secret is sent as a bearer token; a wrong one is a final 401."""
+    provider.configure(keys={"default": "sk-right"})
+    assert call(provider.url, chat("x"), key="sk-right").failure is None
+    wrong = call(provider.url, chat("x"), key="sk-wrong")
+    assert (wrong.status, wrong.failure) == (401, FailureReason.REJECTED)
+
+
+@asynccontextmanager
+async def serve(reply: bytes, *, drip: float = 0.0) -> AsyncIterator[str]:
+    """A server that answers every request with these very bytes, then closes; with `drip`, one byte per so many
+    seconds."""
+
+    answering = set()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        answering.add(asyncio.current_task())
+        try:
+            await reader.readuntil(b"\r\n\r\n")
+            for piece in [reply] if not drip else [reply[n : n + 1] for n in range(len(reply))]:
+                writer.write(piece)
+                await writer.drain()
+                await asyncio.sleep(drip)
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        yield f"http://127.0.0.1:{port}/v1"
+    for task in answering:
+        task.cancel()
+    await asyncio.gather(*answering, return_exceptions=True)
+
+
+def answer_of(reply: bytes, *, drip: float = 0.0, **settings: Any) -> Any:
+    """What the adapter makes of a server's bytes."""
+
+    async def send() -> Answer | NoAnswer:
+        defaults = {
+            "connect_timeout_seconds": 5.0,
+            "read_timeout_seconds": 10.0,
+            "max_connections": 4,
+            "max_response_bytes": 100_000,
+        }
+        async with serve(reply, drip=drip) as url:
+            client = OpenAICompatible(url, **defaults | settings)
+            try:
+                return await client.call(CHAT, "sk-test", b"{}")
+            finally:
+                await client.close()
+
+    return asyncio.run(send())
+
+
+def http(body: bytes, *headers: str, status: str = "200 OK") -> bytes:
+    head = [f"HTTP/1.1 {status}", f"content-length: {len(body)}", *headers]
+    return "\r\n".join(head).encode() + b"\r\n\r\n" + body
+
+
+def test_a_pretty_answer_becomes_one_line() -> None:
+    """Line ends between tokens and separators inside strings go, the JSON stays the same."""
+    document = {"text": "a\u2028b\u2029c\u0085d \\n e", "usage": None}
+    pretty = orjson.dumps(document, option=orjson.OPT_INDENT_2).replace(b"\n", b"\r\n")
+    answer = answer_of(http(pretty))
+    assert orjson.loads(answer.body) == document
+    assert len(answer.body.decode().splitlines()) == 1
+    assert answer.usage == Usage()
+
+
+@pytest.mark.parametrize(
+    ("usage", "expected"),
+    [
+        ({"prompt_tokens": 5, "completion_tokens": 7}, Usage(5, 0, 7, 0)),
+        ({"prompt_tokens": 5, "total_tokens": 5}, Usage(5)),
+        ({"input_tokens": 3, "output_tokens": 4, "input_tokens_details": {"cached_tokens": 2}}, Usage(3, 2, 4)),
+        ({"prompt_tokens": 5, "prompt_tokens_details": {"cached_tokens": 9}, "completion_tokens": 1}, Usage(5, 5, 1)),
+        ({"prompt_tokens": "5", "completion_tokens": True, "prompt_tokens_details": []}, Usage()),
+        ({"prompt_tokens": -5, "completion_tokens": 1.5, "completion_tokens_details": None}, Usage()),
+        ([], Usage()),
+    ],
+)
+def test_odd_usage_never_breaks_an_answer(usage: Any, expected: Usage) -> None:
+    """Counts that are none are 0, and no detail exceeds what it is a part of."""
+    answer = answer_of(http(orjson.dumps({"usage": usage})))
+    assert (answer.failure, answer.usage) == (None, expected)
+
+
+def test_an_error_page_is_wrapped() -> None:
+    """What a proxy says in HTML ends as an OpenAI error object, cut to a readable length."""
+    answer = answer_of(http(b"<h1>Bad gateway</h1>" + b"\xff" * 9000, status="502 Bad Gateway"))
+    error = orjson.loads(answer.body)["error"]
+    assert (answer.status, answer.failure) == (502, FailureReason.SERVER_ERROR)
+    assert error["message"].startswith("<h1>Bad gateway</h1>") and len(error["message"]) <= 2000
+    assert (error["type"], error["param"], error["code"]) == ("provider_error", None, None)
+
+
+def test_an_empty_error_still_says_something() -> None:
+    """No body at all: the status is named."""
+    assert b"status 500" in answer_of(http(b"", status="500 Oops")).body
+
+
+def test_dates_and_milliseconds() -> None:
+    """retry-after-ms wins over an HTTP date."""
+    late = f"retry-after: {formatdate(4_000_000_000, usegmt=True)}"
+    answer = answer_of(http(b"{}", late, "Retry-After-Ms: 1500", status="429 Slow down"))
+    assert answer.word.retry_after_seconds == 1.5
+
+
+def test_a_redirect_is_not_followed() -> None:
+    """The key goes to nobody but the configured address."""
+    answer = answer_of(http(b"", "location: http://127.0.0.1:9/", status="302 Found"))
+    assert (answer.status, answer.failure) == (302, FailureReason.REJECTED)
+
+
+def test_compressed_answers_are_read() -> None:
+    """Some servers compress although they were asked not to."""
+    packed = gzip.compress(b'{"usage":{"prompt_tokens":3}}')
+    assert answer_of(http(packed, "content-encoding: gzip")).usage == Usage(3)
+
+
+def test_a_compressed_bomb_is_bounded() -> None:
+    """The limit holds for what is unpacked, too."""
+    packed = gzip.compress(b'{"x":"' + b"y" * 5_000_000 + b'"}')
+    assert answer_of(http(packed, "content-encoding: gzip")) == NoAnswer(FailureReason.TOO_LARGE)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"SSH-2.0-OpenSSH_9\r\n",
+        b"HTTP/1.1 200 OK\r\ncontent-length: many\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n{}",
+        b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 2\r\n\r\n{}",
+        b"",
+    ],
+)
+def test_broken_http_is_a_broken_connection(reply: bytes) -> None:
+    """What is no HTTP is retried like any other broken connection."""
+    assert answer_of(reply) == NoAnswer(FailureReason.CONNECTION)
+
+
+def test_a_drip_is_no_answer() -> None:
+    """A byte now and then keeps no read timeout from ending the call as a whole."""
+    reply = http(b'{"a":"' + b"b" * 50 + b'"}')
+    outcome = answer_of(reply, drip=0.1, connect_timeout_seconds=0.5, read_timeout_seconds=0.5)
+    assert outcome == NoAnswer(FailureReason.TIMEOUT)
