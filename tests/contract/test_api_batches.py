@@ -273,15 +273,16 @@ def test_a_validating_batch_can_be_cancelled(alice: Customer) -> None:
     assert alice.openai.batches.cancel(create(alice).id).status == "cancelling"
 
 
-@pytest.mark.parametrize("status", [Status.COMPLETED, Status.FAILED, Status.EXPIRED])
+@pytest.mark.parametrize("status", [Status.FINALIZING, Status.COMPLETED, Status.FAILED, Status.EXPIRED])
 def test_what_is_over_cannot_be_cancelled(cloud: Cloud, alice: Customer, status: Status) -> None:
-    """A terminal batch is a conflict that names its status; nothing about it moves."""
+    """A batch that is finalizing or ended is a conflict that names its status; nothing about it moves."""
     made = create(alice)
     batches = Batches(cloud.table)
     batch = row(cloud, alice, made.id)
-    if status is Status.COMPLETED:
+    if status in (Status.FINALIZING, Status.COMPLETED):
         batch = batches.enter(batches.set_plan(batch, PLAN, None, 5), Status.FINALIZING, 6)
-    batches.finish(batch, status, 9)
+    if status is not Status.FINALIZING:
+        batches.finish(batch, status, 9)
     before = alice.openai.batches.retrieve(made.id)
     with pytest.raises(openai.ConflictError, match=f"Cannot cancel a batch with status '{status}'"):
         alice.openai.batches.cancel(made.id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.workflow import Workflow
-from batchyard.core.batches import Batch, Status
+from batchyard.core.batches import FROM, Batch, Status
 from batchyard.core.errors import ConditionFailed, Conflict, NotFound
 
 
@@ -15,13 +15,14 @@ def cancel(account_id: str, batch_id: str, *, now: int, batches: Batches, workfl
         raise missing(batch_id)
     if batch.status is Status.CANCELLED:
         return batch
-    if batch.status.is_terminal:
-        raise Conflict(
-            f"Cannot cancel a batch with status '{batch.status}'. Its results are final.",
-            param="batch_id",
-            code="batch_not_cancellable",
-        )
     if batch.status is not Status.CANCELLING:
+        if batch.status not in FROM[Status.CANCELLING]:
+            raise Conflict(
+                f"Cannot cancel a batch with status '{batch.status}'. Only one that is validating or in progress can be "
+                "cancelled.",
+                param="batch_id",
+                code="batch_not_cancellable",
+            )
         try:
             batch = batches.enter(batch, Status.CANCELLING, now)
         except ConditionFailed:
