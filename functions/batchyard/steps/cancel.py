@@ -18,8 +18,7 @@ def cancel(account_id: str, batch_id: str, *, now: int, batches: Batches, workfl
     if batch.status is not Status.CANCELLING:
         if batch.status not in FROM[Status.CANCELLING]:
             raise Conflict(
-                f"Cannot cancel a batch with status '{batch.status}'. Only one that is validating or in progress can be "
-                "cancelled.",
+                f"Cannot cancel a batch with status '{batch.status}'. Only one that is validating or in progress can.",
                 param="batch_id",
                 code="batch_not_cancellable",
             )
