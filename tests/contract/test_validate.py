@@ -331,6 +331,21 @@ def test_of_two_runs_at_once_one_wins_and_the_other_leaves_nothing(desk: Desk) -
     assert desk.written() == [work_key(ACCOUNT, BATCH_ID, "run1"), manifest_key(ACCOUNT, BATCH_ID, "run1")]
 
 
+def test_a_write_whose_answer_was_lost_keeps_its_objects(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The SDK sends it again and is told that the condition does not hold: the plan is this run's all the same."""
+    desk.upload(line(0))
+    set_plan = desk.batches.set_plan
+
+    def set_plan_twice(*arguments: Any) -> Batch:
+        set_plan(*arguments)
+        return set_plan(*arguments)
+
+    monkeypatch.setattr(desk.batches, "set_plan", set_plan_twice)
+    batch = desk.validate()
+    assert batch.plan is not None and batch.plan.run == "run0"
+    assert desk.written() == [work_key(ACCOUNT, BATCH_ID, "run0"), manifest_key(ACCOUNT, BATCH_ID, "run0")]
+
+
 @pytest.mark.parametrize("data", [line(0), b"wrong"])
 def test_a_cancel_during_validation_stays_a_cancel(desk: Desk, data: bytes) -> None:
     """Neither a plan nor a failure overwrites `cancelling`."""

@@ -96,8 +96,7 @@ def validate(
     try:
         return batches.set_plan(batch, plan, reading.only_model, clock())
     except ConditionFailed:
-        objects.delete_many([work_key(account_id, batch_id, run), manifest_key(account_id, batch_id, run)])
-        return _found(account_id, batch_id, batches)
+        return _overtaken(batch, run, batches, objects)
 
 
 def _input_file(batch: Batch, now: int, rules: Rules, files: Files, objects: Objects) -> File:
@@ -237,6 +236,15 @@ def _fail(batch: Batch, errors: tuple[LineError, ...], now: int, batches: Batche
         return batches.finish(batch, Status.FAILED, now, errors=errors)
     except ConditionFailed:
         return _found(batch.account_id, batch.id, batches)
+
+
+def _overtaken(batch: Batch, run: str, batches: Batches, objects: Objects) -> Batch:
+    """The batch as somebody else left it, and what this run wrote is gone. (That somebody may be this run: a write
+    whose answer was lost is sent again by the SDK, and then its condition does not hold.)"""
+    batch = _found(batch.account_id, batch.id, batches)
+    if batch.plan is None or batch.plan.run != run:
+        objects.delete_many([work_key(batch.account_id, batch.id, run), manifest_key(batch.account_id, batch.id, run)])
+    return batch
 
 
 def _found(account_id: str, batch_id: str, batches: Batches) -> Batch:
