@@ -22,7 +22,8 @@ from batchyard.core.items import read_work_lines
 from batchyard.core.keys import file_key, manifest_key, work_key
 from batchyard.core.routing import route
 from batchyard.core.sharding import read_manifest
-from batchyard.steps.validate import ParseLine, Rules, validate
+from batchyard.steps.reading import ParseLine, Rules
+from batchyard.steps.validate import validate
 from batchyard.surfaces.openai.lines import parse_line
 from batchyard.surfaces.surface import LineContext
 from tests.contract.running import ACCOUNT, BATCH_ID, NOW, create_batch

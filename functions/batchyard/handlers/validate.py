@@ -20,7 +20,8 @@ from batchyard.core.catalogue import Offer
 from batchyard.core.routing import Refusal, route
 from batchyard.handlers import endings, resources
 from batchyard.settings import ValidateSettings, load
-from batchyard.steps.validate import ParseLine, Rules, validate
+from batchyard.steps.reading import ParseLine, Rules
+from batchyard.steps.validate import validate
 from batchyard.surfaces.registry import surface
 from batchyard.surfaces.surface import LineContext
 
