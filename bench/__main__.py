@@ -46,6 +46,7 @@ def main() -> int:
             findings["steps"] = _steps(folder / "steps", 50_000 if given.quick else 450_000)
         if {"speed", "cost", "scale"} & set(given.only):
             findings |= _product(folder, given)
+    say("\n" + report.tables(findings))
     path = report.store(findings, complete=not given.quick and set(given.only) == set(PARTS))
     say(f"stored in {path}")
     return 0

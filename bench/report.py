@@ -39,14 +39,23 @@ def store(findings: dict[str, Any], *, complete: bool) -> Path:
 
 
 def tables(findings: dict[str, Any]) -> str:
-    """Markdown."""
+    """Markdown, of the parts that were measured."""
     machine = findings["machine"]
     head = (
         f"Measured {findings['at'][:10]} on {machine['cores']} cores ({machine['architecture']}, Python "
         f"{machine['python']}); the local cloud, the simulated provider and the client share them.\n"
     )
-    parts = [head, _speed(findings["speed"]), _cost(findings["cost"]), _calls(findings["cost"])]
-    parts += [_scale(findings["scale"]), _steps(findings["steps"]), _functions(findings)]
+    parts = [head]
+    if "speed" in findings:
+        parts.append(_speed(findings["speed"]))
+    if "cost" in findings:
+        parts += [_cost(findings["cost"]), _calls(findings["cost"])]
+    if "scale" in findings:
+        parts.append(_scale(findings["scale"]))
+    if "steps" in findings:
+        parts.append(_steps(findings["steps"]))
+    if functions := _functions(findings):
+        parts.append(functions)
     return "\n".join(parts)
 
 
@@ -118,14 +127,20 @@ def _steps(runs: list[dict[str, Any]]) -> str:
 
 def _functions(findings: dict[str, Any]) -> str:
     peaks: dict[str, int] = defaultdict(int)
-    for run in [*findings["speed"], findings["cost"], *findings["scale"]]:
+    cost = [findings["cost"]] if "cost" in findings else []
+    for run in [*findings.get("speed", ()), *cost, *findings.get("scale", ())]:
         for name, usage in run["meter"]["functions"].items():
             peaks[name] = max(peaks[name], usage["peak_rss_bytes"])
+    imports = findings.get("imports", {})
     rows = [
-        [name, f"{milliseconds:.0f} ms", f"{peaks[name] / 1e6:.0f} MB" if name in peaks else "not used"]
-        for name, milliseconds in sorted(findings["imports"].items())
+        [
+            name,
+            f"{imports[name]:.0f} ms" if name in imports else "–",
+            f"{peaks[name] / 1e6:.0f} MB" if name in peaks else "not used",
+        ]
+        for name in sorted(imports.keys() | peaks.keys())
     ]
-    return _table("Functions", ["function", "import (median)", "peak memory of all runs"], rows)
+    return _table("Functions", ["function", "import (median)", "peak memory of all runs"], rows) if rows else ""
 
 
 def _table(title: str, heads: list[str], rows: Iterable[list[str]]) -> str:
