@@ -54,6 +54,7 @@ DATA_ACTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "work": {"work/": _READ, "parts/": _WRITE},
     "finalize": {"work/": _READ, "parts/": _READ, "files/": _WRITE + _REMOVE},
     "notify": {"files/": _READ},
+    "sweep": {"files/": _REMOVE},
     "assemble": {"uploads/": _READ + _REMOVE, "files/": _WRITE},
 }
 DROP_ACTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {

@@ -1,4 +1,4 @@
-"""Trigger: a schedule. Starts again what has no running execution."""
+"""Trigger: a schedule. Starts again what has no running execution, and removes files whose time is over."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from aws_lambda_powertools import Logger
 
 from batchyard.handlers import resources
 from batchyard.settings import SweepSettings, load
+from batchyard.steps.expire import expire
 from batchyard.steps.sweep import sweep
 
 logger = Logger()
@@ -17,9 +18,10 @@ logger = Logger()
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     settings = load(SweepSettings)
+    now = int(time.time())
     revived = []
     for one in sweep(
-        now=int(time.time()),
+        now=now,
         grace_seconds=settings.sweep_grace_seconds,
         max_executions=settings.max_executions,
         batches=resources.batches(),
@@ -27,4 +29,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     ):
         logger.warning("revived", extra={"batch_id": one.batch_id, "execution": one.execution})
         revived.append(one.batch_id)
-    return {"revived": revived}
+    expired = expire(now=now, files=resources.files(), objects=resources.objects())
+    if expired:
+        logger.info("expired", extra={"files": expired})
+    return {"revived": revived, "expired": expired}

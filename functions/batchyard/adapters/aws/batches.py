@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from batchyard.adapters.aws.files import file_writes
 from batchyard.adapters.aws.progress import Progress
 from batchyard.adapters.aws.table import Delete, Key, Put, Table, Update
 from batchyard.core.batches import FROM, Batch, Status
@@ -130,7 +131,7 @@ class Batches:
         if errors:
             fields["errors"] = [[e.code, e.message, e.line, e.param] for e in errors]
         writes: list[Put | Update | Delete] = [Update(**_entering(batch, status, now, fields))]
-        writes += [Put(Key(f"account#{file.account_id}", f"file#{file.id}"), file.to_row()) for file in files if file]
+        writes += [write for file in files if file for write in file_writes(file)]
         writes.append(Delete(Key(_OPEN, batch.id)))
         self._table.transact(writes)
         finished = self.get(batch.account_id, batch.id, consistent=True)

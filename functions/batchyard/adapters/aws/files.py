@@ -1,20 +1,42 @@
-"""Rows of files, of uploads and of their parts. The bytes are `objects.py`'s."""
+"""Rows of files, of uploads and of their parts. The bytes are `objects.py`'s.
+
+A file that expires has a second row, under `expiring` by the second it expires at, which is what Sweep reads.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from batchyard.adapters.aws.table import Key, Put, Table, Update
 from batchyard.core.errors import ConditionFailed
 from batchyard.core.files import File, FileStatus, Upload, UploadPart, UploadStatus
 from batchyard.core.requests import PageRequest
 
+_EXPIRING = "expiring"
+_TIME_DIGITS = 12
 _FILE = "file#"
 _ROWS_PER_READ = 100
 _REPLY_BYTES = 4_000_000
 """A page ends before its reply would be larger: a function's reply ends at 6 MB."""
 _FILE_REPLY_BYTES = 350
+
+
+def file_writes(file: File) -> list[Put]:
+    """What a transaction writes to make the file's rows, or to replace them."""
+    writes = [Put(_file_key(file.account_id, file.id), file.to_row())]
+    if file.expires_at is not None:
+        when = f"{file.expires_at:0{_TIME_DIGITS}d}"
+        writes.append(Put(Key(_EXPIRING, f"{when}#{file.id}"), {"account_id": file.account_id}))
+    return writes
+
+
+class Expired(NamedTuple):
+    """A file whose time is over. `sk` names its `expiring` row."""
+
+    account_id: str
+    file_id: str
+    sk: str
 
 
 class Files:
@@ -27,8 +49,8 @@ class Files:
         return File.from_row(row) if row else None
 
     def put(self, file: File) -> None:
-        """Make the file's row, or replace it."""
-        self._table.put(_file_key(file.account_id, file.id), file.to_row())
+        """Make the file's rows, or replace them."""
+        self._table.transact(file_writes(file))
 
     def arrive(self, file: File, *, bytes: int, rows: int | None = None) -> File:
         """The file's bytes are there. Raises ConditionFailed where the file was deleted meanwhile."""
@@ -42,6 +64,17 @@ class Files:
         """The file that was deleted, or None where there was none."""
         row = self._table.delete(_file_key(account_id, file_id))
         return File.from_row(row) if row else None
+
+    def expired(self, now: int, at_most: int) -> list[Expired]:
+        """Files to be removed, the longest expired first; also those that were deleted before their time."""
+        rows = self._table.query(_EXPIRING, limit=at_most)
+        found = [Expired(row["account_id"], row["sk"].partition("#")[2], row["sk"]) for row in rows]
+        return [file for file in found if int(file.sk[:_TIME_DIGITS]) <= now]
+
+    def remove(self, expired: Expired) -> None:
+        """Drop the rows of a file whose bytes are gone."""
+        self._table.delete(_file_key(expired.account_id, expired.file_id))
+        self._table.delete(Key(_EXPIRING, expired.sk))
 
     def page(self, account_id: str, page: PageRequest, now: int) -> tuple[list[File], bool]:
         """The page's files by time of creation, and whether there are more behind them."""
@@ -120,7 +153,7 @@ class Uploads:
             condition="#status = :pending",
             values={"pending": str(UploadStatus.PENDING)},
         )
-        self._table.transact([completed, Put(_file_key(file.account_id, file.id), file.to_row())])
+        self._table.transact([completed, *file_writes(file)])
         after = self.get(upload.account_id, upload.id)
         if after is None:
             raise ConditionFailed(f"{upload.id} was deleted as it was completed")
