@@ -1,4 +1,4 @@
-"""Finalize: however results are spread over lanes, shards and parts, each item has one line in one of two files."""
+"""Finalize's merge: however results are spread over lanes, shards and parts, each item has one line in one file.
 
 from __future__ import annotations
 
