@@ -1,4 +1,4 @@
-"""Finalize's merge: however results are spread over lanes, shards and parts, each item has one line in one file.
+"""Merge: however results are spread over lanes, shards and parts, each item has one line in one of two files."""
 
 from __future__ import annotations
 
