@@ -2,6 +2,7 @@
 
 httpx with the aiohttp transport, called directly: httpx.AsyncClient would double the cost of a call with cookies,
 redirects and authentication that a provider call has no use for. The request's bytes are the item's body as it is.
+An answer that is streamed (the body asked for it, or the provider knows no other way) becomes the JSON it adds up to.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import httpx
 import orjson
 from httpx_aiohttp import AiohttpTransport
 
+from batchyard.adapters.providers.events import StreamBroken, StreamFailed, assemble
 from batchyard.core.calls import Answer, NoAnswer
 from batchyard.core.retry import FailureReason, failure_of, server_word
 from batchyard.core.usage import Usage
@@ -24,6 +26,8 @@ _KEEP_ALIVE_SECONDS = 30.0
 _DNS_SECONDS = 60
 _ERROR_TEXT_CHARS = 2000
 """How much of an error page that is no JSON the customer gets to see."""
+
+_EVENT_STREAM = "text/event-stream"
 
 _Headers = Mapping[str, str]
 
@@ -112,7 +116,7 @@ class OpenAICompatible:
             headers = {
                 "authorization": f"Bearer {api_key}",
                 "content-type": "application/json",
-                "accept": "application/json",
+                "accept": "application/json, text/event-stream",
                 "accept-encoding": "identity",
                 "user-agent": "batchyard",
             }
@@ -137,6 +141,8 @@ def _outcome(status: int, headers: _Headers, content: bytes | None) -> Answer | 
     if 200 <= status < 300:
         if content is None:
             return NoAnswer(FailureReason.TOO_LARGE)
+        if headers.get("content-type", "").lower().startswith(_EVENT_STREAM):
+            return _streamed(status, request_id, content)
         document = _json_object(content)
         if document is None:
             return NoAnswer(FailureReason.INVALID_RESPONSE)
@@ -144,6 +150,16 @@ def _outcome(status: int, headers: _Headers, content: bytes | None) -> Answer | 
     word = server_word(headers, time.time())
     body = _error_body(status, content or b"")
     return Answer(status, body, request_id, failure=failure_of(status, word), word=word)
+
+
+def _streamed(status: int, request_id: str | None, content: bytes) -> Answer | NoAnswer:
+    try:
+        document = assemble(content)
+    except StreamBroken:
+        return NoAnswer(FailureReason.INVALID_RESPONSE)
+    except StreamFailed:
+        return NoAnswer(FailureReason.SERVER_ERROR)
+    return Answer(status, _one_line(orjson.dumps(document)), request_id, usage_of(document))
 
 
 def usage_of(document: dict[str, Any]) -> Usage:

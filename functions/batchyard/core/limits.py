@@ -1,0 +1,25 @@
+"""How much of what a surface takes. None: no limit of its own, the deployment's counts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """`max_batch_items` lines of `max_line_bytes` each and `max_file_bytes` together; `requests_per_minute` of one API
+    key (0: as many as it likes)."""
+
+    max_batch_items: int | None = None
+    max_file_bytes: int | None = None
+    max_line_bytes: int | None = None
+    requests_per_minute: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What an API key may still ask for: `remaining` of `limit` requests, until `resets_at` (unix second)."""
+
+    limit: int
+    remaining: int
+    resets_at: int

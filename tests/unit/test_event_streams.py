@@ -1,0 +1,145 @@
+"""Streamed answers become the JSON object that the same request would have got without streaming."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+
+from batchyard.adapters.providers.events import StreamBroken, StreamFailed, assemble
+from batchyard.adapters.providers.openai_compatible import _outcome
+from batchyard.core.calls import Answer, NoAnswer
+from batchyard.core.retry import FailureReason
+from local.provider.answers import ENDPOINTS, count_tokens
+from local.provider.faults import NO_WISHES
+from local.provider.ledger import hash_request
+
+CHAT = "/v1/chat/completions"
+MESSAGES = [{"role": "user", "content": "hi"}]
+TOOLS = [
+    {
+        "type": "function",
+        "function": {
+            "name": "get_weather",
+            "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
+        },
+    }
+]
+
+
+def sse(*events: Any, end: bytes = b"\n\n", done: bool = True) -> bytes:
+    lines = [b"data: " + orjson.dumps(event) + end for event in events]
+    return b"".join(lines) + (b"data: [DONE]" + end if done else b"")
+
+
+def chunk(delta: dict[str, Any], finish_reason: str | None = None, index: int = 0, **more: Any) -> dict[str, Any]:
+    choice = {"index": index, "delta": delta, "finish_reason": finish_reason}
+    return {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [choice]} | more
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "body"),
+    [
+        (CHAT, {"messages": MESSAGES}),
+        (CHAT, {"messages": MESSAGES, "tools": TOOLS}),
+        (CHAT, {"messages": MESSAGES, "response_format": {"type": "json_object"}}),
+        ("/v1/completions", {"prompt": "Once"}),
+        ("/v1/responses", {"input": "hi"}),
+    ],
+)
+def test_a_stream_says_what_the_plain_answer_says(endpoint: str, body: dict[str, Any]) -> None:
+    """The simulated provider's stream of an answer, put together, is that answer: text, tool calls, usage and all."""
+    body = {"model": "gpt-4o-mini", "stream_options": {"include_usage": True}} | body
+    answer, stream = ENDPOINTS[endpoint]
+    request = hash_request(body)
+    plain = orjson.loads(answer(body, count_tokens(body, 400, request, NO_WISHES), request, 7))
+    assert stream is not None
+    whole = orjson.loads(orjson.dumps(assemble(b"".join(stream(body, orjson.dumps(plain))))))
+    for name in ("id", "object", "model", "usage"):
+        assert whole[name] == plain[name]
+    if endpoint == CHAT:
+        (choice,), (expected,) = whole["choices"], plain["choices"]
+        assert choice["finish_reason"] == expected["finish_reason"]
+        for name in ("role", "content", "tool_calls"):
+            assert choice["message"].get(name) == expected["message"].get(name)
+    elif endpoint == "/v1/completions":
+        assert whole["choices"] == plain["choices"]
+    else:
+        assert whole == plain
+
+
+def test_tool_calls_in_pieces_are_joined() -> None:
+    """Arguments are continued by index, ids and names taken once, parallel calls kept apart and in order."""
+    first = {"index": 1, "id": "b", "type": "function", "function": {"name": "two", "arguments": ""}}
+    second = {"index": 0, "id": "a", "type": "function", "function": {"name": "one", "arguments": '{"x"'}}
+    whole = assemble(
+        sse(
+            chunk({"role": "assistant", "content": None, "tool_calls": [first]}),
+            chunk({"tool_calls": [second]}),
+            chunk({"tool_calls": [{"index": 1, "function": {"arguments": "{}"}}]}),
+            chunk({"tool_calls": [{"index": 0, "function": {"arguments": ":1}"}}]}),
+            chunk({}, "tool_calls"),
+        )
+    )
+    calls = whole["choices"][0]["message"]["tool_calls"]
+    assert [(call["id"], call["function"]) for call in calls] == [
+        ("a", {"name": "one", "arguments": '{"x":1}'}),
+        ("b", {"name": "two", "arguments": "{}"}),
+    ]
+    assert all("index" not in call for call in calls)
+
+
+def test_choices_refusals_reasoning_and_log_probabilities_add_up() -> None:
+    """Each choice has its own text; members that vendors add are continued too; log probabilities are appended."""
+    odds = [{"token": "a", "logprob": -0.1}]
+    one = chunk({"content": "A", "reasoning_content": "th"})
+    one["choices"][0]["logprobs"] = {"content": odds, "refusal": None}
+    two = chunk({"content": "B", "reasoning_content": "ink"}, "stop")
+    two["choices"][0]["logprobs"] = {"content": odds, "refusal": None}
+    other = chunk({"refusal": "no"}, "stop", index=1)
+    whole = assemble(sse(one, other, two))
+    first, second = whole["choices"]
+    assert (first["message"]["content"], first["message"]["reasoning_content"]) == ("AB", "think")
+    assert first["logprobs"]["content"] == odds * 2
+    assert (second["index"], second["message"]["refusal"], second["message"]["content"]) == (1, "no", None)
+
+
+def test_the_format_is_read_as_the_standard_has_it() -> None:
+    """CRLF, a byte order mark, comments, no space after the colon, and data over several lines."""
+    data = b"\xef\xbb\xbf: ping\r\n\r\n" + sse(chunk({"content": "A"}), end=b"\r\n\r\n", done=False)
+    split = orjson.dumps(chunk({"content": "B"}, "stop")).replace(b',"choices"', b'\ndata:,"choices"')
+    whole = assemble(data + b"data:" + split + b"\r\n\r\n")
+    assert whole["choices"][0]["message"]["content"] == "AB"
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (sse(chunk({"content": "half"}), done=False), FailureReason.INVALID_RESPONSE),
+        (sse(), FailureReason.INVALID_RESPONSE),
+        (b"", FailureReason.INVALID_RESPONSE),
+        (b"data: {not json\n\n", FailureReason.INVALID_RESPONSE),
+        (b"data: [1]\n\n", FailureReason.INVALID_RESPONSE),
+        (sse(chunk({"content": "half"}), {"error": {"message": "overloaded"}}), FailureReason.SERVER_ERROR),
+    ],
+)
+def test_half_a_stream_is_no_answer(content: bytes, reason: FailureReason) -> None:
+    """A stream that breaks off or reports an error is a failure to be tried again, never half a result."""
+    outcome = _outcome(200, {"content-type": "text/event-stream; charset=utf-8"}, content)
+    assert isinstance(outcome, NoAnswer)
+    assert outcome.failure is reason and outcome.failure.may_be_retried
+    with pytest.raises((StreamBroken, StreamFailed)):
+        assemble(content)
+
+
+def test_a_streamed_answer_counts_its_tokens() -> None:
+    """The usage of the last chunk is the answer's, and its JSON stands on one line."""
+    usage = {"prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 8}
+    last = {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [], "usage": usage}
+    content = sse(chunk({"content": "a\nb\u2028"}), chunk({}, "stop"), last)
+    outcome = _outcome(200, {"content-type": "text/event-stream", "x-request-id": "r1"}, content)
+    assert isinstance(outcome, Answer)
+    assert (outcome.usage.input_tokens, outcome.usage.output_tokens, outcome.request_id) == (5, 3, "r1")
+    assert len(outcome.body.decode().splitlines()) == 1
+    assert orjson.loads(outcome.body)["choices"][0]["message"]["content"] == "a\nb\u2028"
