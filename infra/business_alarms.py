@@ -1,6 +1,8 @@
-"""Alarms that say customers fare badly although nothing is broken: look at their batches and at the providers first."""
+"""Alarms that say customers fare badly although nothing of ours is broken: look at their batches and the providers."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
@@ -10,46 +12,53 @@ from constructs import Construct
 
 from infra import metrics
 
-_FAILED_BATCHES = 5
-_FAILED_SHARE_PERCENT = 20
+_REFUSED_BATCHES = 20
+_FAILED_PERCENT = 20
 _ITEMS_AT_LEAST = 100
 """Below this many items in the period a share says nothing."""
 
+_HOUR = Duration.hours(1)
+
 
 class BusinessAlarms(Construct):
-    def __init__(self, scope: Construct, name: str, *, topic: sns.Topic) -> None:
+    def __init__(self, scope: Construct, name: str, *, topic: sns.Topic, providers: Iterable[str]) -> None:
         super().__init__(scope, name)
-        hour = Duration.hours(1)
-        failed_share = cloudwatch.MathExpression(
-            expression=f"IF(failed + succeeded >= {_ITEMS_AT_LEAST}, 100 * failed / (failed + succeeded), 0)",
-            using_metrics={
-                "failed": metrics.items_failed().with_(period=hour),
-                "succeeded": metrics.items_succeeded().with_(period=hour),
-            },
-            label="Failed items (%)",
-            period=hour,
+        self._action = actions.SnsAction(topic)
+        self._alarm(
+            "RefusedBatches",
+            metrics.batches_refused().with_(period=_HOUR),
+            "Many input files were refused within an hour. The batches' errors say why; somebody may need help.",
+            threshold=_REFUSED_BATCHES,
         )
-        alarms = [
-            metrics.batches_failed()
-            .with_(period=hour)
-            .create_alarm(
-                self,
-                "FailedBatches",
-                alarm_description=f"{_FAILED_BATCHES} batches failed within an hour. Their errors say why.",
-                threshold=_FAILED_BATCHES,
-                evaluation_periods=1,
-                comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
-                treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
-            ),
-            failed_share.create_alarm(
-                self,
-                "FailedItems",
-                alarm_description=f"More than {_FAILED_SHARE_PERCENT} % of an hour's items failed. Is a provider down?",
-                threshold=_FAILED_SHARE_PERCENT,
-                evaluation_periods=1,
-                comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
-                treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
-            ),
-        ]
-        for alarm in alarms:
-            alarm.add_alarm_action(actions.SnsAction(topic))
+        for provider in providers:
+            self._alarm(
+                f"{provider.capitalize()}FailedItems",
+                _failed_percent(provider),
+                f"More than {_FAILED_PERCENT} % of an hour's items failed at {provider}. Is it down, is its key valid?",
+                threshold=_FAILED_PERCENT,
+            )
+
+    def _alarm(self, name: str, metric: cloudwatch.IMetric, description: str, *, threshold: float) -> None:
+        alarm = cloudwatch.Alarm(
+            self,
+            name,
+            metric=metric,
+            alarm_description=description,
+            threshold=threshold,
+            evaluation_periods=1,
+            comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+        )
+        alarm.add_alarm_action(self._action)
+
+
+def _failed_percent(provider: str) -> cloudwatch.MathExpression:
+    return cloudwatch.MathExpression(
+        expression=f"IF(failed + succeeded >= {_ITEMS_AT_LEAST}, 100 * failed / (failed + succeeded), 0)",
+        using_metrics={
+            "failed": metrics.provider_items("ItemsFailed", provider).with_(period=_HOUR),
+            "succeeded": metrics.provider_items("ItemsSucceeded", provider).with_(period=_HOUR),
+        },
+        label=f"Failed items at {provider} (%)",
+        period=_HOUR,
+    )

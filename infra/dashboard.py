@@ -1,4 +1,4 @@
-"""One CloudWatch dashboard, read from top to bottom: what customers get, what it costs, where it waits, what breaks."""
+"""One CloudWatch dashboard, top down: what customers get, how providers do, where work waits, what breaks."""
 
 from __future__ import annotations
 
@@ -62,6 +62,11 @@ class Dashboard(Construct):
                             api.metric_server_error(period=_MINUTES_5, statistic="Sum"),
                         ],
                     ),
+                ],
+                [
+                    _graph("Calls by provider", [metrics.calls_by_provider()], width=_THIRD),
+                    _graph("Provider latency (p95, milliseconds)", [metrics.latency_by_provider()], width=_THIRD),
+                    _graph("Answers of 429 by provider", [metrics.throttles_by_provider()], width=_THIRD),
                 ],
                 [
                     _graph("Shards waiting", [_waiting(name, queue) for name, queue in queues.items()], width=_THIRD),

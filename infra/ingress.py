@@ -53,9 +53,7 @@ class Ingress(Construct):
         )
         add_gateway_responses(self.api)
         integrations = {
-            each: apigateway.LambdaIntegration(
-                functions[each].function, allow_test_invoke=False, scope_permission_to_method=False
-            )
+            each: apigateway.LambdaIntegration(functions[each].function, scope_permission_to_method=False)
             for each in ("files", "batches", "account")
         }
         for route in routes:

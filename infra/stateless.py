@@ -57,7 +57,7 @@ class StatelessStack(Stack):
         }
         notifications = Notifications(self, "Notifications", environment=environment)
         TechnicalAlarms(self, "TechnicalAlarms", topic=notifications.technical, **watched)
-        BusinessAlarms(self, "BusinessAlarms", topic=notifications.business)
+        BusinessAlarms(self, "BusinessAlarms", topic=notifications.business, providers=queues.queues)
         Dashboard(self, "Dashboard", environment=environment, **watched)
         if environment.waf:
             Firewall(self, "Firewall", environment=environment, stage=ingress.api.deployment_stage)

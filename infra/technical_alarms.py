@@ -13,6 +13,7 @@ from aws_cdk import aws_sqs as sqs
 from aws_cdk import aws_stepfunctions as stepfunctions
 from constructs import Construct
 
+from infra import metrics
 from infra.functions import Functions
 
 _MINUTES_5 = Duration.minutes(5)
@@ -72,6 +73,11 @@ class TechnicalAlarms(Construct):
                 f"The function {each} is refused concurrency. Raise its reservation or the account's limit.",
                 periods=3,
             )
+        self._alarm(
+            "BatchesGivenUp",
+            metrics.batches_given_up(),
+            "A batch was closed as failed after its last execution, with the results it had. Its log says which step broke.",
+        )
         self._alarm(
             "ApiErrors",
             api.metric_server_error(period=_MINUTES_5, statistic="Sum"),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
+from tests.infra.conftest import ROOT
 from tests.infra.templates import Synthesized
 
 
@@ -84,9 +86,21 @@ def test_alarms_reach_the_operator(synthesized: Synthesized, staging: Synthesize
 
 
 def test_the_dashboard_shows_what_the_functions_count(synthesized: Synthesized) -> None:
-    """It has our own metrics by the names that handlers emit, beside AWS's."""
+    """It has our own metrics by the names that handlers emit, beside AWS's; so have the alarms."""
     (dashboard,) = synthesized.stateless.resources("AWS::CloudWatch::Dashboard").values()
     text = json.dumps(dashboard["DashboardBody"])
     assert dashboard["DashboardName"] == "batchyard"
     for metric in ("ApproximateAgeOfOldestMessage", "ExecutionsFailed", "Throttles", "BatchesEnded", "ItemsFailed"):
         assert metric in text, metric
+
+
+def test_our_own_metrics_are_those_that_handlers_emit(synthesized: Synthesized) -> None:
+    """Each metric of the namespace Batchyard that an alarm or the dashboard reads is emitted by some handler."""
+    (dashboard,) = synthesized.stateless.resources("AWS::CloudWatch::Dashboard").values()
+    text = json.dumps([dashboard, synthesized.stateless.resources("AWS::CloudWatch::Alarm")])
+    ours = set(re.findall(r"\b(?:Batches|Items|Cost|Provider)[A-Z][A-Za-z]+", text))
+    ours = {name for name in ours if not name.startswith("ProviderQueues")}
+    code = "".join(path.read_text() for path in (ROOT / "functions" / "batchyard" / "handlers").glob("*.py"))
+    emitted = {name for name in ours if f'"{name}"' in code}
+    assert {"BatchesEnded", "CostMicrousd", "ItemsFailed", "ProviderThrottles"} <= ours
+    assert ours == emitted
