@@ -17,11 +17,13 @@ from infra.log import Log
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Size:
-    """`concurrency` is reserved for the function; None where its event source has a maximum concurrency."""
+    """`concurrency` is reserved for the function; None where its event source has a maximum concurrency.
+    `feeds_itself`: it sends messages to the queue that it is invoked by."""
 
     memory_mib: int
     timeout_seconds: int
     concurrency: int | None
+    feeds_itself: bool = False
 
 
 class Function(Construct):
@@ -63,6 +65,8 @@ class Function(Construct):
             memory_size=size.memory_mib,
             timeout=self.timeout,
             reserved_concurrent_executions=size.concurrency if environment.reserve_concurrency else None,
+            # Lambda takes a function that feeds itself for a runaway loop, and stops it after 16 rounds.
+            recursive_loop=lambda_.RecursiveLoop.ALLOW if size.feeds_itself else lambda_.RecursiveLoop.TERMINATE,
             tracing=lambda_.Tracing.ACTIVE,
             log_group=self.log,
             environment={

@@ -28,7 +28,7 @@ SIZES = {
     "validate": Size(memory_mib=1024, timeout_seconds=_STEP, concurrency=20),
     "dispatch": Size(memory_mib=512, timeout_seconds=120, concurrency=20),
     # It waits rather than computes: 0.58 of a CPU runs hundreds of calls of some seconds each.
-    "work": Size(memory_mib=1024, timeout_seconds=_LONGEST, concurrency=None),
+    "work": Size(memory_mib=1024, timeout_seconds=_LONGEST, concurrency=None, feeds_itself=True),
     "fence": Size(memory_mib=512, timeout_seconds=110, concurrency=20),
     "finalize": Size(memory_mib=1024, timeout_seconds=_STEP, concurrency=20),
     "notify": Size(memory_mib=512, timeout_seconds=300, concurrency=10),

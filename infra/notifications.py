@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aws_cdk import RemovalPolicy
+from aws_cdk import RemovalPolicy, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sns as sns
@@ -25,13 +25,7 @@ class Notifications(Construct):
             enable_key_rotation=True,
             removal_policy=RemovalPolicy.DESTROY,
         )
-        key.add_to_resource_policy(
-            iam.PolicyStatement(
-                principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
-                actions=["kms:Decrypt", "kms:GenerateDataKey*"],
-                resources=["*"],
-            )
-        )
+        key.add_to_resource_policy(self._for_alarms(["kms:Decrypt", "kms:GenerateDataKey*"], "*"))
         self.technical = self._topic("Technical", environment, key)
         self.business = self._topic("Business", environment, key)
 
@@ -39,6 +33,16 @@ class Notifications(Construct):
         topic = sns.Topic(
             self, name, display_name=f"{environment.title} {name.lower()}", master_key=key, enforce_ssl=True
         )
+        # A topic with a policy of its own loses the default one, which let the account's alarms in.
+        topic.add_to_resource_policy(self._for_alarms(["sns:Publish"], topic.topic_arn))
         if environment.alarm_email:
             topic.add_subscription(subscriptions.EmailSubscription(environment.alarm_email))
         return topic
+
+    def _for_alarms(self, actions: list[str], resource: str) -> iam.PolicyStatement:
+        return iam.PolicyStatement(
+            principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
+            actions=actions,
+            resources=[resource],
+            conditions={"StringEquals": {"aws:SourceAccount": Stack.of(self).account}},
+        )

@@ -76,7 +76,7 @@ class TechnicalAlarms(Construct):
         self._alarm(
             "BatchesGivenUp",
             metrics.batches_given_up(),
-            "A batch was closed as failed after its last execution, with the results it had. Its log says which step broke.",
+            "A batch was closed as failed after its last execution, with what it had. Its log says which step broke.",
         )
         self._alarm(
             "ApiErrors",

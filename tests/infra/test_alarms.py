@@ -74,8 +74,13 @@ def test_topics_are_encrypted_and_cloudwatch_may_publish(synthesized: Synthesize
     (key,) = synthesized.stateless.resources("AWS::KMS::Key").values()
     principals = [each["Principal"] for each in key["KeyPolicy"]["Statement"]]
     assert {"Service": "cloudwatch.amazonaws.com"} in principals
-    for policy in synthesized.stateless.resources("AWS::SNS::TopicPolicy").values():
-        assert "aws:SecureTransport" in json.dumps(policy)
+    policies = synthesized.stateless.resources("AWS::SNS::TopicPolicy").values()
+    assert len(policies) == 2
+    for policy in policies:
+        by_effect = {each["Effect"]: each for each in policy["PolicyDocument"]["Statement"]}
+        assert by_effect["Deny"]["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+        assert by_effect["Allow"]["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
+        assert by_effect["Allow"]["Action"] == "sns:Publish"
 
 
 def test_alarms_reach_the_operator(synthesized: Synthesized, staging: Synthesized) -> None:

@@ -97,3 +97,14 @@ def test_the_sweep_runs_every_two_minutes(synthesized: Synthesized) -> None:
     functions = synthesized.stateless.resources("AWS::Lambda::Function")
     assert functions[target["Arn"]["Fn::GetAtt"][0]]["FunctionName"] == "batchyard-sweep"
     assert target["RetryPolicy"]["MaximumRetryAttempts"] == 0
+
+
+def test_only_the_worker_may_feed_itself(synthesized: Synthesized) -> None:
+    """A worker sends the shards that follow to its own queue, which Lambda would stop after 16 rounds; all other
+    functions keep that protection."""
+    loops = {
+        each["Handler"].split(".")[2]: each["RecursiveLoop"]
+        for each in synthesized.stateless.resources("AWS::Lambda::Function").values()
+    }
+    assert {name for name, loop in loops.items() if loop == "Allow"} == {"work"}
+    assert set(loops.values()) == {"Allow", "Terminate"}
