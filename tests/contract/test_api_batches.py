@@ -172,17 +172,17 @@ def test_creating_twice_at_once_makes_one_batch(cloud: Cloud, alice: Customer) -
     assert [batch.id for batch in alice.openai.batches.list()] == list(ids)
 
 
-def test_a_create_that_died_is_finished_by_its_repeat(
-    cloud: Cloud, alice: Customer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The batch is written, the execution never starts, the caller gets a 500: the same request again starts it."""
+def test_a_batch_whose_start_failed_is_answered(cloud: Cloud, alice: Customer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The batch is written but its execution does not start: no error that would make an SDK create a second batch;
+    Sweep starts it, and so does the same request with the same key."""
     sent = body(alice)
     with monkeypatch.context() as broken:
         broken.setattr("batchyard.adapters.aws.workflow.Workflow.start", _dies)
-        reply = alice.http.post("/v1/batches", json=sent, headers={"idempotency-key": "k"})
-        assert reply.status_code == 500 and cloud.started == []
+        first = alice.http.post("/v1/batches", json=sent, headers={"idempotency-key": "k"})
+        assert (first.status_code, first.json()["status"]) == (200, "validating") and cloud.started == []
+    assert [batch_id for _, batch_id, _ in Batches(cloud.table).open_batches()] == [first.json()["id"]]
     again = alice.http.post("/v1/batches", json=sent, headers={"idempotency-key": "k"})
-    assert again.status_code == 200 and cloud.started == [again.json()["id"]]
+    assert again.json()["id"] == first.json()["id"] and cloud.started == [first.json()["id"]]
 
 
 def _dies(*_: object, **__: object) -> None:

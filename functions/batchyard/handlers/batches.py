@@ -5,15 +5,27 @@ from __future__ import annotations
 import secrets
 import time
 
+from batchyard.core.batches import Batch
 from batchyard.core.ids import RANDOM_BYTES, new_id
 from batchyard.handlers import resources
-from batchyard.handlers.http import Call, api
+from batchyard.handlers.http import Call, api, fault_of, logger
 from batchyard.steps import cancel, create
 from batchyard.surfaces.http import Reply
 
 
 def create_batch(call: Call) -> Reply:
-    batch = create.create(
+    """A batch that exists is answered, also where its execution could not be started: an error would make SDKs send the
+    request again, which would be a second batch. Sweep starts the execution."""
+    try:
+        batch = _create(call)
+    except create.NotStarted as fault:
+        batch = fault.batch
+        logger.error("not_started", extra={"batch_id": batch.id, "fault": fault_of(fault.__cause__ or fault)})
+    return call.surface.write_batch(batch)
+
+
+def _create(call: Call) -> Batch:
+    return create.create(
         call.surface.read_batch(call.request),
         account_id=call.account_id,
         batch_id=new_id("batch_", time.time_ns() // 1_000_000, secrets.token_bytes(RANDOM_BYTES)),
@@ -25,7 +37,6 @@ def create_batch(call: Call) -> Reply:
         batches=resources.batches(),
         workflow=resources.workflow(call.settings.state_machine_arn),
     )
-    return call.surface.write_batch(batch)
 
 
 def list_batches(call: Call) -> Reply:

@@ -94,7 +94,7 @@ def _answer(event: dict[str, Any], request_id: str, operations: Mapping[str, Ope
         logger.info("refused", extra={"operation": name, "status": error.status, "code": error.code})
         return surface.write_error(error), name
     except Exception as error:  # the last line of defence: the caller gets an answer, the operator a trace
-        logger.error("failed", extra={"operation": name, "fault": _fault(error)})
+        logger.error("failed", extra={"operation": name, "fault": fault_of(error)})
         return surface.write_error(None), name
 
 
@@ -132,7 +132,7 @@ def _no_route(event: dict[str, Any]) -> RequestError:
     return NotFound(f"Invalid URL ({method} {path})", code="unknown_url")
 
 
-def _fault(error: BaseException) -> dict[str, Any]:
+def fault_of(error: BaseException) -> dict[str, Any]:
     """An exception without its text, which may quote what the caller sent."""
     frames = traceback.extract_tb(error.__traceback__)[-_FRAMES_LOGGED:]
     fault: dict[str, Any] = {

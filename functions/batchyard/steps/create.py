@@ -11,13 +11,28 @@ from batchyard.adapters.aws.files import Files
 from batchyard.adapters.aws.objects import Objects
 from batchyard.adapters.aws.workflow import Workflow
 from batchyard.core.batches import Batch, Status
-from batchyard.core.errors import BooksDoNotBalance, ConditionFailed, Conflict, InvalidRequest, NotFound
+from batchyard.core.errors import (
+    BatchyardError,
+    BooksDoNotBalance,
+    ConditionFailed,
+    Conflict,
+    InvalidRequest,
+    NotFound,
+)
 from batchyard.core.files import FileStatus
 from batchyard.core.requests import BatchRequest
 from batchyard.steps import receive
 
 PURPOSE = "batch"
 _KEEP_IDEMPOTENCY_KEY_SECONDS = 86_400
+
+
+class NotStarted(BatchyardError):
+    """The batch exists, its execution could not be started. The same request again starts it, and so does Sweep."""
+
+    def __init__(self, batch: Batch) -> None:
+        super().__init__(f"the execution of {batch.id} could not be started")
+        self.batch = batch
 
 
 def create(
@@ -34,7 +49,7 @@ def create(
     workflow: Workflow,
 ) -> Batch:
     """The batch, `validating` when it is new. Raises NotFound or InvalidRequest where its input file cannot be one,
-    Conflict where its idempotency key stands for another request."""
+    Conflict where its idempotency key stands for another request, NotStarted where only its execution is missing."""
     used = batches.used(account_id, request.idempotency_key)
     batch = _repeated(request, account_id, used, batches) if used else None
     if batch is None:
@@ -47,7 +62,10 @@ def create(
         except ConditionFailed:
             batch = _found(account_id, batch_id, batches)
     if batch.status is Status.VALIDATING:
-        workflow.start(account_id, batch.id)
+        try:
+            workflow.start(account_id, batch.id)
+        except Exception as error:
+            raise NotStarted(batch) from error
     return batch
 
 
