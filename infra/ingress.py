@@ -51,6 +51,7 @@ class Ingress(Construct):
                 access_log_format=_access_log_format(),
             ),
         )
+        self.api.node.try_remove_child("Endpoint")  # An output of its own, under a generated name.
         add_gateway_responses(self.api)
         integrations = {
             each: apigateway.LambdaIntegration(functions[each].function, scope_permission_to_method=False)

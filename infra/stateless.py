@@ -62,5 +62,9 @@ class StatelessStack(Stack):
         if environment.waf:
             Firewall(self, "Firewall", environment=environment, stage=ingress.api.deployment_stage)
 
-        CfnOutput(self, "BaseUrl", value=ingress.api.url_for_path("/v1"), description="Base URL for OpenAI's SDK")
-        CfnOutput(self, "DropBucket", value=stateful.buckets.drop.bucket_name, description="Drop folder's bucket")
+        for output, (value, description) in {
+            "BaseUrl": (ingress.api.url_for_path("/v1"), "Where OpenAI's SDK is pointed at"),
+            "DropBucket": (stateful.buckets.drop.bucket_name, "Files go under drop/<account>/"),
+            "AdminFunction": (functions["admin"].function.function_name, "Makes accounts and API keys"),
+        }.items():
+            CfnOutput(self, output, value=value, description=description)
