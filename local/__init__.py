@@ -1,1 +1,1 @@
-"""The local cloud: deploys the synthesized template into moto and runs its functions as real processes. Never deployed."""
+"""The local cloud: the synthesized template in moto, its functions as real processes. Never deployed."""

@@ -34,6 +34,7 @@ def main() -> int:
     from local import moto_patches
     from local.host import Host, HostOptions
 
+    sys.setswitchinterval(0.0005)
     moto_patches.apply()
     options = HostOptions(
         port=arguments.port,

@@ -28,11 +28,15 @@ _UNLOCKED = {"lambda", "states"}
 """An invoke waits for its function, a Step Functions call may wait for an execution: neither may hold a lock."""
 
 
+_ONE_APPLICATION = {"dynamodb", "s3", "sqs", "states", "secretsmanager", "kms"}
+
+
 class MotoGate:
     """`lock(service)` is also taken by whoever touches a backend's objects directly (the queue poller)."""
 
     def __init__(self) -> None:
         self._application = DomainDispatcherApplication(create_backend_app)
+        self._by_service: dict[str, Any] = {}
         self._locks: dict[str, threading.RLock] = {}
         self._guard = threading.Lock()
 
@@ -49,13 +53,22 @@ class MotoGate:
 
         guard: AbstractContextManager[Any] = nullcontext() if waits or service in _UNLOCKED else self.lock(service)
         with guard:
-            parts: Iterable[bytes] = self._application(environ, start_response)
+            parts: Iterable[bytes] = self._application_for(service, environ)(environ, start_response)
             body = b"".join(parts)
         close = getattr(parts, "close", None)
         if close is not None:
             close()
         status, headers = answer
         return Response(int(status.split(" ", 1)[0]), [(k, v) for k, v in headers if k.lower() != "connection"], body)
+
+    def _application_for(self, service: str, environ: dict[str, Any]) -> Any:
+        """moto lists its folder for every call to find the service's application; here it does so once."""
+        if service not in _ONE_APPLICATION:
+            return self._application
+        application = self._by_service.get(service)
+        if application is None:
+            application = self._by_service[service] = self._application.get_application(environ)
+        return application
 
 
 def _environ(request: Request) -> dict[str, Any]:

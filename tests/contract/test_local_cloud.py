@@ -487,7 +487,7 @@ def test_faults_of_s3_and_sqs_have_their_wire_formats(local: LocalCloud) -> None
 def test_a_fault_can_kill_the_caller(local: LocalCloud) -> None:
     """kill=True: the process dies in the middle of its call."""
     local.fail("storage", operation="PutItem", kill=True)
-    with pytest.raises(LocalCloudError, match="Runtime.ExitError"):
+    with pytest.raises(LocalCloudError, match=r"Runtime\.ExitError"):
         put(local, "killed")
     assert put(local, "alive") == {"ok": []}
 

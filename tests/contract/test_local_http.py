@@ -1,4 +1,4 @@
-"""The local cloud's HTTP server against clients that break the rules: every one gets a 4xx or nothing, none harms it."""
+"""The local cloud's HTTP server against clients that break the rules: each gets a 4xx or nothing, none harms it."""
 
 from __future__ import annotations
 
