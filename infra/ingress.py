@@ -57,8 +57,9 @@ class Ingress(Construct):
             each: apigateway.LambdaIntegration(functions[each].function, scope_permission_to_method=False)
             for each in ("files", "batches", "account")
         }
-        for route in routes:
-            self.api.root.resource_for_path(route.path).add_method(route.method, integrations[route.function])
+        # Dialects that share a path are told apart by the function, so both have to name the same one.
+        for path, method, function in dict.fromkeys((each.path, each.method, each.function) for each in routes):
+            self.api.root.resource_for_path(path).add_method(method, integrations[function])
         self._accept_findings(environment)
 
     def _accept_findings(self, environment: Environment) -> None:

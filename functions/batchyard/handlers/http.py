@@ -80,7 +80,8 @@ def keyring() -> Keyring:
 
 def _answer(event: dict[str, Any], request_id: str, operations: Mapping[str, Operation]) -> tuple[Reply, str]:
     """The reply, and the name of the operation for logs and metrics."""
-    route = registry.find(event["httpMethod"], event["resource"])
+    header_names = (header.lower() for header in event.get("headers") or {})
+    route = registry.find(event["httpMethod"], event["resource"], header_names)
     name = route.operation if route and route.operation in operations else "unknown"
     surface = registry.surface(route.surface if route else _FALLBACK_SURFACE)
     try:

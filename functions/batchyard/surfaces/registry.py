@@ -6,6 +6,7 @@ only; `surface(name)` loads the rest of a surface when a request or a batch asks
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -20,17 +21,23 @@ ROUTES: tuple[Route, ...] = (*OPENAI_ROUTES,)
 
 _MODULES = {"openai": "batchyard.surfaces.openai.surface"}
 
-_BY_METHOD_AND_PATH = {(route.method, route.path): route for route in ROUTES}
+_PLAIN = {(route.method, route.path): route for route in ROUTES if route.header_prefix is None}
+_MARKED = [(route.header_prefix, route) for route in ROUTES if route.header_prefix is not None]
 
 
-def find(method: str, path: str) -> Route | None:
-    """The route of a method and an API Gateway resource path such as `/v1/files/{file_id}`."""
-    return _BY_METHOD_AND_PATH.get((method, path))
+def find(method: str, path: str, headers: Iterable[str] = ()) -> Route | None:
+    """The route of a method and an API Gateway resource path such as `/v1/files/{file_id}`. `headers`: the names of
+    the request's headers, in lower case."""
+    names = tuple(headers)
+    for prefix, route in _MARKED:
+        if (route.method, route.path) == (method, path) and any(name.startswith(prefix) for name in names):
+            return route
+    return _PLAIN.get((method, path))
 
 
 def methods(path: str) -> tuple[str, ...]:
     """The methods that a resource path has."""
-    return tuple(route.method for route in ROUTES if route.path == path)
+    return tuple(dict.fromkeys(route.method for route in ROUTES if route.path == path))
 
 
 @cache
