@@ -38,6 +38,8 @@ class Limits(BaseModel):
     max_upload_part_bytes: int = 4_000_000
     """What fits through API Gateway and Lambda in one request, after base64."""
     presigned_url_seconds: int = 3600
+    surface_limits: Json[dict[str, dict[str, int]]] = Field(default="{}", validate_default=True)
+    """Surface -> those of its limits (`batchyard.core.limits.Limits`) that this deployment replaces."""
     batch_file_days: int = 30
     completion_window_seconds: int = 86_400
 

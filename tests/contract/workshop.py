@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -168,6 +169,7 @@ class Workshop:
             clock=self.clock,
             random=self._random.random,
             new_owner=lambda: f"owner-{next(self._owners)}",
+            log=logging.getLogger("worker"),
             blocking=inline,
         )
         working = worker.work(records, stop_at=self.clock() + seconds, meter=self.meter)
@@ -218,7 +220,7 @@ class Workshop:
         self._bury()
         self.loop.close()
 
-    def _upstream(self, message: ShardMessage) -> Upstream:
+    async def _upstream(self, message: ShardMessage) -> Upstream:
         return Upstream(self.provider, self.gates.of(message.provider, message.model), PRICE, self.retry)
 
     def _bury(self) -> None:

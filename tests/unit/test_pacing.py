@@ -75,15 +75,30 @@ def test_an_idle_limit_does_not_rise() -> None:
     assert pacer.limit == 32
 
 
-def test_retry_after_holds_back_new_calls_until_then() -> None:
-    """The longest word of the server counts, and the wait is told exactly."""
-    pacer = Pacer(Pace(start=4, ceiling=4))
-    first, second, third = pacer.start(), pacer.start(), pacer.start()
-    pacer.end_throttled(first, 100.0, 10.0)
-    pacer.end_throttled(second, 100.0, 3.0)
+def test_a_spent_provider_is_left_alone_until_it_says() -> None:
+    """Refused three times in a row, nothing new starts before Retry-After; the longest word of the server counts."""
+    pacer = Pacer(Pace(start=8, ceiling=8))
+    calls = [pacer.start() for _ in range(5)]
+    pacer.end_throttled(calls[0], 100.0, 50.0)
+    pacer.end_throttled(calls[1], 100.0, 50.0)
+    assert pacer.wait_seconds(100.0) == 0
+    pacer.end_throttled(calls[2], 100.0, 10.0)
+    pacer.end_throttled(calls[3], 100.0, 3.0)
     assert pacer.wait_seconds(104.0) == pytest.approx(6.0)
-    pacer.end_well(third, 1.0)
+    pacer.end_well(calls[4], 1.0)
+    assert pacer.wait_seconds(104.0) == pytest.approx(6.0)
     assert pacer.wait_seconds(110.0) == 0
+
+
+def test_a_busy_provider_is_not_left_alone() -> None:
+    """Where some calls get through, single refusals slow the lane down and stop nothing."""
+    pacer = Pacer(Pace(start=8, ceiling=8))
+    for _ in range(50):
+        refused, refused_too, taken = pacer.start(), pacer.start(), pacer.start()
+        pacer.end_throttled(refused, 0.0, 3600.0)
+        pacer.end_throttled(refused_too, 0.0, 3600.0)
+        pacer.end_well(taken, 1.0)
+        assert pacer.wait_seconds(0.0) == 0
 
 
 def test_other_failures_leave_the_limit_alone() -> None:

@@ -7,8 +7,9 @@
       │   ╱             │
       └──────────────────────▶ time
 
-`Retry-After` holds back new calls of this lane until then; other lanes never notice. Time is passed in, in seconds of
-any one clock.
+`Retry-After` is always the word for the item that got it. Once several calls in a row were refused it also holds back
+new calls of the whole lane until then: the provider is spent, not just busy. Other lanes never notice. Time is passed
+in, in seconds of any one clock.
 """
 
 from __future__ import annotations
@@ -18,6 +19,10 @@ from dataclasses import dataclass
 
 _STEPS_TO_CEILING = 64
 """Rounds from nothing to the ceiling by steps: recovers in a minute or two at LLM latencies, without a burst."""
+
+
+_REFUSALS_TO_PAUSE = 3
+"""In a row, without a success in between. Fewer only halve: what still gets through must not stand still for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,7 @@ class Pacer:
         self._started = 0
         self._last_cut = 0
         self._last_full = 0
+        self._refusals = 0
         self._step = max(1.0, pace.ceiling / _STEPS_TO_CEILING)
         self.in_flight = 0
         self.resumes_at = -math.inf
@@ -69,6 +75,7 @@ class Pacer:
     def end_well(self, call: int, seconds: float) -> None:
         """The call succeeded after `seconds`. The limit rises only by calls that were there when it was reached."""
         self.in_flight -= 1
+        self._refusals = 0
         self.latency.add(seconds)
         if self._last_cut < call <= self._last_full:
             rise = 1.0 if self._opening else self._step / self._limit
@@ -77,11 +84,12 @@ class Pacer:
     def end_throttled(self, call: int, now: float, retry_after_seconds: float | None) -> None:
         """The provider asked for less. Calls that were already in flight at the last cut do not cut again."""
         self.in_flight -= 1
+        self._refusals += 1
         self._opening = False
         if call > self._last_cut:
             self._limit = max(self._limit / 2, float(self._pace.floor))
             self._last_cut = self._started
-        if retry_after_seconds is not None:
+        if retry_after_seconds is not None and self._refusals >= _REFUSALS_TO_PAUSE:
             self.resumes_at = max(self.resumes_at, now + retry_after_seconds)
 
 

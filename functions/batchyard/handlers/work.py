@@ -16,7 +16,6 @@ from typing import Any
 
 import uvloop
 from aws_lambda_powertools import Logger, Metrics
-from aws_lambda_powertools.logging.utils import copy_config_to_registered_loggers
 from aws_lambda_powertools.metrics import MetricUnit
 
 from batchyard.adapters import catalogue
@@ -35,7 +34,6 @@ from batchyard.steps.upstreams import Upstreams
 
 logger = Logger()
 metrics = Metrics()
-copy_config_to_registered_loggers(source_logger=logger, include={work.logger.name})
 
 _BLOCKING_CALLS_AT_ONCE = 16
 _HANDED_BACK_BY = 0.75
@@ -112,6 +110,7 @@ class Process:
             clock=time.time,
             random=random.random,
             new_owner=partial(secrets.token_hex, 8),
+            log=logger,
         )
 
     def run(self, records: list[work.Record], stop_at: float, meter: Meter) -> list[str]:

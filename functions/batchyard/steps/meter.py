@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from batchyard.core.retry import FailureReason
 from batchyard.core.usage import Tally
 
-_LATENCY_SAMPLES = 100
-"""As many values as one EMF metric may hold."""
+_LATENCY_SAMPLES = 99
+"""One EMF metric holds 100 values; Powertools prints a record of its own as soon as it has so many."""
 
 
 @dataclass(slots=True)

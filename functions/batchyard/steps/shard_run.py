@@ -15,9 +15,9 @@ import asyncio
 import contextlib
 import enum
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from batchyard.adapters.aws.objects import Objects
 from batchyard.adapters.aws.shards import Shards
@@ -28,6 +28,7 @@ from batchyard.core.parts import encode_part
 from batchyard.core.results import Result, failed, tally
 from batchyard.core.retry import FailureReason
 from batchyard.core.shards import ShardRow, ShardState, is_done, mark_done
+from batchyard.steps.blocking import Blocking
 from batchyard.steps.item_runner import ItemRunner, Upstream
 from batchyard.steps.meter import Meter
 
@@ -52,12 +53,6 @@ class Stop(enum.StrEnum):
     """The invocation ends soon. In-flight calls may end until then."""
     THROTTLED = "throttled"
     """The provider asked for a longer pause than waiting is worth. In-flight calls may end."""
-
-
-class Blocking(Protocol):
-    """Runs a blocking call beside the event loop; `asyncio.to_thread` is one."""
-
-    def __call__(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Awaitable[Any]: ...
 
 
 @dataclass(frozen=True, slots=True)

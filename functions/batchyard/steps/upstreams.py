@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from functools import partial
 
@@ -12,12 +13,14 @@ from batchyard.core.errors import BooksDoNotBalance
 from batchyard.core.messages import ShardMessage
 from batchyard.core.retry import RetryPolicy
 from batchyard.core.usage import Price
+from batchyard.steps.blocking import Blocking
 from batchyard.steps.gate import Gates
 from batchyard.steps.item_runner import Upstream
 
 
 class Upstreams:
-    """`connect` makes the client of a base URL. `urls`: provider name -> base URL instead of the catalogue's."""
+    """`connect` makes the client of a base URL. `urls`: provider name -> base URL instead of the catalogue's. Used on
+    the event loop only, so that no two shards make a client or a gate each for what they share."""
 
     def __init__(
         self,
@@ -28,6 +31,7 @@ class Upstreams:
         *,
         urls: Mapping[str, str],
         connect: Callable[[str], OpenAICompatible],
+        blocking: Blocking = asyncio.to_thread,
     ) -> None:
         self._catalogue = catalogue
         self._secrets = secrets
@@ -35,11 +39,12 @@ class Upstreams:
         self._retry = retry
         self._urls = urls
         self._connect = connect
+        self._blocking = blocking
         self._clients: dict[str, OpenAICompatible] = {}
 
-    def of(self, message: ShardMessage) -> Upstream:
-        """The lane of `message`. Blocks where the provider's key has to be read. Raises SecretMissing."""
-        api_key = self._secrets.provider_key(message.provider)
+    async def of(self, message: ShardMessage) -> Upstream:
+        """The lane of `message`. Raises SecretMissing."""
+        api_key = await self._blocking(self._secrets.provider_key, message.provider)
         call = partial(self._client(message.provider).call, message.endpoint, api_key)
         gate = self._gates.of(message.provider, message.model)
         return Upstream(call, gate, self._price(message), self._retry)

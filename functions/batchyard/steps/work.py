@@ -14,10 +14,10 @@ the receives after which SQS gives a message up. Only what went wrong is a failu
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from batchyard.adapters.aws.objects import Objects
 from batchyard.adapters.aws.queues import Queues
@@ -27,14 +27,19 @@ from batchyard.core.items import WorkItem, read_work_lines
 from batchyard.core.keys import work_key
 from batchyard.core.messages import ShardMessage
 from batchyard.core.shards import LeaseHeld, ShardFenced, ShardRow, ShardSettled
+from batchyard.steps.blocking import Blocking
 from batchyard.steps.item_runner import Upstream
 from batchyard.steps.meter import Meter
-from batchyard.steps.shard_run import Blocking, RunLimits, ShardRun, Stop
+from batchyard.steps.shard_run import RunLimits, ShardRun, Stop
 
 _LONGEST_DELAY_SECONDS = 900
 """SQS: both DelaySeconds and, by our choice, the visibility of a message that failed."""
 
-logger = logging.getLogger(__name__)
+
+class Log(Protocol):
+    """The part of a logger that this step needs."""
+
+    def exception(self, msg: object, *args: object) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +53,8 @@ class Record:
 
 
 class Worker:
-    """Lives as long as its process. `upstream` may block; `settle` is the step of that name, bound to its adapters;
-    `new_owner` makes a name that no claim had before; `shards_at_once` bounds memory."""
+    """Lives as long as its process. `settle` is the step of that name, bound to its adapters; `new_owner` makes a name
+    that no claim had before; `shards_at_once` bounds memory."""
 
     def __init__(
         self,
@@ -57,13 +62,14 @@ class Worker:
         shards: Shards,
         objects: Objects,
         queues: Queues,
-        upstream: Callable[[ShardMessage], Upstream],
+        upstream: Callable[[ShardMessage], Awaitable[Upstream]],
         settle: Callable[[ShardMessage, ShardRow], None],
         limits: RunLimits,
         shards_at_once: int,
         clock: Callable[[], float],
         random: Callable[[], float],
         new_owner: Callable[[], str],
+        log: Log,
         blocking: Blocking = asyncio.to_thread,
     ) -> None:
         self._shards = shards
@@ -76,6 +82,7 @@ class Worker:
         self._clock = clock
         self._random = random
         self._new_owner = new_owner
+        self._log = log
         self._blocking = blocking
 
     async def work(self, records: Sequence[Record], *, stop_at: float, meter: Meter) -> list[str]:
@@ -94,7 +101,7 @@ class Worker:
                 meter.shards["lease_lost"] += 1
             except Exception:
                 where = "of no shard" if message is None else f"{message.batch_id} shard {message.shard.number}"
-                logger.exception("the message %s, %s, failed", record.id, where)
+                self._log.exception("the message %s, %s, failed", record.id, where)
                 meter.shards["error"] += 1
                 if message is not None:
                     await self._postpone(message, record)
@@ -105,7 +112,7 @@ class Worker:
         claim = await self._claim(message)
         if claim is None:
             return
-        upstream = await self._blocking(self._upstream, message)
+        upstream = await self._upstream(message)
         items = await self._blocking(self._read, message)
         run = ShardRun(
             message,
@@ -173,4 +180,6 @@ class Worker:
         try:
             await self._blocking(self._queues.postpone, message.provider, record.receipt_handle, seconds)
         except Exception:
-            logger.exception("the message %s could not be postponed: it comes back when its visibility ends", record.id)
+            self._log.exception(
+                "the message %s could not be postponed: it comes back when its visibility ends", record.id
+            )
