@@ -32,6 +32,7 @@ def main() -> int:
         return 1
     # moto takes two seconds to import; --help and a failed synth do not need it.
     from local import moto_patches
+    from local.grants import GrantMissing
     from local.host import Host, HostOptions
 
     sys.setswitchinterval(0.0005)
@@ -51,6 +52,9 @@ def main() -> int:
     )
     try:
         host = Host(templates, options)
+    except GrantMissing as error:
+        print(error, file=sys.stderr)
+        return 1
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise

@@ -2,7 +2,7 @@
 
 moto creates the resources it is good at (`_MOTO_CREATES`). What the local cloud plays itself (API, event sources,
 rules, concurrency) is read from the same templates into the dataclasses below. Anything else (alarms, dashboards,
-stages, policies of buckets and queues) is skipped, with one line in the log that names the types.
+stages, bucket policies) is skipped, with one line in the log that names the types.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from moto.s3.models import s3_backends
 from moto.sqs.models import sqs_backends
 
 from local.environments import FunctionConfig
+from local.permissions import Statement, read_statements
 from local.template import Stack
 
 log = logging.getLogger(__name__)
@@ -53,6 +54,7 @@ _PLAYED_HERE = {
     "AWS::Lambda::EventInvokeConfig",
     "AWS::Lambda::EventSourceMapping",
     "AWS::Lambda::Permission",
+    "AWS::SQS::QueuePolicy",
 }
 
 
@@ -71,9 +73,11 @@ class EventSource:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """An AWS::Events::Rule: `pattern` or `schedule` is set. `targets`: ARNs with their `Input`, None for the event."""
+    """An AWS::Events::Rule: `pattern` or `schedule` is set. `targets`: ARNs with their `Input`, None for the event.
+    `reference`: what a GetAtt of its ARN resolves to here, where the rule is no resource of moto's."""
 
     name: str
+    reference: str
     pattern: Mapping[str, Any] | None
     schedule: str | None
     targets: tuple[tuple[str, str | None], ...]
@@ -86,6 +90,23 @@ class Method:
     method: str
     resource: str
     function: str
+
+
+@dataclass(frozen=True, slots=True)
+class InvokePermission:
+    """An AWS::Lambda::Permission: `service` may invoke `function` (ARN or name)."""
+
+    function: str
+    service: str
+
+
+@dataclass(frozen=True, slots=True)
+class QueueStatement:
+    """One statement of an AWS::SQS::QueuePolicy, for one queue (its name) and one service ("*": anybody)."""
+
+    queue: str
+    service: str
+    statement: Statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +123,8 @@ class Deployment:
     event_sources: list[EventSource] = field(default_factory=list)
     rules: list[Rule] = field(default_factory=list)
     methods: list[Method] = field(default_factory=list)
+    permissions: list[InvokePermission] = field(default_factory=list)
+    queue_policies: list[QueueStatement] = field(default_factory=list)
     gateway_responses: dict[str, GatewayResponse] = field(default_factory=dict)
     binary_media_types: tuple[str, ...] = ()
     eventbridge_buckets: set[str] = field(default_factory=set)
@@ -162,6 +185,10 @@ def _deploy(stack: Stack, deployment: Deployment) -> None:
         deployment.binary_media_types += tuple(properties.get("BinaryMediaTypes", ()))
     for _, properties in of_type("AWS::ApiGateway::GatewayResponse"):
         deployment.gateway_responses[properties["ResponseType"]] = _gateway_response(properties)
+    for _, properties in of_type("AWS::Lambda::Permission"):
+        deployment.permissions.append(InvokePermission(properties["FunctionName"], properties["Principal"]))
+    for _, properties in of_type("AWS::SQS::QueuePolicy"):
+        deployment.queue_policies += _queue_statements(properties)
     deployment.methods += _methods(resources, dict(of_type("AWS::ApiGateway::Method")))
     deployment.outputs |= {output["OutputKey"]: output["OutputValue"] for output in created.outputs or ()}
 
@@ -274,10 +301,21 @@ def _event_source(properties: Mapping[str, Any]) -> EventSource:
 def _rule(logical_id: str, properties: Mapping[str, Any]) -> Rule:
     return Rule(
         name=properties.get("Name", logical_id),
+        reference=f"{logical_id}.Arn",
         pattern=properties.get("EventPattern"),
         schedule=properties.get("ScheduleExpression"),
         targets=tuple((target["Arn"], target.get("Input")) for target in properties.get("Targets", ())),
     )
+
+
+def _queue_statements(properties: Mapping[str, Any]) -> Iterator[QueueStatement]:
+    for url in properties.get("Queues", ()):
+        for raw in properties.get("PolicyDocument", {}).get("Statement", ()):
+            principal = raw.get("Principal", "*")
+            services = principal.get("Service", "*") if isinstance(principal, dict) else principal
+            for service in services if isinstance(services, list) else [services]:
+                (statement,) = read_statements({"Statement": [raw]})
+                yield QueueStatement(str(url).rpartition("/")[2], str(service), statement)
 
 
 def _gateway_response(properties: Mapping[str, Any]) -> GatewayResponse:

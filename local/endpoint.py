@@ -47,6 +47,9 @@ class Principals:
     def get(self, access_key: str) -> Principal | None:
         return self._by_key.get(access_key)
 
+    def all(self) -> list[Principal]:
+        return list(self._by_key.values())
+
 
 class Endpoint:
     """A handler for HttpServer. `enforce` is set once everything is deployed."""

@@ -24,7 +24,7 @@ from moto.secretsmanager.models import secretsmanager_backends
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 from moto.sts.models import sts_backends
 
-from local import moto_patches
+from local import grants, moto_patches
 from local.calls import Call
 from local.control import Control, read_fault
 from local.deployment import ACCOUNT_ID, REGION, deploy
@@ -122,6 +122,7 @@ class Host:
             moto_patches.scale_waits(self.options.wait_scale)
         self.operator = self._create_operator()
         self._add_functions(self.provider_url)
+        grants.check(self.deployment, self._principal_of)
         self._let_state_machines_call()
         self._create_provider_secrets()
         self.endpoint.resolver = _Resolver()
@@ -255,6 +256,9 @@ class Host:
             "AWS_SECRET_ACCESS_KEY": secret_key,
             "AWS_SESSION_TOKEN": token,
         }
+
+    def _principal_of(self, function: str) -> Principal:
+        return next(principal for principal in self.principals.all() if principal.name == function)
 
     def _let_state_machines_call(self) -> None:
         clients = {}

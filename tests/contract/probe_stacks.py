@@ -96,7 +96,17 @@ def _stateless() -> dict[str, Any]:
         **_function("narrow", {}, ReservedConcurrentExecutions=1),
         **_function("brief", {}, Timeout=1),
         **_function("missing", {}),
-        **_function("records", {}, [(["dynamodb:UpdateItem"], [_import("TableArn")])]),
+        **_function(
+            "records",
+            {},
+            [
+                (["dynamodb:UpdateItem"], [_import("TableArn")]),
+                (
+                    ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"],
+                    [{"Fn::GetAtt": ["Queue", "Arn"]}],
+                ),
+            ],
+        ),
         **_function(
             "storage",
             {"DATA_BUCKET": _import("DataName")},
@@ -118,7 +128,6 @@ def _queues() -> dict[str, Any]:
     return {
         "DeadLetters": _resource("SQS::Queue", QueueName="probe-dead-letters"),
         "Queue": _resource("SQS::Queue", QueueName="probe", VisibilityTimeout=1, RedrivePolicy=redrive),
-        "QueuePolicy": _resource("SQS::QueuePolicy", Queues=[{"Ref": "Queue"}], PolicyDocument={}),
         "Source": _resource(
             "Lambda::EventSourceMapping",
             EventSourceArn={"Fn::GetAtt": ["Queue", "Arn"]},
@@ -128,6 +137,21 @@ def _queues() -> dict[str, Any]:
             ScalingConfig={"MaximumConcurrency": 2},
         ),
         "Objects": _resource("SQS::Queue", QueueName="probe-objects"),
+        "ObjectsPolicy": _resource(
+            "SQS::QueuePolicy",
+            Queues=[{"Ref": "Objects"}],
+            PolicyDocument={
+                "Statement": [
+                    {
+                        "Effect": "Allow",
+                        "Principal": {"Service": "events.amazonaws.com"},
+                        "Action": "sqs:SendMessage",
+                        "Resource": {"Fn::GetAtt": ["Objects", "Arn"]},
+                        "Condition": {"ArnEquals": {"aws:SourceArn": {"Fn::GetAtt": ["Dropped", "Arn"]}}},
+                    }
+                ]
+            },
+        ),
     }
 
 
@@ -149,6 +173,7 @@ def _rules() -> dict[str, Any]:
                 {"Id": "it", "Arn": {"Fn::GetAtt": ["Step", "Arn"]}, "Input": json.dumps({"name": "clock"})},
             ],
         ),
+        "ClockMayInvoke": _permission("Step", "events.amazonaws.com"),
         "Alarm": _resource("CloudWatch::Alarm", Dimensions=[{"Name": "Api", "Value": {"Ref": "Api"}}]),
     }
 
@@ -193,6 +218,7 @@ def _api() -> dict[str, Any]:
 
     return {
         "Api": _resource("ApiGateway::RestApi", Name="probe", BinaryMediaTypes=["*/*"]),
+        "ApiMayInvoke": _permission("Echo", "apigateway.amazonaws.com"),
         "Things": resource({"Fn::GetAtt": ["Api", "RootResourceId"]}, "things"),
         "Thing": resource({"Ref": "Things"}, "{thing_id}"),
         "Best": resource({"Ref": "Things"}, "best"),
@@ -250,6 +276,15 @@ def _policy(role: str, grants: Any) -> dict[str, Any]:
         PolicyName=f"{role}Policy",
         PolicyDocument={"Version": "2012-10-17", "Statement": statements},
         Roles=[{"Ref": role}],
+    )
+
+
+def _permission(function: str, service: str) -> dict[str, Any]:
+    return _resource(
+        "Lambda::Permission",
+        Action="lambda:InvokeFunction",
+        FunctionName={"Fn::GetAtt": [function, "Arn"]},
+        Principal=service,
     )
 
 

@@ -597,6 +597,26 @@ def test_nothing_is_left_running(tmp_path: Path) -> None:
         urllib.request.urlopen(url, timeout=5)
 
 
+@pytest.mark.parametrize(
+    ("resource", "complaint"),
+    [
+        ("ApiMayInvoke", "API Gateway may not invoke echo"),
+        ("ClockMayInvoke", "EventBridge may not invoke step"),
+        ("ObjectsPolicy", "EventBridge may not send to .*probe-objects"),
+        ("RecordsPolicy", "the role of records needs sqs:ReceiveMessage on .*:probe"),
+    ],
+)
+def test_a_template_without_a_grant_does_not_start(tmp_path: Path, resource: str, complaint: str) -> None:
+    """What AWS would refuse or drop without a word is an error that names the grant."""
+    broken = stacks()
+    del broken[1]["template"]["Resources"][resource]
+    templates = tmp_path / "stacks.json"
+    templates.write_text(json.dumps(broken))
+    cloud = LocalCloud(templates=templates, functions_path=PROBES, simulator=False, account=None)
+    with pytest.raises(LocalCloudError, match=complaint):
+        cloud.start()
+
+
 def test_a_port_that_is_taken_is_a_clear_error(local: LocalCloud, tmp_path: Path) -> None:
     """It names the port and says what to do."""
     templates = tmp_path / "stacks.json"
