@@ -86,7 +86,9 @@ def test_content_types_that_are_not_json(alice: Customer, path: str) -> None:
         (BOUNDARY, form(b"Content-Disposition: form-data\r\n\r\nno name")),
         (BOUNDARY, form(b"A: b\r\n" * 100 + b"\r\nmany headers")),
         (BOUNDARY, form(b"A: " + b"b" * 10_000 + b"\r\n\r\nlong header")),
-        (BOUNDARY, form(*[PURPOSE] * 100)),
+        (BOUNDARY, form(*[PURPOSE] * 100, FILE)),
+        (BOUNDARY, form(PURPOSE, FILE, end=b"--xyz")),
+        (BOUNDARY, form(PURPOSE, FILE, end=b"--xyz\r\n")),
         (BOUNDARY, form(PURPOSE, b'Content-Disposition: form-data; name="file"\r\n\r\nno file name')),
         (BOUNDARY, form(PURPOSE, b'Content-Disposition: form-data; name="note"\r\n\r\n' + b"x" * 100_000)),
         (BOUNDARY, form(b'Content-Disposition: form-data; name="purpose"\r\n\r\n\xff\xfe', FILE)),
@@ -168,7 +170,8 @@ def test_a_body_that_is_no_base64(alice: Customer) -> None:
     """Should a body be no base64 though the event says so, that is a 400."""
     broken = event("api/create_batch") | {"body": "{not base64"}
     broken["headers"]["Authorization"] = f"Bearer {alice.key}"
-    assert call("batches", broken)["statusCode"] == 400
+    answer = call("batches", broken)
+    assert answer["statusCode"] == 400 and "decoded" in body(answer)["error"]["message"]
 
 
 AUTHORIZATIONS = [
