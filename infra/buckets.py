@@ -29,6 +29,7 @@ class Buckets(Construct):
                 s3.LifecycleRule(prefix="work/", expiration=working),
                 s3.LifecycleRule(prefix="parts/", expiration=working),
                 s3.LifecycleRule(prefix="uploads/", expiration=Duration.days(2)),
+                s3.LifecycleRule(prefix="exports/", expiration=Duration.days(1)),
                 s3.LifecycleRule(
                     prefix="files/",
                     transitions=[

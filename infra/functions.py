@@ -23,6 +23,8 @@ SIZES = {
     "files": Size(**_API, concurrency=60),
     "batches": Size(**_API, concurrency=60),
     "account": Size(**_API, concurrency=20),
+    # It goes on after API Gateway gave up: the export it makes is there when the caller asks again.
+    "results": Size(memory_mib=1024, timeout_seconds=_LONGEST, concurrency=20),
     "admin": Size(memory_mib=256, timeout_seconds=30, concurrency=2),
     "drop": Size(memory_mib=512, timeout_seconds=300, concurrency=None),
     "validate": Size(memory_mib=1024, timeout_seconds=_STEP, concurrency=20),
@@ -40,6 +42,7 @@ DESCRIPTIONS = {
     "files": "API: files and uploads",
     "batches": "API: batches",
     "account": "API: models and the OpenAPI document",
+    "results": "API: results of a batch, by page or as one file",
     "admin": "Creates accounts and API keys; invoked by operators",
     "drop": "Turns files put in the drop folder into batches",
     "validate": "Checks a batch's input and writes its work file",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 
 from aws_cdk import aws_apigateway as apigateway
 from cdk_nag import NagSuppressions
@@ -25,7 +25,7 @@ class Ingress(Construct):
         *,
         environment: Environment,
         functions: Functions,
-        routes: Iterable[Route],
+        routes: Collection[Route],
     ) -> None:
         super().__init__(scope, name)
         access_log = Log(
@@ -55,7 +55,7 @@ class Ingress(Construct):
         add_gateway_responses(self.api)
         integrations = {
             each: apigateway.LambdaIntegration(functions[each].function, scope_permission_to_method=False)
-            for each in ("files", "batches", "account")
+            for each in sorted({route.function for route in routes})
         }
         # Dialects that share a path are told apart by the function, so both have to name the same one.
         for path, method, function in dict.fromkeys((each.path, each.method, each.function) for each in routes):

@@ -27,6 +27,7 @@ TABLE_ACTIONS = {
     "files": (_GET, _QUERY, _PUT, _UPDATE, _DELETE),
     "batches": (_GET, _QUERY, _PUT, _UPDATE),
     "account": (_GET,),
+    "results": (_GET, _QUERY),
     "admin": (_GET, _QUERY, _PUT, _UPDATE),
     "drop": (_GET, _PUT, _UPDATE),
     "validate": (_GET, _UPDATE, _DELETE),
@@ -48,6 +49,7 @@ _REMOVE = ("s3:DeleteObject",)
 DATA_ACTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "files": {"files/": _READ + _WRITE + _REMOVE, "uploads/": _READ + _WRITE + _REMOVE},
     "batches": {"files/": _READ},
+    "results": {"work/": _READ, "parts/": _READ, "exports/": _READ + _WRITE},
     "drop": {"files/": _READ + _WRITE},
     "validate": {"files/": _READ, "work/": _WRITE + _REMOVE},
     "dispatch": {"work/": _READ},
@@ -61,7 +63,7 @@ DROP_ACTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "drop": {"drop/": _READ_VERSION, "results/": _READ + _WRITE + _REMOVE},
     "notify": {"drop/": _READ, "results/": _READ + _WRITE + _REMOVE},
 }
-FINDS = {"files", "batches", "drop", "validate", "finalize", "notify", "assemble"}
+FINDS = {"files", "batches", "results", "drop", "validate", "finalize", "notify", "assemble"}
 
 
 def grant_storage(functions: Functions, table: dynamodb.Table, buckets: Buckets) -> None:

@@ -8,10 +8,9 @@ from batchyard.settings import Limits
 from tests.infra.conftest import ROOT
 from tests.infra.templates import Synthesized
 
-NAMES = {
-    "files", "batches", "account", "admin", "drop", "validate", "dispatch", "work", "fence", "finalize", "notify",
-    "sweep", "assemble",
-}  # fmt: skip
+API = {"files", "batches", "account", "results"}
+STEPS = {"validate", "dispatch", "fence", "finalize", "notify"}
+NAMES = API | STEPS | {"admin", "drop", "work", "sweep", "assemble"}
 
 
 def functions(synthesized: Synthesized) -> dict[str, dict[str, Any]]:
@@ -21,7 +20,7 @@ def functions(synthesized: Synthesized) -> dict[str, dict[str, Any]]:
 
 
 def test_one_function_per_trigger_and_no_other(synthesized: Synthesized) -> None:
-    """The template has our thirteen functions and none that CDK brought along, and each has a handler in the code."""
+    """The template has our fourteen functions and none that CDK brought along, and each has a handler in the code."""
     assert functions(synthesized).keys() == NAMES
     assert len(synthesized.stateless.resources("AWS::Lambda::Function")) == len(NAMES)
     assert not synthesized.stateful.resources("AWS::Lambda::Function")
@@ -42,7 +41,7 @@ def test_every_function_says_how_large_and_how_long(synthesized: Synthesized) ->
     assert {name: timeouts[name] for name in ("files", "batches", "account")} == dict.fromkeys(
         ("files", "batches", "account"), 29
     )
-    assert timeouts["work"] == timeouts["assemble"] == 900
+    assert timeouts["work"] == timeouts["assemble"] == timeouts["results"] == 900
     assert timeouts["sweep"] < 120, "a sweep ends before the next one starts"
 
 

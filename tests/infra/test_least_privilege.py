@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from batchyard.surfaces.registry import ROUTES
 from tests.infra.templates import Synthesized
 
 RESOURCELESS = {
@@ -84,7 +85,7 @@ def test_every_resource_is_named(synthesized: Synthesized) -> None:
 
 def test_objects_are_granted_by_prefix(synthesized: Synthesized) -> None:
     """Whoever reads or writes objects does so below one of the prefixes that keys have."""
-    prefixes = ("/files/*", "/uploads/*", "/work/*", "/parts/*", "/drop/*", "/results/*")
+    prefixes = ("/files/*", "/uploads/*", "/work/*", "/parts/*", "/exports/*", "/drop/*", "/results/*")
     objects = [each for each in grants(synthesized) if each.action.startswith("s3:") and each.action != "s3:ListBucket"]
     assert objects
     for grant in objects:
@@ -104,6 +105,7 @@ def test_who_touches_which_objects(synthesized: Synthesized) -> None:
     assert writers("files") == {"files", "assemble", "drop", "finalize"}
     assert writers("work") == {"validate"}
     assert writers("parts") == {"work"}
+    assert writers("exports") == {"results"}
     assert writers("drop") == set()
     assert writers("results") == {"drop", "notify"}
 
@@ -161,7 +163,7 @@ def test_no_function_may_administer(synthesized: Synthesized) -> None:
 
 
 def test_who_can_be_invoked_from_outside(synthesized: Synthesized) -> None:
-    """API Gateway may call the three functions of the API, EventBridge the sweep; nobody may call admin but IAM users
+    """API Gateway may call the functions of the API, EventBridge the sweep; nobody may call admin but IAM users
     whom the operator allows to."""
     owners = {
         name: function["Handler"].split(".")[2]
@@ -171,10 +173,7 @@ def test_who_can_be_invoked_from_outside(synthesized: Synthesized) -> None:
         (owners[each["FunctionName"]["Fn::GetAtt"][0]], each["Principal"])
         for each in synthesized.stateless.resources("AWS::Lambda::Permission").values()
     }
-    assert callers == {
-        ("files", "apigateway.amazonaws.com"),
-        ("batches", "apigateway.amazonaws.com"),
-        ("account", "apigateway.amazonaws.com"),
-        ("sweep", "events.amazonaws.com"),
+    assert callers == {(route.function, "apigateway.amazonaws.com") for route in ROUTES} | {
+        ("sweep", "events.amazonaws.com")
     }
     assert all("SourceArn" in each for each in synthesized.stateless.resources("AWS::Lambda::Permission").values())
