@@ -168,7 +168,7 @@ def test_an_event_with_nothing_in_it(cloud: Cloud) -> None:
 
 def test_a_body_that_is_no_base64(alice: Customer) -> None:
     """Should a body be no base64 though the event says so, that is a 400."""
-    broken = event("api/create_batch") | {"body": "{not base64"}
+    broken = event("api/create_batch") | {"body": "{AAAA"}
     broken["headers"]["Authorization"] = f"Bearer {alice.key}"
     answer = call("batches", broken)
     assert answer["statusCode"] == 400 and "decoded" in body(answer)["error"]["message"]
