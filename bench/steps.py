@@ -110,7 +110,7 @@ def run_validate(folder: Path, count: int) -> StepRun:
                 BATCH_ID,
                 run="bench",
                 clock=lambda: NOW,
-                rules=rules,
+                rules=lambda name: rules,
                 parser=lambda name, endpoint: partial(surface(name).parse_line, context=LineContext(endpoint, 512)),
                 route=lambda model, provider, endpoint: route(model, provider, listed, endpoint),
                 batches=Batches(table),

@@ -17,11 +17,11 @@ import httpx
 os.environ.setdefault("POWERTOOLS_SERVICE_NAME", "test")
 os.environ.setdefault("POWERTOOLS_METRICS_NAMESPACE", "Batchyard")
 
-from batchyard.handlers import account, batches, files
+from batchyard.handlers import account, batches, files, results
 from batchyard.surfaces.registry import ROUTES
 
 EVENTS = Path(__file__).parents[2] / "events"
-HANDLERS = {"files": files.handler, "batches": batches.handler, "account": account.handler}
+HANDLERS = {"files": files.handler, "batches": batches.handler, "account": account.handler, "results": results.handler}
 
 
 class Context:

@@ -22,6 +22,7 @@ from batchyard.core.errors import NotReady
 from batchyard.core.files import File
 from batchyard.core.items import LineError
 from batchyard.core.keys import file_key
+from batchyard.core.limits import Bounds
 from batchyard.core.requests import BatchRequest
 from batchyard.core.usage import Tally
 from batchyard.steps.drop import Folder, Refused, Rules, drop
@@ -124,7 +125,7 @@ def dropbox(table: Table, batches: Batches, objects: Objects) -> Dropbox:
         batches=batches,
         workflow=workflow,  # type: ignore[arg-type]
         read_batch=read_batch,
-        rules=Rules(max_file_bytes=10_000, max_line_bytes=1_000, window_seconds=86_400, keep_days=30),
+        rules=Rules(limits=Bounds(100, 10_000, 1_000, 0), window_seconds=86_400, keep_days=30),
     )
     return Dropbox(s3, folder, workflow)
 

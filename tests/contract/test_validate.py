@@ -79,7 +79,7 @@ class Desk:
             BATCH_ID,
             run=self.runs[-1],
             clock=lambda: self.now,
-            rules=rules,
+            rules=lambda surface: rules,
             parser=parser,
             route=lambda model, provider, endpoint: route(model, provider, catalogue.load(), endpoint),
             batches=self.batches,

@@ -15,6 +15,8 @@ import enum
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
+
 from batchyard.core.items import LineError
 from batchyard.core.sharding import Plan
 from batchyard.core.usage import Tally
@@ -70,11 +72,16 @@ class Batch:
     status: Status
     created_at: int
     expires_at: int
-    metadata: dict[str, str] | None = None
+    metadata: dict[str, Any] | None = None
+    """What the customer wrote; text by text on most surfaces, any JSON object on some."""
     output_expires_after_seconds: int | None = None
     concurrency: int | None = None
     """The customer's ceiling on calls in flight for this batch."""
     drop: DropSource | None = None
+    provider: str | None = None
+    """The provider of every item; None: each item's own, or the cheapest."""
+    caller_pays: bool = False
+    """It runs with a provider key that the caller brought, so its cost is on the caller's bill."""
 
     model: str | None = None
     """The model of every item, where they share one."""
@@ -91,6 +98,11 @@ class Batch:
     """Status -> unix second it was entered; `validating` is `created_at`."""
 
     @property
+    def is_doomed(self) -> bool:
+        """Whether it has to end as failed, for the reason in `errors`, and has not yet."""
+        return bool(self.errors) and not self.status.is_terminal
+
+    @property
     def total_items(self) -> int:
         return self.plan.items if self.plan else 0
 
@@ -105,10 +117,12 @@ class Batch:
             "status": str(self.status),
             "created_at": self.created_at,
             "expires_at": self.expires_at,
-            "metadata": self.metadata,
+            "metadata": _packed(self.metadata),
             "output_expires_after_seconds": self.output_expires_after_seconds,
             "concurrency": self.concurrency,
             "drop": [self.drop.key, self.drop.version_id] if self.drop else None,
+            "provider": self.provider,
+            "caller_pays": self.caller_pays,
             "model": self.model,
             "errors": [[e.code, e.message, e.line, e.param] for e in self.errors],
             "plan": self.plan.to_row() if self.plan else None,
@@ -124,9 +138,18 @@ class Batch:
         names = set(cls.__dataclass_fields__)
         fields = {name: value for name, value in row.items() if name in names}
         fields["status"] = Status(row["status"])
+        metadata = row.get("metadata")
+        fields["metadata"] = orjson.loads(metadata) if isinstance(metadata, str) else metadata
         fields["drop"] = DropSource(*row["drop"]) if row.get("drop") else None
         fields["errors"] = tuple(LineError(*error) for error in row.get("errors") or ())
         fields["plan"] = Plan.from_row(row["plan"]) if row.get("plan") else None
         fields["tally"] = Tally.from_row(row.get("tally") or {})
         fields["status_times"] = {str(s): row[f"{s}_at"] for s in Status if f"{s}_at" in row}
         return cls(**fields)
+
+
+def _packed(metadata: dict[str, Any] | None) -> dict[str, Any] | str | None:
+    """Metadata as a row holds it: what is more than texts by name is JSON, because a row knows no fractions."""
+    if metadata is None or all(isinstance(value, str) for value in metadata.values()):
+        return metadata
+    return orjson.dumps(metadata).decode()

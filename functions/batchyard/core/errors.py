@@ -21,7 +21,10 @@ An item's failure is no exception: it is a `core.results.Result`.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from batchyard.core.limits import Allowance
 
 
 class BatchyardError(Exception):
@@ -90,14 +93,22 @@ class UnsupportedMediaType(RequestError):
 
 
 class RateLimited(RequestError):
-    """429; `retry_after_seconds` is what the caller is told to wait."""
+    """429; `retry_after_seconds` is what the caller is told to wait, `allowance` what it used up."""
 
     status = 429
     type = "rate_limit_error"
 
-    def __init__(self, message: str, *, retry_after_seconds: int, code: str = "rate_limit_exceeded") -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after_seconds: int,
+        code: str = "rate_limit_exceeded",
+        allowance: Allowance | None = None,
+    ) -> None:
         super().__init__(message, code=code)
         self.retry_after_seconds = retry_after_seconds
+        self.allowance = allowance
 
 
 class ConditionFailed(BatchyardError):

@@ -4,6 +4,7 @@ files/<account>/<file id>                              what clients uploaded and
 uploads/<account>/<upload id>/<part id>                parts of an upload that is not complete yet
 work/<account>/<batch id>/<run>/{items,manifest}       what Validate wrote
 parts/<account>/<batch id>/<shard>/<version>-<n>       results, written by a shard's owner
+exports/<account>/<batch id>/<name>                    results as one file to download, kept for a day
 """
 
 from __future__ import annotations
@@ -28,3 +29,7 @@ def manifest_key(account_id: str, batch_id: str, run: str) -> str:
 def part_key(account_id: str, batch_id: str, shard: int, version: int, number: int) -> str:
     """`version` is the lease's fencing token, so two owners never write the same key."""
     return f"parts/{account_id}/{batch_id}/{shard:06d}/{version:06d}-{number:04d}"
+
+
+def export_key(account_id: str, batch_id: str, name: str) -> str:
+    return f"exports/{account_id}/{batch_id}/{name}"

@@ -17,6 +17,16 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Bounds:
+    """The limits that hold for a request or a batch, whoever set them."""
+
+    max_batch_items: int
+    max_file_bytes: int
+    max_line_bytes: int
+    requests_per_minute: int
+
+
+@dataclass(frozen=True, slots=True)
 class Allowance:
     """What an API key may still ask for: `remaining` of `limit` requests, until `resets_at` (unix second)."""
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import enum
 import hashlib
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 import orjson
 
@@ -13,32 +15,41 @@ from batchyard.core.batches import DropSource
 @dataclass(frozen=True, slots=True)
 class BatchRequest:
     """A batch to be made. `endpoint` is one of `core.providers.ENDPOINTS`; `concurrency` a ceiling on calls in flight.
-    `idempotency_key`: the same key with the same request is the same batch."""
+    `idempotency_key`: the same key with the same request is the same batch. `lines`: the input itself, where it came
+    with the request, as the bytes of a file; `input_file_id` is empty then."""
 
     surface: str
     endpoint: str
     input_file_id: str
     completion_window: str = "24h"
-    metadata: dict[str, str] | None = None
+    metadata: dict[str, Any] | None = None
     output_expires_after_seconds: int | None = None
     concurrency: int | None = None
     idempotency_key: str | None = None
     drop: DropSource | None = None
+    provider: str | None = None
+    caller_key: str | None = field(default=None, repr=False)
+    """The caller's own key with `provider`. A secret: it is encrypted at once, and told to nobody but that provider."""
+    lines: bytes | None = None
 
     @property
     def fingerprint(self) -> str:
-        """Equal for equal requests; the idempotency key itself is no part of it."""
-        payload = orjson.dumps(asdict(replace(self, idempotency_key=None)), option=orjson.OPT_SORT_KEYS)
-        return hashlib.sha256(payload).hexdigest()
+        """Equal for equal requests. Neither the idempotency key nor the caller's key is a part of it."""
+        fields = asdict(replace(self, idempotency_key=None, caller_key=None))
+        if self.lines is not None:
+            fields["lines"] = hashlib.sha256(self.lines).hexdigest()
+        return hashlib.sha256(orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class FileRequest:
-    """A file to be kept. Its bytes travel beside it, or come later under a presigned URL."""
+    """A file to be kept. Its bytes travel beside it, or come later under a presigned URL. `any_name`: a batch's input
+    may be called something else than .jsonl."""
 
     filename: str
     purpose: str
     expires_after_seconds: int | None = None
+    any_name: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,3 +77,27 @@ class PageRequest:
     after: str | None = None
     descending: bool = True
     purpose: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ResultWindow:
+    """The results of items `offset` to `offset + limit` of the input; None: to its end."""
+
+    offset: int = 0
+    limit: int | None = None
+
+
+class Packing(enum.StrEnum):
+    """How an export's rows are packed: as they are, or compressed."""
+
+    PLAIN = "plain"
+    GZIP = "gzip"
+    ZIP = "zip"
+
+
+@dataclass(frozen=True, slots=True)
+class ExportRequest:
+    """Results as one file to download."""
+
+    window: ResultWindow
+    packing: Packing

@@ -47,7 +47,7 @@ def failed(index: int, custom_id: str, code: str, message: str) -> Result:
 
 
 def unfinished(index: int, custom_id: str, outcome: Outcome) -> Result:
-    """The result of an item that a cancelled or expired batch never finished."""
+    """The result of an item that a cancelled, expired or failed batch never finished."""
     code, message = _UNFINISHED[outcome]
     return Result(index, custom_id, outcome, error_code=code, error_message=message)
 
@@ -87,7 +87,35 @@ def tally(results: list[Result]) -> Tally:
     return total
 
 
+@dataclass(frozen=True, slots=True)
+class ResultLine:
+    """A line, read back. `body`: the provider's JSON as it stands there."""
+
+    custom_id: str
+    status_code: int | None = None
+    body: bytes | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+
+
+_BODY = b',"body":'
+_AFTER_BODY = b'},"error":null}\n'
+
+
+def read_result_line(line: bytes) -> ResultLine:
+    """What `result_line` wrote. The body is cut out, not parsed: quotes inside strings are escaped, so the first
+    `,"body":` is the one that stands before it."""
+    head, found, rest = line.partition(_BODY)
+    if not found:
+        fields = orjson.loads(line)
+        error = fields["error"]
+        return ResultLine(fields["custom_id"], error_code=error["code"], error_message=error["message"])
+    fields = orjson.loads(head + b"}}")
+    return ResultLine(fields["custom_id"], fields["response"]["status_code"], rest.removesuffix(_AFTER_BODY))
+
+
 _UNFINISHED = {
+    Outcome.FAILED: ("batch_failed", "This request was not executed because the batch failed."),
     Outcome.CANCELLED: ("batch_cancelled", "This request was not executed because the batch was cancelled."),
     Outcome.EXPIRED: (
         "batch_expired",

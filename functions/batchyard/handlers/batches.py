@@ -9,6 +9,7 @@ from batchyard.core.batches import Batch
 from batchyard.core.ids import RANDOM_BYTES, new_id
 from batchyard.handlers import resources
 from batchyard.handlers.http import Call, api, fault_of, logger
+from batchyard.handlers.limits import limits_of
 from batchyard.steps import cancel, create
 from batchyard.surfaces.http import Reply
 
@@ -31,7 +32,8 @@ def _create(call: Call) -> Batch:
         batch_id=new_id("batch_", time.time_ns() // 1_000_000, secrets.token_bytes(RANDOM_BYTES)),
         now=call.now,
         window_seconds=call.settings.completion_window_seconds,
-        max_file_bytes=call.settings.max_file_bytes,
+        limits=limits_of(call.surface, call.settings),
+        keep_days=call.settings.batch_file_days,
         files=resources.files(),
         objects=resources.objects(),
         batches=resources.batches(),

@@ -20,6 +20,7 @@ from batchyard.adapters.aws.objects import Objects
 from batchyard.core.batches import DropSource
 from batchyard.core.requests import BatchRequest
 from batchyard.handlers import resources
+from batchyard.handlers.limits import limits_of
 from batchyard.settings import DropSettings, load
 from batchyard.steps.drop import Folder, Refused, Rules, drop
 from batchyard.surfaces.http import Request
@@ -80,8 +81,7 @@ def _folder(settings: DropSettings) -> Folder:
         workflow=resources.workflow(settings.state_machine_arn),
         read_batch=_read_batch,
         rules=Rules(
-            max_file_bytes=settings.max_file_bytes,
-            max_line_bytes=settings.max_line_bytes,
+            limits=limits_of(surface(_SURFACE), settings),
             window_seconds=settings.completion_window_seconds,
             keep_days=settings.batch_file_days,
         ),

@@ -11,7 +11,8 @@ from batchyard.core.ids import RANDOM_BYTES, new_id
 from batchyard.core.keys import file_key
 from batchyard.handlers import resources
 from batchyard.handlers.http import Call, api
-from batchyard.steps import receive, upload
+from batchyard.handlers.limits import limits_of
+from batchyard.steps import delete, receive, upload
 from batchyard.surfaces.http import Reply
 from batchyard.surfaces.surface import Presigned
 
@@ -27,7 +28,7 @@ def create_file(call: Call) -> Reply:
         file_id=_new_id("file-"),
         now=call.now,
         keep_days=call.settings.batch_file_days,
-        max_file_bytes=call.settings.max_file_bytes,
+        max_file_bytes=limits_of(call.surface, call.settings).max_file_bytes,
         files=resources.files(),
         objects=resources.objects(),
     )
@@ -74,13 +75,16 @@ def download_file(call: Call) -> Reply:
 
 
 def delete_file(call: Call) -> Reply:
-    """The bytes first: a call that dies between can be made again."""
-    file_id = call.surface.read_id(call.request, "file")
-    file = resources.files().get(call.account_id, file_id)
-    if file is None or file.is_expired(call.now):
-        raise receive.missing(file_id)
-    resources.objects().delete(file_key(call.account_id, file_id))
-    resources.files().delete(call.account_id, file_id)
+    file = delete.delete(
+        call.account_id,
+        call.surface.read_id(call.request, "file"),
+        now=call.now,
+        files=resources.files(),
+        objects=resources.objects(),
+        batches=resources.batches(),
+        workflow=resources.workflow(),
+        end_batches=call.surface.deleting_a_file_ends_its_batches,
+    )
     return call.surface.write_deleted_file(file)
 
 

@@ -12,7 +12,7 @@ import binascii
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 from urllib.parse import unquote
@@ -20,16 +20,21 @@ from urllib.parse import unquote
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
+from batchyard.core.accounts import key_hash
 from batchyard.core.errors import (
     InvalidRequest,
     MethodNotAllowed,
     NotFound,
+    RateLimited,
     RequestError,
     UnsupportedMediaType,
 )
+from batchyard.core.limits import Allowance
 from batchyard.handlers import resources
+from batchyard.handlers.limits import limits_of
 from batchyard.settings import ApiSettings, load
 from batchyard.steps.accounts import Keyring
+from batchyard.steps.admit import Admission
 from batchyard.surfaces import registry
 from batchyard.surfaces.http import Reply, Request
 from batchyard.surfaces.surface import Surface
@@ -73,6 +78,11 @@ def api(operations: Mapping[str, Operation]) -> Handler:
 
 
 @cache
+def admission() -> Admission:
+    return Admission(resources.windows())
+
+
+@cache
 def keyring() -> Keyring:
     """The keys this process knows."""
     return Keyring(resources.accounts(), time.monotonic)
@@ -84,19 +94,26 @@ def _answer(event: dict[str, Any], request_id: str, operations: Mapping[str, Ope
     route = registry.find(event["httpMethod"], event["resource"], header_names)
     name = route.operation if route and route.operation in operations else "unknown"
     surface = registry.surface(route.surface if route else _FALLBACK_SURFACE)
+    allowance: Allowance | None = None
     try:
         if route is None or route.operation not in operations:
             raise _no_route(event)
-        request = _request(event, request_id)
-        account_id = "" if route.public else _account(surface, request)
-        call = Call(request, surface, account_id, load(ApiSettings), int(time.time()))
-        return operations[route.operation](call), name
+        request, settings, now, account_id = _request(event, request_id), load(ApiSettings), int(time.time()), ""
+        if not route.public:
+            key = surface.read_key(request)
+            account_id = _account(key)
+            allowance = _admit(key, surface, settings, now)
+        reply = operations[route.operation](Call(request, surface, account_id, settings, now))
     except RequestError as error:
         logger.info("refused", extra={"operation": name, "status": error.status, "code": error.code})
-        return surface.write_error(error), name
+        allowance = error.allowance if isinstance(error, RateLimited) else allowance
+        reply = surface.write_error(error)
     except Exception as error:  # the last line of defence: the caller gets an answer, the operator a trace
         logger.error("failed", extra={"operation": name, "fault": fault_of(error)})
-        return surface.write_error(None), name
+        reply = surface.write_error(None)
+    if allowance is not None:
+        reply = replace(reply, headers={**reply.headers, **surface.allowance_headers(allowance)})
+    return reply, name
 
 
 def _request(event: dict[str, Any], request_id: str) -> Request:
@@ -119,10 +136,16 @@ def _request(event: dict[str, Any], request_id: str) -> Request:
     )
 
 
-def _account(surface: Surface, request: Request) -> str:
-    account_id = keyring().account_of(surface.read_key(request))
+def _account(key: str) -> str:
+    account_id = keyring().account_of(key)
     logger.append_keys(account_id=account_id)
     return account_id
+
+
+def _admit(key: str, surface: Surface, settings: ApiSettings, now: int) -> Allowance | None:
+    """What the key has left; None where the surface sets no limit. Raises RateLimited."""
+    limit = limits_of(surface, settings).requests_per_minute
+    return admission().admit(key_hash(key), limit=limit, now=now) if limit else None
 
 
 def _no_route(event: dict[str, Any]) -> RequestError:

@@ -14,6 +14,7 @@ from batchyard.adapters.aws.progress import Progress
 from batchyard.adapters.aws.queues import Queues
 from batchyard.adapters.aws.shards import Shards
 from batchyard.adapters.aws.table import Table
+from batchyard.adapters.aws.windows import Windows
 from batchyard.adapters.aws.workflow import Workflow
 from batchyard.settings import DispatchSettings, Settings, load
 
@@ -46,6 +47,10 @@ def functions() -> Functions:
 
 def batches() -> Batches:
     return Batches(table())
+
+
+def windows() -> Windows:
+    return Windows(table())
 
 
 def shards() -> Shards:

@@ -19,6 +19,7 @@ from batchyard.core.batches import Batch, Status
 from batchyard.core.catalogue import Offer
 from batchyard.core.routing import Refusal, route
 from batchyard.handlers import endings, resources
+from batchyard.handlers.limits import limits_of
 from batchyard.settings import ValidateSettings, load
 from batchyard.steps.reading import ParseLine, Rules
 from batchyard.steps.validate import validate
@@ -38,7 +39,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         event["batch_id"],
         run=secrets.token_hex(8),
         clock=_now,
-        rules=_rules(settings),
+        rules=partial(_rules, settings),
         parser=partial(_parser, settings.max_custom_id_chars),
         route=_route,
         batches=resources.batches(),
@@ -55,11 +56,12 @@ def _now() -> int:
     return int(time.time())
 
 
-def _rules(settings: ValidateSettings) -> Rules:
+def _rules(settings: ValidateSettings, surface_name: str) -> Rules:
+    limits = limits_of(surface(surface_name), settings)
     return Rules(
-        max_items=settings.max_batch_items,
-        max_file_bytes=settings.max_file_bytes,
-        max_line_bytes=settings.max_line_bytes,
+        max_items=limits.max_batch_items,
+        max_file_bytes=limits.max_file_bytes,
+        max_line_bytes=limits.max_line_bytes,
         max_line_errors=settings.max_line_errors,
         shard_items=settings.shard_items,
         shard_bytes=settings.shard_bytes,

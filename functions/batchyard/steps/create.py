@@ -2,9 +2,14 @@
 
 The same idempotency key with the same request is the same batch, and so is the same batch id: a repeat answers what
 the first call made, and starts the execution again in case the first call died before it did (AWS starts it once).
+An input that came with the request is kept as a file of the account, so that all batches are run from files.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
+
+import orjson
 
 from batchyard.adapters.aws.batches import Batches, Idempotency, IdempotencyKeyUsed
 from batchyard.adapters.aws.files import Files
@@ -18,8 +23,12 @@ from batchyard.core.errors import (
     Conflict,
     InvalidRequest,
     NotFound,
+    PayloadTooLarge,
 )
-from batchyard.core.files import FileStatus
+from batchyard.core.files import File, FileStatus
+from batchyard.core.ids import derive_id
+from batchyard.core.keys import file_key
+from batchyard.core.limits import Bounds
 from batchyard.core.requests import BatchRequest
 from batchyard.steps import receive
 
@@ -42,22 +51,33 @@ def create(
     batch_id: str,
     now: int,
     window_seconds: int,
-    max_file_bytes: int,
+    limits: Bounds,
+    keep_days: int,
     files: Files,
     objects: Objects,
     batches: Batches,
     workflow: Workflow,
 ) -> Batch:
-    """The batch, `validating` when it is new. Raises NotFound or InvalidRequest where its input file cannot be one,
-    Conflict where its idempotency key stands for another request, NotStarted where only its execution is missing."""
+    """The batch, `validating` when it is new. Raises NotFound, InvalidRequest or PayloadTooLarge where its input cannot
+    be one, Conflict where its idempotency key stands for another request, NotStarted where only its execution is
+    missing. `keep_days`: how long an input that came with the request is kept."""
     used = batches.used(account_id, request.idempotency_key)
     batch = _repeated(request, account_id, used, batches) if used else None
     if batch is None:
-        _check_input(request.input_file_id, account_id, now, max_file_bytes, files, objects)
         batch = _new_batch(request, account_id, batch_id, now, window_seconds)
+        own_file = None
+        if request.lines is None:
+            _check_input(request.input_file_id, account_id, now, limits.max_file_bytes, files, objects)
+        else:
+            _check_lines(request, request.lines, limits)
+            own_file = _own_file(batch, request.lines, now, keep_days)
+            batch = replace(batch, input_file_id=own_file.id)
+            objects.put(file_key(account_id, own_file.id), request.lines)
         try:
-            batches.create(batch, _idempotency(request, now))
+            batches.create(batch, _idempotency(request, now), input_file=own_file)
         except IdempotencyKeyUsed as winner:
+            if own_file is not None:
+                objects.delete(file_key(account_id, own_file.id))
             batch = _repeated(request, account_id, winner, batches)
         except ConditionFailed:
             batch = _found(account_id, batch_id, batches)
@@ -108,6 +128,45 @@ def _check_input(file_id: str, account_id: str, now: int, max_file_bytes: int, f
             param="input_file_id",
             code="file_not_uploaded",
         )
+
+
+def _check_lines(request: BatchRequest, data: bytes, limits: Bounds) -> None:
+    """An input that came with the request is held to the limits of an input file at once."""
+    lines = data.splitlines()
+    if len(lines) > limits.max_batch_items:
+        raise InvalidRequest(
+            f"The batch has {len(lines)} requests; {limits.max_batch_items} are allowed. Split it.",
+            param="requests",
+            code="too_many_tasks",
+        )
+    for index, line in enumerate(lines):
+        if len(line) > limits.max_line_bytes:
+            raise PayloadTooLarge(
+                f"Request {index} has {len(line)} bytes once encoded; {limits.max_line_bytes} are allowed.",
+                param=f"requests[{index}]",
+                code="line_too_long",
+            )
+    size = len(data) + len(orjson.dumps(request.metadata))
+    if size > limits.max_file_bytes:
+        raise PayloadTooLarge(
+            f"The batch has {size} bytes with its metadata; {limits.max_file_bytes} are allowed. Split it.",
+            param="requests",
+            code="batch_too_large",
+        )
+
+
+def _own_file(batch: Batch, data: bytes, now: int, keep_days: int) -> File:
+    """The same batch has the same file, however often it is made."""
+    return File(
+        id=derive_id("file-", batch.id, "input"),
+        account_id=batch.account_id,
+        filename=f"{batch.id}_input.jsonl",
+        purpose=PURPOSE,
+        bytes=len(data),
+        created_at=now,
+        expires_at=receive.expiry(None, now, keep_days),
+        rows=receive.count_rows(data),
+    )
 
 
 def _new_batch(request: BatchRequest, account_id: str, batch_id: str, now: int, window_seconds: int) -> Batch:

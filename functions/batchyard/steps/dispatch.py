@@ -40,6 +40,9 @@ def dispatch(
     except ConditionFailed:
         workflow.wake(task_token, _outcome_elsewhere(account_id, batch_id, batches))
         return 0
+    if batch.is_doomed:
+        workflow.wake(task_token, "failed")
+        return 0
     sent = _send_due(batch, shards, objects, queues)
     if sent == 0:
         workflow.wake(task_token, "settled")

@@ -25,6 +25,7 @@ from batchyard.core.files import File
 from batchyard.core.ids import RANDOM_BYTES, new_id
 from batchyard.core.items import LineError
 from batchyard.core.keys import file_key
+from batchyard.core.limits import Bounds
 from batchyard.core.requests import BatchRequest
 from batchyard.steps import receive
 from batchyard.steps.create import PURPOSE, create
@@ -44,8 +45,7 @@ _CONTENT_TYPE = "application/jsonl"
 class Rules:
     """The deployment's limits (`batchyard.settings`) that matter here."""
 
-    max_file_bytes: int
-    max_line_bytes: int
+    limits: Bounds
     window_seconds: int
     keep_days: int
 
@@ -108,7 +108,8 @@ def _make(source: DropSource, dropped: Dropped, info: ObjectInfo, batch_id: str,
         batch_id=batch_id,
         now=now,
         window_seconds=folder.rules.window_seconds,
-        max_file_bytes=folder.rules.max_file_bytes,
+        limits=folder.rules.limits,
+        keep_days=folder.rules.keep_days,
         files=folder.files,
         objects=folder.objects,
         batches=folder.batches,
@@ -127,8 +128,8 @@ def _check(dropped: Dropped, info: ObjectInfo, folder: Folder) -> None:
         raise InvalidRequest("The file's name must end in .jsonl.", code="invalid_file_name")
     if info.size == 0:
         raise InvalidRequest("The file is empty.", code="empty_file")
-    if info.size > folder.rules.max_file_bytes:
-        allowed = folder.rules.max_file_bytes
+    if info.size > folder.rules.limits.max_file_bytes:
+        allowed = folder.rules.limits.max_file_bytes
         raise InvalidRequest(f"The file has {info.size} bytes; {allowed} bytes are allowed.", code="file_too_large")
 
 
@@ -152,7 +153,7 @@ def _parameters(dropped: Dropped, folder: Folder) -> dict[str, Any]:
 
 def _first_url(source: DropSource, folder: Folder) -> str:
     """The url of the first line. Where that tells none, any will do: Validate says what is wrong with the line."""
-    limit = folder.rules.max_line_bytes
+    limit = folder.rules.limits.max_line_bytes
     head = folder.drop.get(source.key, 0, limit, version_id=source.version_id)
     line = next((line for _, line in read_lines([head], limit)), None)
     try:

@@ -5,6 +5,7 @@
     expired                 (the same), validating   expired      the rest gets `batch_expired` results
     failed                  (the same), validating   failed       the rest gets `batch_failed` results
     any                     cancelling               cancelled    the rest gets `batch_cancelled` results
+    any                     doomed                   failed       for the reason in its `errors`
 
 Results are read from the parts that shard rows name, and from nothing else. The files' ids derive from the batch and
 its end, so that a second run writes the same bytes under the same keys; files, figures and status become visible in
@@ -31,19 +32,17 @@ from batchyard.core.ids import derive_id
 from batchyard.core.items import LineError, WorkItem
 from batchyard.core.keys import file_key, manifest_key
 from batchyard.core.parts import StoredResult
-from batchyard.core.results import Outcome, Result, failed, unfinished
+from batchyard.core.results import Outcome, Result, unfinished
 from batchyard.core.sharding import Plan, read_manifest
 from batchyard.core.shards import ClaimRefused, ShardRow, ShardState
 from batchyard.core.usage import Tally
-from batchyard.steps.merge import merge
+from batchyard.steps.merge import merge, outcome_of_the_rest
 
 JSONL = "application/jsonl"
 PURPOSE = "batch_output"
 
 _SEALS_AT_ONCE = 16
 _ENDS = {"completed": Status.COMPLETED, "expired": Status.EXPIRED, "failed": Status.FAILED}
-_REST = {Status.CANCELLED: Outcome.CANCELLED, Status.EXPIRED: Outcome.EXPIRED}
-"""The outcome of what was never finished, by the batch's end; otherwise it failed."""
 _FAULT = LineError(
     "batch_failed", "The batch stopped because of an internal fault. Finished requests keep their results."
 )
@@ -77,7 +76,7 @@ def finalize(
     if batch.status.is_terminal:
         return batch
     end = _end_of(batch, outcome)
-    errors = (_FAULT,) if end is Status.FAILED else ()
+    errors = batch.errors if batch.is_doomed else (_FAULT,) if end is Status.FAILED else ()
     nothing = _Published(None, None, Tally())
     if batch.plan is None:
         if end is Status.COMPLETED:
@@ -89,7 +88,10 @@ def finalize(
         if outcome != "failed":
             raise
         published, errors = nothing, (_LOST,)
-    return _finish(batch, end, published, errors, clock(), batches, objects)
+    ended = _finish(batch, end, published, errors, clock(), batches, objects)
+    if not ended.status.is_terminal:  # doomed meanwhile: once more, to end so
+        return finalize(account_id, batch_id, outcome, clock=clock, batches=batches, shards=shards, objects=objects)
+    return ended
 
 
 def _found(account_id: str, batch_id: str, batches: Batches) -> Batch:
@@ -112,6 +114,8 @@ def _begin(batch: Batch, now: int, batches: Batches) -> Batch:
 def _end_of(batch: Batch, outcome: str) -> Status:
     if batch.status is Status.CANCELLING:
         return Status.CANCELLED
+    if batch.is_doomed:
+        return Status.FAILED
     if outcome not in _ENDS:
         raise BooksDoNotBalance(f"{batch.id} is {batch.status} and cannot end as {outcome}")
     return _ENDS[outcome]
@@ -124,7 +128,7 @@ def _publish(
     if len(manifest) != plan.shards:
         raise BooksDoNotBalance(f"{batch.id} has {plan.shards} shards, its manifest {len(manifest)}")
     rows = _final_rows(batch, plan, outcome, shards)
-    rest = _REST.get(end, Outcome.FAILED)
+    rest = outcome_of_the_rest(end)
     results = merge(batch, plan, manifest, rows, partial(_unfinished, rest), objects)
     with closing(results):
         output, error, counts = _write(batch, end, now, results, objects)
@@ -154,9 +158,6 @@ def _final_rows(batch: Batch, plan: Plan, outcome: str, shards: Shards) -> dict[
 
 
 def _unfinished(outcome: Outcome, item: WorkItem) -> Result:
-    if outcome is Outcome.FAILED:
-        message = "This request was not executed because the batch failed."
-        return failed(item.index, item.custom_id, _FAULT.code, message)
     return unfinished(item.index, item.custom_id, outcome)
 
 
@@ -222,7 +223,7 @@ def _finish(
         return batches.finish(batch, end, now, tally=published.tally, files=files, errors=errors)
     except ConditionFailed:
         winner = _found(batch.account_id, batch.id, batches)
-        if not winner.status.is_terminal:
+        if not winner.status.is_terminal and not (winner.is_doomed and end is not Status.FAILED):
             raise
         kept = (winner.output_file_id, winner.error_file_id)
         objects.delete_many(file_key(file.account_id, file.id) for file in files if file and file.id not in kept)

@@ -12,17 +12,19 @@ from contextlib import ExitStack, closing
 from operator import itemgetter
 
 from batchyard.adapters.aws.objects import Objects, Span
-from batchyard.core.batches import Batch
+from batchyard.core.batches import Batch, Status
 from batchyard.core.errors import BooksDoNotBalance
 from batchyard.core.items import WorkItem, read_work_lines
 from batchyard.core.keys import work_key
 from batchyard.core.parts import StoredResult, decode_part
-from batchyard.core.results import Result, result_line
+from batchyard.core.results import Outcome, Result, result_line
 from batchyard.core.sharding import Plan, Shard
 from batchyard.core.shards import ShardRow, ShardState, done_count
 
 _READS_AT_ONCE = 24
 _HELD_BYTES = 96 * 1024 * 1024
+
+_REST = {Status.CANCELLED: Outcome.CANCELLED, Status.EXPIRED: Outcome.EXPIRED}
 
 Line = tuple[int, StoredResult]
 Unfinished = Callable[[WorkItem], Result]
@@ -51,6 +53,11 @@ def merge(
             lanes.append(_lane(batch.id, shards, rows, reads, unfinished))
         merged = heapq.merge(*lanes, key=itemgetter(0)) if len(lanes) > 1 else iter(lanes[0])
         yield from _checked(merged, plan.items)
+
+
+def outcome_of_the_rest(end: Status) -> Outcome:
+    """The outcome of what was never finished, by the batch's end."""
+    return _REST.get(end, Outcome.FAILED)
 
 
 def _spans(shards: Iterable[Shard], rows: Mapping[int, ShardRow], work: str) -> Iterator[Span]:

@@ -104,6 +104,8 @@ def check(request: FileRequest, size: int, max_file_bytes: int) -> None:
 
 
 def check_name(request: FileRequest) -> None:
+    if request.any_name:
+        return
     if request.purpose == _PURPOSE_OF_BATCHES and not request.filename.endswith(JSONL_SUFFIX):
         raise InvalidRequest("Invalid file format for Batch API. Must be .jsonl", param="file")
 

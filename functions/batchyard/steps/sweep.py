@@ -31,15 +31,20 @@ def sweep(
         if batch is None or batch.status.is_terminal:
             batches.forget_open(batch_id)
         elif workflow.life(batch.id, batch.executions) is Life.RUNNING:
-            _repeat_cancel(batch, workflow)
+            _repeat_wake(batch, workflow)
         else:
             yield _revive(batch, max_executions, batches, workflow)
 
 
-def _repeat_cancel(batch: Batch, workflow: Workflow) -> None:
-    """A cancel that died between its row and its wake-up would leave the execution waiting until the deadline."""
-    if batch.status is Status.CANCELLING and batch.task_token is not None:
+def _repeat_wake(batch: Batch, workflow: Workflow) -> None:
+    """A cancel or a deletion that died between the batch's row and its wake-up would leave the execution waiting until
+    the deadline."""
+    if batch.task_token is None:
+        return
+    if batch.status is Status.CANCELLING:
         workflow.wake(batch.task_token, "cancelled")
+    elif batch.is_doomed:
+        workflow.wake(batch.task_token, "failed")
 
 
 def _revive(batch: Batch, max_executions: int, batches: Batches, workflow: Workflow) -> Revived:

@@ -39,7 +39,7 @@ def validate(
     *,
     run: str,
     clock: Callable[[], int],
-    rules: Rules,
+    rules: Callable[[str], Rules],
     parser: Callable[[str, str], ParseLine],
     route: Route,
     batches: Batches,
@@ -47,15 +47,17 @@ def validate(
     objects: Objects,
 ) -> Batch:
     """The batch as it stands afterwards: `in_progress` with a plan, `failed` with errors, or whatever somebody else
-    made of it meanwhile. `run` is a token that no other call has. `parser`: (surface, endpoint) -> its ParseLine.
+    made of it meanwhile. `run` is a token that no other call has. `rules`: surface -> its Rules; `parser`: (surface,
+    endpoint) -> its ParseLine.
     Raises NotReady while the input file is on its way, ObjectChanged if it is overwritten: run again."""
     batch = _found(account_id, batch_id, batches)
     if batch.status is not Status.VALIDATING:
         return batch
+    own_rules = rules(batch.surface)
     try:
-        file = _input_file(batch, clock(), rules, files, objects)
-        reading = Reading(batch, rules, parser(batch.surface, batch.endpoint), route)
-        plan = _write_work(batch, run, rules, reading, objects)
+        file = _input_file(batch, clock(), own_rules, files, objects)
+        reading = Reading(batch, own_rules, parser(batch.surface, batch.endpoint), route)
+        plan = _write_work(batch, run, own_rules, reading, objects)
     except ObjectMissing:
         return _fail(batch, (_gone(batch),), clock(), batches)
     except InputRejected as rejection:

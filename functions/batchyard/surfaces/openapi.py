@@ -59,11 +59,13 @@ def _operation(route: Route, surface: Surface, schemas: Schema) -> Schema:
     }
     if parameters := _parameters(route, doc):
         operation["parameters"] = parameters
+    content: Schema = {}
     if doc.request is not None:
-        content = {"application/json": {"schema": _schema(doc.request, "validation", schemas)}}
-        operation["requestBody"] = {"required": True, "content": content}
+        content["application/json"] = {"schema": _schema(doc.request, "validation", schemas)}
     if doc.form is not None:
-        operation["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": doc.form}}}
+        content["multipart/form-data"] = {"schema": doc.form}
+    if content:
+        operation["requestBody"] = {"required": True, "content": content}
     if route.public:
         operation["security"] = []
     return operation

@@ -11,15 +11,19 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from batchyard.surfaces.kushrouter.routes import ROUTES as KUSHROUTER_ROUTES
 from batchyard.surfaces.openai.routes import ROUTES as OPENAI_ROUTES
 from batchyard.surfaces.route import Route
 
 if TYPE_CHECKING:
     from batchyard.surfaces.surface import Surface
 
-ROUTES: tuple[Route, ...] = (*OPENAI_ROUTES,)
+ROUTES: tuple[Route, ...] = (*OPENAI_ROUTES, *KUSHROUTER_ROUTES)
 
-_MODULES = {"openai": "batchyard.surfaces.openai.surface"}
+_MODULES = {
+    "openai": "batchyard.surfaces.openai.surface",
+    "kushrouter": "batchyard.surfaces.kushrouter.surface",
+}
 
 _PLAIN = {(route.method, route.path): route for route in ROUTES if route.header_prefix is None}
 _MARKED = [(route.header_prefix, route) for route in ROUTES if route.header_prefix is not None]

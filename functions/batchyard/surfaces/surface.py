@@ -1,7 +1,7 @@
 """What a dialect has to know. `read_*` turns its requests into Batchyard's and raises `core.errors.RequestError`;
 `write_*` turns what came of them into its replies; `parse_line` reads its lines.
 
-A surface that lacks an operation has no route to it, and says so with NotImplementedError if it is asked all the same.
+A surface that lacks an operation has no route to it, and need not have the methods for it.
 Ids are checked and translated here: what `read_id` returns is safe to look up, what `write_*` shows is the dialect's.
 """
 
@@ -16,7 +16,17 @@ from batchyard.core.catalogue import Offer
 from batchyard.core.errors import RequestError
 from batchyard.core.files import File, Upload, UploadPart
 from batchyard.core.items import Item, LineError
-from batchyard.core.requests import BatchRequest, CompletionRequest, FileRequest, PageRequest, UploadRequest
+from batchyard.core.limits import Allowance, Limits
+from batchyard.core.parts import StoredResult
+from batchyard.core.requests import (
+    BatchRequest,
+    CompletionRequest,
+    ExportRequest,
+    FileRequest,
+    PageRequest,
+    ResultWindow,
+    UploadRequest,
+)
 from batchyard.surfaces.http import Reply, Request
 
 Kind = Literal["file", "batch", "upload", "model"]
@@ -42,9 +52,18 @@ class Presigned:
 
 
 @dataclass(frozen=True, slots=True)
+class ResultsFrame:
+    """What stands before, between and after the rows of a page of results."""
+
+    head: bytes
+    separator: bytes
+    tail: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class OperationDoc:
-    """An operation for the OpenAPI document: pydantic models or TypedDicts of its JSON bodies; `form` instead of
-    `request` where the body is multipart; `query` parameters as JSON schemas by name. `binary`: it replies bytes."""
+    """An operation for the OpenAPI document: pydantic models or TypedDicts of its JSON bodies; `form` where the body
+    may be multipart; `query` parameters as JSON schemas by name. `binary`: it replies bytes."""
 
     summary: str
     request: Any = None
@@ -61,6 +80,10 @@ class Surface(Protocol):
     """By operation."""
     error_doc: Any
     """The shape of an error."""
+    limits: Limits
+    """Of its own, where they are narrower than the deployment's."""
+    deleting_a_file_ends_its_batches: bool
+    """Whether batches that are not finished fail when the file they were made from is deleted through this surface."""
 
     def read_key(self, request: Request) -> str:
         """The caller's API key. Raises Unauthenticated where there is none."""
@@ -84,12 +107,18 @@ class Surface(Protocol):
 
     def read_batch(self, request: Request) -> BatchRequest: ...
 
+    def read_window(self, request: Request) -> ResultWindow: ...
+
+    def read_export(self, request: Request) -> ExportRequest: ...
+
     def parse_line(self, raw: bytes, index: int, line: int, context: LineContext) -> Item | LineError:
         """The item of a line, or why it is none. `raw` has no byte order mark and is not blank; a line end at its end
         does no harm. `line` counts from 1, `index` from 0."""
         ...
 
-    def write_file(self, file: File) -> Reply: ...
+    def write_file(self, file: File, url: str | None = None) -> Reply:
+        """`url`: where the bytes of a file that has just come can be read for a while, without an API key."""
+        ...
 
     def write_files(self, files: Sequence[File], has_more: bool) -> Reply: ...
 
@@ -104,6 +133,14 @@ class Surface(Protocol):
     def write_batch(self, batch: Batch) -> Reply: ...
 
     def write_batches(self, batches: Sequence[Batch], has_more: bool) -> Reply: ...
+
+    def write_result(self, result: StoredResult) -> bytes:
+        """The row of a result: one JSON object without a newline."""
+        ...
+
+    def frame_results(self, batch: Batch, window: ResultWindow) -> ResultsFrame: ...
+
+    def allowance_headers(self, allowance: Allowance) -> Mapping[str, str]: ...
 
     def write_models(self, offers: Sequence[Offer]) -> Reply: ...
 

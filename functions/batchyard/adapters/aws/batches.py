@@ -1,6 +1,7 @@
 """Batch rows: created once, moved from status to status by conditional writes, listed by account.
 
-Beside a batch stand its row under `open` (until it is terminal; what Sweep reads) and the row of its idempotency key.
+Beside a batch stand, until it is terminal, its row under `open` (what Sweep reads) and its row under its input file
+(how the batches of a file are found); and, for a day, the row of its idempotency key.
 """
 
 from __future__ import annotations
@@ -44,12 +45,15 @@ class Batches:
         self._table = table
         self._progress = Progress(table)
 
-    def create(self, batch: Batch, idempotency: Idempotency | None = None) -> None:
-        """One transaction: batch row, open row, idempotency row. Raises IdempotencyKeyUsed."""
+    def create(self, batch: Batch, idempotency: Idempotency | None = None, *, input_file: File | None = None) -> None:
+        """One transaction: batch row, open row, the row under its input file, idempotency row, and the rows of
+        `input_file` where that is made with the batch. Raises IdempotencyKeyUsed."""
         writes: list[Put | Update | Delete] = [
             Put(_key(batch.account_id, batch.id), batch.to_row(), only_if_absent=True),
             Put(Key(_OPEN, batch.id), {"account_id": batch.account_id, "created_at": batch.created_at}),
+            Put(_input_key(batch), {}),
         ]
+        writes += file_writes(input_file) if input_file else []
         if idempotency:
             key = _idempotency_key(batch.account_id, idempotency.key)
             row = {"batch_id": batch.id, "fingerprint": idempotency.fingerprint, "ttl": idempotency.ttl}
@@ -132,12 +136,29 @@ class Batches:
             fields["errors"] = [[e.code, e.message, e.line, e.param] for e in errors]
         writes: list[Put | Update | Delete] = [Update(**_entering(batch, status, now, fields))]
         writes += [write for file in files if file for write in file_writes(file)]
-        writes.append(Delete(Key(_OPEN, batch.id)))
+        writes += [Delete(Key(_OPEN, batch.id)), Delete(_input_key(batch))]
         self._table.transact(writes)
         finished = self.get(batch.account_id, batch.id, consistent=True)
         if finished is None:
             raise ConditionFailed(f"{batch.id} was deleted as it ended")
         return finished
+
+    def doom(self, batch: Batch, errors: tuple[LineError, ...]) -> Batch:
+        """Let a batch that runs end as failed, whatever else comes of it, for the reason `errors`. Raises
+        ConditionFailed where it does not run (any more)."""
+        row = self._table.update(
+            _key(batch.account_id, batch.id),
+            set={"errors": [[e.code, e.message, e.line, e.param] for e in errors]},
+            condition="#status IN (:in_progress, :finalizing)",
+            values={"in_progress": str(Status.IN_PROGRESS), "finalizing": str(Status.FINALIZING)},
+        )
+        return Batch.from_row(row)
+
+    def made_from(self, account_id: str, file_id: str) -> list[str]:
+        """The ids of the batches with this input file that are not terminal."""
+        prefix = f"input#{file_id}#"
+        rows = self._table.query(f"account#{account_id}", prefix=prefix, consistent=True)
+        return [row["sk"].removeprefix(prefix) for row in rows]
 
     def open_batches(self) -> list[tuple[str, str, int]]:
         """(account id, batch id, created_at) of every batch that is not terminal, oldest first."""
@@ -162,15 +183,24 @@ def _key(account_id: str, batch_id: str) -> Key:
     return Key(f"account#{account_id}", f"batch#{batch_id}")
 
 
+def _input_key(batch: Batch) -> Key:
+    return Key(f"account#{batch.account_id}", f"input#{batch.input_file_id}#{batch.id}")
+
+
 def _idempotency_key(account_id: str, key: str) -> Key:
     return Key(f"account#{account_id}", f"idempotency#{key}")
 
 
 def _entering(batch: Batch, status: Status, now: int, fields: dict[str, Any]) -> dict[str, Any]:
-    sources = {f"from_{number}": str(source) for number, source in enumerate(FROM[status])}
+    """A batch that is doomed cannot end well: where it may, that is part of the condition."""
+    sources: dict[str, Any] = {f"from_{number}": str(source) for number, source in enumerate(FROM[status])}
+    condition = "#status IN (" + ", ".join(f":{name}" for name in sources) + ")"
+    if status in (Status.COMPLETED, Status.EXPIRED):
+        condition += " AND size(#errors) = :none"
+        sources["none"] = 0
     return {
         "key": _key(batch.account_id, batch.id),
         "set": {"status": str(status), f"{status}_at": now} | fields,
-        "condition": "#status IN (" + ", ".join(f":{name}" for name in sources) + ")",
+        "condition": condition,
         "values": sources,
     }

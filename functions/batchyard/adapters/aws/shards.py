@@ -94,9 +94,17 @@ class Shards:
             values={} if lease_before is None else {"before": lease_before},
         )
 
-    def rows(self, batch_id: str) -> Iterator[ShardRow]:
-        """Every shard that was ever claimed or fenced, by number."""
-        for row in self._table.query(f"batch#{batch_id}", prefix="shard#", consistent=True):
+    def rows(self, batch_id: str, first: int = 0, last: int | None = None) -> Iterator[ShardRow]:
+        """Every shard that was ever claimed or fenced, by number; from `first` to `last` where only those count."""
+        for row in self._table.query(
+            f"batch#{batch_id}",
+            prefix="shard#",
+            after=f"shard#{first - 1:06d}" if first else None,
+            limit=None if last is None else last - first + 1,
+            consistent=True,
+        ):
+            if last is not None and row["number"] > last:
+                return
             yield ShardRow.from_row(row)
 
     def _owned(self, batch_id: str, claim: ShardRow, part_key: str | None = None, **changes: Any) -> ShardRow:

@@ -11,6 +11,7 @@ from batchyard.core.catalogue import Offer
 from batchyard.core.errors import InvalidRequest, NotFound, RateLimited, RequestError, Unauthenticated
 from batchyard.core.files import File, Upload, UploadPart
 from batchyard.core.items import Item, LineError
+from batchyard.core.limits import Limits
 from batchyard.core.requests import BatchRequest, CompletionRequest, FileRequest, PageRequest, UploadRequest
 from batchyard.surfaces.http import Reply, Request, json_reply
 from batchyard.surfaces.openai import lines, replies, requests
@@ -36,6 +37,8 @@ class OpenAISurface:
     name = "openai"
     docs: Mapping[str, OperationDoc] = DOCS
     error_doc = replies.ErrorObject
+    limits = Limits()
+    deleting_a_file_ends_its_batches = False
 
     def read_key(self, request: Request) -> str:
         scheme, _, secret = request.headers.get("authorization", "").strip().partition(" ")

@@ -1,0 +1,93 @@
+"""Trigger: the API, for the results of batches: pages of rows, and all of them as one file.
+
+The function may run longer than the API waits. An export of a batch that is over is kept under a name of its own for
+some hours, so a caller whose first request timed out is redirected to it when it asks again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Generator
+from contextlib import closing
+
+from batchyard.adapters.aws.objects import attachment
+from batchyard.core.batches import Batch
+from batchyard.core.keys import export_key
+from batchyard.core.requests import Packing, ResultWindow
+from batchyard.handlers import resources
+from batchyard.handlers.http import Call, api
+from batchyard.steps import cancel
+from batchyard.steps.export import Spool, Target, join, pack
+from batchyard.steps.results import results
+from batchyard.surfaces.http import JSON_TYPE, Reply
+
+_KEPT_SECONDS = 12 * 3600
+"""Half the age at which the bucket deletes exports."""
+_PACKINGS = {
+    Packing.PLAIN: (".ndjson", "application/x-ndjson"),
+    Packing.GZIP: (".ndjson.gz", "application/gzip"),
+    Packing.ZIP: (".zip", "application/zip"),
+}
+
+
+def list_results(call: Call) -> Reply:
+    batch = _batch(call)
+    window = call.surface.read_window(call.request)
+    frame = call.surface.frame_results(batch, window)
+    target = Target(_key(call, batch, call.request.request_id), JSON_TYPE)
+    with closing(_rows(call, batch, window)) as rows, _spool(call, target) as spool:
+        join(rows, frame.head, frame.separator, frame.tail, spool)
+    return _answer(call, spool, target, f"{batch.id}.json")
+
+
+def export_results(call: Call) -> Reply:
+    wanted = call.surface.read_export(call.request)
+    batch = _batch(call)
+    suffix, content_type = _PACKINGS[wanted.packing]
+    name = batch.id + suffix
+    if not batch.status.is_terminal:
+        target = Target(_key(call, batch, call.request.request_id), content_type)
+    else:
+        digest = hashlib.sha256(f"{call.surface.name} {wanted} {batch.status}".encode()).hexdigest()[:32]
+        target = Target(_key(call, batch, digest), content_type)
+        made = resources.objects().head(target.key)
+        if made is not None and made.modified_at > call.now - _KEPT_SECONDS:
+            return _redirect(call, target, name)
+    with closing(_rows(call, batch, wanted.window)) as rows, _spool(call, target) as spool:
+        pack(rows, wanted.packing, f"{batch.id}.ndjson", spool)
+    return _answer(call, spool, target, name, {"content-disposition": attachment(name)})
+
+
+def _batch(call: Call) -> Batch:
+    batch_id = call.surface.read_id(call.request, "batch")
+    batch = resources.batches().get(call.account_id, batch_id, consistent=True)
+    if batch is None:
+        raise cancel.missing(batch_id)
+    return batch
+
+
+def _rows(call: Call, batch: Batch, window: ResultWindow) -> Generator[bytes]:
+    with closing(results(batch, window, shards=resources.shards(), objects=resources.objects())) as found:
+        yield from map(call.surface.write_result, found)
+
+
+def _key(call: Call, batch: Batch, name: str) -> str:
+    return export_key(call.account_id, batch.id, name)
+
+
+def _spool(call: Call, target: Target) -> Spool:
+    return Spool(target, call.settings.max_inline_download_bytes, resources.objects())
+
+
+def _answer(call: Call, spool: Spool, target: Target, name: str, headers: dict[str, str] | None = None) -> Reply:
+    if spool.data is None:
+        return _redirect(call, target, name)
+    return Reply(200, spool.data, {"content-type": target.content_type, **(headers or {})}, binary=True)
+
+
+def _redirect(call: Call, target: Target, name: str) -> Reply:
+    url = resources.objects().presigned_get(target.key, name, call.settings.presigned_url_seconds)
+    return Reply(302, headers={"location": url})
+
+
+handler = api({"list_results": list_results, "export_results": export_results})

@@ -1,0 +1,1 @@
+"""KushRouter's dialect (docs.kushrouter.com)."""

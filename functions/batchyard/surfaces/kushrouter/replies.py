@@ -1,0 +1,241 @@
+"""The objects that KushRouter answers, every field always there, and no other.
+
+Batches have OpenAI's fields with KushRouter's statuses; lists and files have those that its documents show. TypedDicts,
+so that the OpenAPI document says the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, NotRequired
+
+from typing_extensions import TypedDict
+
+from batchyard.core.batches import Batch, Status
+from batchyard.core.files import File
+from batchyard.core.usage import decimal_usd
+
+BatchStatus = Literal["queued", "processing", "completed", "cancelled", "expired", "failed"]
+
+STATUSES: dict[Status, BatchStatus] = {
+    Status.VALIDATING: "queued",
+    Status.IN_PROGRESS: "processing",
+    Status.FINALIZING: "processing",
+    Status.CANCELLING: "processing",
+    Status.COMPLETED: "completed",
+    Status.CANCELLED: "cancelled",
+    Status.EXPIRED: "expired",
+    Status.FAILED: "failed",
+}
+"""A batch that is being cancelled still collects what is in flight: its results are not final yet."""
+
+
+class KushRouterFile(TypedDict):
+    id: str
+    object: Literal["file"]
+    bytes: int
+    created_at: int
+    filename: str
+    purpose: str
+
+
+class KushRouterFileList(TypedDict):
+    object: Literal["list"]
+    data: list[KushRouterFile]
+    has_more: bool
+
+
+class KushRouterDeletedFile(TypedDict):
+    id: str
+    object: Literal["file"]
+    deleted: Literal[True]
+
+
+class KushRouterPresignedFile(TypedDict):
+    """Send the file's bytes to `url` by `method`, before `expires_at`."""
+
+    object: Literal["file.presigned"]
+    url: str
+    method: Literal["PUT"]
+    expires_at: int
+    file: KushRouterFile
+
+
+class KushRouterBatchError(TypedDict):
+    code: str
+    message: str
+    param: str | None
+    line: int | None
+
+
+class KushRouterBatchErrors(TypedDict):
+    object: Literal["list"]
+    data: list[KushRouterBatchError]
+
+
+class KushRouterCounts(TypedDict):
+    """`failed` also counts what was cancelled or expired."""
+
+    total: int
+    completed: int
+    failed: int
+
+
+class KushRouterInputDetails(TypedDict):
+    cached_tokens: int
+
+
+class KushRouterOutputDetails(TypedDict):
+    reasoning_tokens: int
+
+
+class KushRouterBatchUsage(TypedDict):
+    input_tokens: int
+    input_tokens_details: KushRouterInputDetails
+    output_tokens: int
+    output_tokens_details: KushRouterOutputDetails
+    total_tokens: int
+    cost_usd: str
+
+
+class KushRouterBatch(TypedDict):
+    id: str
+    object: Literal["batch"]
+    endpoint: str
+    model: str | None
+    errors: KushRouterBatchErrors | None
+    input_file_id: str
+    completion_window: str
+    status: BatchStatus
+    output_file_id: str | None
+    error_file_id: str | None
+    created_at: int
+    in_progress_at: int | None
+    expires_at: int
+    finalizing_at: int | None
+    completed_at: int | None
+    failed_at: int | None
+    expired_at: int | None
+    cancelling_at: int | None
+    cancelled_at: int | None
+    request_counts: KushRouterCounts
+    usage: KushRouterBatchUsage
+    metadata: dict[str, Any] | None
+
+
+class KushRouterBatchList(TypedDict):
+    object: Literal["list"]
+    data: list[KushRouterBatch]
+    has_more: bool
+
+
+class KushRouterItemError(TypedDict):
+    message: str
+    code: str
+    status: int
+
+
+class KushRouterResult(TypedDict):
+    """`result` is null where the item failed; `error` is there only then."""
+
+    index: int
+    status: Literal["succeeded", "failed"]
+    result: dict[str, Any] | None
+    usage: NotRequired[dict[str, Any]]
+    error: NotRequired[KushRouterItemError]
+    custom_id: NotRequired[str]
+
+
+class KushRouterResults(TypedDict):
+    """Of the `limit` items from `offset`, those that have a result. `total`: the items of the batch."""
+
+    id: str
+    status: BatchStatus
+    total: int
+    offset: int
+    limit: int
+    results: list[KushRouterResult]
+
+
+class KushRouterErrorDetail(TypedDict):
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class KushRouterError(TypedDict):
+    """`error` is a text where the status is 429."""
+
+    error: KushRouterErrorDetail | str
+
+
+def file_object(file: File) -> KushRouterFile:
+    return {
+        "id": file.id,
+        "object": "file",
+        "bytes": file.bytes,
+        "created_at": file.created_at,
+        "filename": file.filename,
+        "purpose": file.purpose,
+    }
+
+
+def batch_object(batch: Batch) -> KushRouterBatch:
+    at = batch.status_times.get
+    return {
+        "id": batch.id,
+        "object": "batch",
+        "endpoint": batch.endpoint,
+        "model": batch.model,
+        "errors": _errors(batch),
+        "input_file_id": batch.input_file_id,
+        "completion_window": batch.completion_window,
+        "status": STATUSES[batch.status],
+        "output_file_id": batch.output_file_id,
+        "error_file_id": batch.error_file_id,
+        "created_at": batch.created_at,
+        "in_progress_at": at(Status.IN_PROGRESS),
+        "expires_at": batch.expires_at,
+        "finalizing_at": at(Status.FINALIZING),
+        "completed_at": at(Status.COMPLETED),
+        "failed_at": at(Status.FAILED),
+        "expired_at": at(Status.EXPIRED),
+        "cancelling_at": at(Status.CANCELLING),
+        "cancelled_at": at(Status.CANCELLED),
+        "request_counts": _counts(batch),
+        "usage": _usage(batch),
+        "metadata": batch.metadata,
+    }
+
+
+def listed(data: Sequence[Any], has_more: bool) -> dict[str, Any]:
+    return {"object": "list", "data": data, "has_more": has_more}
+
+
+def _errors(batch: Batch) -> KushRouterBatchErrors | None:
+    if not batch.errors:
+        return None
+    data: list[KushRouterBatchError] = [
+        {"code": error.code, "message": error.message, "param": error.param, "line": error.line}
+        for error in batch.errors
+    ]
+    return {"object": "list", "data": data}
+
+
+def _counts(batch: Batch) -> KushRouterCounts:
+    tally = batch.tally
+    failed = tally.failed + tally.cancelled + tally.expired
+    return {"total": batch.total_items, "completed": tally.succeeded, "failed": failed}
+
+
+def _usage(batch: Batch) -> KushRouterBatchUsage:
+    usage = batch.tally.usage
+    return {
+        "input_tokens": usage.input_tokens,
+        "input_tokens_details": {"cached_tokens": usage.cached_tokens},
+        "output_tokens": usage.output_tokens,
+        "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
+        "total_tokens": usage.total_tokens,
+        "cost_usd": decimal_usd(batch.tally.cost_picousd),
+    }

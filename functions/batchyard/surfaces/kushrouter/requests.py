@@ -1,0 +1,69 @@
+"""The bodies that KushRouter's API takes, as pydantic models.
+
+What OpenAI's clients send along (`endpoint`, `completion_window`, `purpose`) is taken where it asks for what is done
+anyway. Checks that pydantic cannot put clearly are the surface's.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from batchyard.core.errors import InvalidRequest
+
+CHAT = "/v1/chat/completions"
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class KushRouterSettings(_Body):
+    concurrency: int | None = Field(default=None, ge=1, le=10_000, description="Most calls in flight at once.")
+
+
+class KushRouterCreateBatch(_Body):
+    """Exactly one of `input_file_id` and `requests`."""
+
+    input_file_id: str | None = Field(default=None, min_length=1, max_length=512)
+    requests: list[dict[str, Any]] | None = Field(
+        default=None, description="Bodies of chat completions, each with an optional custom_id."
+    )
+    metadata: dict[str, Any] | None = None
+    settings: KushRouterSettings | None = None
+    endpoint: Literal["/v1/chat/completions"] = "/v1/chat/completions"
+    completion_window: Literal["24h"] = "24h"
+
+
+class KushRouterCreateFile(_Body):
+    """A file whose content is in memory."""
+
+    content: str = Field(description="The file's text.")
+    filename: str = "requests.jsonl"
+    purpose: str | None = Field(default=None, max_length=64)
+
+
+class KushRouterPresignFile(_Body):
+    filename: str = "requests.jsonl"
+    purpose: str | None = Field(default=None, max_length=64)
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def parsed(model: type[M], body: Any) -> M:
+    """`body` as `model`. Raises InvalidRequest with the first problem."""
+    if not isinstance(body, dict):
+        raise InvalidRequest("The request body must be a JSON object.", code="invalid_type")
+    try:
+        return model.model_validate(body)
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_input=False)[0]
+    param = ".".join(str(step)[:64] for step in problem["loc"])
+    match problem["type"]:
+        case "missing":
+            raise InvalidRequest(f"'{param}' is missing.", param=param, code="missing_required_parameter")
+        case "extra_forbidden":
+            raise InvalidRequest(f"There is no parameter '{param}'.", param=param, code="unknown_parameter")
+    raise InvalidRequest(f"'{param}': {problem['msg']}.", param=param, code="invalid_value")
