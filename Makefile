@@ -10,7 +10,7 @@ export PYTHONPATH := functions:.
 export JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION := 1
 
 help: ## List the commands
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 setup: $(READY) ## Make the virtual environment from requirements.lock
 
@@ -19,7 +19,7 @@ $(READY): requirements.lock
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "This Python has no venv module. On Debian: apt-get install python3-venv"; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep -E '^uv==' requirements.lock | cut -d' ' -f1)"
-	$(BIN)/uv pip sync --quiet --python $(BIN)/python requirements.lock
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python requirements.lock || $(BIN)/python -m pip install --quiet -r requirements.lock
 	@touch $@
 
 demo: $(READY) ## Run the main job on the local cloud: upload, create, wait, download

@@ -15,7 +15,7 @@ from batchyard.steps.dispatch import dispatch
 logger = Logger()
 
 
-@logger.inject_lambda_context
+@logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: Any) -> None:
     logger.append_keys(batch_id=event["batch_id"])
     sent = dispatch(

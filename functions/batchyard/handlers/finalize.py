@@ -18,7 +18,7 @@ from batchyard.steps.finalize import finalize
 logger = Logger()
 
 
-@logger.inject_lambda_context
+@logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     logger.append_keys(batch_id=event["batch_id"])
     started = int(time.time())

@@ -18,7 +18,7 @@ from batchyard.steps.notify import notify
 logger = Logger()
 
 
-@logger.inject_lambda_context
+@logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     logger.append_keys(batch_id=event["batch_id"])
     drop_bucket = load(FinalizeSettings).drop_bucket

@@ -15,7 +15,7 @@ from batchyard.steps.sweep import sweep
 logger = Logger()
 
 
-@logger.inject_lambda_context
+@logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     settings = load(SweepSettings)
     now = int(time.time())

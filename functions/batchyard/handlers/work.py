@@ -40,7 +40,7 @@ _HANDED_BACK_BY = 0.75
 """Where the function's timeout is short, the worker stops at this part of it at the latest."""
 
 
-@logger.inject_lambda_context
+@logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     records = [
         work.Record(
