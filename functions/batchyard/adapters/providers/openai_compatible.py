@@ -1,7 +1,8 @@
 """Calls to a provider that speaks OpenAI's dialect: chat completions, completions, embeddings, responses, moderations.
 
 httpx with the aiohttp transport, called directly: httpx.AsyncClient would double the cost of a call with cookies,
-redirects and authentication that a provider call has no use for. The request's bytes are the item's body as it is.
+redirects and authentication that a provider call has no use for; a new httpx.Request per call would add a third to it.
+The request's bytes are the item's body as it is.
 An answer that is streamed (the body asked for it, or the provider knows no other way) becomes the JSON it adds up to.
 """
 
@@ -10,12 +11,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, cast
 
 import aiohttp
 import httpx
 import orjson
 from httpx_aiohttp import AiohttpTransport
+from multidict import CIMultiDict
 
 from batchyard.adapters.providers.events import StreamBroken, StreamFailed, assemble
 from batchyard.core.calls import Answer, NoAnswer
@@ -29,7 +32,23 @@ _ERROR_TEXT_CHARS = 2000
 
 _EVENT_STREAM = "text/event-stream"
 
+_HEADERS_READ = frozenset(
+    {b"content-length", b"content-encoding", b"content-type", b"x-request-id"}
+    | {b"retry-after", b"retry-after-ms", b"x-should-retry"}
+)
+
 _Headers = Mapping[str, str]
+
+
+@dataclass(slots=True)
+class _Post:
+    """What the transport reads of an httpx.Request, with headers that are of aiohttp's type already."""
+
+    url: str
+    headers: CIMultiDict[str]
+    content: bytes
+    extensions: dict[str, Any]
+    method: str = "POST"
 
 
 class OpenAICompatible:
@@ -48,8 +67,7 @@ class OpenAICompatible:
         max_response_bytes: int,
     ) -> None:
         self._base_url = base_url
-        self._urls: dict[str, httpx.URL] = {}
-        self._prepared: tuple[str | None, httpx.Headers] = None, httpx.Headers()
+        self._prepared: tuple[str | None, CIMultiDict[str]] = None, CIMultiDict()
         self._extensions = {
             "timeout": {
                 "connect": connect_timeout_seconds,
@@ -65,20 +83,13 @@ class OpenAICompatible:
 
     async def call(self, endpoint: str, api_key: str, body: bytes) -> Answer | NoAnswer:
         """POST `body` to `endpoint` (`/v1/chat/completions`). The whole answer must arrive within the two timeouts."""
-        request = httpx.Request(
-            "POST",
-            self._url(endpoint),
-            headers=self._headers(api_key),
-            content=body,
-            extensions=self._extensions,
-        )
+        url = self._base_url + endpoint.removeprefix("/v1")
+        request = _Post(url, self._headers(api_key), body, self._extensions)
         try:
             async with asyncio.timeout(self._total_seconds):
-                response = await self._transport.handle_async_request(request)
+                response = await self._transport.handle_async_request(cast(httpx.Request, request))
                 try:
-                    headers = {
-                        name.lower().decode("latin-1"): value.decode("latin-1") for name, value in response.headers.raw
-                    }
+                    headers = _headers_read(response)
                     content = await self._read(response, headers)
                 finally:
                     await response.aclose()
@@ -105,13 +116,7 @@ class OpenAICompatible:
                 return None
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
-    def _url(self, endpoint: str) -> httpx.URL:
-        url = self._urls.get(endpoint)
-        if url is None:
-            url = self._urls[endpoint] = httpx.URL(self._base_url + endpoint.removeprefix("/v1"))
-        return url
-
-    def _headers(self, api_key: str) -> httpx.Headers:
+    def _headers(self, api_key: str) -> CIMultiDict[str]:
         if self._prepared[0] != api_key:
             headers = {
                 "authorization": f"Bearer {api_key}",
@@ -120,7 +125,7 @@ class OpenAICompatible:
                 "accept-encoding": "identity",
                 "user-agent": "batchyard",
             }
-            self._prepared = api_key, httpx.Headers(headers)
+            self._prepared = api_key, CIMultiDict(headers)
         return self._prepared[1]
 
     def _session(self, ssl_context: Any) -> aiohttp.ClientSession:
@@ -133,6 +138,16 @@ class OpenAICompatible:
         return aiohttp.ClientSession(
             connector=connector, connector_owner=True, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
         )
+
+
+def _headers_read(response: httpx.Response) -> dict[str, str]:
+    """The headers that mean something here, by their names in lower case."""
+    found = {}
+    for name, value in response.headers.raw:
+        lower = name.lower()
+        if lower in _HEADERS_READ:
+            found[lower.decode()] = value.decode("latin-1")
+    return found
 
 
 def _outcome(status: int, headers: _Headers, content: bytes | None) -> Answer | NoAnswer:
