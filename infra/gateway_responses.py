@@ -1,4 +1,5 @@
-"""What API Gateway answers by itself: OpenAI's error envelope, with the request id that every answer carries."""
+"""What API Gateway answers by itself: the OpenAI surface's error envelope, with the request id that every answer
+carries. Where the status is the gateway's own choice, the envelope cannot name it."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ _TOO_LARGE = (
     "most 4 MB), or put it at the address that POST /v1/files/presigned gives you, or copy it into the drop folder."
 )
 _AS_GATEWAY_SAYS = "$context.error.message"
+_KIND = "$context.error.responseType"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +23,7 @@ class GatewayResponse:
     kind: str
     status: int | None
     type: str
-    code: str | None
+    code: str
     message: str
 
 
@@ -33,9 +35,9 @@ RESPONSES = (
     GatewayResponse(
         "THROTTLED", 429, "rate_limit_error", "rate_limit_exceeded", "Too many requests. Slow down and try again."
     ),
-    GatewayResponse("DEFAULT_4XX", None, "invalid_request_error", None, _AS_GATEWAY_SAYS),
+    GatewayResponse("DEFAULT_4XX", None, "invalid_request_error", _KIND, _AS_GATEWAY_SAYS),
     GatewayResponse(
-        "DEFAULT_5XX", None, "server_error", None, "The request could not be processed. It is safe to try it again."
+        "DEFAULT_5XX", None, "server_error", _KIND, "The request could not be processed. It is safe to try it again."
     ),
 )
 
@@ -55,8 +57,7 @@ def add_gateway_responses(api: apigateway.RestApi) -> None:
 
 
 def _envelope(response: GatewayResponse) -> str:
-    body = {
-        "error": {"message": response.message, "type": response.type, "param": None, "code": response.code},
-    }
+    error = {"message": response.message, "type": response.type, "param": None, "code": response.code}
+    body = {"error": error if response.status is None else error | {"status": response.status}}
     # API Gateway puts the quotes around messageString itself.
     return json.dumps(body).replace(f'"{_AS_GATEWAY_SAYS}"', "$context.error.messageString")

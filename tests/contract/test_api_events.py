@@ -82,7 +82,7 @@ def test_a_function_refuses_what_is_not_its_own() -> None:
             if FUNCTION_OF[name] != function:
                 answer = call(function, event(f"api/{name}"))
                 assert answer["statusCode"] in (404, 405)
-                assert set(body(answer)["error"]) == {"message", "type", "param", "code"}
+                assert set(body(answer)["error"]) == {"message", "type", "param", "code", "status"}
 
 
 def test_the_assemble_event_joins_a_completed_upload(cloud: Cloud) -> None:

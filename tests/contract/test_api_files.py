@@ -25,7 +25,8 @@ def put_file(cloud: Cloud, account_id: str, number: int, **fields: object) -> st
 
 
 def test_a_file_is_uploaded_and_read_back(alice: Customer) -> None:
-    """Upload, retrieve and content agree; every field of OpenAI's object is in the reply, null or not."""
+    """Upload, retrieve and content agree; every field of OpenAI's object is in the reply, null or not, and
+    FastRouter's beside them."""
     made = alice.openai.files.create(file=jsonl(3), purpose="batch")
     assert (made.filename, made.purpose, made.bytes, made.status) == (
         "requests.jsonl",
@@ -35,8 +36,9 @@ def test_a_file_is_uploaded_and_read_back(alice: Customer) -> None:
     )
     assert made.expires_at is not None and made.expires_at - made.created_at == 30 * 86_400
     raw = alice.http.get(f"/v1/files/{made.id}")
-    assert set(raw.json()) == set(FileObject.model_fields)
-    assert FileObject.model_validate(raw.json(), strict=True) == made
+    assert set(raw.json()) == set(FileObject.model_fields) | {"file_id", "num_rows"}
+    assert made.to_dict() == raw.json() | {"url": made.to_dict()["url"]}
+    assert FileObject.model_validate(raw.json(), strict=True).id == made.id
     content = alice.openai.files.content(made.id)
     assert content.content == lines(3)
     assert content.response.headers["content-type"] == "application/x-ndjson"

@@ -58,7 +58,10 @@ def test_the_gateways_own_answers_look_like_ours(synthesized: Synthesized) -> No
     for kind, each in responses.items():
         template = each["ResponseTemplates"]["application/json"]
         body = json.loads(template.replace("$context.error.messageString", '"text"'))
-        assert body["error"].keys() == {"message", "type", "param", "code"}, kind
+        status = {"status": int(each["StatusCode"])} if "StatusCode" in each else {}
+        assert body["error"].keys() == {"message", "type", "param", "code"} | status.keys(), kind
+        assert body["error"] == body["error"] | status, kind
+        assert body["error"]["code"], kind
         assert each["ResponseParameters"]["gatewayresponse.header.x-request-id"] == "context.requestId"
 
 

@@ -184,7 +184,7 @@ def test_no_key_is_told_as_openai_tells_it() -> None:
         SURFACE.read_key(Request("GET", "/", "r"))
     reply = SURFACE.write_error(caught.value)
     error = orjson.loads(reply.body)["error"]
-    assert (reply.status, error["type"], error["code"]) == (401, "invalid_request_error", None)
+    assert (reply.status, error["type"], error["code"]) == (401, "invalid_request_error", "unauthorized")
     assert "Authorization: Bearer" in error["message"]
 
 
@@ -199,11 +199,14 @@ def test_no_key_is_told_as_openai_tells_it() -> None:
     ],
 )
 def test_errors_have_one_shape(error: Any, status: int, headers: dict[str, str]) -> None:
-    """OpenAI's envelope, whole, with what SDKs need to decide on a retry."""
+    """OpenAI's envelope, whole, with what SDKs need to decide on a retry, and FastRouter's status and code."""
     reply = SURFACE.write_error(error)
     assert reply.status == status
     assert {**reply.headers} == headers | {"content-type": "application/json"}
-    assert set(orjson.loads(reply.body)["error"]) == {"message", "type", "param", "code"}
+    told = orjson.loads(reply.body)["error"]
+    assert set(told) == {"message", "type", "param", "code", "status"}
+    assert told["status"] == status
+    assert told["code"] and type(told["code"]) is str
 
 
 @pytest.mark.parametrize("status", list(Status))

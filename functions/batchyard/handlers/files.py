@@ -5,18 +5,15 @@ from __future__ import annotations
 import secrets
 import time
 
-from batchyard.core.errors import InvalidRequest
-from batchyard.core.files import File, FileStatus, Upload
+from batchyard.core.files import File, Upload
 from batchyard.core.ids import RANDOM_BYTES, new_id
 from batchyard.core.keys import file_key
-from batchyard.handlers import resources
+from batchyard.handlers import downloads, resources
 from batchyard.handlers.http import Call, api
 from batchyard.handlers.limits import limits_of
 from batchyard.steps import delete, receive, upload
 from batchyard.surfaces.http import Reply
 from batchyard.surfaces.surface import Presigned
-
-_CONTENT_TYPES = {".jsonl": "application/x-ndjson", ".ndjson": "application/x-ndjson"}
 
 
 def create_file(call: Call) -> Reply:
@@ -32,7 +29,7 @@ def create_file(call: Call) -> Reply:
         files=resources.files(),
         objects=resources.objects(),
     )
-    return call.surface.write_file(file)
+    return call.surface.write_file(file, downloads.storage_url(file, call.settings))
 
 
 def presign_file(call: Call) -> Reply:
@@ -60,18 +57,7 @@ def retrieve_file(call: Call) -> Reply:
 
 
 def download_file(call: Call) -> Reply:
-    """The bytes, or a redirect to where a large file's bytes are."""
-    file = _find(call)
-    if file.status is not FileStatus.PROCESSED:
-        reason = file.status_details or "Its content has not arrived yet; try again later."
-        raise InvalidRequest(f"The file cannot be downloaded. {reason}", param="file_id", code="file_not_ready")
-    key = file_key(file.account_id, file.id)
-    if file.bytes > call.settings.max_inline_download_bytes:
-        url = resources.objects().presigned_get(key, file.filename, call.settings.presigned_url_seconds)
-        return Reply(302, headers={"location": url})
-    suffix = file.filename[file.filename.rfind(".") :]
-    content_type = _CONTENT_TYPES.get(suffix, "application/octet-stream")
-    return Reply(200, resources.objects().get(key), {"content-type": content_type}, binary=True)
+    return downloads.content(_find(call), call.settings)
 
 
 def delete_file(call: Call) -> Reply:

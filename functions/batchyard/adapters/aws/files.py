@@ -19,7 +19,7 @@ _FILE = "file#"
 _ROWS_PER_READ = 100
 _REPLY_BYTES = 4_000_000
 """A page ends before its reply would be larger: a function's reply ends at 6 MB."""
-_FILE_REPLY_BYTES = 350
+_FILE_REPLY_BYTES = 420
 
 
 def file_writes(file: File) -> list[Put]:

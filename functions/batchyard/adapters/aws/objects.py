@@ -151,9 +151,12 @@ class Objects:
         """Copies `key` of this bucket to `to_key` of another, inside S3."""
         return self._copy(self.bucket, key, None, bucket, to_key, content_type)
 
-    def presigned_get(self, key: str, filename: str, seconds: int) -> str:
-        """A URL that downloads `key` as `filename` for the next `seconds`."""
+    def presigned_get(self, key: str, filename: str, seconds: int, content_type: str | None = None) -> str:
+        """A URL that downloads `key` as `filename` for the next `seconds`, as `content_type` where one is given. Made
+        here, without a call."""
         parameters = {"Bucket": self.bucket, "Key": key, "ResponseContentDisposition": attachment(filename)}
+        if content_type:
+            parameters["ResponseContentType"] = content_type
         return str(self._client.generate_presigned_url("get_object", Params=parameters, ExpiresIn=seconds))
 
     def presigned_put(self, key: str, seconds: int, content_type: str | None = None) -> str:

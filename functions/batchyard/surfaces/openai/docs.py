@@ -16,10 +16,14 @@ _BATCH_QUERY = {"limit": {"type": "integer", "minimum": 1, "maximum": 100, "defa
 _BINARY = {"type": "string", "format": "binary"}
 _FILE_FORM = {
     "type": "object",
-    "required": ["file", "purpose"],
+    "required": ["file"],
     "properties": {
         "file": _BINARY,
-        "purpose": {"type": "string", "enum": list(requests.Purpose.__args__)},  # type: ignore[attr-defined]
+        "purpose": {
+            "type": "string",
+            "enum": list(requests.Purpose.__args__),  # type: ignore[attr-defined]
+            "default": "batch",
+        },
         "expires_after[anchor]": {"type": "string", "enum": ["created_at"]},
         "expires_after[seconds]": {"type": "integer", "minimum": 3600, "maximum": 2_592_000},
     },
@@ -27,7 +31,7 @@ _FILE_FORM = {
 _PART_FORM = {"type": "object", "required": ["data"], "properties": {"data": _BINARY}}
 
 DOCS = {
-    "create_file": OperationDoc("Upload a file", form=_FILE_FORM, reply=replies.FileObject),
+    "create_file": OperationDoc("Upload a file", form=_FILE_FORM, reply=replies.UploadedFile),
     "list_files": OperationDoc("List files, newest first", query=_FILE_QUERY, reply=replies.FileList),
     "presign_file": OperationDoc(
         "Get a URL to which the bytes of a large file can be sent",

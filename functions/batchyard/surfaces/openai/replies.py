@@ -1,6 +1,7 @@
 """The objects that OpenAI answers, every field always there. TypedDicts, so that the OpenAPI document says the same.
 
-Ours beside OpenAI's: `usage.cost_usd`, a decimal string.
+FastRouter's beside OpenAI's: `file_id`, `num_rows` and `url` of a file, `batch_id` of a batch, `status` of an error,
+whose `code` is never null. Ours: `usage.cost_usd`, a decimal string, and whose money that is, `usage.paid_by`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ from batchyard.core.usage import decimal_usd
 
 
 class FileObject(TypedDict):
+    """`num_rows`: lines that are not blank, where they were counted."""
+
     id: str
+    file_id: str
     object: Literal["file"]
     bytes: int
     created_at: int
@@ -25,6 +29,13 @@ class FileObject(TypedDict):
     purpose: str
     status: Literal["uploaded", "processed", "error"]
     status_details: str | None
+    num_rows: int | None
+
+
+class UploadedFile(FileObject):
+    """`url`: where the bytes can be read without an API key for a while."""
+
+    url: str
 
 
 class FileList(TypedDict):
@@ -106,10 +117,14 @@ class BatchUsage(TypedDict):
     output_tokens_details: OutputDetails
     total_tokens: int
     cost_usd: str
+    paid_by: Literal["operator", "caller"]
 
 
 class BatchObject(TypedDict):
+    """`usage.paid_by`: `caller` where the batch runs with a provider key that came with it."""
+
     id: str
+    batch_id: str
     object: Literal["batch"]
     endpoint: str
     model: str | None
@@ -160,7 +175,8 @@ class ErrorDetail(TypedDict):
     message: str
     type: str
     param: str | None
-    code: str | None
+    code: str
+    status: int
 
 
 class ErrorObject(TypedDict):
@@ -170,6 +186,7 @@ class ErrorObject(TypedDict):
 def file_object(file: File) -> FileObject:
     return {
         "id": file.id,
+        "file_id": file.id,
         "object": "file",
         "bytes": file.bytes,
         "created_at": file.created_at,
@@ -178,6 +195,7 @@ def file_object(file: File) -> FileObject:
         "purpose": file.purpose,
         "status": file.status.value,
         "status_details": file.status_details,
+        "num_rows": file.rows,
     }
 
 
@@ -203,6 +221,7 @@ def batch_object(batch: Batch) -> BatchObject:
     at = batch.status_times.get
     return {
         "id": batch.id,
+        "batch_id": batch.id,
         "object": "batch",
         "endpoint": batch.endpoint,
         "model": batch.model,
@@ -266,4 +285,5 @@ def _usage(batch: Batch) -> BatchUsage:
         "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
         "total_tokens": usage.total_tokens,
         "cost_usd": decimal_usd(batch.tally.cost_picousd),
+        "paid_by": "caller" if batch.caller_pays else "operator",
     }

@@ -49,7 +49,7 @@ class CreateBatch(_Body):
 class CreateFile(_Body):
     """The fields of the form beside `file`."""
 
-    purpose: Purpose
+    purpose: Purpose = "batch"
     expires_after: ExpiresAfter | None = None
 
 

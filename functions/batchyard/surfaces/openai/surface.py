@@ -31,6 +31,17 @@ _PAGE_LIMIT = {"file": (10_000, 10_000), "batch": (20, 100)}
 """Default and most objects per page."""
 _FILE_NAME_CHARACTERS = 255
 _IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,255}")
+_CODES = {
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    409: "conflict",
+    413: "request_too_large",
+    415: "unsupported_media_type",
+    429: "rate_limit_exceeded",
+}
+"""The code of an error that has none of its own."""
 
 
 class OpenAISurface:
@@ -128,8 +139,9 @@ class OpenAISurface:
     def parse_line(self, raw: bytes, index: int, line: int, context: LineContext) -> Item | LineError:
         return lines.parse_line(raw, index, line, context)
 
-    def write_file(self, file: File) -> Reply:
-        return json_reply(replies.file_object(file))
+    def write_file(self, file: File, url: str | None = None) -> Reply:
+        shown = replies.file_object(file)
+        return json_reply(shown if url is None else replies.UploadedFile(**shown, url=url))
 
     def write_files(self, files: Sequence[File], has_more: bool) -> Reply:
         return json_reply(replies.listed([replies.file_object(file) for file in files], has_more))
@@ -176,7 +188,8 @@ class OpenAISurface:
                 "tell your operator the x-request-id of this reply.",
                 "type": "server_error",
                 "param": None,
-                "code": None,
+                "code": "internal_error",
+                "status": 500,
             }
             return json_reply({"error": fault}, 500)
         kind = "invalid_request_error" if isinstance(error, Unauthenticated) else error.type
@@ -184,7 +197,8 @@ class OpenAISurface:
             "message": error.message,
             "type": kind,
             "param": error.param,
-            "code": error.code,
+            "code": error.code or _CODES.get(error.status, "invalid_request"),
+            "status": error.status,
         }
         return json_reply({"error": body}, error.status, _error_headers(error))
 

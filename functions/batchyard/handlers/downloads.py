@@ -1,0 +1,37 @@
+"""A file's bytes as a reply: inline, or as a redirect to where a large file's bytes are."""
+
+from __future__ import annotations
+
+from batchyard.core.errors import InvalidRequest
+from batchyard.core.files import File, FileStatus
+from batchyard.core.keys import file_key
+from batchyard.handlers import resources
+from batchyard.settings import ApiSettings
+from batchyard.surfaces.http import Reply
+
+_NDJSON = "application/x-ndjson"
+_CONTENT_TYPES = {".jsonl": _NDJSON, ".ndjson": _NDJSON}
+
+
+def content(file: File, settings: ApiSettings) -> Reply:
+    """Raises InvalidRequest where there are no bytes yet, or never will be."""
+    if file.status is not FileStatus.PROCESSED:
+        reason = file.status_details or "Its content has not arrived yet; try again later."
+        raise InvalidRequest(f"The file cannot be downloaded. {reason}", param="file_id", code="file_not_ready")
+    if file.bytes > settings.max_inline_download_bytes:
+        return Reply(302, headers={"location": storage_url(file, settings)})
+    data = resources.objects().get(file_key(file.account_id, file.id))
+    return Reply(200, data, {"content-type": content_type(file)}, binary=True)
+
+
+def storage_url(file: File, settings: ApiSettings) -> str:
+    """A URL that reads the file's bytes for a while. Signing it takes no call."""
+    key = file_key(file.account_id, file.id)
+    return resources.objects().presigned_get(
+        key, file.filename, settings.presigned_url_seconds, content_type=content_type(file)
+    )
+
+
+def content_type(file: File) -> str:
+    suffix = file.filename[file.filename.rfind(".") :]
+    return _CONTENT_TYPES.get(suffix, "application/octet-stream")
