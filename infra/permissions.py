@@ -27,7 +27,7 @@ TABLE_ACTIONS = {
     "files": (_GET, _QUERY, _PUT, _UPDATE, _DELETE),
     "batches": (_GET, _QUERY, _PUT, _UPDATE),
     "account": (_GET,),
-    "results": (_GET, _QUERY),
+    "results": (_GET, _QUERY, _UPDATE),
     "admin": (_GET, _QUERY, _PUT, _UPDATE),
     "drop": (_GET, _PUT, _UPDATE),
     "validate": (_GET, _UPDATE, _DELETE),
@@ -92,7 +92,7 @@ def grant_workflow(functions: Functions, state_machine_arn: str) -> None:
     for name in ("batches", "drop", "sweep"):
         functions[name].allow(["states:StartExecution"], state_machine_arn)
         functions[name].tell("STATE_MACHINE_ARN", state_machine_arn)
-    for name in ("batches", "dispatch", "work", "sweep"):
+    for name in ("files", "batches", "dispatch", "work", "sweep"):
         functions[name].allow(["states:SendTaskSuccess"], state_machine_arn)
     executions = state_machine_arn.replace(":stateMachine:", ":execution:") + ":*"
     functions["sweep"].allow(["states:DescribeExecution"], executions)

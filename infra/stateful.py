@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aws_cdk import DefaultStackSynthesizer, RemovalPolicy, Stack
+from aws_cdk import CfnOutput, DefaultStackSynthesizer, RemovalPolicy, Stack
 from constructs import Construct
 
 from infra.buckets import Buckets
@@ -24,3 +24,4 @@ class StatefulStack(Stack):
         self.table = Database(self, "Database", removal=removal).table
         self.buckets = Buckets(self, "Buckets", environment=environment, removal=removal)
         self.caller_key = CallerKey(self, "CallerKey", removal=removal).key
+        CfnOutput(self, "DropBucket", value=self.buckets.drop.bucket_name, description="Files go under drop/<account>/")

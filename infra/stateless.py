@@ -64,7 +64,6 @@ class StatelessStack(Stack):
 
         for output, (value, description) in {
             "BaseUrl": (ingress.api.url_for_path("/v1"), "Where OpenAI's SDK is pointed at"),
-            "DropBucket": (stateful.buckets.drop.bucket_name, "Files go under drop/<account>/"),
             "AdminFunction": (functions["admin"].function.function_name, "Makes accounts and API keys"),
         }.items():
             CfnOutput(self, output, value=value, description=description)

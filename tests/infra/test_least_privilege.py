@@ -134,7 +134,7 @@ def test_caller_keys_are_bound_to_a_batch(synthesized: Synthesized) -> None:
 def test_who_starts_and_who_wakes(synthesized: Synthesized) -> None:
     """Only batches, drop and sweep start an execution; whoever may end its wait has a reason to."""
     assert who_may(synthesized, "states:StartExecution") == {"batches", "drop", "sweep"}
-    assert who_may(synthesized, "states:SendTaskSuccess") == {"batches", "dispatch", "work", "sweep"}
+    assert who_may(synthesized, "states:SendTaskSuccess") == {"files", "batches", "dispatch", "work", "sweep"}
     assert who_may(synthesized, "states:StopExecution", "states:SendTaskFailure") == set()
 
 
