@@ -7,6 +7,7 @@ import errno
 import json
 import logging
 import os
+import resource
 import signal
 import sys
 import threading
@@ -21,6 +22,8 @@ def main() -> int:
     logging.basicConfig(level=logging.DEBUG if arguments.verbose else logging.INFO, format="%(name)s: %(message)s")
     for noisy in ("botocore", "boto3", "urllib3", "moto", "werkzeug"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.getLogger("moto.stepfunctions.parser.asl.component.eval_component").addFilter(_is_news)
+    _raise_file_limit()
     started = time.monotonic()
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -122,6 +125,19 @@ def _announce(state: dict[str, str], folder: Path, seconds: float) -> None:
     shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
     print(f"ready after {seconds:.1f} s: {variables['OPENAI_BASE_URL']}  (provider: {state['provider_url']})")
     print(f"in another shell:  set -a; . {shown}; set +a     logs: {state['logs']}     Ctrl-C ends it", flush=True)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """A Choice that asks whether a field is there is not an error when it is not."""
+    return "NoSuchJsonPathError" not in record.getMessage()
+
+
+def _raise_file_limit() -> None:
+    """moto keeps every object of more than 5 MB in an open file."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 65_536 if hard == resource.RLIM_INFINITY else hard
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _watch_parent(stop: threading.Event) -> None:

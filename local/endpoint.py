@@ -26,6 +26,7 @@ from local.deployment import ACCOUNT_ID
 from local.faults import Fault, Faults, error_response
 from local.functions import Functions, PayloadTooLarge, Throttled, UnknownFunction
 from local.http_server import Request, Response
+from local.identities import Principals
 from local.meter import Meter
 from local.moto_gate import MotoGate
 from local.permissions import Principal, Resolver, denied, needs
@@ -33,22 +34,6 @@ from local.permissions import Principal, Resolver, denied, needs
 log = logging.getLogger(__name__)
 
 Listener = Callable[[Call, Request, Response], None]
-
-
-class Principals:
-    """Who has which access key."""
-
-    def __init__(self) -> None:
-        self._by_key: dict[str, Principal] = {}
-
-    def add(self, access_key: str, principal: Principal) -> None:
-        self._by_key[access_key] = principal
-
-    def get(self, access_key: str) -> Principal | None:
-        return self._by_key.get(access_key)
-
-    def all(self) -> list[Principal]:
-        return list(self._by_key.values())
 
 
 class Endpoint:

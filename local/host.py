@@ -17,27 +17,22 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from moto.iam.models import iam_backends
-from moto.kms.exceptions import NotFoundException
-from moto.kms.models import kms_backends
 from moto.secretsmanager.models import secretsmanager_backends
-from moto.stepfunctions.parser.models import stepfunctions_parser_backends
-from moto.sts.models import sts_backends
 
 from local import grants, moto_patches
 from local.calls import Call
 from local.control import Control, read_fault
 from local.deployment import ACCOUNT_ID, REGION, deploy
-from local.endpoint import Endpoint, Principals
+from local.endpoint import Endpoint
 from local.environments import FunctionConfig
 from local.events import EventBus
 from local.faults import Fault, Faults
 from local.functions import Function, Functions
 from local.gateway import LIMITS, Gateway
 from local.http_server import HttpServer, Request, Response
+from local.identities import BackendResolver, Principals, state_machines
 from local.meter import Meter
 from local.moto_gate import MotoGate
-from local.permissions import Principal, Resolver, read_statements
 from local.queues import DeliverySwitches, QueuePoller
 from local.template import ROOT, Stack
 
@@ -120,12 +115,12 @@ class Host:
         self.deployment = deploy(stacks)
         if self.options.wait_scale != 1:
             moto_patches.scale_waits(self.options.wait_scale)
-        self.operator = self._create_operator()
+        self.operator = self.principals.create_operator()
         self._add_functions(self.provider_url)
-        grants.check(self.deployment, self._principal_of)
+        grants.check(self.deployment, self.principals.named)
         self._let_state_machines_call()
         self._create_provider_secrets()
-        self.endpoint.resolver = _Resolver()
+        self.endpoint.resolver = BackendResolver()
         self.endpoint.listeners += [self._wake_poller, self.events.on_call]
         self.endpoint.control = Control(self._controls())
         self.endpoint.enforce = True
@@ -169,10 +164,11 @@ class Host:
     def _start_provider(self) -> str | None:
         if self.options.provider_url is not None or not self.options.simulator:
             return self.options.provider_url
-        command = [sys.executable, "-m", "local.provider", "--port", "0", *self.options.provider_arguments]
+        command = [sys.executable, "-m", "local.provider", "--port", "0", "--leave-with-stdin"]
+        command += self.options.provider_arguments
         with (self._logs / "provider.log").open("ab") as log_file:
             self._provider = subprocess.Popen(
-                command, cwd=ROOT, stdout=subprocess.PIPE, stderr=log_file, stdin=subprocess.DEVNULL, text=True
+                command, cwd=ROOT, stdout=subprocess.PIPE, stderr=log_file, stdin=subprocess.PIPE, text=True
             )
         assert self._provider.stdout is not None
         line = self._provider.stdout.readline().strip()
@@ -180,36 +176,6 @@ class Host:
             raise RuntimeError(f"the simulated provider did not start; see {self._logs / 'provider.log'}")
         threading.Thread(target=_drain, args=(self._provider.stdout,), name="provider-output", daemon=True).start()
         return line.removeprefix("listening on ")
-
-    def _create_operator(self) -> tuple[str, str]:
-        """(access key, secret key) of a user who may do anything."""
-        iam = iam_backends[ACCOUNT_ID]["aws"]
-        user = iam.create_user(REGION, "operator")
-        everything = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
-        iam.put_user_policy("operator", "everything", json.dumps(everything))
-        key = iam.create_access_key("operator")
-        statements = tuple(read_statements(everything))
-        self.principals.add(key.access_key_id, Principal("operator", user.arn, statements, key.secret_access_key))
-        return key.access_key_id, key.secret_access_key
-
-    def _assume(self, role_arn: str, name: str) -> tuple[str, str, str]:
-        """(access key, secret key, session token); the meter counts what is done with them under `name`."""
-        iam = iam_backends[ACCOUNT_ID]["aws"]
-        role = iam.get_role_by_arn(role_arn)
-        documents: list[Any] = list(role.policies.values())
-        documents += [policy.document for policy in role.managed_policies.values()]
-        statements = tuple(
-            statement
-            for document in documents
-            for statement in read_statements(json.loads(document) if isinstance(document, str) else document)
-        )
-        session = sts_backends[ACCOUNT_ID]["aws"].assume_role(REGION, name, role_arn, "{}", 43_200, None)
-        arn = f"arn:aws:sts::{ACCOUNT_ID}:assumed-role/{role.name}/{name}"
-        self.principals.add(
-            session.access_key_id,
-            Principal(name, arn, statements, session.secret_access_key, session.session_token),
-        )
-        return session.access_key_id, session.secret_access_key, session.session_token
 
     def _add_functions(self, provider_url: str | None) -> None:
         for config, role_arn in self.deployment.functions:
@@ -227,7 +193,7 @@ class Host:
 
     def _process_environment(self, config: FunctionConfig, role_arn: str, provider_url: str | None) -> dict[str, str]:
         """What Lambda gives a process, and what makes it find the local cloud."""
-        access_key, secret_key, token = self._assume(role_arn, config.name)
+        access_key, secret_key, token = self.principals.assume(role_arn, config.name)
         providers = _providers(config) if provider_url is not None and config.name == "work" else []
         return {
             "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
@@ -257,13 +223,10 @@ class Host:
             "AWS_SESSION_TOKEN": token,
         }
 
-    def _principal_of(self, function: str) -> Principal:
-        return next(principal for principal in self.principals.all() if principal.name == function)
-
     def _let_state_machines_call(self) -> None:
         clients = {}
         for role_arn in self.deployment.state_machine_roles:
-            credentials = self._assume(role_arn, "states")
+            credentials = self.principals.assume(role_arn, "states")
             clients[role_arn] = moto_patches.new_task_client("lambda", REGION, self.aws_url, credentials)
         moto_patches.call_tasks_with(lambda service, role_arn: clients[role_arn])
 
@@ -345,38 +308,10 @@ class Host:
             "account_id": self.account_id,
             "api_key": self.api_key,
             "functions": {config.name: config.physical_name for config, _ in self.deployment.functions},
-            "state_machines": [m.arn for m in _state_machines()],
+            "state_machines": [m.arn for m in state_machines()],
             "provider_url": self.provider_url,
             "logs": str(self._logs),
         }
-
-
-class _Resolver(Resolver):
-    def state_machine(self, call: Call) -> str:
-        for name in ("stateMachineArn", "executionArn"):
-            if name in call.parameters:
-                return str(call.parameters[name])
-        # A task token belongs to an execution of the only state machine there is.
-        machines = _state_machines()
-        return machines[0].arn if len(machines) == 1 else "*"
-
-    def secret(self, name: str) -> str:
-        if name.startswith("arn:"):
-            return name
-        secret = secretsmanager_backends[ACCOUNT_ID][REGION].secrets.get(name)
-        return (
-            secret.arn if secret is not None else f"arn:aws:secretsmanager:{REGION}:{ACCOUNT_ID}:secret:{name}-000000"
-        )
-
-    def key(self, name: str) -> str:
-        """The key's ARN from its id, alias or ARN."""
-        if name == "*":
-            return name
-        backend = kms_backends[ACCOUNT_ID][REGION]
-        try:
-            return str(backend.describe_key(backend.any_id_to_key_id(name)).arn)
-        except (NotFoundException, KeyError):
-            return f"arn:aws:kms:{REGION}:{ACCOUNT_ID}:key/{name}"
 
 
 def _providers(config: FunctionConfig) -> list[str]:
@@ -395,15 +330,11 @@ def _meant_for(function: str, environment: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _state_machines() -> list[Any]:
-    return list(stepfunctions_parser_backends[ACCOUNT_ID][REGION].state_machines)
-
-
 def _state_transitions() -> int:
     """What Step Functions bills: every state that was entered."""
     return sum(
         str(event["type"]).endswith("StateEntered")
-        for machine in _state_machines()
+        for machine in state_machines()
         for execution in list(machine.executions)
         for event in execution.to_history_output()["events"]
     )

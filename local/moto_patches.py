@@ -7,14 +7,12 @@
   role and keeps its clients.
 - A task token is accepted after its task ended (timed out, or completed before). AWS answers TaskTimedOut, and code
   that completes a token twice has to live with that.
-- DynamoDB's rows are written out by a general serializer that looks every attribute up under several names: four fifths
-  of a GetItem's time. They have their wire form already.
+- DynamoDB gets slower with every row it holds; see moto_dynamodb.
 - Sending to a queue counts all messages in it three times.
 """
 
 from __future__ import annotations
 
-import base64
 import json
 import threading
 import time
@@ -23,12 +21,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import boto3
-import orjson
 from botocore.config import Config
 from moto.cloudformation.models import Stack
 from moto.core.config import default_user_config
-from moto.core.responses import ActionContext
-from moto.dynamodb.responses import DynamoResult
 from moto.sqs.models import Queue
 from moto.stepfunctions import models as stepfunctions_models
 from moto.stepfunctions.exceptions import AWSError
@@ -44,6 +39,8 @@ from moto.stepfunctions.parser.asl.eval.callback.callback import (
     CallbackOutcome,
     CallbackPoolManager,
 )
+
+from local import moto_dynamodb
 
 TaskClients = Callable[[str, str], Any]
 """(service, ARN of the state machine's role) -> boto3 client"""
@@ -64,7 +61,7 @@ def apply() -> None:
     parser_models.TaskTimedOut = TaskTimedOut
     for name in ("send_task_success", "send_task_failure"):
         setattr(parser_models.StepFunctionsParserBackend, name, _token_of_an_ended_execution(name))
-    DynamoResult.execute_result = _execute_rows
+    moto_dynamodb.apply()
     Queue.attributes = property(lambda queue: _LazyAttributes(queue))
 
 
@@ -166,30 +163,6 @@ def _token_of_an_ended_execution(name: str) -> Callable[..., Any]:
         return original(self, task_token, *args, **kwargs)
 
     return send
-
-
-# DynamoDB.
-
-_ROW_OPERATIONS = {"GetItem", "PutItem", "UpdateItem", "DeleteItem", "Query"}
-_execute_any = DynamoResult.execute_result
-
-
-def _execute_rows(self: DynamoResult, context: ActionContext) -> Any:
-    if context.operation_model.name not in _ROW_OPERATIONS or not isinstance(self.result, dict):
-        return _execute_any(self, context)
-    rows = self.result
-    answer = {name: rows[name] for name in context.operation_model.output_shape.members if rows.get(name) is not None}
-    return 200, {"Content-Type": "application/x-amz-json-1.0"}, orjson.dumps(answer, default=_wire_form).decode()
-
-
-def _wire_form(value: Any) -> Any:
-    if isinstance(value, bytes):
-        return base64.b64encode(value).decode()
-    if isinstance(value, set | frozenset):
-        return sorted(value)
-    if hasattr(value, "value"):  # moto's Binary
-        return _wire_form(value.value)
-    raise TypeError(f"DynamoDB has no {type(value).__name__}")
 
 
 # SQS.

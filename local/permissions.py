@@ -10,6 +10,7 @@ this module does not know counts as not met.
 
 from __future__ import annotations
 
+import base64
 import functools
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -104,7 +105,7 @@ def needs(call: Call, request: Request, account_id: str, resolve: Resolver) -> l
     if call.service == "secretsmanager":
         return [(f"secretsmanager:{call.operation}", resolve.secret(str(parameters.get("SecretId", "*"))))]
     if call.service == "kms":
-        return [(f"kms:{call.operation}", resolve.key(str(parameters.get("KeyId", "*"))))]
+        return [(f"kms:{call.operation}", resolve.key(_key_id(parameters)))]
     service = {"monitoring": "cloudwatch"}.get(call.service, call.service)
     return [(f"{service}:{call.operation}", "*")]
 
@@ -120,6 +121,13 @@ class Resolver:
 
     def key(self, name: str) -> str:
         return name
+
+
+def _key_id(parameters: Mapping[str, Any]) -> str:
+    """What a ciphertext was encrypted with is written in front of it (in moto's form of it)."""
+    if "KeyId" not in parameters and "CiphertextBlob" in parameters:
+        return base64.b64decode(parameters["CiphertextBlob"])[:36].decode("latin-1")
+    return str(parameters.get("KeyId", "*"))
 
 
 _TRANSACTIONS = {
