@@ -49,6 +49,8 @@ class ApiSettings(Settings, Limits):
 
     state_machine_arn: str = ""
     assemble_function: str = ""
+    caller_key_id: str = ""
+    """The KMS key for provider keys that callers bring."""
 
 
 class ValidateSettings(Settings, Limits):
@@ -68,9 +70,10 @@ class WorkSettings(Settings):
     provider_urls: Json[dict[str, str]] = Field(default="{}", validate_default=True)
     """Provider name -> base URL that replaces the one in providers.toml."""
     secret_prefix: str = "batchyard/providers/"
+    caller_key_id: str = ""
     flush_seconds: float = 5.0
     flush_items: int = 256
-    flush_bytes: int = 8_000_000
+    flush_bytes: int = 4_000_000
     lease_seconds: int = 60
     shards_at_once: int = 10
     drain_seconds: float = 25.0
@@ -84,6 +87,8 @@ class WorkSettings(Settings):
     retry_base_seconds: float = 1.0
     retry_cap_seconds: float = 60.0
     max_in_flight: int = 512
+    max_in_flight_bytes: int = 128_000_000
+    """What the answers in flight may add up to, judged by recent ones: large answers come fewer at a time."""
     max_response_bytes: int = 16_000_000
     stop_before_timeout_seconds: float = 20.0
     """How long before the invocation ends the worker stops and hands back what is left."""

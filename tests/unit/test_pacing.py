@@ -133,3 +133,17 @@ def test_latency_has_a_bound() -> None:
         scattered.add(0.5 if number % 2 else 3.5)
     assert steady.bound_seconds == pytest.approx(2.0, abs=0.01)
     assert scattered.bound_seconds > 3.5
+
+
+def test_large_answers_come_fewer_at_a_time() -> None:
+    """Memory bounds the calls in flight as soon as answers are large, and lets go when they are small again."""
+    pacer = Pacer(Pace(start=100, ceiling=100, memory_bytes=10_000_000))
+    pacer.weigh(2_000)
+    assert pacer.limit == 100
+    pacer.weigh(1_000_000)
+    assert len(round_of_calls(pacer)) == 10
+    for _ in range(200):
+        pacer.weigh(2_000)
+    assert pacer.limit == 100
+    pacer.weigh(10**9)
+    assert pacer.limit == 1

@@ -21,17 +21,20 @@ _STEPS_TO_CEILING = 64
 """Rounds from nothing to the ceiling by steps: recovers in a minute or two at LLM latencies, without a burst."""
 
 
+_WEIGHT_KEPT = 0.98
+"""A large answer is half forgotten after 34 smaller ones."""
 _REFUSALS_TO_PAUSE = 3
 """In a row, without a success in between. Fewer only halve: what still gets through must not stand still for them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Bounds of a lane's calls in flight."""
+    """Bounds of a lane's calls in flight. `memory_bytes`: what their answers may add up to, judged by recent ones."""
 
     floor: int = 1
     start: int = 32
     ceiling: int = 512
+    memory_bytes: int = 128_000_000
 
 
 class Pacer:
@@ -45,6 +48,8 @@ class Pacer:
         self._last_cut = 0
         self._last_full = 0
         self._refusals = 0
+        self._weight = 1.0
+        self._room = pace.ceiling
         self._step = max(1.0, pace.ceiling / _STEPS_TO_CEILING)
         self.in_flight = 0
         self.resumes_at = -math.inf
@@ -52,7 +57,12 @@ class Pacer:
 
     @property
     def limit(self) -> int:
-        return int(self._limit)
+        return min(int(self._limit), self._room)
+
+    def weigh(self, answer_bytes: int) -> None:
+        """Takes note of how large an answer was: large ones leave room for fewer at a time."""
+        self._weight = max(float(answer_bytes), self._weight * _WEIGHT_KEPT, 1.0)
+        self._room = max(self._pace.floor, int(self._pace.memory_bytes / self._weight))
 
     def wait_seconds(self, now: float) -> float:
         """0 when a call may start now, infinity when another one has to end first, else the time to wait."""

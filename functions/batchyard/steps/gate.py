@@ -43,9 +43,10 @@ class Gate:
         self._shared.release()
         if outcome is None:
             self.pacer.end(call)
-        elif outcome.failure is None:
+        elif isinstance(outcome, Answer) and outcome.failure is None:
             self.pacer.end_well(call, seconds)
-        elif outcome.failure.asks_for_less:
+            self.pacer.weigh(len(outcome.body))
+        elif outcome.failure is not None and outcome.failure.asks_for_less:
             self.pacer.end_throttled(call, self._clock(), outcome.word.retry_after_seconds)
         else:
             self.pacer.end(call)
@@ -87,15 +88,17 @@ class Gate:
 class Gates:
     """One gate per lane, made when it is first asked for. `max_in_flight` bounds all of them together."""
 
-    def __init__(self, max_in_flight: int, clock: Callable[[], float]) -> None:
-        self._pace = Pace(ceiling=max_in_flight)
+    def __init__(self, max_in_flight: int, clock: Callable[[], float], memory_bytes: int = 128_000_000) -> None:
+        """`memory_bytes`: what the answers in flight of one lane may add up to, by the size of recent ones."""
+        self._pace = Pace(ceiling=max_in_flight, memory_bytes=memory_bytes)
         self._shared = asyncio.Semaphore(max_in_flight)
         self._clock = clock
-        self._gates: dict[tuple[str, str], Gate] = {}
+        self._gates: dict[tuple[str, str, str | None], Gate] = {}
 
-    def of(self, provider: str, model: str) -> Gate:
-        """Vendors limit by model, so each (provider, model) learns for itself."""
-        gate = self._gates.get((provider, model))
+    def of(self, provider: str, model: str, owner: str | None = None) -> Gate:
+        """Vendors limit by model, so each (provider, model) learns for itself; and by key, so an account that brings
+        its own (`owner`) does, too."""
+        gate = self._gates.get((provider, model, owner))
         if gate is None:
-            gate = self._gates[provider, model] = Gate(Pacer(self._pace), self._shared, self._clock)
+            gate = self._gates[provider, model, owner] = Gate(Pacer(self._pace), self._shared, self._clock)
         return gate
