@@ -55,7 +55,8 @@ class Buckets(Construct):
             ],
         )
         # The L2 switch would deploy a custom resource with a function of its own.
-        bucket: s3.CfnBucket = self.drop.node.default_child
+        bucket = self.drop.node.default_child
+        assert isinstance(bucket, s3.CfnBucket)
         bucket.add_property_override("NotificationConfiguration.EventBridgeConfiguration.EventBridgeEnabled", True)
 
     def _bucket(self, name: str, **properties: Any) -> s3.Bucket:

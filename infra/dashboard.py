@@ -2,38 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 from aws_cdk import Duration
-from aws_cdk import aws_apigateway as apigateway
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_sqs as sqs
-from aws_cdk import aws_stepfunctions as stepfunctions
 from constructs import Construct
 
 from infra import metrics
 from infra.environment import Environment
-from infra.functions import Functions
+from infra.watched import Watched
 
 _MINUTES_5 = Duration.minutes(5)
 _HALF, _THIRD = 12, 8
 
 
 class Dashboard(Construct):
-    def __init__(
-        self,
-        scope: Construct,
-        name: str,
-        *,
-        environment: Environment,
-        functions: Functions,
-        queues: Mapping[str, sqs.Queue],
-        dead_letters: Mapping[str, sqs.Queue],
-        state_machine: stepfunctions.StateMachine,
-        api: apigateway.RestApi,
-    ) -> None:
+    def __init__(self, scope: Construct, name: str, *, environment: Environment, watched: Watched) -> None:
         super().__init__(scope, name)
-        all_functions = [each.function for each in functions.all.values()]
+        all_functions = [each.function for each in watched.functions.all.values()]
         cloudwatch.Dashboard(
             self,
             "Dashboard",
@@ -49,17 +36,17 @@ class Dashboard(Construct):
                     _graph(
                         "Executions",
                         [
-                            state_machine.metric_started(period=_MINUTES_5),
-                            state_machine.metric_succeeded(period=_MINUTES_5),
-                            state_machine.metric_failed(period=_MINUTES_5),
+                            watched.state_machine.metric_started(period=_MINUTES_5),
+                            watched.state_machine.metric_succeeded(period=_MINUTES_5),
+                            watched.state_machine.metric_failed(period=_MINUTES_5),
                         ],
                     ),
                     _graph(
                         "API",
                         [
-                            api.metric_count(period=_MINUTES_5, statistic="Sum"),
-                            api.metric_client_error(period=_MINUTES_5, statistic="Sum"),
-                            api.metric_server_error(period=_MINUTES_5, statistic="Sum"),
+                            watched.api.metric_count(period=_MINUTES_5, statistic="Sum"),
+                            watched.api.metric_client_error(period=_MINUTES_5, statistic="Sum"),
+                            watched.api.metric_server_error(period=_MINUTES_5, statistic="Sum"),
                         ],
                     ),
                 ],
@@ -69,12 +56,20 @@ class Dashboard(Construct):
                     _graph("Answers of 429 by provider", [metrics.throttles_by_provider()], width=_THIRD),
                 ],
                 [
-                    _graph("Shards waiting", [_waiting(name, queue) for name, queue in queues.items()], width=_THIRD),
                     _graph(
-                        "Oldest shard (seconds)", [_age(name, queue) for name, queue in queues.items()], width=_THIRD
+                        "Shards waiting",
+                        [_waiting(name, queue) for name, queue in watched.queues.items()],
+                        width=_THIRD,
                     ),
                     _graph(
-                        "Dead letters", [_waiting(name, queue) for name, queue in dead_letters.items()], width=_THIRD
+                        "Oldest shard (seconds)",
+                        [_age(name, queue) for name, queue in watched.queues.items()],
+                        width=_THIRD,
+                    ),
+                    _graph(
+                        "Dead letters",
+                        [_waiting(name, queue) for name, queue in watched.dead_letters.items()],
+                        width=_THIRD,
                     ),
                 ],
                 [
@@ -92,8 +87,8 @@ class Dashboard(Construct):
         )
 
 
-def _graph(title: str, left: list[cloudwatch.IMetric], *, width: int = _HALF) -> cloudwatch.GraphWidget:
-    return cloudwatch.GraphWidget(title=title, left=left, width=width, height=7)
+def _graph(title: str, left: Sequence[cloudwatch.IMetric], *, width: int = _HALF) -> cloudwatch.GraphWidget:
+    return cloudwatch.GraphWidget(title=title, left=list(left), width=width, height=7)
 
 
 def _waiting(name: str, queue: sqs.Queue) -> cloudwatch.Metric:

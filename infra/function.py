@@ -15,11 +15,12 @@ from infra.environment import Environment
 from infra.log import Log
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Size:
+@dataclass(frozen=True, slots=True)
+class Spec:
     """`concurrency` is reserved for the function; None where its event source has a maximum concurrency.
     `feeds_itself`: it sends messages to the queue that it is invoked by."""
 
+    description: str
     memory_mib: int
     timeout_seconds: int
     concurrency: int | None
@@ -35,15 +36,14 @@ class Function(Construct):
         name: str,
         *,
         environment: Environment,
-        description: str,
-        size: Size,
+        spec: Spec,
         code: lambda_.Code,
         variables: Mapping[str, str],
     ) -> None:
         super().__init__(scope, name.capitalize())
         full_name = f"{environment.name}-{name}"
         self.name = name
-        self.timeout = Duration.seconds(size.timeout_seconds)
+        self.timeout = Duration.seconds(spec.timeout_seconds)
         self.log = Log(self, "Log", environment=environment, log_group_name=f"/aws/lambda/{full_name}")
         self.role = iam.Role(
             self,
@@ -56,17 +56,17 @@ class Function(Construct):
             self,
             "Function",
             function_name=full_name,
-            description=description,
+            description=spec.description,
             runtime=lambda_.Runtime.PYTHON_3_13,
             architecture=lambda_.Architecture.ARM_64,
             handler=f"batchyard.handlers.{name}.handler",
             code=code,
             role=self.role,
-            memory_size=size.memory_mib,
+            memory_size=spec.memory_mib,
             timeout=self.timeout,
-            reserved_concurrent_executions=size.concurrency if environment.reserve_concurrency else None,
+            reserved_concurrent_executions=spec.concurrency if environment.reserve_concurrency else None,
             # Lambda takes a function that feeds itself for a runaway loop, and stops it after 16 rounds.
-            recursive_loop=lambda_.RecursiveLoop.ALLOW if size.feeds_itself else lambda_.RecursiveLoop.TERMINATE,
+            recursive_loop=lambda_.RecursiveLoop.ALLOW if spec.feeds_itself else lambda_.RecursiveLoop.TERMINATE,
             tracing=lambda_.Tracing.ACTIVE,
             log_group=self.log,
             environment={

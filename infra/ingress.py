@@ -8,7 +8,7 @@ from aws_cdk import aws_apigateway as apigateway
 from cdk_nag import NagSuppressions
 from constructs import Construct
 
-from batchyard.surfaces.registry import Route
+from batchyard.surfaces.route import Route
 from infra.environment import Environment
 from infra.functions import Functions
 from infra.gateway_responses import add_gateway_responses

@@ -12,5 +12,6 @@ from infra.environment import Environment
 class Log(logs.LogGroup):
     def __init__(self, scope: Construct, name: str, *, environment: Environment, log_group_name: str) -> None:
         super().__init__(scope, name, log_group_name=log_group_name, removal_policy=RemovalPolicy.DESTROY)
-        group: logs.CfnLogGroup = self.node.default_child
+        group = self.node.default_child
+        assert isinstance(group, logs.CfnLogGroup)
         group.retention_in_days = environment.log_retention_days

@@ -19,6 +19,7 @@ from infra.provider_queues import ProviderQueues
 from infra.schedules import Schedules
 from infra.stateful import StatefulStack
 from infra.technical_alarms import TechnicalAlarms
+from infra.watched import Watched
 from infra.workflow import Workflow, state_machine_arn
 
 
@@ -48,17 +49,17 @@ class StatelessStack(Stack):
         permissions.grant_caller_key(functions, stateful.caller_key)
         permissions.grant_assembly(functions)
 
-        watched = {
-            "functions": functions,
-            "queues": {**queues.queues, "drop": drop_folder.queue},
-            "dead_letters": {**queues.dead_letters, "drop": drop_folder.dead_letters},
-            "state_machine": workflow.state_machine,
-            "api": ingress.api,
-        }
+        watched = Watched(
+            functions=functions,
+            queues={**queues.queues, "drop": drop_folder.queue},
+            dead_letters={**queues.dead_letters, "drop": drop_folder.dead_letters},
+            state_machine=workflow.state_machine,
+            api=ingress.api,
+        )
         notifications = Notifications(self, "Notifications", environment=environment)
-        TechnicalAlarms(self, "TechnicalAlarms", topic=notifications.technical, **watched)
+        TechnicalAlarms(self, "TechnicalAlarms", topic=notifications.technical, watched=watched)
         BusinessAlarms(self, "BusinessAlarms", topic=notifications.business, providers=queues.queues)
-        Dashboard(self, "Dashboard", environment=environment, **watched)
+        Dashboard(self, "Dashboard", environment=environment, watched=watched)
         if environment.waf:
             Firewall(self, "Firewall", environment=environment, stage=ingress.api.deployment_stage)
 

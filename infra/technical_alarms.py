@@ -2,46 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from aws_cdk import Duration
-from aws_cdk import aws_apigateway as apigateway
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_sns as sns
-from aws_cdk import aws_sqs as sqs
-from aws_cdk import aws_stepfunctions as stepfunctions
 from constructs import Construct
 
 from infra import metrics
-from infra.functions import Functions
+from infra.watched import Watched
 
 _MINUTES_5 = Duration.minutes(5)
 _OLDEST_MESSAGE_SECONDS = 3600
 
 
 class TechnicalAlarms(Construct):
-    def __init__(
-        self,
-        scope: Construct,
-        name: str,
-        *,
-        topic: sns.Topic,
-        functions: Functions,
-        queues: Mapping[str, sqs.Queue],
-        dead_letters: Mapping[str, sqs.Queue],
-        state_machine: stepfunctions.StateMachine,
-        api: apigateway.RestApi,
-    ) -> None:
+    def __init__(self, scope: Construct, name: str, *, topic: sns.Topic, watched: Watched) -> None:
         super().__init__(scope, name)
         self._action = actions.SnsAction(topic)
-        for each, queue in dead_letters.items():
+        for each, queue in watched.dead_letters.items():
             self._alarm(
                 f"{each}DeadLetters",
                 queue.metric_approximate_number_of_messages_visible(period=_MINUTES_5, statistic="Maximum"),
                 "A message was given up after its last try. Read why in the function's log, then redrive the queue.",
             )
-        for each, queue in queues.items():
+        for each, queue in watched.queues.items():
             self._alarm(
                 f"{each}Age",
                 queue.metric_approximate_age_of_oldest_message(period=_MINUTES_5, statistic="Maximum"),
@@ -50,16 +34,16 @@ class TechnicalAlarms(Construct):
                 periods=3,
             )
         for each, metric in {
-            "Failed": state_machine.metric_failed(period=_MINUTES_5),
-            "TimedOut": state_machine.metric_timed_out(period=_MINUTES_5),
-            "Throttled": state_machine.metric_throttled(period=_MINUTES_5),
+            "Failed": watched.state_machine.metric_failed(period=_MINUTES_5),
+            "TimedOut": watched.state_machine.metric_timed_out(period=_MINUTES_5),
+            "Throttled": watched.state_machine.metric_throttled(period=_MINUTES_5),
         }.items():
             self._alarm(
                 f"Executions{each}",
                 metric,
                 "An execution ended without its batch. Sweep starts it again; the execution's history says which step.",
             )
-        for each, function in functions.all.items():
+        for each, function in watched.functions.all.items():
             title = each.capitalize()
             self._alarm(
                 f"{title}Errors",
@@ -80,7 +64,7 @@ class TechnicalAlarms(Construct):
         )
         self._alarm(
             "ApiErrors",
-            api.metric_server_error(period=_MINUTES_5, statistic="Sum"),
+            watched.api.metric_server_error(period=_MINUTES_5, statistic="Sum"),
             "The API answers 5xx. Read the access log, then the function's log by request id.",
             threshold=5,
         )
