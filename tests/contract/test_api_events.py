@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ ACCOUNT = event("assemble")["account_id"]
 UPLOAD = event("assemble")["upload_id"]
 FILE = event("api/retrieve_file")["pathParameters"]["file_id"]
 BATCH = event("api/retrieve_batch")["pathParameters"]["batch_id"]
+ENDED = event("api/download_output")["pathParameters"]["batch_id"]
 KEY_ID = event("admin/revoke_key")["key_id"]
 KEY = event("api/list_files")["headers"]["Authorization"].removeprefix("Bearer ")
 FAR = 4_000_000_000
@@ -42,6 +44,8 @@ def seeded(cloud: Cloud) -> None:
     Batches(table).create(
         Batch(BATCH, ACCOUNT, "openai", "/v1/chat/completions", FILE, "24h", Status.VALIDATING, 1, FAR)
     )
+    ended = Batch(ENDED, ACCOUNT, "openai", "/v1/chat/completions", FILE, "24h", Status.COMPLETED, 1, FAR)
+    Batches(table).create(replace(ended, output_file_id=FILE))
     part = upload_content(event("api/add_upload_part"))
     upload = Upload(UPLOAD, ACCOUNT, "requests.jsonl", "batch", len(part), "application/jsonl", FAR - 9, FAR)
     Uploads(table).create(upload)

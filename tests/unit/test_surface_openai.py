@@ -238,11 +238,15 @@ def test_equal_requests_have_equal_fingerprints() -> None:
 
 
 def test_routes_are_one_of_a_kind() -> None:
-    """No two routes share a method and a path; every operation is described and every surface can be loaded."""
-    assert len({(route.method, route.path) for route in registry.ROUTES}) == len(registry.ROUTES)
+    """No two routes share a method, a path and a header; those that share a path are one function's; every operation is
+    described and every surface can be loaded."""
+    assert len({(route.method, route.path, route.header_prefix) for route in registry.ROUTES}) == len(registry.ROUTES)
     for route in registry.ROUTES:
         assert route.operation in registry.surface(route.surface).docs
-        assert registry.find(route.method, route.path) is route
+        headers = ["accept", *([f"{route.header_prefix}x"] if route.header_prefix else [])]
+        assert registry.find(route.method, route.path, headers) is route
+        plain = registry.find(route.method, route.path)
+        assert plain is not None and plain.function == route.function
 
 
 def test_the_registry_stays_light() -> None:

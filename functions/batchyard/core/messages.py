@@ -16,7 +16,8 @@ from batchyard.core.sharding import Shard
 @dataclass(frozen=True, slots=True)
 class ShardMessage:
     """`expires_at`: unix second after which nothing of the batch may run. `follower`: the shard that is sent when this
-    one settles. `concurrency`: ceiling on calls in flight within this shard."""
+    one settles. `concurrency`: ceiling on calls in flight within this shard. `caller_pays`: the calls are made with the
+    provider key that the batch's caller brought."""
 
     account_id: str
     batch_id: str
@@ -30,6 +31,7 @@ class ShardMessage:
     follower: int | None
     concurrency: int | None
     expires_at: int
+    caller_pays: bool = False
 
     def to_json(self) -> str:
         return orjson.dumps(asdict(self)).decode()
@@ -59,4 +61,5 @@ def shard_message(batch: Batch, shard: Shard) -> ShardMessage:
         follower=plan.follower(shard.number),
         concurrency=plan.shard_concurrency,
         expires_at=batch.expires_at,
+        caller_pays=batch.caller_pays,
     )

@@ -5,12 +5,14 @@ from __future__ import annotations
 import secrets
 import time
 
+from batchyard.adapters import catalogue
 from batchyard.core.batches import Batch
+from batchyard.core.errors import Conflict, NotFound, RequestError
 from batchyard.core.ids import RANDOM_BYTES, new_id
-from batchyard.handlers import resources
+from batchyard.handlers import downloads, resources
 from batchyard.handlers.http import Call, api, fault_of, logger
 from batchyard.handlers.limits import limits_of
-from batchyard.steps import cancel, create
+from batchyard.steps import cancel, create, receive
 from batchyard.surfaces.http import Reply
 
 
@@ -38,6 +40,8 @@ def _create(call: Call) -> Batch:
         objects=resources.objects(),
         batches=resources.batches(),
         workflow=resources.workflow(call.settings.state_machine_arn),
+        providers=[provider.name for provider in catalogue.load_providers()],
+        caller_keys=resources.caller_keys(call.settings.caller_key_id),
     )
 
 
@@ -66,11 +70,46 @@ def cancel_batch(call: Call) -> Reply:
     return call.surface.write_batch(batch)
 
 
+def download_output(call: Call) -> Reply:
+    """The content of the output file, by the batch's id."""
+    batch_id = call.surface.read_id(call.request, "batch")
+    batch = resources.batches().get(call.account_id, batch_id)
+    if batch is None:
+        raise cancel.missing(batch_id)
+    if batch.output_file_id is None:
+        raise _no_output(batch)
+    file = receive.find(
+        call.account_id,
+        batch.output_file_id,
+        now=call.now,
+        max_file_bytes=call.settings.max_file_bytes,
+        files=resources.files(),
+        objects=resources.objects(),
+    )
+    return downloads.content(file, call.settings)
+
+
+def _no_output(batch: Batch) -> RequestError:
+    if not batch.status.is_terminal:
+        return Conflict(
+            f"The batch is {batch.status}: it has no output yet. Ask again when it has ended.",
+            param="batch_id",
+            code="output_not_ready",
+        )
+    where = f"the file {batch.error_file_id} says why" if batch.error_file_id else "its 'errors' say why"
+    return NotFound(
+        f"The batch is {batch.status} and has no output, because no request succeeded; {where}.",
+        param="batch_id",
+        code="no_output",
+    )
+
+
 handler = api(
     {
         "create_batch": create_batch,
         "list_batches": list_batches,
         "retrieve_batch": retrieve_batch,
         "cancel_batch": cancel_batch,
+        "download_output": download_output,
     }
 )

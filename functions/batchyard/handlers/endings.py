@@ -22,5 +22,6 @@ def report(batch: Batch, since: int) -> None:
     if tally.items:
         metrics.add_metric("ItemsSucceeded", MetricUnit.Count, tally.succeeded)
         metrics.add_metric("ItemsFailed", MetricUnit.Count, tally.items - tally.succeeded)
-        metrics.add_metric("CostMicrousd", MetricUnit.Count, tally.cost_picousd // PICOUSD_PER_MICROUSD)
+        cost = "CallerCostMicrousd" if batch.caller_pays else "CostMicrousd"  # only the latter is the operator's bill
+        metrics.add_metric(cost, MetricUnit.Count, tally.cost_picousd // PICOUSD_PER_MICROUSD)
         metrics.flush_metrics()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cache
+import time
+from functools import cache, partial
 
 from batchyard.adapters.aws.accounts import Accounts
 from batchyard.adapters.aws.batches import Batches
+from batchyard.adapters.aws.caller_keys import CallerKeys
 from batchyard.adapters.aws.clients import client
 from batchyard.adapters.aws.files import Files, Uploads
 from batchyard.adapters.aws.functions import Functions
@@ -59,6 +61,11 @@ def shards() -> Shards:
 
 def progress() -> Progress:
     return Progress(table())
+
+
+@cache
+def caller_keys(key_id: str) -> CallerKeys:
+    return CallerKeys(table(), partial(client, "kms"), key_id, time.monotonic)
 
 
 @cache

@@ -73,6 +73,7 @@ class Process:
         self._upstreams = Upstreams(
             catalogue.load(),
             Secrets(client("secretsmanager"), settings.secret_prefix, time.monotonic),
+            resources.caller_keys(settings.caller_key_id),
             Gates(settings.max_in_flight, time.time),
             RetryPolicy(settings.max_attempts, settings.retry_base_seconds, settings.retry_cap_seconds),
             urls=settings.provider_urls,

@@ -7,13 +7,16 @@ An input that came with the request is kept as a file of the account, so that al
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 import orjson
 
 from batchyard.adapters.aws.batches import Batches, Idempotency, IdempotencyKeyUsed
+from batchyard.adapters.aws.caller_keys import CallerKeys
 from batchyard.adapters.aws.files import Files
 from batchyard.adapters.aws.objects import Objects
+from batchyard.adapters.aws.table import Put
 from batchyard.adapters.aws.workflow import Workflow
 from batchyard.core.batches import Batch, Status
 from batchyard.core.errors import (
@@ -57,10 +60,14 @@ def create(
     objects: Objects,
     batches: Batches,
     workflow: Workflow,
+    providers: Collection[str] = (),
+    caller_keys: CallerKeys | None = None,
 ) -> Batch:
     """The batch, `validating` when it is new. Raises NotFound, InvalidRequest or PayloadTooLarge where its input cannot
     be one, Conflict where its idempotency key stands for another request, NotStarted where only its execution is
-    missing. `keep_days`: how long an input that came with the request is kept."""
+    missing. `keep_days`: how long an input that came with the request is kept. `providers`: those that a request may
+    name; `caller_keys`: for requests that may bring a key of their own."""
+    _check_provider(request, providers)
     used = batches.used(account_id, request.idempotency_key)
     batch = _repeated(request, account_id, used, batches) if used else None
     if batch is None:
@@ -74,7 +81,8 @@ def create(
             batch = replace(batch, input_file_id=own_file.id)
             objects.put(file_key(account_id, own_file.id), request.lines)
         try:
-            batches.create(batch, _idempotency(request, now), input_file=own_file)
+            beside = _own_key(request, batch, caller_keys)
+            batches.create(batch, _idempotency(request, now), input_file=own_file, beside=beside)
         except IdempotencyKeyUsed as winner:
             if own_file is not None:
                 objects.delete(file_key(account_id, own_file.id))
@@ -87,6 +95,24 @@ def create(
         except Exception as error:
             raise NotStarted(batch) from error
     return batch
+
+
+def _check_provider(request: BatchRequest, providers: Collection[str]) -> None:
+    if request.provider is not None and request.provider not in providers:
+        raise InvalidRequest(
+            f"The provider '{request.provider[:64]}' does not exist here. Use one of: {', '.join(providers)}.",
+            param="provider",
+            code="provider_not_found",
+        )
+
+
+def _own_key(request: BatchRequest, batch: Batch, caller_keys: CallerKeys | None) -> list[Put]:
+    """What keeps the key that the caller brought, encrypted for this batch only."""
+    if request.caller_key is None:
+        return []
+    if caller_keys is None:
+        raise BooksDoNotBalance("a request brought a key where none is taken")
+    return [caller_keys.write_of(batch, request.caller_key)]
 
 
 def _repeated(request: BatchRequest, account_id: str, used: IdempotencyKeyUsed, batches: Batches) -> Batch:
@@ -183,6 +209,8 @@ def _new_batch(request: BatchRequest, account_id: str, batch_id: str, now: int, 
         metadata=request.metadata,
         output_expires_after_seconds=request.output_expires_after_seconds,
         concurrency=request.concurrency,
+        provider=request.provider,
+        caller_pays=request.caller_key is not None,
         drop=request.drop,
     )
 

@@ -59,6 +59,7 @@ class Reading:
 
     def __init__(self, batch: Batch, rules: Rules, parse_line: ParseLine, route: Route) -> None:
         self._endpoint = batch.endpoint
+        self._provider = batch.provider
         self._rules = rules
         self._parse_line = parse_line
         self._route = route
@@ -127,7 +128,11 @@ class Reading:
             message = f"A model's name has at most {_MODEL_NAME_CHARS} characters."
             self._wrong(LineError("model_not_found", message, number, "body.model"))
             return None
-        offer = self._route(item.model, item.provider, self._endpoint)
+        if self._provider is not None and item.provider not in (None, self._provider):
+            message = f"This batch goes to the provider '{self._provider}' with all its lines. Remove 'provider'."
+            self._wrong(LineError("provider_mismatch", message, number, "provider"))
+            return None
+        offer = self._route(item.model, self._provider or item.provider, self._endpoint)
         if isinstance(offer, Refusal):
             self._wrong(LineError(offer.code, offer.message, number, offer.param))
             return None

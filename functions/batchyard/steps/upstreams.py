@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from functools import partial
 
+from batchyard.adapters.aws.caller_keys import CallerKeys
 from batchyard.adapters.aws.secrets import Secrets
 from batchyard.adapters.providers.openai_compatible import OpenAICompatible
 from batchyard.core.catalogue import Catalogue
@@ -26,6 +27,7 @@ class Upstreams:
         self,
         catalogue: Catalogue,
         secrets: Secrets,
+        caller_keys: CallerKeys,
         gates: Gates,
         retry: RetryPolicy,
         *,
@@ -35,6 +37,7 @@ class Upstreams:
     ) -> None:
         self._catalogue = catalogue
         self._secrets = secrets
+        self._caller_keys = caller_keys
         self._gates = gates
         self._retry = retry
         self._urls = urls
@@ -43,11 +46,17 @@ class Upstreams:
         self._clients: dict[str, OpenAICompatible] = {}
 
     async def of(self, message: ShardMessage) -> Upstream:
-        """The lane of `message`. Raises SecretMissing."""
-        api_key = await self._blocking(self._secrets.provider_key, message.provider)
+        """The lane of `message`. Raises SecretMissing or CallerKeyGone."""
+        api_key = await self._blocking(self._key_of, message)
         call = partial(self._client(message.provider).call, message.endpoint, api_key)
-        gate = self._gates.of(message.provider, message.model)
+        gate = self._gates.of(message.provider, message.model, message.account_id if message.caller_pays else None)
         return Upstream(call, gate, self._price(message), self._retry)
+
+    def _key_of(self, message: ShardMessage) -> str:
+        """The caller's key where the batch has one, and then never the deployment's."""
+        if message.caller_pays:
+            return self._caller_keys.read(message.account_id, message.batch_id)
+        return self._secrets.provider_key(message.provider)
 
     async def close(self) -> None:
         for client in self._clients.values():

@@ -27,6 +27,8 @@ def document(version: str) -> Schema:
     errors: Schema = {}
     paths: dict[str, Schema] = {}
     for route in registry.ROUTES:
+        if route.header_prefix is not None:  # the document has one operation per path: that of requests without
+            continue
         surface = registry.surface(route.surface)
         errors[_error_name(surface)] = _error(surface, schemas)
         path = route.path.replace("+}", "}")

@@ -13,15 +13,17 @@ from typing import TYPE_CHECKING
 
 from batchyard.surfaces.kushrouter.routes import ROUTES as KUSHROUTER_ROUTES
 from batchyard.surfaces.openai.routes import ROUTES as OPENAI_ROUTES
+from batchyard.surfaces.portkey.routes import ROUTES as PORTKEY_ROUTES
 from batchyard.surfaces.route import Route
 
 if TYPE_CHECKING:
     from batchyard.surfaces.surface import Surface
 
-ROUTES: tuple[Route, ...] = (*OPENAI_ROUTES, *KUSHROUTER_ROUTES)
+ROUTES: tuple[Route, ...] = (*OPENAI_ROUTES, *PORTKEY_ROUTES, *KUSHROUTER_ROUTES)
 
 _MODULES = {
     "openai": "batchyard.surfaces.openai.surface",
+    "portkey": "batchyard.surfaces.portkey.surface",
     "kushrouter": "batchyard.surfaces.kushrouter.surface",
 }
 

@@ -1,14 +1,17 @@
 """Batch rows: created once, moved from status to status by conditional writes, listed by account.
 
-Beside a batch stand, until it is terminal, its row under `open` (what Sweep reads) and its row under its input file
-(how the batches of a file are found); and, for a day, the row of its idempotency key.
+Beside a batch stand, until it is terminal, its row under `open` (what Sweep reads), its row under its input file (how
+the batches of a file are found) and the provider key its caller brought (`caller_keys.py`); and, for a day, the row of
+its idempotency key.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from batchyard.adapters.aws.caller_keys import removal_of
 from batchyard.adapters.aws.files import file_writes
 from batchyard.adapters.aws.progress import Progress
 from batchyard.adapters.aws.table import Delete, Key, Put, Table, Update
@@ -45,15 +48,23 @@ class Batches:
         self._table = table
         self._progress = Progress(table)
 
-    def create(self, batch: Batch, idempotency: Idempotency | None = None, *, input_file: File | None = None) -> None:
-        """One transaction: batch row, open row, the row under its input file, idempotency row, and the rows of
-        `input_file` where that is made with the batch. Raises IdempotencyKeyUsed."""
+    def create(
+        self,
+        batch: Batch,
+        idempotency: Idempotency | None = None,
+        *,
+        input_file: File | None = None,
+        beside: Sequence[Put] = (),
+    ) -> None:
+        """One transaction: batch row, open row, the row under its input file, idempotency row, the rows of
+        `input_file` where that is made with the batch, and what else belongs `beside` it. Raises IdempotencyKeyUsed."""
         writes: list[Put | Update | Delete] = [
             Put(_key(batch.account_id, batch.id), batch.to_row(), only_if_absent=True),
             Put(Key(_OPEN, batch.id), {"account_id": batch.account_id, "created_at": batch.created_at}),
             Put(_input_key(batch), {}),
         ]
         writes += file_writes(input_file) if input_file else []
+        writes += beside
         if idempotency:
             key = _idempotency_key(batch.account_id, idempotency.key)
             row = {"batch_id": batch.id, "fingerprint": idempotency.fingerprint, "ttl": idempotency.ttl}
@@ -137,6 +148,8 @@ class Batches:
         writes: list[Put | Update | Delete] = [Update(**_entering(batch, status, now, fields))]
         writes += [write for file in files if file for write in file_writes(file)]
         writes += [Delete(Key(_OPEN, batch.id)), Delete(_input_key(batch))]
+        if batch.caller_pays:
+            writes.append(removal_of(batch.id))
         self._table.transact(writes)
         finished = self.get(batch.account_id, batch.id, consistent=True)
         if finished is None:

@@ -58,6 +58,9 @@ DOCS = {
     "list_batches": OperationDoc("List batches, newest first", query=_BATCH_QUERY, reply=replies.BatchList),
     "retrieve_batch": OperationDoc("Retrieve a batch", reply=replies.BatchObject),
     "cancel_batch": OperationDoc("Cancel a batch; what is done is kept", reply=replies.BatchObject),
+    "download_output": OperationDoc(
+        "Download a batch's output file; a large one is answered by a redirect", binary=True
+    ),
     "list_models": OperationDoc("List the models that batches can use", reply=replies.ModelList),
     "retrieve_model": OperationDoc("Retrieve a model", reply=replies.ModelObject),
     "describe_api": OperationDoc("This document"),

@@ -1,4 +1,5 @@
-"""The paths of the OpenAI surface, and two of our own beside them: presigned uploads and /openapi.json."""
+"""The paths of the OpenAI surface, Portkey's `/output` among them, and two of our own: presigned uploads and
+/openapi.json."""
 
 from __future__ import annotations
 
@@ -24,6 +25,7 @@ ROUTES = (
     _route("GET", "/v1/batches", "batches", "list_batches"),
     _route("GET", "/v1/batches/{batch_id}", "batches", "retrieve_batch"),
     _route("POST", "/v1/batches/{batch_id}/cancel", "batches", "cancel_batch"),
+    _route("GET", "/v1/batches/{batch_id}/output", "batches", "download_output"),
     _route("GET", "/v1/models", "account", "list_models"),
     _route("GET", "/v1/models/{model+}", "account", "retrieve_model"),
     _route("GET", "/openapi.json", "account", "describe_api", public=True),

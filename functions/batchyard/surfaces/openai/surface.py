@@ -48,6 +48,7 @@ class OpenAISurface:
     name = "openai"
     docs: Mapping[str, OperationDoc] = DOCS
     error_doc = replies.ErrorObject
+    batch_body: type[requests.CreateBatch] = requests.CreateBatch
     limits = Limits()
     deleting_a_file_ends_its_batches = False
 
@@ -115,7 +116,7 @@ class OpenAISurface:
         return CompletionRequest(tuple(body.part_ids), body.md5)
 
     def read_batch(self, request: Request) -> BatchRequest:
-        body = requests.parsed(requests.CreateBatch, request.json())
+        body = requests.parsed(self.batch_body, request.json())
         if not _ID["file"].fullmatch(body.input_file_id):
             raise NotFound(
                 f"No such File object: {body.input_file_id[:128]}", param="input_file_id", code="file_not_found"

@@ -1,0 +1,84 @@
+"""Provider keys that callers bring with a batch: each is encrypted under the deployment's KMS key before it is stored.
+
+The ciphertext stands on a row of its own beside its batch, made in the transaction that makes the batch and gone with
+the one that ends it. KMS decrypts it only for the batch and account it was encrypted for: they are its encryption
+context. Should a batch never end, DynamoDB deletes the row some time after the batch's deadline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Lock
+from typing import Any
+
+from batchyard.adapters.aws.table import Delete, Key, Put, Table
+from batchyard.core.batches import Batch
+from batchyard.core.errors import BatchyardError
+
+_REMEMBERED_SECONDS = 60.0
+_KEPT_AFTER_DEADLINE_SECONDS = 3600
+
+
+class CallerKeyGone(BatchyardError):
+    """There is no key any more: its batch has ended."""
+
+    def __init__(self, batch_id: str) -> None:
+        super().__init__(f"the provider key of {batch_id} is gone: the batch has ended")
+
+
+class CallerKeys:
+    """`kms` makes the boto3 client, and is called only when a key is met. `key_id`: the KMS key. `clock`: seconds."""
+
+    def __init__(self, table: Table, kms: Callable[[], Any], key_id: str, clock: Callable[[], float]) -> None:
+        self._table = table
+        self._kms = kms
+        self._key_id = key_id
+        self._clock = clock
+        self._remembered: dict[str, tuple[float, str]] = {}
+        self._lock = Lock()
+
+    def write_of(self, batch: Batch, secret: str) -> Put:
+        """What keeps `secret` with `batch`, for the transaction that makes the batch."""
+        reply = self._kms().encrypt(
+            KeyId=self._key_id,
+            Plaintext=secret.encode(),
+            EncryptionContext=_context(batch.account_id, batch.id),
+        )
+        row = {"ciphertext": reply["CiphertextBlob"], "ttl": batch.expires_at + _KEPT_AFTER_DEADLINE_SECONDS}
+        return Put(_key(batch.id), row)
+
+    def read(self, account_id: str, batch_id: str) -> str:
+        """The key of a batch that has not ended, or ended less than a minute ago. Raises CallerKeyGone."""
+        now = self._clock()
+        with self._lock:
+            self._remembered = {name: kept for name, kept in self._remembered.items() if kept[0] > now}
+            if batch_id in self._remembered:
+                return self._remembered[batch_id][1]
+        secret = self._decrypt(account_id, batch_id)
+        with self._lock:
+            self._remembered[batch_id] = now + _REMEMBERED_SECONDS, secret
+        return secret
+
+    def _decrypt(self, account_id: str, batch_id: str) -> str:
+        row = self._table.get(_key(batch_id), consistent=True)
+        if row is None:
+            raise CallerKeyGone(batch_id)
+        reply = self._kms().decrypt(
+            KeyId=self._key_id,
+            CiphertextBlob=row["ciphertext"],
+            EncryptionContext=_context(account_id, batch_id),
+        )
+        return bytes(reply["Plaintext"]).decode()
+
+
+def removal_of(batch_id: str) -> Delete:
+    """What forgets the key of a batch, for the transaction that ends it."""
+    return Delete(_key(batch_id))
+
+
+def _key(batch_id: str) -> Key:
+    return Key(f"batch#{batch_id}", "caller-key")
+
+
+def _context(account_id: str, batch_id: str) -> dict[str, str]:
+    return {"account_id": account_id, "batch_id": batch_id}

@@ -1,0 +1,1 @@
+"""Portkey's dialect: the OpenAI surface for callers who bring their own provider key."""

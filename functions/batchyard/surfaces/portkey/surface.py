@@ -1,0 +1,111 @@
+"""Portkey's dialect: OpenAI's, told apart by its headers. What a request has to bring:
+
+    x-portkey-api-key: <Batchyard key>     always; it says who is calling
+    x-portkey-provider: openai             to create a batch, which goes to that provider with all its lines ...
+    Authorization: Bearer <provider key>   ... and runs with this key, on the caller's own bill
+
+A provider as `@openai`, or by `x-portkey-virtual-key: openai`, is one whose key is kept here: the batch runs with the
+deployment's key, and the Authorization header, which SDKs send in any case, is not looked at.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Literal
+
+from batchyard.core.errors import InvalidRequest, Unauthenticated
+from batchyard.core.requests import BatchRequest
+from batchyard.surfaces.http import Request
+from batchyard.surfaces.openai import requests
+from batchyard.surfaces.openai.docs import DOCS
+from batchyard.surfaces.openai.surface import OpenAISurface
+from batchyard.surfaces.surface import OperationDoc
+
+_API_KEY = "x-portkey-api-key"
+_PROVIDER = "x-portkey-provider"
+_VIRTUAL_KEY = "x-portkey-virtual-key"
+_NOT_TAKEN = ("x-portkey-config", "x-portkey-custom-host")
+"""They say where a call goes. A batch that went elsewhere would take the caller's key there."""
+_NAMES = {"mistral-ai": "mistral", "together-ai": "together"}
+"""Portkey's names of providers, where ours differ."""
+_PROVIDER_KEY = re.compile(r"[\x21-\x7e]{1,4096}")
+"""KMS encrypts up to 4,096 bytes."""
+
+
+class CreatePortkeyBatch(requests.CreateBatch):
+    """`immediate`: started at once and run call by call, never through a provider's own batch API."""
+
+    endpoint: Literal["/v1/chat/completions", "/v1/completions", "/v1/embeddings"]
+    completion_window: Literal["24h", "immediate"]  # type: ignore[assignment]
+
+
+class PortkeySurface(OpenAISurface):
+    name = "portkey"
+    docs: Mapping[str, OperationDoc] = DOCS
+    batch_body = CreatePortkeyBatch
+
+    def read_key(self, request: Request) -> str:
+        key = request.headers.get(_API_KEY, "").strip()
+        if not key:
+            raise Unauthenticated(
+                f"You didn't provide a Batchyard API key. Send it in the header '{_API_KEY}'; the Authorization header "
+                "is for the key of your provider.",
+                param=_API_KEY,
+            )
+        return key
+
+    def read_batch(self, request: Request) -> BatchRequest:
+        for header in _NOT_TAKEN:
+            if header in request.headers:
+                raise InvalidRequest(f"'{header}' is not supported.", param=header, code="unsupported_header")
+        provider, key = _provider(request.headers)
+        return replace(super().read_batch(request), provider=provider, caller_key=key)
+
+
+def _provider(headers: Mapping[str, str]) -> tuple[str, str | None]:
+    """The provider that is asked for, and the caller's own key with it; None: the one that is kept here."""
+    named = headers.get(_PROVIDER, "").strip().lower()
+    kept = headers.get(_VIRTUAL_KEY, "").strip().lower().removeprefix("@")
+    if kept and named.removeprefix("@") not in ("", kept):
+        raise InvalidRequest(
+            f"'{_PROVIDER}' and '{_VIRTUAL_KEY}' name different providers.", param=_VIRTUAL_KEY, code="invalid_value"
+        )
+    if not (named or kept):
+        raise InvalidRequest(
+            f"Missing required header: '{_PROVIDER}'. It names the provider that the batch goes to.",
+            param=_PROVIDER,
+            code="missing_required_parameter",
+        )
+    name = kept or named.removeprefix("@")
+    own = not kept and not named.startswith("@")
+    return _NAMES.get(name, name), _provider_key(headers) if own else None
+
+
+def _provider_key(headers: Mapping[str, str]) -> str:
+    scheme, _, secret = headers.get("authorization", "").strip().partition(" ")
+    secret = secret.strip()
+    if scheme.lower() != "bearer" or not secret:
+        raise Unauthenticated(
+            "You didn't provide your provider's API key. Send it as 'Authorization: Bearer PROVIDER_KEY', or write "
+            f"'{_PROVIDER}: @name' to use the key that is kept here.",
+            param="authorization",
+            code="missing_provider_key",
+        )
+    if secret == headers.get(_API_KEY, "").strip():
+        raise InvalidRequest(
+            "The Authorization header holds your Batchyard key, which no provider gets. Put the provider's key there.",
+            param="authorization",
+            code="invalid_provider_key",
+        )
+    if not _PROVIDER_KEY.fullmatch(secret):
+        raise InvalidRequest(
+            "A provider key has 1 to 4,096 printable ASCII characters.",
+            param="authorization",
+            code="invalid_provider_key",
+        )
+    return secret
+
+
+SURFACE = PortkeySurface()
