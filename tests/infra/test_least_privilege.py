@@ -93,7 +93,7 @@ def test_objects_are_granted_by_prefix(synthesized: Synthesized) -> None:
 
 
 def test_who_touches_which_objects(synthesized: Synthesized) -> None:
-    """The worker reads work files and writes parts; only files, assemble, drop and finalize write customers' files."""
+    """The worker reads work files and writes parts; who takes in files or makes them writes customers' files."""
 
     def writers(prefix: str) -> set[str]:
         return {
@@ -102,7 +102,7 @@ def test_who_touches_which_objects(synthesized: Synthesized) -> None:
             if grant.action == "s3:PutObject" and grant.resource.endswith(f'"/{prefix}/*"]]}}')
         }
 
-    assert writers("files") == {"files", "assemble", "drop", "finalize"}
+    assert writers("files") == {"files", "batches", "assemble", "drop", "finalize"}
     assert writers("work") == {"validate"}
     assert writers("parts") == {"work"}
     assert writers("exports") == {"results"}

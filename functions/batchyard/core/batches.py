@@ -98,6 +98,13 @@ class Batch:
     """Status -> unix second it was entered; `validating` is `created_at`."""
 
     @property
+    def text_metadata(self) -> dict[str, str] | None:
+        """Metadata for surfaces that know texts only: what is more than a text as its JSON."""
+        if self.metadata is None:
+            return None
+        return {n: v if isinstance(v, str) else orjson.dumps(v).decode() for n, v in self.metadata.items()}
+
+    @property
     def is_doomed(self) -> bool:
         """Whether it has to end as failed, for the reason in `errors`, and has not yet."""
         return bool(self.errors) and not self.status.is_terminal

@@ -242,7 +242,7 @@ def batch_object(batch: Batch) -> BatchObject:
         "cancelled_at": at(Status.CANCELLED),
         "request_counts": _counts(batch),
         "usage": _usage(batch),
-        "metadata": batch.metadata,
+        "metadata": batch.text_metadata,
     }
 
 
