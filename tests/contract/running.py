@@ -78,9 +78,9 @@ def create_batch(batches: Batches, batch_id: str = BATCH_ID) -> Batch:
     return batch
 
 
-def start_batch(batches: Batches, objects: Objects, plan: Plan) -> Batch:
-    """A batch in progress, with its manifest in the bucket."""
-    batch = create_batch(batches)
+def start_batch(batches: Batches, objects: Objects, plan: Plan, batch: Batch | None = None) -> Batch:
+    """A batch in progress, with its manifest in the bucket; a new one, or `batch`."""
+    batch = batch or create_batch(batches)
     lane_of = {
         n: i for i, lane in enumerate(plan.lanes) for n in range(lane.first_shard, lane.first_shard + lane.shards)
     }

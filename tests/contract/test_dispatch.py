@@ -15,7 +15,16 @@ from batchyard.core.shards import ShardRow
 from batchyard.core.usage import Tally
 from batchyard.steps.dispatch import dispatch
 from batchyard.steps.settle import settle
-from tests.contract.running import ACCOUNT, ITEMS_PER_SHARD, NOW, RecordedWorkflow, SentMessages, plan, start_batch
+from tests.contract.running import (
+    ACCOUNT,
+    ITEMS_PER_SHARD,
+    NOW,
+    RecordedWorkflow,
+    SentMessages,
+    create_batch,
+    plan,
+    start_batch,
+)
 
 
 class Engine:
@@ -154,3 +163,20 @@ def test_the_last_shard_of_a_cancelled_batch_wakes_it_as_cancelled(engine: Engin
     message = engine.queues.messages[0]
     engine.settle(message, engine.finish_shard(message))
     assert engine.queues.numbers == [0]
+
+
+def test_a_stale_read_does_not_end_a_chain(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A first shard that settles at once must not see the batch as it was before its plan: nobody else would ever send
+    the follower."""
+    before = create_batch(engine.batches)
+    batch = start_batch(engine.batches, engine.objects, plan({"a": 2}, stride=1), before)
+    engine.dispatch(batch)
+    get = engine.batches.get
+
+    def eventually_consistent(account_id: str, batch_id: str, *, consistent: bool = False) -> Batch | None:
+        return get(account_id, batch_id, consistent=True) if consistent else before
+
+    monkeypatch.setattr(engine.batches, "get", eventually_consistent)
+    message = engine.queues.messages[0]
+    engine.settle(message, engine.finish_shard(message))
+    assert engine.queues.numbers == [0, 1]

@@ -45,7 +45,7 @@ def read_shard(objects: Objects, account_id: str, batch_id: str, run: str, numbe
 
 
 def _send_follower(message: ShardMessage, number: int, batches: Batches, queues: Queues, objects: Objects) -> None:
-    batch = batches.get(message.account_id, message.batch_id)
+    batch = batches.get(message.account_id, message.batch_id, consistent=True)
     if batch is None or batch.status is not Status.IN_PROGRESS or batch.is_doomed:
         return
     shard = read_shard(objects, message.account_id, message.batch_id, message.run, number)
