@@ -1,5 +1,5 @@
 """The KMS key under which a caller's own provider key rests until its batch ends. The encryption context names the
-batch, so a ciphertext copied to another batch's row cannot be read there."""
+batch and its account, so a ciphertext copied to another batch's row cannot be read there."""
 
 from __future__ import annotations
 

@@ -125,9 +125,11 @@ def grant_provider_secrets(worker: Function) -> None:
 
 
 def grant_caller_key(functions: Functions, key: kms.Key) -> None:
-    """Encrypt where a batch is created, decrypt where it is worked; both only for a named batch."""
-    for_a_batch = {"Null": {"kms:EncryptionContext:batch_id": "false"}}
-    functions["batches"].allow(["kms:Encrypt", "kms:GenerateDataKey"], key.key_arn, conditions=for_a_batch)
+    """Encrypt where a batch is created, decrypt where it is worked; both only for a named batch of a named account."""
+    for_a_batch = {
+        "Null": {"kms:EncryptionContext:batch_id": "false", "kms:EncryptionContext:account_id": "false"},
+    }
+    functions["batches"].allow(["kms:Encrypt"], key.key_arn, conditions=for_a_batch)
     functions["work"].allow(["kms:Decrypt"], key.key_arn, conditions=for_a_batch)
     for name in ("batches", "work"):
         functions[name].tell("CALLER_KEY_ID", key.key_id)

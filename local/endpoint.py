@@ -29,7 +29,7 @@ from local.http_server import Request, Response
 from local.identities import Principals
 from local.meter import Meter
 from local.moto_gate import MotoGate
-from local.permissions import Principal, Resolver, denied, needs
+from local.permissions import Principal, Resolver, denied, encryption_context, needs
 
 log = logging.getLogger(__name__)
 
@@ -108,11 +108,13 @@ class Endpoint:
         elif principal.session_token and request.header("x-amz-security-token") != principal.session_token:
             return error_response(call, 403, "InvalidClientTokenId", "The security token is not the role's.")
         needed = tuple(needs(call, request, ACCOUNT_ID, self.resolver))
-        if (principal.name, needed) in self._granted:
+        about = encryption_context(call)
+        if (principal.name, needed) in self._granted and not about:
             return None
-        missing = denied(principal, needed, {"aws:securetransport": "true", "aws:principalaccount": ACCOUNT_ID})
+        known = {"aws:securetransport": "true", "aws:principalaccount": ACCOUNT_ID}
+        missing = denied(principal, needed, known | about)
         if missing is None:
-            if len(self._granted) < 10_000:
+            if len(self._granted) < 10_000 and not about:
                 self._granted.add((principal.name, needed))
             return None
         action, resource = missing

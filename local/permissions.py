@@ -110,6 +110,12 @@ def needs(call: Call, request: Request, account_id: str, resolve: Resolver) -> l
     return [(f"{service}:{call.operation}", "*")]
 
 
+def encryption_context(call: Call) -> dict[str, str]:
+    """The condition keys that a call to KMS gives."""
+    context = call.parameters.get("EncryptionContext") if call.service == "kms" else None
+    return {f"kms:encryptioncontext:{name}".lower(): str(value) for name, value in (context or {}).items()}
+
+
 class Resolver:
     """Turns names in a call into ARNs where only the backend knows them. The deployment supplies the real one."""
 

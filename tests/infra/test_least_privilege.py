@@ -116,11 +116,12 @@ def test_only_the_worker_reads_provider_keys(synthesized: Synthesized) -> None:
     assert {grant.role for grant in secrets} == {"work"}
     assert all("secret:batchyard/providers/*" in grant.resource for grant in secrets)
     assert who_may(synthesized, "kms:Decrypt") == {"work"}
-    assert who_may(synthesized, "kms:Encrypt", "kms:GenerateDataKey") == {"batches"}
+    assert who_may(synthesized, "kms:Encrypt") == {"batches"}
+    assert who_may(synthesized, "kms:GenerateDataKey") == set()
 
 
 def test_caller_keys_are_bound_to_a_batch(synthesized: Synthesized) -> None:
-    """KMS refuses a call whose encryption context names no batch."""
+    """KMS refuses a call whose encryption context does not name a batch and its account."""
     statements = [
         statement
         for policy in synthesized.stateless.resources("AWS::IAM::Policy").values()
@@ -128,7 +129,8 @@ def test_caller_keys_are_bound_to_a_batch(synthesized: Synthesized) -> None:
         if any(action.startswith("kms:") for action in _many(statement["Action"]))
     ]
     assert len(statements) == 2
-    assert all(each["Condition"] == {"Null": {"kms:EncryptionContext:batch_id": "false"}} for each in statements)
+    bound = {"kms:EncryptionContext:batch_id": "false", "kms:EncryptionContext:account_id": "false"}
+    assert all(each["Condition"] == {"Null": bound} for each in statements)
 
 
 def test_who_starts_and_who_wakes(synthesized: Synthesized) -> None:
