@@ -111,8 +111,9 @@ class Host:
         return self._aws.url
 
     def _start(self, stacks: list[Stack]) -> None:
-        self.provider_url = self._start_provider()
+        self._start_provider()
         self.deployment = deploy(stacks)
+        self.provider_url = self._provider_url()
         if self.options.wait_scale != 1:
             moto_patches.scale_waits(self.options.wait_scale)
         self.operator = self.principals.create_operator()
@@ -161,15 +162,19 @@ class Host:
 
     # Parts.
 
-    def _start_provider(self) -> str | None:
+    def _start_provider(self) -> None:
         if self.options.provider_url is not None or not self.options.simulator:
-            return self.options.provider_url
+            return
         command = [sys.executable, "-m", "local.provider", "--port", "0", "--leave-with-stdin"]
         command += self.options.provider_arguments
         with (self._logs / "provider.log").open("ab") as log_file:
             self._provider = subprocess.Popen(
                 command, cwd=ROOT, stdout=subprocess.PIPE, stderr=log_file, stdin=subprocess.PIPE, text=True
             )
+
+    def _provider_url(self) -> str | None:
+        if self._provider is None:
+            return self.options.provider_url
         assert self._provider.stdout is not None
         line = self._provider.stdout.readline().strip()
         if not line.startswith("listening on "):

@@ -24,8 +24,10 @@ _READ_BY_THE_APP = (
     "infra/**/*.json",
     "cdk.json",
     "functions/batchyard/providers.toml",
-    "functions/batchyard/settings.py",
-    "functions/batchyard/surfaces/**/*.py",
+    "functions/batchyard/__init__.py",
+    "functions/batchyard/surfaces/*.py",
+    "functions/batchyard/surfaces/*/__init__.py",
+    "functions/batchyard/surfaces/*/routes.py",
     "pyproject.toml",
     "requirements.lock",
 )
@@ -101,11 +103,15 @@ def _read(folder: Path) -> Iterator[Stack]:
                 placed.add(name)
 
 
+def inputs() -> list[Path]:
+    """The files whose contents decide what the app synthesizes."""
+    return [path for pattern in _READ_BY_THE_APP for path in sorted(ROOT.glob(pattern))]
+
+
 def _fingerprint() -> str:
     digest = hashlib.sha256(sys.version.encode())
-    for pattern in _READ_BY_THE_APP:
-        for path in sorted(ROOT.glob(pattern)):
-            digest.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes() + b"\0")
+    for path in inputs():
+        digest.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:20]
 
 
