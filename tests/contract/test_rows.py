@@ -104,6 +104,18 @@ def test_nothing_leaves_a_terminal_status(batches: Batches) -> None:
     assert batches.get("acct_a", BATCH_ID) == done
 
 
+def test_a_batch_ends_only_from_the_status_it_was_read_in(batches: Batches) -> None:
+    """Who read it as validating, without a plan, cannot end it once it runs: its items would be in no file."""
+    validating = make_batch()
+    batches.create(validating)
+    running = batches.set_plan(validating, PLAN, None, NOW + 1)
+    with pytest.raises(ConditionFailed):
+        batches.finish(validating, Status.FAILED, NOW + 2)
+    with pytest.raises(ConditionFailed):
+        batches.finish(running, Status.COMPLETED, NOW + 2)
+    assert batches.finish(running, Status.FAILED, NOW + 2).status is Status.FAILED
+
+
 def test_pages_of_batches_are_newest_first(batches: Batches) -> None:
     """Ids sort by time; `after` continues behind a batch; the last page says so."""
     for number in range(3):

@@ -347,6 +347,21 @@ def test_a_write_whose_answer_was_lost_keeps_its_objects(desk: Desk, monkeypatch
     assert desk.written() == [work_key(ACCOUNT, BATCH_ID, "run0"), manifest_key(ACCOUNT, BATCH_ID, "run0")]
 
 
+def test_a_run_that_comes_late_cannot_fail_a_batch_that_runs(desk: Desk) -> None:
+    """While one run reads, another makes the plan and the file is deleted, as its owner may: the first finds nothing to
+    read, and the batch runs on."""
+    desk.upload(line(0))
+
+    def parser_that_is_overtaken(surface: str, endpoint: str) -> ParseLine:
+        desk.validate()
+        desk.objects.delete(file_key(ACCOUNT, FILE_ID))
+        return parser(surface, endpoint)
+
+    batch = desk.validate(parser=parser_that_is_overtaken)
+    assert (batch.status, batch.errors) == (Status.IN_PROGRESS, ())
+    assert desk.batches.open_batches() != []
+
+
 @pytest.mark.parametrize("data", [line(0), b"wrong"])
 def test_a_cancel_during_validation_stays_a_cancel(desk: Desk, data: bytes) -> None:
     """Neither a plan nor a failure overwrites `cancelling`."""

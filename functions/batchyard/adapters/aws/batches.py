@@ -108,7 +108,7 @@ class Batches:
 
     def enter(self, batch: Batch, status: Status, now: int, **fields: Any) -> Batch:
         """Move to `status`, setting `fields` of the row too. Raises ConditionFailed where that is not allowed."""
-        return Batch.from_row(self._table.update(**_entering(batch, status, now, fields)))
+        return Batch.from_row(self._table.update(**_entering(batch, FROM[status], status, now, fields)))
 
     def set_plan(self, batch: Batch, plan: Plan, model: str | None, now: int) -> Batch:
         """validating -> in_progress. Raises ConditionFailed where another run was first or the batch was cancelled."""
@@ -135,7 +135,10 @@ class Batches:
         errors: tuple[LineError, ...] = (),
     ) -> Batch:
         """Enter a terminal status: batch row, its (output, error) file rows, and the end of its open row, in one
-        transaction. Raises ConditionFailed where the batch cannot go there (it may be terminal already)."""
+        transaction. Raises ConditionFailed where the batch cannot go there, and where it has left the status that
+        `batch` was read in: what there is to publish may have changed with it."""
+        if batch.status not in FROM[status]:
+            raise ConditionFailed(f"{batch.id} is {batch.status} and cannot end as {status}")
         output, error = files
         fields: dict[str, Any] = {
             "output_file_id": output.id if output else None,
@@ -145,7 +148,7 @@ class Batches:
         }
         if errors:
             fields["errors"] = [[e.code, e.message, e.line, e.param] for e in errors]
-        writes: list[Put | Update | Delete] = [Update(**_entering(batch, status, now, fields))]
+        writes: list[Put | Update | Delete] = [Update(**_entering(batch, (batch.status,), status, now, fields))]
         writes += [write for file in files if file for write in file_writes(file)]
         writes += [Delete(Key(_OPEN, batch.id)), Delete(_input_key(batch))]
         if batch.caller_pays:
@@ -204,16 +207,18 @@ def _idempotency_key(account_id: str, key: str) -> Key:
     return Key(f"account#{account_id}", f"idempotency#{key}")
 
 
-def _entering(batch: Batch, status: Status, now: int, fields: dict[str, Any]) -> dict[str, Any]:
+def _entering(
+    batch: Batch, sources: Sequence[Status], status: Status, now: int, fields: dict[str, Any]
+) -> dict[str, Any]:
     """A batch that is doomed cannot end well: where it may, that is part of the condition."""
-    sources: dict[str, Any] = {f"from_{number}": str(source) for number, source in enumerate(FROM[status])}
-    condition = "#status IN (" + ", ".join(f":{name}" for name in sources) + ")"
+    values: dict[str, Any] = {f"from_{number}": str(source) for number, source in enumerate(sources)}
+    condition = "#status IN (" + ", ".join(f":{name}" for name in values) + ")"
     if status in (Status.COMPLETED, Status.EXPIRED):
         condition += " AND size(#errors) = :none"
-        sources["none"] = 0
+        values["none"] = 0
     return {
         "key": _key(batch.account_id, batch.id),
         "set": {"status": str(status), f"{status}_at": now} | fields,
         "condition": condition,
-        "values": sources,
+        "values": values,
     }
