@@ -56,7 +56,7 @@ def test_stacks_come_in_the_order_of_their_dependencies(tmp_path: Path, monkeypa
         "out = pathlib.Path(os.environ['CDK_OUTDIR'])\n"
         "kind = 'aws:cloudformation:stack'\n"
         "def stack(name, needs): return {'type': kind, 'dependencies': needs, 'properties': {'templateFile': name}}\n"
-        "artifacts = {'upper': stack('upper', ['other', 'lower']), 'lower': stack('lower', []), 'other': {'type': 'x'}}\n"
+        "artifacts = {'upper': stack('upper', ['o', 'lower']), 'lower': stack('lower', []), 'o': {'type': 'x'}}\n"
         "(out / 'manifest.json').write_text(json.dumps({'artifacts': artifacts}))\n"
         "for name in ('upper', 'lower'): (out / name).write_text(json.dumps({'Resources': {name: {}}}))\n"
         "pathlib.Path('runs').open('a').write('x')\n"
