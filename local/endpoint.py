@@ -89,7 +89,7 @@ class Endpoint:
             return self._invoke(call, request)
         if call.operation == "GetObject" and request.header("range"):
             return self._ranged_read(call, request)
-        waits = call.service == "sqs" and call.operation == "ReceiveMessage"
+        waits = call.operation in ("ReceiveMessage", "StartSyncExecution")
         return self.gate.call(request, call.service, waits=waits)
 
     # Who may.

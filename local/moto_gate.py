@@ -24,8 +24,8 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 
 from local.http_server import Request, Response
 
-_UNLOCKED = {"lambda", "states"}
-"""An invoke waits for its function, a Step Functions call may wait for an execution: neither may hold a lock."""
+_UNLOCKED = {"lambda"}
+"""An invoke waits for its function and may not hold a lock meanwhile."""
 
 
 _ONE_APPLICATION = {"dynamodb", "s3", "sqs", "states", "secretsmanager", "kms"}

@@ -434,6 +434,39 @@ def test_an_execution_is_idempotent_by_name(local: LocalCloud) -> None:
     assert counted(local, "step", "named")["tries"] == "1"
 
 
+def test_ten_starts_at_once_are_one_execution(local: LocalCloud) -> None:
+    """The name decides, however close together the calls are."""
+    with concurrent.futures.ThreadPoolExecutor(10) as pool:
+        assert len(set(pool.map(lambda _: start(local, "crowd"), range(10)))) == 1
+    local.client("stepfunctions").send_task_success(taskToken=token(local, "crowd"), output="{}")
+    assert counted(local, "step", "crowd")["tries"] == "1"
+
+
+def test_a_condition_is_true_for_one_of_many(local: LocalCloud) -> None:
+    """Forty conditional writes at once, and the version moves once for each that was told it did."""
+    dynamodb = local.client("dynamodb", max_pool_connections=20)
+    key = {"pk": {"S": "race"}, "sk": {"S": "it"}}
+    dynamodb.put_item(TableName=local.table_name, Item=key | {"version": {"N": "0"}})
+
+    def bump(number: int) -> bool:
+        try:
+            dynamodb.update_item(
+                TableName=local.table_name,
+                Key=key,
+                UpdateExpression="SET version = :next",
+                ConditionExpression="version = :now",
+                ExpressionAttributeValues={":now": {"N": str(number // 10)}, ":next": {"N": str(number // 10 + 1)}},
+            )
+        except dynamodb.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
+    with concurrent.futures.ThreadPoolExecutor(20) as pool:
+        won = sum(pool.map(bump, range(40)))
+    assert won == int(counted(local, "race", "it")["version"])
+    assert 1 <= won <= 4
+
+
 # Faults and the meter.
 
 
