@@ -41,6 +41,32 @@ def kush(customer: Customer) -> Iterator[KushRouter]:
         yield client
 
 
+@pytest.fixture(scope="module")
+def quick(simulator: SimulatedProvider) -> Iterator[LocalCloud]:
+    """Small limits, small shards on several workers at once, and workers that notice soon when a batch is over."""
+    environment = {
+        "SURFACE_LIMITS": json.dumps(
+            {"kushrouter": {"max_batch_items": 200, "max_line_bytes": 400, "max_file_bytes": 60_000}}
+        ),
+        "SHARD_ITEMS": "4",
+        "LEASE_SECONDS": "3",
+        "FLUSH_SECONDS": "0.3",
+        "work.DRAIN_SECONDS": "2",
+        "fence.DRAIN_SECONDS": "6",
+    }
+    with LocalCloud(provider_url=simulator.url, environment=environment, processes=3, wait_scale=0.1) as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def tight(quick: LocalCloud) -> Iterator[KushRouter]:
+    """A customer of the cloud with the small limits."""
+    with Customer(quick, "tight") as customer:
+        client = KushRouter(quick.api_url, customer.api_key)
+        with client.http:
+            yield client
+
+
 def finished(kush: KushRouter, lines: list[dict[str, Any]], **options: Any) -> tuple[Batch, list[Row]]:
     batch = kush.create(input_file_id=kush.upload(jsonl(lines)).id, **options)
     batch = kush.wait(batch.id)
@@ -320,8 +346,9 @@ def test_a_large_export_is_fetched_by_redirect(kush: KushRouter) -> None:
     assert kush.results(batch.id, limit=1000).results == rows
 
 
-def test_cancelled_items_have_rows(kush: KushRouter) -> None:
+def test_cancelled_items_have_rows(tight: KushRouter) -> None:
     """What was done stays; the rest failed as cancelled; every index is there once."""
+    kush = tight
     lines = [line(number, "latency:60000" if number >= 10 else None) for number in range(30)]
     batch = kush.create(input_file_id=kush.upload(jsonl(lines)).id)
     eventually(lambda: len(kush.results(batch.id).results) >= 10, "ten results")
@@ -355,11 +382,11 @@ def test_a_bad_line_fails_the_batch_with_its_number(kush: KushRouter, provider: 
 
 
 @pytest.mark.parametrize(("made_on", "deleted_on"), [(OPENAI, UNIFIED), (UNIFIED, OPENAI)])
-def test_deleting_its_file_ends_a_running_batch(customer: Customer, made_on: str, deleted_on: str) -> None:
+def test_deleting_its_file_ends_a_running_batch(quick: LocalCloud, made_on: str, deleted_on: str) -> None:
     """It fails with an error that names the file, and keeps what it has; its results can be read. Across the twins."""
-    made, deleted = (KushRouter(customer.cloud.api_url, customer.api_key, family) for family in (made_on, deleted_on))
     lines = [line(number, "latency:60000" if number >= 10 else None) for number in range(20)]
-    with made.http, deleted.http:
+    with Customer(quick, "deleter") as customer:
+        made, deleted = (KushRouter(quick.api_url, customer.api_key, family) for family in (made_on, deleted_on))
         batch = made.create(input_file_id=made.upload(jsonl(lines)).id)
         eventually(lambda: len(made.results(batch.id).results) >= 10, "ten results")
         deleted.delete(batch.input_file_id)
@@ -374,6 +401,8 @@ def test_deleting_its_file_ends_a_running_batch(customer: Customer, made_on: str
         assert [row.status for row in rows] == ["succeeded"] * 10 + ["failed"] * 10
         assert {row.error.code for row in rows[10:] if row.error} == {"batch_failed"}
         assert batch.output_file_id is not None and len(made.content(batch.output_file_id).splitlines()) == 10
+        made.http.close()
+        deleted.http.close()
 
 
 def test_deleting_the_file_of_a_finished_batch_changes_nothing(kush: KushRouter) -> None:
@@ -423,6 +452,24 @@ def test_concurrency_is_a_ceiling(kush: KushRouter, provider: SimulatedProvider,
     most = provider.stats()["max_in_flight_by_tag"]
     assert most["tag:held"] == concurrency
     assert most["tag:free"] > 3
+
+
+def test_the_ceiling_holds_across_workers(quick: LocalCloud, tight: KushRouter, provider: SimulatedProvider) -> None:
+    """Shards of four on three workers, two at a time for eight calls: never more than eight, though every message comes
+    twice and a worker is killed in the middle."""
+    lines = [line(n, "latency:150", metadata={"tag": "wide"}) for n in range(160)]
+    quick.deliver(duplicate=True)
+    try:
+        batch = tight.create(input_file_id=tight.upload(jsonl(lines)).id, settings={"concurrency": 8})
+        eventually(lambda: provider.stats()["requests"] >= 60, "sixty calls")
+        workers = {process["pid"] for process in quick.processes("work")}
+        quick.kill("work")
+        assert tight.wait(batch.id).request_counts.completed == len(lines)
+    finally:
+        quick.deliver(duplicate=False)
+    assert len(workers) > 1
+    assert provider.stats()["max_in_flight_by_tag"]["tag:wide"] == 8
+    assert [row.index for row in tight.all_results(batch.id)] == list(range(160))
 
 
 # Errors and the wall between accounts.
@@ -476,27 +523,12 @@ def test_lists_come_in_pages(kush: KushRouter) -> None:
 # Limits, each as a setting.
 
 
-@pytest.fixture(scope="module")
-def small(simulator: SimulatedProvider) -> Iterator[LocalCloud]:
-    limits = {"kushrouter": {"max_batch_items": 5, "max_line_bytes": 400, "max_file_bytes": 1500}}
-    with LocalCloud(provider_url=simulator.url, environment={"SURFACE_LIMITS": json.dumps(limits)}) as cloud:
-        yield cloud
-
-
-@pytest.fixture
-def tight(small: LocalCloud) -> Iterator[KushRouter]:
-    with Customer(small, "tight") as customer:
-        client = KushRouter(small.api_url, customer.api_key)
-        with client.http:
-            yield client
-
-
 def test_limits_of_inline_requests_are_told_at_once(tight: KushRouter) -> None:
     """Too many items, too long a line, too much in all: each its own error, none makes a batch."""
     long = line(1, user="x" * 400)
-    wide = [line(number, user="x" * 290) for number in range(5)]
+    wide = [line(number, user="x" * 290) for number in range(170)]
     for wanted, status, code in (
-        ([line(number) for number in range(6)], 400, "too_many_tasks"),
+        ([line(number) for number in range(201)], 400, "too_many_tasks"),
         ([line(0), long], 413, "line_too_long"),
         (wide, 413, "batch_too_large"),
     ):
@@ -504,14 +536,14 @@ def test_limits_of_inline_requests_are_told_at_once(tight: KushRouter) -> None:
             tight.create(requests=wanted)
         assert (caught.value.status, caught.value.detail.code) == (status, code)
     with pytest.raises(Refused) as caught:
-        tight.upload_text("x" * 1501)
+        tight.upload_text("x" * 60_001)
     assert (caught.value.status, caught.value.detail.code) == (413, "file_too_large")
     assert tight.batches().data == [] and tight.files().data == []
 
 
 def test_limits_of_files_fail_the_batch(tight: KushRouter) -> None:
     """Too many lines and too long a line are told by the failed batch, the line by its number."""
-    batch = tight.create(input_file_id=tight.upload(jsonl([line(number) for number in range(6)])).id)
+    batch = tight.create(input_file_id=tight.upload(jsonl([line(number) for number in range(201)])).id)
     ended = tight.wait(batch.id)
     assert ended.errors is not None and (ended.status, ended.errors.data[0].code) == ("failed", "too_many_tasks")
     batch = tight.create(input_file_id=tight.upload(jsonl([line(0), line(1, user="x" * 400)])).id)
@@ -520,9 +552,9 @@ def test_limits_of_files_fail_the_batch(tight: KushRouter) -> None:
     assert [(error.code, error.line) for error in ended.errors.data] == [("line_too_long", 2)]
 
 
-def test_another_surface_keeps_its_own_limits(small: LocalCloud) -> None:
+def test_another_surface_keeps_its_own_limits(quick: LocalCloud) -> None:
     """What is too much here is nothing on /v1."""
-    with Customer(small, "wide") as customer:
+    with Customer(quick, "wide") as customer:
         lines = [
             {"custom_id": f"i{n}", "method": "POST", "url": "/v1/chat/completions", "body": line(n, user="x" * 400)}
             for n in range(8)
@@ -531,6 +563,6 @@ def test_another_surface_keeps_its_own_limits(small: LocalCloud) -> None:
         assert (batch.status, checked.succeeded) == ("completed", 8)
 
 
-def test_no_grant_was_missing(customer: Customer) -> None:
+def test_no_grant_was_missing(cloud: LocalCloud, quick: LocalCloud) -> None:
     """Every function could do what it tried, with its own role."""
-    assert customer.cloud.denials() == []
+    assert cloud.denials() == quick.denials() == []
