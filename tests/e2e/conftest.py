@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
 
+from batchyard.adapters.catalogue import load_providers
 from local.cloud import LocalCloud
 from local.provider import SimulatedProvider
 from tests.customer import Customer
@@ -19,7 +21,10 @@ def simulator() -> Iterator[SimulatedProvider]:
 
 @pytest.fixture(scope="session")
 def cloud(simulator: SimulatedProvider) -> Iterator[LocalCloud]:
-    with LocalCloud(provider_url=simulator.url) as cloud:
+    """Each provider has an address of its own at the simulator, whose ledger tells them apart."""
+    urls = {provider.name: simulator.url_of(provider.name) for provider in load_providers()}
+    environment = {"work.PROVIDER_URLS": json.dumps(urls)}
+    with LocalCloud(provider_url=simulator.url, environment=environment) as cloud:
         yield cloud
 
 

@@ -53,6 +53,26 @@ context_tokens = 4096
 """
 
 
+def test_an_alias_is_sent_as_the_provider_knows_it() -> None:
+    """A gateway's spelling finds the model and its price, and the provider gets its own name; no list shows aliases."""
+    aliases = '[aliases.openai]\n"g.p.t" = "gpt"\n'
+    catalogue = read_catalogue(PROVIDERS + aliases, COMPILED)
+    for name in ("g.p.t", "openai/g.p.t"):
+        assert catalogue.find(name) == (Offer("openai", "gpt", Price(10, 5, 40), 100),)
+    assert "g.p.t" not in {offer.model for offer in catalogue.models()}
+    for wrong in ('[aliases.openai]\n"a" = "nothing"\n', '[aliases.nobody]\n"a" = "gpt"\n'):
+        with pytest.raises(ValueError, match="not there"):
+            read_catalogue(PROVIDERS + wrong, COMPILED)
+
+
+def test_fastrouters_example_is_a_model_here() -> None:
+    """The name in its documentation, which Anthropic does not know."""
+    (offer,) = load().find("anthropic/claude-4.5-sonnet", "anthropic")
+    assert (offer.provider, offer.model) == ("anthropic", "claude-sonnet-4-5")
+    (other,) = load().find("anthropic/claude-sonnet-4.5")
+    assert other == offer
+
+
 def test_the_committed_catalogue_is_what_genai_prices_gives() -> None:
     """Compiling again for the committed date gives the committed file, byte for byte."""
     committed = CATALOGUE_FILE.read_bytes()

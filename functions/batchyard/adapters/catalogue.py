@@ -42,7 +42,8 @@ def read_providers(document: dict[str, Any]) -> tuple[Provider, ...]:
 
 
 def read_catalogue(providers_toml: str, catalogue_json: bytes) -> Catalogue:
-    """The catalogue that the two files make together: a deployment's own `[[models]]` come first."""
+    """The catalogue that the two files make together: a deployment's own `[[models]]` come first, `[aliases]` are
+    further names of a provider's models. Raises ValueError where something named is not there."""
     document = tomllib.loads(providers_toml)
     providers = read_providers(document)
     compiled = orjson.loads(catalogue_json)["providers"]
@@ -56,7 +57,17 @@ def read_catalogue(providers_toml: str, catalogue_json: bytes) -> Catalogue:
             if provider.catalogue not in compiled:
                 raise ValueError(f"provider {provider.name}: catalogue.json has no {provider.catalogue!r}")
             models[provider.name] += [_compiled_model(entry) for entry in compiled[provider.catalogue]]
+    for provider_name, names in document.get("aliases", {}).items():
+        shelf = models.get(provider_name, [])
+        models[provider_name] = shelf + [_alias(name, called, shelf) for name, called in names.items()]
     return Catalogue(providers, models)
+
+
+def _alias(name: str, called: str, shelf: list[Model]) -> Model:
+    for model in shelf:
+        if model.id == called:
+            return Model(name, model.price, model.context_tokens, sent_as=called)
+    raise ValueError(f"providers.toml: the alias {name!r} is of a model that is not there, {called!r}")
 
 
 def _own_model(

@@ -3,7 +3,8 @@
 A name is matched exactly as it was sent. Two spellings lead to a model: the vendor's own id (`gpt-4o-mini`,
 `openai/gpt-oss-120b` at Groq) and that id behind a provider's name (`anthropic/claude-opus-4-5`). Vendors publish
 families of ids (dated snapshots, fine-tunes), so a model may also be known by prefix or pattern; an exact id anywhere
-beats a pattern elsewhere, so that no vendor's pattern catches a name that is another vendor's.
+beats a pattern elsewhere, so that no vendor's pattern catches a name that is another vendor's. Names that gateways
+made up for a model, and that its vendor does not know, are entries of their own which say what to send.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ _REMEMBERED_NAMES = 4096
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model, or a family that shares a price. `id` always matches too, unless it ends in `*`."""
+    """A model, or a family that shares a price. `id` always matches too, unless it ends in `*`. `sent_as`: what the
+    provider calls it, where `id` is a name from elsewhere."""
 
     id: str
     price: Price
@@ -28,6 +30,7 @@ class Model:
     aliases: tuple[str, ...] = ()
     prefixes: tuple[str, ...] = ()
     patterns: tuple[str, ...] = ()
+    sent_as: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,7 @@ class Catalogue:
             Offer(provider, model.id, model.price, model.context_tokens)
             for provider, shelf in self._shelves.items()
             for model in shelf.models
-            if not model.id.endswith("*")
+            if not model.id.endswith("*") and model.sent_as is None
         )
 
     def _search(self, model: str, provider: str | None) -> tuple[Offer, ...]:
@@ -77,7 +80,7 @@ class Catalogue:
             shelf = self._shelves[name]
             for spelling in (model, model.removeprefix(f"{name}/")):
                 if entry := shelf.exact.get(spelling):
-                    exact.append(Offer(name, spelling, entry.price, entry.context_tokens))
+                    exact.append(Offer(name, entry.sent_as or spelling, entry.price, entry.context_tokens))
                     break
             else:
                 spelling = model.removeprefix(f"{name}/")
