@@ -363,7 +363,7 @@ def test_retries_stop_at_the_deadline(start: Start) -> None:
     shop.work(shop.message(2, expires_at=int(EPOCH) + 20))
     assert shop.outcomes() == {}
     assert shop.queues.sent == []
-    assert shop.clock() - EPOCH < 21
+    assert shop.clock() - EPOCH < 3, "nobody waits for what can no longer happen"
 
 
 def test_a_lost_lease_drops_everything(start: Start) -> None:
