@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.objects import Objects
-from batchyard.adapters.aws.workflow import Life
+from batchyard.adapters.aws.workflow import Execution, Life
 from batchyard.core.batches import Batch, Status
 from batchyard.core.keys import manifest_key
 from batchyard.core.lanes import Lane
@@ -36,11 +36,12 @@ class SentMessages:
 
 @dataclass
 class RecordedWorkflow:
-    """Stands for `Workflow`."""
+    """Stands for `Workflow`. `ended_at`: when all executions ended that have."""
 
     woken: list[tuple[str, str]] = field(default_factory=list)
     started: list[tuple[str, int, str | None]] = field(default_factory=list)
     lives: dict[tuple[str, int], Life] = field(default_factory=dict)
+    ended_at: int = NOW
 
     def wake(self, task_token: str, outcome: str) -> None:
         self.woken.append((task_token, outcome))
@@ -49,8 +50,9 @@ class RecordedWorkflow:
         self.started.append((batch_id, execution, outcome))
         self.lives[batch_id, execution] = Life.RUNNING
 
-    def life(self, batch_id: str, execution: int = 0) -> Life:
-        return self.lives.get((batch_id, execution), Life.ABSENT)
+    def execution(self, batch_id: str, number: int = 0) -> Execution:
+        life = self.lives.get((batch_id, number), Life.ABSENT)
+        return Execution(life, self.ended_at if life is Life.ENDED else 0)
 
 
 def plan(lanes: dict[str, int], stride: int = 128, *, one_chain: bool = False) -> Plan:
@@ -63,7 +65,13 @@ def plan(lanes: dict[str, int], stride: int = 128, *, one_chain: bool = False) -
 
 
 def create_batch(batches: Batches, batch_id: str = BATCH_ID) -> Batch:
-    batch = Batch(
+    batch = make_batch(batch_id)
+    batches.create(batch)
+    return batch
+
+
+def make_batch(batch_id: str, created_at: int = NOW) -> Batch:
+    return Batch(
         id=batch_id,
         account_id=ACCOUNT,
         surface="openai",
@@ -71,11 +79,9 @@ def create_batch(batches: Batches, batch_id: str = BATCH_ID) -> Batch:
         input_file_id="file-1",
         completion_window="24h",
         status=Status.VALIDATING,
-        created_at=NOW,
-        expires_at=NOW + 86_400,
+        created_at=created_at,
+        expires_at=created_at + 86_400,
     )
-    batches.create(batch)
-    return batch
 
 
 def start_batch(batches: Batches, objects: Objects, plan: Plan, batch: Batch | None = None) -> Batch:

@@ -19,6 +19,16 @@ logger = Logger()
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     settings = load(SweepSettings)
     now = int(time.time())
+    try:
+        revived = _sweep(now, settings)
+    finally:
+        expired = expire(now=now, files=resources.files(), objects=resources.objects())
+        if expired:
+            logger.info("expired", extra={"files": expired})
+    return {"revived": revived, "expired": expired}
+
+
+def _sweep(now: int, settings: SweepSettings) -> list[str]:
     revived = []
     for one in sweep(
         now=now,
@@ -29,7 +39,4 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     ):
         logger.warning("revived", extra={"batch_id": one.batch_id, "execution": one.execution})
         revived.append(one.batch_id)
-    expired = expire(now=now, files=resources.files(), objects=resources.objects())
-    if expired:
-        logger.info("expired", extra={"files": expired})
-    return {"revived": revived, "expired": expired}
+    return revived

@@ -1,7 +1,8 @@
 """Sweep: find batches whose execution never started or has died, and start them again.
 
-Every step picks up where the rows say, so a further execution finishes what the first one left. A batch that has used
-up its executions is closed as failed, with the results it has.
+Every step picks up where the rows say, so a further execution finishes what the first one left. Each one waits twice as
+long as the one before it, so that an outage does not use them all up. A batch that has used up its executions is closed
+as failed, with the results it has.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ from dataclasses import dataclass
 from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.workflow import Life, Workflow
 from batchyard.core.batches import Batch, Status
+from batchyard.core.errors import ConditionFailed
+
+_LONGEST_WAIT_SECONDS = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,17 +27,44 @@ class Revived:
 def sweep(
     *, now: int, grace_seconds: int, max_executions: int, batches: Batches, workflow: Workflow
 ) -> Iterator[Revived]:
-    """The batches started again in this call. `grace_seconds`: how old a batch must be to be looked at."""
+    """The batches started again in this call. `grace_seconds`: how old a batch must be to be looked at, and how long
+    ago its first execution must have ended. Raises what went wrong with some once all others had their turn."""
+    faults: list[Exception] = []
     for account_id, batch_id, created_at in batches.open_batches():
         if created_at > now - grace_seconds:
-            return
-        batch = batches.get(account_id, batch_id, consistent=True)
-        if batch is None or batch.status.is_terminal:
-            batches.forget_open(batch_id)
-        elif workflow.life(batch.id, batch.executions) is Life.RUNNING:
-            _repeat_wake(batch, workflow)
-        else:
-            yield _revive(batch, max_executions, batches, workflow)
+            continue
+        try:
+            batch = batches.get(account_id, batch_id, consistent=True)
+            if batch is None or batch.status.is_terminal:
+                batches.forget_open(batch_id)
+                continue
+            revived = _look_after(batch, now, grace_seconds, max_executions, batches, workflow)
+        except Exception as fault:
+            faults.append(fault)
+            continue
+        if revived is not None:
+            yield revived
+    if faults:
+        raise ExceptionGroup("batches that could not be looked after", faults)
+
+
+def _look_after(
+    batch: Batch, now: int, grace_seconds: int, max_executions: int, batches: Batches, workflow: Workflow
+) -> Revived | None:
+    last = workflow.execution(batch.id, batch.executions)
+    if last.life is Life.RUNNING:
+        _repeat_wake(batch, workflow)
+        return None
+    number = batch.executions
+    if last.life is Life.ENDED:
+        if now < last.ended_at + min(grace_seconds << number, _LONGEST_WAIT_SECONDS):
+            return None
+        try:
+            number = batches.count_execution(batch)
+        except ConditionFailed:  # it ended, or another sweep was faster
+            return None
+    workflow.start(batch.account_id, batch.id, number, "failed" if number > max_executions else None)
+    return Revived(batch.id, number)
 
 
 def _repeat_wake(batch: Batch, workflow: Workflow) -> None:
@@ -45,13 +76,3 @@ def _repeat_wake(batch: Batch, workflow: Workflow) -> None:
         workflow.wake(batch.task_token, "cancelled")
     elif batch.is_doomed:
         workflow.wake(batch.task_token, "failed")
-
-
-def _revive(batch: Batch, max_executions: int, batches: Batches, workflow: Workflow) -> Revived:
-    if batch.executions == 0 and workflow.life(batch.id) is Life.ABSENT:
-        workflow.start(batch.account_id, batch.id)
-        return Revived(batch.id, 0)
-    execution = batches.count_execution(batch)
-    outcome = "failed" if execution > max_executions else None
-    workflow.start(batch.account_id, batch.id, execution, outcome)
-    return Revived(batch.id, execution)

@@ -185,8 +185,14 @@ class Batches:
         self._table.delete(Key(_OPEN, batch_id))
 
     def count_execution(self, batch: Batch) -> int:
-        """How many further executions Sweep has started for this batch, this one included."""
-        row = self._table.update(_key(batch.account_id, batch.id), add={"executions": 1})
+        """How many further executions Sweep has started for this batch, this one included. Raises ConditionFailed where
+        the batch has moved on since it was read."""
+        row = self._table.update(
+            _key(batch.account_id, batch.id),
+            set={"executions": batch.executions + 1},
+            condition="#executions = :seen AND #status = :unmoved",
+            values={"seen": batch.executions, "unmoved": str(batch.status)},
+        )
         return int(row["executions"])
 
     def _live(self, batch: Batch) -> Batch:

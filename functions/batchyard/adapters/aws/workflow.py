@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -17,6 +18,14 @@ class Life(enum.Enum):
     ABSENT = "absent"
     RUNNING = "running"
     ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """`ended_at`: unix second, 0 where it has not ended."""
+
+    life: Life
+    ended_at: int = 0
 
 
 class Workflow:
@@ -37,16 +46,18 @@ class Workflow:
             if error.response["Error"]["Code"] != "ExecutionAlreadyExists":
                 raise
 
-    def life(self, batch_id: str, execution: int = 0) -> Life:
+    def execution(self, batch_id: str, number: int = 0) -> Execution:
         """Whether that execution was started, and has ended."""
-        arn = f"{self._arn.replace(':stateMachine:', ':execution:')}:{_name(batch_id, execution)}"
+        arn = f"{self._arn.replace(':stateMachine:', ':execution:')}:{_name(batch_id, number)}"
         try:
-            status = self._client.describe_execution(executionArn=arn)["status"]
+            found = self._client.describe_execution(executionArn=arn)
         except ClientError as error:
             if error.response["Error"]["Code"] == "ExecutionDoesNotExist":
-                return Life.ABSENT
+                return Execution(Life.ABSENT)
             raise
-        return Life.RUNNING if status in ("RUNNING", "PENDING_REDRIVE") else Life.ENDED
+        if found["status"] in ("RUNNING", "PENDING_REDRIVE"):
+            return Execution(Life.RUNNING)
+        return Execution(Life.ENDED, int(found["stopDate"].timestamp()))
 
     def wake(self, task_token: str, outcome: str) -> None:
         """Let the execution go on from Dispatch with `outcome`. A token that was used before is no error: whoever
