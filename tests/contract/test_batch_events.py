@@ -73,7 +73,7 @@ def create(batches: Batches, table: Table, objects: Objects, data: bytes, source
 
 
 def test_validate_answers_with_the_status_and_the_time_left(batches: Batches, table: Table, objects: Objects) -> None:
-    """A good file is in progress; asked again it still is, also when another execution has it finalizing already."""
+    """A good file is in progress; asked again it still is. Where another execution had it finalizing, it is that."""
     create(batches, table, objects, LINE)
     for _ in range(2):
         reply = validate.handler(event("validate"), Context())
@@ -82,7 +82,7 @@ def test_validate_answers_with_the_status_and_the_time_left(batches: Batches, ta
     batch = batches.get(ACCOUNT, BATCH_ID)
     assert batch is not None
     batches.enter(batch, Status.FINALIZING, NOW)
-    assert validate.handler(event("validate"), Context())["status"] == "in_progress"
+    assert validate.handler(event("validate"), Context())["status"] == "finalizing"
 
 
 def test_validate_leaves_a_cancelled_batch_alone(batches: Batches, table: Table, objects: Objects) -> None:

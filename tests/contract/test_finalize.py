@@ -176,6 +176,35 @@ def test_nobody_can_flush_once_it_has_begun(yard: Yard) -> None:
     assert {row.state for row in yard.shards.rows(BATCH_ID)} == {ShardState.SEALED}
 
 
+@pytest.mark.parametrize(("outcome", "status"), [("expired", Status.EXPIRED), ("failed", Status.FAILED)])
+def test_a_run_that_takes_over_ends_the_batch_as_the_first_one_would_have(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch, outcome: str, status: Status
+) -> None:
+    """Fenced, finalizing, then its execution dies. The next execution finds it finalizing and knows no more than that;
+    the sealed shards say why they were."""
+    yard.start()
+    yard.work(0, [0, 1])
+    yard.work(1, [0])
+    with monkeypatch.context() as patched:
+        patched.setattr(finalize_module, "_write", None)
+        with pytest.raises(TypeError):
+            yard.finalize(outcome)
+    batch = yard.finalize("completed")
+    assert (batch.status, batch.tally.succeeded) == (status, 2)
+    assert getattr(batch.tally, outcome) == (3 if outcome == "expired" else 4)
+    yard.check(batch)
+
+
+def test_a_window_that_ends_when_all_is_done_expires_nothing(yard: Yard) -> None:
+    """The last shard settled as the deadline came: every item has its result, so the batch is completed."""
+    yard.start()
+    for number in range(SHARDS):
+        yard.work(number, [0, 1])
+    batch = yard.finalize("expired")
+    assert (batch.status, batch.tally.expired) == (Status.COMPLETED, 0)
+    yard.check(batch)
+
+
 def test_completed_with_an_unsettled_shard_is_refused(yard: Yard) -> None:
     """`completed` is only for batches whose every shard is settled; afterwards `failed` still ends the batch."""
     yard.start()

@@ -2,7 +2,7 @@
 
 {"account_id": …, "batch_id": …} → {"status": …, "seconds_left": …}
 
-A batch that another execution has brought further is `in_progress` for this one: Dispatch finds out how far it is.
+`status` may be anything that another execution, a cancel or a deletion has made of the batch meanwhile.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from aws_lambda_powertools import Logger
 
 from batchyard.adapters import catalogue
-from batchyard.core.batches import Batch, Status
+from batchyard.core.batches import Batch
 from batchyard.core.catalogue import Offer
 from batchyard.core.routing import Refusal, route
 from batchyard.handlers import endings, resources
@@ -48,8 +48,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     )
     logger.info("validated", extra=_figures(batch))
     endings.report(batch, started)
-    status = Status.IN_PROGRESS if batch.status is Status.FINALIZING else batch.status
-    return {"status": str(status), "seconds_left": max(1, batch.expires_at - _now())}
+    return {"status": str(batch.status), "seconds_left": max(1, batch.expires_at - _now())}
 
 
 def _now() -> int:

@@ -9,13 +9,14 @@
 
 Results are read from the parts that shard rows name, and from nothing else. The files' ids derive from the batch and
 its end, so that a second run writes the same bytes under the same keys; files, figures and status become visible in
-one transaction. A run that loses to one with another end removes what it wrote.
+one transaction. A run that loses to one with another end removes what it wrote; one that takes over from a run that
+died ends the batch as that one would have.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
@@ -75,6 +76,8 @@ def finalize(
     batch = _begin(_found(account_id, batch_id, batches), clock(), batches)
     if batch.status.is_terminal:
         return batch
+    rows: Mapping[int, ShardRow] = {row.number: row for row in shards.rows(batch_id)} if batch.plan else {}
+    outcome = _as_the_shards_say(outcome, batch, rows)
     end = _end_of(batch, outcome)
     errors = batch.errors if batch.is_doomed else (_FAULT,) if end is Status.FAILED else ()
     nothing = _Published(None, None, Tally())
@@ -82,8 +85,9 @@ def finalize(
         if end is Status.COMPLETED:
             raise BooksDoNotBalance(f"{batch_id} cannot be completed without a plan")
         return _finish(batch, end, nothing, errors, clock(), batches, objects)
+    rows = _final_rows(batch, batch.plan, outcome, rows, shards)
     try:
-        published = _publish(batch, batch.plan, end, outcome, clock(), shards, objects)
+        published = _publish(batch, batch.plan, end, rows, clock(), objects)
     except (BooksDoNotBalance, ObjectMissing):
         if outcome != "failed":
             raise
@@ -111,6 +115,15 @@ def _begin(batch: Batch, now: int, batches: Batches) -> Batch:
         return _found(batch.account_id, batch.id, batches)
 
 
+def _as_the_shards_say(outcome: str, batch: Batch, rows: Mapping[int, ShardRow]) -> str:
+    """The outcome by what became of the shards. A run that was stopped before, by an execution that then died, is not
+    complete: its sealed shards know why they are. A window that ended as the last shard settled was long enough."""
+    if outcome == "completed":
+        return next((row.fence for row in rows.values() if row.state is ShardState.SEALED and row.fence), outcome)
+    settled = sum(row.state is ShardState.SETTLED for row in rows.values())
+    return "completed" if outcome == "expired" and batch.plan and settled == batch.plan.shards else outcome
+
+
 def _end_of(batch: Batch, outcome: str) -> Status:
     if batch.status is Status.CANCELLING:
         return Status.CANCELLED
@@ -122,12 +135,11 @@ def _end_of(batch: Batch, outcome: str) -> Status:
 
 
 def _publish(
-    batch: Batch, plan: Plan, end: Status, outcome: str, now: int, shards: Shards, objects: Objects
+    batch: Batch, plan: Plan, end: Status, rows: Mapping[int, ShardRow], now: int, objects: Objects
 ) -> _Published:
     manifest = read_manifest(objects.get(manifest_key(batch.account_id, batch.id, plan.run)))
     if len(manifest) != plan.shards:
         raise BooksDoNotBalance(f"{batch.id} has {plan.shards} shards, its manifest {len(manifest)}")
-    rows = _final_rows(batch, plan, outcome, shards)
     rest = outcome_of_the_rest(end)
     results = merge(batch, plan, manifest, rows, partial(_unfinished, rest), objects)
     with closing(results):
@@ -139,9 +151,10 @@ def _publish(
     return _Published(output, error, tally)
 
 
-def _final_rows(batch: Batch, plan: Plan, outcome: str, shards: Shards) -> dict[int, ShardRow]:
-    """Every shard's row, which nobody can change any more."""
-    rows = {row.number: row for row in shards.rows(batch.id)}
+def _final_rows(
+    batch: Batch, plan: Plan, outcome: str, rows: Mapping[int, ShardRow], shards: Shards
+) -> Mapping[int, ShardRow]:
+    """Every shard's row, which nobody can change any more. `rows`: those that there are."""
     unsettled = [n for n in range(plan.shards) if n not in rows or rows[n].state is ShardState.OPEN]
     if not unsettled:
         return rows
