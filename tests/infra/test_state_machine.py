@@ -42,6 +42,22 @@ def test_every_task_is_bounded_repeated_and_caught() -> None:
         assert task["Catch"][-1]["ErrorEquals"] == ["States.ALL"], name
 
 
+def test_a_function_that_is_busy_is_waited_for() -> None:
+    """Functions have a reserved concurrency, so that a rush of batches finds them full. That is no fault of a batch: it
+    waits for half an hour and more before its execution strands. The first retrier that knows an error is the one."""
+    for name, task in TASKS.items():
+        first = task["Retry"][0] if name != "Validate" else task["Retry"][1]
+        assert first["ErrorEquals"] == ["Lambda.TooManyRequestsException"], name
+        assert first["JitterStrategy"] == "FULL", name
+        assert first["MaxAttempts"] * first["MaxDelaySeconds"] / 2 >= 1800, name
+
+
+def test_results_are_delivered_after_a_long_fault_too() -> None:
+    """When Notify gives up nobody delivers any more: the batch is over, and Sweep looks after open ones."""
+    last = TASKS["Notify"]["Retry"][-1]
+    assert last["MaxAttempts"] * last["MaxDelaySeconds"] / 2 >= 6 * 3600
+
+
 def test_the_deadline_is_not_repeated() -> None:
     """Dispatch's timeout is the end of the completion window: it leads to Expired, and no retry starts it anew."""
     dispatch = TASKS["Dispatch"]
