@@ -1,4 +1,5 @@
-"""DynamoDB refuses a write whose row is in somebody else's transaction. It is no answer, so it is asked again."""
+"""DynamoDB refuses a write whose row is in somebody else's transaction, and a transaction when it is busy. That is no
+answer, so it is asked again."""
 
 from __future__ import annotations
 
@@ -56,6 +57,14 @@ def test_a_single_write_in_conflict_is_repeated() -> None:
     conflict = ClientError({"Error": {"Code": "TransactionConflictException", "Message": ""}}, "PutItem")
     client = Busy(conflict)
     Table(client, "t").put(KEY, {})
+    assert client.calls == 2
+
+
+@pytest.mark.parametrize("code", ["ThrottlingError", "ProvisionedThroughputExceeded"])
+def test_a_throttled_transaction_is_repeated(code: str) -> None:
+    """SDKs repeat what is throttled, but not a transaction, whose error says so only in its reasons."""
+    client = Busy(refusal("None", code))
+    Table(client, "t").transact([Put(KEY, {})])
     assert client.calls == 2
 
 

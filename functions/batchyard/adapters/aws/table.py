@@ -21,6 +21,8 @@ Row = dict[str, Any]
 _CONFLICT_ATTEMPTS = 6
 _CONFLICT_PAUSE_SECONDS = 0.02
 """Doubles with each attempt."""
+_PASSING = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
+"""Reasons of a cancelled transaction that another attempt may not meet."""
 
 
 class Key(NamedTuple):
@@ -96,7 +98,7 @@ class Table:
     def delete(self, key: Key) -> Row | None:
         """The row that was deleted, or None where there was none."""
         arguments = {"TableName": self._name, "Key": _key(key), "ReturnValues": "ALL_OLD"}
-        reply = _through_conflicts(self._client.delete_item, arguments)
+        reply = _patiently(self._client.delete_item, arguments)
         return _row(reply["Attributes"]) if reply.get("Attributes") else None
 
     def query(
@@ -136,7 +138,7 @@ class Table:
         """All of `writes` or none. ConditionFailed.row is the row behind the first condition that did not hold."""
         actions = [self._action(write) for write in writes]
         try:
-            _through_conflicts(self._client.transact_write_items, {"TransactItems": actions})
+            _patiently(self._client.transact_write_items, {"TransactItems": actions})
         except ClientError as error:
             reasons = error.response.get("CancellationReasons", [])
             for write, reason in zip(writes, reasons, strict=False):
@@ -194,7 +196,7 @@ class Table:
     @staticmethod
     def _conditional(call: Any, key: Key, arguments: dict[str, Any]) -> Any:
         try:
-            return _through_conflicts(call, arguments)
+            return _patiently(call, arguments)
         except ClientError as error:
             if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
                 raise
@@ -203,25 +205,26 @@ class Table:
             raise ConditionFailed(what, _row(row) if row else None) from error
 
 
-def _through_conflicts(call: Any, arguments: dict[str, Any]) -> Any:
-    """`call(**arguments)`, again while a transaction of somebody else holds one of its rows: DynamoDB then refuses,
-    and SDKs do not repeat it (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html).
+def _patiently(call: Any, arguments: dict[str, Any]) -> Any:
+    """`call(**arguments)`, again while a transaction of somebody else holds one of its rows, and, if it is one itself,
+    while it is throttled: DynamoDB then refuses, and SDKs do not repeat it
+    (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html).
     """
     for attempt in range(_CONFLICT_ATTEMPTS - 1):
         try:
             return call(**arguments)
         except ClientError as error:
-            if not _is_conflict(error):
+            if not _will_pass(error):
                 raise
             time.sleep(_CONFLICT_PAUSE_SECONDS * 2**attempt)
     return call(**arguments)
 
 
-def _is_conflict(error: ClientError) -> bool:
+def _will_pass(error: ClientError) -> bool:
     codes = {reason.get("Code") for reason in error.response.get("CancellationReasons", [])}
     if "ConditionalCheckFailed" in codes:
         return False
-    return "TransactionConflict" in codes or error.response["Error"]["Code"] == "TransactionConflictException"
+    return not _PASSING.isdisjoint(codes) or error.response["Error"]["Code"] == "TransactionConflictException"
 
 
 def _key(key: Key) -> dict[str, Any]:
