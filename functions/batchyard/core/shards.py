@@ -29,7 +29,8 @@ class ShardState(enum.StrEnum):
 @dataclass(frozen=True, slots=True)
 class ShardRow:
     """`lease_until`: unix second, 0 when nobody holds it. `attempts`: claims since the last flush. `done`: a bitmap by
-    position within the shard. `suspect`: the position that a careful owner was running when it was last heard of."""
+    position within the shard. `suspect`: the position that a careful owner was running when it was last heard of,
+    `suspicions`: how many owners in a row it was the last word of."""
 
     number: int
     state: ShardState = ShardState.OPEN
@@ -42,6 +43,7 @@ class ShardRow:
     tally: Tally = field(default_factory=Tally)
     fence: str | None = None
     suspect: int | None = None
+    suspicions: int = 0
 
     @classmethod
     def from_row(cls, row: dict[str, Any]) -> ShardRow:
@@ -57,6 +59,7 @@ class ShardRow:
             tally=Tally.from_row(row),
             fence=row.get("fence"),
             suspect=row.get("suspect"),
+            suspicions=row.get("suspicions", 0),
         )
 
 

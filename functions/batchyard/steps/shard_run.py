@@ -6,7 +6,8 @@ A run stops for one of the reasons of `Stop`. No call starts after that; what is
 allows. Then everything that came in is flushed and the shard released. An owner that lost its lease flushes nothing.
 
 Poison: a shard that crashed its owners again and again is run one item at a time, each announced in the row before its
-call. An item found announced there by the next owner takes the blame: it fails, and the rest goes on.
+call. An item that was the last word of two owners in a row takes the blame: it fails, and the rest goes on. One crash
+is not enough, because workers die of other things too.
 """
 
 from __future__ import annotations
@@ -36,8 +37,7 @@ CRASH_CODE = "item_crashed_worker"
 
 _TICK_SECONDS = 1.0
 _CAREFUL_FROM_ATTEMPT = 3
-_BLAME_FROM_ATTEMPT = 2
-"""A claim that finds an item announced is at least the second to crash on it alone, or came after three crashes."""
+_BLAME_FROM_SUSPICION = 2
 
 
 class Stop(enum.StrEnum):
@@ -66,6 +66,11 @@ class RunLimits:
     lease_seconds: int
     drain_seconds: float
     patience_seconds: float
+
+
+def is_suspicious(claim: ShardRow) -> bool:
+    """Whether something in the shard may crash its owners, so that its items run one at a time."""
+    return claim.attempts >= _CAREFUL_FROM_ATTEMPT or claim.suspect is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +129,7 @@ class ShardRun:
         self._result_bytes = 0
         self._parts = 0
         self._suspect: int | None = None
+        self._suspicions = 0
         self._stop: Stop | None = None
         self._wait_seconds = 0.0
         self._started_at = self._written_at = clock()
@@ -134,7 +140,7 @@ class ShardRun:
     async def run(self) -> Ended:
         """Raises LeaseLost, or whatever went wrong; then only what was flushed counts."""
         try:
-            if self._claim.attempts >= _CAREFUL_FROM_ATTEMPT or self._announced() is not None:
+            if is_suspicious(self._claim):
                 await self._run_one_by_one()
             else:
                 self._runner.start(self._left.values())
@@ -145,12 +151,13 @@ class ShardRun:
 
     async def _run_one_by_one(self) -> None:
         announced = self._announced()
-        if announced is not None and self._claim.attempts >= _BLAME_FROM_ATTEMPT:
+        if announced is not None and self._claim.suspicions >= _BLAME_FROM_SUSPICION:
             message = "This request was not executed: it ended every worker that tried it."
             self._take(announced, failed(announced.index, announced.custom_id, CRASH_CODE, message))
             await self._flush()
         for item in sorted(self._left.values(), key=lambda item: item is not announced):
             self._suspect = item.position
+            self._suspicions = self._claim.suspicions + 1 if item is announced else 1
             await self._heartbeat()
             self._consider_stopping()
             if self._stop is not None:
@@ -244,7 +251,7 @@ class ShardRun:
     async def _heartbeat(self) -> None:
         lease_until = self._lease_until()
         self._row = await self._blocking(
-            self._shards.heartbeat, self._message.batch_id, self._claim, lease_until, self._suspect
+            self._shards.heartbeat, self._message.batch_id, self._claim, lease_until, self._suspect, self._suspicions
         )
 
     async def _flush(self) -> None:

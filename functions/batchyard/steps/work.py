@@ -7,6 +7,8 @@
       ├──▶ somebody else's lease ─▶ the message is sent again for when that ends
       └──▶ fenced ─▶ nothing
 
+A shard that crashed its owners waits until the others of this process have ended, so that the next crash is its own.
+
 A message that did its duty is a success, also when it is sent again: as a new one, so that handing back never uses up
 the receives after which SQS gives a message up. Only what went wrong is a failure.
 """
@@ -14,6 +16,7 @@ the receives after which SQS gives a message up. Only what went wrong is a failu
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
@@ -30,7 +33,7 @@ from batchyard.core.shards import LeaseHeld, ShardFenced, ShardRow, ShardSettled
 from batchyard.steps.blocking import Blocking
 from batchyard.steps.item_runner import Upstream
 from batchyard.steps.meter import Meter
-from batchyard.steps.shard_run import RunLimits, ShardRun, Stop
+from batchyard.steps.shard_run import RunLimits, ShardRun, Stop, is_suspicious
 
 _LONGEST_DELAY_SECONDS = 900
 """SQS: both DelaySeconds and, by our choice, the visibility of a message that failed."""
@@ -79,6 +82,8 @@ class Worker:
         self._settle = settle
         self._limits = limits
         self._room = asyncio.Semaphore(shards_at_once)
+        self._running = 0
+        self._ended = asyncio.Event()
         self._clock = clock
         self._random = random
         self._new_owner = new_owner
@@ -93,6 +98,7 @@ class Worker:
     async def _work_one(self, record: Record, stop_at: float, meter: Meter) -> bool:
         async with self._room:
             message = None
+            self._running += 1
             try:
                 message = ShardMessage.from_json(record.body)
                 meter.provider = message.provider
@@ -106,12 +112,17 @@ class Worker:
                 if message is not None:
                     await self._postpone(message, record)
                 return False
+            finally:
+                self._running -= 1
+                self._ended.set()
             return True
 
     async def _work_shard(self, message: ShardMessage, stop_at: float, meter: Meter) -> None:
         claim = await self._claim(message)
         if claim is None:
             return
+        if is_suspicious(claim):
+            claim = await self._until_alone(message, claim, stop_at)
         upstream = await self._upstream(message)
         items = await self._blocking(self._read, message)
         run = ShardRun(
@@ -155,6 +166,28 @@ class Worker:
         else:
             return claim
         return None
+
+    async def _until_alone(self, message: ShardMessage, claim: ShardRow, stop_at: float) -> ShardRow:
+        """Keeps the shard's lease until no other shard runs in this process, but for half of the time left at most.
+        The shard's row. Raises LeaseLost."""
+        patience_ends = (self._clock() + stop_at) / 2
+        beat_at = self._clock()
+        self._running -= 1
+        self._ended.set()
+        try:
+            while self._running and self._clock() < patience_ends:
+                if self._clock() >= beat_at:
+                    lease_until = int(self._clock()) + self._limits.lease_seconds
+                    claim = await self._blocking(self._shards.heartbeat, message.batch_id, claim, lease_until)
+                    beat_at = self._clock() + self._limits.lease_seconds / 3
+                    continue
+                self._ended.clear()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(min(beat_at, patience_ends) - self._clock()):
+                        await self._ended.wait()
+        finally:
+            self._running += 1
+        return claim
 
     def _read(self, message: ShardMessage) -> list[WorkItem]:
         shard = message.shard

@@ -64,19 +64,21 @@ class Shards:
                 **tally.to_row(),
             },
             append={"parts": [part_key]},
-            remove=["suspect"],
+            remove=["suspect", "suspicions"],
         )
 
-    def heartbeat(self, batch_id: str, claim: ShardRow, lease_until: int, suspect: int | None = None) -> ShardRow:
-        """Keep the lease; `suspect` is the position about to run. Raises LeaseLost."""
+    def heartbeat(
+        self, batch_id: str, claim: ShardRow, lease_until: int, suspect: int | None = None, suspicions: int = 0
+    ) -> ShardRow:
+        """Keep the lease; `suspect` is the position about to run, `suspicions` with this owner's. Raises LeaseLost."""
         changes: dict[str, Any] = {"lease_until": lease_until}
         if suspect is not None:
-            changes["suspect"] = suspect
+            changes |= {"suspect": suspect, "suspicions": suspicions}
         return self._owned(batch_id, claim, set=changes)
 
     def release(self, batch_id: str, claim: ShardRow) -> None:
         """Give the shard back for anyone to claim. Handing back is no failed attempt. Raises LeaseLost."""
-        self._owned(batch_id, claim, set={"lease_until": 0, "attempts": 0}, remove=["suspect"])
+        self._owned(batch_id, claim, set={"lease_until": 0, "attempts": 0}, remove=["suspect", "suspicions"])
 
     def fence(self, batch_id: str, number: int, reason: str) -> ShardRow:
         """Let nobody claim the shard any more and ask its owner to stop. Raises ShardSettled (or sealed)."""
