@@ -123,6 +123,7 @@ class ErrorDetail(Strict):
     type: str
     param: str | None
     code: str | None
+    status: int
 
 
 class Error(Strict):

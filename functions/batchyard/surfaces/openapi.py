@@ -26,13 +26,14 @@ def document(version: str) -> Schema:
     schemas: Schema = {}
     errors: Schema = {}
     paths: dict[str, Schema] = {}
+    ids: set[str] = set()
     for route in registry.ROUTES:
         if route.header_prefix is not None:  # the document has one operation per path: that of requests without
             continue
         surface = registry.surface(route.surface)
         errors[_error_name(surface)] = _error(surface, schemas)
         path = route.path.replace("+}", "}")
-        paths.setdefault(path, {})[route.method.lower()] = _operation(route, surface, schemas)
+        paths.setdefault(path, {})[route.method.lower()] = _operation(route, surface, schemas, ids)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -41,20 +42,33 @@ def document(version: str) -> Schema:
             "description": "The LLM batch router in your own AWS account. Drop-in for the OpenAI Batch API.",
         },
         "servers": [{"url": "/"}],
-        "security": [{"key": []}],
+        "security": [{"key": []}, {"header_key": []}],
         "paths": paths,
         "components": {
             "schemas": dict(sorted(schemas.items())),
             "responses": errors,
-            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": {
+                "key": {"type": "http", "scheme": "bearer"},
+                "header_key": {
+                    "type": "apiKey",
+                    "in": "header",
+                    "name": "x-api-key",
+                    "description": "Under /api only.",
+                },
+            },
         },
     }
 
 
-def _operation(route: Route, surface: Surface, schemas: Schema) -> Schema:
+def _operation(route: Route, surface: Surface, schemas: Schema, ids: set[str]) -> Schema:
+    """`ids`: the operation ids that are taken."""
     doc = surface.docs[route.operation]
+    operation_id = f"{surface.name}_{route.operation}"
+    if operation_id in ids:
+        operation_id += "_" + re.sub(r"\W+", "_", route.path).strip("_")
+    ids.add(operation_id)
     operation: Schema = {
-        "operationId": f"{surface.name}_{route.operation}",
+        "operationId": operation_id,
         "summary": doc.summary,
         "tags": [surface.name],
         "responses": _responses(doc, surface, schemas),

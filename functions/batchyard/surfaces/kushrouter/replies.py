@@ -158,10 +158,13 @@ class KushRouterResults(TypedDict):
 
 
 class KushRouterErrorDetail(TypedDict):
+    """As the gateway answers by itself, where a request never reaches a function."""
+
     message: str
     type: str
     param: str | None
     code: str | None
+    status: int
 
 
 class KushRouterError(TypedDict):

@@ -183,7 +183,8 @@ class KushRouterSurface:
                 "message": message,
                 "type": "server_error",
                 "param": None,
-                "code": None,
+                "code": "internal_error",
+                "status": 500,
             }
             return json_reply({"error": fault}, 500)
         detail: replies.KushRouterErrorDetail = {
@@ -191,6 +192,7 @@ class KushRouterSurface:
             "type": error.type,
             "param": error.param,
             "code": error.code,
+            "status": error.status,
         }
         return json_reply({"error": detail}, error.status)
 
