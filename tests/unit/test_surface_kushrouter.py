@@ -1,0 +1,403 @@
+"""KushRouter's lines, rows, statuses and limits, without any cloud."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchyard import settings
+from batchyard.core.batches import Batch, Status
+from batchyard.core.errors import InvalidRequest, NotFound, RateLimited, RequestError, Unauthenticated
+from batchyard.core.items import Item, LineError
+from batchyard.core.limits import Allowance, Bounds, Limits
+from batchyard.core.parts import StoredResult
+from batchyard.core.requests import Packing, ResultWindow
+from batchyard.core.results import Outcome, Result, failed, read_result_line, result_line, unfinished
+from batchyard.handlers.limits import limits_of
+from batchyard.surfaces import registry
+from batchyard.surfaces.http import Request
+from batchyard.surfaces.kushrouter import replies
+from batchyard.surfaces.surface import LineContext
+from tests import kushrouter as client
+
+CHAT = "/v1/chat/completions"
+CONTEXT = LineContext(CHAT, max_custom_id_chars=64)
+SURFACE = registry.surface("kushrouter")
+BODY: dict[str, Any] = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]}
+BATCH = "batch_01m7vzgc0060rk4csm6mv3ee1s"
+
+
+def parse(line: Any, index: int = 4) -> Item | LineError:
+    raw = line if isinstance(line, bytes) else json.dumps(line).encode()
+    return SURFACE.parse_line(raw, index, 7, CONTEXT)
+
+
+def request(body: Any = None, query: dict[str, str] | None = None, **headers: str) -> Request:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    data = json.dumps(body).encode() if body is not None else b""
+    return Request("POST", "/api/openai/v1/batches", "req_1", named, query or {}, {}, data)
+
+
+# Lines.
+
+
+def test_a_bare_body_is_an_item() -> None:
+    """The body goes to the provider as it is, without the custom_id that stood in it."""
+    item = parse(BODY | {"custom_id": "mine", "tools": [], "response_format": {"type": "json_object"}})
+    assert isinstance(item, Item)
+    assert (item.index, item.custom_id, item.model) == (4, "mine", "gpt-4o-mini")
+    assert orjson.loads(item.body) == BODY | {"tools": [], "response_format": {"type": "json_object"}}
+
+
+@pytest.mark.parametrize("line", [BODY, BODY | {"custom_id": None}, {"body": BODY}])
+def test_a_line_without_a_custom_id_is_known_by_its_place(line: Any) -> None:
+    """Each place has a name of its own, which no client may take."""
+    item = parse(line, index=17)
+    assert isinstance(item, Item) and item.custom_id == "index:17"
+    taken = parse(BODY | {"custom_id": "index:17"})
+    assert isinstance(taken, LineError) and (taken.code, taken.line) == ("invalid_custom_id", 7)
+    assert isinstance(parse(BODY | {"custom_id": "index:x"}), Item)
+
+
+def test_a_streamed_line_asks_for_its_token_counts() -> None:
+    """A stream without usage would cost nothing; other options stay, and a line that does not stream is left alone."""
+    item = parse(BODY | {"stream": True, "stream_options": {"include_usage": False, "include_obfuscation": False}})
+    assert isinstance(item, Item)
+    assert orjson.loads(item.body)["stream_options"] == {"include_usage": True, "include_obfuscation": False}
+    plain = parse(BODY | {"stream": False})
+    assert isinstance(plain, Item) and "stream_options" not in orjson.loads(plain.body)
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "param"),
+    [
+        (b"{", "invalid_json_line", None),
+        ([1], "invalid_json_line", None),
+        ({"messages": BODY["messages"]}, "missing_required_parameter", "model"),
+        (BODY | {"model": ""}, "invalid_model", "model"),
+        (BODY | {"model": "x" * 257}, "invalid_model", "model"),
+        (BODY | {"model": 5}, "invalid_model", "model"),
+        ({"model": "gpt-4o-mini"}, "missing_required_parameter", "messages"),
+        (BODY | {"messages": []}, "invalid_type", "messages"),
+        (BODY | {"messages": "hi"}, "invalid_type", "messages"),
+        (BODY | {"custom_id": 7}, "invalid_custom_id", "custom_id"),
+        (BODY | {"custom_id": ""}, "invalid_custom_id", "custom_id"),
+        (BODY | {"custom_id": "x" * 65}, "invalid_custom_id", "custom_id"),
+        ({"body": BODY, "method": "GET"}, "invalid_method", "method"),
+        ({"body": BODY, "url": "/v1/embeddings"}, "url_mismatch", "url"),
+        ({"body": BODY, "provider": "openai"}, "unknown_parameter", "provider"),
+        ({"body": {"messages": BODY["messages"]}}, "missing_required_parameter", "body.model"),
+        ({"body": "x"}, "invalid_type", "body"),
+        (b'{"model":"m","messages":[' + b"[" * 1000 + b"]" * 1000 + b"]}", "invalid_json_line", None),
+    ],
+)
+def test_a_bad_line_is_told_with_its_number(line: Any, code: str, param: str | None) -> None:
+    """Code, parameter and line number; the message says something."""
+    error = parse(line)
+    assert isinstance(error, LineError)
+    assert (error.code, error.param, error.line) == (code, param, 7)
+    assert error.message
+
+
+# Requests.
+
+
+@pytest.mark.parametrize("body", [{}, {"input_file_id": "file-x", "requests": [BODY]}, {"metadata": {}}])
+def test_exactly_one_input(body: dict[str, Any]) -> None:
+    """Both and neither are a 400."""
+    with pytest.raises(InvalidRequest) as caught:
+        SURFACE.read_batch(request(body))
+    assert caught.value.status == 400 and caught.value.code == "invalid_input"
+
+
+def test_inline_requests_become_lines() -> None:
+    """One line each, as they came; the settings and the metadata are kept."""
+    wanted = [BODY | {"custom_id": "a"}, BODY]
+    made = SURFACE.read_batch(
+        request({"requests": wanted, "settings": {"concurrency": 4}, "metadata": {"a": {"b": [1, 2.5]}}})
+    )
+    assert made.lines is not None and made.input_file_id == ""
+    assert [json.loads(line) for line in made.lines.splitlines()] == wanted
+    assert (made.concurrency, made.metadata, made.endpoint) == (4, {"a": {"b": [1, 2.5]}}, CHAT)
+    same = SURFACE.read_batch(request({"requests": wanted}, idempotency_key="k"))
+    other = SURFACE.read_batch(request({"requests": wanted[:1]}, idempotency_key="k"))
+    assert same.fingerprint != other.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({"requests": []}, "requests"),
+        ({"requests": [BODY, {"model": "m"}]}, "requests[1].messages"),
+        ({"requests": [BODY, 5]}, "requests.1"),
+        ({"requests": "x"}, "requests"),
+        ({"requests": [BODY], "extra": 1}, "extra"),
+        ({"requests": [BODY], "settings": {"concurrency": 0}}, "settings.concurrency"),
+        ({"requests": [BODY], "settings": {"speed": 1}}, "settings.speed"),
+        ({"requests": [BODY], "endpoint": "/v1/embeddings"}, "endpoint"),
+        ({"requests": [BODY], "metadata": {"a": "x" * 20_000}}, "metadata"),
+        ({"requests": [BODY], "metadata": "x"}, "metadata"),
+        ([], None),
+    ],
+)
+def test_a_bad_body_names_what_is_wrong(body: Any, param: str | None) -> None:
+    """A 400 with the parameter's name."""
+    with pytest.raises(InvalidRequest) as caught:
+        SURFACE.read_batch(request(body))
+    assert caught.value.param == param
+
+
+def test_ids_of_no_form_of_ours_are_not_found() -> None:
+    """The documents' own examples, paths and foreign alphabets never reach the table."""
+    for value in ("file_123", "../x", "file-" + "u" * 26, ""):
+        with pytest.raises(NotFound):
+            SURFACE.read_id(replace(request(), parameters={"file_id": value}), "file")
+    with pytest.raises(NotFound):
+        SURFACE.read_batch(request({"input_file_id": "file_123"}))
+
+
+@pytest.mark.parametrize(
+    ("headers", "key"),
+    [
+        ({"authorization": "Bearer abc"}, "abc"),
+        ({"authorization": "bearer  abc "}, "abc"),
+        ({"x_api_key": "abc"}, "abc"),
+        ({"authorization": "Basic zzz", "x_api_key": "abc"}, "abc"),
+        ({"authorization": "Bearer ", "x_api_key": " abc "}, "abc"),
+        ({"authorization": "Bearer first", "x_api_key": "second"}, "first"),
+    ],
+)
+def test_a_key_comes_either_way(headers: dict[str, str], key: str) -> None:
+    """A bearer token, or x-api-key where there is none."""
+    assert SURFACE.read_key(request(**headers)) == key
+
+
+@pytest.mark.parametrize("headers", [{}, {"authorization": "Basic abc"}, {"x_api_key": " "}])
+def test_no_key_is_a_401(headers: dict[str, str]) -> None:
+    """In this surface's words."""
+    with pytest.raises(Unauthenticated):
+        SURFACE.read_key(request(**headers))
+
+
+def test_windows_and_exports_are_read() -> None:
+    """Defaults, bounds and the three packings; a ZIP needs no gzip."""
+    assert SURFACE.read_window(request()) == ResultWindow(0, 100)
+    assert SURFACE.read_window(request(query={"offset": "7", "limit": "1000"})) == ResultWindow(7, 1000)
+    wanted = SURFACE.read_export(request(query={"format": "ndjson", "gzip": "true", "offset": "3", "limit": "5000"}))
+    assert (wanted.window, wanted.packing) == (ResultWindow(3, 5000), Packing.GZIP)
+    assert SURFACE.read_export(request()).packing is Packing.PLAIN
+    assert SURFACE.read_export(request()).window == ResultWindow(0, None)
+    assert SURFACE.read_export(request(query={"format": "zip", "gzip": "true"})).packing is Packing.ZIP
+
+
+@pytest.mark.parametrize(
+    "query",
+    [{"limit": "0"}, {"limit": "1001"}, {"limit": "x"}, {"limit": "-1"}, {"offset": "-1"}, {"offset": "1e3"}],
+)
+def test_a_bad_window_is_refused(query: dict[str, str]) -> None:
+    """A 400 that names the parameter and its bounds."""
+    with pytest.raises(InvalidRequest) as caught:
+        SURFACE.read_window(request(query=query))
+    assert caught.value.param == next(iter(query))
+
+
+@pytest.mark.parametrize("query", [{"format": "csv"}, {"gzip": "maybe"}, {"limit": "0"}, {"limit": "٣"}])
+def test_a_bad_export_is_refused(query: dict[str, str]) -> None:
+    """Formats are ndjson and zip, gzip is true or false, numbers are plain digits."""
+    with pytest.raises(InvalidRequest) as caught:
+        SURFACE.read_export(request(query=query))
+    assert caught.value.param == next(iter(query))
+
+
+# Rows.
+
+
+def row(result: Result) -> client.Row:
+    stored = StoredResult(result.index, result.outcome, result_line(BATCH, result))
+    return client.Row.model_validate_json(SURFACE.write_result(stored))
+
+
+def answered(status: int, body: Any, custom_id: str = "mine", outcome: Outcome = Outcome.FAILED) -> Result:
+    return Result(3, custom_id, outcome, status, "r", orjson.dumps(body))
+
+
+def test_a_success_holds_the_answer_and_its_usage() -> None:
+    """The answer unchanged, usage beside it where it has one, custom_id only where the client gave one."""
+    answer = {"id": "c", "object": "chat.completion", "usage": {"total_tokens": 3}, "text": 'a "body": b'}
+    shown = row(answered(200, answer, outcome=Outcome.SUCCEEDED))
+    assert (shown.index, shown.status, shown.result, shown.usage) == (3, "succeeded", answer, {"total_tokens": 3})
+    assert (shown.custom_id, shown.error) == ("mine", None)
+    bare = row(answered(200, {"id": "c"}, custom_id="index:3", outcome=Outcome.SUCCEEDED))
+    assert (bare.custom_id, bare.usage) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "message"),
+    [
+        ({"error": {"message": "no", "code": "bad", "type": "t"}}, "bad", "no"),
+        ({"error": {"message": "no", "code": None, "type": "t"}}, "t", "no"),
+        ({"error": "plainly"}, "http_422", "plainly"),
+        ({"message": "flat", "code": 17}, "17", "flat"),
+        ({"error": {}}, "http_422", "The provider answered with status 422."),
+        ([1], "http_422", "The provider answered with status 422."),
+    ],
+)
+def test_a_refusal_has_message_code_and_status(body: Any, code: str, message: str) -> None:
+    """Whatever shape the provider's error has."""
+    shown = row(answered(422, body))
+    assert shown.error is not None and shown.result is None and shown.status == "failed"
+    assert (shown.error.code, shown.error.message, shown.error.status) == (code, message, 422)
+
+
+@pytest.mark.parametrize(
+    ("result", "code", "status"),
+    [
+        (failed(3, "mine", "request_timeout", "slow"), "request_timeout", 504),
+        (failed(3, "mine", "connection_error", "cut"), "connection_error", 502),
+        (failed(3, "mine", "invalid_response", "odd"), "invalid_response", 502),
+        (unfinished(3, "mine", Outcome.CANCELLED), "batch_cancelled", 499),
+        (unfinished(3, "mine", Outcome.EXPIRED), "batch_expired", 504),
+        (unfinished(3, "mine", Outcome.FAILED), "batch_failed", 500),
+    ],
+)
+def test_an_item_without_an_answer_has_them_too(result: Result, code: str, status: int) -> None:
+    """The status is the one a gateway would have answered with."""
+    shown = row(result)
+    assert shown.error is not None and shown.error.message
+    assert (shown.status, shown.error.code, shown.error.status, shown.custom_id) == ("failed", code, status, "mine")
+
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30) | st.just('x","body":{"a":1},"error":null}\n')
+
+
+@given(st.dictionaries(TEXT, TEXT, max_size=4), TEXT, TEXT, st.integers(0, 10**6))
+def test_a_line_is_read_back_without_parsing_its_body(
+    answer: dict[str, str], custom_id: str, request_id: str, index: int
+) -> None:
+    """Cutting the body out finds what parsing finds, whatever the strings hold."""
+    body = orjson.dumps(answer)
+    for result in (
+        Result(index, custom_id, Outcome.SUCCEEDED, 200, request_id, body),
+        failed(index, custom_id, "code", request_id),
+    ):
+        line = result_line(BATCH, result)
+        read, fields = read_result_line(line), orjson.loads(line)
+        assert read.custom_id == fields["custom_id"] == custom_id
+        if fields["response"] is None:
+            assert (read.error_code, read.error_message, read.body) == ("code", request_id, None)
+        else:
+            assert (read.status_code, orjson.loads(read.body or b"")) == (200, fields["response"]["body"])
+
+
+# Objects.
+
+
+def test_every_status_has_its_word() -> None:
+    """Six words for eight statuses; what is not over is never shown as over."""
+    assert {status: replies.STATUSES[status] for status in Status} == {
+        Status.VALIDATING: "queued",
+        Status.IN_PROGRESS: "processing",
+        Status.FINALIZING: "processing",
+        Status.CANCELLING: "processing",
+        Status.COMPLETED: "completed",
+        Status.CANCELLED: "cancelled",
+        Status.EXPIRED: "expired",
+        Status.FAILED: "failed",
+    }
+    for status, word in replies.STATUSES.items():
+        assert status.is_terminal == (word in client.TERMINAL)
+
+
+@pytest.mark.parametrize("status", list(Status))
+def test_a_batch_has_every_field(status: Status) -> None:
+    """In each status; the strict client takes it."""
+    batch = Batch(
+        BATCH, "acct_1", "kushrouter", CHAT, "file-x", "24h", status, 1, 2, {"a": [1]}, status_times={str(status): 9}
+    )
+    shown = client.Batch.model_validate_json(SURFACE.write_batch(batch).body)
+    assert (shown.status, shown.metadata) == (replies.STATUSES[status], {"a": [1]})
+
+
+def test_a_page_is_framed() -> None:
+    """Head, rows and tail are one JSON object."""
+    batch = Batch(BATCH, "a", "kushrouter", CHAT, "f", "24h", Status.VALIDATING, 1, 2)
+    frame = SURFACE.frame_results(batch, ResultWindow(5, 10))
+    rows = [
+        SURFACE.write_result(StoredResult(n, Outcome.FAILED, result_line(BATCH, failed(n, "c", "x", "y"))))
+        for n in (5, 6)
+    ]
+    page = client.Results.model_validate_json(frame.head + frame.separator.join(rows) + frame.tail)
+    assert (page.id, page.status, page.total, page.offset, page.limit) == (BATCH, "queued", 0, 5, 10)
+    assert [each.index for each in page.results] == [5, 6]
+
+
+# Errors.
+
+
+@pytest.mark.parametrize("status", [400, 401, 402, 404, 409, 413, 415])
+def test_errors_have_one_shape(status: int) -> None:
+    """Message, type, code, param and status, under `error`."""
+    kind = type("Some", (RequestError,), {"status": status})
+    reply = SURFACE.write_error(kind("what is wrong", param="p", code="c"))
+    detail = client.Error.model_validate_json(reply.body).error
+    assert (reply.status, detail.message, detail.param, detail.code, detail.status) == (
+        status,
+        "what is wrong",
+        "p",
+        "c",
+        status,
+    )
+
+
+def test_a_429_is_a_text() -> None:
+    """`error` is the documented string; Retry-After says how long to wait."""
+    reply = SURFACE.write_error(RateLimited("…", retry_after_seconds=17))
+    assert json.loads(reply.body) == {"error": "Rate limit exceeded (key)"}
+    assert (reply.status, reply.headers["retry-after"]) == (429, "17")
+
+
+def test_what_is_left_is_in_the_headers() -> None:
+    """X-RateLimit-Limit, -Remaining and -Reset, the last in epoch seconds."""
+    assert SURFACE.allowance_headers(Allowance(100, 7, 1_800_000_000)) == {
+        "x-ratelimit-limit": "100",
+        "x-ratelimit-remaining": "7",
+        "x-ratelimit-reset": "1800000000",
+    }
+
+
+def test_a_fault_of_ours_tells_nothing() -> None:
+    """A 500 in the same shape."""
+    reply = SURFACE.write_error(None)
+    assert reply.status == 500 and client.Error.model_validate_json(reply.body)
+
+
+# Limits.
+
+
+@pytest.mark.parametrize(
+    ("own", "named", "expected"),
+    [
+        (Limits(), {}, Bounds(50_000, 500_000_000, 1_000_000, 0)),
+        (Limits(10, 20, 30, 40), {}, Bounds(10, 20, 30, 40)),
+        (Limits(max_batch_items=10**9), {}, Bounds(50_000, 500_000_000, 1_000_000, 0)),
+        (Limits(10, 20, 30, 40), {"max_batch_items": 10**9}, Bounds(10**9, 20, 30, 40)),
+        (Limits(requests_per_minute=40), {"requests_per_minute": 0}, Bounds(50_000, 500_000_000, 1_000_000, 0)),
+    ],
+)
+def test_which_limits_hold(own: Limits, named: dict[str, int], expected: Bounds) -> None:
+    """The deployment's word for this surface first, else the narrower of the surface's and the deployment's."""
+    surface: Any = type("Some", (), {"name": "some", "limits": own})()
+    deployment = settings.Limits.model_validate({"surface_limits": json.dumps({"some": named})})
+    assert limits_of(surface, deployment) == expected
+
+
+def test_the_documented_limits() -> None:
+    """50,000 items, 256 KB a line, 500 MB."""
+    bounds = limits_of(SURFACE, settings.Limits())
+    assert (bounds.max_batch_items, bounds.max_line_bytes, bounds.max_file_bytes) == (50_000, 262_144, 500_000_000)
