@@ -198,6 +198,20 @@ class Workshop:
                 self.loop.advance(self.queues.sent[-1][1])
         raise AssertionError(f"not settled after {deliveries} deliveries")
 
+    def run_together(self, *messages: ShardMessage, deliveries: int = 40) -> None:
+        """Deliver the messages to one worker, again and again, until all of their shards are settled."""
+        for _ in range(deliveries):
+            try:
+                self.work(*messages)
+            except Killed:
+                self.deaths += 1
+                self._bury()
+            rows = [self.shards.get(message.batch_id, message.shard.number) for message in messages]
+            if all(row is not None and row.state is ShardState.SETTLED for row in rows):
+                return
+            self.loop.advance(960)
+        raise AssertionError(f"not settled after {deliveries} deliveries")
+
     def results(self, number: int = 0) -> dict[int, StoredResult]:
         """By index, from the parts that the shard's row names. Each index may come once only."""
         row = self.shards.get(BATCH_ID, number)

@@ -7,12 +7,17 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 from batchyard.core.calls import Answer, NoAnswer
+from batchyard.core.errors import BatchyardError
 from batchyard.core.items import WorkItem
 from batchyard.core.results import Outcome, Result, failed
 from batchyard.core.retry import FailureReason, Failures, RetryPolicy, wait_before_retry
 from batchyard.core.usage import Price
 from batchyard.steps.gate import Gate
 from batchyard.steps.meter import Meter
+
+
+class ItemBroke(BatchyardError):
+    """An item set off a fault in our own code; `__cause__` is the fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +97,9 @@ class ItemRunner:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def raise_error(self) -> None:
-        """Raises what broke a task, if anything did."""
+        """Raises ItemBroke if anything broke a task."""
+        if isinstance(self._error, Exception):
+            raise ItemBroke("an item broke its run") from self._error
         if self._error is not None:
             raise self._error
 

@@ -138,7 +138,7 @@ class ShardRun:
         self._cut_at = math.inf
 
     async def run(self) -> Ended:
-        """Raises LeaseLost, or whatever went wrong; then only what was flushed counts."""
+        """Raises LeaseLost, ItemBroke, or whatever else went wrong; then only what was flushed counts."""
         try:
             if is_suspicious(self._claim):
                 await self._run_one_by_one()

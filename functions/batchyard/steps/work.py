@@ -31,9 +31,9 @@ from batchyard.core.keys import work_key
 from batchyard.core.messages import ShardMessage
 from batchyard.core.shards import LeaseHeld, ShardFenced, ShardRow, ShardSettled
 from batchyard.steps.blocking import Blocking
-from batchyard.steps.item_runner import Upstream
+from batchyard.steps.item_runner import ItemBroke, Upstream
 from batchyard.steps.meter import Meter
-from batchyard.steps.shard_run import RunLimits, ShardRun, Stop, is_suspicious
+from batchyard.steps.shard_run import Ended, RunLimits, ShardRun, Stop, is_suspicious
 
 _LONGEST_DELAY_SECONDS = 900
 """SQS: both DelaySeconds and, by our choice, the visibility of a message that failed."""
@@ -123,6 +123,20 @@ class Worker:
             return
         if is_suspicious(claim):
             claim = await self._until_alone(message, claim, stop_at)
+        try:
+            ended = await self._run(message, claim, stop_at, meter)
+        except (LeaseLost, ItemBroke):
+            raise
+        except Exception:
+            await self._give_back(message, claim)
+            raise
+        meter.shards[ended.stop] += 1
+        if ended.stop is Stop.SETTLED:
+            await self._blocking(self._settle, message, ended.row)
+        elif ended.stop in (Stop.OUT_OF_TIME, Stop.THROTTLED):
+            await self._send_again(message, ended.wait_seconds)
+
+    async def _run(self, message: ShardMessage, claim: ShardRow, stop_at: float, meter: Meter) -> Ended:
         upstream = await self._upstream(message)
         items = await self._blocking(self._read, message)
         run = ShardRun(
@@ -139,12 +153,13 @@ class Worker:
             random=self._random,
             blocking=self._blocking,
         )
-        ended = await run.run()
-        meter.shards[ended.stop] += 1
-        if ended.stop is Stop.SETTLED:
-            await self._blocking(self._settle, message, ended.row)
-        elif ended.stop in (Stop.OUT_OF_TIME, Stop.THROTTLED):
-            await self._send_again(message, ended.wait_seconds)
+        return await run.run()
+
+    async def _give_back(self, message: ShardMessage, claim: ShardRow) -> None:
+        """After a fault that is none of its items': it must not count as a crash, or an outage would have the shard run
+        one item at a time, and an item be blamed."""
+        with contextlib.suppress(Exception):  # the fault itself is what gets told
+            await self._blocking(self._shards.release, message.batch_id, claim)
 
     async def _claim(self, message: ShardMessage) -> ShardRow | None:
         """The row of a shard that is ours now; None where there is nothing to run."""
