@@ -25,9 +25,10 @@ CHUNK_BYTES = 8 * 1024 * 1024
 _CHUNKS_AHEAD = 4
 _READ_ATTEMPTS = 3
 _DELETES_PER_CALL = 1000
-_COPY_OBJECT_BYTES = 5 * 1024**3
-"""S3's limit for CopyObject (https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html)."""
-_COPY_PART_BYTES = 512 * 1024**2
+_COPY_OBJECT_BYTES = 512 * 1024**2
+"""Larger objects are copied in parts, side by side. S3's limit for CopyObject is 5 GB, which takes it longer than one
+request should."""
+_COPY_PART_BYTES = 256 * 1024**2
 _COPY_THREADS = 8
 _MISSING = frozenset({"NoSuchKey", "NoSuchVersion", "404", "NotFound"})
 _BROKEN_BODY = (HTTPClientError, IncompleteReadError, ResponseStreamingError)
