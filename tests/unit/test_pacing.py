@@ -62,9 +62,9 @@ def test_after_a_429_it_rises_by_steps() -> None:
         pacer.end_throttled(call, 0.0, None)
     assert pacer.limit == 32
     succeed(pacer, 1)
-    assert 33 <= pacer.limit <= 34
-    succeed(pacer, 40)
-    assert 90 <= pacer.limit <= 128
+    assert 35 <= pacer.limit <= 36
+    succeed(pacer, 4)
+    assert 50 <= pacer.limit <= 60
 
 
 def test_an_idle_limit_does_not_rise() -> None:
@@ -76,16 +76,14 @@ def test_an_idle_limit_does_not_rise() -> None:
 
 
 def test_a_spent_provider_is_left_alone_until_it_says() -> None:
-    """Refused three times in a row, nothing new starts before Retry-After; the longest word of the server counts."""
-    pacer = Pacer(Pace(start=8, ceiling=8))
-    calls = [pacer.start() for _ in range(5)]
-    pacer.end_throttled(calls[0], 100.0, 50.0)
-    pacer.end_throttled(calls[1], 100.0, 50.0)
+    """A whole round refused: nothing new starts before Retry-After; the longest word of the server counts."""
+    pacer = Pacer(Pace(start=9, ceiling=9))
+    calls = round_of_calls(pacer)
+    for call in calls[:7]:
+        pacer.end_throttled(call, 100.0, 50.0)
     assert pacer.wait_seconds(100.0) == 0
-    pacer.end_throttled(calls[2], 100.0, 10.0)
-    pacer.end_throttled(calls[3], 100.0, 3.0)
-    assert pacer.wait_seconds(104.0) == pytest.approx(6.0)
-    pacer.end_well(calls[4], 1.0)
+    pacer.end_throttled(calls[7], 100.0, 10.0)
+    pacer.end_throttled(calls[8], 100.0, 3.0)
     assert pacer.wait_seconds(104.0) == pytest.approx(6.0)
     assert pacer.wait_seconds(110.0) == 0
 

@@ -2,14 +2,14 @@
 
     limit
       │      ╱│        ╱│      opening: +1 per success, until the provider first says it is too much
-      │     ╱ │    ╱╱╱  │      then: one step per round of calls that succeed
+      │     ╱ │    ╱╱╱  │      then: a small step per round of calls that succeed
       │    ╱  │ ╱╱╱     │╱╱    too much (429): half, at most once per round of calls in flight
       │   ╱             │
       └──────────────────────▶ time
 
-`Retry-After` is always the word for the item that got it. Once several calls in a row were refused it also holds back
-new calls of the whole lane until then: the provider is spent, not just busy. Other lanes never notice. Time is passed
-in, in seconds of any one clock.
+`Retry-After` is always the word for the item that got it. Once a whole round of calls was refused it also holds back
+new calls of the lane until then: the provider is spent, not just busy. Other lanes never notice. Time is passed in, in
+seconds of any one clock.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-_STEPS_TO_CEILING = 64
-"""Rounds from nothing to the ceiling by steps: recovers in a minute or two at LLM latencies, without a burst."""
-
-
+_STEP_SHARE = 1 / 8
+"""A round of success adds this share of the limit, and 1 at least: a halved limit is back after half a dozen rounds,
+which at an LLM's latency is half a minute."""
 _WEIGHT_KEPT = 0.98
 """A large answer is half forgotten after 34 smaller ones."""
 _REFUSALS_TO_PAUSE = 3
-"""In a row, without a success in between. Fewer only halve: what still gets through must not stand still for them."""
+"""At least so many, and as many as may be in flight, without a success in between. Fewer only halve the limit: what
+still gets through must not stand still for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Pace:
     """Bounds of a lane's calls in flight. `memory_bytes`: what their answers may add up to, judged by recent ones."""
 
     floor: int = 1
-    start: int = 32
+    start: int = 64
     ceiling: int = 512
     memory_bytes: int = 128_000_000
 
@@ -50,7 +50,6 @@ class Pacer:
         self._refusals = 0
         self._weight = 1.0
         self._room = pace.ceiling
-        self._step = max(1.0, pace.ceiling / _STEPS_TO_CEILING)
         self.in_flight = 0
         self.resumes_at = -math.inf
         self.latency = Latency()
@@ -88,7 +87,7 @@ class Pacer:
         self._refusals = 0
         self.latency.add(seconds)
         if self._last_cut < call <= self._last_full:
-            rise = 1.0 if self._opening else self._step / self._limit
+            rise = 1.0 if self._opening else max(1.0 / self._limit, _STEP_SHARE)
             self._limit = min(self._limit + rise, float(self._pace.ceiling))
 
     def end_throttled(self, call: int, now: float, retry_after_seconds: float | None) -> None:
@@ -99,7 +98,8 @@ class Pacer:
         if call > self._last_cut:
             self._limit = max(self._limit / 2, float(self._pace.floor))
             self._last_cut = self._started
-        if retry_after_seconds is not None and self._refusals >= _REFUSALS_TO_PAUSE:
+        spent = self._refusals >= max(_REFUSALS_TO_PAUSE, 2 * int(self._limit))
+        if retry_after_seconds is not None and spent:
             self.resumes_at = max(self.resumes_at, now + retry_after_seconds)
 
 
