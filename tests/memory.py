@@ -75,12 +75,13 @@ class MemoryWriter:
 
 @dataclass
 class MemoryShards:
-    """Stands for `Shards`, as far as Finalize uses it."""
+    """Stands for `Shards`, as far as Finalize and Results use it."""
 
     by_number: dict[int, ShardRow] = field(default_factory=dict)
 
-    def rows(self, batch_id: str) -> Iterator[ShardRow]:
-        yield from [self.by_number[number] for number in sorted(self.by_number)]
+    def rows(self, batch_id: str, first: int = 0, last: int | None = None) -> Iterator[ShardRow]:
+        wanted = [number for number in sorted(self.by_number) if number >= first and (last is None or number <= last)]
+        yield from [self.by_number[number] for number in wanted]
 
     def seal(self, batch_id: str, number: int, reason: str) -> ShardRow:
         row = self.by_number.get(number, ShardRow(number))
