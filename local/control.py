@@ -42,7 +42,7 @@ class Control:
 
 def read_fault(body: Mapping[str, Any]) -> dict[str, Any]:
     """Raises TypeError for a field that a fault does not have."""
-    known = {each.name for each in fields(Fault)} - {"id", "seen", "fired"}
+    known = {each.name for each in fields(Fault)} - {"id", "seen", "fired", "landed"}
     unknown = set(body) - known
     if unknown:
         raise TypeError(f"a fault has no {', '.join(sorted(unknown))}")

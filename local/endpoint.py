@@ -65,14 +65,15 @@ class Endpoint:
         if fault is not None and fault.when == "late":
             log.info("fault %d holds %s %s:%s", fault.id, name, call.service, call.operation)
             time.sleep(fault.hold_seconds)
-            fault = None
         if fault is not None and fault.when == "before":
             response = self._fail(fault, call, name)
         else:
             response = self._refuse(call, request, principal) or self._carry_out(call, request)
             for listener in self.listeners:
                 listener(call, request, response)
-            if fault is not None:
+            if fault is not None and fault.when == "late":
+                self.faults.land(fault.id)
+            elif fault is not None:
                 response = self._fail(fault, call, name)
         self.meter.count_call(name, call, len(request.body), len(response.body), failed=response.status >= 400)
         return response

@@ -46,6 +46,8 @@ class Fault:
     id: int = 0
     seen: int = 0
     fired: int = 0
+    landed: int = 0
+    """Calls that were held and have happened since."""
 
     def matches(self, function: str, call: Call) -> bool:
         return (
@@ -75,6 +77,12 @@ class Faults:
         with self._lock:
             self._names.pop(id, None)
             return self._faults.pop(id)
+
+    def land(self, id: int) -> None:
+        """A held call has happened."""
+        with self._lock:
+            if id in self._faults:
+                self._faults[id] = replace(self._faults[id], landed=self._faults[id].landed + 1)
 
     def clear(self) -> None:
         with self._lock:
