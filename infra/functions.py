@@ -35,8 +35,9 @@ SPECS = {
     "drop": Spec(
         "Turns files put in the drop folder into batches", memory_mib=512, timeout_seconds=300, concurrency=None
     ),
+    # 1,769 MB are one whole CPU. Less would take as much longer, and 5 GB have to be through in a quarter of an hour.
     "validate": Spec(
-        "Checks a batch's input and writes its work file", memory_mib=1024, timeout_seconds=_STEP, concurrency=20
+        "Checks a batch's input and writes its work file", memory_mib=1769, timeout_seconds=_STEP, concurrency=20
     ),
     "dispatch": Spec(
         "Sends a batch's shards to the providers' queues", memory_mib=512, timeout_seconds=120, concurrency=20
@@ -52,7 +53,8 @@ SPECS = {
     "fence": Spec(
         "Stops a batch's shards and waits for what is in flight", memory_mib=512, timeout_seconds=110, concurrency=20
     ),
-    "finalize": Spec("Writes a batch's output and error files", memory_mib=1024, timeout_seconds=_STEP, concurrency=20),
+    # It holds the results of a shard per lane, some megabytes each at worst. New accounts are given no more than this.
+    "finalize": Spec("Writes a batch's output and error files", memory_mib=3008, timeout_seconds=_STEP, concurrency=20),
     "notify": Spec(
         "Delivers a batch's results to the drop folder", memory_mib=512, timeout_seconds=300, concurrency=10
     ),
