@@ -153,6 +153,44 @@ def test_a_bad_body_names_what_is_wrong(body: Any, param: str | None) -> None:
     assert caught.value.param == param
 
 
+def nested(levels: int) -> Any:
+    """An object of that many levels."""
+    return {"a": nested(levels - 1)} if levels > 1 else {"a": 1}
+
+
+def test_what_is_taken_can_be_answered() -> None:
+    """Metadata of any depth is either refused, or can be hashed, kept, shown and listed: an object that cannot be
+    shown would take every list of its account with it."""
+    taken = []
+    for levels in (1, 16, 17, 100, 249, 250, 251, 252, 253, 254, 255, 300):
+        try:
+            read = SURFACE.read_batch(request({"input_file_id": f"file-{'0' * 26}", "metadata": nested(levels)}))
+        except InvalidRequest as error:
+            assert error.param == "metadata"
+            continue
+        taken.append(levels)
+        assert read.fingerprint
+        made = Batch(BATCH, "acct_a", "kushrouter", CHAT, "file-1", "24h", Status.VALIDATING, 1, 2, read.metadata)
+        kept = Batch.from_row(made.to_row())
+        assert orjson.loads(SURFACE.write_batches([kept], False).body)["data"][0]["metadata"] == nested(levels)
+    assert taken == [1, 16]
+
+
+@pytest.mark.parametrize("around", [lambda body: body, lambda body: {"body": body}])
+def test_requests_of_any_depth_are_taken_or_refused(around: Any) -> None:
+    """The limit of what can be written as JSON falls on the caller's request, wherever its depth stands."""
+    taken = []
+    for levels in range(245, 258):
+        try:
+            read = SURFACE.read_batch(request({"requests": [around(BODY | {"tools": nested(levels)})]}))
+        except InvalidRequest as error:
+            assert error.code == "invalid_json_line"
+            continue
+        taken.append(levels)
+        assert read.lines is not None and isinstance(parse(read.lines), Item)
+    assert taken == list(range(245, 245 + len(taken))) and taken
+
+
 def test_ids_of_no_form_of_ours_are_not_found() -> None:
     """The documents' own examples, paths and foreign alphabets never reach the table."""
     for value in ("file_123", "../x", "file-" + "u" * 26, ""):

@@ -31,6 +31,7 @@ _PAGE_LIMIT = {"file": (1000, 10_000), "batch": (20, 100)}
 _RESULTS_LIMIT = (100, 1000)
 _LARGEST_NUMBER = 10**9
 _METADATA_BYTES = 16_384
+_METADATA_LEVELS = 16
 _FILE_NAME_CHARACTERS = 255
 _IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,255}")
 _BATCH, _OTHER = "batch", "user_data"
@@ -238,23 +239,37 @@ def _lines(wanted: list[dict[str, Any]], context: LineContext) -> bytes:
             code, message, param = item
             where = f"requests[{index}]" + (f".{param}" if param else "")
             raise InvalidRequest(f"{where}: {message}", param=where, code=code)
-    return b"".join(orjson.dumps(each, option=orjson.OPT_APPEND_NEWLINE) for each in wanted)
+    try:
+        return b"".join(orjson.dumps(each, option=orjson.OPT_APPEND_NEWLINE) for each in wanted)
+    except orjson.JSONEncodeError as error:  # what stands around a body adds to its depth
+        message = "One of 'requests' is nested too deeply. 250 levels are allowed."
+        raise InvalidRequest(message, param="requests", code="invalid_json_line") from error
 
 
 def _metadata(metadata: dict[str, Any] | None) -> dict[str, Any] | None:
     if metadata is None:
         return None
-    try:
-        size = len(orjson.dumps(metadata))
-    except orjson.JSONEncodeError as error:
-        raise InvalidRequest("'metadata' is nested too deeply.", param="metadata", code="invalid_value") from error
-    if size > _METADATA_BYTES or "" in metadata:
+    if not _is_within(_METADATA_LEVELS, metadata):
+        raise InvalidRequest(
+            f"'metadata' is nested too deeply. {_METADATA_LEVELS} levels are allowed.",
+            param="metadata",
+            code="invalid_value",
+        )
+    if len(orjson.dumps(metadata)) > _METADATA_BYTES or "" in metadata:
         raise InvalidRequest(
             f"'metadata' takes up to {_METADATA_BYTES} bytes of JSON, and no empty name.",
             param="metadata",
             code="invalid_value",
         )
     return metadata
+
+
+def _is_within(levels: int, value: Any) -> bool:
+    """Whether objects and arrays nest at most `levels` deep. Deeper ones could be stored, but not shown in a list."""
+    if not isinstance(value, dict | list):
+        return True
+    inner = value.values() if isinstance(value, dict) else value
+    return levels > 0 and all(_is_within(levels - 1, each) for each in inner)
 
 
 def _number(request: Request, name: str, least: int, most: int, default: int) -> int:
