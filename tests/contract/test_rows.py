@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 
 from batchyard.adapters.aws.batches import Batches, Idempotency, IdempotencyKeyUsed
+from batchyard.adapters.aws.files import Uploads
 from batchyard.adapters.aws.progress import Progress
 from batchyard.adapters.aws.shards import Shards
 from batchyard.adapters.aws.table import Key, Put, Table
 from batchyard.core.batches import Batch, Status
 from batchyard.core.errors import ConditionFailed, LeaseLost
-from batchyard.core.files import File
+from batchyard.core.files import File, Upload
 from batchyard.core.lanes import Lane
 from batchyard.core.sharding import LaneShards, Plan
 from batchyard.core.shards import LeaseHeld, ShardFenced, ShardSettled, ShardState
@@ -224,3 +225,11 @@ def test_a_flush_that_is_repeated_names_its_part_once(shards: Shards) -> None:
     assert row.parts == ("part-0", "part-1")
     assert row.state is ShardState.SETTLED
     assert shards.get(BATCH_ID, 0) == row
+
+
+def test_an_upload_whose_answer_got_lost_is_made(table: Table) -> None:
+    """botocore writes it again: that is no conflict, the id is new."""
+    upload = Upload("upload_1", "acct_a", "in.jsonl", "batch", 10, "application/jsonl", NOW, NOW + 3600)
+    for _ in range(2):
+        Uploads(table).create(upload)
+    assert Uploads(table).get("acct_a", "upload_1") == upload

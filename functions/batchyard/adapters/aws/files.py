@@ -114,7 +114,7 @@ class Uploads:
         self._table = table
 
     def create(self, upload: Upload) -> None:
-        self._table.put(_upload_key(upload), upload.to_row(), only_if_absent=True)
+        self._table.put(_upload_key(upload), upload.to_row())
 
     def get(self, account_id: str, upload_id: str) -> Upload | None:
         row = self._table.get(Key(f"account#{account_id}", f"upload#{upload_id}"), consistent=True)

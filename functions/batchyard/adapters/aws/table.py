@@ -71,12 +71,11 @@ class Table:
         reply = self._client.get_item(TableName=self._name, Key=_key(key), ConsistentRead=consistent)
         return _row(reply["Item"]) if "Item" in reply else None
 
-    def put(self, key: Key, row: Row, *, only_if_absent: bool = False, ttl: int | None = None) -> None:
+    def put(self, key: Key, row: Row, *, ttl: int | None = None) -> None:
         """`ttl`: unix second after which DynamoDB may delete the row."""
         if ttl is not None:
             row = row | {"ttl": ttl}
-        arguments = self._put(Put(key, row, only_if_absent))
-        self._conditional(self._client.put_item, key, arguments)
+        _patiently(self._client.put_item, self._put(Put(key, row)))
 
     def update(
         self,
@@ -93,7 +92,14 @@ class Table:
         """The row as it is after the write."""
         change = Update(key, set or {}, add or {}, remove, condition, values or {}, append or {}, default or {})
         arguments = self._update(change) | {"ReturnValues": "ALL_NEW"}
-        return _row(self._conditional(self._client.update_item, key, arguments)["Attributes"])
+        try:
+            return _row(_patiently(self._client.update_item, arguments)["Attributes"])
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+                raise
+            row = error.response.get("Item")
+            what = f"{key.sk}: the condition of a write did not hold"
+            raise ConditionFailed(what, _row(row) if row else None) from error
 
     def delete(self, key: Key) -> Row | None:
         """The row that was deleted, or None where there was none."""
@@ -192,17 +198,6 @@ class Table:
             arguments["ConditionExpression"] = write.condition
             arguments["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
         return arguments
-
-    @staticmethod
-    def _conditional(call: Any, key: Key, arguments: dict[str, Any]) -> Any:
-        try:
-            return _patiently(call, arguments)
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
-                raise
-            row = error.response.get("Item")
-            what = f"{key.sk}: the condition of a write did not hold"
-            raise ConditionFailed(what, _row(row) if row else None) from error
 
 
 def _patiently(call: Any, arguments: dict[str, Any]) -> Any:
