@@ -4,6 +4,7 @@ handler, on one batch from its first state to its last."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -23,6 +24,7 @@ from batchyard.core.files import File
 from batchyard.core.keys import file_key, part_key
 from batchyard.core.parts import encode_part
 from batchyard.core.results import Outcome, Result, tally
+from batchyard.core.usage import Tally
 from batchyard.handlers import drop, endings, finalize, notify, validate
 from tests.contract.api import Cloud, aws_clients, cloud  # noqa: F401
 from tests.contract.gateway import Context, event
@@ -96,6 +98,16 @@ def emitted(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     """The EMF records on standard output."""
     records = [orjson.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
     return [record for record in records if "_aws" in record]
+
+
+def test_a_callers_own_bill_is_not_the_operators(capsys: pytest.CaptureFixture[str]) -> None:
+    """What a batch cost on the key its caller brought is counted under a name of its own."""
+    batch = Batch(BATCH_ID, ACCOUNT, "portkey", "/v1/embeddings", "file-1", "24h", Status.COMPLETED, 1, 2)
+    spent = Tally(succeeded=1, cost_picousd=7_000_000)
+    endings.report(replace(batch, caller_pays=True, tally=spent, status_times={"completed": 5}), since=5)
+    _, figures = emitted(capsys)
+    assert figures["CallerCostMicrousd"] == [7.0]
+    assert "CostMicrousd" not in figures
 
 
 def test_an_end_is_counted_once_with_its_figures(

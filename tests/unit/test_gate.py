@@ -49,6 +49,21 @@ async def pass_through(gate: Gate, seconds: float, outcome: Answer | NoAnswer = 
         gate.leave(call, came_to, seconds)
 
 
+def test_an_account_with_a_key_of_its_own_has_a_pace_of_its_own() -> None:
+    """A 429 on a caller's key says nothing of the deployment's, and nothing of another caller's."""
+
+    async def story() -> None:
+        made = gates()
+        ours, theirs, others = (made.of("openai", "m", owner) for owner in (None, "acct_a", "acct_b"))
+        assert made.of("openai", "m", "acct_a") is theirs
+        await asyncio.gather(*(pass_through(theirs, 0, refused(30)) for _ in range(512)))
+        now = asyncio.get_running_loop().time()
+        assert theirs.pacer.wait_seconds(now) > 0
+        assert ours.pacer.wait_seconds(now) == others.pacer.wait_seconds(now) == 0
+
+    run(story())
+
+
 def test_calls_pass_in_the_order_they_came() -> None:
     """A full gate serves its queue from the front."""
     order = []
