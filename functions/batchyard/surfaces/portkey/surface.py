@@ -1,11 +1,12 @@
 """Portkey's dialect: OpenAI's, told apart by its headers. What a request has to bring:
 
-    x-portkey-api-key: <Batchyard key>     always; it says who is calling
+    x-portkey-api-key: <Batchyard key>     it says who is calling
     x-portkey-provider: openai             to create a batch, which goes to that provider with all its lines ...
     Authorization: Bearer <provider key>   ... and runs with this key, on the caller's own bill
 
 A provider as `@openai`, or by `x-portkey-virtual-key: openai`, is one whose key is kept here: the batch runs with the
-deployment's key, and the Authorization header, which SDKs send in any case, is not looked at.
+deployment's key. The Authorization header, which SDKs send in any case, is then looked at only where there is no
+`x-portkey-api-key`: it holds the Batchyard key.
 """
 
 from __future__ import annotations
@@ -49,6 +50,8 @@ class PortkeySurface(OpenAISurface):
     def read_key(self, request: Request) -> str:
         key = request.headers.get(_API_KEY, "").strip()
         if not key:
+            if _is_kept(request.headers):
+                return super().read_key(request)
             raise Unauthenticated(
                 f"You didn't provide a Batchyard API key. Send it in the header '{_API_KEY}'; the Authorization header "
                 "is for the key of your provider.",
@@ -79,8 +82,12 @@ def _provider(headers: Mapping[str, str]) -> tuple[str, str | None]:
             code="missing_required_parameter",
         )
     name = kept or named.removeprefix("@")
-    own = not kept and not named.startswith("@")
-    return _NAMES.get(name, name), _provider_key(headers) if own else None
+    return _NAMES.get(name, name), None if _is_kept(headers) else _provider_key(headers)
+
+
+def _is_kept(headers: Mapping[str, str]) -> bool:
+    """Whether the provider's key is the one that is kept here."""
+    return bool(headers.get(_VIRTUAL_KEY, "").strip()) or headers.get(_PROVIDER, "").strip().startswith("@")
 
 
 def _provider_key(headers: Mapping[str, str]) -> str:
