@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from openai import ConflictError, OpenAI
 
 from local.cloud import LocalCloud
 from local.provider import SimulatedProvider, request_hash
@@ -488,6 +489,27 @@ def test_both_ways_to_send_a_key(customer: Customer, kush: KushRouter) -> None:
     kush.http.headers["x-api-key"] = customer.api_key
     assert kush.files().data == []
     assert kush.batches().data == []
+
+
+def test_openais_client_works_on_this_root(customer: Customer) -> None:
+    """The official SDK with this base address: files, batches, lists and cancel, with KushRouter's statuses."""
+    sdk = OpenAI(base_url=f"{customer.cloud.api_url}{OPENAI}", api_key=customer.api_key, max_retries=0)
+    with sdk:
+        file = sdk.files.create(file=("in.jsonl", jsonl([line(1), line(2)])), purpose="batch")
+        made = sdk.batches.create(
+            input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h", metadata={"a": "b"}
+        )
+        assert str(made.status) == "queued"
+        batch = eventually(
+            lambda: (found := sdk.batches.retrieve(made.id)).status == "completed" and found, "the batch's end"
+        )
+        assert batch.output_file_id is not None
+        assert len(sdk.files.content(batch.output_file_id).read().splitlines()) == 2
+        assert [each.id for each in sdk.batches.list(limit=1)] == [made.id]
+        assert {each.id for each in sdk.files.list()} >= {file.id, batch.output_file_id}
+        with pytest.raises(ConflictError):
+            sdk.batches.cancel(made.id)
+        assert sdk.files.delete(file.id).deleted
 
 
 def test_accounts_do_not_see_each_other(kush: KushRouter, stranger: Customer) -> None:

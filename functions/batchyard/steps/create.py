@@ -162,21 +162,18 @@ def _check_lines(request: BatchRequest, data: bytes, limits: Bounds) -> None:
     if len(lines) > limits.max_batch_items:
         raise InvalidRequest(
             f"The batch has {len(lines)} requests; {limits.max_batch_items} are allowed. Split it.",
-            param="requests",
             code="too_many_tasks",
         )
     for index, line in enumerate(lines):
         if len(line) > limits.max_line_bytes:
             raise PayloadTooLarge(
                 f"Request {index} has {len(line)} bytes once encoded; {limits.max_line_bytes} are allowed.",
-                param=f"requests[{index}]",
                 code="line_too_long",
             )
     size = len(data) + len(orjson.dumps(request.metadata))
     if size > limits.max_file_bytes:
         raise PayloadTooLarge(
             f"The batch has {size} bytes with its metadata; {limits.max_file_bytes} are allowed. Split it.",
-            param="requests",
             code="batch_too_large",
         )
 

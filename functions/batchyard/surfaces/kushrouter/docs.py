@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from batchyard.surfaces.kushrouter import replies, requests
-from batchyard.surfaces.surface import OperationDoc
+from batchyard.surfaces.surface import FILE_TYPES, OperationDoc
 
 _AFTER = {"type": "string", "description": "The id of the object the page starts behind."}
 _OFFSET = {"type": "integer", "minimum": 0, "default": 0, "description": "The item of the input to start with."}
 _FILE_QUERY = {"limit": {"type": "integer", "minimum": 1, "maximum": 10_000, "default": 1000}, "after": _AFTER}
 _BATCH_QUERY = {"limit": {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}, "after": _AFTER}
-_RESULTS_QUERY = {"offset": _OFFSET, "limit": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}}
+_RESULTS_QUERY = {"offset": _OFFSET, "limit": {"type": "integer", "minimum": 1, "maximum": 50_000, "default": 100}}
 _EXPORT_QUERY = {
     "format": {"type": "string", "enum": ["ndjson", "zip"], "default": "ndjson"},
     "gzip": {"type": "boolean", "default": False, "description": "Compress NDJSON; a ZIP is compressed anyway."},
@@ -42,7 +42,9 @@ DOCS = {
     "delete_file": OperationDoc(
         "Delete a file; batches that refer to it and are not finished fail", reply=replies.KushRouterDeletedFile
     ),
-    "download_file": OperationDoc("Download a file; a large one is answered by a redirect", binary=True),
+    "download_file": OperationDoc(
+        "Download a file; a large one is answered by a redirect", content_types=FILE_TYPES, redirect=True
+    ),
     "create_batch": OperationDoc(
         "Create a batch from a file or from requests",
         request=requests.KushRouterCreateBatch,
@@ -55,9 +57,13 @@ DOCS = {
     "list_results": OperationDoc(
         "Results in input order, also while the batch runs; a large page is answered by a redirect",
         query=_RESULTS_QUERY,
+        redirect=True,
         reply=replies.KushRouterResults,
     ),
     "export_results": OperationDoc(
-        "Results as one file; a large one is answered by a redirect", query=_EXPORT_QUERY, binary=True
+        "Results as one file; a large one is answered by a redirect",
+        query=_EXPORT_QUERY,
+        content_types=("application/x-ndjson", "application/gzip", "application/zip"),
+        redirect=True,
     ),
 }
