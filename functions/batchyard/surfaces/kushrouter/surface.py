@@ -28,7 +28,7 @@ _ID = {
 }
 _PAGE_LIMIT = {"file": (1000, 10_000), "batch": (20, 100)}
 """Default and most objects per page."""
-_RESULTS_LIMIT = (100, 1000)
+_RESULTS_LIMIT = (100, 50_000)
 _LARGEST_NUMBER = 10**9
 _METADATA_BYTES = 16_384
 _METADATA_LEVELS = 16
