@@ -5,61 +5,64 @@ Only the first problem is told, as OpenAI does, in its words and codes.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from batchyard.core.errors import InvalidRequest
+from batchyard.surfaces.bodies import Body, at_most
 
 Endpoint = Literal["/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses", "/v1/moderations"]
 Purpose = Literal["assistants", "batch", "fine-tune", "vision", "user_data", "evals"]
 FileName = Annotated[str, Field(min_length=1, max_length=255)]
 _METADATA_PAIRS = 16
+Metadata = Annotated[
+    dict[Annotated[str, Field(min_length=1, max_length=64)], Annotated[str, Field(max_length=512)]],
+    Field(max_length=_METADATA_PAIRS),
+    at_most(_METADATA_PAIRS),
+]
+_SUBJECT = re.compile("^(Input|Value|String|List|Dictionary) ")
+"""With which pydantic's messages begin."""
 
 
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class ExpiresAfter(_Body):
+class ExpiresAfter(Body):
     """When something is deleted: `seconds` after it was created."""
 
     anchor: Literal["created_at"]
     seconds: int = Field(ge=3600, le=2_592_000)
 
 
-class BatchSettings(_Body):
+class BatchSettings(Body):
     """Of our own: how a batch is to be run."""
 
     concurrency: int | None = Field(default=None, ge=1, le=10_000, description="Most calls in flight at once.")
 
 
-class CreateBatch(_Body):
+class CreateBatch(Body):
     input_file_id: str = Field(min_length=1, max_length=512)
     endpoint: Endpoint
     completion_window: Literal["24h"]
-    metadata: dict[Annotated[str, Field(min_length=1, max_length=64)], Annotated[str, Field(max_length=512)]] | None = (
-        Field(default=None, max_length=_METADATA_PAIRS)
-    )
+    metadata: Metadata | None = None
     output_expires_after: ExpiresAfter | None = None
     settings: BatchSettings | None = None
 
 
-class CreateFile(_Body):
+class CreateFile(Body):
     """The fields of the form beside `file`."""
 
     purpose: Purpose = "batch"
     expires_after: ExpiresAfter | None = None
 
 
-class PresignFile(_Body):
+class PresignFile(Body):
     filename: FileName
     purpose: Purpose = "batch"
     expires_after: ExpiresAfter | None = None
 
 
-class CreateUpload(_Body):
+class CreateUpload(Body):
     bytes: int = Field(ge=1, le=10**13)
     filename: FileName
     mime_type: str = Field(min_length=1, max_length=255)
@@ -67,7 +70,7 @@ class CreateUpload(_Body):
     expires_after: ExpiresAfter | None = None
 
 
-class CompleteUpload(_Body):
+class CompleteUpload(Body):
     part_ids: list[Annotated[str, Field(max_length=64)]] = Field(min_length=1, max_length=10_000)
     md5: str | None = Field(default=None, pattern="^[0-9a-fA-F]{32}$")
 
@@ -103,9 +106,9 @@ def _told(problem: ErrorDetails) -> InvalidRequest:
             message = f"Invalid type for '{param}': {problem['msg'].removeprefix('Input should be ')} was expected."
             return InvalidRequest(message, param=param, code="invalid_type")
         case _:
-            message = problem["msg"].removeprefix("Input ").removeprefix("Value ")
-            message = f"Invalid '{param}': it {message[:1].lower()}{message[1:]}."
-            return InvalidRequest(message, param=param, code="invalid_value")
+            wrong = f"Invalid '{param}': it" if param else "Invalid request body: it"
+            message = f"{wrong} {_SUBJECT.sub('', problem['msg'])}."
+            return InvalidRequest(message, param=param or None, code="invalid_value")
 
 
 def _path(location: tuple[int | str, ...]) -> str:
