@@ -32,13 +32,11 @@ def dispatch(
 ) -> int:
     """How many shards were sent. The outcome (`settled`, `cancelled` or `failed`) reaches the execution through the
     token, now or when the last shard settles."""
-    batch = batches.get(account_id, batch_id, consistent=True)
-    if batch is None:
-        raise BooksDoNotBalance(f"{batch_id} is not a batch of {account_id}")
+    batch = batches.current(account_id, batch_id)
     try:
         batch = batches.set_task_token(batch, task_token)
     except ConditionFailed:
-        workflow.wake(task_token, _outcome_elsewhere(account_id, batch_id, batches))
+        workflow.wake(task_token, _outcome_elsewhere(batches.current(account_id, batch_id)))
         return 0
     if batch.is_doomed:
         workflow.wake(task_token, "failed")
@@ -49,12 +47,11 @@ def dispatch(
     return sent
 
 
-def _outcome_elsewhere(account_id: str, batch_id: str, batches: Batches) -> str:
+def _outcome_elsewhere(batch: Batch) -> str:
     """What the execution should do with a batch that left `in_progress` before it was dispatched."""
-    batch = batches.get(account_id, batch_id, consistent=True)
-    if batch is not None and batch.status is Status.CANCELLING:
+    if batch.status is Status.CANCELLING:
         return "cancelled"
-    return "settled" if batch is not None and batch.status is Status.FINALIZING else "failed"
+    return "settled" if batch.status is Status.FINALIZING else "failed"
 
 
 def _send_due(batch: Batch, shards: Shards, objects: Objects, queues: Queues) -> int:

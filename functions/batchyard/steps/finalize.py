@@ -73,7 +73,7 @@ def finalize(
 ) -> Batch:
     """The batch, terminal. `outcome`: completed, cancelled, expired or failed. Raises BooksDoNotBalance where results
     are missing or too many; only with the outcome `failed` the batch then ends all the same, without files."""
-    batch = _begin(_found(account_id, batch_id, batches), clock(), batches)
+    batch = _begin(batches.current(account_id, batch_id), clock(), batches)
     if batch.status.is_terminal:
         return batch
     rows: Mapping[int, ShardRow] = {row.number: row for row in shards.rows(batch_id)} if batch.plan else {}
@@ -98,13 +98,6 @@ def finalize(
     return ended
 
 
-def _found(account_id: str, batch_id: str, batches: Batches) -> Batch:
-    batch = batches.get(account_id, batch_id, consistent=True)
-    if batch is None:
-        raise BooksDoNotBalance(f"{batch_id} is not a batch of {account_id}")
-    return batch
-
-
 def _begin(batch: Batch, now: int, batches: Batches) -> Batch:
     """in_progress -> finalizing: from here on it is too late to cancel."""
     if batch.status is not Status.IN_PROGRESS:
@@ -112,7 +105,7 @@ def _begin(batch: Batch, now: int, batches: Batches) -> Batch:
     try:
         return batches.enter(batch, Status.FINALIZING, now)
     except ConditionFailed:
-        return _found(batch.account_id, batch.id, batches)
+        return batches.current(batch.account_id, batch.id)
 
 
 def _as_the_shards_say(outcome: str, batch: Batch, rows: Mapping[int, ShardRow]) -> str:
@@ -235,7 +228,7 @@ def _finish(
     try:
         return batches.finish(batch, end, now, tally=published.tally, files=files, errors=errors)
     except ConditionFailed:
-        winner = _found(batch.account_id, batch.id, batches)
+        winner = batches.current(batch.account_id, batch.id)
         if not winner.status.is_terminal and not (winner.is_doomed and end is not Status.FAILED):
             raise
         kept = (winner.output_file_id, winner.error_file_id)

@@ -19,9 +19,7 @@ def notify(
 ) -> ResultKeys | None:
     """Where the results are now; None for a batch that came another way. `drop`: the drop folder's bucket, where the
     deployment has one."""
-    batch = batches.get(account_id, batch_id, consistent=True)
-    if batch is None:
-        raise BooksDoNotBalance(f"{batch_id} is not a batch of {account_id}")
+    batch = batches.current(account_id, batch_id)
     if batch.drop is None:
         return None
     if not batch.status.is_terminal:

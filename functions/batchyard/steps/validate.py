@@ -13,7 +13,7 @@ from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.files import Files
 from batchyard.adapters.aws.objects import ObjectMissing, Objects
 from batchyard.core.batches import Batch, Status
-from batchyard.core.errors import BooksDoNotBalance, ConditionFailed, NotReady
+from batchyard.core.errors import ConditionFailed, NotReady
 from batchyard.core.files import File, FileStatus
 from batchyard.core.items import LineError
 from batchyard.core.keys import file_key, manifest_key, work_key
@@ -50,7 +50,7 @@ def validate(
     made of it meanwhile. `run` is a token that no other call has. `rules`: surface -> its Rules; `parser`: (surface,
     endpoint) -> its ParseLine.
     Raises NotReady while the input file is on its way, ObjectChanged if it is overwritten: run again."""
-    batch = _found(account_id, batch_id, batches)
+    batch = batches.current(account_id, batch_id)
     if batch.status is not Status.VALIDATING:
         return batch
     own_rules = rules(batch.surface)
@@ -111,22 +111,15 @@ def _fail(batch: Batch, errors: tuple[LineError, ...], now: int, batches: Batche
     try:
         return batches.finish(batch, Status.FAILED, now, errors=errors)
     except ConditionFailed:
-        return _found(batch.account_id, batch.id, batches)
+        return batches.current(batch.account_id, batch.id)
 
 
 def _overtaken(batch: Batch, run: str, batches: Batches, objects: Objects) -> Batch:
     """The batch as somebody else left it, and what this run wrote is gone. (That somebody may be this run: a write
     whose answer was lost is sent again by the SDK, and then its condition does not hold.)"""
-    batch = _found(batch.account_id, batch.id, batches)
+    batch = batches.current(batch.account_id, batch.id)
     if batch.plan is None or batch.plan.run != run:
         objects.delete_many([work_key(batch.account_id, batch.id, run), manifest_key(batch.account_id, batch.id, run)])
-    return batch
-
-
-def _found(account_id: str, batch_id: str, batches: Batches) -> Batch:
-    batch = batches.get(account_id, batch_id, consistent=True)
-    if batch is None:
-        raise BooksDoNotBalance(f"{batch_id} is not a batch of {account_id}")
     return batch
 
 

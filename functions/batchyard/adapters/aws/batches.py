@@ -16,7 +16,7 @@ from batchyard.adapters.aws.files import file_writes
 from batchyard.adapters.aws.progress import Progress
 from batchyard.adapters.aws.table import Delete, Key, Put, Table, Update
 from batchyard.core.batches import FROM, Batch, Status
-from batchyard.core.errors import ConditionFailed
+from batchyard.core.errors import BooksDoNotBalance, ConditionFailed
 from batchyard.core.files import File
 from batchyard.core.items import LineError
 from batchyard.core.sharding import Plan
@@ -87,6 +87,13 @@ class Batches:
     def get(self, account_id: str, batch_id: str, *, consistent: bool = False) -> Batch | None:
         row = self._table.get(_key(account_id, batch_id), consistent=consistent)
         return Batch.from_row(row) if row else None
+
+    def current(self, account_id: str, batch_id: str) -> Batch:
+        """The batch as it stands. Raises BooksDoNotBalance where there is none: only for batches that were made."""
+        batch = self.get(account_id, batch_id, consistent=True)
+        if batch is None:
+            raise BooksDoNotBalance(f"{batch_id} is not a batch of {account_id}")
+        return batch
 
     def get_with_progress(self, account_id: str, batch_id: str) -> Batch | None:
         """As `get`; while the batch runs its tally is that of the shards settled so far."""
