@@ -7,8 +7,8 @@ hint each lane is a chain of its own (a slow provider holds back nobody else); w
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import orjson
 
@@ -91,7 +91,7 @@ class Plan:
             and (number - self.stride not in self.chain_of(number) or number - self.stride in settled)
         ]
 
-    def to_row(self) -> dict[str, object]:
+    def to_row(self) -> dict[str, Any]:
         return {
             "run": self.run,
             "items": self.items,
@@ -105,16 +105,12 @@ class Plan:
         }
 
     @classmethod
-    def from_row(cls, row: dict[str, object]) -> Plan:
-        fields = dict(row)
-        lanes: Iterable[list[object]] = fields.pop("lanes")  # type: ignore[assignment]
-        return cls(
-            lanes=tuple(
-                LaneShards(Lane(str(p), str(m), Mode(str(mode))), int(f), int(n), int(i))  # type: ignore[call-overload]
-                for p, m, mode, f, n, i in lanes
-            ),
-            **fields,  # type: ignore[arg-type]
+    def from_row(cls, row: dict[str, Any]) -> Plan:
+        lanes = tuple(
+            LaneShards(Lane(provider, model, Mode(mode)), first_shard, shards, items)
+            for provider, model, mode, first_shard, shards, items in row["lanes"]
         )
+        return cls(**row | {"lanes": lanes})
 
 
 def shard_items(number: int, items_at_most: int) -> int:
