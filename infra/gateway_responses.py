@@ -12,6 +12,7 @@ _TOO_LARGE = (
     "The request is larger than the API takes. Send the file through the Uploads API (POST /v1/uploads, parts of at "
     "most 4 MB), or put it at the address that POST /v1/files/presigned gives you, or copy it into the drop folder."
 )
+_UNKNOWN = "Unknown request URL, or a URL that does not take this method. GET /openapi.json lists them all."
 _AS_GATEWAY_SAYS = "$context.error.message"
 _KIND = "$context.error.responseType"
 
@@ -29,9 +30,7 @@ class GatewayResponse:
 
 RESPONSES = (
     GatewayResponse("REQUEST_TOO_LARGE", 413, "invalid_request_error", "request_too_large", _TOO_LARGE),
-    GatewayResponse(
-        "MISSING_AUTHENTICATION_TOKEN", 404, "invalid_request_error", "unknown_url", "Unknown request URL."
-    ),
+    GatewayResponse("MISSING_AUTHENTICATION_TOKEN", 404, "invalid_request_error", "unknown_url", _UNKNOWN),
     GatewayResponse(
         "THROTTLED", 429, "rate_limit_error", "rate_limit_exceeded", "Too many requests. Slow down and try again."
     ),

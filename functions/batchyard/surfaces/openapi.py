@@ -81,16 +81,26 @@ def _operation(route: Route, surface: Surface, schemas: Schema, ids: set[str]) -
     if doc.form is not None:
         content["multipart/form-data"] = {"schema": doc.form}
     if content:
-        operation["requestBody"] = {"required": True, "content": content}
+        operation["requestBody"] = {"required": _needs_body(doc), "content": content}
     if route.public:
         operation["security"] = []
     return operation
 
 
+def _needs_body(doc: OperationDoc) -> bool:
+    """Whether there is no request without one: a body whose every member may be left out may be left out itself."""
+    if doc.request is None:
+        return True
+    return bool({"required", "anyOf"} & TypeAdapter(doc.request).json_schema(mode="validation").keys())
+
+
 def _parameters(route: Route, doc: OperationDoc) -> list[Schema]:
     names = re.findall(r"\{(\w+)\+?\}", route.path)
     found = [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
-    found += [{"name": name, "in": "query", "schema": schema} for name, schema in (doc.query or {}).items()]
+    found += [
+        {"name": name, "in": "query", "allowEmptyValue": True, "schema": schema}
+        for name, schema in (doc.query or {}).items()
+    ]
     found += [
         {"name": name, "in": "header", "description": description, "schema": {"type": "string"}}
         for name, description in (doc.headers or {}).items()
@@ -101,10 +111,11 @@ def _parameters(route: Route, doc: OperationDoc) -> list[Schema]:
 def _responses(doc: OperationDoc, surface: Surface, schemas: Schema) -> Schema:
     content: Schema
     responses: Schema = {}
-    if doc.binary:
-        content = {"application/octet-stream": {}}
+    if doc.redirect:
         location = {"location": {"schema": {"type": "string"}}}
         responses["302"] = {"description": "The bytes are there.", "headers": _REQUEST_ID | location}
+    if doc.content_types:
+        content = {kind: {} for kind in doc.content_types}
     else:
         schema = _schema(doc.reply, "serialization", schemas) if doc.reply is not None else {"type": "object"}
         content = {"application/json": {"schema": schema}}

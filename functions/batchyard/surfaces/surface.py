@@ -30,6 +30,8 @@ from batchyard.core.requests import (
 from batchyard.surfaces.http import Reply, Request
 
 Kind = Literal["file", "batch", "upload", "model"]
+FILE_TYPES = ("application/x-ndjson", "application/octet-stream")
+"""The content types of files: of JSON lines, and of anything else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,8 @@ class ResultsFrame:
 @dataclass(frozen=True, slots=True)
 class OperationDoc:
     """An operation for the OpenAPI document: pydantic models or TypedDicts of its JSON bodies; `form` where the body
-    may be multipart; `query` parameters as JSON schemas by name. `binary`: it replies bytes."""
+    may be multipart; `query` parameters as JSON schemas by name. `content_types`: what it replies with where that is no
+    JSON. `redirect`: a large reply is one."""
 
     summary: str
     request: Any = None
@@ -71,7 +74,8 @@ class OperationDoc:
     query: Any = None
     headers: Mapping[str, str] | None = None
     reply: Any = None
-    binary: bool = False
+    content_types: tuple[str, ...] = ()
+    redirect: bool = False
 
 
 class Surface(Protocol):

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from batchyard.core.errors import InvalidRequest
 
 CHAT = "/v1/chat/completions"
+Purpose = Literal["batch", "user_data"]
 
 
 class _Body(BaseModel):
@@ -25,6 +26,10 @@ class KushRouterSettings(_Body):
 
 class KushRouterCreateBatch(_Body):
     """Exactly one of `input_file_id` and `requests`."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"anyOf": [{"required": ["input_file_id"]}, {"required": ["requests"]}]}
+    )
 
     input_file_id: str | None = Field(default=None, min_length=1, max_length=512)
     requests: list[dict[str, Any]] | None = Field(
@@ -41,12 +46,12 @@ class KushRouterCreateFile(_Body):
 
     content: str = Field(description="The file's text.")
     filename: str = "requests.jsonl"
-    purpose: str | None = Field(default=None, max_length=64)
+    purpose: Purpose | None = None
 
 
 class KushRouterPresignFile(_Body):
     filename: str = "requests.jsonl"
-    purpose: str | None = Field(default=None, max_length=64)
+    purpose: Purpose | None = None
 
 
 M = TypeVar("M", bound=BaseModel)

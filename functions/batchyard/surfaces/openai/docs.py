@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from batchyard.surfaces.openai import replies, requests
-from batchyard.surfaces.surface import OperationDoc
+from batchyard.surfaces.surface import FILE_TYPES, OperationDoc
 
 _AFTER = {"type": "string", "description": "The id of the object the page starts behind."}
 _FILE_QUERY = {
@@ -40,7 +40,9 @@ DOCS = {
     ),
     "retrieve_file": OperationDoc("Retrieve a file", reply=replies.FileObject),
     "delete_file": OperationDoc("Delete a file", reply=replies.DeletedFile),
-    "download_file": OperationDoc("Download a file; a large one is answered by a redirect", binary=True),
+    "download_file": OperationDoc(
+        "Download a file; a large one is answered by a redirect", content_types=FILE_TYPES, redirect=True
+    ),
     "create_upload": OperationDoc(
         "Start an upload in parts", request=requests.CreateUpload, reply=replies.UploadObject
     ),
@@ -59,7 +61,9 @@ DOCS = {
     "retrieve_batch": OperationDoc("Retrieve a batch", reply=replies.BatchObject),
     "cancel_batch": OperationDoc("Cancel a batch; what is done is kept", reply=replies.BatchObject),
     "download_output": OperationDoc(
-        "Download a batch's output file; a large one is answered by a redirect", binary=True
+        "Download a batch's output file; a large one is answered by a redirect",
+        content_types=FILE_TYPES,
+        redirect=True,
     ),
     "list_models": OperationDoc("List the models that batches can use", reply=replies.ModelList),
     "retrieve_model": OperationDoc("Retrieve a model", reply=replies.ModelObject),

@@ -70,7 +70,7 @@ class OpenAISurface:
     def read_page(self, request: Request, kind: Kind) -> PageRequest:
         default, most = _PAGE_LIMIT[kind]
         purpose = request.query.get("purpose") if kind == "file" else None
-        order = request.query.get("order", "desc") if kind == "file" else "desc"
+        order = request.query.get("order") or "desc" if kind == "file" else "desc"
         if order not in ("asc", "desc"):
             raise InvalidRequest(
                 "Invalid value for 'order'. Supported values are: 'asc' or 'desc'.", param="order", code="invalid_value"
