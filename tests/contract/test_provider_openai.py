@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from email.utils import formatdate
@@ -11,6 +12,7 @@ from typing import Any
 
 import orjson
 import pytest
+from httpx_aiohttp import AiohttpTransport
 
 from batchyard.adapters.providers.openai_compatible import OpenAICompatible
 from batchyard.core.calls import Answer, NoAnswer
@@ -304,6 +306,18 @@ def test_a_compressed_bomb_is_bounded() -> None:
 def test_broken_http_is_a_broken_connection(reply: bytes) -> None:
     """What is no HTTP is retried like any other broken connection."""
     assert answer_of(reply) == NoAnswer(FailureReason.CONNECTION)
+
+
+@pytest.mark.parametrize("fault", [ConnectionResetError(), ssl.SSLError(), RuntimeError("the handler is closed")])
+def test_faults_that_no_library_wraps_are_broken_connections(monkeypatch: pytest.MonkeyPatch, fault: Exception) -> None:
+    """What comes from below as it is, such as uvloop's word for a write on a connection that was just closed, is the
+    connection's fault: an exception would count as a crash of the item."""
+
+    async def breaks(*_: object) -> None:
+        raise fault
+
+    monkeypatch.setattr(AiohttpTransport, "handle_async_request", breaks)
+    assert call("http://127.0.0.1:9/v1", chat("hello")) == NoAnswer(FailureReason.CONNECTION)
 
 
 def test_a_drip_is_no_answer() -> None:

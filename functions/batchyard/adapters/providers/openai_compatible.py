@@ -95,7 +95,7 @@ class OpenAICompatible:
                     await response.aclose()
         except TimeoutError:
             return NoAnswer(FailureReason.TIMEOUT)
-        except (httpx.HTTPError, aiohttp.ClientError) as error:
+        except (httpx.HTTPError, aiohttp.ClientError, OSError, RuntimeError) as error:  # uvloop raises bare ones too
             return NoAnswer(_transport_failure(error))
         return _outcome(response.status_code, headers, content)
 
