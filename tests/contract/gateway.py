@@ -64,7 +64,7 @@ class Gateway(httpx.BaseTransport):
             return self._elsewhere.handle_request(request)
         function, proxy_event = to_event(request)
         answer = call(function, proxy_event)
-        assert len(json.dumps(answer)) < 6 * 1024 * 1024, "Lambda would refuse this reply"
+        assert len(json.dumps(answer, ensure_ascii=False).encode()) < 6 * 1024 * 1024, "Lambda would refuse this reply"
         content = base64.b64decode(answer["body"]) if answer["isBase64Encoded"] else answer["body"].encode()
         return httpx.Response(answer["statusCode"], headers=answer["headers"], content=content, request=request)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -13,6 +14,7 @@ from openai.types import Batch as BatchObject
 from openai.types.batch_usage import BatchUsage
 
 from batchyard.adapters.aws.batches import Batches
+from batchyard.adapters.aws.table import Key
 from batchyard.core.batches import Batch, Status
 from batchyard.core.items import LineError
 from batchyard.core.lanes import Lane
@@ -214,6 +216,31 @@ def test_lists_page_newest_first(alice: Customer) -> None:
     assert (page["first_id"], page["last_id"], page["has_more"]) == (listed[2], listed[3], True)
     end = alice.http.get("/v1/batches", params={"after": listed[4]}).json()
     assert end == {"object": "list", "data": [], "first_id": None, "last_id": None, "has_more": False}
+
+
+def test_a_list_never_outgrows_a_reply(cloud: Cloud, alice: Customer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of batches with as many and as long errors as there can be, a page of a hundred would have 11 MB: it ends before
+    Lambda would refuse it, and none is lost between pages."""
+    monkeypatch.setattr("batchyard.handlers.pages._REPLY_BYTES", 500_000)
+    errors = tuple(LineError("provider_not_found", "貓" * 500, line, "provider") for line in range(1, 51))
+    for number in range(12):
+        batch = Batch(
+            id=f"batch_{number:026d}",
+            account_id=alice.account_id,
+            surface="openai",
+            endpoint=CHAT,
+            input_file_id="file-1",
+            completion_window="24h",
+            status=Status.FAILED,
+            created_at=number,
+            expires_at=number + 86_400,
+            metadata={f"{name:064d}": '"' * 512 for name in range(16)},
+            errors=errors,
+        )
+        cloud.table.put(Key(f"account#{alice.account_id}", f"batch#{batch.id}"), batch.to_row())
+    page = alice.http.get("/v1/batches")
+    assert page.json()["has_more"] and len(json.dumps(page.text, ensure_ascii=False).encode()) < 500_000
+    assert len([batch.id for batch in alice.openai.batches.list()]) == 12
 
 
 @pytest.mark.parametrize(

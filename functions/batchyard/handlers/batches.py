@@ -12,6 +12,7 @@ from batchyard.core.ids import RANDOM_BYTES, new_id
 from batchyard.handlers import downloads, resources
 from batchyard.handlers.http import Call, api, fault_of, logger
 from batchyard.handlers.limits import limits_of
+from batchyard.handlers.pages import page
 from batchyard.steps import cancel, create, receive
 from batchyard.surfaces.http import Reply
 
@@ -46,9 +47,9 @@ def _create(call: Call) -> Batch:
 
 
 def list_batches(call: Call) -> Reply:
-    page = call.surface.read_page(call.request, "batch")
-    batches, has_more = resources.batches().page(call.account_id, after=page.after, limit=page.limit)
-    return call.surface.write_batches(batches, has_more)
+    wanted = call.surface.read_page(call.request, "batch")
+    found, has_more = resources.batches().page(call.account_id, after=wanted.after, limit=wanted.limit)
+    return page(call.surface.write_batches, found, has_more)
 
 
 def retrieve_batch(call: Call) -> Reply:

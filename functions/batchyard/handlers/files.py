@@ -11,6 +11,7 @@ from batchyard.core.keys import file_key
 from batchyard.handlers import downloads, resources
 from batchyard.handlers.http import Call, api
 from batchyard.handlers.limits import limits_of
+from batchyard.handlers.pages import page
 from batchyard.steps import delete, receive, upload
 from batchyard.surfaces.http import Reply
 from batchyard.surfaces.surface import Presigned
@@ -47,9 +48,8 @@ def presign_file(call: Call) -> Reply:
 
 
 def list_files(call: Call) -> Reply:
-    page = call.surface.read_page(call.request, "file")
-    files, has_more = resources.files().page(call.account_id, page, call.now)
-    return call.surface.write_files(files, has_more)
+    wanted = call.surface.read_page(call.request, "file")
+    return page(call.surface.write_files, *resources.files().page(call.account_id, wanted, call.now))
 
 
 def retrieve_file(call: Call) -> Reply:

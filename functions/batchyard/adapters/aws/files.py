@@ -17,9 +17,6 @@ _EXPIRING = "expiring"
 _TIME_DIGITS = 12
 _FILE = "file#"
 _ROWS_PER_READ = 100
-_REPLY_BYTES = 4_000_000
-"""A page ends before its reply would be larger: a function's reply ends at 6 MB."""
-_FILE_REPLY_BYTES = 420
 
 
 def file_writes(file: File) -> list[Put]:
@@ -79,12 +76,10 @@ class Files:
     def page(self, account_id: str, page: PageRequest, now: int) -> tuple[list[File], bool]:
         """The page's files by time of creation, and whether there are more behind them."""
         found: list[File] = []
-        room = _REPLY_BYTES
         for file in self._files(account_id, page):
             if file.is_expired(now) or page.purpose not in (None, file.purpose):
                 continue
-            room -= _FILE_REPLY_BYTES + 2 * len(file.filename.encode())
-            if len(found) == page.limit or room < 0:
+            if len(found) == page.limit:
                 return found, True
             found.append(file)
         return found, False
