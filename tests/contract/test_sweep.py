@@ -147,7 +147,7 @@ def test_one_batch_that_cannot_be_looked_after_keeps_no_other_waiting(
 
 
 def test_files_expire_though_a_batch_cannot_be_looked_after(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The two duties of the schedule do not hinder each other."""
+    """The two duties of the schedule do not hinder each other: this way round,"""
     files = Files(cloud.table)
     files.put(File("file-1", ACCOUNT, "r.jsonl", "batch", 3, 1, expires_at=2))
     create_batch(Batches(cloud.table))
@@ -156,6 +156,16 @@ def test_files_expire_though_a_batch_cannot_be_looked_after(cloud: Cloud, monkey
     with pytest.raises(ExceptionGroup):
         handler.handler({}, Context())
     assert files.get(ACCOUNT, "file-1") is None
+
+
+def test_batches_are_looked_after_though_files_cannot_expire(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """and the other."""
+    create_batch(Batches(cloud.table))
+    monkeypatch.setenv("SWEEP_GRACE_SECONDS", str(-NOW))
+    monkeypatch.setattr(Files, "expired", None)
+    with pytest.raises(TypeError):
+        handler.handler({}, Context())
+    assert cloud.started == [BATCH_ID]
 
 
 def test_an_execution_is_absent_running_or_ended_since_some_second(cloud: Cloud) -> None:

@@ -19,12 +19,12 @@ logger = Logger()
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     settings = load(SweepSettings)
     now = int(time.time())
-    try:
-        revived = _sweep(now, settings)
-    finally:
+    try:  # first, because it is quick: with very many open batches there may be no time after them
         expired = expire(now=now, files=resources.files(), objects=resources.objects())
         if expired:
             logger.info("expired", extra={"files": expired})
+    finally:
+        revived = _sweep(now, settings)
     return {"revived": revived, "expired": expired}
 
 
