@@ -91,6 +91,16 @@ def test_what_is_not_documented_is_refused(change: dict[str, Any]) -> None:
     assert caught.value.param == next(iter(change))
 
 
+def test_pages_of_batches() -> None:
+    """20 unless asked otherwise, 1 to 100."""
+    assert SURFACE.read_page(Request("GET", "/v1/batches", "r"), "batch").limit == 20
+    for limit in ("1", "100"):
+        assert SURFACE.read_page(Request("GET", "/v1/batches", "r", query={"limit": limit}), "batch").limit == int(limit)
+    for limit in ("0", "101", "-1", "ten"):
+        with pytest.raises(InvalidRequest):
+            SURFACE.read_page(Request("GET", "/v1/batches", "r", query={"limit": limit}), "batch")
+
+
 def test_a_key_is_in_no_fingerprint_and_no_text() -> None:
     """Requests that differ by the key only are the same; no log line that shows a request shows the key."""
     one, other = read(), read({"authorization": "Bearer sk-rotated"})
