@@ -99,6 +99,20 @@ def test_a_large_upload_is_joined_later(cloud: Cloud, alice: Customer, monkeypat
     assert alice.openai.files.content(done.file.id).content == CONTENT
 
 
+def test_an_upload_of_many_small_parts_is_joined_later(
+    cloud: Cloud, alice: Customer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each part is a read, so ten thousand of them take longer than the caller waits, however little they hold; joined
+    within the request, they would never become a file, however often it is sent."""
+    monkeypatch.setattr(step, "JOIN_AT_ONCE_PARTS", 3)
+    for count in (3, 4):
+        upload_id = begin(alice, count)
+        parts = send(alice, upload_id, *[b"\n"] * count)
+        done = alice.openai.uploads.complete(upload_id, part_ids=parts)
+        assert done.file is not None and done.file.status == ("processed" if count == 3 else "uploaded")
+    assert assemble.handler(cloud.assembled[0], Context())["status"] == "processed"
+
+
 def test_a_batch_may_be_made_while_parts_are_joined(
     cloud: Cloud, alice: Customer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

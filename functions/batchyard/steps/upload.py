@@ -24,7 +24,8 @@ from batchyard.steps.receive import check, expiry
 
 LIFETIME_SECONDS = 3600
 JOIN_AT_ONCE_BYTES = 16_000_000
-"""Joined within the request: read and written well inside API Gateway's 29 seconds."""
+JOIN_AT_ONCE_PARTS = 100
+"""Up to both are joined within the request: read and written well inside API Gateway's 29 seconds."""
 _PARTS_AHEAD = 8
 _HELD_BYTES = 64_000_000
 
@@ -110,7 +111,7 @@ def complete(
         _require_pending(upload, now)
         parts = uploads.parts(upload_id)
         _check_parts(upload, request.part_ids, parts)
-        if upload.bytes <= JOIN_AT_ONCE_BYTES and request.md5:
+        if _is_quick(upload, request.part_ids) and request.md5:
             _check_md5(request.md5, _read(upload, request.part_ids, objects))
         try:
             file = _file_of(upload, now, keep_days)
@@ -123,11 +124,15 @@ def complete(
     if found is None:
         raise NotFound("The file of this upload was deleted.", param="upload_id")
     if found.status is FileStatus.UPLOADED:
-        if upload.bytes > JOIN_AT_ONCE_BYTES:
-            assemble_later(upload)
-        else:
+        if _is_quick(upload, upload.part_ids):
             found = assemble(account_id, upload_id, uploads=uploads, files=files, objects=objects)
+        else:
+            assemble_later(upload)
     return upload, found
+
+
+def _is_quick(upload: Upload, part_ids: tuple[str, ...]) -> bool:
+    return upload.bytes <= JOIN_AT_ONCE_BYTES and len(part_ids) <= JOIN_AT_ONCE_PARTS
 
 
 def assemble(account_id: str, upload_id: str, *, uploads: Uploads, files: Files, objects: Objects) -> File:
