@@ -27,6 +27,10 @@ WRONG = {f"{number:x}": 1 for number in range(MANY)}
         ("openai", "read_completion", {"part_ids": [1] * MANY}, "part_ids"),
         ("openai", "read_presigned", WRONG, None),
         ("portkey", "read_batch", WRONG, None),
+        ("kushrouter", "read_batch", WRONG, None),
+        ("kushrouter", "read_batch", {"requests": [1] * MANY}, "requests.0"),
+        ("kushrouter", "read_batch", {"requests": [], "settings": WRONG}, "settings"),
+        ("kushrouter", "read_file", WRONG, None),
     ],
 )
 def test_many_faults_cost_no_more_than_one(surface: str, operation: str, body: Any, param: str | None) -> None:

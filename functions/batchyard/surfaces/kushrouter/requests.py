@@ -6,25 +6,22 @@ anyway. Checks that pydantic cannot put clearly are the surface's.
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from batchyard.core.errors import InvalidRequest
+from batchyard.surfaces.bodies import Body
 
 CHAT = "/v1/chat/completions"
 Purpose = Literal["batch", "user_data"]
 
 
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class KushRouterSettings(_Body):
+class KushRouterSettings(Body):
     concurrency: int | None = Field(default=None, ge=1, le=10_000, description="Most calls in flight at once.")
 
 
-class KushRouterCreateBatch(_Body):
+class KushRouterCreateBatch(Body):
     """Exactly one of `input_file_id` and `requests`."""
 
     model_config = ConfigDict(
@@ -32,7 +29,7 @@ class KushRouterCreateBatch(_Body):
     )
 
     input_file_id: str | None = Field(default=None, min_length=1, max_length=512)
-    requests: list[dict[str, Any]] | None = Field(
+    requests: Annotated[list[dict[str, Any]], Field(fail_fast=True)] | None = Field(
         default=None, description="Bodies of chat completions, each with an optional custom_id."
     )
     metadata: dict[str, Any] | None = None
@@ -41,7 +38,7 @@ class KushRouterCreateBatch(_Body):
     completion_window: Literal["24h"] = "24h"
 
 
-class KushRouterCreateFile(_Body):
+class KushRouterCreateFile(Body):
     """A file whose content is in memory."""
 
     content: str = Field(description="The file's text.")
@@ -49,7 +46,7 @@ class KushRouterCreateFile(_Body):
     purpose: Purpose | None = None
 
 
-class KushRouterPresignFile(_Body):
+class KushRouterPresignFile(Body):
     filename: str = "requests.jsonl"
     purpose: Purpose | None = None
 
@@ -71,4 +68,5 @@ def parsed(model: type[M], body: Any) -> M:
             raise InvalidRequest(f"'{param}' is missing.", param=param, code="missing_required_parameter")
         case "extra_forbidden":
             raise InvalidRequest(f"There is no parameter '{param}'.", param=param, code="unknown_parameter")
-    raise InvalidRequest(f"'{param}': {problem['msg']}.", param=param, code="invalid_value")
+    where = f"'{param}'" if param else "The request body"
+    raise InvalidRequest(f"{where}: {problem['msg']}.", param=param or None, code="invalid_value")
