@@ -15,6 +15,7 @@ from batchyard.core.calls import Answer, NoAnswer
 from batchyard.core.retry import FailureReason, ServerWord
 from batchyard.core.shards import LeaseHeld, ShardFenced, ShardState
 from batchyard.core.usage import Usage
+from batchyard.steps.gate import Gates
 from tests.contract.workshop import (
     BATCH_ID,
     LIMITS,
@@ -190,6 +191,29 @@ def test_large_answers_are_flushed_by_size(start: Start) -> None:
     )
     shop.work(shop.message(20, concurrency=1))
     assert len(row_of(shop).parts) >= 9
+
+
+def test_answers_that_wait_for_their_flush_hold_back_new_calls(start: Start) -> None:
+    """Bytes in flight and bytes held stay within bounds together, nothing stands still, nothing is held for ever."""
+    most = 0
+
+    async def behave(index: int, attempt: int) -> Outcome:
+        nonlocal most
+        await asyncio.sleep(1)
+        shared = shop.gates.of("openai", "m")._shared
+        most = max(most, shared.held_bytes + shop.provider.in_flight * 100_000)
+        return Answer(200, b'{"x":"%s"}' % (b"y" * 100_000))
+
+    shop = start(behave, limits=replace(LIMITS, flush_bytes=1_000_000))
+    shop.gates = Gates(512, shop.clock, memory_bytes=2_000_000)
+    shop.work(shop.message(100))
+    assert shop.outcomes() == {"succeeded": 100}
+    assert most <= 64 * 100_000 + 2_000_000, "the first calls are let in before any size is known"
+    assert shop.gates.of("openai", "m")._shared.held_bytes == 0
+    most = 0
+    shop.work(shop.message(100, number=1))
+    assert shop.outcomes(1) == {"succeeded": 100}
+    assert most <= 2_100_000
 
 
 def test_long_calls_keep_the_lease(start: Start) -> None:

@@ -151,3 +151,22 @@ def test_a_turn_granted_to_a_cancelled_call_is_passed_on() -> None:
         assert gate.pacer.in_flight == 0
 
     run(work())
+
+
+def test_held_answers_hold_back_the_next_call_until_they_are_freed() -> None:
+    """Only a flush lets the queue move on, and it does so at once."""
+
+    async def work() -> None:
+        gate = gate_of(Gates(8, asyncio.get_running_loop().time, memory_bytes=1000))
+        big = Answer(200, b"x" * 600)
+        await pass_through(gate, 1, big)
+        first = await gate.enter()
+        second = asyncio.create_task(pass_through(gate, 1, refused(1.0)))
+        await asyncio.sleep(5)
+        assert not second.done()
+        gate.free(600)
+        await asyncio.sleep(0)
+        gate.leave(first, None, 1.0)
+        await asyncio.wait_for(second, timeout=2)
+
+    run(work())

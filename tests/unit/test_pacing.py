@@ -136,12 +136,20 @@ def test_latency_has_a_bound() -> None:
 def test_large_answers_come_fewer_at_a_time() -> None:
     """Memory bounds the calls in flight as soon as answers are large, and lets go when they are small again."""
     pacer = Pacer(Pace(start=100, ceiling=100, memory_bytes=10_000_000))
+
+    def fit(held_bytes: int = 0) -> int:
+        calls = 0
+        while pacer.wait_seconds(0.0, held_bytes) == 0:
+            pacer.start()
+            calls += 1
+        for _ in range(calls):
+            pacer.end(0)
+        return calls
+
     pacer.weigh(2_000)
-    assert pacer.limit == 100
+    assert fit() == 100
     pacer.weigh(1_000_000)
-    assert len(round_of_calls(pacer)) == 10
-    for _ in range(200):
+    assert (fit(), fit(held_bytes=7_000_000), fit(held_bytes=10**9)) == (10, 3, 1)
+    for _ in range(400):
         pacer.weigh(2_000)
-    assert pacer.limit == 100
-    pacer.weigh(10**9)
-    assert pacer.limit == 1
+    assert fit() == 100

@@ -29,12 +29,13 @@ still gets through must not stand still for them."""
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Bounds of a lane's calls in flight. `memory_bytes`: what their answers may add up to, judged by recent ones."""
+    """Bounds of a lane's calls in flight. `memory_bytes`: what their answers, judged by recent ones, and those that are
+    still held may add up to."""
 
     floor: int = 1
     start: int = 64
     ceiling: int = 512
-    memory_bytes: int = 128_000_000
+    memory_bytes: int = 96_000_000
 
 
 class Pacer:
@@ -49,25 +50,26 @@ class Pacer:
         self._last_full = 0
         self._refusals = 0
         self._weight = 1.0
-        self._room = pace.ceiling
         self.in_flight = 0
         self.resumes_at = -math.inf
         self.latency = Latency()
 
     @property
     def limit(self) -> int:
-        return min(int(self._limit), self._room)
+        return int(self._limit)
 
     def weigh(self, answer_bytes: int) -> None:
         """Takes note of how large an answer was: large ones leave room for fewer at a time."""
         self._weight = max(float(answer_bytes), self._weight * _WEIGHT_KEPT, 1.0)
-        self._room = max(self._pace.floor, int(self._pace.memory_bytes / self._weight))
 
-    def wait_seconds(self, now: float) -> float:
-        """0 when a call may start now, infinity when another one has to end first, else the time to wait."""
+    def wait_seconds(self, now: float, held_bytes: int = 0) -> float:
+        """0 when a call may start now, infinity when another one has to end first (or some of the `held_bytes` of
+        earlier answers have to go), else the time to wait."""
         if now < self.resumes_at:
             return self.resumes_at - now
-        return 0.0 if self.in_flight < self.limit else math.inf
+        needed = (self.in_flight + 1) * self._weight + held_bytes
+        room = not self.in_flight or needed <= self._pace.memory_bytes
+        return 0.0 if room and self.in_flight < self.limit else math.inf
 
     def start(self) -> int:
         """Counts a call in. The number returned goes to its `end`."""

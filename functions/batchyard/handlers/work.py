@@ -7,6 +7,7 @@ one set of connections and what was learned of each provider's limits last as lo
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gc
 import random
 import secrets
@@ -38,8 +39,9 @@ metrics = Metrics()
 
 _BLOCKING_CALLS_AT_ONCE = 16
 _GARBAGE_THRESHOLDS = (20_000, 20, 50)
-"""Thousands of calls in flight are no garbage. Python's own thresholds look through them so often that it costs a
-fifth of the CPU time of a call."""
+_M_MMAP_THRESHOLD = -3
+"""malloc.h"""
+_MAPPED_FROM_BYTES = 128 * 1024
 _HANDED_BACK_BY = 0.75
 """Where the function's timeout is short, the worker stops at this part of it at the latest."""
 
@@ -72,15 +74,14 @@ class Process:
     """What the invocations of one process share."""
 
     def __init__(self, settings: WorkSettings) -> None:
-        gc.freeze()
-        gc.set_threshold(*_GARBAGE_THRESHOLDS)
+        _tune_memory()
         self._runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
         self._runner.get_loop().set_default_executor(ThreadPoolExecutor(_BLOCKING_CALLS_AT_ONCE, "blocking"))
         self._upstreams = Upstreams(
             catalogue.load(),
             Secrets(client("secretsmanager"), settings.secret_prefix, time.monotonic),
             resources.caller_keys(settings.caller_key_id),
-            Gates(settings.max_in_flight, time.time, settings.max_in_flight_bytes),
+            Gates(settings.max_in_flight, time.time, settings.max_answer_bytes),
             RetryPolicy(settings.max_attempts, settings.retry_base_seconds, settings.retry_cap_seconds),
             urls=settings.provider_urls,
             connect=partial(
@@ -131,6 +132,17 @@ class Process:
     def close(self) -> None:
         self._runner.run(self._upstreams.close())
         self._runner.close()
+
+
+def _tune_memory() -> None:
+    """Thousands of calls in flight are no garbage, and Python's own thresholds look through them so often that it costs
+    a fifth of the CPU time of a call. And large answers that come and go leave glibc's heaps full of holes, which
+    doubles the memory of a worker, unless each is mapped and given back by itself."""
+    gc.freeze()
+    gc.set_threshold(*_GARBAGE_THRESHOLDS)
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, _MAPPED_FROM_BYTES)
 
 
 @cache

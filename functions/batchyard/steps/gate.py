@@ -9,15 +9,24 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from batchyard.core.calls import Answer, NoAnswer
 from batchyard.core.pacing import Pace, Pacer
 
 
+@dataclass(slots=True)
+class Shared:
+    """What the gates of a process have in common: its calls in flight, and the bytes of results not flushed yet."""
+
+    calls: asyncio.Semaphore
+    held_bytes: int = 0
+
+
 class Gate:
     """`clock` in seconds. Used from one event loop only."""
 
-    def __init__(self, pacer: Pacer, shared: asyncio.Semaphore, clock: Callable[[], float]) -> None:
+    def __init__(self, pacer: Pacer, shared: Shared, clock: Callable[[], float]) -> None:
         self.pacer = pacer
         self._shared = shared
         self._clock = clock
@@ -26,12 +35,12 @@ class Gate:
 
     async def enter(self) -> int:
         """Waits until a call may start. The number returned goes to `leave`, which must follow."""
-        if self._waiting or self.pacer.wait_seconds(self._clock()) > 0:
+        if self._waiting or self._wait_seconds() > 0:
             call = await self._queue()
         else:
             call = self.pacer.start()
         try:
-            await self._shared.acquire()
+            await self._shared.calls.acquire()
         except asyncio.CancelledError:
             self.pacer.end(call)
             self._admit()
@@ -39,19 +48,29 @@ class Gate:
         return call
 
     def leave(self, call: int, outcome: Answer | NoAnswer | None, seconds: float) -> None:
-        """The call took `seconds` and came to `outcome`; None where it was cancelled."""
-        self._shared.release()
+        """The call took `seconds` and came to `outcome`; None where it was cancelled. The body of a success counts as
+        held from now on: `free` must follow."""
+        self._shared.calls.release()
         if outcome is None:
             self.pacer.end(call)
         elif isinstance(outcome, Answer) and outcome.failure is None:
             self.pacer.end_well(call, seconds)
             self.pacer.weigh(len(outcome.body))
+            self._shared.held_bytes += len(outcome.body)
         elif outcome.failure is not None and outcome.failure.asks_for_less:
             self.pacer.end_throttled(call, self._clock(), outcome.word.retry_after_seconds)
         else:
             self.pacer.end(call)
         if self._waiting:
             self._admit()
+
+    def free(self, answer_bytes: int) -> None:
+        """Successes of that many bytes are out of memory."""
+        self._shared.held_bytes -= answer_bytes
+        self._admit()
+
+    def _wait_seconds(self) -> float:
+        return self.pacer.wait_seconds(self._clock(), self._shared.held_bytes)
 
     async def _queue(self) -> int:
         turn: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -71,7 +90,7 @@ class Gate:
             if self._waiting[0].done():
                 self._waiting.popleft()
                 continue
-            wait = self.pacer.wait_seconds(self._clock())
+            wait = self._wait_seconds()
             if wait > 0:
                 self._wake_after(wait)
                 return
@@ -88,10 +107,10 @@ class Gate:
 class Gates:
     """One gate per lane, made when it is first asked for. `max_in_flight` bounds all of them together."""
 
-    def __init__(self, max_in_flight: int, clock: Callable[[], float], memory_bytes: int = 128_000_000) -> None:
-        """`memory_bytes`: what the answers in flight of one lane may add up to, by the size of recent ones."""
+    def __init__(self, max_in_flight: int, clock: Callable[[], float], memory_bytes: int = 96_000_000) -> None:
+        """`memory_bytes`: what a lane's answers in flight, judged by recent ones, and all those held may add up to."""
         self._pace = Pace(ceiling=max_in_flight, memory_bytes=memory_bytes)
-        self._shared = asyncio.Semaphore(max_in_flight)
+        self._shared = Shared(asyncio.Semaphore(max_in_flight))
         self._clock = clock
         self._gates: dict[tuple[str, str, str | None], Gate] = {}
 

@@ -26,7 +26,7 @@ from batchyard.core.items import WorkItem
 from batchyard.core.keys import part_key
 from batchyard.core.messages import ShardMessage
 from batchyard.core.parts import encode_part
-from batchyard.core.results import Result, failed, tally
+from batchyard.core.results import Outcome, Result, failed, tally
 from batchyard.core.retry import FailureReason
 from batchyard.core.shards import ShardRow, ShardState, is_done, mark_done
 from batchyard.steps.blocking import Blocking
@@ -106,7 +106,7 @@ class ShardRun:
         self._row = claim
         self._item_count = len(items)
         self._left = {item.position: item for item in items if not is_done(claim.done, item.position)}
-        self._latency = upstream.gate.pacer.latency
+        self._gate = upstream.gate
         self._shards = shards
         self._objects = objects
         self._limits = limits
@@ -127,6 +127,7 @@ class ShardRun:
         self._results: list[Result] = []
         self._positions: list[int] = []
         self._result_bytes = 0
+        self._held_bytes = 0
         self._parts = 0
         self._suspect: int | None = None
         self._suspicions = 0
@@ -148,6 +149,7 @@ class ShardRun:
             return await self._end()
         finally:
             await self._runner.cancel()
+            self._gate.free(self._held_bytes)
 
     async def _run_one_by_one(self) -> None:
         announced = self._announced()
@@ -204,7 +206,9 @@ class ShardRun:
             self._stop_for(Stop.OUT_OF_TIME, cut_at=now)
         elif self._stop is None and (self._runner.waiting or self._suspect is not None):
             wait_seconds = self._runner.next_start(now) - now
-            last_start = self._stop_at - min(self._latency.bound_seconds, (self._stop_at - self._started_at) / 2)
+            last_start = self._stop_at - min(
+                self._gate.pacer.latency.bound_seconds, (self._stop_at - self._started_at) / 2
+            )
             if wait_seconds > self._limits.patience_seconds or (wait_seconds > 0 and now + wait_seconds >= last_start):
                 self._wait_seconds = wait_seconds
                 self._stop_for(Stop.THROTTLED, cut_at=self._stop_at)
@@ -222,7 +226,9 @@ class ShardRun:
         del self._left[item.position]
         self._results.append(result)
         self._positions.append(item.position)
-        self._result_bytes += len(result.body or b"")
+        if result.outcome is Outcome.SUCCEEDED and result.body is not None:
+            self._result_bytes += len(result.body)
+            self._held_bytes += len(result.body)
         if len(self._results) == 1:
             self._flush_at = self._clock() + self._limits.flush_seconds
         if self._is_full():
@@ -256,7 +262,7 @@ class ShardRun:
 
     async def _flush(self) -> None:
         """Write what came in as a part, then name it in the shard's row. The last part settles the shard."""
-        results, positions = self._results, self._positions
+        results, positions, freed_bytes = self._results, self._positions, self._result_bytes
         self._results, self._positions, self._result_bytes, self._flush_at = [], [], 0, math.inf
         gained = tally(results)
         self._row = await self._blocking(
@@ -268,6 +274,8 @@ class ShardRun:
             settled=not self._left,
         )
         self._meter.tally += gained
+        self._held_bytes -= freed_bytes
+        self._gate.free(freed_bytes)
 
     def _write(self, results: list[Result], **row: Any) -> ShardRow:
         message = self._message
