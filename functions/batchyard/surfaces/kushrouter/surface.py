@@ -33,6 +33,7 @@ _LARGEST_NUMBER = 10**9
 _METADATA_BYTES = 16_384
 _METADATA_LEVELS = 16
 _FILE_NAME_CHARACTERS = 255
+_FOLDERS = (".", "..")
 _IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,255}")
 _BATCH, _OTHER = "batch", "user_data"
 
@@ -218,9 +219,9 @@ def _file_of_form(request: Request) -> tuple[FileRequest, bytes]:
 def _file_request(name: str, purpose: str | None) -> FileRequest:
     """Files are for batches unless the caller says otherwise, whatever they are called."""
     name = name.replace("\\", "/").rpartition("/")[2].strip()
-    if not 0 < len(name) <= _FILE_NAME_CHARACTERS or not name.isprintable():
+    if not 0 < len(name) <= _FILE_NAME_CHARACTERS or not name.isprintable() or name in _FOLDERS:
         raise InvalidRequest(
-            f"A file name has 1 to {_FILE_NAME_CHARACTERS} printable characters.",
+            f"A file name has 1 to {_FILE_NAME_CHARACTERS} printable characters, and is no folder.",
             param="filename",
             code="invalid_filename",
         )

@@ -30,6 +30,7 @@ _ID = {
 _PAGE_LIMIT = {"file": (10_000, 10_000), "batch": (20, 100)}
 """Default and most objects per page."""
 _FILE_NAME_CHARACTERS = 255
+_FOLDERS = (".", "..")
 _IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,255}")
 _CODES = {
     401: "unauthorized",
@@ -226,9 +227,11 @@ def _seconds(expires_after: requests.ExpiresAfter | None) -> int | None:
 def _file_name(name: str, param: str) -> str:
     """`name` without the folders some clients send along. Raises InvalidRequest where nothing usable is left."""
     name = name.replace("\\", "/").rpartition("/")[2].strip()
-    if not 0 < len(name) <= _FILE_NAME_CHARACTERS or not name.isprintable():
+    if not 0 < len(name) <= _FILE_NAME_CHARACTERS or not name.isprintable() or name in _FOLDERS:
         raise InvalidRequest(
-            f"A file name has 1 to {_FILE_NAME_CHARACTERS} printable characters.", param=param, code="invalid_filename"
+            f"A file name has 1 to {_FILE_NAME_CHARACTERS} printable characters, and is no folder.",
+            param=param,
+            code="invalid_filename",
         )
     return name
 
