@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from batchyard.adapters.aws.objects import Objects
 from batchyard.adapters.aws.shards import Shards
 from batchyard.steps.item_runner import Upstream
+from batchyard.steps.work import RECEIVES_AT_MOST
 from tests.contract.workshop import Killed, Outcome, ScriptedProvider, Workshop, after, succeed
 
 Start = Callable[[Callable[[int, int], Awaitable[Outcome]]], Workshop]
@@ -84,3 +86,22 @@ def test_a_crash_next_door_blames_nobody(start: Start) -> None:
     assert shop.outcomes(0) == {"succeeded": 6}
     assert shop.outcomes(1) == {"succeeded": 5, "failed": 1}
     assert shop.lines(1)[9]["error"]["code"] == "item_crashed_worker"
+
+
+@pytest.mark.parametrize(("receives", "copies"), [(RECEIVES_AT_MOST - 1, 0), (RECEIVES_AT_MOST, 1)])
+@pytest.mark.parametrize("fault", [ConnectionError, Killed])
+def test_a_message_that_sqs_is_about_to_give_up_leaves_a_copy(
+    start: Start, receives: int, copies: int, fault: type[BaseException]
+) -> None:
+    """The dead-letter queue tells the operator; the shard, and those that follow it, go on being tried. The copy comes
+    when this invocation is over, whatever becomes of it."""
+
+    async def behave(index: int, attempt: int) -> Outcome:
+        await asyncio.sleep(1)
+        raise fault
+
+    shop = start(behave)
+    message = shop.message(3)
+    with contextlib.suppress(Killed):
+        assert shop.work(message, receives=receives) == ["0"]
+    assert shop.queues.sent == [(message, 900)] * copies

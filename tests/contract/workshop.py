@@ -179,10 +179,12 @@ class Workshop:
         self, message: ShardMessage, *, deliveries: int = 40, seconds: float = INVOCATION_SECONDS
     ) -> int:
         """Deliver the shard's message as SQS would until it is settled. The number of deliveries it took."""
+        receives = 0
         for delivery in range(1, deliveries + 1):
+            receives += 1
             already = len(self.queues.sent)
             try:
-                failed = self.work(message, receives=delivery, seconds=seconds)
+                failed = self.work(message, receives=receives, seconds=seconds)
             except Killed:
                 self.deaths += 1
                 self._bury()
@@ -196,6 +198,7 @@ class Workshop:
             else:
                 assert len(self.queues.sent) == already + 1, "the shard is not settled and its message is gone"
                 self.loop.advance(self.queues.sent[-1][1])
+                receives = 0
         raise AssertionError(f"not settled after {deliveries} deliveries")
 
     def run_together(self, *messages: ShardMessage, deliveries: int = 40) -> None:

@@ -6,6 +6,7 @@ import json
 import tomllib
 from typing import Any
 
+from batchyard.steps.work import RECEIVES_AT_MOST
 from tests.infra.conftest import ROOT
 from tests.infra.templates import Synthesized
 
@@ -28,7 +29,9 @@ def test_every_provider_has_its_queue(synthesized: Synthesized) -> None:
     dead_letters = {each["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0] for each in queues.values()}
     assert len(dead_letters) == len(queues)
     assert len(synthesized.stateless.resources("AWS::SQS::Queue")) == 2 * len(queues)
-    assert {queues[f"batchyard-provider-{name}"]["RedrivePolicy"]["maxReceiveCount"] for name in PROVIDERS} == {10}
+    assert {queues[f"batchyard-provider-{name}"]["RedrivePolicy"]["maxReceiveCount"] for name in PROVIDERS} == {
+        RECEIVES_AT_MOST
+    }
 
 
 def test_every_queue_is_encrypted_and_tls_only(synthesized: Synthesized) -> None:

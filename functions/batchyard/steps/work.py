@@ -35,6 +35,10 @@ from batchyard.steps.item_runner import ItemBroke, Upstream
 from batchyard.steps.meter import Meter
 from batchyard.steps.shard_run import Ended, RunLimits, ShardRun, Stop, is_suspicious
 
+RECEIVES_AT_MOST = 10
+"""After as many SQS gives a message up (infra/provider_queues.py), which is for people to notice. A copy of itself
+takes its place: without one its shard, and all that follow that, would stand still until the deadline."""
+
 _LONGEST_DELAY_SECONDS = 900
 """SQS: both DelaySeconds and, by our choice, the visibility of a message that failed."""
 
@@ -102,6 +106,8 @@ class Worker:
             try:
                 message = ShardMessage.from_json(record.body)
                 meter.provider = message.provider
+                if record.receives >= RECEIVES_AT_MOST:
+                    await self._send_again(message, _LONGEST_DELAY_SECONDS)
                 await self._work_shard(message, stop_at, meter)
             except LeaseLost:
                 meter.shards["lease_lost"] += 1
