@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,12 +22,10 @@ from batchyard.core.files import File
 from batchyard.core.items import LineError
 from batchyard.core.keys import file_key
 from batchyard.core.limits import Bounds
-from batchyard.core.requests import BatchRequest
 from batchyard.core.usage import Tally
+from batchyard.handlers.drop import read_parameters
 from batchyard.steps.drop import Folder, Refused, Rules, drop
 from batchyard.steps.notify import notify
-from batchyard.surfaces.http import Request
-from batchyard.surfaces.openai.surface import SURFACE
 from tests.contract.conftest import REGION
 from tests.contract.running import ACCOUNT, NOW, RecordedWorkflow
 
@@ -40,10 +37,6 @@ ERRORS = f"results/{ACCOUNT}/night run+1.errors.jsonl"
 LINE = (
     b'{"custom_id":"a","method":"POST","url":"/v1/embeddings","body":{"model":"text-embedding-3-small","input":"x"}}\n'
 )
-
-
-def read_batch(parameters: Mapping[str, Any]) -> BatchRequest:
-    return SURFACE.read_batch(Request("POST", "/v1/batches", "", body=orjson.dumps(parameters)))
 
 
 @dataclass
@@ -124,7 +117,7 @@ def dropbox(table: Table, batches: Batches, objects: Objects) -> Dropbox:
         files=Files(table),
         batches=batches,
         workflow=workflow,  # type: ignore[arg-type]
-        read_batch=read_batch,
+        read_batch=read_parameters,
         rules=Rules(limits=Bounds(100, 10_000, 1_000, 0), window_seconds=86_400, keep_days=30),
     )
     return Dropbox(s3, folder, workflow)
@@ -224,6 +217,7 @@ def test_what_cannot_be_a_batch_leaves_its_reason(dropbox: Dropbox, key: str, da
         (b'{"metadata":{"a":1}}', "invalid_type"),
         (b'{"colour":"red"}', "unknown_parameter"),
         (b'{"completion_window":"1h"}', "invalid_value"),
+        (b'{"metadata":' + b'{"a":' * 300 + b"1" + b"}" * 301, "invalid_json"),
     ],
 )
 def test_bad_parameters_leave_their_reason(dropbox: Dropbox, parameters: bytes, code: str) -> None:
@@ -307,6 +301,18 @@ def test_an_output_that_its_owner_deleted_is_not_delivered(dropbox: Dropbox) -> 
     dropbox.notify(batch)
     assert dropbox.names() == sorted([ERRORS, STATUS])
     assert dropbox.json(STATUS)["output_key"] is None
+
+
+@pytest.mark.parametrize("is_still_there", [True, False])
+def test_a_file_of_another_kind_touches_no_results(dropbox: Dropbox, is_still_there: bool) -> None:
+    """`night run+1` beside `night run+1.jsonl` is refused under names of its own; the results of the latter stay."""
+    batch = dropbox.taken()
+    dropbox.notify(dropbox.finish(batch, output=b"{}\n"))
+    if not is_still_there:
+        dropbox.s3.delete_object(Bucket=BUCKET, Key=KEY)
+    assert dropbox.take(dropbox.put(key=KEY.removesuffix(".jsonl"))) is not None
+    assert dropbox.json(STATUS)["batch_id"] == batch.id and dropbox.read(OUTPUT) == b"{}\n"
+    assert len(dropbox.names()) == 4
 
 
 def test_a_batch_that_still_runs_is_not_delivered(dropbox: Dropbox) -> None:

@@ -6,7 +6,8 @@ results/<account>/<name>.output.jsonl        what came of it
 results/<account>/<name>.errors.jsonl
 results/<account>/<name>.status.json         written last
 
-Results of a file that was replaced while it ran carry their batch's id: `<name>.<batch id>.output.jsonl`.
+Results of a file that was replaced while it ran carry their batch's id: `<name>.<batch id>.output.jsonl`. The refusal
+of `<name>` without .jsonl carries its version's, where there is a `<name>.jsonl`.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from pydantic import BaseModel, Field
 from batchyard.adapters.aws.clients import client
 from batchyard.adapters.aws.objects import Objects
 from batchyard.core.batches import DropSource
+from batchyard.core.errors import InvalidRequest
 from batchyard.core.requests import BatchRequest
 from batchyard.handlers import resources
 from batchyard.handlers.limits import limits_of
@@ -79,7 +80,7 @@ def _folder(settings: DropSettings) -> Folder:
         files=resources.files(),
         batches=resources.batches(),
         workflow=resources.workflow(settings.state_machine_arn),
-        read_batch=_read_batch,
+        read_batch=read_parameters,
         rules=Rules(
             limits=limits_of(surface(_SURFACE), settings),
             window_seconds=settings.completion_window_seconds,
@@ -88,7 +89,10 @@ def _folder(settings: DropSettings) -> Folder:
     )
 
 
-def _read_batch(parameters: Mapping[str, Any]) -> BatchRequest:
+def read_parameters(parameters: Mapping[str, Any]) -> BatchRequest:
     """Checked by the same rules, and refused in the same words, as a POST /v1/batches."""
-    body = orjson.dumps(parameters)
+    try:
+        body = orjson.dumps(parameters)
+    except orjson.JSONEncodeError as error:
+        raise InvalidRequest("The parameters are nested too deeply.", code="invalid_json") from error
     return surface(_SURFACE).read_batch(Request("POST", "/v1/batches", request_id="", body=body))

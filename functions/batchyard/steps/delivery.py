@@ -9,7 +9,7 @@ import orjson
 
 from batchyard.adapters.aws.objects import ObjectMissing, Objects
 from batchyard.core.batches import DropSource
-from batchyard.core.dropfolder import ResultKeys, result_keys
+from batchyard.core.dropfolder import JSONL, ResultKeys, result_keys
 from batchyard.core.items import LineError
 
 _LINES = "application/jsonl"
@@ -46,10 +46,13 @@ def deliver(delivery: Delivery, keys: ResultKeys, *, objects: Objects, drop: Obj
 
 def keys_for(source: DropSource, qualifier: str, batch_id: str, drop: Objects) -> ResultKeys:
     """The plain names for the newest version of a dropped file, names with `qualifier` for one that was replaced: late
-    results of an old version never stand in place of a newer one's."""
+    results of an old version never stand in place of a newer one's. Nor does the refusal of `a` in place of the results
+    of `a.jsonl`."""
     plain = result_keys(source.key)
     newest = drop.head(source.key)
-    if newest is not None:
+    if not source.key.endswith(JSONL):
+        replaced = drop.head(source.key + JSONL) is not None or _delivered_batch(plain, drop) != ""
+    elif newest is not None:
         replaced = newest.version_id != source.version_id
     else:
         replaced = _delivered_batch(plain, drop) > batch_id
