@@ -20,6 +20,8 @@ from local.template import ROOT, SynthFailed, read_stacks, stacks
 
 def main() -> int:
     arguments = _arguments()
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]  # A profile of the person's, or the .local/env of an earlier run.
     logging.basicConfig(level=logging.DEBUG if arguments.verbose else logging.INFO, format="%(name)s: %(message)s")
     for noisy in ("botocore", "boto3", "urllib3", "moto", "werkzeug"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -26,6 +26,7 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 import boto3
+import botocore.session
 from botocore.config import Config
 
 from local.template import ROOT
@@ -143,7 +144,7 @@ class LocalCloud:
 
     def client(self, service: str, **config: Any) -> Any:
         """A boto3 client with the operator's credentials."""
-        return boto3.session.Session().client(
+        return boto3.session.Session(botocore_session=_own_session()).client(
             service,
             endpoint_url=self.aws_endpoint,
             region_name=self.region,
@@ -275,3 +276,9 @@ class LocalCloud:
         except urllib.error.HTTPError as error:
             with error:
                 raise LocalCloudError(f"{method} {path}: {error.read().decode()}") from error
+
+
+def _own_session() -> botocore.session.Session:
+    """A session that looks at nobody's AWS profile."""
+    nothing = dict.fromkeys(("config_file", "credentials_file"), (None, None, os.devnull, None))
+    return botocore.session.Session(session_vars={"profile": (None, None, None, None)} | nothing)

@@ -179,8 +179,16 @@ class Host:
         line = self._provider.stdout.readline().strip()
         if not line.startswith("listening on "):
             raise RuntimeError(f"the simulated provider did not start; see {self._logs / 'provider.log'}")
-        threading.Thread(target=_drain, args=(self._provider.stdout,), name="provider-output", daemon=True).start()
+        threading.Thread(target=self._watch_provider, args=(self._provider,), name="provider", daemon=True).start()
         return line.removeprefix("listening on ")
+
+    def _watch_provider(self, provider: subprocess.Popen[str]) -> None:
+        assert provider.stdout is not None
+        for _ in provider.stdout:
+            pass
+        code = provider.wait()
+        if not self.stopped.is_set():
+            log.error("the simulated provider ended with code %d; see %s", code, self._logs / "provider.log")
 
     def _add_functions(self, provider_url: str | None) -> None:
         for config, role_arn in self.deployment.functions:
@@ -208,6 +216,8 @@ class Host:
             "PYTHONPATH": str(self.options.functions_path),
             "AWS_ENDPOINT_URL": self.aws_url,
             "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
             "AWS_EXECUTION_ENV": "AWS_Lambda_python3.13",
             "POWERTOOLS_TRACE_DISABLED": "true",
             **config.environment,
@@ -343,8 +353,3 @@ def _state_transitions() -> int:
         for execution in list(machine.executions)
         for event in execution.to_history_output()["events"]
     )
-
-
-def _drain(stream: Any) -> None:
-    for _ in stream:
-        pass

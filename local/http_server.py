@@ -14,6 +14,7 @@ import contextlib
 import logging
 import socket
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -131,6 +132,7 @@ class HttpServer:
                 if self._closed:
                     return
                 log.exception("%s: accept failed", self.name)
+                time.sleep(0.1)  # Out of file descriptors: some will be closed.
                 continue
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self._lock:
