@@ -70,6 +70,9 @@ format: $(READY) ## Rewrite the code in house style
 bench: $(READY) ## 20,000 items through the whole product, beside the bare limit loop
 	$(BIN)/python -m bench
 
+size: $(READY) ## 500 MB through the whole product: what it takes, and the memory of each function
+	$(BIN)/python -m bench.size
+
 openapi: $(READY) ## Write the OpenAPI document from the code
 	$(BIN)/python -m local.write_openapi
 
@@ -83,4 +86,4 @@ lock: $(READY) ## Resolve pyproject.toml into requirements.lock
 clean: ## Remove everything that the commands made
 	rm -rf .venv .local .build cdk.out demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help setup clients demo local test unit e2e fault synth lint format bench openapi catalogue lock clean
+.PHONY: help setup clients demo local test unit e2e fault synth lint format bench size openapi catalogue lock clean
