@@ -93,12 +93,14 @@ def test_what_is_not_documented_is_refused(change: dict[str, Any]) -> None:
 
 def test_pages_of_batches() -> None:
     """20 unless asked otherwise, 1 to 100."""
-    assert SURFACE.read_page(Request("GET", "/v1/batches", "r"), "batch").limit == 20
-    for limit in ("1", "100"):
-        assert SURFACE.read_page(Request("GET", "/v1/batches", "r", query={"limit": limit}), "batch").limit == int(limit)
-    for limit in ("0", "101", "-1", "ten"):
+
+    def limit(**query: str) -> int:
+        return SURFACE.read_page(Request("GET", "/v1/batches", "r", query=query), "batch").limit
+
+    assert [limit(), limit(limit="1"), limit(limit="100")] == [20, 1, 100]
+    for wrong in ("0", "101", "-1", "ten"):
         with pytest.raises(InvalidRequest):
-            SURFACE.read_page(Request("GET", "/v1/batches", "r", query={"limit": limit}), "batch")
+            limit(limit=wrong)
 
 
 def test_a_key_is_in_no_fingerprint_and_no_text() -> None:
