@@ -35,7 +35,6 @@ from moto.stepfunctions.parser.asl.component.state.wait.wait_function import wai
 from moto.stepfunctions.parser.asl.eval.callback.callback import (
     CallbackConsumerTimeout,
     CallbackEndpoint,
-    CallbackNotifyConsumerError,
     CallbackOutcome,
     CallbackPoolManager,
 )
@@ -146,7 +145,7 @@ def _notify(self: CallbackPoolManager, callback_id: str, outcome: CallbackOutcom
         return False
     with _tokens:
         if endpoint.consumer_error is not None or endpoint.get_outcome() is not None:
-            raise CallbackNotifyConsumerError(callback_consumer_error=CallbackConsumerTimeout())
+            raise TaskTimedOut
         endpoint.notify(outcome=outcome)
     return True
 

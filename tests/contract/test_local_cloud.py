@@ -403,6 +403,26 @@ def test_a_task_token_ends_its_task_once(local: LocalCloud) -> None:
         states.send_task_success(taskToken="nonsense", output="{}")
 
 
+def test_of_ten_that_end_a_task_at_once_one_does(local: LocalCloud) -> None:
+    """The others are told TaskTimedOut, not that the service broke."""
+    states = local.client("stepfunctions", max_pool_connections=10, retries={"total_max_attempts": 1})
+    arn = start(local, "contested")
+    held = token(local, "contested")
+
+    def end(number: int) -> str:
+        try:
+            states.send_task_success(taskToken=held, output=str(number))
+        except ClientError as error:
+            return str(error.response["Error"]["Code"])
+        return f"won {number}"
+
+    with concurrent.futures.ThreadPoolExecutor(10) as pool:
+        told = list(pool.map(end, range(10)))
+    (winner,) = [each for each in told if each.startswith("won")]
+    assert set(told) == {winner, "TaskTimedOut"}
+    assert winner == f"won {json.loads(ended(local, arn)['output'])['answer']}"
+
+
 def test_a_task_that_nobody_ends_times_out(local: LocalCloud) -> None:
     """TimeoutSecondsPath counts, States.Timeout is caught, and the token is dead from then on."""
     arn = start(local, "late", seconds=1)
