@@ -136,6 +136,15 @@ def test_a_dropped_file_becomes_a_batch(dropbox: Dropbox) -> None:
     assert dropbox.workflow.started == [(batch.id, 0, None)]
 
 
+def test_a_name_of_any_kind_is_only_a_name(dropbox: Dropbox) -> None:
+    """Dots, spaces, other scripts, as long as they may be: a batch, whose results lie under the same name."""
+    for name in ("../../a", "..", "a b/c?d=e&f", "日本語 🚚", "%2e%2e%2fb", "'\"<x>", "x" * 900):
+        batch = dropbox.finish(dropbox.taken(key=f"drop/{ACCOUNT}/{name}.jsonl"), output=b"{}\n")
+        dropbox.notify(batch)
+        assert dropbox.read(f"results/{ACCOUNT}/{name}.output.jsonl") == b"{}\n"
+        assert dropbox.json(f"results/{ACCOUNT}/{name}.status.json")["batch_id"] == batch.id
+
+
 def test_the_same_version_never_becomes_two_batches(dropbox: Dropbox) -> None:
     """A message that comes again finds the batch; it starts the execution again only while that may be missing."""
     source = dropbox.put()
@@ -198,6 +207,11 @@ def test_a_version_that_was_deleted_is_ignored(dropbox: Dropbox) -> None:
         ("drop/a.jsonl", LINE, "account_not_found"),
         (f"drop/{ACCOUNT}/a.csv", LINE, "invalid_file_name"),
         (f"drop/{ACCOUNT}/.jsonl", LINE, "invalid_file_name"),
+        (f"drop/{ACCOUNT}/{'a' * 1000}.jsonl", LINE, "invalid_file_name"),
+        (f"drop/{ACCOUNT}/{'日本語' * 112}", LINE, "invalid_file_name"),
+        (f"drop/{'a' * 500}/{'b' * 500}.jsonl", LINE, "account_not_found"),
+        (f"drop/{ACCOUNT}/../../../{ACCOUNT}/a", LINE, "invalid_file_name"),
+        (f"drop/..#{ACCOUNT}/a.jsonl", LINE, "account_not_found"),
         (KEY, b"", "empty_file"),
         (KEY, b"x" * 10_001, "file_too_large"),
         (KEY, b'{"url":"/v1/nonsense"}', "invalid_value"),

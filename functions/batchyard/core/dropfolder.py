@@ -7,17 +7,21 @@ results/<account>/<name>.errors.jsonl
 results/<account>/<name>.status.json         written last
 
 Results of a file that was replaced while it ran carry their batch's id: `<name>.<batch id>.output.jsonl`. The refusal
-of `<name>` without .jsonl carries its version's, where there is a `<name>.jsonl`.
+of `<name>` without .jsonl carries its version's, where there is a `<name>.jsonl`. S3 has no room for the names beside
+a very long one: such a file is refused, under the beginning of its name and a hash of all of it.
 """
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 DROP = "drop/"
 RESULTS = "results/"
 JSONL = ".jsonl"
 PARAMETERS = ".batch.json"
+MOST_KEY_BYTES = 950
+"""Of a file's key. S3 takes 1,024, and the keys of results are up to 43 longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +52,16 @@ def read_key(key: str) -> Dropped | None:
     return Dropped(key, account_id, name) if slash else Dropped(key, "", account_id)
 
 
+def is_too_long(key: str) -> bool:
+    return len(key.encode()) > MOST_KEY_BYTES
+
+
 def result_keys(key: str, qualifier: str | None = None) -> ResultKeys:
     """Where the results of the dropped file `key` go."""
     stem = RESULTS + key.removeprefix(DROP).removesuffix(JSONL)
+    if is_too_long(key):
+        shortened = stem.encode()[: MOST_KEY_BYTES - 40].decode(errors="ignore")
+        stem = f"{shortened}.{hashlib.sha256(key.encode()).hexdigest()[:32]}"
     if qualifier is not None:
         stem += f".{qualifier}"
     return ResultKeys(f"{stem}.output.jsonl", f"{stem}.errors.jsonl", f"{stem}.status.json")

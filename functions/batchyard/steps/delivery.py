@@ -9,7 +9,7 @@ import orjson
 
 from batchyard.adapters.aws.objects import ObjectMissing, Objects
 from batchyard.core.batches import DropSource
-from batchyard.core.dropfolder import JSONL, ResultKeys, result_keys
+from batchyard.core.dropfolder import JSONL, ResultKeys, is_too_long, result_keys
 from batchyard.core.items import LineError
 
 _LINES = "application/jsonl"
@@ -49,6 +49,8 @@ def keys_for(source: DropSource, qualifier: str, batch_id: str, drop: Objects) -
     results of an old version never stand in place of a newer one's. Nor does the refusal of `a` in place of the results
     of `a.jsonl`."""
     plain = result_keys(source.key)
+    if is_too_long(source.key):
+        return plain
     newest = drop.head(source.key)
     if not source.key.endswith(JSONL):
         replaced = drop.head(source.key + JSONL) is not None or _delivered_batch(plain, drop) != ""

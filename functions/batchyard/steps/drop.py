@@ -19,7 +19,7 @@ from batchyard.adapters.aws.files import Files
 from batchyard.adapters.aws.objects import ObjectInfo, ObjectMissing, Objects
 from batchyard.adapters.aws.workflow import Workflow
 from batchyard.core.batches import Batch, DropSource, Status
-from batchyard.core.dropfolder import JSONL, Dropped, ResultKeys, read_key
+from batchyard.core.dropfolder import JSONL, MOST_KEY_BYTES, Dropped, ResultKeys, is_too_long, read_key
 from batchyard.core.errors import InvalidRequest, NotFound, RequestError
 from batchyard.core.files import File
 from batchyard.core.ids import RANDOM_BYTES, new_id
@@ -126,6 +126,9 @@ def _check(dropped: Dropped, info: ObjectInfo, folder: Folder) -> None:
         )
     if not dropped.name.removesuffix(JSONL) or not dropped.name.endswith(JSONL):
         raise InvalidRequest("The file's name must end in .jsonl.", code="invalid_file_name")
+    if is_too_long(dropped.key):
+        message = f"The file's key has {len(dropped.key.encode())} bytes; {MOST_KEY_BYTES} bytes are allowed."
+        raise InvalidRequest(message, code="invalid_file_name")
     if info.size == 0:
         raise InvalidRequest("The file is empty.", code="empty_file")
     if info.size > folder.rules.limits.max_file_bytes:
