@@ -22,6 +22,7 @@ from batchyard.core.lanes import Lane
 from batchyard.core.messages import shard_message
 from batchyard.core.sharding import LaneShards, Plan, Shard
 from batchyard.handlers import resources
+from batchyard.settings import load
 from tests.contract.api import Cloud, Customer, jsonl
 from tests.contract.api import customer as new_customer
 from tests.contract.conftest import REGION
@@ -253,6 +254,25 @@ def test_what_is_wrong_with_the_headers_is_told(
     assert (reply.status_code, reply.json()["error"]["code"]) == (status, code), reply.text
     assert SECRET not in reply.text and "k" * 100 not in reply.text
     assert cloud.started == [] and "caller-key" not in rows_in_clear(cloud.table)
+
+
+def test_without_kms_nothing_is_made(
+    cloud: Cloud,
+    portkey: tuple[Customer, httpx.Client],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A key that cannot be encrypted is not stored: a fault of ours, no batch, and nothing of the key in a log."""
+    customer, http = portkey
+    wanted = body(customer)
+    monkeypatch.setenv("CALLER_KEY_ID", "11111111-2222-3333-4444-555555555555")
+    load.cache_clear()
+    reply = http.post("/v1/batches", json=wanted)
+    assert (reply.status_code, reply.json()["error"]["code"]) == (500, "internal_error")
+    assert http.get("/v1/batches").json()["data"] == [] and cloud.started == []
+    said = capsys.readouterr()
+    assert "create_batch" in said.out
+    assert SECRET not in said.out + said.err + rows_in_clear(cloud.table)
 
 
 def test_our_own_key_is_never_taken_for_a_providers(portkey: tuple[Customer, httpx.Client]) -> None:
