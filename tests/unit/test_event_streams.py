@@ -7,8 +7,8 @@ from typing import Any
 import orjson
 import pytest
 
-from batchyard.adapters.providers.events import StreamBroken, StreamFailed, assemble
-from batchyard.adapters.providers.openai_compatible import _outcome
+from batchyard.adapters.providers.events import EventStream, StreamBroken, StreamFailed
+from batchyard.adapters.providers.openai_compatible import _streamed
 from batchyard.core.calls import Answer, NoAnswer
 from batchyard.core.retry import FailureReason
 from local.provider.answers import ENDPOINTS, count_tokens
@@ -26,6 +26,22 @@ TOOLS = [
         },
     }
 ]
+
+
+def fed(content: bytes, size: int = 10**9) -> EventStream:
+    """A stream that got `content` in pieces of `size` bytes."""
+    events = EventStream()
+    for start in range(0, len(content), size):
+        events.feed(content[start : start + size])
+    return events
+
+
+def assemble(content: bytes) -> Any:
+    """The answer; the same however the bytes are cut."""
+    whole = orjson.dumps(fed(content).answer())
+    for size in (1, 2, 7, 100):
+        assert orjson.dumps(fed(content, size).answer()) == whole
+    return orjson.loads(whole)
 
 
 def sse(*events: Any, end: bytes = b"\n\n", done: bool = True) -> bytes:
@@ -55,7 +71,7 @@ def test_a_stream_says_what_the_plain_answer_says(endpoint: str, body: dict[str,
     request = hash_request(body)
     plain = orjson.loads(answer(body, count_tokens(body, 400, request, NO_WISHES), request, 7))
     assert stream is not None
-    whole = orjson.loads(orjson.dumps(assemble(b"".join(stream(body, orjson.dumps(plain))))))
+    whole = assemble(b"".join(stream(body, orjson.dumps(plain))))
     for name in ("id", "object", "model", "usage"):
         assert whole[name] == plain[name]
     if endpoint == CHAT:
@@ -126,7 +142,7 @@ def test_the_format_is_read_as_the_standard_has_it() -> None:
 )
 def test_half_a_stream_is_no_answer(content: bytes, reason: FailureReason) -> None:
     """A stream that breaks off or reports an error is a failure to be tried again, never half a result."""
-    outcome = _outcome(200, {"content-type": "text/event-stream; charset=utf-8"}, content)
+    outcome = _streamed(200, {}, fed(content))
     assert isinstance(outcome, NoAnswer)
     assert outcome.failure is reason and outcome.failure.may_be_retried
     with pytest.raises((StreamBroken, StreamFailed)):
@@ -138,8 +154,20 @@ def test_a_streamed_answer_counts_its_tokens() -> None:
     usage = {"prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 8}
     last = {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [], "usage": usage}
     content = sse(chunk({"content": "a\nb\u2028"}), chunk({}, "stop"), last)
-    outcome = _outcome(200, {"content-type": "text/event-stream", "x-request-id": "r1"}, content)
+    outcome = _streamed(200, {"x-request-id": "r1"}, fed(content))
     assert isinstance(outcome, Answer)
     assert (outcome.usage.input_tokens, outcome.usage.output_tokens, outcome.request_id) == (5, 3, "r1")
     assert len(outcome.body.decode().splitlines()) == 1
     assert orjson.loads(outcome.body)["choices"][0]["message"]["content"] == "a\nb\u2028"
+
+
+def test_a_long_stream_is_not_held() -> None:
+    """What is kept is the answer, not the events around it; and a last line without its end is read."""
+    events = EventStream()
+    before = b"data: " + orjson.dumps(chunk({"content": "ab"}, padding="x" * 1000)) + b"\n\n"
+    for _ in range(2000):
+        events.feed(before)
+    events.feed(sse(chunk({}, "stop"), done=False).rstrip(b"\n"))
+    answer = events.answer()
+    assert answer["choices"][0]["message"]["content"] == "ab" * 2000
+    assert len(orjson.dumps(answer)) < 6000

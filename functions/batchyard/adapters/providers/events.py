@@ -1,5 +1,6 @@
-"""An answer that came as server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html), put
-together into the JSON object that the same request would have got without streaming. Pure.
+"""An answer that comes as server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html), put
+together into the JSON object that the same request would have got without streaming. Pure, and piece by piece: what is
+held is the answer, not its events, which are some twenty times as long.
 
 Chat completions and completions send chunks that add up: text, refusals, tool arguments, log probabilities and whatever
 else vendors put into a delta. Responses send their whole object with the event that ends them. A stream that ends
@@ -28,68 +29,80 @@ class StreamFailed(Exception):
     """The provider reported an error inside the stream."""
 
 
-def assemble(content: bytes) -> dict[str, Any]:
-    """The answer that the events of `content` add up to. Raises StreamBroken or StreamFailed."""
-    chunks = []
-    done = False
-    for data in _data(content):
-        if data == _DONE:
-            done = True
-            break
-        event = _object(data)
-        if event.get("error"):
+class EventStream:
+    """Feed it the bytes as they come, then ask for the answer."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._data: list[bytes] = []
+        self._done = False
+        self._failed = False
+        self._broken = False
+        self._whole: dict[str, Any] | None = None
+        self._answer: dict[str, Any] = {}
+        self._choices: dict[int, dict[str, Any]] = {}
+
+    def feed(self, piece: bytes) -> None:
+        """The next bytes of the body."""
+        *lines, self._rest = (self._rest + piece).split(b"\n")
+        for line in lines:
+            self._take_line(line.removesuffix(b"\r"))
+
+    def answer(self) -> dict[str, Any]:
+        """What the events add up to, once all bytes are there. Raises StreamBroken or StreamFailed."""
+        self._take_line(self._rest.removesuffix(b"\r"))
+        self._take_line(b"")
+        if self._failed:
             raise StreamFailed
-        if event.get("type") in _ENDS_OF_RESPONSES and isinstance(event.get("response"), dict):
-            whole: dict[str, Any] = event["response"]
-            return whole
-        if isinstance(event.get("choices"), list):
-            chunks.append(event)
-    if not chunks:
-        raise StreamBroken("no chunk came")
-    answer = _sum(chunks)
-    if not (done or (answer["choices"] and all(choice.get("finish_reason") for choice in answer["choices"]))):
-        raise StreamBroken("the last chunk is missing")
-    return answer
+        if self._broken:
+            raise StreamBroken("an event is no JSON object")
+        if self._whole is not None:
+            return self._whole
+        choices = [self._choices[index] for index in sorted(self._choices)]
+        ended = bool(choices) and all(choice.get("finish_reason") for choice in choices)
+        if not self._answer or not (self._done or ended):
+            raise StreamBroken("the last chunk is missing")
+        usage = self._answer.pop("usage", None)
+        answer: dict[str, Any] = _joined(self._answer | {"choices": choices})
+        return answer if usage is None else answer | {"usage": usage}
 
+    def _take_line(self, line: bytes) -> None:
+        if line:
+            if line.removeprefix(b"\xef\xbb\xbf").startswith(b"data:"):
+                self._data.append(line.partition(b":")[2].removeprefix(b" "))
+            return
+        data, self._data = b"\n".join(self._data), []
+        if data and not (self._done or self._failed or self._broken):
+            self._take_event(data)
 
-def _data(content: bytes) -> list[bytes]:
-    """The data of each event; several `data` lines of one are joined by line feeds."""
-    text = content.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    events = []
-    for block in text.split(b"\n\n"):
-        lines = [line[5:].removeprefix(b" ") for line in block.split(b"\n") if line.startswith(b"data:")]
-        if lines:
-            events.append(b"\n".join(lines))
-    return events
+    def _take_event(self, data: bytes) -> None:
+        if data == _DONE:
+            self._done = True
+            return
+        try:
+            event = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            event = None
+        if not isinstance(event, dict):
+            self._broken = True
+        elif event.get("error"):
+            self._failed = True
+        elif event.get("type") in _ENDS_OF_RESPONSES and isinstance(event.get("response"), dict):
+            self._whole, self._done = event["response"], True
+        elif isinstance(event.get("choices"), list):
+            self._take_chunk(event)
 
-
-def _object(data: bytes) -> dict[str, Any]:
-    try:
-        event = orjson.loads(data)
-    except orjson.JSONDecodeError as error:
-        raise StreamBroken("an event is no JSON") from error
-    if not isinstance(event, dict):
-        raise StreamBroken("an event is no JSON object")
-    return event
-
-
-def _sum(chunks: list[dict[str, Any]]) -> dict[str, Any]:
-    answer: dict[str, Any] = {}
-    choices: dict[int, dict[str, Any]] = {}
-    usage = None
-    for chunk in chunks:
+    def _take_chunk(self, chunk: dict[str, Any]) -> None:
+        answer = self._answer
+        answer.setdefault("object", str(chunk.get("object") or "chat.completion").removesuffix(".chunk"))
         for name, value in chunk.items():
             if name not in _NOT_CARRIED and (value is not None or name not in answer):
                 answer[name] = value
-        usage = chunk.get("usage") or usage
+        if chunk.get("usage"):
+            answer["usage"] = chunk["usage"]
         for part in chunk["choices"]:
             if isinstance(part, dict):
-                _add_choice(choices, part)
-    answer["object"] = str(chunks[0].get("object") or "chat.completion").removesuffix(".chunk")
-    answer["choices"] = [choices[index] for index in sorted(choices)]
-    if usage is not None:
-        answer["usage"] = usage
-    return answer
+                _add_choice(self._choices, part)
 
 
 def _add_choice(choices: dict[int, dict[str, Any]], part: dict[str, Any]) -> None:
@@ -105,7 +118,7 @@ def _add_choice(choices: dict[int, dict[str, Any]], part: dict[str, Any]) -> Non
                 if isinstance(value, dict):
                     _add(message, value)
             case "text" if isinstance(value, str):
-                choice["text"] = choice.get("text", "") + value
+                choice.setdefault("text", _Text()).append(value)
             case "logprobs" if isinstance(value, dict):
                 _add_lists(choice, name, value)
             case _ if value is not None or name not in choice:
@@ -118,44 +131,31 @@ def _add(message: dict[str, Any], delta: dict[str, Any]) -> None:
         before = message.get(name)
         if value is None:
             message.setdefault(name, None)
-        elif isinstance(value, str) and isinstance(before, str) and name not in _WHOLE:
-            message[name] = before + value
+        elif isinstance(value, str) and name not in _WHOLE:
+            if isinstance(before, _Text):
+                before.append(value)
+            else:
+                message[name] = _Text([value])
         elif isinstance(value, dict) and isinstance(before, dict):
             _add(before, value)
         elif isinstance(value, list):
-            message[name] = _add_parts(before if isinstance(before, list) else [], value)
-        elif value != "" or not isinstance(before, str):
+            message[name] = _add_parts(before if isinstance(before, _Parts) else _Parts(), value)
+        elif isinstance(value, dict):
+            message[name] = {}
+            _add(message[name], value)
+        elif value != "" or before is None:
             message[name] = value
-    _drop_positions(message)
 
 
-def _add_parts(parts: list[Any], more: list[Any]) -> list[Any]:
+def _add_parts(parts: _Parts, more: list[Any]) -> _Parts:
+    """Elements without an index are appended, those with one are put together by it."""
     for each in more:
         index = each.get("index") if isinstance(each, dict) else None
-        if type(index) is not int:
-            parts.append(each)
-            continue
-        part = next((part for part in parts if isinstance(part, _Part) and part.position == index), None)
-        if part is None:
-            part = _Part(index)
-            parts.append(part)
-        _add(part, {name: value for name, value in each.items() if name != "index"})
+        if type(index) is int:
+            _add(parts.by_index.setdefault(index, {}), {name: value for name, value in each.items() if name != "index"})
+        else:
+            parts.others.append(each)
     return parts
-
-
-class _Part(dict[str, Any]):
-    """A part of a list, such as a tool call, and the index by which later chunks mean it."""
-
-    def __init__(self, position: int) -> None:
-        super().__init__()
-        self.position = position
-
-
-def _drop_positions(message: dict[str, Any]) -> None:
-    """Parts in the order of their indexes."""
-    for value in message.values():
-        if isinstance(value, list) and value and all(isinstance(part, _Part) for part in value):
-            value.sort(key=lambda part: part.position)
 
 
 def _add_lists(choice: dict[str, Any], name: str, value: dict[str, Any]) -> None:
@@ -168,3 +168,29 @@ def _add_lists(choice: dict[str, Any], name: str, value: dict[str, Any]) -> None
             before[member] += more
         elif more is not None or member not in before:
             before[member] = more
+
+
+class _Text(list[str]):
+    """A text in pieces."""
+
+
+class _Parts:
+    """A list in pieces, such as tool calls."""
+
+    def __init__(self) -> None:
+        self.by_index: dict[int, dict[str, Any]] = {}
+        self.others: list[Any] = []
+
+
+def _joined(value: Any) -> Any:
+    """`value` with all pieces joined."""
+    match value:
+        case _Text():
+            return "".join(value)
+        case _Parts():
+            return [_joined(value.by_index[index]) for index in sorted(value.by_index)] + value.others
+        case dict():
+            return {name: _joined(member) for name, member in value.items()}
+        case list():
+            return [_joined(member) for member in value]
+    return value

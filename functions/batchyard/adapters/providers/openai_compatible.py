@@ -20,7 +20,7 @@ import orjson
 from httpx_aiohttp import AiohttpTransport
 from multidict import CIMultiDict
 
-from batchyard.adapters.providers.events import StreamBroken, StreamFailed, assemble
+from batchyard.adapters.providers.events import EventStream, StreamBroken, StreamFailed
 from batchyard.core.calls import Answer, NoAnswer
 from batchyard.core.retry import FailureReason, failure_of, server_word
 from batchyard.core.usage import Usage
@@ -31,6 +31,8 @@ _ERROR_TEXT_CHARS = 2000
 """How much of an error page that is no JSON the customer gets to see."""
 
 _EVENT_STREAM = "text/event-stream"
+_EVENTS_PER_ANSWER = 24
+"""How many times longer a streamed answer may be than a plain one: each token comes in an object of its own."""
 
 _HEADERS_READ = frozenset(
     {b"content-length", b"content-encoding", b"content-type", b"x-request-id"}
@@ -90,29 +92,34 @@ class OpenAICompatible:
                 response = await self._transport.handle_async_request(cast(httpx.Request, request))
                 try:
                     headers = _headers_read(response)
-                    content = await self._read(response, headers)
+                    events = EventStream() if _is_streamed(response.status_code, headers) else None
+                    content = await self._read(response, headers, events)
                 finally:
                     await response.aclose()
         except TimeoutError:
             return NoAnswer(FailureReason.TIMEOUT)
         except (httpx.HTTPError, aiohttp.ClientError, OSError, RuntimeError) as error:  # uvloop raises bare ones too
             return NoAnswer(_transport_failure(error))
+        if events is not None and content is not None:
+            return _streamed(response.status_code, headers, events)
         return _outcome(response.status_code, headers, content)
 
     async def close(self) -> None:
         await self._transport.aclose()
 
-    async def _read(self, response: httpx.Response, headers: _Headers) -> bytes | None:
-        """The body; None where it is longer than the limit."""
-        if int(headers.get("content-length", "0")) > self._max_response_bytes:
+    async def _read(self, response: httpx.Response, headers: _Headers, events: EventStream | None) -> bytes | None:
+        """The body, which goes to `events` instead where there are any; None where it is longer than the limit."""
+        most = self._max_response_bytes * (1 if events is None else _EVENTS_PER_ANSWER)
+        if int(headers.get("content-length", "0")) > most:
             return None
         encoded = headers.get("content-encoding", "identity") != "identity"
-        chunks = []
+        chunks: list[bytes] = []
+        take = chunks.append if events is None else events.feed
         size = 0
         async for chunk in response.aiter_bytes() if encoded else response.stream:  # type: ignore[union-attr]
-            chunks.append(chunk)
+            take(chunk)
             size += len(chunk)
-            if size > self._max_response_bytes:
+            if size > most:
                 return None
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
@@ -156,8 +163,6 @@ def _outcome(status: int, headers: _Headers, content: bytes | None) -> Answer | 
     if 200 <= status < 300:
         if content is None:
             return NoAnswer(FailureReason.TOO_LARGE)
-        if headers.get("content-type", "").lower().startswith(_EVENT_STREAM):
-            return _streamed(status, request_id, content)
         document = _json_object(content)
         if document is None:
             return NoAnswer(FailureReason.INVALID_RESPONSE)
@@ -167,14 +172,19 @@ def _outcome(status: int, headers: _Headers, content: bytes | None) -> Answer | 
     return Answer(status, body, request_id, failure=failure_of(status, word), word=word)
 
 
-def _streamed(status: int, request_id: str | None, content: bytes) -> Answer | NoAnswer:
+def _is_streamed(status: int, headers: _Headers) -> bool:
+    return 200 <= status < 300 and headers.get("content-type", "").lower().startswith(_EVENT_STREAM)
+
+
+def _streamed(status: int, headers: _Headers, events: EventStream) -> Answer | NoAnswer:
+    """What an answer means that came as events."""
     try:
-        document = assemble(content)
+        document = events.answer()
     except StreamBroken:
         return NoAnswer(FailureReason.INVALID_RESPONSE)
     except StreamFailed:
         return NoAnswer(FailureReason.SERVER_ERROR)
-    return Answer(status, _one_line(orjson.dumps(document)), request_id, usage_of(document))
+    return Answer(status, _one_line(orjson.dumps(document)), headers.get("x-request-id"), usage_of(document))
 
 
 def usage_of(document: dict[str, Any]) -> Usage:
