@@ -1,5 +1,9 @@
 """What API Gateway answers by itself: the OpenAI surface's error envelope, with the request id that every answer
-carries. Where the status is the gateway's own choice, the envelope cannot name it."""
+carries. Where the status is the gateway's own choice, the envelope cannot name it.
+
+The gateway's own words are never passed on. Of a request that has no route it takes the Authorization header for one of
+AWS's signatures, and quotes it: to every client with a bearer's key it would answer a 403 with that key.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,8 @@ _TOO_LARGE = (
     "most 4 MB), or put it at the address that POST /v1/files/presigned gives you, or copy it into the drop folder."
 )
 _UNKNOWN = "Unknown request URL, or a URL that does not take this method. GET /openapi.json lists them all."
-_AS_GATEWAY_SAYS = "$context.error.message"
+_REFUSED = "The request was refused before it was read. Compare its URL and its method with GET /openapi.json."
+_FAILED = "The request could not be processed. Send it again; if it makes a batch, with the same Idempotency-Key."
 _KIND = "$context.error.responseType"
 
 
@@ -31,13 +36,12 @@ class GatewayResponse:
 RESPONSES = (
     GatewayResponse("REQUEST_TOO_LARGE", 413, "invalid_request_error", "request_too_large", _TOO_LARGE),
     GatewayResponse("MISSING_AUTHENTICATION_TOKEN", 404, "invalid_request_error", "unknown_url", _UNKNOWN),
+    GatewayResponse("INVALID_SIGNATURE", 404, "invalid_request_error", "unknown_url", _UNKNOWN),
     GatewayResponse(
         "THROTTLED", 429, "rate_limit_error", "rate_limit_exceeded", "Too many requests. Slow down and try again."
     ),
-    GatewayResponse("DEFAULT_4XX", None, "invalid_request_error", _KIND, _AS_GATEWAY_SAYS),
-    GatewayResponse(
-        "DEFAULT_5XX", None, "server_error", _KIND, "The request could not be processed. It is safe to try it again."
-    ),
+    GatewayResponse("DEFAULT_4XX", None, "invalid_request_error", _KIND, _REFUSED),
+    GatewayResponse("DEFAULT_5XX", None, "server_error", _KIND, _FAILED),
 )
 
 
@@ -57,6 +61,4 @@ def add_gateway_responses(api: apigateway.RestApi) -> None:
 
 def _envelope(response: GatewayResponse) -> str:
     error = {"message": response.message, "type": response.type, "param": None, "code": response.code}
-    body = {"error": error if response.status is None else error | {"status": response.status}}
-    # API Gateway puts the quotes around messageString itself.
-    return json.dumps(body).replace(f'"{_AS_GATEWAY_SAYS}"', "$context.error.messageString")
+    return json.dumps({"error": error if response.status is None else error | {"status": response.status}})

@@ -37,6 +37,7 @@ LIMITS = HttpLimits(header_bytes=10_240, body_bytes=10 * 1024 * 1024, idle_secon
 _DEFAULTS = {
     "REQUEST_TOO_LARGE": (413, "Request Too Long"),
     "MISSING_AUTHENTICATION_TOKEN": (403, "Missing Authentication Token"),
+    "INVALID_SIGNATURE": (403, "The request signature does not match"),
     "INTEGRATION_TIMEOUT": (504, "Endpoint request timed out"),
     "INTEGRATION_FAILURE": (504, "Endpoint request failed"),
     "API_CONFIGURATION_ERROR": (500, "Internal server error"),
@@ -77,7 +78,7 @@ class Gateway:
         context = {"requestId": str(uuid.uuid4()), "path": request.path, "httpMethod": request.method}
         found = self._find(request)
         if found is None:
-            return self._gateway_response("MISSING_AUTHENTICATION_TOKEN", context)
+            return self._no_route(request, context)
         node, parameters = found
         function = self._functions.get(node.methods.get(request.method) or node.methods["ANY"])
         event = self._event(request, node, parameters, context)
@@ -100,6 +101,14 @@ class Gateway:
 
     def close(self) -> None:
         self._waiting.shutdown(wait=False, cancel_futures=True)
+
+    def _no_route(self, request: Request, context: Mapping[str, str]) -> Response:
+        """API Gateway takes the Authorization header of such a request for a signature, and quotes it."""
+        header = request.header("authorization")
+        if not header:
+            return self._gateway_response("MISSING_AUTHENTICATION_TOKEN", context)
+        message = f"Invalid key=value pair (missing equal-sign) in Authorization header: '{header}'."
+        return self._gateway_response("INVALID_SIGNATURE", context, message=message)
 
     # Routes.
 

@@ -87,6 +87,20 @@ def test_a_throttled_function_is_a_429(serve: Callable[..., Response]) -> None:
     assert ("Retry-After", "1") in response.headers
 
 
+def test_a_key_on_no_route_is_taken_for_a_signature() -> None:
+    """As AWS does it: a 403 of another kind than without the header, whose message quotes it. So whatever the template
+    passes on of that message shows in tests."""
+    deployment = Deployment(methods=[Method("GET", "/", "it")], gateway_responses={}, binary_media_types=("*/*",))
+    no_route = Gateway(deployment, cast(Functions, None), Meter())
+    for headers, told in (
+        ([("authorization", "Bearer by_live_x")], "Bearer by_live_x"),
+        ([("host", "x")], "Missing Authentication Token"),
+    ):
+        answer = no_route(Request("POST", "/v1/chat/completions", headers, b"", "127.0.0.1"))
+        assert answer.status == 403 and told in orjson.loads(answer.body)["message"]
+    no_route.close()
+
+
 @pytest.mark.parametrize(
     "answer", ["text", None, 7, [], {}, {"body": "x"}, {"statusCode": "no"}, {"statusCode": 200, "headers": 7}]
 )
