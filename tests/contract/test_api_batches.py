@@ -14,7 +14,7 @@ from openai.types import Batch as BatchObject
 from openai.types.batch_usage import BatchUsage
 
 from batchyard.adapters.aws.batches import Batches
-from batchyard.adapters.aws.table import Key
+from batchyard.adapters.aws.table import Key, Table
 from batchyard.core.batches import Batch, Status
 from batchyard.core.items import LineError
 from batchyard.core.lanes import Lane
@@ -251,6 +251,21 @@ def test_a_bad_query_is_refused(alice: Customer, query: str, param: str | None) 
     reply = alice.http.get(f"/v1/batches?{query}")
     assert reply.status_code == (400 if param else 200)
     assert param is None or reply.json()["error"]["param"] == param
+
+
+def test_a_new_batch_can_be_read_at_once(alice: Customer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reads that DynamoDB may answer from a copy that lags could miss a batch that was just made: an SDK that polls it
+    would raise for a 404. And one that has ended could seem to run again."""
+    read = Table.get
+
+    def get(table: Table, key: Key, *, consistent: bool = False) -> Any:
+        lags = key.sk.startswith("batch#") and not consistent
+        return None if lags else read(table, key, consistent=consistent)
+
+    monkeypatch.setattr(Table, "get", get)
+    made = create(alice)
+    assert alice.openai.batches.retrieve(made.id) == made
+    assert alice.http.get(f"/v1/batches/{made.id}/output").json()["error"]["code"] == "output_not_ready"
 
 
 def test_counts_and_usage_are_live(cloud: Cloud, alice: Customer) -> None:

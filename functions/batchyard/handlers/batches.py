@@ -74,7 +74,7 @@ def cancel_batch(call: Call) -> Reply:
 def download_output(call: Call) -> Reply:
     """The content of the output file, by the batch's id."""
     batch_id = call.surface.read_id(call.request, "batch")
-    batch = resources.batches().get(call.account_id, batch_id)
+    batch = resources.batches().get(call.account_id, batch_id, consistent=True)
     if batch is None:
         raise cancel.missing(batch_id)
     if batch.output_file_id is None:

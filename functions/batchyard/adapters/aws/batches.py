@@ -97,7 +97,7 @@ class Batches:
 
     def get_with_progress(self, account_id: str, batch_id: str) -> Batch | None:
         """As `get`; while the batch runs its tally is that of the shards settled so far."""
-        batch = self.get(account_id, batch_id)
+        batch = self.get(account_id, batch_id, consistent=True)
         return self._live(batch) if batch else None
 
     def page(self, account_id: str, *, after: str | None, limit: int) -> tuple[list[Batch], bool]:
