@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import boto3
 import pytest
 from moto import mock_aws
 
+from batchyard.adapters.aws import clients
 from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.objects import Objects
 from batchyard.adapters.aws.progress import Progress
@@ -38,8 +38,8 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
-def table(aws: None) -> Table:
-    client = boto3.client("dynamodb", region_name=REGION)
+def table(aws: None, aws_clients: None) -> Table:
+    client = clients.client("dynamodb")
     client.create_table(
         TableName=TABLE_NAME,
         KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
@@ -53,8 +53,8 @@ def table(aws: None) -> Table:
 
 
 @pytest.fixture
-def objects(aws: None) -> Objects:
-    client = boto3.client("s3", region_name=REGION)
+def objects(aws: None, aws_clients: None) -> Objects:
+    client = clients.client("s3")
     client.create_bucket(Bucket=DATA_BUCKET)
     return Objects(client, DATA_BUCKET)
 
