@@ -27,7 +27,7 @@ from batchyard.adapters.aws.objects import ObjectMissing, Objects
 from batchyard.adapters.aws.shards import Shards
 from batchyard.adapters.aws.writer import ObjectWriter
 from batchyard.core.batches import Batch, Status
-from batchyard.core.errors import BooksDoNotBalance, ConditionFailed
+from batchyard.core.errors import BooksDoNotBalance, ConditionFailed, NotReady
 from batchyard.core.files import File
 from batchyard.core.ids import derive_id
 from batchyard.core.items import LineError, WorkItem
@@ -73,11 +73,18 @@ def finalize(
 ) -> Batch:
     """The batch, terminal. `outcome`: completed, cancelled, expired or failed. Raises BooksDoNotBalance where results
     are missing or too many; only with the outcome `failed` the batch then ends all the same, without files."""
-    batch = _begin(batches.current(account_id, batch_id), clock(), batches)
+    found = batches.current(account_id, batch_id)
+    if found.status.is_terminal:
+        return found
+    rows: Mapping[int, ShardRow] = {row.number: row for row in shards.rows(batch_id)} if found.plan else {}
+    outcome = _as_the_shards_say(outcome, found, rows)
+    if outcome == "completed" and found.plan is not None:
+        _check_settled(found, found.plan, rows)
+    batch = _begin(found, clock(), batches)
     if batch.status.is_terminal:
         return batch
-    rows: Mapping[int, ShardRow] = {row.number: row for row in shards.rows(batch_id)} if batch.plan else {}
-    outcome = _as_the_shards_say(outcome, batch, rows)
+    if (batch.plan is None) != (found.plan is None):
+        raise NotReady(f"{batch_id} was validated meanwhile")
     end = _end_of(batch, outcome)
     errors = batch.errors if batch.is_doomed else (_FAULT,) if end is Status.FAILED else ()
     nothing = _Published(None, None, Tally())
@@ -144,15 +151,24 @@ def _publish(
     return _Published(output, error, tally)
 
 
+def _unsettled(plan: Plan, rows: Mapping[int, ShardRow]) -> list[int]:
+    return [n for n in range(plan.shards) if n not in rows or rows[n].state is ShardState.OPEN]
+
+
+def _check_settled(batch: Batch, plan: Plan, rows: Mapping[int, ShardRow]) -> None:
+    """Raises BooksDoNotBalance, before anything of the batch has changed: a Finalize that comes too early must not
+    keep its shards from going on."""
+    if unsettled := _unsettled(plan, rows):
+        raise BooksDoNotBalance(f"{batch.id} is complete, yet {len(unsettled)} shards are not, first: {unsettled[0]}")
+
+
 def _final_rows(
     batch: Batch, plan: Plan, outcome: str, rows: Mapping[int, ShardRow], shards: Shards
 ) -> Mapping[int, ShardRow]:
     """Every shard's row, which nobody can change any more. `rows`: those that there are."""
-    unsettled = [n for n in range(plan.shards) if n not in rows or rows[n].state is ShardState.OPEN]
+    unsettled = _unsettled(plan, rows)
     if not unsettled:
         return rows
-    if outcome == "completed":
-        raise BooksDoNotBalance(f"{batch.id} is complete, yet {len(unsettled)} shards are not, first: {unsettled[0]}")
 
     def seal(number: int) -> None:
         with suppress(ClaimRefused):
