@@ -1,0 +1,65 @@
+"""One local cloud and one simulated provider per module, set up for failures: leases of one second, retries and the
+state machine's waits a twentieth of what they are. A module's own settings stand in its ENVIRONMENT and CLOUD."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from local.cloud import LocalCloud
+from local.provider import SimulatedProvider
+from tests.customer import Customer
+
+ENVIRONMENT = {
+    "SHARD_ITEMS": "4",
+    "LEASE_SECONDS": "1",
+    "FLUSH_ITEMS": "2",
+    "FLUSH_SECONDS": "0.3",
+    "RETRY_BASE_SECONDS": "0.02",
+    "RETRY_CAP_SECONDS": "0.5",
+    "SWEEP_GRACE_SECONDS": "0",
+    "work.DRAIN_SECONDS": "2",
+    "fence.DRAIN_SECONDS": "5",
+}
+WAIT_SCALE = 0.05
+UNDISTURBED = {"duplicate": False, "visibility_seconds": None, "redelivery_seconds": 0.2}
+
+
+@pytest.fixture(scope="module")
+def simulator() -> Iterator[SimulatedProvider]:
+    with SimulatedProvider(seed=1) as provider:
+        yield provider
+
+
+@pytest.fixture(scope="module")
+def running(simulator: SimulatedProvider, request: pytest.FixtureRequest) -> Iterator[LocalCloud]:
+    environment = ENVIRONMENT | getattr(request.module, "ENVIRONMENT", {})
+    settings = {"wait_scale": WAIT_SCALE} | getattr(request.module, "CLOUD", {})
+    with LocalCloud(provider_url=simulator.url, environment=environment, **settings) as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def cloud(running: LocalCloud) -> Iterator[LocalCloud]:
+    """The module's cloud, undisturbed. Whatever a test does to it, no function may have lacked a grant."""
+    running.deliver(**UNDISTURBED)
+    yield running
+    running.clear_faults()
+    running.deliver(**UNDISTURBED)
+    for function in running.functions:
+        running.limit(function, None)
+    assert running.denials() == []
+
+
+@pytest.fixture
+def provider(simulator: SimulatedProvider) -> SimulatedProvider:
+    """The simulator, its ledger empty and its settings those of the start."""
+    simulator.reset()
+    return simulator
+
+
+@pytest.fixture
+def customer(cloud: LocalCloud, request: pytest.FixtureRequest) -> Customer:
+    """A new account for each test."""
+    return Customer(cloud, request.node.name[:60])

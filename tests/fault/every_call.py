@@ -1,0 +1,99 @@
+"""Makes the Nth AWS call of a function go wrong, for N = 1, 2, 3 … until something runs to its end without meeting it.
+
+Runs of different N go side by side: each has an account of its own, and its faults strike only what concerns that
+account.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Self
+
+import pytest
+
+from local.cloud import LocalCloud
+from tests.customer import Customer
+
+CALLS_AT_MOST = 100
+"""A walk this long does not end: the faults themselves make new calls."""
+
+WAYS: dict[str, dict[str, Any]] = {
+    # The SDK tries again and gets through.
+    "throttled": {"status": 400, "code": "ThrottlingException"},
+    # Five times in a row: all the tries that the SDK has.
+    "down": {"status": 500, "code": "InternalServerError", "times": 5},
+    # The SDK does not try again.
+    "refused": {"status": 400, "code": "InternalFailure"},
+    # It happened, and the caller is told that it did not.
+    "lost_answer": {"status": 400, "code": "InternalFailure", "when": "after"},
+    # It happened, and the caller did not live to hear of it.
+    "killed": {"kill": True, "when": "after"},
+}
+each_way = pytest.mark.parametrize("way", WAYS)
+
+
+class Attempt:
+    """One run. Calls are counted, and the `number`th of each function goes wrong, between `strike` and `spare`."""
+
+    def __init__(self, customer: Customer, number: int, faults: dict[str, dict[str, Any]]) -> None:
+        self.customer = customer
+        self.number = number
+        self.met: Counter[str] = Counter()
+        self._faults = faults
+        self._set: dict[str, int] = {}
+
+    def strike(self) -> None:
+        assert not self._set, "struck twice"
+        for function, fault in self._faults.items():
+            self._set[function] = self.customer.cloud.fail(function, nth=self.number, **fault)
+
+    def spare(self) -> None:
+        for function, fault in self._set.items():
+            if self.customer.cloud.unfail(fault)["fired"]:
+                self.met[function] += 1
+        self._set = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.spare()
+        self.customer.openai.close()
+
+
+def walk(
+    cloud: LocalCloud,
+    functions: tuple[str, ...],
+    way: str,
+    run: Callable[[Attempt], None],
+    *,
+    side_by_side: int = 4,
+    scoped: bool = True,
+    **fault: Any,
+) -> Counter[str]:
+    """For each function, how many of its calls went wrong once. `run` is the whole life of something, and checks it.
+    Not `scoped`: calls count whatever they are about, for those that name nothing; then one run at a time."""
+
+    def attempt(number: int) -> Counter[str]:
+        customer = Customer(cloud, f"{functions[0]} {way} {number}")
+        about = {"about": customer.account_id} if scoped else {}
+        faults = dict.fromkeys(functions, WAYS[way] | fault | about)
+        with Attempt(customer, number, faults) as one:
+            try:
+                run(one)
+            except Exception as error:
+                error.add_note(f"call {number} of {' and '.join(functions)}, {way}; account {customer.account_id}")
+                raise
+        return one.met
+
+    width = side_by_side if scoped else 1
+    met: Counter[str] = Counter()
+    with ThreadPoolExecutor(width) as pool:
+        for first in range(1, CALLS_AT_MOST, width):
+            found = list(pool.map(attempt, range(first, first + width)))
+            met += sum(found, Counter())
+            if not all(found):
+                return met
+    raise AssertionError(f"{functions}: {CALLS_AT_MOST} calls and no end")

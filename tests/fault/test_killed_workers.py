@@ -1,0 +1,116 @@
+"""Workers that die or stand still in the middle of a shard."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from local.cloud import LocalCloud
+from local.provider import SimulatedProvider, request_hash
+from tests.customer import Customer, chat_line, eventually
+from tests.fault.evidence import flushed, note, served
+from tests.invariants import TERMINAL
+
+SHARD_ITEMS = 24
+FLUSH_ITEMS = 4
+MAX_IN_FLIGHT = 4
+PROCESSES = 2
+ENVIRONMENT = {
+    "SHARD_ITEMS": str(SHARD_ITEMS),
+    "FLUSH_ITEMS": str(FLUSH_ITEMS),
+    "MAX_IN_FLIGHT": str(MAX_IN_FLIGHT),
+    "LEASE_SECONDS": "1",
+}
+CLOUD = {"processes": PROCESSES}
+KILLS = 5
+
+
+def test_workers_killed_again_and_again(cloud: LocalCloud, customer: Customer, provider: SimulatedProvider) -> None:
+    """Five kills in a batch of four shards: every item succeeds; what was flushed is never sent again; what is sent
+    again is no more than what was in flight or not yet flushed when its worker died."""
+    provider.configure(latency_ms=300)
+    lines = [chat_line(number) for number in range(4 * SHARD_ITEMS)]
+    shards = len(lines) // SHARD_ITEMS
+    batch = customer.submit(lines)
+    kept: set[int] = set()
+    received_when_kept: dict[int, int] = {}
+    lost = 0
+    for _ in range(KILLS):
+        before = len(kept)
+        eventually(lambda b=before: len(flushed(customer, batch.id)) > b, "another flush")
+        eventually(lambda: provider.stats()["in_flight"] > 0, "calls in flight", seconds=30)
+        assert cloud.kill("work")
+        kept = flushed(customer, batch.id)
+        counts = served(provider, lines)
+        received_when_kept |= {i: counts[i].received for i in kept - received_when_kept.keys()}
+        at_risk = sum(count.received > 0 for count in counts) - len(kept)
+        # Each process holds its calls in flight, and per shard what a flush is writing and what waits for the next.
+        assert at_risk <= PROCESSES * MAX_IN_FLIGHT + shards * 2 * FLUSH_ITEMS
+        lost += at_risk
+    batch = customer.wait(batch.id)
+    checked = customer.check(batch, lines)
+    assert (batch.status, checked.succeeded) == ("completed", len(lines))
+    counts = served(provider, lines)
+    for index, received in received_when_kept.items():
+        assert counts[index].received == received, f"item {index} was sent again after it was flushed"
+    repeats = sum(count.received - 1 for count in counts)
+    note("killed workers", {"kills": KILLS, "items": len(lines), "kept": len(kept), "repeats": repeats, "bound": lost})
+    assert repeats <= lost
+
+
+def test_a_worker_that_stood_still_too_long_writes_nothing(
+    cloud: LocalCloud, customer: Customer, provider: SimulatedProvider
+) -> None:
+    """Stopped in the middle of its calls, overtaken when its lease ended, woken after the batch was over: what it
+    holds is dropped."""
+    provider.configure(latency_ms=300)
+    cloud.deliver(visibility_seconds=1)
+    lines = [chat_line(number) for number in range(2 * SHARD_ITEMS)]
+    batch = customer.submit(lines)
+    eventually(lambda: len(flushed(customer, batch.id)) > 0, "a flush")
+    stopped = [each["pid"] for each in cloud.processes("work") if each["busy"]]
+    assert stopped
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    batch = customer.wait(batch.id)
+    before = customer.check(batch, lines)
+    for pid in stopped:
+        os.kill(pid, signal.SIGCONT)
+    eventually(lambda: not any(each["busy"] for each in cloud.processes("work")), "the woken workers are done")
+    assert customer.check(batch, lines) == before
+    assert before.succeeded == len(lines)
+    repeats = sum(count.received - 1 for count in served(provider, lines))
+    note("paused workers", {"repeats": repeats})
+    assert repeats > 0, "nobody took over from them"
+
+
+def test_an_item_that_kills_its_worker_is_found(
+    cloud: LocalCloud, customer: Customer, provider: SimulatedProvider
+) -> None:
+    """Whoever sends it dies. It ends as an error line of its own, and takes no other item with it, neither of its own
+    shard nor of those beside it."""
+    provider.configure(latency_ms=200)
+    poison = 3
+    lines = [chat_line(number, "hang" if number == poison else None) for number in range(3 * SHARD_ITEMS)]
+    body = request_hash(lines[poison]["body"])
+    batch = customer.submit(lines)
+    kills = 0
+
+    def dies_or_ends() -> bool:
+        counts = provider.counts()
+        if body in counts and counts[body].received > kills:
+            return True
+        return customer.openai.batches.retrieve(batch.id).status in TERMINAL
+
+    while eventually(dies_or_ends, "the poison is sent, or the batch ends"):
+        if customer.openai.batches.retrieve(batch.id).status in TERMINAL:
+            break
+        kills = provider.counts()[body].received
+        cloud.kill("work")
+    batch = customer.wait(batch.id)
+    checked = customer.check(batch, lines)
+    note("poison", {"kills": kills, "repeats": sum(count.received - 1 for count in served(provider, lines))})
+    assert checked.codes == {"item_crashed_worker": 1}
+    assert customer.output(batch)[f"item-{poison}"]["error"]["code"] == "item_crashed_worker"
+    assert checked.succeeded == len(lines) - 1
+    assert 2 <= kills <= 8
