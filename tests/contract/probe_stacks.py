@@ -127,7 +127,7 @@ def _queues() -> dict[str, Any]:
     redrive = {"deadLetterTargetArn": {"Fn::GetAtt": ["DeadLetters", "Arn"]}, "maxReceiveCount": 3}
     return {
         "DeadLetters": _resource("SQS::Queue", QueueName="probe-dead-letters"),
-        "Queue": _resource("SQS::Queue", QueueName="probe", VisibilityTimeout=1, RedrivePolicy=redrive),
+        "Queue": _resource("SQS::Queue", QueueName="probe", VisibilityTimeout=60, RedrivePolicy=redrive),
         "Source": _resource(
             "Lambda::EventSourceMapping",
             EventSourceArn={"Fn::GetAtt": ["Queue", "Arn"]},
