@@ -105,11 +105,11 @@ class Caller:
             timeout=60,
         )
 
-    def submit(self, lines: list[dict[str, Any]], window: str = "24h", **options: Any) -> str:
+    def submit(self, lines: list[dict[str, Any]], window: str = "24h", *, endpoint: str = CHAT, **options: Any) -> str:
         file = self.openai.files.create(file=("requests.jsonl", jsonl(lines)), purpose="batch")
         made = self.openai.batches.create(
             input_file_id=file.id,
-            endpoint=CHAT,
+            endpoint=endpoint,  # type: ignore[arg-type]
             completion_window=window,  # type: ignore[arg-type]
             **options,
         )
@@ -317,6 +317,23 @@ def test_a_large_output_comes_by_redirect(caller: Caller, provider: SimulatedPro
     assert content.headers["content-type"] == "application/x-ndjson"
     assert content.content == caller.customer.files(ended)[0]
     assert len(content.content) > INLINE_BYTES
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "body"),
+    [
+        ("/v1/completions", {"model": "gpt-3.5-turbo-instruct", "prompt": "Say it."}),
+        ("/v1/embeddings", {"model": "text-embedding-3-small", "input": "a text"}),
+    ],
+)
+def test_the_other_endpoints(caller: Caller, provider: SimulatedProvider, endpoint: str, body: dict[str, Any]) -> None:
+    """Completions and embeddings run like chat completions, on the caller's key."""
+    lines = [
+        {"custom_id": f"r-{n}", "method": "POST", "url": endpoint, "body": body | {"user": str(n)}} for n in range(3)
+    ]
+    ended = caller.customer.wait(caller.submit(lines, endpoint=endpoint))
+    assert caller.customer.check(ended, lines).succeeded == 3
+    assert keys_used(provider) == {("openai", sha256(KEY)): 3}
 
 
 def test_no_output_is_told(caller: Caller, provider: SimulatedProvider) -> None:
