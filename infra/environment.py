@@ -33,8 +33,9 @@ class Environment:
     """How long work files and parts are kept; longer than the longest completion window."""
     drop_version_days: int = 30
     """How long replaced and deleted versions of dropped files are kept."""
-    limits: Mapping[str, int | float | str] = field(default_factory=dict)
-    """Overrides of what `batchyard.settings` has defaults for, by field name."""
+    limits: Mapping[str, Any] = field(default_factory=dict)
+    """Overrides of what `batchyard.settings` has defaults for, by field name; what is more than a number or a text
+    reaches the functions as JSON."""
     provider_urls: Mapping[str, str] = field(default_factory=dict)
     """Provider name -> base URL that replaces the one in providers.toml."""
 

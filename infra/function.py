@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -73,7 +74,7 @@ class Function(Construct):
                 "POWERTOOLS_SERVICE_NAME": name,
                 "POWERTOOLS_METRICS_NAMESPACE": "Batchyard",
                 "LOG_LEVEL": environment.log_level,
-                **{limit.upper(): str(value) for limit, value in environment.limits.items()},
+                **{limit.upper(): _text(value) for limit, value in environment.limits.items()},
                 **variables,
             },
         )
@@ -105,3 +106,7 @@ class Function(Construct):
             [{"id": "AwsSolutions-IAM5", "reason": reason, "appliesTo": list(findings)}],
             apply_to_children=True,
         )
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

@@ -26,7 +26,7 @@ _GET, _PUT, _UPDATE, _DELETE, _QUERY = (
 TABLE_ACTIONS = {
     "files": (_GET, _QUERY, _PUT, _UPDATE, _DELETE),
     "batches": (_GET, _QUERY, _PUT, _UPDATE),
-    "account": (_GET,),
+    "account": (_GET, _UPDATE),
     "results": (_GET, _QUERY, _UPDATE),
     "admin": (_GET, _QUERY, _PUT, _UPDATE),
     "drop": (_GET, _PUT, _UPDATE),
@@ -39,7 +39,7 @@ TABLE_ACTIONS = {
     "sweep": (_GET, _QUERY, _UPDATE, _DELETE),
     "assemble": (_GET, _UPDATE),
 }
-"""A transaction needs the actions of its parts."""
+"""A transaction needs the actions of its parts. All functions of the API count the requests of a key."""
 
 _READ = ("s3:GetObject",)
 _READ_VERSION = ("s3:GetObject", "s3:GetObjectVersion")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import httpx
 import openai
@@ -10,6 +11,7 @@ import pytest
 from openai.types import Model
 from openapi_spec_validator import validate
 
+from batchyard import settings
 from batchyard.adapters.aws.accounts import Accounts
 from batchyard.core.errors import Unauthenticated
 from batchyard.handlers import admin, http
@@ -114,6 +116,25 @@ def test_models_need_a_key(cloud: Cloud) -> None:
     )
     with pytest.raises(openai.AuthenticationError):
         client.models.list()
+
+
+@pytest.mark.parametrize("surface", ["openai", "portkey"])
+def test_a_deployment_may_limit_requests(alice: Customer, monkeypatch: pytest.MonkeyPatch, surface: str) -> None:
+    """Requests per minute of a key, of which neither surface has a limit of its own: OpenAI's headers count down, then
+    a 429 says when to come again."""
+    monkeypatch.setenv("SURFACE_LIMITS", json.dumps({surface: {"requests_per_minute": 2}}))
+    settings.load.cache_clear()
+    monkeypatch.setattr(time, "time", lambda: 1_800_000_015.0)
+    headers = {"x-portkey-api-key": alice.key} if surface == "portkey" else {}
+    for remaining in ("1", "0"):
+        answer = alice.http.get("/v1/models", headers=headers)
+        assert answer.status_code == 200
+        assert answer.headers["x-ratelimit-limit-requests"] == "2"
+        assert answer.headers["x-ratelimit-remaining-requests"] == remaining
+    refused = alice.http.get("/v1/models", headers=headers)
+    assert (refused.status_code, refused.headers["retry-after"]) == (429, "45")
+    assert refused.json()["error"]["code"] == "rate_limit_exceeded"
+    assert refused.headers["x-ratelimit-remaining-requests"] == "0"
 
 
 def test_an_unknown_path_is_a_404(alice: Customer) -> None:

@@ -31,7 +31,7 @@ def staging(tmp_path_factory: pytest.TempPathFactory) -> Synthesized:
         "waf": "true",
         "retain_data": "false",
         "reserve_concurrency": "false",
-        "limits": '{"max_batch_items": 1000000}',
+        "limits": '{"max_batch_items": 1000000, "surface_limits": {"openai": {"requests_per_minute": 600}}}',
         "provider_urls": '{"openai": "https://gateway.example.internal/v1"}',
     }
     return _synthesize(tmp_path_factory, "staging", context)

@@ -97,7 +97,12 @@ def test_the_environment_reaches_the_functions(staging: Synthesized) -> None:
     found = functions(staging)
     assert "max_batch_items" in Limits.model_fields
     for each in found.values():
-        assert each["Environment"]["Variables"]["MAX_BATCH_ITEMS"] == "1000000"
+        variables = each["Environment"]["Variables"]
+        told = Limits.model_validate(
+            {name.lower(): value for name, value in variables.items() if isinstance(value, str)}
+        )
+        assert told.max_batch_items == 1_000_000
+        assert told.surface_limits == {"openai": {"requests_per_minute": 600}}
         assert each["FunctionName"].startswith("batchyard-staging-")
         assert "ReservedConcurrentExecutions" not in each
     assert (

@@ -110,6 +110,11 @@ def test_who_touches_which_objects(synthesized: Synthesized) -> None:
     assert writers("results") == {"drop", "notify"}
 
 
+def test_every_function_of_the_api_may_count_requests(synthesized: Synthesized) -> None:
+    """A deployment may set a limit per key for any surface: whoever serves one of its routes has to count."""
+    assert {route.function for route in ROUTES} <= who_may(synthesized, "dynamodb:UpdateItem")
+
+
 def test_only_the_worker_reads_provider_keys(synthesized: Synthesized) -> None:
     """Secrets below batchyard/providers/ and nothing else, for one function; a caller's key is decrypted only there."""
     secrets = [grant for grant in grants(synthesized) if grant.action.startswith("secretsmanager:")]

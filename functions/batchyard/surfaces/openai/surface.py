@@ -11,7 +11,7 @@ from batchyard.core.catalogue import Offer
 from batchyard.core.errors import InvalidRequest, NotFound, RateLimited, RequestError, Unauthenticated
 from batchyard.core.files import File, Upload, UploadPart
 from batchyard.core.items import Item, LineError
-from batchyard.core.limits import Limits
+from batchyard.core.limits import Allowance, Limits
 from batchyard.core.requests import BatchRequest, CompletionRequest, FileRequest, PageRequest, UploadRequest
 from batchyard.surfaces.http import Reply, Request, json_reply
 from batchyard.surfaces.openai import lines, replies, requests
@@ -174,6 +174,12 @@ class OpenAISurface:
 
     def write_batches(self, batches: Sequence[Batch], has_more: bool) -> Reply:
         return json_reply(replies.listed([replies.batch_object(batch) for batch in batches], has_more))
+
+    def allowance_headers(self, allowance: Allowance) -> Mapping[str, str]:
+        return {
+            "x-ratelimit-limit-requests": str(allowance.limit),
+            "x-ratelimit-remaining-requests": str(allowance.remaining),
+        }
 
     def write_models(self, offers: Sequence[Offer]) -> Reply:
         models = [replies.model_object(offer.model, offer.provider) for offer in offers]
