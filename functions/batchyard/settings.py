@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, Json
 class Settings(BaseModel):
     """What every function knows. Field `x` comes from the variable `X`."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     table_name: str
     data_bucket: str
@@ -25,7 +25,7 @@ class Settings(BaseModel):
 class Limits(BaseModel):
     """Named limits of the deployment; all can be set by environment variable."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     max_batch_items: int = 50_000
     max_file_bytes: int = 500_000_000
