@@ -106,6 +106,15 @@ def test_content_types_that_are_no_form(alice: Customer, path: str) -> None:
         assert_envelope(alice.http.post(path, content=form(PURPOSE, FILE), headers={"content-type": kind}), 415)
 
 
+@pytest.mark.parametrize("path", ["/v1/files", "/api/v1/files", "/api/openai/v1/files"])
+def test_a_form_without_a_file_name_says_what_to_do(alice: Customer, path: str) -> None:
+    """`curl -F file=<requests.jsonl` sends a field, no file: that is told, not that there is no parameter `file`."""
+    sent = form(PURPOSE, FILE.replace(b'; filename="r.jsonl"', b""))
+    reply = alice.http.post(path, content=sent, headers={"content-type": BOUNDARY})
+    assert (reply.status_code, reply.json()["error"]["code"]) == (400, "missing_required_parameter")
+    assert "file name" in reply.json()["error"]["message"]
+
+
 def test_a_good_form_is_taken(alice: Customer) -> None:
     """The forms above fail for their fault alone: without it the same form is a file."""
     reply = alice.http.post("/v1/files", content=form(PURPOSE, FILE), headers={"content-type": BOUNDARY})

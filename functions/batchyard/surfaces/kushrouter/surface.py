@@ -203,9 +203,6 @@ def _file_of_form(request: Request) -> tuple[FileRequest, bytes]:
     from batchyard.surfaces.forms import read_form  # only uploads have a form, every cold start would pay for it
 
     form = read_form(request.content_type, request.body)
-    for name in form.fields:
-        if name != "purpose":
-            raise InvalidRequest(f"There is no parameter '{name[:64]}'.", param=name[:64], code="unknown_parameter")
     file = form.files.get("file")
     if file is None:
         raise InvalidRequest(
@@ -213,6 +210,9 @@ def _file_of_form(request: Request) -> tuple[FileRequest, bytes]:
             param="file",
             code="missing_required_parameter",
         )
+    for name in form.fields:
+        if name != "purpose":
+            raise InvalidRequest(f"There is no parameter '{name[:64]}'.", param=name[:64], code="unknown_parameter")
     return _file_request(file.filename, form.fields.get("purpose")), file.data
 
 

@@ -83,7 +83,6 @@ class OpenAISurface:
 
     def read_file(self, request: Request) -> tuple[FileRequest, bytes]:
         form = _form(request)
-        fields = requests.parsed(requests.CreateFile, _form_fields(form))
         file = form.files.get("file")
         if file is None:
             raise InvalidRequest(
@@ -91,6 +90,7 @@ class OpenAISurface:
                 param="file",
                 code="missing_required_parameter",
             )
+        fields = requests.parsed(requests.CreateFile, _form_fields(form))
         return FileRequest(_file_name(file.filename, "file"), fields.purpose, _seconds(fields.expires_after)), file.data
 
     def read_presigned(self, request: Request) -> FileRequest:
