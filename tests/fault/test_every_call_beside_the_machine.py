@@ -1,0 +1,89 @@
+"""Each AWS call of the drop folder and of Sweep fails, throttles, loses its answer or its caller."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from local.cloud import LocalCloud, LocalCloudError
+from local.provider import SimulatedProvider
+from tests.customer import Customer, eventually, jsonl
+from tests.fault.every_call import Attempt, each_way, walk
+from tests.fault.evidence import note, own_lines, served
+from tests.invariants import check_files
+
+
+@each_way
+def test_a_dropped_file_survives_any_call(cloud: LocalCloud, provider: SimulatedProvider, way: str) -> None:
+    """Call N of the drop folder's function, and of Notify, which brings the results back: one batch, its results
+    complete."""
+
+    def run(attempt: Attempt) -> None:
+        customer = attempt.customer
+        lines = own_lines(customer, 6, {4: "status:400"})
+        folder = f"{customer.account_id}/nightly"
+        attempt.strike()
+        cloud.client("s3").put_object(Bucket=cloud.drop_bucket, Key=f"drop/{folder}.jsonl", Body=jsonl(lines))
+        status = json.loads(eventually(lambda: _result(cloud, f"{folder}.status.json"), "the status file"))
+        attempt.spare()
+        assert status["status"] == "completed"
+        output, errors = (_result(cloud, f"{folder}.{kind}.jsonl") for kind in ("output", "errors"))
+        checked = check_files([line["custom_id"] for line in lines], output, errors)
+        assert (checked.succeeded, checked.failed) == (5, 1)
+        (batch,) = customer.openai.batches.list()
+        assert customer.check(batch, lines) == checked
+        assert [count.received for count in served(provider, lines)] == [1] * len(lines)
+
+    met = walk(cloud, ("drop", "notify"), way, run)
+    note(f"calls of the drop folder, {way}", met)
+    assert met["drop"] >= 8
+    assert met["notify"] >= 4
+
+
+@each_way
+def test_sweep_survives_any_call(cloud: LocalCloud, provider: SimulatedProvider, way: str) -> None:
+    """A batch that never started: Sweep, run again when it fails as its schedule does, starts it once."""
+
+    def run(attempt: Attempt) -> None:
+        customer = attempt.customer
+        lines = own_lines(customer, 2)
+        lost: dict[str, Any] = {"about": customer.account_id, "status": 400, "code": "InternalFailure"}
+        fault = cloud.fail("batches", operation="StartExecution", **lost)
+        batch = customer.submit(lines)
+        assert cloud.unfail(fault)["fired"] == 1
+        attempt.strike()
+        eventually(lambda: _sweep(cloud) and _status(customer, batch.id) != "validating", "Sweep has started it")
+        attempt.spare()
+        batch = customer.wait(batch.id)
+        assert (batch.status, customer.check(batch, lines).succeeded) == ("completed", 2)
+        assert [count.received for count in served(provider, lines)] == [1] * len(lines)
+
+    met = walk(cloud, ("sweep",), way, run, scoped=False)
+    note(f"calls of Sweep, {way}", met)
+    assert met["sweep"] >= 3
+
+
+def _sweep(cloud: LocalCloud) -> bool:
+    """Whether it went well."""
+    try:
+        cloud.invoke("sweep", {})
+    except LocalCloudError:
+        return False
+    return True
+
+
+def _status(customer: Customer, batch_id: str) -> str:
+    status: str = customer.rows(batch_id)[0]["status"]
+    return status
+
+
+def _result(cloud: LocalCloud, name: str) -> bytes | None:
+    try:
+        found = cloud.client("s3").get_object(Bucket=cloud.drop_bucket, Key=f"results/{name}")
+    except ClientError as error:
+        assert error.response["Error"]["Code"] == "NoSuchKey"
+        return None
+    content: bytes = found["Body"].read()
+    return content
