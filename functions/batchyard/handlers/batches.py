@@ -35,6 +35,7 @@ def _create(call: Call) -> Batch:
         batch_id=new_id("batch_", time.time_ns() // 1_000_000, secrets.token_bytes(RANDOM_BYTES)),
         now=call.now,
         window_seconds=call.settings.completion_window_seconds,
+        max_file_bytes=call.settings.max_file_bytes,
         limits=limits_of(call.surface, call.settings),
         keep_days=call.settings.batch_file_days,
         files=resources.files(),

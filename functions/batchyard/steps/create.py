@@ -54,6 +54,7 @@ def create(
     batch_id: str,
     now: int,
     window_seconds: int,
+    max_file_bytes: int,
     limits: Bounds,
     keep_days: int,
     files: Files,
@@ -65,8 +66,9 @@ def create(
 ) -> Batch:
     """The batch, `validating` when it is new. Raises NotFound, InvalidRequest or PayloadTooLarge where its input cannot
     be one, Conflict where its idempotency key stands for another request, NotStarted where only its execution is
-    missing. `keep_days`: how long an input that came with the request is kept. `providers`: those that a request may
-    name; `caller_keys`: for requests that may bring a key of their own."""
+    missing. `max_file_bytes`: of any file here; `limits`: of this batch; `keep_days`: how long an input that came with
+    the request is kept. `providers`: those that a request may name; `caller_keys`: for requests that may bring a key of
+    their own."""
     _check_provider(request, providers)
     used = batches.used(account_id, request.idempotency_key)
     batch = _repeated(request, account_id, used, batches) if used else None
@@ -74,7 +76,7 @@ def create(
         batch = _new_batch(request, account_id, batch_id, now, window_seconds)
         own_file = None
         if request.lines is None:
-            _check_input(request.input_file_id, account_id, now, limits.max_file_bytes, files, objects)
+            _check_input(request.input_file_id, account_id, now, max_file_bytes, files, objects)
         else:
             _check_lines(request, request.lines, limits)
             own_file = _own_file(batch, request.lines, now, keep_days)
