@@ -456,10 +456,11 @@ def test_concurrency_is_a_ceiling(kush: KushRouter, provider: SimulatedProvider,
 
 
 def test_the_ceiling_holds_across_workers(quick: LocalCloud, tight: KushRouter, provider: SimulatedProvider) -> None:
-    """Shards of four on three workers, two at a time for eight calls: never more than eight, though every message comes
-    twice and a worker is killed in the middle."""
-    lines = [line(n, "latency:150", metadata={"tag": "wide"}) for n in range(160)]
-    quick.deliver(duplicate=True)
+    """Shards of four, of two lanes, on three workers, two at a time for eight calls: never more than eight, though
+    every message comes twice and a worker is killed in the middle."""
+    models = ["gpt-4o-mini", "gpt-4o"]
+    lines = [line(n, "latency:150", model=models[n % 2], metadata={"tag": "wide"}) for n in range(160)]
+    quick.deliver(duplicate=True, redelivery_seconds=1.0)
     try:
         batch = tight.create(input_file_id=tight.upload(jsonl(lines)).id, settings={"concurrency": 8})
         eventually(lambda: provider.stats()["requests"] >= 60, "sixty calls")
@@ -467,7 +468,7 @@ def test_the_ceiling_holds_across_workers(quick: LocalCloud, tight: KushRouter, 
         quick.kill("work")
         assert tight.wait(batch.id).request_counts.completed == len(lines)
     finally:
-        quick.deliver(duplicate=False)
+        quick.deliver(duplicate=False, redelivery_seconds=None)
     assert len(workers) > 1
     assert provider.stats()["max_in_flight_by_tag"]["tag:wide"] == 8
     assert [row.index for row in tight.all_results(batch.id)] == list(range(160))
