@@ -13,7 +13,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from batchyard.core.errors import InvalidRequest
 from batchyard.surfaces.bodies import Body
 
-CHAT = "/v1/chat/completions"
 Purpose = Literal["batch", "user_data"]
 
 

@@ -3,7 +3,6 @@ in `rows.py`."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,25 +15,19 @@ from batchyard.core.items import Item, LineError
 from batchyard.core.limits import Allowance, Limits
 from batchyard.core.parts import StoredResult
 from batchyard.core.requests import BatchRequest, ExportRequest, FileRequest, Packing, PageRequest, ResultWindow
+from batchyard.surfaces.checks import cursor, file_name, idempotency_key, is_id, whole_number
 from batchyard.surfaces.http import Reply, Request, json_reply
 from batchyard.surfaces.kushrouter import lines, replies, requests
 from batchyard.surfaces.kushrouter.docs import DOCS
 from batchyard.surfaces.kushrouter.rows import result_row
 from batchyard.surfaces.surface import Kind, LineContext, OperationDoc, Presigned, ResultsFrame
 
-_ID = {
-    "file": re.compile(r"file-[0-9a-hjkmnp-tv-z]{26}"),
-    "batch": re.compile(r"batch_[0-9a-hjkmnp-tv-z]{26}"),
-}
 _PAGE_LIMIT = {"file": (1000, 10_000), "batch": (20, 100)}
 """Default and most objects per page."""
 _RESULTS_LIMIT = (100, 50_000)
 _LARGEST_NUMBER = 10**9
 _METADATA_BYTES = 16_384
 _METADATA_LEVELS = 16
-_FILE_NAME_CHARACTERS = 255
-_FOLDERS = (".", "..")
-_IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,255}")
 _BATCH, _OTHER = "batch", "user_data"
 
 
@@ -59,16 +52,13 @@ class KushRouterSurface:
 
     def read_id(self, request: Request, kind: Kind) -> str:
         value = request.parameters.get(f"{kind}_id", "")
-        if not _ID[kind].fullmatch(value):
+        if not is_id(kind, value):
             raise NotFound(f"There is no {kind} with the id '{value[:128]}'.", code=f"{kind}_not_found")
         return value
 
     def read_page(self, request: Request, kind: Kind) -> PageRequest:
         default, most = _PAGE_LIMIT[kind]
-        after = request.query.get("after") or None
-        if after is not None and not _ID[kind].fullmatch(after):
-            raise InvalidRequest(f"'after' is not the id of a {kind}.", param="after", code="invalid_value")
-        return PageRequest(_number(request, "limit", 1, most, default), after)
+        return PageRequest(whole_number(request, "limit", 1, most, default), cursor(request, kind))
 
     def read_file(self, request: Request) -> tuple[FileRequest, bytes]:
         if request.content_type.lower().startswith("multipart/form-data"):
@@ -87,16 +77,11 @@ class KushRouterSurface:
             raise InvalidRequest(
                 f"Send either 'input_file_id' or 'requests': {told}.", param="input_file_id", code="invalid_input"
             )
-        if body.input_file_id is not None and not _ID["file"].fullmatch(body.input_file_id):
+        if body.input_file_id is not None and not is_id("file", body.input_file_id):
             raise NotFound(
                 f"There is no file with the id '{body.input_file_id[:128]}'.",
                 param="input_file_id",
                 code="file_not_found",
-            )
-        key = request.headers.get("idempotency-key")
-        if key is not None and not _IDEMPOTENCY_KEY.fullmatch(key):
-            raise InvalidRequest(
-                "The Idempotency-Key header takes 1 to 255 printable ASCII characters.", param="Idempotency-Key"
             )
         return BatchRequest(
             surface=self.name,
@@ -105,14 +90,14 @@ class KushRouterSurface:
             completion_window=body.completion_window,
             metadata=_metadata(body.metadata),
             concurrency=body.settings.concurrency if body.settings else None,
-            idempotency_key=key,
+            idempotency_key=idempotency_key(request),
             lines=None if body.requests is None else _lines(body.requests, LineContext(body.endpoint)),
         )
 
     def read_window(self, request: Request) -> ResultWindow:
         default, most = _RESULTS_LIMIT
-        offset = _number(request, "offset", 0, _LARGEST_NUMBER, 0)
-        return ResultWindow(offset, _number(request, "limit", 1, most, default))
+        offset = whole_number(request, "offset", 0, _LARGEST_NUMBER, 0)
+        return ResultWindow(offset, whole_number(request, "limit", 1, most, default))
 
     def read_export(self, request: Request) -> ExportRequest:
         kind = request.query.get("format") or "ndjson"
@@ -122,8 +107,8 @@ class KushRouterSurface:
         if gzip not in ("true", "false", "1", "0"):
             raise InvalidRequest("'gzip' must be 'true' or 'false'.", param="gzip", code="invalid_value")
         packing = Packing.ZIP if kind == "zip" else Packing.GZIP if gzip in ("true", "1") else Packing.PLAIN
-        limit = _number(request, "limit", 1, _LARGEST_NUMBER, 0) or None
-        return ExportRequest(ResultWindow(_number(request, "offset", 0, _LARGEST_NUMBER, 0), limit), packing)
+        limit = whole_number(request, "limit", 1, _LARGEST_NUMBER, 0) or None
+        return ExportRequest(ResultWindow(whole_number(request, "offset", 0, _LARGEST_NUMBER, 0), limit), packing)
 
     def parse_line(self, raw: bytes, index: int, line: int, context: LineContext) -> Item | LineError:
         return lines.parse_line(raw, index, line, context)
@@ -218,13 +203,7 @@ def _file_of_form(request: Request) -> tuple[FileRequest, bytes]:
 
 def _file_request(name: str, purpose: str | None) -> FileRequest:
     """Files are for batches unless the caller says otherwise, whatever they are called."""
-    name = name.replace("\\", "/").rpartition("/")[2].strip()
-    if not 0 < len(name) <= _FILE_NAME_CHARACTERS or not name.isprintable() or name in _FOLDERS:
-        raise InvalidRequest(
-            f"A file name has 1 to {_FILE_NAME_CHARACTERS} printable characters, and is no folder.",
-            param="filename",
-            code="invalid_filename",
-        )
+    name = file_name(name, "filename")
     if purpose is not None and purpose not in (_BATCH, _OTHER):
         raise InvalidRequest(f"'purpose' must be '{_BATCH}' or '{_OTHER}'.", param="purpose", code="invalid_value")
     return FileRequest(name, purpose or _BATCH, any_name=True)
@@ -271,17 +250,6 @@ def _is_within(levels: int, value: Any) -> bool:
         return True
     inner = value.values() if isinstance(value, dict) else value
     return levels > 0 and all(_is_within(levels - 1, each) for each in inner)
-
-
-def _number(request: Request, name: str, least: int, most: int, default: int) -> int:
-    text = request.query.get(name)
-    if text is None or text == "":
-        return default
-    if not re.fullmatch(r"[0-9]{1,10}", text, re.ASCII) or not least <= int(text) <= most:
-        raise InvalidRequest(
-            f"'{name}' must be a whole number from {least} to {most}.", param=name, code="invalid_value"
-        )
-    return int(text)
 
 
 SURFACE = KushRouterSurface()

@@ -13,6 +13,7 @@ from batchyard.core.files import File, Upload, UploadPart
 from batchyard.core.items import Item, LineError
 from batchyard.core.limits import Allowance, Limits
 from batchyard.core.requests import BatchRequest, CompletionRequest, FileRequest, PageRequest, UploadRequest
+from batchyard.surfaces.checks import cursor, file_name, idempotency_key, is_id, whole_number
 from batchyard.surfaces.http import Reply, Request, json_reply
 from batchyard.surfaces.openai import lines, replies, requests
 from batchyard.surfaces.openai.docs import DOCS
@@ -21,17 +22,8 @@ from batchyard.surfaces.surface import Kind, LineContext, OperationDoc, Presigne
 if TYPE_CHECKING:
     from batchyard.surfaces.forms import Form
 
-_ID = {
-    "file": re.compile(r"file-[0-9a-hjkmnp-tv-z]{26}"),
-    "batch": re.compile(r"batch_[0-9a-hjkmnp-tv-z]{26}"),
-    "upload": re.compile(r"upload_[0-9a-hjkmnp-tv-z]{26}"),
-    "model": re.compile(r"[\w.:/@+-]{1,256}", re.ASCII),
-}
 _PAGE_LIMIT = {"file": (10_000, 10_000), "batch": (20, 100)}
 """Default and most objects per page."""
-_FILE_NAME_CHARACTERS = 255
-_FOLDERS = (".", "..")
-_IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,255}")
 _CODES = {
     401: "unauthorized",
     403: "forbidden",
@@ -64,7 +56,7 @@ class OpenAISurface:
 
     def read_id(self, request: Request, kind: Kind) -> str:
         value = request.parameters.get("model" if kind == "model" else f"{kind}_id", "")
-        if not _ID[kind].fullmatch(value):
+        if not is_id(kind, value):
             raise NotFound(f"There is no {kind} with the id '{value[:128]}'.", param=f"{kind}_id")
         return value
 
@@ -76,10 +68,8 @@ class OpenAISurface:
             raise InvalidRequest(
                 "Invalid value for 'order'. Supported values are: 'asc' or 'desc'.", param="order", code="invalid_value"
             )
-        after = request.query.get("after") or None
-        if after is not None and not _ID[kind].fullmatch(after):
-            raise InvalidRequest(f"'after' is not the id of a {kind}.", param="after", code="invalid_value")
-        return PageRequest(_limit(request.query.get("limit"), default, most), after, order == "desc", purpose or None)
+        limit = whole_number(request, "limit", 1, most, default)
+        return PageRequest(limit, cursor(request, kind), order == "desc", purpose or None)
 
     def read_file(self, request: Request) -> tuple[FileRequest, bytes]:
         form = _form(request)
@@ -91,15 +81,15 @@ class OpenAISurface:
                 code="missing_required_parameter",
             )
         fields = requests.parsed(requests.CreateFile, _form_fields(form))
-        return FileRequest(_file_name(file.filename, "file"), fields.purpose, _seconds(fields.expires_after)), file.data
+        return FileRequest(file_name(file.filename, "file"), fields.purpose, _seconds(fields.expires_after)), file.data
 
     def read_presigned(self, request: Request) -> FileRequest:
         body = requests.parsed(requests.PresignFile, request.json())
-        return FileRequest(_file_name(body.filename, "filename"), body.purpose, _seconds(body.expires_after))
+        return FileRequest(file_name(body.filename, "filename"), body.purpose, _seconds(body.expires_after))
 
     def read_upload(self, request: Request) -> UploadRequest:
         body = requests.parsed(requests.CreateUpload, request.json())
-        name = _file_name(body.filename, "filename")
+        name = file_name(body.filename, "filename")
         return UploadRequest(FileRequest(name, body.purpose, _seconds(body.expires_after)), body.bytes, body.mime_type)
 
     def read_part(self, request: Request) -> bytes:
@@ -118,14 +108,9 @@ class OpenAISurface:
 
     def read_batch(self, request: Request) -> BatchRequest:
         body = requests.parsed(self.batch_body, request.json())
-        if not _ID["file"].fullmatch(body.input_file_id):
+        if not is_id("file", body.input_file_id):
             raise NotFound(
                 f"No such File object: {body.input_file_id[:128]}", param="input_file_id", code="file_not_found"
-            )
-        key = request.headers.get("idempotency-key")
-        if key is not None and not _IDEMPOTENCY_KEY.fullmatch(key):
-            raise InvalidRequest(
-                "The Idempotency-Key header takes 1 to 255 printable ASCII characters.", param="Idempotency-Key"
             )
         return BatchRequest(
             surface=self.name,
@@ -135,7 +120,7 @@ class OpenAISurface:
             metadata=body.metadata,
             output_expires_after_seconds=_seconds(body.output_expires_after),
             concurrency=body.settings.concurrency if body.settings else None,
-            idempotency_key=key,
+            idempotency_key=idempotency_key(request),
         )
 
     def parse_line(self, raw: bytes, index: int, line: int, context: LineContext) -> Item | LineError:
@@ -218,28 +203,8 @@ def _error_headers(error: RequestError) -> dict[str, str]:
     return {"x-should-retry": "false"} if error.status == 409 else {}
 
 
-def _limit(text: str | None, default: int, most: int) -> int:
-    if text is None or text == "":
-        return default
-    if not re.fullmatch(r"[0-9]{1,9}", text) or not 1 <= int(text) <= most:
-        raise InvalidRequest(f"'limit' must be a whole number from 1 to {most}.", param="limit", code="invalid_value")
-    return int(text)
-
-
 def _seconds(expires_after: requests.ExpiresAfter | None) -> int | None:
     return expires_after.seconds if expires_after else None
-
-
-def _file_name(name: str, param: str) -> str:
-    """`name` without the folders some clients send along. Raises InvalidRequest where nothing usable is left."""
-    name = name.replace("\\", "/").rpartition("/")[2].strip()
-    if not 0 < len(name) <= _FILE_NAME_CHARACTERS or not name.isprintable() or name in _FOLDERS:
-        raise InvalidRequest(
-            f"A file name has 1 to {_FILE_NAME_CHARACTERS} printable characters, and is no folder.",
-            param=param,
-            code="invalid_filename",
-        )
-    return name
 
 
 def _form(request: Request) -> Form:

@@ -1,0 +1,69 @@
+"""What every dialect checks alike: ids, cursors, whole numbers, file names, idempotency keys.
+
+Object keys, rows and download headers are made of these, so the rules stand once.
+"""
+
+from __future__ import annotations
+
+import re
+
+from batchyard.core.errors import InvalidRequest
+from batchyard.surfaces.http import Request
+from batchyard.surfaces.surface import Kind
+
+_ID = {
+    "file": re.compile(r"file-[0-9a-hjkmnp-tv-z]{26}"),
+    "batch": re.compile(r"batch_[0-9a-hjkmnp-tv-z]{26}"),
+    "upload": re.compile(r"upload_[0-9a-hjkmnp-tv-z]{26}"),
+    "model": re.compile(r"[\w.:/@+-]{1,256}", re.ASCII),
+}
+_FILE_NAME_CHARACTERS = 255
+_FOLDERS = (".", "..")
+_IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,255}")
+
+
+def is_id(kind: Kind, text: str) -> bool:
+    """Whether `text` has the form of such an id: it is safe to look up then."""
+    return _ID[kind].fullmatch(text) is not None
+
+
+def cursor(request: Request, kind: Kind) -> str | None:
+    """The id that the query's `after` names. Raises InvalidRequest."""
+    after = request.query.get("after") or None
+    if after is not None and not is_id(kind, after):
+        raise InvalidRequest(f"'after' is not the id of a {kind}.", param="after", code="invalid_value")
+    return after
+
+
+def whole_number(request: Request, name: str, least: int, most: int, default: int) -> int:
+    """The query's parameter `name`. Raises InvalidRequest."""
+    text = request.query.get(name)
+    if text is None or text == "":
+        return default
+    if not re.fullmatch(r"[0-9]{1,10}", text) or not least <= int(text) <= most:
+        raise InvalidRequest(
+            f"'{name}' must be a whole number from {least} to {most}.", param=name, code="invalid_value"
+        )
+    return int(text)
+
+
+def file_name(name: str, param: str) -> str:
+    """`name` without the folders some clients send along. Raises InvalidRequest where nothing usable is left."""
+    name = name.replace("\\", "/").rpartition("/")[2].strip()
+    if not 0 < len(name) <= _FILE_NAME_CHARACTERS or not name.isprintable() or name in _FOLDERS:
+        raise InvalidRequest(
+            f"A file name has 1 to {_FILE_NAME_CHARACTERS} printable characters, and is no folder.",
+            param=param,
+            code="invalid_filename",
+        )
+    return name
+
+
+def idempotency_key(request: Request) -> str | None:
+    """Raises InvalidRequest."""
+    key = request.headers.get("idempotency-key")
+    if key is not None and not _IDEMPOTENCY_KEY.fullmatch(key):
+        raise InvalidRequest(
+            "The Idempotency-Key header takes 1 to 255 printable ASCII characters.", param="Idempotency-Key"
+        )
+    return key
