@@ -358,6 +358,66 @@ def test_queries_that_are_none(http: httpx.Client, root: Root) -> None:
         assert http.get(f"{root.path}/batches{query}", headers=root.headers).status_code == 200, query
 
 
+def test_windows_and_formats_that_are_none(http: httpx.Client, owner: Customer) -> None:
+    """KushRouter's pages and exports: a 400 that names the parameter; beyond the last item there is an empty page."""
+    batch, _ = owner.run([chat_line(number) for number in range(2)])
+    bearer = {"authorization": f"Bearer {owner.api_key}"}
+    wrong = [
+        ("offset", "-1"),
+        ("offset", "1e3"),
+        ("limit", "0"),
+        ("limit", "x"),
+        ("offset", "9" * 400),
+        ("offset", "\x00"),
+    ]
+    for path, queries in (
+        ("results", wrong),
+        ("export", [*wrong, ("format", "../../x"), ("format", "exe"), ("gzip", "maybe"), ("gzip", "2")]),
+    ):
+        for name, value in queries:
+            reply = http.get(f"/api/v1/batches/{batch.id}/{path}", params={name: value}, headers=bearer)
+            assert refused(reply, 400)["param"] == name
+        beyond = http.get(f"/api/v1/batches/{batch.id}/{path}", params={"offset": 1_000_000}, headers=bearer)
+        assert beyond.status_code == 200
+    assert http.get(f"/api/v1/batches/{batch.id}/results?offset=5", headers=bearer).json()["results"] == []
+
+
+def test_parts_that_are_none(http: httpx.Client, owner: Customer) -> None:
+    """Parts that were never sent, sent twice, of another upload, too many, too large, or with the wrong digest: 4xx."""
+    bearer = {"authorization": f"Bearer {owner.api_key}"}
+    uploads = owner.openai.uploads
+    upload, other = (
+        uploads.create(bytes=8, filename="a.jsonl", mime_type="text/plain", purpose="batch") for _ in range(2)
+    )
+    part, foreign = (uploads.parts.create(each.id, data=b"12345678") for each in (upload, other))
+    for ids in (["part_x"], ["../x"], [""], [part.id, part.id], [foreign.id], [part.id] * 10_000, [1], [None], part.id):
+        reply = http.post(f"/v1/uploads/{upload.id}/complete", json={"part_ids": ids}, headers=bearer)
+        refused(reply)
+    for md5 in ("0" * 32, "x", "", 7, "../../x"):
+        reply = http.post(f"/v1/uploads/{upload.id}/complete", json={"part_ids": [part.id], "md5": md5}, headers=bearer)
+        refused(reply, 400)
+    large = http.post(f"/v1/uploads/{other.id}/parts", files={"data": ("p", b"x" * 5_000_000)}, headers=bearer)
+    refused(large, 413)
+    done = http.post(f"/v1/uploads/{upload.id}/complete", json={"part_ids": [part.id]}, headers=bearer)
+    assert done.json()["file"]["bytes"] == 8
+
+
+def test_providers_that_are_none(http: httpx.Client, owner: Customer) -> None:
+    """Portkey's headers choose a provider by its name alone: nothing else in them leads anywhere."""
+    file_id = owner.upload(jsonl([chat_line(1)]))
+    wish = {"input_file_id": file_id, "endpoint": CHAT, "completion_window": "24h"}
+    key = {"x-portkey-api-key": owner.api_key, "authorization": "Bearer sk-own"}
+    names = (b"../openai", b"http://169.254.169.254/", b"openai/../x", b"openai,openai", b"%6fpenai", b"x" * 5000)
+    for name in (*names, "опенаи".encode(), b"\xff", b"@", b"@@openai", b"openai\tx"):
+        refused(http.post("/v1/batches", json=wish, headers=key | {"x-portkey-provider": name}), 400, 404)
+    for header in ("x-portkey-custom-host", "x-portkey-config"):
+        headers = key | {"x-portkey-provider": "openai", header: "http://169.254.169.254/"}
+        refused(http.post("/v1/batches", json=wish, headers=headers), 400)
+    for own in (b"Bearer " + b"k" * 5000, b"Bearer \xff", b"Basic x", b"Bearer a b"):
+        headers = key | {"x-portkey-provider": "openai", "authorization": own}
+        refused(http.post("/v1/batches", json=wish, headers=headers), 400, 401)
+
+
 # Headers and the protocol itself.
 
 
