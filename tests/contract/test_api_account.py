@@ -138,7 +138,7 @@ def test_a_deployment_may_limit_requests(alice: Customer, monkeypatch: pytest.Mo
 
 
 def test_an_unknown_path_is_a_404(alice: Customer) -> None:
-    """OpenAI's words for a URL that is none; a known URL with a wrong method says which one works."""
+    """OpenAI's words for a URL that is none."""
     error = alice.http.post("/v1/chat/completions", json={}).json()["error"]
     assert error["message"] == "Invalid URL (POST /v1/chat/completions)"
     assert alice.http.get("/").status_code == 404

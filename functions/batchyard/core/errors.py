@@ -4,9 +4,7 @@
     ├── RequestError            the caller's mistake; a surface turns it into its own error body
     │   ├── InvalidRequest          400
     │   ├── Unauthenticated         401
-    │   ├── Forbidden               403
     │   ├── NotFound                404  (also: it exists, but is another account's)
-    │   ├── MethodNotAllowed        405
     │   ├── Conflict                409
     │   ├── PayloadTooLarge         413
     │   ├── UnsupportedMediaType    415
@@ -55,23 +53,10 @@ class Unauthenticated(RequestError):
     type = "authentication_error"
 
 
-class Forbidden(RequestError):
-    """403"""
-
-    status = 403
-    type = "permission_error"
-
-
 class NotFound(RequestError):
     """404"""
 
     status = 404
-
-
-class MethodNotAllowed(RequestError):
-    """405"""
-
-    status = 405
 
 
 class Conflict(RequestError):

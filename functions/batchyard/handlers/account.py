@@ -1,4 +1,4 @@
-"""Trigger: the API, for models, for the API's own description, and for every path that no route has."""
+"""Trigger: the API, for models and for the API's own description."""
 
 from __future__ import annotations
 

@@ -21,14 +21,7 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
 from batchyard.core.accounts import key_hash
-from batchyard.core.errors import (
-    InvalidRequest,
-    MethodNotAllowed,
-    NotFound,
-    RateLimited,
-    RequestError,
-    UnsupportedMediaType,
-)
+from batchyard.core.errors import InvalidRequest, NotFound, RateLimited, RequestError, UnsupportedMediaType
 from batchyard.core.limits import Allowance
 from batchyard.handlers import resources
 from batchyard.handlers.limits import limits_of
@@ -149,11 +142,8 @@ def _admit(key: str, surface: Surface, settings: ApiSettings, now: int) -> Allow
 
 
 def _no_route(event: dict[str, Any]) -> RequestError:
-    method, path = event["httpMethod"], event["path"][:256]
-    allowed = registry.methods(event["resource"])
-    if allowed:
-        return MethodNotAllowed(f"Not allowed to {method} on {path}. Use {' or '.join(allowed)}.")
-    return NotFound(f"Invalid URL ({method} {path})", code="unknown_url")
+    """API Gateway passes on nothing that is no route, unless it was deployed with other routes than this code."""
+    return NotFound(f"Invalid URL ({event['httpMethod']} {event['path'][:256]})", code="unknown_url")
 
 
 def fault_of(error: BaseException) -> dict[str, Any]:

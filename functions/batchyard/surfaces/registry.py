@@ -41,11 +41,6 @@ def find(method: str, path: str, headers: Iterable[str] = ()) -> Route | None:
     return _PLAIN.get((method, path))
 
 
-def methods(path: str) -> tuple[str, ...]:
-    """The methods that a resource path has."""
-    return tuple(dict.fromkeys(route.method for route in ROUTES if route.path == path))
-
-
 @cache
 def surface(name: str) -> Surface:
     """The surface called `name` (KeyError: there is none). Its module has it as `SURFACE`."""

@@ -26,9 +26,7 @@ _PAGE_LIMIT = {"file": (10_000, 10_000), "batch": (20, 100)}
 """Default and most objects per page."""
 _CODES = {
     401: "unauthorized",
-    403: "forbidden",
     404: "not_found",
-    405: "method_not_allowed",
     409: "conflict",
     413: "request_too_large",
     415: "unsupported_media_type",
