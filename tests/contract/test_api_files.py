@@ -12,6 +12,7 @@ from openai.types import FileDeleted, FileObject
 
 from batchyard import settings
 from batchyard.adapters.aws.files import Files
+from batchyard.adapters.aws.objects import Objects
 from batchyard.core.files import File, FileStatus
 from batchyard.core.keys import file_key
 from tests.contract.api import Cloud, Customer, jsonl, lines
@@ -208,6 +209,25 @@ def test_a_presigned_upload_is_checked(
     cloud.objects.put(file_key(alice.account_id, made["file"]["id"]), data)
     found = alice.openai.files.retrieve(made["file"]["id"])
     assert (found.status, bool(found.status_details)) == (str(FileStatus.ERROR), True)
+
+
+def test_bytes_that_were_replaced_are_never_held_whole(
+    cloud: Cloud, alice: Customer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A presigned URL takes bytes for an hour, also when a first look has noted the size of others: whatever is there
+    now is not read into memory beyond the inline limit."""
+    monkeypatch.setenv("MAX_INLINE_DOWNLOAD_BYTES", "100")
+    settings.load.cache_clear()
+    made = alice.http.post("/v1/files/presigned", json={"filename": "big.jsonl", "purpose": "batch"}).json()["file"]
+    cloud.objects.put(file_key(alice.account_id, made["id"]), b"x" * 100)
+    assert alice.http.get(f"/v1/files/{made['id']}/content").content == b"x" * 100
+    cloud.objects.put(file_key(alice.account_id, made["id"]), b"x" * 101)
+    read: list[int] = []
+    get = Objects.get
+    monkeypatch.setattr(Objects, "get", lambda *args: read.append(len(data := get(*args))) or data)
+    reply = alice.http.get(f"/v1/files/{made['id']}/content")
+    assert reply.status_code == 302 and file_key(alice.account_id, made["id"]) in reply.headers["location"]
+    assert sum(read) <= 101
 
 
 def test_another_account_sees_nothing(alice: Customer, mallory: Customer) -> None:
