@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 import orjson
@@ -74,10 +74,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="size-") as name, SimulatedProvider(seed=1) as provider:
         folder = Path(name)
         source = folder / "requests.jsonl"
-        with source.open("wb") as file:
-            file.writelines(_line(number) for number in range(run.items))
+        write_lines(source, run.items)
         with LocalCloud(provider_url=provider.url) as cloud:
-            Customer(cloud, run, folder).everything(source)
+            with Sender(cloud, run, folder) as sender:
+                sender.everything(source)
             run.peaks = {name: use["peak_rss_bytes"] for name, use in cloud.meter()["functions"].items()}
     report = _report(run)
     print("\n" + report)
@@ -90,7 +90,7 @@ def main() -> int:
     return 1 if over else 0
 
 
-class Customer:
+class Sender:
     """Sends, waits, fetches and compares."""
 
     def __init__(self, cloud: LocalCloud, run: Run, folder: Path) -> None:
@@ -100,6 +100,13 @@ class Customer:
         self._http = httpx.Client(
             base_url=cloud.api_url, headers={"authorization": f"Bearer {cloud.api_key}"}, timeout=300
         )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._openai.close()
+        self._http.close()
 
     def everything(self, source: Path) -> None:
         presigned = self._send_presigned(source)
@@ -203,6 +210,11 @@ def _gzipped(path: Path) -> Iterator[bytes]:
 def _zipped(path: Path) -> Iterator[bytes]:
     with zipfile.ZipFile(path) as archive, archive.open(archive.namelist()[0]) as lines:
         yield from lines
+
+
+def write_lines(path: Path, count: int) -> None:
+    with path.open("wb") as file:
+        file.writelines(_line(number) for number in range(count))
 
 
 def _line(number: int) -> bytes:
