@@ -5,8 +5,8 @@ error". Tests walk N upwards until a run completes without having met the fault.
 only idempotent code survives. `when="late"`: it happens `hold_seconds` later, whether or not its caller still lives,
 and is answered as usual. `kill=True`: the caller's process is killed instead of being answered.
 
-`about` an id: only the calls that concern it, which are those that name it or anything that was once named together
-with it (an account's batch, a batch's task token). So tests may run side by side, each with faults of its own.
+`about` some ids: only the calls that concern them, which are those that name one or anything that was once named
+together with one (an account's batch, a batch's task token). So tests may run side by side, with faults of their own.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Faults:
             fault = replace(fault, id=next(self._ids), seen=0, fired=0)
             self._faults[fault.id] = fault
             if fault.about is not None:
-                self._names[fault.id] = {fault.about.encode()}
+                self._names[fault.id] = set(fault.about.encode().split())
             return fault
 
     def remove(self, id: int) -> Fault:
