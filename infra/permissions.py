@@ -49,7 +49,7 @@ _REMOVE = ("s3:DeleteObject",)
 DATA_ACTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "files": {"files/": _READ + _WRITE + _REMOVE, "uploads/": _READ + _WRITE + _REMOVE},
     "batches": {"files/": _READ + _WRITE + _REMOVE},
-    "results": {"work/": _READ, "parts/": _READ, "exports/": _READ + _WRITE},
+    "results": {"files/": _READ, "work/": _READ, "parts/": _READ, "exports/": _READ + _WRITE},
     "drop": {"files/": _READ + _WRITE},
     "validate": {"files/": _READ, "work/": _WRITE + _REMOVE},
     "dispatch": {"work/": _READ},

@@ -109,14 +109,28 @@ def test_a_batch_without_a_plan_has_no_results() -> None:
     assert list(results(batch, ResultWindow(), shards=made.shards, objects=made.objects)) == []  # type: ignore[arg-type]
 
 
-def test_results_that_are_gone_are_explained() -> None:
-    """Parts are kept for some days; then the files are named that still have the results."""
-    made = world(2, complete=True)
-    batch = made.finalize("completed")
-    for key in [key for key in made.objects.stored if key.startswith("parts/")]:
+@given(SEEDS, st.integers(0, 70), st.integers(1, 70), st.sampled_from(["work/", "parts/"]), st.booleans())
+def test_old_results_are_read_from_the_files(seed: int, offset: int, limit: int, gone: str, stopped: bool) -> None:
+    """Manifest and parts are kept for some days; when some or all of them are gone, any window still shows the same."""
+    made = world(seed, complete=not stopped)
+    batch = made.finalize("failed" if stopped else "completed")
+    window = ResultWindow(offset, limit)
+    before = read(made, window)
+    lost = [key for key in made.objects.stored if key.startswith(gone)]
+    for key in Random(seed).sample(lost, Random(seed).randint(min(1, len(lost)), len(lost))):
         del made.objects.stored[key]
-    with pytest.raises(NotFound, match=str(batch.output_file_id or batch.error_file_id)):
-        list(results(batch, ResultWindow(), shards=made.shards, objects=made.objects))  # type: ignore[arg-type]
+    assert batch.status.is_terminal
+    assert [(result.index, result.line) for result in read(made, window)] == [(r.index, r.line) for r in before]
+
+
+def test_results_that_are_gone_are_explained() -> None:
+    """Neither parts nor the file that had the results."""
+    made = world(2, complete=True)
+    made.finalize("completed")
+    for key in list(made.objects.stored):
+        del made.objects.stored[key]
+    with pytest.raises(NotFound, match="no longer kept"):
+        read(made, ResultWindow())
 
 
 # Exports.

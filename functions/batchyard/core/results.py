@@ -52,10 +52,19 @@ def unfinished(index: int, custom_id: str, outcome: Outcome) -> Result:
     return Result(index, custom_id, outcome, error_code=code, error_message=message)
 
 
+def result_line_start(batch_id: str, index: int) -> bytes:
+    """What the line of item `index` begins with, and no other line."""
+    return b'{"id":"%b",' % _line_id(batch_id, index).encode()
+
+
+def _line_id(batch_id: str, index: int) -> str:
+    return derive_id("batch_req_", batch_id, str(index))
+
+
 def result_line(batch_id: str, result: Result) -> bytes:
     """The result's line, newline included."""
     line = {
-        "id": derive_id("batch_req_", batch_id, str(result.index)),
+        "id": _line_id(batch_id, result.index),
         "custom_id": result.custom_id,
         "response": None
         if result.status_code is None

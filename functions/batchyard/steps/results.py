@@ -3,6 +3,9 @@
 A lane's shards hold rising runs of indexes, so the manifest alone tells which shards a window touches; only their rows
 and parts are read. While the batch runs, items without a result are left out. Once it is over, those that were never
 finished have the result that Finalize gave them.
+
+Parts are kept for some days. Later the batch's two files are read instead, from their start: a line's id says which
+item it belongs to, so the two are merged without knowing more.
 """
 
 from __future__ import annotations
@@ -15,32 +18,39 @@ from operator import attrgetter
 from batchyard.adapters.aws.objects import ObjectMissing, Objects, Span
 from batchyard.adapters.aws.shards import Shards
 from batchyard.core.batches import Batch
-from batchyard.core.errors import NotFound
+from batchyard.core.errors import BooksDoNotBalance, NotFound
 from batchyard.core.items import read_work_lines
-from batchyard.core.keys import manifest_key, work_key
+from batchyard.core.keys import file_key, manifest_key, work_key
 from batchyard.core.parts import StoredResult, decode_part
 from batchyard.core.requests import ResultWindow
-from batchyard.core.results import Outcome, result_line, unfinished
+from batchyard.core.results import Outcome, result_line, result_line_start, unfinished
 from batchyard.core.sharding import LaneShards, Plan, Shard, read_manifest
 from batchyard.core.shards import ShardRow, done_count
+from batchyard.steps.lines import read_lines
 from batchyard.steps.merge import outcome_of_the_rest
 
 _READS_AT_ONCE = 16
 _HELD_BYTES = 64 * 1024 * 1024
+_LONGEST_LINE_BYTES = 64 * 1024 * 1024
+"""More than any provider's answer may have."""
 
 
 def results(batch: Batch, window: ResultWindow, *, shards: Shards, objects: Objects) -> Generator[StoredResult]:
-    """The results of the window's items, by index. Raises NotFound where they are no longer kept."""
+    """The results of the window's items, by index. Raises NotFound where they are no longer kept, because a file of
+    the batch was deleted."""
     plan = batch.plan
     if plan is None:
         return
     stop = plan.items if window.limit is None else min(plan.items, window.offset + window.limit)
     if window.offset >= stop:
         return
+    due = window.offset
     try:
-        yield from _read(batch, plan, range(window.offset, stop), shards, objects)
-    except ObjectMissing as error:
-        raise _no_longer_kept(batch) from error
+        for result in _read(batch, plan, range(due, stop), shards, objects):
+            yield result
+            due = result.index + 1
+    except ObjectMissing:
+        yield from _from_files(batch, range(due, stop), objects)
 
 
 def touched(plan: Plan, lane: LaneShards, manifest: list[Shard], wanted: range) -> list[Shard]:
@@ -100,7 +110,47 @@ def _lane(
         yield from (found[index] for index in sorted(found))
 
 
+def _from_files(batch: Batch, wanted: range, objects: Objects) -> Iterator[StoredResult]:
+    with ExitStack() as stack:
+        heads = [
+            _Head(outcome, stack.enter_context(closing(objects.stream(file_key(batch.account_id, file_id)))))
+            for outcome, file_id in ((Outcome.SUCCEEDED, batch.output_file_id), (Outcome.FAILED, batch.error_file_id))
+            if file_id is not None
+        ]
+        if not heads:
+            raise _no_longer_kept(batch)
+        try:
+            for index in range(wanted.stop):
+                start = result_line_start(batch.id, index)
+                head = next((head for head in heads if head.line.startswith(start)), None)
+                if head is None:
+                    raise BooksDoNotBalance(f"item {index} of {batch.id} is in neither of its files")
+                if index >= wanted.start:
+                    yield StoredResult(index, head.outcome, head.line)
+                head.advance()
+        except ObjectMissing as error:
+            raise _no_longer_kept(batch) from error
+
+
 def _no_longer_kept(batch: Batch) -> NotFound:
-    kept = " and ".join(file_id for file_id in (batch.output_file_id, batch.error_file_id) if file_id)
-    where = f" Its files {kept} have them, for as long as you keep those." if kept else ""
-    return NotFound(f"The results of {batch.id} are too old to be read one by one.{where}", code="results_expired")
+    message = f"The results of {batch.id} are no longer kept one by one, and a file that had them is gone."
+    return NotFound(message, code="results_expired")
+
+
+class _Head:
+    """The line of a file that is next, with its line feed; empty behind the last one."""
+
+    def __init__(self, outcome: Outcome, chunks: Iterator[bytes]) -> None:
+        self.outcome = outcome
+        self._lines = read_lines(chunks, _LONGEST_LINE_BYTES)
+        self._line: bytes | None = None
+
+    @property
+    def line(self) -> bytes:
+        if self._line is None:
+            self.advance()
+        return self._line or b""
+
+    def advance(self) -> None:
+        _, line = next(self._lines, (0, b""))
+        self._line = line + b"\n" if line else b""
