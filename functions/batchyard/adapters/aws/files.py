@@ -6,6 +6,7 @@ A file that expires has a second row, under `expiring` by the second it expires 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 from batchyard.adapters.aws.table import Key, Put, Table, Update
@@ -77,7 +78,7 @@ class Files:
         """The page's files by time of creation, and whether there are more behind them."""
         found: list[File] = []
         for file in self._files(account_id, page):
-            if file.is_expired(now) or page.purpose not in (None, file.purpose):
+            if file.is_expired(now):
                 continue
             if len(found) == page.limit:
                 return found, True
@@ -85,15 +86,15 @@ class Files:
         return found, False
 
     def _files(self, account_id: str, page: PageRequest) -> Iterator[File]:
-        """Every file behind `page.after`, read as it is asked for."""
+        """The account's files behind `page.after`, with its purpose, read as they are asked for."""
+        query = partial(self._table.query, f"account#{account_id}", prefix=_FILE, descending=page.descending)
         after = _FILE + page.after if page.after else None
+        if page.purpose is not None:
+            yield from map(File.from_row, query(after=after, where=("purpose", page.purpose)))
+            return
         limit = max(page.limit + 1, _ROWS_PER_READ)
         while True:
-            rows = list(
-                self._table.query(
-                    f"account#{account_id}", prefix=_FILE, after=after, limit=limit, descending=page.descending
-                )
-            )
+            rows = list(query(after=after, limit=limit))
             yield from map(File.from_row, rows)
             if len(rows) < limit:
                 return

@@ -116,8 +116,10 @@ class Table:
         limit: int | None = None,
         descending: bool = False,
         consistent: bool = False,
+        where: tuple[str, str] | None = None,
     ) -> Iterator[Row]:
-        """Rows of a partition by sort key. `after` is an exclusive sort key, `limit` the most rows yielded."""
+        """Rows of a partition by sort key, read as they are asked for. `after` is an exclusive sort key, `limit` the
+        most rows yielded. `where`: only rows whose attribute of that name has that value; all are read and paid for."""
         arguments: dict[str, Any] = {
             "TableName": self._name,
             "KeyConditionExpression": "pk = :pk AND begins_with(sk, :sk)" if prefix else "pk = :pk",
@@ -127,6 +129,11 @@ class Table:
         }
         if after is not None:
             arguments["ExclusiveStartKey"] = _key(Key(pk, after))
+        if where is not None:
+            name, value = where
+            arguments["FilterExpression"] = "#where = :where"
+            arguments["ExpressionAttributeNames"] = {"#where": name}
+            arguments["ExpressionAttributeValues"][":where"] = {"S": value}
         left = limit
         while left is None or left > 0:
             if left is not None:
