@@ -347,6 +347,23 @@ def test_a_large_export_is_fetched_by_redirect(kush: KushRouter) -> None:
     assert kush.results(batch.id, limit=1000).results == rows
 
 
+def test_results_outlive_the_parts(kush: KushRouter, customer: Customer) -> None:
+    """The bucket deletes work files and parts after some days; pages and exports show the same rows as before."""
+    batch, rows = finished(kush, [line(n, "status:400" if n % 7 == 3 else None) for n in range(40)])
+    exported = kush.export(batch.id, offset=5)
+    s3, bucket = customer.cloud.client("s3"), customer.cloud.data_bucket
+    for prefix in ("work", "parts"):
+        for found in s3.list_objects_v2(Bucket=bucket, Prefix=f"{prefix}/{customer.account_id}/")["Contents"]:
+            s3.delete_object(Bucket=bucket, Key=found["Key"])
+    assert kush.all_results(batch.id, 15) == rows
+    assert kush.export(batch.id, offset=5) == exported
+    assert batch.error_file_id is not None
+    kush.delete(batch.error_file_id)
+    with pytest.raises(Refused) as caught:
+        kush.results(batch.id)
+    assert (caught.value.status, caught.value.detail.code) == (404, "results_expired")
+
+
 def test_cancelled_items_have_rows(tight: KushRouter) -> None:
     """What was done stays; the rest failed as cancelled; every index is there once."""
     kush = tight
