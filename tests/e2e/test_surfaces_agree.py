@@ -92,16 +92,13 @@ def test_every_surface_downloads_the_same_bytes(api: Dialects) -> None:
 
 def test_each_surface_can_cancel_anothers_batch(api: Dialects) -> None:
     """A batch made on one surface and cancelled on another is cancelled for all."""
-    slow = [
-        Sent(f"i{n}", {"model": "gpt-4o", "messages": [], "user": f"{n}", "metadata": {"simulate": "latency:300"}})
-        for n in range(60)
-    ]
-    for item in slow:
-        item.body["messages"].append({"role": "user", "content": "wait"})
-    made = {name: send(api, slow, {}) for name, send in SENDERS.items()}
+    body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "x"}], "metadata": {"simulate": "latency:2000"}}
+    slow = [Sent(f"i{number}", body | {"user": f"{number}"}) for number in range(20)]
     roots = ("/api/v1", "/api/openai/v1", "/api/v1", "/v1", "/v1")
-    for batch_id, root in zip(made.values(), roots, strict=True):
-        api.ask("POST", f"{root}/batches/{batch_id}/cancel")
+    made = {}
+    for (name, send), root in zip(SENDERS.items(), roots, strict=True):
+        made[name] = send(api, slow, {})
+        api.ask("POST", f"{root}/batches/{made[name]}/cancel")
     for sender, batch_id in made.items():
         eventually(lambda batch_id=batch_id: _watch(api, batch_id) in TERMINAL, f"the end of {batch_id}")  # type: ignore[misc]
         assert api.statuses(batch_id) == ("cancelled",) * 3, sender
