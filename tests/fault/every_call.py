@@ -20,10 +20,8 @@ CALLS_AT_MOST = 100
 """A walk this long does not end: the faults themselves make new calls."""
 
 WAYS: dict[str, dict[str, Any]] = {
-    # The SDK tries again and gets through.
-    "throttled": {"status": 400, "code": "ThrottlingException"},
     # Five times in a row: all the tries that the SDK has.
-    "down": {"status": 500, "code": "InternalServerError", "times": 5},
+    "throttled": {"status": 400, "code": "ThrottlingException", "times": 5},
     # The SDK does not try again.
     "refused": {"status": 400, "code": "InternalFailure"},
     # It happened, and the caller is told that it did not.
@@ -44,10 +42,12 @@ class Attempt:
         self._faults = faults
         self._set: dict[str, int] = {}
 
-    def strike(self) -> None:
+    def strike(self, *also: str) -> None:
+        """`also`: what concerns this run beside its account, and was named together with it before."""
         assert not self._set, "struck twice"
         for function, fault in self._faults.items():
-            self._set[function] = self.customer.cloud.fail(function, nth=self.number, **fault)
+            more = {"about": " ".join([fault["about"], *also])} if "about" in fault else {}
+            self._set[function] = self.customer.cloud.fail(function, nth=self.number, **(fault | more))
 
     def spare(self) -> None:
         for function, fault in self._set.items():
@@ -69,12 +69,14 @@ def walk(
     way: str,
     run: Callable[[Attempt], None],
     *,
-    side_by_side: int = 4,
+    side_by_side: int = 8,
     scoped: bool = True,
+    enough: int = CALLS_AT_MOST,
     **fault: Any,
 ) -> Counter[str]:
     """For each function, how many of its calls went wrong once. `run` is the whole life of something, and checks it.
-    Not `scoped`: calls count whatever they are about, for those that name nothing; then one run at a time."""
+    Not `scoped`: calls count whatever they are about, for those that name nothing; then one run at a time. `enough`:
+    how far to go where the calls repeat themselves."""
 
     def attempt(number: int) -> Counter[str]:
         customer = Customer(cloud, f"{functions[0]} {way} {number}")
@@ -94,6 +96,6 @@ def walk(
         for first in range(1, CALLS_AT_MOST, width):
             found = list(pool.map(attempt, range(first, first + width)))
             met += sum(found, Counter())
-            if not all(found):
+            if not all(found) or first + width > enough:
                 return met
     raise AssertionError(f"{functions}: {CALLS_AT_MOST} calls and no end")

@@ -22,7 +22,7 @@ def test_a_batch_survives_any_call(cloud: LocalCloud, provider: SimulatedProvide
         assert (batch.status, checked.succeeded, checked.failed) == ("completed", 11, 1)
 
     # A kill takes the shards of every batch that is in the same process with it.
-    met = walk(cloud, ("work",), way, run, side_by_side=1 if way == "killed" else 6)
+    met = walk(cloud, ("work",), way, run, side_by_side=1 if way == "killed" else 8)
     note(f"calls of the worker, {way}", met)
     assert met["work"] >= 15
 
