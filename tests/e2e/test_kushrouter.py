@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from openai import ConflictError, OpenAI
 
@@ -579,6 +580,23 @@ def test_limits_of_inline_requests_are_told_at_once(tight: KushRouter) -> None:
         tight.upload_text("x" * 60_001)
     assert (caught.value.status, caught.value.detail.code) == (413, "file_too_large")
     assert tight.batches().data == [] and tight.files().data == []
+
+
+@pytest.mark.parametrize("megabytes", [5, 11])
+def test_what_no_request_can_carry_is_told_the_way_in(kush: KushRouter, megabytes: int) -> None:
+    """A 413 in this surface's shape, whoever refuses; the presigned address takes the file, a batch runs from it."""
+    with pytest.raises(Refused) as caught:
+        kush.upload(b"x" * megabytes * 1_000_000)
+    assert (caught.value.status, caught.value.detail.status) == (413, 413)
+    assert "presigned" in caught.value.detail.message
+    ticket = kush.ask("POST", "/files/presigned", json={"filename": "large.jsonl"}).json()
+    content = jsonl([line(number, user="x" * 100_000) for number in range(megabytes * 10)])
+    assert len(content) > megabytes * 1_000_000
+    assert httpx.request(ticket["method"], ticket["url"], content=content).status_code == 200
+    file = File.model_validate(ticket["file"])
+    assert kush.file(file.id).bytes == len(content)
+    ended = kush.wait(kush.create(input_file_id=file.id).id)
+    assert (ended.status, ended.request_counts.completed) == ("completed", megabytes * 10)
 
 
 def test_limits_of_files_fail_the_batch(tight: KushRouter) -> None:
