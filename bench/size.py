@@ -43,6 +43,7 @@ BEGIN, END = "<!-- measured: make size writes this -->", "<!-- end of what make 
 _PART_BYTES = 4_000_000
 _CHUNK_BYTES = 1 << 20
 _POLL_SECONDS = 0.5
+_ASK_AT_MOST = 20
 _TERMINAL = frozenset({"completed", "failed", "expired", "cancelled"})
 _ENDPOINT = "/v1/chat/completions"
 
@@ -180,8 +181,11 @@ class Sender:
 
     def _fetch(self, path: str, target: Path) -> Path:
         """Asks again where the gateway gave up waiting: the function works on, and keeps what it made."""
-        while (reply := self._http.get(path)).status_code == 504:
-            print(f"  504 for {path.partition('?')[2]}: asked again", flush=True)
+        for _ in range(_ASK_AT_MOST):
+            reply = self._http.get(path)
+            if reply.status_code != 504:
+                break
+            print(f"  504 for {path}: asked again", flush=True)
         if reply.status_code == 200:
             target.write_bytes(reply.content)
             return target

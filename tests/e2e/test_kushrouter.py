@@ -333,7 +333,7 @@ def test_pages_and_exports_of_mixed_lanes(kush: KushRouter) -> None:
 
 
 def test_a_large_export_is_fetched_by_redirect(kush: KushRouter) -> None:
-    """More than fits into a reply comes as an object; asking again leads to the same object; a page does so too."""
+    """More than fits into a reply comes as an object; asking again leads to the same object; so with a page."""
     lines = [line(number, "output:4000") for number in range(400)]
     batch, rows = finished(kush, lines)
     first = kush.http.get(f"{OPENAI}/batches/{batch.id}/export", follow_redirects=False)
@@ -343,8 +343,13 @@ def test_a_large_export_is_fetched_by_redirect(kush: KushRouter) -> None:
     exported = kush.export(batch.id)
     assert len(exported) > 4_000_000
     assert [Row.model_validate_json(row) for row in exported.splitlines()] == rows
-    page = kush.http.get(f"{OPENAI}/batches/{batch.id}/results", params={"limit": 1000}, follow_redirects=False)
-    assert page.status_code == 302
+    pages = [
+        kush.http.get(f"{OPENAI}/batches/{batch.id}/results", params={"limit": limit}, follow_redirects=False)
+        for limit in (1000, 1000, 999)
+    ]
+    assert [page.status_code for page in pages] == [302, 302, 302]
+    places = [page.headers["location"].split("?")[0] for page in pages]
+    assert places[0] == places[1] != places[2]
     assert kush.results(batch.id, limit=1000).results == rows
 
 

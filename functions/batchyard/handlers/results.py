@@ -1,7 +1,7 @@
 """Trigger: the API, for the results of batches: pages of rows, and all of them as one file.
 
-The function may run longer than the API waits. An export of a batch that is over is kept under a name of its own for
-some hours, so a caller whose first request timed out is redirected to it when it asks again.
+The function may run longer than the API waits. What is large of a batch that is over is kept under a name of its own
+for some hours, so a caller whose first request timed out is redirected to it when it asks again.
 """
 
 from __future__ import annotations
@@ -34,10 +34,12 @@ def list_results(call: Call) -> Reply:
     batch = _batch(call)
     window = call.surface.read_window(call.request)
     frame = call.surface.frame_results(batch, window)
-    target = Target(_key(call, batch, call.request.request_id), JSON_TYPE)
+    target, name = _target(call, batch, f"page {window}", JSON_TYPE), f"{batch.id}.json"
+    if _is_made(call, batch, target):
+        return _redirect(call, target, name)
     with closing(_rows(call, batch, window)) as rows, _spool(call, target) as spool:
         join(rows, frame.head, frame.separator, frame.tail, spool)
-    return _answer(call, spool, target, f"{batch.id}.json")
+    return _answer(call, spool, target, name)
 
 
 def export_results(call: Call) -> Reply:
@@ -45,14 +47,9 @@ def export_results(call: Call) -> Reply:
     batch = _batch(call)
     suffix, content_type = _PACKINGS[wanted.packing]
     name = batch.id + suffix
-    if not batch.status.is_terminal:
-        target = Target(_key(call, batch, call.request.request_id), content_type)
-    else:
-        digest = hashlib.sha256(f"{call.surface.name} {wanted} {batch.status}".encode()).hexdigest()[:32]
-        target = Target(_key(call, batch, digest), content_type)
-        made = resources.objects().head(target.key)
-        if made is not None and made.modified_at > call.now - _KEPT_SECONDS:
-            return _redirect(call, target, name)
+    target = _target(call, batch, f"{wanted}", content_type)
+    if _is_made(call, batch, target):
+        return _redirect(call, target, name)
     with closing(_rows(call, batch, wanted.window)) as rows, _spool(call, target) as spool:
         pack(rows, wanted.packing, f"{batch.id}.ndjson", spool)
     return _answer(call, spool, target, name, {"content-disposition": attachment(name)})
@@ -71,8 +68,19 @@ def _rows(call: Call, batch: Batch, window: ResultWindow) -> Generator[bytes]:
         yield from map(call.surface.write_result, found)
 
 
-def _key(call: Call, batch: Batch, name: str) -> str:
-    return export_key(call.account_id, batch.id, name)
+def _target(call: Call, batch: Batch, wanted: str, content_type: str) -> Target:
+    """The same for the same request, once the batch can change no more."""
+    name = call.request.request_id
+    if batch.status.is_terminal:
+        name = hashlib.sha256(f"{call.surface.name} {wanted} {batch.status}".encode()).hexdigest()[:32]
+    return Target(export_key(call.account_id, batch.id, name), content_type)
+
+
+def _is_made(call: Call, batch: Batch, target: Target) -> bool:
+    if not batch.status.is_terminal:
+        return False
+    made = resources.objects().head(target.key)
+    return made is not None and made.modified_at > call.now - _KEPT_SECONDS
 
 
 def _spool(call: Call, target: Target) -> Spool:
