@@ -88,6 +88,8 @@ class LocalCloud:
         self._command += ["--templates", str(templates)] if templates is not None else []
         self._command += ["--functions", str(functions_path)] if functions_path is not None else []
         self._process: subprocess.Popen[str] | None = None
+        self._clients: dict[str, Any] = {}
+        self._making_clients = threading.Lock()
 
     def start(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -143,14 +145,23 @@ class LocalCloud:
     # Using it.
 
     def client(self, service: str, **config: Any) -> Any:
-        """A boto3 client with the operator's credentials."""
+        """A boto3 client with the operator's credentials; the same one for the same arguments."""
+        name = f"{service} {self.aws_endpoint} {self.access_key_id} {self.secret_access_key} {sorted(config.items())}"
+        with self._making_clients:
+            if name not in self._clients:
+                self._clients[name] = self._new_client(service, config)
+        return self._clients[name]
+
+    def _new_client(self, service: str, config: Mapping[str, Any]) -> Any:
         return boto3.session.Session(botocore_session=_own_session()).client(
             service,
             endpoint_url=self.aws_endpoint,
             region_name=self.region,
             aws_access_key_id=self.access_key_id,
             aws_secret_access_key=self.secret_access_key,
-            config=Config(**{"retries": {"mode": "standard"}, "read_timeout": 900} | config),
+            config=Config(
+                **{"retries": {"mode": "standard"}, "read_timeout": 900, "max_pool_connections": 32} | config
+            ),
         )
 
     def create_account(self, name: str) -> tuple[str, str]:

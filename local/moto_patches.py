@@ -8,6 +8,7 @@
 - A task token is accepted after its task ended (timed out, or completed before). AWS answers TaskTimedOut, and code
   that completes a token twice has to live with that.
 - DynamoDB gets slower with every row it holds; see moto_dynamodb.
+- An execution that is stopped is RUNNING until its step has ended, and for ever where that step begins to wait.
 - Sending to a queue counts all messages in it three times.
 """
 
@@ -28,6 +29,7 @@ from moto.sqs.models import Queue
 from moto.stepfunctions import models as stepfunctions_models
 from moto.stepfunctions.exceptions import AWSError
 from moto.stepfunctions.parser import models as parser_models
+from moto.stepfunctions.parser.api import ExecutionStatus
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
 from moto.stepfunctions.parser.asl.component.state.exec.state_task import lambda_eval_utils
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import state_task_service_callback
@@ -38,6 +40,7 @@ from moto.stepfunctions.parser.asl.eval.callback.callback import (
     CallbackOutcome,
     CallbackPoolManager,
 )
+from moto.stepfunctions.parser.backend.execution import Execution
 
 from local import moto_dynamodb
 
@@ -60,6 +63,7 @@ def apply() -> None:
     parser_models.TaskTimedOut = TaskTimedOut
     for name in ("send_task_success", "send_task_failure"):
         setattr(parser_models.StepFunctionsParserBackend, name, _token_of_an_ended_execution(name))
+    Execution.stop = _stop_at_once(Execution.stop)
     moto_dynamodb.apply()
     Queue.attributes = property(lambda queue: _LazyAttributes(queue))
 
@@ -86,6 +90,17 @@ def scale_waits(factor: float) -> None:
 
     wait_function.WaitFunction._wait_interval = wait
     retrier_decl.time = SimpleNamespace(sleep=lambda seconds: time.sleep(seconds * factor))
+
+
+def _stop_at_once(stop: Callable[..., None]) -> Callable[..., None]:
+    """An execution that is stopped is ABORTED from then on, also while a step of it still runs."""
+
+    def stop_at_once(self: Any, stop_date: Any, error: str | None, cause: str | None) -> None:
+        stop(self, stop_date=stop_date, error=error, cause=cause)
+        if self.exec_status == ExecutionStatus.RUNNING:
+            self.exec_status, self.stop_date = ExecutionStatus.ABORTED, stop_date
+
+    return stop_at_once
 
 
 def _task_client(region: str, service: str, state_credentials: Any = None) -> Any:
