@@ -7,14 +7,16 @@ account.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Self
 
 import pytest
+from openai.types import Batch
 
 from local.cloud import LocalCloud
-from tests.customer import Customer
+from tests.customer import Customer, eventually
+from tests.invariants import TERMINAL, Checked
 
 CALLS_AT_MOST = 100
 """A walk this long does not end: the faults themselves make new calls."""
@@ -54,6 +56,16 @@ class Attempt:
             if self.customer.cloud.unfail(fault)["fired"]:
                 self.met[function] += 1
         self._set = {}
+
+    def run(self, lines: Sequence[dict[str, Any]]) -> tuple[Batch, Checked]:
+        """A batch of `lines` to its end, and the check of it."""
+        return self.end(self.customer.submit(lines).id, lines)
+
+    def end(self, batch_id: str, lines: Sequence[dict[str, Any]]) -> tuple[Batch, Checked]:
+        """Waits for the end of a batch, and checks it."""
+        eventually(lambda: self.customer.status(batch_id) in TERMINAL, f"{batch_id} is over")
+        batch = self.customer.wait(batch_id)
+        return batch, self.customer.check(batch, lines)
 
     def __enter__(self) -> Self:
         return self

@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 
 from local.cloud import LocalCloud, LocalCloudError
 from local.provider import SimulatedProvider
-from tests.customer import Customer, eventually, jsonl
+from tests.customer import eventually, jsonl
 from tests.fault.every_call import Attempt, each_way, walk
 from tests.fault.evidence import note, own_lines, served
 from tests.invariants import check_files
@@ -54,10 +54,10 @@ def test_sweep_survives_any_call(cloud: LocalCloud, provider: SimulatedProvider,
         batch = customer.submit(lines)
         assert cloud.unfail(fault)["fired"] == 1
         attempt.strike()
-        eventually(lambda: _sweep(cloud) and _status(customer, batch.id) != "validating", "Sweep has started it")
+        eventually(lambda: _sweep(cloud) and customer.status(batch.id) != "validating", "Sweep has started it")
         attempt.spare()
-        batch = customer.wait(batch.id)
-        assert (batch.status, customer.check(batch, lines).succeeded) == ("completed", 2)
+        batch, checked = attempt.end(batch.id, lines)
+        assert (batch.status, checked.succeeded) == ("completed", 2)
         assert [count.received for count in served(provider, lines)] == [1] * len(lines)
 
     met = walk(cloud, ("sweep",), way, run, scoped=False)
@@ -72,11 +72,6 @@ def _sweep(cloud: LocalCloud) -> bool:
     except LocalCloudError:
         return False
     return True
-
-
-def _status(customer: Customer, batch_id: str) -> str:
-    status: str = customer.rows(batch_id)[0]["status"]
-    return status
 
 
 def _result(cloud: LocalCloud, name: str) -> bytes | None:

@@ -20,7 +20,7 @@ def test_a_batch_survives_any_call(cloud: LocalCloud, provider: SimulatedProvide
 
     def run(attempt: Attempt) -> None:
         attempt.strike()
-        batch, checked = attempt.customer.run(LINES)
+        batch, checked = attempt.run(LINES)
         assert (batch.status, checked.succeeded, checked.failed) == ("completed", 11, 1)
 
     met = walk(cloud, tuple(CALLS_AT_LEAST), way, run)

@@ -18,7 +18,7 @@ def test_a_batch_survives_any_call(cloud: LocalCloud, provider: SimulatedProvide
 
     def run(attempt: Attempt) -> None:
         attempt.strike()
-        batch, checked = attempt.customer.run(LINES)
+        batch, checked = attempt.run(LINES)
         assert (batch.status, checked.succeeded, checked.failed) == ("completed", 11, 1)
 
     # A kill takes the shards of every batch that is in the same process with it.
@@ -34,7 +34,7 @@ def test_the_providers_key_cannot_be_read(cloud: LocalCloud, provider: Simulated
     def run(attempt: Attempt) -> None:
         cloud.kill("work", busy_only=False)
         attempt.strike()
-        _, checked = attempt.customer.run(LINES)
+        _, checked = attempt.run(LINES)
         assert checked.succeeded == 11
 
     assert walk(cloud, ("work",), way, run, scoped=False, service="secretsmanager")["work"] >= 1
@@ -47,7 +47,7 @@ def test_a_message_that_cannot_be_postponed_comes_back(cloud: LocalCloud, provid
     def run(attempt: Attempt) -> None:
         attempt.strike()
         cloud.fail("work", operation="ChangeMessageVisibility", times=1, status=400, code="InternalFailure")
-        _, checked = attempt.customer.run(LINES)
+        _, checked = attempt.run(LINES)
         assert checked.succeeded == 11
 
     assert walk(cloud, ("work",), "refused", run, scoped=False, operation="PutObject")["work"] >= 3

@@ -34,7 +34,7 @@ def test_a_session_survives_any_call(cloud: LocalCloud, provider: SimulatedProvi
         assert [batch.id for batch in customer.openai.batches.list()] == [created.id]
         attempt.spare()
         # Where StartExecution failed, the batch exists and waits for Sweep.
-        eventually(lambda: cloud.fire("sweep") and _status(attempt, created.id) in TERMINAL, "the batch is over")
+        eventually(lambda: cloud.fire("sweep") and customer.status(created.id) in TERMINAL, "the batch is over")
         batch = customer.wait(created.id)
         attempt.strike()
         checked = customer.check(batch, lines)
@@ -75,7 +75,7 @@ def test_a_cancel_survives_any_call(cloud: LocalCloud, provider: SimulatedProvid
         eventually(lambda: all(count.received for count in served(provider, lines)), "every item was sent")
         attempt.strike(batch.id, customer.rows(batch.id)[0]["task_token"])
         assert customer.openai.batches.cancel(batch.id).status in ("cancelling", "cancelled")
-        eventually(lambda: cloud.fire("sweep") and _status(attempt, batch.id) in TERMINAL, "the batch is over")
+        eventually(lambda: cloud.fire("sweep") and customer.status(batch.id) in TERMINAL, "the batch is over")
         attempt.spare()
         batch = customer.wait(batch.id)
         checked = customer.check(batch, lines)
@@ -87,8 +87,3 @@ def test_a_cancel_survives_any_call(cloud: LocalCloud, provider: SimulatedProvid
     note(f"calls of a cancel, {way}", met)
     assert met["batches"] >= 3
     assert met["fence"] >= 6
-
-
-def _status(attempt: Attempt, batch_id: str) -> str:
-    status: str = attempt.customer.rows(batch_id)[0]["status"]
-    return status

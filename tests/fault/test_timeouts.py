@@ -88,17 +88,3 @@ def _landed(cloud: LocalCloud, fault: int) -> int:
     (found,) = [each for each in cloud.faults() if each["id"] == fault]
     landed: int = found["landed"]
     return landed
-
-
-def test_a_dead_dispatch_speaks_up_late(cloud: LocalCloud, customer: Customer, provider: SimulatedProvider) -> None:
-    """The task token of a Dispatch that timed out arrives after that of the one that replaced it, in the middle of the
-    work. The execution that waits on the newer token is woken all the same."""
-    provider.configure(latency_ms=1000 * LATE_SECONDS)
-    cloud.limit("dispatch", TIMEOUT_SECONDS)
-    late = cloud.fail("dispatch", operation="UpdateItem", when="late", hold_seconds=LATE_SECONDS)
-    lines = LINES[:4]
-    batch = customer.submit(lines)
-    eventually(lambda: _landed(cloud, late) > 0, "the late token took effect")
-    assert customer.openai.batches.retrieve(batch.id).status == "in_progress"
-    batch = customer.wait(batch.id, seconds=40)
-    assert customer.check(batch, lines).succeeded == len(lines)
