@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from batchyard.core.parts import decode_part
+from local.cloud import LocalCloud
 from local.provider import Served, SimulatedProvider, request_hash
 from tests.customer import Customer, chat_line
 
@@ -25,6 +26,12 @@ def flushed(customer: Customer, batch_id: str) -> set[int]:
     indexes = [result.index for part in parts for result in decode_part(part)]
     assert len(indexes) == len(set(indexes)), "an item is in two parts"
     return set(indexes)
+
+
+def ended(cloud: LocalCloud, batch_id: str) -> bool:
+    """Whether the batch's first execution is over."""
+    arn = f"{cloud.state_machines[0].replace(':stateMachine:', ':execution:')}:{batch_id}"
+    return bool(cloud.client("stepfunctions").describe_execution(executionArn=arn)["status"] != "RUNNING")
 
 
 def served(provider: SimulatedProvider, lines: Iterable[Mapping[str, Any]]) -> list[Served]:

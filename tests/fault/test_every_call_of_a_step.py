@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from local.cloud import LocalCloud
 from local.provider import SimulatedProvider
-from tests.customer import chat_line
+from tests.customer import chat_line, eventually
 from tests.fault.every_call import Attempt, each_way, walk
-from tests.fault.evidence import note
+from tests.fault.evidence import ended, note
 
 LINES = [chat_line(number, "status:400" if number == 5 else None) for number in range(12)]
 CALLS_AT_LEAST = {"validate": 5, "dispatch": 4, "finalize": 8, "notify": 1}
@@ -22,6 +22,7 @@ def test_a_batch_survives_any_call(cloud: LocalCloud, provider: SimulatedProvide
         attempt.strike()
         batch, checked = attempt.run(LINES)
         assert (batch.status, checked.succeeded, checked.failed) == ("completed", 11, 1)
+        eventually(lambda: ended(cloud, batch.id), "Notify, which comes after the end of the batch, is through")
 
     met = walk(cloud, tuple(CALLS_AT_LEAST), way, run)
     note(f"calls of a step, {way}", met)
