@@ -10,8 +10,9 @@ from tests.fault.every_call import Attempt, each_way, walk
 from tests.fault.evidence import note, own_lines, served
 from tests.invariants import TERMINAL
 
-# A fence's rounds are half a second apart, so that a walk through its calls has an end.
-CLOUD = {"wait_scale": 0.25}
+# A fence's rounds are half a second apart, so that a walk through its calls has an end. A function that waits between
+# its tries holds up nobody else.
+CLOUD = {"wait_scale": 0.25, "processes": 6}
 ENVIRONMENT = {"work.DRAIN_SECONDS": "0.5"}
 
 
