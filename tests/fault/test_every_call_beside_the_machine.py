@@ -39,7 +39,8 @@ def test_a_dropped_file_survives_any_call(cloud: LocalCloud, provider: Simulated
         assert customer.check(batch, lines) == checked
         assert [count.received for count in served(provider, lines)] == [1] * len(lines)
 
-    met = walk(cloud, ("drop", "notify"), way, run, side_by_side=12 if way == "throttled" else 8)
+    # A kill hits the messages of others too, and the queue gives one up after five receives.
+    met = walk(cloud, ("drop", "notify"), way, run, side_by_side={"throttled": 12, "killed": 2}.get(way, 8))
     note(f"calls of the drop folder, {way}", met)
     assert met["drop"] >= 8
     assert met["notify"] >= 4
