@@ -52,7 +52,8 @@ def _hold(customer: Customer, folder: Path, *options: str, config: str = "") -> 
         *("run", f"{customer.cloud.api_url}/openapi.json"),
         *("--header", f"Authorization: Bearer {customer.api_key}"),
         *("--exclude-checks", ",".join(NOT_CHECKED), "--max-examples", str(EXAMPLES), "--seed", "1"),
-        *("--suppress-health-check", "all", "--request-timeout", "30", "--continue-on-failure", "--workers", "2"),
+        # One worker: two threads at once trip over CPython 3.11's own parser (SystemError: recursion depth mismatch).
+        *("--suppress-health-check", "all", "--request-timeout", "30", "--continue-on-failure", "--workers", "1"),
         *("--warnings", "off", "--no-color", *options),
     ]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
