@@ -46,8 +46,8 @@ local: $(READY) ## The local cloud in the foreground on PORT (8787); writes .loc
 test: $(READY) $(CLIENTS) lint ## Every test
 	$(BIN)/pytest -q -n 2 --dist loadfile
 
-unit: $(READY) ## The quick tests: unit, property, contract
-	$(BIN)/pytest -q -n 2 tests/unit tests/property tests/contract
+unit: $(READY) ## The quick tests: unit, property, adapters, steps, worker, api. No local cloud
+	$(BIN)/pytest -q -n 2 tests/unit tests/property tests/adapters tests/steps tests/worker tests/api
 
 e2e: $(READY) $(CLIENTS) ## The local cloud driven by real clients
 	$(BIN)/pytest -q tests/e2e

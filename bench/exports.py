@@ -23,6 +23,8 @@ from pathlib import Path
 import orjson
 
 from batchyard.adapters.aws.objects import Objects
+from batchyard.content.export import Spool, Target, pack
+from batchyard.content.results import results
 from batchyard.core.batches import Batch, Status
 from batchyard.core.keys import manifest_key, part_key
 from batchyard.core.lanes import Lane
@@ -31,8 +33,6 @@ from batchyard.core.requests import Packing, ResultWindow
 from batchyard.core.results import Outcome, Result
 from batchyard.core.sharding import LaneShards, Plan, Shard, manifest_record
 from batchyard.core.shards import ShardRow, ShardState, mark_done
-from batchyard.steps.export import Spool, Target, pack
-from batchyard.steps.results import results
 from batchyard.surfaces.registry import surface
 from bench.folder import FolderS3
 

@@ -6,7 +6,7 @@ import json
 import tomllib
 from typing import Any
 
-from batchyard.steps.work import RECEIVES_AT_MOST
+from batchyard.worker.work import RECEIVES_AT_MOST
 from tests.infra.conftest import ROOT
 from tests.infra.templates import Synthesized
 

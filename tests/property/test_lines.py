@@ -10,7 +10,7 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchyard.steps.lines import read_lines
+from batchyard.content.lines import read_lines
 
 BOM = b"\xef\xbb\xbf"
 LIMIT = 10_000

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchyard.content.workfile import WorkFile
 from batchyard.core.batches import Batch, Status
 from batchyard.core.errors import BooksDoNotBalance
 from batchyard.core.items import Item, read_work_lines, work_line
@@ -20,7 +21,6 @@ from batchyard.core.sharding import Plan, Shard, manifest_record
 from batchyard.core.shards import ShardRow, ShardState, mark_done
 from batchyard.core.usage import Usage
 from batchyard.steps.finalize import finalize
-from batchyard.steps.workfile import WorkFile
 from tests.invariants import check_files
 from tests.memory import MemoryObjects, MemoryShards, OneBatch
 

@@ -35,9 +35,9 @@ from batchyard.steps.dispatch import dispatch
 from batchyard.steps.fence import fence
 from batchyard.steps.finalize import finalize
 from batchyard.steps.settle import settle
-from tests.contract.running import ACCOUNT, BATCH_ID, NOW, SentMessages, create_batch
 from tests.invariants import check_files, check_rows
 from tests.memory import MemoryObjects
+from tests.steps.running import ACCOUNT, BATCH_ID, NOW, SentMessages, create_batch
 
 SHARDS, ITEMS_PER_SHARD = 4, 2
 ITEMS = SHARDS * ITEMS_PER_SHARD

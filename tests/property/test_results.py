@@ -14,6 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchyard.content.export import Spool, Target, join, pack
+from batchyard.content.results import results, touched
 from batchyard.core.batches import Batch, Status
 from batchyard.core.errors import NotFound
 from batchyard.core.keys import manifest_key
@@ -22,8 +24,6 @@ from batchyard.core.requests import Packing, ResultWindow
 from batchyard.core.results import Outcome
 from batchyard.core.sharding import Shard, read_manifest
 from batchyard.core.shards import ShardState
-from batchyard.steps.export import Spool, Target, join, pack
-from batchyard.steps.results import results, touched
 from tests.memory import MemoryObjects
 from tests.property.test_merge import World, run_batch
 

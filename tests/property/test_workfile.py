@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchyard.content.workfile import WorkFile
 from batchyard.core.items import Item, read_work_lines, work_line
 from batchyard.core.lanes import Lane
 from batchyard.core.sharding import (
@@ -14,7 +15,6 @@ from batchyard.core.sharding import (
     read_manifest,
     shard_items,
 )
-from batchyard.steps.workfile import WorkFile
 
 BYTES_AT_MOST = 300
 HELD = 700

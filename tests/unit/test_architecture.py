@@ -14,14 +14,18 @@ MAY_IMPORT = {
     "core": {"core"},
     "surfaces": {"core", "surfaces"},
     "adapters": {"core", "adapters"},
-    "steps": {"core", "adapters", "steps"},
-    "handlers": {"core", "adapters", "steps", "surfaces", "handlers", "settings"},
+    "content": {"core", "adapters", "content"},
+    "steps": {"core", "adapters", "content", "steps"},
+    "worker": {"core", "adapters", "worker"},
+    "handlers": {"core", "adapters", "content", "steps", "worker", "surfaces", "handlers", "settings"},
     "settings": set(),
 }
 BANNED = {
     "core": {"boto3", "botocore", "httpx", "aiohttp", "os", "time", "random", "secrets", "datetime", "socket"},
     "surfaces": {"boto3", "botocore", "httpx", "aiohttp", "os", "time", "random"},
+    "content": {"boto3", "httpx", "aiohttp", "os"},
     "steps": {"boto3", "httpx", "aiohttp", "os"},
+    "worker": {"boto3", "httpx", "aiohttp", "os"},
     "handlers": {"boto3", "botocore", "httpx", "aiohttp"},
 }
 
@@ -45,7 +49,7 @@ def package(path: Path) -> str:
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_imports_run_one_way(path: Path) -> None:
-    """handlers over steps over adapters over core; surfaces over core; nobody looks up."""
+    """handlers over steps and worker over content over adapters over core; surfaces over core; nobody looks up."""
     inside = {name.split(".")[1] for name in imports(path) if name.startswith("batchyard.")}
     allowed = MAY_IMPORT.get(package(path), set())
     assert inside <= allowed, f"{path.relative_to(ROOT)} imports {sorted(inside - allowed)}"
@@ -60,6 +64,16 @@ def test_only_the_right_packages_touch_the_outside(path: Path) -> None:
         assert path.is_relative_to(ROOT / "adapters" / "aws")
     if "os" in top:
         assert path.name == "settings.py"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_asyncio_stays_in_the_workers_room(path: Path) -> None:
+    """Everything else is plain synchronous code, but for the worker's handler and the calls that it makes."""
+    if "asyncio" in {name.split(".")[0] for name in imports(path)}:
+        room = path.relative_to(ROOT)
+        assert (
+            package(path) == "worker" or str(room) == "handlers/work.py" or room.parts[:2] == ("adapters", "providers")
+        )
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))

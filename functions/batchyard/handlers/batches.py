@@ -6,6 +6,7 @@ import secrets
 import time
 
 from batchyard.adapters import catalogue
+from batchyard.content import files as stored
 from batchyard.core.batches import Batch
 from batchyard.core.errors import Conflict, NotFound, RequestError
 from batchyard.core.ids import RANDOM_BYTES, new_id
@@ -13,7 +14,7 @@ from batchyard.handlers import downloads, resources
 from batchyard.handlers.http import Call, api, fault_of, logger
 from batchyard.handlers.limits import limits_of
 from batchyard.handlers.pages import page
-from batchyard.steps import cancel, create, receive
+from batchyard.steps import cancel, create
 from batchyard.surfaces.http import Reply
 
 
@@ -80,7 +81,7 @@ def download_output(call: Call) -> Reply:
         raise cancel.missing(batch_id)
     if batch.output_file_id is None:
         raise _no_output(batch)
-    file = receive.find(
+    file = stored.find(
         call.account_id,
         batch.output_file_id,
         now=call.now,

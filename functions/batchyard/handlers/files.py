@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 
+from batchyard.content import files as stored
 from batchyard.core.files import File, Upload
 from batchyard.core.ids import RANDOM_BYTES, new_id
 from batchyard.core.keys import file_key
@@ -131,7 +132,7 @@ def cancel_upload(call: Call) -> Reply:
 
 
 def _find(call: Call) -> File:
-    return receive.find(
+    return stored.find(
         call.account_id,
         call.surface.read_id(call.request, "file"),
         now=call.now,

@@ -11,14 +11,14 @@ from collections.abc import Generator
 from contextlib import closing
 
 from batchyard.adapters.aws.objects import attachment
+from batchyard.content.export import Spool, Target, join, pack
+from batchyard.content.results import results
 from batchyard.core.batches import Batch
 from batchyard.core.keys import export_key
 from batchyard.core.requests import Packing, ResultWindow
 from batchyard.handlers import resources
 from batchyard.handlers.http import Call, api
 from batchyard.steps import cancel
-from batchyard.steps.export import Spool, Target, join, pack
-from batchyard.steps.results import results
 from batchyard.surfaces.http import JSON_TYPE, Reply
 
 _KEPT_SECONDS = 12 * 3600

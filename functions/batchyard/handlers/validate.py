@@ -15,13 +15,13 @@ from typing import Any
 from aws_lambda_powertools import Logger
 
 from batchyard.adapters import catalogue
+from batchyard.content.reading import ParseLine, Rules
 from batchyard.core.batches import Batch
 from batchyard.core.catalogue import Offer
 from batchyard.core.routing import Refusal, route
 from batchyard.handlers import endings, resources
 from batchyard.handlers.limits import limits_of
 from batchyard.settings import ValidateSettings, load
-from batchyard.steps.reading import ParseLine, Rules
 from batchyard.steps.validate import validate
 from batchyard.surfaces.registry import surface
 from batchyard.surfaces.surface import LineContext

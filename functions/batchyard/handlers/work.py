@@ -27,12 +27,12 @@ from batchyard.adapters.providers.openai_compatible import OpenAICompatible
 from batchyard.core.retry import FailureReason, RetryPolicy
 from batchyard.handlers import resources
 from batchyard.settings import WorkSettings, load
-from batchyard.steps import work
-from batchyard.steps.gate import Gates
-from batchyard.steps.meter import Meter
 from batchyard.steps.settle import settle
-from batchyard.steps.shard_run import RunLimits
-from batchyard.steps.upstreams import Upstreams
+from batchyard.worker import work
+from batchyard.worker.gate import Gates
+from batchyard.worker.meter import Meter
+from batchyard.worker.shard_run import RunLimits
+from batchyard.worker.upstreams import Upstreams
 
 logger = Logger()
 metrics = Metrics()

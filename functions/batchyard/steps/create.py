@@ -18,6 +18,7 @@ from batchyard.adapters.aws.files import Files
 from batchyard.adapters.aws.objects import Objects
 from batchyard.adapters.aws.table import Put
 from batchyard.adapters.aws.workflow import Workflow
+from batchyard.content import files as stored
 from batchyard.core.batches import Batch, Status
 from batchyard.core.errors import (
     BatchyardError,
@@ -33,7 +34,6 @@ from batchyard.core.ids import derive_id
 from batchyard.core.keys import file_key
 from batchyard.core.limits import Bounds
 from batchyard.core.requests import BatchRequest
-from batchyard.steps import receive
 
 PURPOSE = "batch"
 _KEEP_IDEMPOTENCY_KEY_SECONDS = 86_400
@@ -137,7 +137,7 @@ def _found(account_id: str, batch_id: str, batches: Batches) -> Batch:
 
 def _check_input(file_id: str, account_id: str, now: int, max_file_bytes: int, files: Files, objects: Objects) -> None:
     try:
-        file = receive.find(account_id, file_id, now=now, max_file_bytes=max_file_bytes, files=files, objects=objects)
+        file = stored.find(account_id, file_id, now=now, max_file_bytes=max_file_bytes, files=files, objects=objects)
     except NotFound as error:
         raise NotFound(error.message, param="input_file_id", code=error.code) from error
     if file.purpose != PURPOSE:
@@ -189,8 +189,8 @@ def _own_file(batch: Batch, data: bytes, now: int, keep_days: int) -> File:
         purpose=PURPOSE,
         bytes=len(data),
         created_at=now,
-        expires_at=receive.expiry(None, now, keep_days),
-        rows=receive.count_rows(data),
+        expires_at=stored.expiry(None, now, keep_days),
+        rows=stored.count_rows(data),
     )
 
 

@@ -14,12 +14,12 @@ from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.files import Files
 from batchyard.adapters.aws.objects import Objects
 from batchyard.adapters.aws.workflow import Workflow
+from batchyard.content import files as stored
 from batchyard.core.batches import Batch, Status
 from batchyard.core.errors import ConditionFailed
 from batchyard.core.files import File
 from batchyard.core.items import LineError
 from batchyard.core.keys import file_key
-from batchyard.steps import receive
 
 _THREADS = 16
 
@@ -41,7 +41,7 @@ def delete(
     if file is None or file.is_expired(now):
         if end_batches:
             _end_batches(account_id, file_id, now, batches, workflow)
-        raise receive.missing(file_id)
+        raise stored.missing(file_id)
     objects.delete(file_key(account_id, file_id))
     files.delete(account_id, file_id)
     if end_batches:

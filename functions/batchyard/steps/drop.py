@@ -18,6 +18,9 @@ from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.files import Files
 from batchyard.adapters.aws.objects import ObjectInfo, ObjectMissing, Objects
 from batchyard.adapters.aws.workflow import Workflow
+from batchyard.content import files as stored
+from batchyard.content.delivery import Delivery, deliver, keys_for
+from batchyard.content.lines import read_lines
 from batchyard.core.batches import Batch, DropSource, Status
 from batchyard.core.dropfolder import JSONL, MOST_KEY_BYTES, Dropped, ResultKeys, is_too_long, read_key
 from batchyard.core.errors import InvalidRequest, NotFound, RequestError
@@ -27,10 +30,7 @@ from batchyard.core.items import LineError
 from batchyard.core.keys import file_key
 from batchyard.core.limits import Bounds
 from batchyard.core.requests import BatchRequest
-from batchyard.steps import receive
 from batchyard.steps.create import PURPOSE, create
-from batchyard.steps.delivery import Delivery, deliver, keys_for
-from batchyard.steps.lines import read_lines
 
 ReadBatch = Callable[[Mapping[str, Any]], BatchRequest]
 """The parameters of POST /v1/batches -> the request. Raises RequestError."""
@@ -179,7 +179,7 @@ def _copy(source: DropSource, dropped: Dropped, file_id: str, now: int, folder: 
         purpose=PURPOSE,
         bytes=info.size,
         created_at=now,
-        expires_at=receive.expiry(None, now, folder.rules.keep_days),
+        expires_at=stored.expiry(None, now, folder.rules.keep_days),
     )
     folder.files.put(file)
 

@@ -26,6 +26,7 @@ from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.objects import ObjectMissing, Objects
 from batchyard.adapters.aws.shards import Shards
 from batchyard.adapters.aws.writer import ObjectWriter
+from batchyard.content.merge import merge, outcome_of_the_rest
 from batchyard.core.batches import Batch, Status
 from batchyard.core.errors import BooksDoNotBalance, ConditionFailed, NotReady
 from batchyard.core.files import File
@@ -37,7 +38,6 @@ from batchyard.core.results import Outcome, Result, unfinished
 from batchyard.core.sharding import Plan, read_manifest
 from batchyard.core.shards import ClaimRefused, ShardRow, ShardState
 from batchyard.core.usage import Tally
-from batchyard.steps.merge import merge, outcome_of_the_rest
 
 JSONL = "application/jsonl"
 PURPOSE = "batch_output"

@@ -6,12 +6,12 @@ from typing import Any
 
 from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.objects import Objects
+from batchyard.content.delivery import Delivery, deliver, keys_for
 from batchyard.core.batches import Batch, DropSource
 from batchyard.core.dropfolder import ResultKeys
 from batchyard.core.errors import BooksDoNotBalance, NotReady
 from batchyard.core.keys import file_key
 from batchyard.core.usage import decimal_usd
-from batchyard.steps.delivery import Delivery, deliver, keys_for
 
 
 def notify(

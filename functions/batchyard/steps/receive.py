@@ -1,21 +1,16 @@
-"""Receive: take in the bytes of a file, and notice bytes that came by another way.
+"""Receive: make a file of the bytes that came with a request, or announce one whose bytes will come later.
 
-A file's bytes come with the request, or straight to the bucket under a presigned URL; then the first use of the file
-notices them. Joined uploads are `steps/upload.py`'s.
+Joined uploads are `steps/upload.py`'s.
 """
 
 from __future__ import annotations
 
 from batchyard.adapters.aws.files import Files
 from batchyard.adapters.aws.objects import Objects
-from batchyard.core.errors import ConditionFailed, InvalidRequest, NotFound, PayloadTooLarge
+from batchyard.content.files import JSONL_SUFFIX, check, check_name, count_rows, expiry
 from batchyard.core.files import File, FileStatus
 from batchyard.core.keys import file_key
 from batchyard.core.requests import FileRequest
-
-JSONL_SUFFIX = ".jsonl"
-_PURPOSE_OF_BATCHES = "batch"
-_DAY_SECONDS = 86_400
 
 
 def receive(
@@ -62,62 +57,3 @@ def announce(request: FileRequest, *, account_id: str, file_id: str, now: int, k
     )
     files.put(file)
     return file
-
-
-def find(account_id: str, file_id: str, *, now: int, max_file_bytes: int, files: Files, objects: Objects) -> File:
-    """The account's file, its bytes noticed if they came meanwhile. Raises NotFound, also where it has expired."""
-    file = files.get(account_id, file_id, consistent=True)
-    if file is None or file.is_expired(now):
-        raise missing(file_id)
-    return notice(file, max_file_bytes=max_file_bytes, files=files, objects=objects)
-
-
-def notice(file: File, *, max_file_bytes: int, files: Files, objects: Objects) -> File:
-    """`file`, or what became of it when its bytes have come under a presigned URL since. Raises NotFound where it was
-    deleted meanwhile."""
-    if file.status is not FileStatus.UPLOADED or file.upload_id is not None:
-        return file
-    found = objects.head(file_key(file.account_id, file.id))
-    if found is None:
-        return file
-    try:
-        if found.size == 0:
-            return files.spoil(file, "The file is empty.")
-        if found.size > max_file_bytes:
-            return files.spoil(file, f"The file has {found.size} bytes; {max_file_bytes} bytes are allowed.")
-        return files.arrive(file, bytes=found.size)
-    except ConditionFailed as error:
-        raise missing(file.id) from error
-
-
-def check(request: FileRequest, size: int, max_file_bytes: int) -> None:
-    """Raises InvalidRequest or PayloadTooLarge where a file of `size` bytes cannot be what it is for."""
-    check_name(request)
-    if size <= 0:
-        raise InvalidRequest("The file is empty. Send a file with at least one byte.", param="file", code="empty_file")
-    if size > max_file_bytes:
-        raise PayloadTooLarge(
-            f"The file has {size} bytes; {max_file_bytes} bytes are allowed. Split it into several files.",
-            param="file",
-            code="file_too_large",
-        )
-
-
-def check_name(request: FileRequest) -> None:
-    if request.any_name:
-        return
-    if request.purpose == _PURPOSE_OF_BATCHES and not request.filename.endswith(JSONL_SUFFIX):
-        raise InvalidRequest("Invalid file format for Batch API. Must be .jsonl", param="file")
-
-
-def expiry(seconds: int | None, now: int, keep_days: int) -> int:
-    return now + (seconds if seconds is not None else keep_days * _DAY_SECONDS)
-
-
-def count_rows(data: bytes) -> int:
-    """Lines that hold more than white space."""
-    return sum(1 for line in data.split(b"\n") if line and not line.isspace())
-
-
-def missing(file_id: str) -> NotFound:
-    return NotFound(f"No such File object: {file_id}", param="id", code="file_not_found")

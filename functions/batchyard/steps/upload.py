@@ -15,12 +15,12 @@ from collections.abc import Callable, Iterator, Mapping
 
 from batchyard.adapters.aws.files import Files, Uploads
 from batchyard.adapters.aws.objects import ObjectMissing, Objects, Span
+from batchyard.content.files import check, expiry
 from batchyard.core.errors import ConditionFailed, InvalidRequest, NotFound, PayloadTooLarge
 from batchyard.core.files import File, FileStatus, Upload, UploadPart, UploadStatus
 from batchyard.core.ids import derive_id
 from batchyard.core.keys import file_key, upload_part_key
 from batchyard.core.requests import CompletionRequest, UploadRequest
-from batchyard.steps.receive import check, expiry
 
 LIFETIME_SECONDS = 3600
 JOIN_AT_ONCE_BYTES = 16_000_000

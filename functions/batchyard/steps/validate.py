@@ -12,13 +12,7 @@ from collections.abc import Callable
 from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.files import Files
 from batchyard.adapters.aws.objects import ObjectMissing, Objects
-from batchyard.core.batches import Batch, Status
-from batchyard.core.errors import ConditionFailed, NotReady
-from batchyard.core.files import File, FileStatus
-from batchyard.core.items import LineError
-from batchyard.core.keys import file_key, manifest_key, work_key
-from batchyard.core.sharding import Plan, manifest_record, split_concurrency
-from batchyard.steps.reading import (
+from batchyard.content.reading import (
     MODELS_AT_MOST,
     InputRejected,
     ParseLine,
@@ -28,7 +22,13 @@ from batchyard.steps.reading import (
     of_file,
     too_large,
 )
-from batchyard.steps.workfile import WorkFile
+from batchyard.content.workfile import WorkFile
+from batchyard.core.batches import Batch, Status
+from batchyard.core.errors import ConditionFailed, NotReady
+from batchyard.core.files import File, FileStatus
+from batchyard.core.items import LineError
+from batchyard.core.keys import file_key, manifest_key, work_key
+from batchyard.core.sharding import Plan, manifest_record, split_concurrency
 
 _WAIT_FOR_FILE_SECONDS = 3600
 

@@ -1,0 +1,289 @@
+"""One shard, from its claim to its last part: runs the items that are not done, flushes results, keeps the lease.
+
+    items ──▶ gate of the lane ──▶ provider ──▶ results ──▶ part object ──▶ the shard row names it   (every few seconds)
+
+A run stops for one of the reasons of `Stop`. No call starts after that; what is in flight gets the time that the reason
+allows. Then everything that came in is flushed and the shard released. An owner that lost its lease flushes nothing.
+
+Poison: a shard that crashed its owners again and again is run one item at a time, each announced in the row before its
+call. An item that was the last word of two owners in a row takes the blame: it fails, and the rest goes on. One crash
+is not enough, because workers die of other things too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import enum
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from batchyard.adapters.aws.objects import Objects
+from batchyard.adapters.aws.shards import Shards
+from batchyard.core.items import WorkItem
+from batchyard.core.keys import part_key
+from batchyard.core.messages import ShardMessage
+from batchyard.core.parts import encode_part
+from batchyard.core.results import Outcome, Result, failed, tally
+from batchyard.core.retry import FailureReason
+from batchyard.core.shards import ShardRow, ShardState, is_done, mark_done
+from batchyard.worker.blocking import Blocking
+from batchyard.worker.item_runner import ItemRunner, Upstream
+from batchyard.worker.meter import Meter
+
+CRASH_CODE = "item_crashed_worker"
+
+_TICK_SECONDS = 1.0
+_CAREFUL_FROM_ATTEMPT = 3
+_BLAME_FROM_SUSPICION = 2
+
+
+class Stop(enum.StrEnum):
+    """How a run ended."""
+
+    SETTLED = "settled"
+    """Every item has its result."""
+    FENCED = "fenced"
+    """The batch is over. In-flight calls may end within the drain time."""
+    EXPIRED = "expired"
+    """The deadline has passed. In-flight calls are cut off."""
+    OUT_OF_TIME = "out_of_time"
+    """The invocation ends soon. In-flight calls may end until then."""
+    THROTTLED = "throttled"
+    """The provider asked for a longer pause than waiting is worth. In-flight calls may end."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunLimits:
+    """Whatever comes first of the three `flush_` limits makes a part. `drain_seconds`: how long in-flight calls of a
+    fenced shard may go on. `patience_seconds`: how long a shard may wait in a worker when nothing of it can start."""
+
+    flush_items: int
+    flush_seconds: float
+    flush_bytes: int
+    lease_seconds: int
+    drain_seconds: float
+    patience_seconds: float
+
+
+def is_suspicious(claim: ShardRow) -> bool:
+    """Whether something in the shard may crash its owners, so that its items run one at a time."""
+    return claim.attempts >= _CAREFUL_FROM_ATTEMPT or claim.suspect is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """`row`: as the last flush left it. `wait_seconds`: how long to leave the shard alone, where it was throttled."""
+
+    stop: Stop
+    row: ShardRow
+    wait_seconds: float = 0.0
+
+
+class ShardRun:
+    """`claim` is the row as this owner's claim left it; at `stop_at` (unix seconds) its invocation has to hand back."""
+
+    def __init__(
+        self,
+        message: ShardMessage,
+        claim: ShardRow,
+        items: list[WorkItem],
+        upstream: Upstream,
+        *,
+        stop_at: float,
+        shards: Shards,
+        objects: Objects,
+        limits: RunLimits,
+        meter: Meter,
+        clock: Callable[[], float],
+        random: Callable[[], float],
+        blocking: Blocking,
+    ) -> None:
+        self._message = message
+        self._claim = claim
+        self._row = claim
+        self._item_count = len(items)
+        self._left = {item.position: item for item in items if not is_done(claim.done, item.position)}
+        self._gate = upstream.gate
+        self._shards = shards
+        self._objects = objects
+        self._limits = limits
+        self._meter = meter
+        self._clock = clock
+        self._blocking = blocking
+        self._changed = asyncio.Event()
+        self._runner = ItemRunner(
+            upstream,
+            concurrency=message.concurrency,
+            expires_at=message.expires_at,
+            meter=meter,
+            clock=clock,
+            random=random,
+            on_result=self._take,
+            on_idle=self._changed.set,
+        )
+        self._results: list[Result] = []
+        self._positions: list[int] = []
+        self._result_bytes = 0
+        self._held_bytes = 0
+        self._parts = 0
+        self._suspect: int | None = None
+        self._suspicions = 0
+        self._stop: Stop | None = None
+        self._wait_seconds = 0.0
+        self._started_at = self._written_at = clock()
+        self._flush_at = math.inf
+        self._stop_at = stop_at
+        self._cut_at = math.inf
+
+    async def run(self) -> Ended:
+        """Raises LeaseLost, ItemBroke, or whatever else went wrong; then only what was flushed counts."""
+        try:
+            if is_suspicious(self._claim):
+                await self._run_one_by_one()
+            else:
+                self._runner.start(self._left.values())
+                await self._watch()
+            return await self._end()
+        finally:
+            await self._runner.cancel()
+            self._gate.free(self._held_bytes)
+
+    async def _run_one_by_one(self) -> None:
+        announced = self._announced()
+        if announced is not None and self._claim.suspicions >= _BLAME_FROM_SUSPICION:
+            message = "This request was not executed: it ended every worker that tried it."
+            self._take(announced, failed(announced.index, announced.custom_id, CRASH_CODE, message))
+            await self._flush()
+        for item in sorted(self._left.values(), key=lambda item: item is not announced):
+            self._suspect = item.position
+            self._suspicions = self._claim.suspicions + 1 if item is announced else 1
+            await self._heartbeat()
+            self._consider_stopping()
+            if self._stop is not None:
+                break
+            self._runner.start([item])
+            await self._watch()
+            if self._clock() >= self._flush_at:
+                await self._flush()
+
+    def _announced(self) -> WorkItem | None:
+        """The item that the last owner was running on its own when it was last heard of."""
+        return None if self._claim.suspect is None else self._left.get(self._claim.suspect)
+
+    async def _watch(self) -> None:
+        """Until no item runs any more: flush, keep the lease, and stop the items when there is a reason to."""
+        while self._runner.running:
+            self._changed.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._seconds_to_next_duty()):
+                    await self._changed.wait()
+            self._runner.raise_error()
+            self._consider_stopping()
+            now = self._clock()
+            if now >= self._cut_at:
+                await self._runner.cancel()
+            elif self._suspect is None and (now >= self._flush_at or self._is_full()):
+                await self._flush()
+            elif now >= self._written_at + self._limits.lease_seconds / 3:
+                await self._heartbeat()
+        self._runner.raise_error()
+
+    def _seconds_to_next_duty(self) -> float:
+        now = self._clock()
+        due = (self._flush_at, self._cut_at, self._stop_at, float(self._message.expires_at))
+        return max(0.0, min(_TICK_SECONDS, *(at - now for at in due if at > now)))
+
+    def _consider_stopping(self) -> None:
+        now = self._clock()
+        if now >= self._message.expires_at:
+            self._stop_for(Stop.EXPIRED, cut_at=now)
+        elif self._row.fence is not None:
+            self._stop_for(Stop.FENCED, cut_at=now + self._limits.drain_seconds)
+        elif now >= self._stop_at:
+            self._stop_for(Stop.OUT_OF_TIME, cut_at=now)
+        elif self._stop is None and (self._runner.waiting or self._suspect is not None):
+            wait_seconds = self._runner.next_start(now) - now
+            last_start = self._stop_at - min(
+                self._gate.pacer.latency.bound_seconds, (self._stop_at - self._started_at) / 2
+            )
+            if wait_seconds > self._limits.patience_seconds or (wait_seconds > 0 and now + wait_seconds >= last_start):
+                self._wait_seconds = wait_seconds
+                self._stop_for(Stop.THROTTLED, cut_at=self._stop_at)
+            elif now >= last_start:
+                self._stop_for(Stop.OUT_OF_TIME, cut_at=self._stop_at)
+
+    def _stop_for(self, stop: Stop, cut_at: float) -> None:
+        if self._stop is None:
+            self._runner.hold()
+        if self._stop is None or stop in (Stop.FENCED, Stop.EXPIRED):
+            self._stop = stop
+        self._cut_at = min(self._cut_at, cut_at)
+
+    def _take(self, item: WorkItem, result: Result) -> None:
+        del self._left[item.position]
+        self._results.append(result)
+        self._positions.append(item.position)
+        if result.outcome is Outcome.SUCCEEDED and result.body is not None:
+            self._result_bytes += len(result.body)
+            self._held_bytes += len(result.body)
+        if len(self._results) == 1:
+            self._flush_at = self._clock() + self._limits.flush_seconds
+        if self._is_full():
+            self._changed.set()
+
+    def _is_full(self) -> bool:
+        return len(self._results) >= self._limits.flush_items or self._result_bytes >= self._limits.flush_bytes
+
+    async def _end(self) -> Ended:
+        if self._stop is Stop.OUT_OF_TIME:
+            self._fail_timed_out()
+        if self._results or not (self._left or self._row.state is ShardState.SETTLED):
+            await self._flush()
+        if not self._left:
+            return Ended(Stop.SETTLED, self._row)
+        await self._blocking(self._shards.release, self._message.batch_id, self._claim)
+        return Ended(self._stop or Stop.EXPIRED, self._row, self._wait_seconds)
+
+    def _fail_timed_out(self) -> None:
+        """An item that had a full timeout and then ran into the end of the invocation would do so for ever."""
+        reason = FailureReason.TIMEOUT
+        for position in self._runner.timed_out & self._left.keys():
+            item = self._left[position]
+            self._take(item, failed(item.index, item.custom_id, str(reason), reason.message))
+
+    async def _heartbeat(self) -> None:
+        lease_until = self._lease_until()
+        self._row = await self._blocking(
+            self._shards.heartbeat, self._message.batch_id, self._claim, lease_until, self._suspect, self._suspicions
+        )
+
+    async def _flush(self) -> None:
+        """Write what came in as a part, then name it in the shard's row. The last part settles the shard."""
+        results, positions, freed_bytes = self._results, self._positions, self._result_bytes
+        self._results, self._positions, self._result_bytes, self._flush_at = [], [], 0, math.inf
+        gained = tally(results)
+        self._row = await self._blocking(
+            self._write,
+            results,
+            done=mark_done(self._row.done, positions, self._item_count),
+            tally=self._row.tally + gained,
+            lease_until=self._lease_until(),
+            settled=not self._left,
+        )
+        self._meter.tally += gained
+        self._held_bytes -= freed_bytes
+        self._gate.free(freed_bytes)
+
+    def _write(self, results: list[Result], **row: Any) -> ShardRow:
+        message = self._message
+        key = part_key(message.account_id, message.batch_id, self._claim.number, self._claim.version, self._parts)
+        self._parts += 1
+        self._objects.put(key, encode_part(message.batch_id, results))
+        return self._shards.flush(message.batch_id, self._claim, part_key=key, **row)
+
+    def _lease_until(self) -> int:
+        self._written_at = self._clock()
+        return int(self._written_at) + self._limits.lease_seconds

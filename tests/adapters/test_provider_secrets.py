@@ -1,0 +1,34 @@
+"""Provider keys come from Secrets Manager, and a rotated one is noticed."""
+
+from __future__ import annotations
+
+import boto3
+import pytest
+
+from batchyard.adapters.aws.secrets import SecretMissing, Secrets
+from tests.aws import REGION
+
+
+def test_a_rotated_key_is_in_use_after_five_minutes() -> None:
+    """One read per five minutes and provider; then the new value counts. Blanks around a pasted key do not."""
+    client = boto3.client("secretsmanager", region_name=REGION)
+    client.create_secret(Name="batchyard/providers/openai", SecretString=" sk-old\n")
+    client.create_secret(Name="batchyard/providers/groq", SecretString="sk-groq")
+    now = 1000.0
+    secrets = Secrets(client, "batchyard/providers/", lambda: now)
+    assert (secrets.provider_key("openai"), secrets.provider_key("groq")) == ("sk-old", "sk-groq")
+    client.put_secret_value(SecretId="batchyard/providers/openai", SecretString="sk-new")
+    now += 299
+    assert secrets.provider_key("openai") == "sk-old"
+    now += 1
+    assert secrets.provider_key("openai") == "sk-new"
+
+
+def test_a_missing_key_is_not_remembered() -> None:
+    """The error names the secret, and the next call finds it as soon as it exists."""
+    client = boto3.client("secretsmanager", region_name=REGION)
+    secrets = Secrets(client, "batchyard/providers/", lambda: 0.0)
+    with pytest.raises(SecretMissing, match="batchyard/providers/openai"):
+        secrets.provider_key("openai")
+    client.create_secret(Name="batchyard/providers/openai", SecretString="sk-late")
+    assert secrets.provider_key("openai") == "sk-late"

@@ -1,0 +1,150 @@
+"""Fixtures of the API's tests: the handlers on moto, two accounts, and clients for them."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import openai
+import pytest
+
+from batchyard import settings
+from batchyard.adapters.aws import clients
+from batchyard.adapters.aws.objects import Objects
+from batchyard.adapters.aws.table import Table
+from batchyard.handlers import admin, http, resources
+from tests.api.gateway import Context, Gateway
+
+ASSEMBLE = "batchyard-assemble"
+TABLE_NAME = "batchyard-api-test"
+DATA_BUCKET = "batchyard-api-test-data"
+
+
+@dataclass(frozen=True)
+class Customer:
+    """An account, its key, and clients that use it."""
+
+    account_id: str
+    key: str
+    openai: openai.OpenAI
+    http: httpx.Client
+
+
+@dataclass
+class Cloud:
+    """What stands behind the API: `started` has the names of the executions, `assembled` what was invoked."""
+
+    table: Table
+    objects: Objects
+    state_machine_arn: str
+    assembled: list[dict[str, Any]]
+
+    @property
+    def started(self) -> list[str]:
+        executions = clients.client("stepfunctions").list_executions(stateMachineArn=self.state_machine_arn)[
+            "executions"
+        ]
+        return [execution["name"] for execution in executions]
+
+
+def forget() -> None:
+    """Empty the caches that a function keeps for the life of its process, but for its AWS clients, which moto can take
+    from test to test and which cost more than a test."""
+    settings.load.cache_clear()
+    caches = (resources.table, resources.objects, resources.queues, resources.workflow, http.keyring, http.admission)
+    for cached in caches:
+        cached.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def aws_clients() -> Iterator[None]:
+    """No client outlives the tests of its module."""
+    yield
+    clients.client.cache_clear()
+    clients._session.cache_clear()
+
+
+@pytest.fixture
+def cloud(aws: None, aws_clients: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
+    states, tables, buckets = (clients.client(service) for service in ("stepfunctions", "dynamodb", "s3"))
+    tables.create_table(
+        TableName=TABLE_NAME,
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk")],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    buckets.create_bucket(Bucket=DATA_BUCKET)
+    definition = {"StartAt": "Wait", "States": {"Wait": {"Type": "Pass", "End": True}}}
+    machine = states.create_state_machine(
+        name="batchyard", definition=json.dumps(definition), roleArn="arn:aws:iam::123456789012:role/states"
+    )
+    assembled: list[dict[str, Any]] = []
+    for name, value in {
+        "TABLE_NAME": TABLE_NAME,
+        "DATA_BUCKET": DATA_BUCKET,
+        "STATE_MACHINE_ARN": machine["stateMachineArn"],
+        "ASSEMBLE_FUNCTION": ASSEMBLE,
+    }.items():
+        monkeypatch.setenv(name, value)
+    forget()
+
+    class Functions:
+        def start(self, name: str, payload: dict[str, Any]) -> None:
+            assert name == ASSEMBLE
+            assembled.append(payload)
+
+    monkeypatch.setattr(resources, "functions", Functions)
+    yield Cloud(Table(tables, TABLE_NAME), Objects(buckets, DATA_BUCKET), machine["stateMachineArn"], assembled)
+    forget()
+
+
+def customer(name: str) -> Customer:
+    made = admin.handler({"action": "create_account", "name": name}, Context())
+    transport = Gateway()
+    web = httpx.Client(
+        transport=transport,
+        base_url=f"https://{Gateway.HOST}",
+        headers={"authorization": f"Bearer {made['api_key']}"},
+    )
+    client = openai.OpenAI(
+        api_key=made["api_key"],
+        base_url=f"https://{Gateway.HOST}/v1",
+        http_client=httpx.Client(transport=transport),
+        max_retries=0,
+    )
+    return Customer(made["account_id"], made["api_key"], client, web)
+
+
+@pytest.fixture
+def alice(cloud: Cloud) -> Customer:
+    return customer("alice")
+
+
+@pytest.fixture
+def mallory(cloud: Cloud) -> Customer:
+    return customer("mallory")
+
+
+def lines(count: int) -> bytes:
+    """`count` lines of an input file."""
+    made = [
+        {
+            "custom_id": f"r-{number}",
+            "method": "POST",
+            "url": "/v1/chat/completions",
+            "body": {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": f"question {number}"}]},
+        }
+        for number in range(count)
+    ]
+    return b"".join(json.dumps(line).encode() + b"\n" for line in made)
+
+
+def jsonl(count: int = 3, name: str = "requests.jsonl") -> io.BytesIO:
+    """A file object of that many lines, as SDKs take it."""
+    data = io.BytesIO(lines(count))
+    data.name = name
+    return data

@@ -1,0 +1,79 @@
+"""The events of Dispatch, Fence and Sweep, each through its handler: rows, queue and executions are moto's."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from batchyard.adapters.aws import clients
+from batchyard.adapters.aws.batches import Batches
+from batchyard.adapters.aws.objects import Objects
+from batchyard.adapters.aws.shards import Shards
+from batchyard.adapters.aws.table import Table
+from batchyard.core.batches import Batch, Status
+from batchyard.core.keys import manifest_key
+from batchyard.core.lanes import Lane
+from batchyard.core.messages import ShardMessage
+from batchyard.core.sharding import LaneShards, Plan, Shard, manifest_record
+from batchyard.core.shards import ShardState
+from batchyard.handlers import dispatch, fence, sweep
+from tests.api.api import Cloud, aws_clients, cloud  # noqa: F401
+from tests.api.gateway import Context, event
+
+ACCOUNT, BATCH_ID = event("dispatch")["account_id"], event("dispatch")["batch_id"]
+PLAN = Plan("run1", 20, 2, (LaneShards(Lane("openai", "gpt-4o-mini"), 0, 2, 20),), 128, False, None)
+NOW, FAR = 1_790_000_000, 4_000_000_000
+
+
+@pytest.fixture
+def table(cloud: Cloud) -> Table:  # noqa: F811
+    """The table of the handlers."""
+    return cloud.table
+
+
+@pytest.fixture
+def objects(cloud: Cloud) -> Objects:  # noqa: F811
+    """The data bucket of the handlers."""
+    return cloud.objects
+
+
+@pytest.fixture
+def batch(batches: Batches, objects: Objects) -> Batch:
+    """The batch that the events name, in progress with two shards."""
+    made = Batch(BATCH_ID, ACCOUNT, "openai", "/v1/embeddings", "file-1", "24h", Status.VALIDATING, NOW, FAR)
+    batches.create(made)
+    records = [manifest_record(Shard(number, 0, number * 100, 100, 10, number * 10)) for number in range(2)]
+    objects.put(manifest_key(ACCOUNT, BATCH_ID, PLAN.run), b"".join(records))
+    return batches.set_plan(made, PLAN, None, NOW + 1)
+
+
+def test_dispatch_sends_the_shards_and_keeps_the_token(
+    batch: Batch, batches: Batches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both shards are in their provider's queue, and whoever settles the last one finds the token in the row."""
+    sqs = clients.client("sqs")
+    url = sqs.create_queue(QueueName="provider-openai")["QueueUrl"]
+    monkeypatch.setenv("QUEUE_URLS", json.dumps({"openai": url}))
+    dispatch.handler(event("dispatch"), Context())
+    bodies = [message["Body"] for message in sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)["Messages"]]
+    assert sorted(ShardMessage.from_json(body).shard.number for body in bodies) == [0, 1]
+    stored = batches.get(ACCOUNT, BATCH_ID)
+    assert stored is not None
+    assert stored.task_token == event("dispatch")["task_token"]
+
+
+def test_fence_seals_what_nobody_works_on(batch: Batch, batches: Batches, shards: Shards) -> None:
+    """A cancelled batch whose shards lie idle is drained in the first round, which says when it was."""
+    batches.enter(batch, Status.CANCELLING, NOW + 2)
+    reply = fence.handler(event("fence"), Context())
+    assert (reply["drained"], reply["live"]) == (True, 0)
+    assert reply["since"] > NOW
+    assert [row.state for row in shards.rows(BATCH_ID)] == [ShardState.SEALED] * 2
+
+
+def test_sweep_starts_a_batch_that_nobody_started(batch: Batch, cloud: Cloud) -> None:  # noqa: F811
+    """The schedule's event: the batch has no execution, and then it has one under its id."""
+    assert cloud.started == []
+    assert sweep.handler(event("sweep"), Context()) == {"revived": [BATCH_ID], "expired": 0}
+    assert cloud.started == [BATCH_ID]

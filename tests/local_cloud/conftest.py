@@ -1,0 +1,6 @@
+"""The local cloud"s parts."""
+
+from tests.api.api import alice, aws_clients, cloud, mallory
+from tests.aws import aws, batches, objects, progress, shards, table
+
+__all__ = ["alice", "aws", "aws_clients", "batches", "cloud", "mallory", "objects", "progress", "shards", "table"]

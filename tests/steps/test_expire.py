@@ -1,0 +1,55 @@
+"""Expire: what is past its time goes, bytes and rows, and nothing else does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from batchyard.adapters.aws.batches import Batches
+from batchyard.adapters.aws.files import Files
+from batchyard.adapters.aws.objects import Objects
+from batchyard.adapters.aws.table import Table
+from batchyard.core.batches import Status
+from batchyard.core.files import File
+from batchyard.core.keys import file_key
+from batchyard.steps.expire import expire
+from tests.steps.running import create_batch
+
+NOW = 1_800_000_000
+FILE = File("file-1", "acct_a", "r.jsonl", "batch", 3, NOW - 10, expires_at=NOW)
+
+
+def keep(files: Files, objects: Objects, file: File) -> File:
+    files.put(file)
+    objects.put(file_key(file.account_id, file.id), b"{}\n")
+    return file
+
+
+def test_only_what_is_past_its_time_goes(table: Table, objects: Objects) -> None:
+    """At its second a file's object and both rows are gone; one second younger, or without a time, it stays."""
+    files = Files(table)
+    old = keep(files, objects, FILE)
+    young = keep(files, objects, replace(FILE, id="file-2", expires_at=NOW + 1))
+    lasting = keep(files, objects, replace(FILE, id="file-3", expires_at=None))
+    assert expire(now=NOW, files=files, objects=objects) == 1
+    assert files.get("acct_a", old.id) is None and objects.head(file_key("acct_a", old.id)) is None
+    for file in (young, lasting):
+        assert files.get("acct_a", file.id) == file and objects.head(file_key("acct_a", file.id)) is not None
+    assert [row["sk"] for row in table.query("expiring")] == [f"{NOW + 1:012d}#file-2"]
+    assert expire(now=NOW, files=files, objects=objects) == 0
+
+
+def test_a_file_deleted_before_leaves_nothing_behind(table: Table, objects: Objects) -> None:
+    """The row that waits for its time goes when the time comes, though the file went earlier."""
+    files = Files(table)
+    keep(files, objects, FILE)
+    files.delete("acct_a", FILE.id)
+    assert expire(now=NOW, files=files, objects=objects) == 1
+    assert list(table.query("expiring")) == []
+
+
+def test_output_files_expire_too(table: Table, objects: Objects, batches: Batches) -> None:
+    """Files that a batch's end makes are found as well."""
+    batch = batches.enter(create_batch(batches), Status.CANCELLING, 5)
+    batches.finish(batch, Status.CANCELLED, 6, files=(replace(FILE, account_id=batch.account_id), None))
+    assert expire(now=NOW, files=Files(table), objects=objects) == 1
+    assert Files(table).get(batch.account_id, FILE.id) is None
