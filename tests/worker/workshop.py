@@ -27,7 +27,9 @@ from batchyard.core.usage import Price, Usage
 from batchyard.worker.gate import Gates
 from batchyard.worker.item_runner import Upstream
 from batchyard.worker.meter import Meter
-from batchyard.worker.shard_run import RunLimits
+from batchyard.worker.runtime import Runtime
+from batchyard.worker.shard_run import ShardStores
+from batchyard.worker.stopping import RunLimits
 from batchyard.worker.work import Record, Worker
 from tests.virtual_time import EPOCH, VirtualTimeLoop, inline
 
@@ -159,18 +161,18 @@ class Workshop:
             for number, message in enumerate(messages)
         ]
         worker = Worker(
-            shards=self.shards,
-            objects=self.objects,
-            queues=self.queues,  # type: ignore[arg-type]
-            upstream=self._upstream,
-            settle=lambda message, row: self.settled.append((message, row)),
-            limits=self.limits,
-            shards_at_once=10,
-            clock=self.clock,
-            random=self._random.random,
-            new_owner=lambda: f"owner-{next(self._owners)}",
-            log=logging.getLogger("worker"),
-            blocking=inline,
+            ShardStores(self.shards, self.objects),
+            self.queues,  # type: ignore[arg-type]
+            self._upstream,
+            lambda message, row: self.settled.append((message, row)),
+            self.limits,
+            Runtime(
+                self.clock,
+                self._random.random,
+                lambda: f"owner-{next(self._owners)}",
+                logging.getLogger("worker"),
+                inline,
+            ),
         )
         working = worker.work(records, stop_at=self.clock() + seconds, meter=self.meter)
         return self.loop.run_until_complete(working)

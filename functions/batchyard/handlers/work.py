@@ -31,7 +31,9 @@ from batchyard.steps.settle import settle
 from batchyard.worker import work
 from batchyard.worker.gate import Gates
 from batchyard.worker.meter import Meter
-from batchyard.worker.shard_run import RunLimits
+from batchyard.worker.runtime import Runtime
+from batchyard.worker.shard_run import ShardStores
+from batchyard.worker.stopping import RunLimits
 from batchyard.worker.upstreams import Upstreams
 
 logger = Logger()
@@ -94,11 +96,10 @@ class Process:
         )
         objects = resources.objects()
         self._worker = work.Worker(
-            shards=resources.shards(),
-            objects=objects,
-            queues=resources.queues(),
-            upstream=self._upstreams.of,
-            settle=partial(
+            ShardStores(resources.shards(), objects),
+            resources.queues(),
+            self._upstreams.of,
+            partial(
                 settle,
                 progress=resources.progress(),
                 batches=resources.batches(),
@@ -106,19 +107,16 @@ class Process:
                 workflow=resources.workflow(),
                 objects=objects,
             ),
-            limits=RunLimits(
+            RunLimits(
                 flush_items=settings.flush_items,
                 flush_seconds=settings.flush_seconds,
                 flush_bytes=settings.flush_bytes,
                 lease_seconds=settings.lease_seconds,
                 drain_seconds=settings.drain_seconds,
                 patience_seconds=settings.patience_seconds,
+                shards_at_once=settings.shards_at_once,
             ),
-            shards_at_once=settings.shards_at_once,
-            clock=time.time,
-            random=random.random,
-            new_owner=partial(secrets.token_hex, 8),
-            log=logger,
+            Runtime(time.time, random.random, partial(secrets.token_hex, 8), logger),
         )
 
     def run(self, records: list[work.Record], stop_at: float, meter: Meter) -> list[str]:

@@ -47,18 +47,18 @@ class Gate:
             raise
         return call
 
-    def leave(self, call: int, outcome: Answer | NoAnswer | None, seconds: float) -> None:
-        """The call took `seconds` and came to `outcome`; None where it was cancelled. The body of a success counts as
+    def leave(self, call: int, reply: Answer | NoAnswer | None, seconds: float) -> None:
+        """The call took `seconds` and came to `reply`; None if it was cancelled. The body of a success counts as
         held from now on: `free` must follow."""
         self._shared.calls.release()
-        if outcome is None:
+        if reply is None:
             self.pacer.end(call)
-        elif isinstance(outcome, Answer) and outcome.failure is None:
+        elif isinstance(reply, Answer) and reply.failure is None:
             self.pacer.end_well(call, seconds)
-            self.pacer.weigh(len(outcome.body))
-            self._shared.held_bytes += len(outcome.body)
-        elif outcome.failure is not None and outcome.failure.asks_for_less:
-            self.pacer.end_throttled(call, self._clock(), outcome.word.retry_after_seconds)
+            self.pacer.weigh(len(reply.body))
+            self._shared.held_bytes += len(reply.body)
+        elif reply.failure is not None and reply.failure.asks_for_less:
+            self.pacer.end_throttled(call, self._clock(), reply.word.retry_after_seconds)
         else:
             self.pacer.end(call)
         if self._waiting:

@@ -14,6 +14,7 @@ from batchyard.core.retry import FailureReason, Failures, RetryPolicy, wait_befo
 from batchyard.core.usage import Price
 from batchyard.worker.gate import Gate
 from batchyard.worker.meter import Meter
+from batchyard.worker.runtime import Runtime
 
 
 class ItemBroke(BatchyardError):
@@ -30,28 +31,34 @@ class Upstream:
     retry: RetryPolicy
 
 
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What a shard's message asks of its calls. `concurrency`: ceiling on calls in flight; None leaves it to the gate.
+    No call starts at or after `expires_at` (unix seconds)."""
+
+    concurrency: int | None
+    expires_at: float
+
+
 class ItemRunner:
-    """`concurrency`: ceiling on calls in flight; None leaves it to the gate. No call starts at or after `expires_at`.
-    `on_result` gets every result; `on_idle` is called when nothing runs any more or a task broke."""
+    """`on_result` gets every result; `on_idle` is called when nothing runs any more or a task broke."""
 
     def __init__(
         self,
         upstream: Upstream,
-        *,
-        concurrency: int | None,
-        expires_at: float,
+        conditions: Conditions,
+        runtime: Runtime,
         meter: Meter,
-        clock: Callable[[], float],
-        random: Callable[[], float],
+        *,
         on_result: Callable[[WorkItem, Result], None],
         on_idle: Callable[[], None],
     ) -> None:
         self._upstream = upstream
-        self._slots = asyncio.Semaphore(concurrency) if concurrency else None
-        self._expires_at = expires_at
+        self._slots = asyncio.Semaphore(conditions.concurrency) if conditions.concurrency else None
+        self._expires_at = conditions.expires_at
         self._meter = meter
-        self._clock = clock
-        self._random = random
+        self._clock = runtime.clock
+        self._random = runtime.random
         self._on_result = on_result
         self._on_idle = on_idle
         self._tasks: set[asyncio.Task[None]] = set()
@@ -113,15 +120,15 @@ class ItemRunner:
     async def _run(self, item: WorkItem) -> None:
         failures = Failures()
         while not self._held and self._clock() < self._expires_at:
-            outcome = await self._call_in_turn(item)
-            reason = outcome.failure
+            reply = await self._call_in_turn(item)
+            reason = reply.failure
             if reason is None:
-                return self._on_result(item, _succeeded(item, outcome, self._upstream.price))
+                return self._on_result(item, _succeeded(item, reply, self._upstream.price))
             failures = failures.plus(reason)
-            wait = wait_before_retry(reason, failures, outcome.word, self._upstream.retry, self._random())
+            wait = wait_before_retry(reason, failures, reply.word, self._upstream.retry, self._random())
             if wait is None:
-                return self._on_result(item, _failed(item, outcome))
-            if reason is FailureReason.TIMEOUT and isinstance(outcome, NoAnswer):
+                return self._on_result(item, _failed(item, reply))
+            if reason is FailureReason.TIMEOUT and isinstance(reply, NoAnswer):
                 self.timed_out.add(item.position)
             if not await self._wait(item, wait):
                 return None
@@ -140,15 +147,15 @@ class ItemRunner:
         task = asyncio.current_task()
         self._in_call.add(task)
         started_at = self._clock()
-        outcome: Answer | NoAnswer | None = None
+        reply: Answer | NoAnswer | None = None
         try:
-            outcome = await self._upstream.call(item.body)
+            reply = await self._upstream.call(item.body)
         finally:
             seconds = self._clock() - started_at
             self._in_call.discard(task)
-            gate.leave(call, outcome, seconds)
-        self._meter.called(outcome.failure, seconds)
-        return outcome
+            gate.leave(call, reply, seconds)
+        self._meter.called(reply.failure, seconds)
+        return reply
 
     async def _wait(self, item: WorkItem, seconds: float) -> bool:
         """Whether there is any point in going on after `seconds`."""
@@ -163,21 +170,21 @@ class ItemRunner:
         return True
 
 
-def _succeeded(item: WorkItem, outcome: Answer | NoAnswer, price: Price) -> Result:
-    assert isinstance(outcome, Answer)
+def _succeeded(item: WorkItem, reply: Answer | NoAnswer, price: Price) -> Result:
+    assert isinstance(reply, Answer)
     return Result(
         item.index,
         item.custom_id,
         Outcome.SUCCEEDED,
-        outcome.status,
-        outcome.request_id,
-        outcome.body,
-        usage=outcome.usage,
-        cost_picousd=price.cost_picousd(outcome.usage),
+        reply.status,
+        reply.request_id,
+        reply.body,
+        usage=reply.usage,
+        cost_picousd=price.cost_picousd(reply.usage),
     )
 
 
-def _failed(item: WorkItem, outcome: Answer | NoAnswer) -> Result:
-    if isinstance(outcome, NoAnswer):
-        return failed(item.index, item.custom_id, str(outcome.failure), outcome.failure.message)
-    return Result(item.index, item.custom_id, Outcome.FAILED, outcome.status, outcome.request_id, outcome.body)
+def _failed(item: WorkItem, reply: Answer | NoAnswer) -> Result:
+    if isinstance(reply, NoAnswer):
+        return failed(item.index, item.custom_id, str(reply.failure), reply.failure.message)
+    return Result(item.index, item.custom_id, Outcome.FAILED, reply.status, reply.request_id, reply.body)

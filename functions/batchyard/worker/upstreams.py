@@ -14,9 +14,9 @@ from batchyard.core.errors import BooksDoNotBalance
 from batchyard.core.messages import ShardMessage
 from batchyard.core.retry import RetryPolicy
 from batchyard.core.usage import Price
-from batchyard.worker.blocking import Blocking
 from batchyard.worker.gate import Gates
 from batchyard.worker.item_runner import Upstream
+from batchyard.worker.runtime import Blocking
 
 
 class Upstreams:
