@@ -126,7 +126,7 @@ def test_retry_after_on_the_wire(provider: SimulatedProvider, form: str) -> None
     provider.configure(retry_after=form)
     answer = call(provider.url, simulate("status:429;retry_after:30"))
     assert isinstance(answer, Answer) and answer.failure is FailureReason.THROTTLED
-    wait = answer.word.retry_after_seconds
+    wait = answer.retry_advice.retry_after_seconds
     assert wait is None if form == "none" else wait is not None and 25 <= wait <= 31
 
 
@@ -272,7 +272,7 @@ def test_dates_and_milliseconds() -> None:
     """retry-after-ms wins over an HTTP date."""
     late = f"retry-after: {formatdate(4_000_000_000, usegmt=True)}"
     answer = answer_of(http(b"{}", late, "Retry-After-Ms: 1500", status="429 Slow down"))
-    assert answer.word.retry_after_seconds == 1.5
+    assert answer.retry_advice.retry_after_seconds == 1.5
 
 
 def test_a_redirect_is_not_followed() -> None:

@@ -21,8 +21,8 @@ from httpx_aiohttp import AiohttpTransport
 from multidict import CIMultiDict
 
 from batchyard.adapters.providers.events import EventStream, StreamBroken, StreamFailed
-from batchyard.core.calls import Answer, NoAnswer
-from batchyard.core.retry import FailureReason, failure_of, server_word
+from batchyard.core.calls import Answer, NoAnswer, ProviderReply
+from batchyard.core.retry import FailureReason, failure_of, read_retry_advice
 from batchyard.core.usage import Usage
 
 _KEEP_ALIVE_SECONDS = 30.0
@@ -83,7 +83,7 @@ class OpenAICompatible:
         ssl_context = httpx.create_ssl_context()
         self._transport = AiohttpTransport(verify=ssl_context, client=lambda: self._session(ssl_context))
 
-    async def call(self, endpoint: str, api_key: str, body: bytes) -> Answer | NoAnswer:
+    async def call(self, endpoint: str, api_key: str, body: bytes) -> ProviderReply:
         """POST `body` to `endpoint` (`/v1/chat/completions`). The whole answer must arrive within the two timeouts."""
         url = self._base_url + endpoint.removeprefix("/v1")
         request = _Post(url, self._headers(api_key), body, self._extensions)
@@ -102,7 +102,7 @@ class OpenAICompatible:
             return NoAnswer(_transport_failure(error))
         if events is not None and content is not None:
             return _streamed(response.status_code, headers, events)
-        return _outcome(response.status_code, headers, content)
+        return _reply(response.status_code, headers, content)
 
     async def close(self) -> None:
         await self._transport.aclose()
@@ -157,7 +157,7 @@ def _headers_read(response: httpx.Response) -> dict[str, str]:
     return found
 
 
-def _outcome(status: int, headers: _Headers, content: bytes | None) -> Answer | NoAnswer:
+def _reply(status: int, headers: _Headers, content: bytes | None) -> ProviderReply:
     """What an answer means. `content`: None where it was too long to be read."""
     request_id = headers.get("x-request-id")
     if 200 <= status < 300:
@@ -167,16 +167,16 @@ def _outcome(status: int, headers: _Headers, content: bytes | None) -> Answer | 
         if document is None:
             return NoAnswer(FailureReason.INVALID_RESPONSE)
         return Answer(status, _one_line(content), request_id, usage_of(document))
-    word = server_word(headers, time.time())
+    advice = read_retry_advice(headers, time.time())
     body = _error_body(status, content or b"")
-    return Answer(status, body, request_id, failure=failure_of(status, word), word=word)
+    return Answer(status, body, request_id, failure=failure_of(status, advice), retry_advice=advice)
 
 
 def _is_streamed(status: int, headers: _Headers) -> bool:
     return 200 <= status < 300 and headers.get("content-type", "").lower().startswith(_EVENT_STREAM)
 
 
-def _streamed(status: int, headers: _Headers, events: EventStream) -> Answer | NoAnswer:
+def _streamed(status: int, headers: _Headers, events: EventStream) -> ProviderReply:
     """What an answer means that came as events."""
     try:
         document = events.answer()
@@ -245,7 +245,7 @@ def _error_body(status: int, content: bytes) -> bytes:
 
 
 def _transport_failure(error: Exception) -> FailureReason:
-    """The transport's own words are too coarse (a server that hangs up is its ConnectTimeout): look at the cause."""
+    """What the transport raises is too coarse (a server that hangs up is its ConnectTimeout): look at the cause."""
     cause = error.__cause__ or error
     if isinstance(cause, aiohttp.ConnectionTimeoutError):
         return FailureReason.CONNECTION
