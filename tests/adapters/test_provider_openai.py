@@ -14,7 +14,7 @@ import orjson
 import pytest
 from httpx_aiohttp import AiohttpTransport
 
-from batchyard.adapters.providers.openai_compatible import OpenAICompatible
+from batchyard.adapters.providers.openai_compatible import CallLimits, OpenAICompatible
 from batchyard.core.calls import Answer, NoAnswer
 from batchyard.core.retry import FailureReason
 from batchyard.core.usage import Usage
@@ -53,7 +53,7 @@ def call(url: str, *bodies: bytes, endpoint: str = CHAT, key: str = "sk-test", *
             "max_connections": 64,
             "max_response_bytes": 1_000_000,
         }
-        client = OpenAICompatible(url, **defaults | settings)
+        client = OpenAICompatible(url, CallLimits(**defaults | settings))
         try:
             return await asyncio.gather(*(client.call(endpoint, key, body) for body in bodies))
         finally:
@@ -212,7 +212,7 @@ def answer_of(reply: bytes, *, drip: float = 0.0, **settings: Any) -> Any:
             "max_response_bytes": 100_000,
         }
         async with serve(reply, drip=drip) as url:
-            client = OpenAICompatible(url, **defaults | settings)
+            client = OpenAICompatible(url, CallLimits(**defaults | settings))
             try:
                 return await client.call(CHAT, "sk-test", b"{}")
             finally:

@@ -53,33 +53,38 @@ class _Post:
     method: str = "POST"
 
 
+@dataclass(frozen=True, slots=True)
+class CallLimits:
+    """What a provider's client keeps to. A whole answer must arrive within the two timeouts together."""
+
+    connect_timeout_seconds: float
+    read_timeout_seconds: float
+    max_connections: int
+    max_response_bytes: int
+
+    @property
+    def total_seconds(self) -> float:
+        return self.connect_timeout_seconds + self.read_timeout_seconds
+
+
 class OpenAICompatible:
     """One provider. Belongs to the event loop that makes its first call; connections stay open between calls.
 
     `base_url` ends before the endpoint's path: `https://api.openai.com/v1`.
     """
 
-    def __init__(
-        self,
-        base_url: str,
-        *,
-        connect_timeout_seconds: float,
-        read_timeout_seconds: float,
-        max_connections: int,
-        max_response_bytes: int,
-    ) -> None:
+    def __init__(self, base_url: str, limits: CallLimits) -> None:
         self._base_url = base_url
+        self._limits = limits
         self._prepared: tuple[str | None, CIMultiDict[str]] = None, CIMultiDict()
         self._extensions = {
             "timeout": {
-                "connect": connect_timeout_seconds,
-                "read": read_timeout_seconds,
-                "pool": connect_timeout_seconds + read_timeout_seconds,
+                "connect": limits.connect_timeout_seconds,
+                "read": limits.read_timeout_seconds,
+                "pool": limits.total_seconds,
             }
         }
-        self._total_seconds = connect_timeout_seconds + read_timeout_seconds
-        self._max_connections = max_connections
-        self._max_response_bytes = max_response_bytes
+        self._total_seconds = limits.total_seconds
         ssl_context = httpx.create_ssl_context()
         self._transport = AiohttpTransport(verify=ssl_context, client=lambda: self._session(ssl_context))
 
@@ -109,7 +114,7 @@ class OpenAICompatible:
 
     async def _read(self, response: httpx.Response, headers: _Headers, events: EventStream | None) -> bytes | None:
         """The body, which goes to `events` instead where there are any; None where it is longer than the limit."""
-        most = self._max_response_bytes * (1 if events is None else _EVENTS_PER_ANSWER)
+        most = self._limits.max_response_bytes * (1 if events is None else _EVENTS_PER_ANSWER)
         if int(headers.get("content-length", "0")) > most:
             return None
         encoded = headers.get("content-encoding", "identity") != "identity"
@@ -138,7 +143,7 @@ class OpenAICompatible:
     def _session(self, ssl_context: Any) -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(
             ssl=ssl_context,
-            limit=self._max_connections,
+            limit=self._limits.max_connections,
             keepalive_timeout=_KEEP_ALIVE_SECONDS,
             ttl_dns_cache=_DNS_SECONDS,
         )
