@@ -14,7 +14,7 @@ import orjson
 import pytest
 from httpx_aiohttp import AiohttpTransport
 
-from batchyard.adapters.providers.openai_compatible import OpenAICompatible
+from batchyard.adapters.providers.openai_compatible import CallLimits, OpenAICompatible
 from batchyard.core.calls import Answer, NoAnswer
 from batchyard.core.retry import FailureReason
 from batchyard.core.usage import Usage
@@ -53,7 +53,7 @@ def call(url: str, *bodies: bytes, endpoint: str = CHAT, key: str = "sk-test", *
             "max_connections": 64,
             "max_response_bytes": 1_000_000,
         }
-        client = OpenAICompatible(url, **defaults | settings)
+        client = OpenAICompatible(url, CallLimits(**defaults | settings))
         try:
             return await asyncio.gather(*(client.call(endpoint, key, body) for body in bodies))
         finally:
@@ -126,7 +126,7 @@ def test_retry_after_on_the_wire(provider: SimulatedProvider, form: str) -> None
     provider.configure(retry_after=form)
     answer = call(provider.url, simulate("status:429;retry_after:30"))
     assert isinstance(answer, Answer) and answer.failure is FailureReason.THROTTLED
-    wait = answer.word.retry_after_seconds
+    wait = answer.retry_advice.retry_after_seconds
     assert wait is None if form == "none" else wait is not None and 25 <= wait <= 31
 
 
@@ -212,7 +212,7 @@ def answer_of(reply: bytes, *, drip: float = 0.0, **settings: Any) -> Any:
             "max_response_bytes": 100_000,
         }
         async with serve(reply, drip=drip) as url:
-            client = OpenAICompatible(url, **defaults | settings)
+            client = OpenAICompatible(url, CallLimits(**defaults | settings))
             try:
                 return await client.call(CHAT, "sk-test", b"{}")
             finally:
@@ -272,7 +272,7 @@ def test_dates_and_milliseconds() -> None:
     """retry-after-ms wins over an HTTP date."""
     late = f"retry-after: {formatdate(4_000_000_000, usegmt=True)}"
     answer = answer_of(http(b"{}", late, "Retry-After-Ms: 1500", status="429 Slow down"))
-    assert answer.word.retry_after_seconds == 1.5
+    assert answer.retry_advice.retry_after_seconds == 1.5
 
 
 def test_a_redirect_is_not_followed() -> None:

@@ -1,10 +1,11 @@
-"""What comes of one call to a provider: its answer, or the reason there is none. A value, never an exception."""
+"""What a call to a provider comes to: its reply, which is an answer or the reason why there is none. A value, never an
+exception."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from batchyard.core.retry import SILENT, FailureReason, ServerWord
+from batchyard.core.retry import NO_ADVICE, FailureReason, RetryAdvice
 from batchyard.core.usage import Usage
 
 
@@ -17,7 +18,7 @@ class Answer:
     request_id: str | None = None
     usage: Usage = field(default_factory=Usage)
     failure: FailureReason | None = None
-    word: ServerWord = SILENT
+    retry_advice: RetryAdvice = NO_ADVICE
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,4 +26,7 @@ class NoAnswer:
     """No answer came, or none that can be used."""
 
     failure: FailureReason
-    word: ServerWord = SILENT
+    retry_advice: RetryAdvice = NO_ADVICE
+
+
+ProviderReply = Answer | NoAnswer

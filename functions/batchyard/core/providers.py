@@ -9,7 +9,7 @@ ENDPOINTS = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/r
 """What a batch may ask for. A provider serves all of them unless its entry says otherwise."""
 
 KINDS = ("openai",)
-"""Dialects that a worker can speak to a provider."""
+"""Dialects that a worker can speak to a provider; `adapters.providers.kinds` has the client of each."""
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 
@@ -20,7 +20,7 @@ class Provider:
     many calls in flight. `catalogue`: the provider's key in catalogue.json; None: only its own `[[models]]` exist.
 
     `base_url` ends before the endpoint's path: `https://api.openai.com/v1` + `/chat/completions`.
-    Raises ValueError where an entry cannot be right.
+    Raises ValueError if an entry cannot be right.
     """
 
     name: str

@@ -12,10 +12,11 @@
     2xx longer than the limit                response_too_large  no
     other 3xx, 4xx                           rejected            no
 
-`x-should-retry`, which OpenAI's servers send, overrules the status. A throttled item is tried again for as long as its
-batch may run: the caller stops at the deadline, this table does not know it. The wait is the server's own word where it
-gave one, else exponential with full jitter. Reasons are metric labels and go to logs; what a provider wrote in a body
-never does, because prompts are echoed there.
+`x-should-retry`, which OpenAI's servers send, overrules the status: "false" makes any failure `rejected`, "true" makes
+one that would be final `retry_requested`. A throttled item is tried again for as long as its batch may run: the caller
+stops at the deadline, this table does not know it. The wait is the one that the server asked for, else exponential with
+full jitter. Reasons are metric labels and go to logs; what a provider wrote in a body never does, because prompts are
+echoed there.
 """
 
 from __future__ import annotations
@@ -28,12 +29,13 @@ from email.utils import parsedate_to_datetime
 
 
 class FailureReason(enum.StrEnum):
-    """The value is the metric label and, where no answer came, the item's error code."""
+    """The value is the metric label and, if no answer came, the item's error code."""
 
     THROTTLED = "throttled"
     OVERLOADED = "overloaded"
     SERVER_ERROR = "server_error"
     CONFLICT = "conflict"
+    RETRY_REQUESTED = "retry_requested"
     TIMEOUT = "request_timeout"
     CONNECTION = "connection_error"
     INVALID_RESPONSE = "invalid_response"
@@ -55,7 +57,7 @@ class FailureReason(enum.StrEnum):
 
     @property
     def message(self) -> str:
-        """For people, where there is no answer of the provider to show them."""
+        """For people, if there is no answer of the provider to show them."""
         return _MESSAGES[self]
 
 
@@ -64,6 +66,7 @@ _MESSAGES = {
     FailureReason.OVERLOADED: "The provider was overloaded.",
     FailureReason.SERVER_ERROR: "The provider failed to process this request.",
     FailureReason.CONFLICT: "The provider reported a conflict with another request.",
+    FailureReason.RETRY_REQUESTED: "The provider refused this request and asked to have it sent again.",
     FailureReason.TIMEOUT: "The provider did not answer this request in time.",
     FailureReason.CONNECTION: "The connection to the provider failed or broke off before the answer was complete.",
     FailureReason.INVALID_RESPONSE: "The provider's answer was not a JSON object.",
@@ -84,14 +87,14 @@ _BY_STATUS = {
 
 
 @dataclass(frozen=True, slots=True)
-class ServerWord:
+class RetryAdvice:
     """What an answer's headers say about calling again."""
 
     retry_after_seconds: float | None = None
     should_retry: bool | None = None
 
 
-SILENT = ServerWord()
+NO_ADVICE = RetryAdvice()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,35 +119,35 @@ class Failures:
         return Failures(self.counted, self.throttled + 1)
 
 
-def failure_of(status: int, word: ServerWord) -> FailureReason | None:
+def failure_of(status: int, advice: RetryAdvice) -> FailureReason | None:
     """Why an answer with `status` is a failure; None for 2xx."""
     if 200 <= status < 300:
         return None
-    if status == 503 and word.retry_after_seconds is not None:
+    if status == 503 and advice.retry_after_seconds is not None:
         reason = FailureReason.THROTTLED
     else:
         reason = _BY_STATUS.get(status) or (FailureReason.SERVER_ERROR if status >= 500 else FailureReason.REJECTED)
-    if word.should_retry is False:
+    if advice.should_retry is False:
         return FailureReason.REJECTED
-    if word.should_retry is True and not reason.may_be_retried:
-        return FailureReason.SERVER_ERROR
+    if advice.should_retry is True and not reason.may_be_retried:
+        return FailureReason.RETRY_REQUESTED
     return reason
 
 
 def wait_before_retry(
-    reason: FailureReason, failures: Failures, word: ServerWord, policy: RetryPolicy, random: float
+    reason: FailureReason, failures: Failures, advice: RetryAdvice, policy: RetryPolicy, random: float
 ) -> float | None:
     """Seconds until the next call of an item; None: no further call. `failures` include the one of `reason`, `random`
     is in [0, 1)."""
     if not reason.may_be_retried or failures.counted >= policy.max_attempts:
         return None
-    if word.retry_after_seconds is not None:
-        return word.retry_after_seconds + random * min(1.0, policy.base_seconds, word.retry_after_seconds)
+    if advice.retry_after_seconds is not None:
+        return advice.retry_after_seconds + random * min(1.0, policy.base_seconds, advice.retry_after_seconds)
     failed = failures.counted + failures.throttled
     return random * min(policy.cap_seconds, policy.base_seconds * 2.0 ** min(failed - 1, 32))
 
 
-def server_word(headers: Mapping[str, str], now: float) -> ServerWord:
+def read_retry_advice(headers: Mapping[str, str], now: float) -> RetryAdvice:
     """Reads `retry-after-ms`, `retry-after` (seconds or an HTTP date, RFC 9110 section 10.2.3) and `x-should-retry`.
     Header names in lower case; `now` in unix seconds."""
     retry_after = _milliseconds(headers.get("retry-after-ms"))
@@ -152,7 +155,7 @@ def server_word(headers: Mapping[str, str], now: float) -> ServerWord:
         retry_after = _seconds_or_date(headers.get("retry-after"), now)
     if retry_after is not None:
         retry_after = min(retry_after, _LONGEST_WAIT_SECONDS)
-    return ServerWord(retry_after, {"true": True, "false": False}.get(headers.get("x-should-retry", "").lower()))
+    return RetryAdvice(retry_after, {"true": True, "false": False}.get(headers.get("x-should-retry", "").lower()))
 
 
 def _milliseconds(text: str | None) -> float | None:
@@ -174,7 +177,7 @@ def _seconds_or_date(text: str | None, now: float) -> float | None:
 
 
 def _number(text: str | None) -> float | None:
-    """A finite number above 0, or None. "Retry after 0" is no word at all: it must not make a busy loop."""
+    """A finite number above 0, or None. "Retry after 0" is no advice: it must not make a busy loop."""
     try:
         number = float(text or "")
     except ValueError:

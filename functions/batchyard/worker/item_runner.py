@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
-from batchyard.core.calls import Answer, NoAnswer
+from batchyard.core.calls import Answer, NoAnswer, ProviderReply
 from batchyard.core.errors import BatchyardError
 from batchyard.core.items import WorkItem
 from batchyard.core.results import Outcome, Result, failed
@@ -25,7 +25,7 @@ class ItemBroke(BatchyardError):
 class Upstream:
     """The lane of a shard as its items see it. `call` sends a body to its provider and endpoint."""
 
-    call: Callable[[bytes], Awaitable[Answer | NoAnswer]]
+    call: Callable[[bytes], Awaitable[ProviderReply]]
     gate: Gate
     price: Price
     retry: RetryPolicy
@@ -125,7 +125,7 @@ class ItemRunner:
             if reason is None:
                 return self._on_result(item, _succeeded(item, reply, self._upstream.price))
             failures = failures.plus(reason)
-            wait = wait_before_retry(reason, failures, reply.word, self._upstream.retry, self._random())
+            wait = wait_before_retry(reason, failures, reply.retry_advice, self._upstream.retry, self._random())
             if wait is None:
                 return self._on_result(item, _failed(item, reply))
             if reason is FailureReason.TIMEOUT and isinstance(reply, NoAnswer):
@@ -135,19 +135,19 @@ class ItemRunner:
             self._meter.retries += 1
         return None
 
-    async def _call_in_turn(self, item: WorkItem) -> Answer | NoAnswer:
+    async def _call_in_turn(self, item: WorkItem) -> ProviderReply:
         if self._slots is None:
             return await self._call(item)
         async with self._slots:
             return await self._call(item)
 
-    async def _call(self, item: WorkItem) -> Answer | NoAnswer:
+    async def _call(self, item: WorkItem) -> ProviderReply:
         gate = self._upstream.gate
         call = await gate.enter()
         task = asyncio.current_task()
         self._in_call.add(task)
         started_at = self._clock()
-        reply: Answer | NoAnswer | None = None
+        reply: ProviderReply | None = None
         try:
             reply = await self._upstream.call(item.body)
         finally:
@@ -170,7 +170,7 @@ class ItemRunner:
         return True
 
 
-def _succeeded(item: WorkItem, reply: Answer | NoAnswer, price: Price) -> Result:
+def _succeeded(item: WorkItem, reply: ProviderReply, price: Price) -> Result:
     assert isinstance(reply, Answer)
     return Result(
         item.index,
@@ -184,7 +184,7 @@ def _succeeded(item: WorkItem, reply: Answer | NoAnswer, price: Price) -> Result
     )
 
 
-def _failed(item: WorkItem, reply: Answer | NoAnswer) -> Result:
+def _failed(item: WorkItem, reply: ProviderReply) -> Result:
     if isinstance(reply, NoAnswer):
         return failed(item.index, item.custom_id, str(reply.failure), reply.failure.message)
     return Result(item.index, item.custom_id, Outcome.FAILED, reply.status, reply.request_id, reply.body)

@@ -21,8 +21,8 @@ from httpx_aiohttp import AiohttpTransport
 from multidict import CIMultiDict
 
 from batchyard.adapters.providers.events import EventStream, StreamBroken, StreamFailed
-from batchyard.core.calls import Answer, NoAnswer
-from batchyard.core.retry import FailureReason, failure_of, server_word
+from batchyard.core.calls import Answer, NoAnswer, ProviderReply
+from batchyard.core.retry import FailureReason, failure_of, read_retry_advice
 from batchyard.core.usage import Usage
 
 _KEEP_ALIVE_SECONDS = 30.0
@@ -53,37 +53,42 @@ class _Post:
     method: str = "POST"
 
 
+@dataclass(frozen=True, slots=True)
+class CallLimits:
+    """What a provider's client keeps to. A whole answer must arrive within the two timeouts together."""
+
+    connect_timeout_seconds: float
+    read_timeout_seconds: float
+    max_connections: int
+    max_response_bytes: int
+
+    @property
+    def total_seconds(self) -> float:
+        return self.connect_timeout_seconds + self.read_timeout_seconds
+
+
 class OpenAICompatible:
     """One provider. Belongs to the event loop that makes its first call; connections stay open between calls.
 
     `base_url` ends before the endpoint's path: `https://api.openai.com/v1`.
     """
 
-    def __init__(
-        self,
-        base_url: str,
-        *,
-        connect_timeout_seconds: float,
-        read_timeout_seconds: float,
-        max_connections: int,
-        max_response_bytes: int,
-    ) -> None:
+    def __init__(self, base_url: str, limits: CallLimits) -> None:
         self._base_url = base_url
+        self._limits = limits
         self._prepared: tuple[str | None, CIMultiDict[str]] = None, CIMultiDict()
         self._extensions = {
             "timeout": {
-                "connect": connect_timeout_seconds,
-                "read": read_timeout_seconds,
-                "pool": connect_timeout_seconds + read_timeout_seconds,
+                "connect": limits.connect_timeout_seconds,
+                "read": limits.read_timeout_seconds,
+                "pool": limits.total_seconds,
             }
         }
-        self._total_seconds = connect_timeout_seconds + read_timeout_seconds
-        self._max_connections = max_connections
-        self._max_response_bytes = max_response_bytes
+        self._total_seconds = limits.total_seconds
         ssl_context = httpx.create_ssl_context()
         self._transport = AiohttpTransport(verify=ssl_context, client=lambda: self._session(ssl_context))
 
-    async def call(self, endpoint: str, api_key: str, body: bytes) -> Answer | NoAnswer:
+    async def call(self, endpoint: str, api_key: str, body: bytes) -> ProviderReply:
         """POST `body` to `endpoint` (`/v1/chat/completions`). The whole answer must arrive within the two timeouts."""
         url = self._base_url + endpoint.removeprefix("/v1")
         request = _Post(url, self._headers(api_key), body, self._extensions)
@@ -102,14 +107,14 @@ class OpenAICompatible:
             return NoAnswer(_transport_failure(error))
         if events is not None and content is not None:
             return _streamed(response.status_code, headers, events)
-        return _outcome(response.status_code, headers, content)
+        return _reply(response.status_code, headers, content)
 
     async def close(self) -> None:
         await self._transport.aclose()
 
     async def _read(self, response: httpx.Response, headers: _Headers, events: EventStream | None) -> bytes | None:
         """The body, which goes to `events` instead where there are any; None where it is longer than the limit."""
-        most = self._max_response_bytes * (1 if events is None else _EVENTS_PER_ANSWER)
+        most = self._limits.max_response_bytes * (1 if events is None else _EVENTS_PER_ANSWER)
         if int(headers.get("content-length", "0")) > most:
             return None
         encoded = headers.get("content-encoding", "identity") != "identity"
@@ -138,7 +143,7 @@ class OpenAICompatible:
     def _session(self, ssl_context: Any) -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(
             ssl=ssl_context,
-            limit=self._max_connections,
+            limit=self._limits.max_connections,
             keepalive_timeout=_KEEP_ALIVE_SECONDS,
             ttl_dns_cache=_DNS_SECONDS,
         )
@@ -157,7 +162,7 @@ def _headers_read(response: httpx.Response) -> dict[str, str]:
     return found
 
 
-def _outcome(status: int, headers: _Headers, content: bytes | None) -> Answer | NoAnswer:
+def _reply(status: int, headers: _Headers, content: bytes | None) -> ProviderReply:
     """What an answer means. `content`: None where it was too long to be read."""
     request_id = headers.get("x-request-id")
     if 200 <= status < 300:
@@ -167,16 +172,16 @@ def _outcome(status: int, headers: _Headers, content: bytes | None) -> Answer | 
         if document is None:
             return NoAnswer(FailureReason.INVALID_RESPONSE)
         return Answer(status, _one_line(content), request_id, usage_of(document))
-    word = server_word(headers, time.time())
+    advice = read_retry_advice(headers, time.time())
     body = _error_body(status, content or b"")
-    return Answer(status, body, request_id, failure=failure_of(status, word), word=word)
+    return Answer(status, body, request_id, failure=failure_of(status, advice), retry_advice=advice)
 
 
 def _is_streamed(status: int, headers: _Headers) -> bool:
     return 200 <= status < 300 and headers.get("content-type", "").lower().startswith(_EVENT_STREAM)
 
 
-def _streamed(status: int, headers: _Headers, events: EventStream) -> Answer | NoAnswer:
+def _streamed(status: int, headers: _Headers, events: EventStream) -> ProviderReply:
     """What an answer means that came as events."""
     try:
         document = events.answer()
@@ -245,7 +250,7 @@ def _error_body(status: int, content: bytes) -> bytes:
 
 
 def _transport_failure(error: Exception) -> FailureReason:
-    """The transport's own words are too coarse (a server that hangs up is its ConnectTimeout): look at the cause."""
+    """What the transport raises is too coarse (a server that hangs up is its ConnectTimeout): look at the cause."""
     cause = error.__cause__ or error
     if isinstance(cause, aiohttp.ConnectionTimeoutError):
         return FailureReason.CONNECTION
