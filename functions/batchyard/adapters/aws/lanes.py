@@ -1,0 +1,93 @@
+"""Lane rows: the health of a lane as all workers know it. Each method is one read or one conditional write."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from batchyard.adapters.aws.table import Key, Table
+from batchyard.core.errors import ConditionFailed
+from batchyard.core.health import LaneHealth, LaneState
+from batchyard.core.lanes import LaneId
+
+_KEPT_SECONDS = 7 * 86_400
+"""A row that nobody has written for so long may be forgotten: its lane is closed, or nobody uses it."""
+
+
+class Lanes:
+    """Times are unix seconds."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def health(self, lane: LaneId) -> LaneHealth:
+        """What is known of the lane; a lane without a row is closed."""
+        row = self._table.get(_row_key(lane))
+        return LaneHealth.from_row(row) if row else LaneHealth()
+
+    def open(self, lane: LaneId, health: LaneHealth, now: int) -> LaneHealth:
+        """Enter `health.state`, open or blocked. What stands there afterwards: somebody else may have been first. A
+        blocked lane stays blocked when it is found open."""
+        changes = {
+            "state": str(health.state),
+            "reason": health.reason,
+            "since": health.since,
+            "probes": health.probes,
+            "probe_at": health.probe_at,
+            "prober": None,
+            "probe_until": 0,
+        }
+        condition = "attribute_not_exists(pk) OR #state = :closed"
+        if health.state is LaneState.BLOCKED:
+            condition = "attribute_not_exists(pk) OR #state <> :blocked"
+        states = {"closed": "closed"} if health.state is LaneState.OPEN else {"blocked": "blocked"}
+        return self._change(lane, changes, condition, states, now)
+
+    def claim_probe(self, lane: LaneId, prober: str, now: int, until: int) -> LaneHealth:
+        """Take the probe's lease. It is ours if the row that is returned names `prober`."""
+        return self._change(
+            lane,
+            {"prober": prober, "probe_until": until},
+            "#state <> :closed AND #probe_at <= :now AND #probe_until <= :now",
+            {"closed": "closed", "now": now},
+            now,
+        )
+
+    def probe_failed(self, lane: LaneId, prober: str, health: LaneHealth, now: int) -> LaneHealth:
+        """Give the lease back; `health` says when the next probe is due. Nothing changes if the lease was lost."""
+        changes = {
+            "state": str(health.state),
+            "reason": health.reason,
+            "probes": health.probes,
+            "probe_at": health.probe_at,
+            "prober": None,
+            "probe_until": 0,
+        }
+        return self._change(lane, changes, "#prober = :prober", {"prober": prober}, now)
+
+    def close(self, lane: LaneId, prober: str, now: int) -> LaneHealth:
+        """The probe got through: calls pass again. Nothing changes if the lease was lost."""
+        changes = {
+            "state": str(LaneState.CLOSED),
+            "reason": None,
+            "since": now,
+            "probes": 0,
+            "prober": None,
+            "probe_until": 0,
+        }
+        return self._change(lane, changes, "#prober = :prober", {"prober": prober}, now)
+
+    def _change(
+        self, lane: LaneId, changes: dict[str, Any], condition: str, values: dict[str, Any], now: int
+    ) -> LaneHealth:
+        """The row after the write, or as it stands if the condition does not hold."""
+        try:
+            row = self._table.update(
+                _row_key(lane), set=changes | {"ttl": now + _KEPT_SECONDS}, condition=condition, values=values
+            )
+        except ConditionFailed as error:
+            row = error.row or {}
+        return LaneHealth.from_row(row)
+
+
+def _row_key(lane: LaneId) -> Key:
+    return Key(f"lane#{lane.provider}#{lane.model}", f"health#{lane.key_owner or ''}")
