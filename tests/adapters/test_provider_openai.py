@@ -167,11 +167,18 @@ def test_nobody_listens() -> None:
 
 
 def test_the_key_goes_to_the_provider(provider: SimulatedProvider) -> None:
-    """The secret is sent as a bearer token; a wrong one is a final 401."""
+    """The secret is sent as a bearer token; a wrong one is told as such."""
     provider.configure(keys={"default": "sk-right"})
     assert call(provider.url, chat("x"), key="sk-right").failure is None
     wrong = call(provider.url, chat("x"), key="sk-wrong")
-    assert (wrong.status, wrong.failure) == (401, FailureReason.REJECTED)
+    assert (wrong.status, wrong.failure) == (401, FailureReason.KEY_REFUSED)
+
+
+def test_an_empty_account_is_no_rate_limit() -> None:
+    """OpenAI's 429 for missing money blocks the lane; the customer still gets the provider's words."""
+    body = orjson.dumps({"error": {"message": "You exceeded your quota.", "code": "insufficient_quota"}})
+    answer = answer_of(http(body, "x-should-retry: true", status="429 Too Many Requests"))
+    assert (answer.status, answer.failure, answer.body) == (429, FailureReason.OUT_OF_MONEY, body)
 
 
 @asynccontextmanager

@@ -28,12 +28,37 @@ def test_these_statuses_are_tried_again(status: int) -> None:
     assert reason is not None and reason.may_be_retried
 
 
-@pytest.mark.parametrize("status", [301, 304, 400, 401, 402, 403, 404, 405, 413, 415, 422, 451])
+@pytest.mark.parametrize("status", [301, 304, 400, 403, 404, 405, 413, 415, 422, 451])
 def test_these_statuses_are_final(status: int) -> None:
     """What the request itself is to blame for is never sent twice."""
     reason = failure_of(status, NO_ADVICE)
     assert reason is FailureReason.REJECTED
     assert wait_before_retry(reason, Failures(1), NO_ADVICE, POLICY, 0.5) is None
+
+
+@pytest.mark.parametrize(("status", "reason"), [(401, FailureReason.KEY_REFUSED), (402, FailureReason.OUT_OF_MONEY)])
+@pytest.mark.parametrize("should_retry", [True, False, None])
+def test_these_statuses_block_the_lane(status: int, reason: FailureReason, should_retry: bool | None) -> None:
+    """Key and money are nobody's request: final for an item whose caller brought the key, and no advice changes it."""
+    advice = RetryAdvice(should_retry=should_retry)
+    assert failure_of(status, advice) is reason
+    assert reason.blocks_the_lane and not reason.is_trouble
+    assert wait_before_retry(reason, Failures(1), advice, POLICY, 0.5) is None
+
+
+def test_trouble_is_what_a_provider_that_is_down_answers() -> None:
+    """5xx, silence, broken connections and nonsense; not what says anything about the request, the pace or the key."""
+    trouble = {reason for reason in FailureReason if reason.is_trouble}
+    assert trouble == {
+        FailureReason.OVERLOADED,
+        FailureReason.SERVER_ERROR,
+        FailureReason.TIMEOUT,
+        FailureReason.CONNECTION,
+        FailureReason.INVALID_RESPONSE,
+    }
+    assert all(reason.may_be_retried and reason.costs_a_retry for reason in trouble)
+    blocking = {reason for reason in FailureReason if reason.blocks_the_lane}
+    assert blocking == {FailureReason.KEY_REFUSED, FailureReason.OUT_OF_MONEY}
 
 
 def test_success_is_no_failure() -> None:

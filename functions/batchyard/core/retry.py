@@ -1,19 +1,27 @@
 """The one retry table: what may go wrong with a provider call, whether it is tried again, and when.
 
-    answer or fault                          reason              again?   takes a retry from the budget?
-    429, or 503 with Retry-After             throttled           yes      no
-    503, 529                                 overloaded          yes      yes
-    other 5xx                                server_error        yes      yes
-    408                                      request_timeout     yes      yes
-    409                                      conflict            yes      yes
-    no answer in time                        request_timeout     yes      yes
-    connection refused, broken, cut short    connection_error    yes      yes
-    2xx that is no JSON object               invalid_response    yes      yes
-    2xx longer than the limit                response_too_large  no
-    other 3xx, 4xx                           rejected            no
+    answer or fault                          reason              again?  costs a try?  trouble?  blocks the lane?
+    429, or 503 with Retry-After             throttled           yes     no            no        no
+    503, 529                                 overloaded          yes     yes           yes       no
+    other 5xx                                server_error        yes     yes           yes       no
+    408, or no answer in time                request_timeout     yes     yes           yes       no
+    connection refused, broken, cut short    connection_error    yes     yes           yes       no
+    2xx that is no JSON object               invalid_response    yes     yes           yes       no
+    409                                      conflict            yes     yes           no        no
+    2xx longer than the limit                response_too_large  no      -             no        no
+    401 and 403 about the key                key_refused         no      -             no        yes
+    402, no quota or money (429, 400, 403)   out_of_money        no      -             no        yes
+    other 3xx, 4xx                           rejected            no      -             no        no
+    the last one, with x-should-retry: true  retry_requested     yes     yes           no        no
 
-`x-should-retry`, which OpenAI's servers send, overrules the status: "false" makes any failure `rejected`, "true" makes
-one that would be final `retry_requested`. A throttled item is tried again for as long as its batch may run: the caller
+*Trouble* is what many calls of a lane fail with when the provider is down, whatever they ask. What *blocks the lane*
+fails every call until a person acts (`core.refusals` tells it from a rejected request). Whose key it was decides what
+follows: with the deployment's own the lane stands still and the item is as if never tried; with the caller's own it is
+the caller's error and, as this table says, final for the item.
+
+`x-should-retry`, which OpenAI's servers send, overrules the status: "false" makes a failure `rejected`, "true" makes
+one that would be final `retry_requested`; neither changes what blocks the lane. A 2xx that holds nothing but an error
+counts as the status that the error names. A throttled item is tried again for as long as its batch may run: the caller
 stops at the deadline, this table does not know it. The wait is the one that the server asked for, else exponential with
 full jitter. Reasons are metric labels and go to logs; what a provider wrote in a body never does, because prompts are
 echoed there.
@@ -26,6 +34,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+
+from batchyard.core.refusals import NO_DETAILS, ErrorDetails, says_key_refused, says_no_money
 
 
 class FailureReason(enum.StrEnum):
@@ -40,11 +50,14 @@ class FailureReason(enum.StrEnum):
     CONNECTION = "connection_error"
     INVALID_RESPONSE = "invalid_response"
     TOO_LARGE = "response_too_large"
+    KEY_REFUSED = "key_refused"
+    OUT_OF_MONEY = "out_of_money"
     REJECTED = "rejected"
 
     @property
     def may_be_retried(self) -> bool:
-        return self not in (FailureReason.TOO_LARGE, FailureReason.REJECTED)
+        """Whether the same item may be sent again, as far as the item is concerned."""
+        return self not in _FINAL
 
     @property
     def costs_a_retry(self) -> bool:
@@ -56,10 +69,27 @@ class FailureReason(enum.StrEnum):
         return self in (FailureReason.THROTTLED, FailureReason.OVERLOADED)
 
     @property
+    def is_trouble(self) -> bool:
+        """Whether this is how calls fail when the lane itself is in trouble."""
+        return self in _TROUBLE
+
+    @property
+    def blocks_the_lane(self) -> bool:
+        """Whether every call with this key fails alike until a person acts."""
+        return self in _BLOCKING
+
+    @property
     def message(self) -> str:
         """For people, if there is no answer of the provider to show them."""
         return _MESSAGES[self]
 
+
+_BLOCKING = frozenset({FailureReason.KEY_REFUSED, FailureReason.OUT_OF_MONEY})
+_FINAL = _BLOCKING | {FailureReason.TOO_LARGE, FailureReason.REJECTED}
+_TROUBLE = frozenset(
+    {FailureReason.OVERLOADED, FailureReason.SERVER_ERROR, FailureReason.TIMEOUT}
+    | {FailureReason.CONNECTION, FailureReason.INVALID_RESPONSE}
+)
 
 _MESSAGES = {
     FailureReason.THROTTLED: "The provider's rate limit refused this request.",
@@ -71,6 +101,8 @@ _MESSAGES = {
     FailureReason.CONNECTION: "The connection to the provider failed or broke off before the answer was complete.",
     FailureReason.INVALID_RESPONSE: "The provider's answer was not a JSON object.",
     FailureReason.TOO_LARGE: "The provider's answer was larger than this deployment accepts.",
+    FailureReason.KEY_REFUSED: "The provider did not accept the API key.",
+    FailureReason.OUT_OF_MONEY: "The provider's account has no money or quota left.",
     FailureReason.REJECTED: "The provider rejected this request.",
 }
 
@@ -119,10 +151,18 @@ class Failures:
         return Failures(self.counted, self.throttled + 1)
 
 
-def failure_of(status: int, advice: RetryAdvice) -> FailureReason | None:
-    """Why an answer with `status` is a failure; None for 2xx."""
+def failure_of(
+    status: int, advice: RetryAdvice, details: ErrorDetails = NO_DETAILS, limit_is_zero: bool = False
+) -> FailureReason | None:
+    """Why an answer with `status` is a failure; None for 2xx. `details`: what its error object says. `limit_is_zero`:
+    the provider's headers allow 0 requests or tokens."""
     if 200 <= status < 300:
         return None
+    if 400 <= status < 500:
+        if says_no_money(status, details, limit_is_zero):
+            return FailureReason.OUT_OF_MONEY
+        if says_key_refused(status, details):
+            return FailureReason.KEY_REFUSED
     if status == 503 and advice.retry_after_seconds is not None:
         reason = FailureReason.THROTTLED
     else:

@@ -22,6 +22,7 @@ from multidict import CIMultiDict
 
 from batchyard.adapters.providers.events import EventStream, StreamBroken, StreamFailed
 from batchyard.core.calls import Answer, NoAnswer, ProviderReply
+from batchyard.core.refusals import ErrorDetails
 from batchyard.core.retry import FailureReason, failure_of, read_retry_advice
 from batchyard.core.usage import Usage
 
@@ -173,8 +174,10 @@ def _reply(status: int, headers: _Headers, content: bytes | None) -> ProviderRep
             return NoAnswer(FailureReason.INVALID_RESPONSE)
         return Answer(status, _one_line(content), request_id, usage_of(document))
     advice = read_retry_advice(headers, time.time())
-    body = _error_body(status, content or b"")
-    return Answer(status, body, request_id, failure=failure_of(status, advice), retry_advice=advice)
+    document = _json_object(content or b"")
+    body = _one_line(content or b"") if document is not None else _wrapped_error(status, content or b"")
+    failure = failure_of(status, advice, ErrorDetails.of(document))
+    return Answer(status, body, request_id, failure=failure, retry_advice=advice)
 
 
 def _is_streamed(status: int, headers: _Headers) -> bool:
@@ -235,10 +238,8 @@ def _one_line(content: bytes) -> bytes:
     return content
 
 
-def _error_body(status: int, content: bytes) -> bytes:
-    """The provider's error object as it is, or one of ours around what it said instead."""
-    if _json_object(content) is not None:
-        return _one_line(content)
+def _wrapped_error(status: int, content: bytes) -> bytes:
+    """An error object of ours around what the provider said instead of one."""
     text = content[: 4 * _ERROR_TEXT_CHARS].decode("utf-8", "replace").strip()[:_ERROR_TEXT_CHARS]
     error = {
         "message": text or f"The provider answered with status {status} and no error object.",
