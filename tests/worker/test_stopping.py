@@ -16,6 +16,7 @@ CALM = Situation(
     expires_at=9_000.0,
     fenced=False,
     lane_closed=False,
+    lane_hangs=False,
     wants_to_start=True,
     next_start=1_000.0,
     usual_call_seconds=10.0,
@@ -29,7 +30,7 @@ CASES = [
     (
         "a short pause, but too late then to start",
         {"now": 1_680.0, "next_start": 1_695.0},
-        StopOrder(Stop.THROTTLED, 1_700.0, 15.0),
+        StopOrder(Stop.OUT_OF_TIME, 1_700.0, 15.0),
     ),
     (
         "a call would outlast the invocation",
@@ -59,6 +60,7 @@ CASES = [
         {"lane_closed": True, "usual_call_seconds": 0.1},
         StopOrder(Stop.LANE_CLOSED, 1_005.0),
     ),
+    ("a lane hangs", {"lane_closed": True, "lane_hangs": True}, StopOrder(Stop.LANE_CLOSED, 1_000.0)),
     ("cancelled", {"fenced": True, "lane_closed": True}, StopOrder(Stop.FENCED, 1_025.0)),
     ("the deadline", {"now": 9_000.0, "fenced": True, "stop_at": 9_500.0}, StopOrder(Stop.EXPIRED, 9_000.0)),
     ("the deadline goes before the invocation's end", {"now": 9_000.0}, StopOrder(Stop.EXPIRED, 9_000.0)),

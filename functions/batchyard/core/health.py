@@ -1,17 +1,14 @@
 """The health of a lane: whether a failed call was its item's fault or its lane's trouble.
 
-                 trouble: most replies of the last seconds are 5xx, broken connections, timeouts
-       ┌────────────────────────────────────────────────────────────────────────────────┐
-       │                                                                                ▼
-    closed ◀────────────── a probe got through ─────────────── one leased probe ◀──── open
-       │ ▲                                                            at a time
-       │ └──────────────── a probe got through ──────────────────────────────────── blocked
-       └───────────────────────────────────────────────────────────────────────────────▲
-                 the deployment's key is refused or missing, its account has no money
+    closed ── most replies of the last seconds are 5xx, broken connections, timeouts ──▶ open
+      ▲ │                                                                                │ │
+      │ └──── the deployment's key is refused or missing, its account has no money ──▶ blocked
+      │                                                                                  │
+      └──────────────── a probe got through: one leased call at a time ──────────────────┘
 
 Closed, as with a circuit: calls pass. While a lane is open or blocked no item loses a try; what failed in the trouble
-is as if it had never been tried. A blocked lane needs people, an open one only time; both come back by a probe: one
-item of one shard, under a lease, less often the longer it lasts. Times are unix seconds, passed in.
+is as if it had never been tried. A blocked lane needs people, an open one only time; both come back by a probe: some
+witnesses (`core.witness`), sent under a lease, less often the longer it lasts. Times are unix seconds, passed in.
 """
 
 from __future__ import annotations
@@ -31,17 +28,16 @@ _LEAST_TROUBLES = 8
 _SHARE_OF_TROUBLE = 0.4
 """Half of all calls failing has to count, and chance must not hide it."""
 
-_FIRST_PROBE_SECONDS = {"open": 2, "blocked": 15}
+_FIRST_PROBE_SECONDS = 2
 _LONGEST_PROBE_SECONDS = {"open": 15, "blocked": 60}
-"""A lane is at full speed within half a minute of its provider's return, so no wait may be longer than half of that;
-a key is mended by people, who take longer."""
+"""A lane is at full speed within half a minute of its provider's return, so no wait may be longer than half of that. A
+key that was rotated is found at once, one that people have to mend takes them longer."""
 
 _LEAST_CALL_SECONDS = 15.0
-_UNKNOWN_CALL_SECONDS = 120.0
+_UNKNOWN_CALL_SECONDS = 180.0
 _FAR_BEYOND = 3.0
-_FAR_BEYOND_IF_FEW = 10.0
 _FEW_CALLS = 3
-_LEAST_CALL_SECONDS_IF_FEW = 60.0
+_COMES_AND_GOES_SECONDS = 60
 _FIRST_PROBE_CALL_SECONDS = 30.0
 _LONGEST_CALL_SECONDS = 600.0
 
@@ -84,25 +80,34 @@ class LaneHealth:
 
 def probe_wait_seconds(state: LaneState, probes: int) -> int:
     """Until the next probe of a lane that is open or blocked, after so many failed ones."""
-    return min(_LONGEST_PROBE_SECONDS[state], _FIRST_PROBE_SECONDS[state] << min(probes, 8))
+    return min(_LONGEST_PROBE_SECONDS[state], _FIRST_PROBE_SECONDS << min(probes, 8))
 
 
 def probe_call_seconds(probes: int, usual_call_seconds: float) -> float:
     """How long a probe's call may take: longer after each failed one, so that an answer of minutes gets through."""
     first = max(_FIRST_PROBE_CALL_SECONDS, _FAR_BEYOND * usual_call_seconds)
-    return min(_LONGEST_CALL_SECONDS, first * 2 ** min(probes, 8))
+    return min(_LONGEST_CALL_SECONDS, float(first * 2 ** min(probes, 8)))
 
 
-def is_stalled(oldest_seconds: float, silent_seconds: float, in_flight: int, usual_call_seconds: float) -> bool:
-    """Whether a lane hangs: its oldest call is far beyond what calls usually take, and no reply came for as long.
-    `usual_call_seconds`: 0 if that is not known. A few calls may just be long ones, so they get more time."""
+def failed_probes_before(health: LaneHealth, now: float) -> int:
+    """What a lane that gets into trouble starts with: 0, unless it had just come back. One that comes and goes is
+    probed ever less often."""
+    comes_and_goes = health.since > 0 and now < health.since + _COMES_AND_GOES_SECONDS
+    return health.probes + 1 if comes_and_goes else 0
+
+
+def hang_patience_seconds(usual_call_seconds: float) -> float:
+    """How long all calls of a lane may be silent before it is suspected to hang. `usual_call_seconds`: how long its
+    calls take at most as a rule, 0 if that is not known."""
     if usual_call_seconds <= 0:
-        patience = _UNKNOWN_CALL_SECONDS
-    elif in_flight >= _FEW_CALLS:
-        patience = max(_LEAST_CALL_SECONDS, _FAR_BEYOND * usual_call_seconds)
-    else:
-        patience = max(_LEAST_CALL_SECONDS_IF_FEW, _FAR_BEYOND_IF_FEW * usual_call_seconds)
-    return in_flight > 0 and min(oldest_seconds, silent_seconds) > patience
+        return _UNKNOWN_CALL_SECONDS
+    return max(_LEAST_CALL_SECONDS, _FAR_BEYOND * usual_call_seconds)
+
+
+def is_stalled(oldest_seconds: float, silent_seconds: float, in_flight: int, patience_seconds: float) -> bool:
+    """Whether a lane may hang: a call has been in flight for too long, and no reply came for as long. One or two calls
+    may just be long ones."""
+    return in_flight >= _FEW_CALLS and min(oldest_seconds, silent_seconds) > patience_seconds
 
 
 class RecentReplies:

@@ -22,6 +22,7 @@ _STEP_SHARE = 1 / 8
 which at an LLM's latency is half a minute."""
 _WEIGHT_KEPT = 0.98
 """A large answer is half forgotten after 34 smaller ones."""
+_CALLS_AFTER_TROUBLE = 8
 _REFUSALS_TO_PAUSE = 3
 """At least so many, and as many as may be in flight, without a success in between. Fewer only halve the limit: what
 still gets through must not stand still for them."""
@@ -61,6 +62,14 @@ class Pacer:
     def weigh(self, answer_bytes: int) -> None:
         """Takes note of how large an answer was: large ones leave room for fewer at a time."""
         self._weight = max(float(answer_bytes), self._weight * _WEIGHT_KEPT, 1.0)
+
+    def restart(self) -> None:
+        """The lane comes back from trouble: a few calls at first, twice as many after each round that succeeds."""
+        self._limit = min(self._limit, float(_CALLS_AFTER_TROUBLE))
+        self._opening = True
+        self._last_cut = self._last_full = self._started
+        self._refusals = 0
+        self.resumes_at = -math.inf
 
     def wait_seconds(self, now: float, held_bytes: int = 0) -> float:
         """0 when a call may start now, infinity when another one has to end first (or some of the `held_bytes` of

@@ -35,7 +35,7 @@ from batchyard.worker.meter import Meter
 from batchyard.worker.runtime import Runtime
 from batchyard.worker.shard_run import ShardStores
 from batchyard.worker.stopping import RunLimits
-from batchyard.worker.upstreams import Upstreams
+from batchyard.worker.upstreams import ProviderKeys, Upstreams
 
 logger = Logger()
 metrics = Metrics()
@@ -80,12 +80,17 @@ class Process:
         _tune_memory()
         self._runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
         self._runner.get_loop().set_default_executor(ThreadPoolExecutor(_BLOCKING_CALLS_AT_ONCE, "blocking"))
+        runtime = Runtime(time.time, random.random, partial(secrets.token_hex, 8), logger)
         self._upstreams = Upstreams(
             catalogue.load(),
-            Secrets(client("secretsmanager"), settings.secret_prefix, time.monotonic),
-            resources.caller_keys(settings.caller_key_id),
+            ProviderKeys(
+                Secrets(client("secretsmanager"), settings.secret_prefix, time.monotonic),
+                resources.caller_keys(settings.caller_key_id),
+            ),
+            resources.lanes(),
             Gates(settings.max_in_flight, time.time, settings.max_answer_bytes),
             RetryPolicy(settings.max_attempts, settings.retry_base_seconds, settings.retry_cap_seconds),
+            runtime,
             urls=settings.provider_urls,
             connect=partial(
                 connect,
@@ -101,7 +106,7 @@ class Process:
         self._worker = work.Worker(
             ShardStores(resources.shards(), objects),
             resources.queues(),
-            self._upstreams.of,
+            self._upstreams,
             partial(
                 settle,
                 progress=resources.progress(),
@@ -119,7 +124,7 @@ class Process:
                 patience_seconds=settings.patience_seconds,
                 shards_at_once=settings.shards_at_once,
             ),
-            Runtime(time.time, random.random, partial(secrets.token_hex, 8), logger),
+            runtime,
         )
 
     def run(self, records: list[work.Record], stop_at: float, meter: Meter) -> list[str]:

@@ -7,11 +7,13 @@ live as long as the process, so that one invocation starts with what the last on
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from batchyard.core.calls import Answer, ProviderReply
+from batchyard.core.lanes import LaneId
 from batchyard.core.pacing import Pace, Pacer
 
 
@@ -32,6 +34,29 @@ class Gate:
         self._clock = clock
         self._waiting: deque[asyncio.Future[int]] = deque()
         self._timer: asyncio.TimerHandle | None = None
+        self._starts: dict[int, float] = {}
+        """Call -> when it started. The first one is the oldest."""
+        self._last_reply_at = clock()
+        self._is_shut = False
+
+    def shut(self) -> None:
+        """Lets no call start any more. Those in flight go on."""
+        self._is_shut = True
+
+    def open(self, *, gently: bool = False) -> None:
+        """Lets calls start again; `gently`: a few at first."""
+        self._is_shut = False
+        if gently:
+            self.pacer.restart()
+        self._admit()
+
+    def oldest_call_seconds(self, now: float) -> float:
+        """How long the call that started first has been in flight; 0 if none is."""
+        return now - next(iter(self._starts.values()), now)
+
+    def silent_seconds(self, now: float) -> float:
+        """How long ago the last reply came."""
+        return now - self._last_reply_at
 
     async def enter(self) -> int:
         """Waits until a call may start. The number returned goes to `leave`, which must follow."""
@@ -45,12 +70,16 @@ class Gate:
             self.pacer.end(call)
             self._admit()
             raise
+        self._starts[call] = self._clock()
         return call
 
     def leave(self, call: int, reply: ProviderReply | None, seconds: float) -> None:
         """The call took `seconds` and came to `reply`; None if it was cancelled. The body of a success counts as
         held from now on: `free` must follow."""
         self._shared.calls.release()
+        self._starts.pop(call, None)
+        if reply is not None:
+            self._last_reply_at = self._clock()
         if reply is None:
             self.pacer.end(call)
         elif isinstance(reply, Answer) and reply.failure is None:
@@ -70,6 +99,8 @@ class Gate:
         self._admit()
 
     def _wait_seconds(self) -> float:
+        if self._is_shut:
+            return math.inf
         return self.pacer.wait_seconds(self._clock(), self._shared.held_bytes)
 
     async def _queue(self) -> int:
@@ -100,7 +131,7 @@ class Gate:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if seconds != float("inf"):
+        if seconds != math.inf:
             self._timer = asyncio.get_running_loop().call_later(seconds, self._admit)
 
 
@@ -112,12 +143,10 @@ class Gates:
         self._pace = Pace(ceiling=max_in_flight, memory_bytes=memory_bytes)
         self._shared = Shared(asyncio.Semaphore(max_in_flight))
         self._clock = clock
-        self._gates: dict[tuple[str, str, str | None], Gate] = {}
+        self._gates: dict[LaneId, Gate] = {}
 
-    def of(self, provider: str, model: str, owner: str | None = None) -> Gate:
-        """Vendors limit by model, so each (provider, model) learns for itself; and by key, so an account that brings
-        its own (`owner`) does, too."""
-        gate = self._gates.get((provider, model, owner))
+    def of(self, lane: LaneId) -> Gate:
+        gate = self._gates.get(lane)
         if gate is None:
-            gate = self._gates[provider, model, owner] = Gate(Pacer(self._pace), self._shared, self._clock)
+            gate = self._gates[lane] = Gate(Pacer(self._pace), self._shared, self._clock)
         return gate

@@ -1,9 +1,11 @@
 """What a worker process knows of the health of a lane, and what it does about it.
 
-    every reply ─▶ RecentReplies ──▶ trouble ──▶ the gate shuts, the lane's row says so, all runs of the lane stop
-                                                     │
-    a message of a shard ─▶ admit ◀──────────────────┘   not before the next probe is due; then one of all workers
-                                                         gets the lease and lets one call through
+    replies ─▶ trouble? ─▶ suspected: the gate shuts, witnesses are sent ─▶ they answer: the items are at fault, go on
+                                                │
+                                                └─▶ they fail too: the lane is open, its row says so, all runs stop
+    a message of a shard ─▶ admit ─▶ the lane is closed: go on
+                                └──▶ open or blocked: come again; once the next probe is due, one of all workers gets
+                                     the lease and sends witnesses
 
 Decisions are made at once, on the event loop; the row is written and read by `keep_up`, which every run calls when
 something has changed and every few seconds. The row counts more than what one process thinks: a lane that another
@@ -13,8 +15,10 @@ worker opened is open.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import replace
+import enum
+import math
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 from functools import partial
 
 from batchyard.adapters.aws.lanes import Lanes
@@ -24,6 +28,8 @@ from batchyard.core.health import (
     LaneHealth,
     LaneState,
     RecentReplies,
+    failed_probes_before,
+    hang_patience_seconds,
     is_stalled,
     probe_call_seconds,
     probe_wait_seconds,
@@ -33,18 +39,55 @@ from batchyard.core.retry import FailureReason
 from batchyard.worker.gate import Gate
 from batchyard.worker.runtime import Runtime
 
+SECRET_MISSING = "secret_missing"
+"""Why a lane is blocked whose provider key is not there."""
+
+Witness = Callable[[], Awaitable[ProviderReply]]
+"""Sends the smallest request of the lane (`core.witness`)."""
+
+_WITNESSES = 8
+"""So many have to get through, because half of all calls failing is trouble, too. The first one goes alone: in an
+outage a probe costs one call."""
+_WITNESS_SECONDS = 30.0
+"""A suspicion has to be over before a lease is."""
+_TRUSTED_SECONDS = 10.0
+"""How long a lane that witnesses found well is not suspected again."""
 _FRESH_SECONDS = 2.0
 """How old what is known of a lane may be when a shard of it is about to start."""
 _LOOK_SECONDS = 5.0
 """How often a run looks whether another worker has closed or opened its lane."""
-_EVIDENCE_SECONDS = 10.0
-"""A good reply so long before an item's first failure still shows that the lane was well."""
+
+
+class Verdict(enum.Enum):
+    WELL = "well"
+    TROUBLE = "trouble"
+    BLOCKED = "blocked"
+
+
+class Admission(enum.Enum):
+    """What may become of a shard whose message is here."""
+
+    PASS = "pass"
+    """The lane is closed."""
+    PROBE = "probe"
+    """The lane is in trouble, and it is ours to find out whether that is over: `probe` must follow."""
+    WAIT = "wait"
+    """The lane is in trouble: come again after `wait_seconds`."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    verdict: Verdict
+    reason: str | None = None
 
 
 class LaneWatch:
-    """Lives as long as its process, one for each lane. Used from one event loop only."""
+    """Lives as long as its process, one for each lane. Used from one event loop only. `forget_key` is called when the
+    lane is found blocked, because the provider key may have been rotated."""
 
-    def __init__(self, lane: LaneId, gate: Gate, lanes: Lanes, runtime: Runtime) -> None:
+    def __init__(
+        self, lane: LaneId, gate: Gate, lanes: Lanes, runtime: Runtime, forget_key: Callable[[], None]
+    ) -> None:
         self._lane = lane
         self._gate = gate
         self._lanes = lanes
@@ -52,12 +95,19 @@ class LaneWatch:
         self._random = runtime.random
         self._blocking = runtime.blocking
         self._name = runtime.new_owner()
+        self._forget_key = forget_key
         self._recent = RecentReplies()
-        self._probing = False
-        self._read_at = float("-inf")
+        self._suspected: str | None = None
+        self._well_at = -math.inf
+        self._read_at = -math.inf
         self._write: Callable[[], LaneHealth] | None = None
+        self._probing = False
         self._keeping_up = asyncio.Lock()
+        self._examining = asyncio.Lock()
         self._on_change: set[Callable[[], None]] = set()
+        self._hang_suspected_before = -math.inf
+        self.hung_before = -math.inf
+        """Calls that started before then will never end, though the lane is well again: they are given up."""
         self.health = LaneHealth()
 
     @property
@@ -65,158 +115,201 @@ class LaneWatch:
         return self._lane
 
     @property
-    def is_closed_to_calls(self) -> bool:
-        """Whether nobody may start a call: the lane is in trouble, and no probe of ours is under way."""
-        return self.health.state is not LaneState.CLOSED and not self._probing
+    def is_in_trouble(self) -> bool:
+        """Whether nobody may start a call."""
+        return self.health.state is not LaneState.CLOSED
 
-    @property
-    def is_probing(self) -> bool:
-        return self._probing
-
-    @property
-    def call_seconds(self) -> float | None:
-        """How long a call may take at most: a probe has less time than other calls; None leaves it to the client."""
-        if not self._probing:
-            return None
-        return probe_call_seconds(self.health.probes, self._gate.pacer.latency.bound_seconds)
-
-    def is_stalled(self) -> bool:
-        """Whether all calls in flight hang. A probe has a limit of its own."""
-        now = self._clock()
-        return not self._probing and is_stalled(
-            self._gate.oldest_call_seconds(now),
-            self._gate.silent_seconds(now),
-            self._gate.pacer.in_flight,
-            self._gate.pacer.latency.bound_seconds,
-        )
+    def is_the_lanes(self, reason: FailureReason) -> bool:
+        """Whether a call that failed so is the lane's fault, and its item as if it had never been tried."""
+        return self._blocks(reason) or (reason.is_trouble and self.is_in_trouble)
 
     def tell(self, on_change: Callable[[], None]) -> None:
-        """Call `on_change` whenever the lane closes or opens, until `forget`."""
+        """Call `on_change` whenever the lane is suspected, closes or opens, until `forget`."""
         self._on_change.add(on_change)
 
     def forget(self, on_change: Callable[[], None]) -> None:
         self._on_change.discard(on_change)
 
-    async def admit(self) -> float | None:
-        """Whether a shard may run now (None), perhaps as the probe of a lane in trouble; else the seconds to leave it
-        alone."""
-        if self._clock() >= self._read_at + _FRESH_SECONDS:
-            await self._look()
-        if self.health.state is LaneState.CLOSED:
-            return None
-        now = self._clock()
-        if self._probing or not self.health.probe_is_due(now):
-            return self.wait_seconds()
-        until = int(now + probe_call_seconds(self.health.probes, self._gate.pacer.latency.bound_seconds))
-        claim = partial(self._lanes.claim_probe, self._lane, self._name, int(now), until + PROBE_LEASE_MARGIN_SECONDS)
-        self._take(await self._blocking(claim))
-        if self.health.state is not LaneState.CLOSED and self.health.prober != self._name:
-            return self.wait_seconds()
-        self._probing = self.health.state is not LaneState.CLOSED
-        self._gate.shut(but_for_one=self._probing) if self._probing else self._gate.open()
-        return None
-
     def wait_seconds(self) -> float:
+        """How long to leave a shard of a lane in trouble alone."""
         return self.health.wait_seconds(self._clock(), self._random())
 
-    def replied(self, reply: ProviderReply) -> None:
-        """Takes note of a reply: it may show that the lane is in trouble, or that it is out of it."""
+    async def admit(self) -> Admission:
+        if self._clock() >= self._read_at + _FRESH_SECONDS:
+            await self._look()
+        if not self.is_in_trouble:
+            return Admission.PASS
+        now = self._clock()
+        if self._probing or not self.health.probe_is_due(now):
+            return Admission.WAIT
+        self._probing = True
+        until = int(now + self._probe_seconds()) + PROBE_LEASE_MARGIN_SECONDS
+        try:
+            health = await self._blocking(partial(self._lanes.claim_probe, self._lane, self._name, int(now), until))
+        except BaseException:
+            self._probing = False
+            raise
+        self._take(health)
+        if self.is_in_trouble and self.health.prober == self._name:
+            return Admission.PROBE
+        self._probing = False
+        return Admission.WAIT if self.is_in_trouble else Admission.PASS
+
+    async def probe(self, witness: Witness) -> None:
+        """Finds out whether the trouble is over, and lets everybody know."""
+        try:
+            found = await self._hear(witness, self._probe_seconds())
+            now = int(self._clock())
+            if found.verdict is Verdict.WELL:
+                self._take(await self._blocking(partial(self._lanes.close, self._lane, self._name, now)))
+            else:
+                await self.probe_failed(_STATES[found.verdict], found.reason)
+        finally:
+            self._probing = False
+
+    async def probe_failed(self, state: LaneState, reason: str | None) -> None:
+        """The lane is still in trouble. Gives the lease back."""
+        probes, now = self.health.probes + 1, int(self._clock())
+        health = replace(
+            self.health, state=state, reason=reason, probes=probes, probe_at=now + probe_wait_seconds(state, probes)
+        )
+        try:
+            self._take(await self._blocking(partial(self._lanes.probe_failed, self._lane, self._name, health, now)))
+        finally:
+            self._probing = False
+
+    def replied(self, reply: ProviderReply, *, failed_before: bool) -> None:
+        """Takes note of a reply to an item. `failed_before`: the item had other failures, so that one more says more
+        about the item than about the lane."""
         failure = reply.failure
-        if failure is not None and failure.blocks_the_lane and self._lane.key_owner is None:
+        if failure is not None and self._blocks(failure):
             self.blocked(str(failure))
-            return
-        is_throttled = failure is not None and failure.asks_for_less and not failure.is_trouble
-        is_trouble = failure is not None and failure.is_trouble
-        if not is_throttled:
-            self._recent.add(self._clock(), is_trouble)
-        if self._probing:
-            self._probe_failed(LaneState.OPEN, str(failure)) if is_trouble else self._probe_got_through()
-        elif is_trouble and self.health.state is LaneState.CLOSED and self._recent.is_trouble(self._clock()):
-            self.opened(str(failure))
+        elif failure is None or not (failure.is_trouble or failure.asks_for_less):
+            self._recent.add(self._clock(), trouble=False)
+        elif failure.is_trouble and not failed_before:
+            self._recent.add(self._clock(), trouble=True)
+            if self._recent.is_trouble(self._clock()):
+                self._suspect(str(failure))
+
+    def look_for_hanging_calls(self) -> None:
+        """Suspects a lane whose calls in flight are all far beyond what its calls take."""
+        now, gate = self._clock(), self._gate
+        usual = gate.pacer.latency.bound_seconds
+        patience = hang_patience_seconds(usual)
+        if is_stalled(gate.oldest_call_seconds(now), gate.silent_seconds(now), gate.pacer.in_flight, patience):
+            self._suspect(str(FailureReason.TIMEOUT), hung_before=now - patience if usual > 0 else -math.inf)
 
     def has_been_well_since(self, moment: float) -> bool:
-        """Whether other items had good replies after `moment`, or just before it: only then an item that fails again
-        and again is to blame for it."""
-        return self.health.state is LaneState.CLOSED and self._recent.last_good_at > moment - _EVIDENCE_SECONDS
+        """Whether somebody got through after `moment`, and nothing is the matter now."""
+        return not self.is_in_trouble and max(self._recent.last_good_at, self._well_at) > moment
 
-    def opened(self, reason: str) -> None:
-        """The lane is in trouble that passes by itself."""
-        self._enter(LaneState.OPEN, reason)
+    async def is_well_since(self, moment: float, reason: FailureReason, witness: Witness) -> bool:
+        """Whether an item whose tries are used up is to blame: others, or a witness, got through after `moment`."""
+        if not self.has_been_well_since(moment):
+            await self._examine(str(reason), witness, since=moment)
+        return not self.is_in_trouble
+
+    async def keep_up(self, witness: Witness | None = None) -> None:
+        """Settle a suspicion if there is a witness, write what has changed, read what others wrote if that is due.
+        Returns at once if somebody else is at it."""
+        if self._keeping_up.locked():
+            return
+        async with self._keeping_up:
+            if self._suspected is not None and witness is not None:
+                await self._examine(self._suspected, witness, since=self._clock())
+            if self._write is not None:
+                write, self._write = self._write, None
+                self._take(await self._blocking(write))
+            elif self._clock() >= self._read_at + _LOOK_SECONDS:
+                await self._look()
 
     def blocked(self, reason: str) -> None:
         """The lane stands still until people have mended something."""
         self._enter(LaneState.BLOCKED, reason)
 
-    def probe_unused(self) -> None:
-        """The shard that was to be the probe made no call."""
-        if self._probing:
-            self._end_probe(replace(self.health, probe_at=int(self._clock()) + 1, prober=None, probe_until=0))
+    async def _examine(self, reason: str, witness: Witness, since: float) -> None:
+        """Asks witnesses whether the lane is well, unless that is known for a moment after `since`."""
+        async with self._examining:
+            if self.is_in_trouble or self._well_at > since:
+                return
+            found = await self._hear(witness, _WITNESS_SECONDS)
+            self._suspected = None
+            if found.verdict is Verdict.WELL:
+                self._well_at = self._clock()
+                self.hung_before = max(self.hung_before, self._hang_suspected_before)
+                self._recent.forget()
+                self._gate.open()
+                self._changed()
+            else:
+                self._enter(_STATES[found.verdict], found.reason or reason)
 
-    async def keep_up(self) -> None:
-        """Write what has changed; read what others wrote, if that is due."""
-        async with self._keeping_up:
-            if self._write is not None:
-                write, self._write = self._write, None
-                self._take(await self._blocking(write))
-            elif not self._probing and self._clock() >= self._read_at + _LOOK_SECONDS:
-                await self._look()
+    async def _hear(self, witness: Witness, seconds: float) -> _Found:
+        first = await self._hear_one(witness, seconds)
+        if first.verdict is not Verdict.WELL:
+            return first
+        others = await asyncio.gather(*(self._hear_one(witness, seconds) for _ in range(_WITNESSES - 1)))
+        return next((found for found in others if found.verdict is not Verdict.WELL), first)
 
-    async def _look(self) -> None:
-        if self._write is None:
-            self._take(await self._blocking(self._lanes.health, self._lane))
+    async def _hear_one(self, witness: Witness, seconds: float) -> _Found:
+        try:
+            async with asyncio.timeout(seconds):
+                failure = (await witness()).failure
+        except TimeoutError:
+            failure = FailureReason.TIMEOUT
+        if failure is not None and self._blocks(failure):
+            return _Found(Verdict.BLOCKED, str(failure))
+        if failure is not None and failure.is_trouble:
+            return _Found(Verdict.TROUBLE, str(failure))
+        return _Found(Verdict.WELL)
 
-    def _enter(self, state: LaneState, reason: str) -> None:
-        if self._probing:
-            self._probe_failed(state, reason)
-        elif self.health.state is LaneState.CLOSED or (self.health.state, state) == (LaneState.OPEN, LaneState.BLOCKED):
-            now = int(self._clock())
-            self.health = LaneHealth(state, reason, now, 0, now + probe_wait_seconds(state, 0))
-            self._write = partial(self._lanes.open, self._lane, self.health, now)
+    def _blocks(self, reason: FailureReason) -> bool:
+        """A caller's own key that is refused is the caller's error."""
+        return reason.blocks_the_lane and self._lane.key_owner is None
+
+    def _probe_seconds(self) -> float:
+        return probe_call_seconds(self.health.probes, self._gate.pacer.latency.bound_seconds)
+
+    def _suspect(self, reason: str, hung_before: float = -math.inf) -> None:
+        if self._suspected is None and not self.is_in_trouble and self._clock() >= self._well_at + _TRUSTED_SECONDS:
+            self._suspected = reason
+            self._hang_suspected_before = hung_before
             self._gate.shut()
             self._changed()
 
-    def _probe_failed(self, state: LaneState, reason: str) -> None:
-        probes, now = self.health.probes + 1, int(self._clock())
-        probe_at = now + probe_wait_seconds(state, probes)
-        self._end_probe(replace(self.health, state=state, reason=reason, probes=probes, probe_at=probe_at, prober=None))
-
-    def _end_probe(self, health: LaneHealth) -> None:
-        self._probing = False
-        self.health = replace(health, probe_until=0)
-        self._write = partial(self._lanes.probe_failed, self._lane, self._name, self.health, int(self._clock()))
+    def _enter(self, state: LaneState, reason: str) -> None:
+        if self.health.state in (LaneState.BLOCKED, state):
+            return
+        now = int(self._clock())
+        probes = failed_probes_before(self.health, now)
+        self.health = LaneHealth(state, reason, now, probes, now + probe_wait_seconds(state, probes))
+        self._write = partial(self._lanes.open, self._lane, self.health, now)
+        self._suspected = None
         self._gate.shut()
         self._changed()
 
-    def _probe_got_through(self) -> None:
-        self._probing = False
-        now = int(self._clock())
-        self.health = LaneHealth(since=now)
-        self._write = partial(self._lanes.close, self._lane, self._name, now)
-        self._come_back()
+    async def _look(self) -> None:
+        self._take(await self._blocking(self._lanes.health, self._lane))
 
     def _take(self, health: LaneHealth) -> None:
-        """What the row says holds, unless we have decided something since that is not written yet."""
+        """What the row says holds, unless something was decided meanwhile that is not written yet."""
         self._read_at = self._clock()
-        if self._write is not None or self._probing:
+        if self._write is not None:
             return
         before, self.health = self.health.state, health
-        if before is LaneState.CLOSED and health.state is not LaneState.CLOSED:
+        if before is health.state:
+            return
+        if health.state is LaneState.CLOSED:
+            self._recent.forget()
+            self._gate.open(gently=True)
+        else:
             self._gate.shut()
-            self._changed()
-        elif before is not LaneState.CLOSED and health.state is LaneState.CLOSED:
-            self._come_back()
-
-    def _come_back(self) -> None:
-        self._recent.forget()
-        self._gate.open()
         self._changed()
 
     def _changed(self) -> None:
+        if self.health.state is LaneState.BLOCKED:
+            self._forget_key()
         for on_change in tuple(self._on_change):
             on_change()
 
 
-SECRET_MISSING = "secret_missing"
-"""Why a lane is blocked whose provider key is not there."""
-
-BLOCKING_REASONS = frozenset(str(reason) for reason in FailureReason if reason.blocks_the_lane) | {SECRET_MISSING}
+_STATES = {Verdict.TROUBLE: LaneState.OPEN, Verdict.BLOCKED: LaneState.BLOCKED}

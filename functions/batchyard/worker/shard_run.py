@@ -98,6 +98,8 @@ class ShardRun:
         self._item_count = len(items)
         self._left = {item.position: item for item in items if not is_done(claim.done, item.position)}
         self._gate = upstream.gate
+        self._watch = upstream.watch
+        self._witness = upstream.witness
         self._stores = stores
         self._limits = limits
         self._meter = invocation.meter
@@ -127,14 +129,16 @@ class ShardRun:
 
     async def run(self) -> Ended:
         """Raises LeaseLost, ItemBroke, or whatever else went wrong; then only what was flushed counts."""
+        self._watch.tell(self._changed.set)
         try:
             if is_suspicious(self._claim):
                 await self._run_one_by_one()
             else:
                 self._runner.start(self._left.values())
-                await self._watch()
+                await self._attend()
             return await self._end()
         finally:
+            self._watch.forget(self._changed.set)
             await self._runner.cancel()
             self._gate.free(self._held_bytes)
 
@@ -152,7 +156,7 @@ class ShardRun:
             if self._order is not None:
                 break
             self._runner.start([item])
-            await self._watch()
+            await self._attend()
             if self._clock() >= self._flush_at:
                 await self._flush()
 
@@ -160,7 +164,7 @@ class ShardRun:
         """The item that the last owner was running on its own when it was last heard of."""
         return None if self._claim.suspect is None else self._left.get(self._claim.suspect)
 
-    async def _watch(self) -> None:
+    async def _attend(self) -> None:
         """Until no item runs any more: flush, keep the lease, and stop the items when there is a reason to."""
         while self._runner.running:
             self._changed.clear()
@@ -168,6 +172,9 @@ class ShardRun:
                 async with asyncio.timeout(self._seconds_to_next_duty()):
                     await self._changed.wait()
             self._runner.raise_error()
+            self._watch.look_for_hanging_calls()
+            await self._watch.keep_up(self._witness)
+            self._runner.give_up_calls(self._watch.hung_before)
             self._consider_stopping()
             now = self._clock()
             if now >= self._cut_at:
@@ -202,7 +209,8 @@ class ShardRun:
             stop_at=self._stop_at,
             expires_at=float(self._message.expires_at),
             fenced=self._row.fence is not None,
-            lane_closed=False,
+            lane_closed=self._watch.is_in_trouble,
+            lane_hangs=self._watch.health.reason == FailureReason.TIMEOUT,
             wants_to_start=not stopping and (self._runner.waiting or self._suspect is not None),
             next_start=self._runner.next_start(now),
             usual_call_seconds=self._gate.pacer.latency.bound_seconds,
@@ -224,6 +232,8 @@ class ShardRun:
         return len(self._results) >= self._limits.flush_items or self._result_bytes >= self._limits.flush_bytes
 
     async def _end(self) -> Ended:
+        await self._watch.keep_up(self._witness)
+        self._consider_stopping()
         order = self._order or StopOrder(Stop.EXPIRED, self._clock())
         if order.stop is Stop.OUT_OF_TIME:
             self._fail_timed_out()
@@ -232,10 +242,14 @@ class ShardRun:
         if not self._left:
             return Ended(Stop.SETTLED, self._row)
         await self._blocking(self._stores.rows.release, self._message.batch_id, self._claim)
-        return Ended(order.stop, self._row, order.wait_seconds)
+        wait_seconds = self._watch.wait_seconds() if order.stop is Stop.LANE_CLOSED else order.wait_seconds
+        return Ended(order.stop, self._row, wait_seconds)
 
     def _fail_timed_out(self) -> None:
-        """An item that had a full timeout and then ran into the end of the invocation would do so for ever."""
+        """An item that had a full timeout and then ran into the end of the invocation would do so for ever, if others
+        got through meanwhile."""
+        if not self._watch.has_been_well_since(self._started_at):
+            return
         reason = FailureReason.TIMEOUT
         for position in self._runner.timed_out & self._left.keys():
             item = self._left[position]

@@ -5,10 +5,10 @@ What is looked at first counts most:
     the deadline has passed                          expired          calls in flight are cut off now
     the shard's row is fenced                        fenced           they get the drain time
     the invocation has to end                        out_of_time      they are cut off now
-    the lane is open or blocked                      lane_closed      they get as long as a call usually takes
-    nothing can start for longer than patience lasts, throttled       they may end
-      or not before it is too late to start a call
-    a call started now would outlast the invocation  out_of_time      they may end
+    the lane is open or blocked                      lane_closed      they get as long as a call usually takes,
+                                                                      or are cut off now if they all hang
+    the next call would outlast the invocation       out_of_time      they may end
+    nothing can start for longer than patience lasts throttled        they may end
 
 The last two matter only to a run that has something left to start.
 """
@@ -61,7 +61,8 @@ class Situation:
 
     `stop_at`: when the invocation has to hand back. `wants_to_start`: whether an item waits to start a call.
     `next_start`: the earliest moment at which one may, as far as time alone decides. `usual_call_seconds`: how long a
-    call of the lane takes at most as a rule, 0 if that is not known yet. `lane_closed`: nobody may start a call."""
+    call of the lane takes at most as a rule, 0 if that is not known yet. `lane_closed`: nobody may start a call;
+    `lane_hangs`: nor will those in flight ever end."""
 
     now: float
     started_at: float
@@ -69,6 +70,7 @@ class Situation:
     expires_at: float
     fenced: bool
     lane_closed: bool
+    lane_hangs: bool
     wants_to_start: bool
     next_start: float
     usual_call_seconds: float
@@ -77,7 +79,7 @@ class Situation:
 @dataclass(frozen=True, slots=True)
 class StopOrder:
     """No call starts any more. Those in flight are cut off at `cut_at`. `wait_seconds`: how long to leave the shard
-    alone afterwards, if the lane was throttled."""
+    alone afterwards, because nothing of it may start before."""
 
     stop: Stop
     cut_at: float
@@ -94,6 +96,8 @@ def stop_order(situation: Situation, limits: RunLimits) -> StopOrder | None:
     if now >= situation.stop_at:
         return StopOrder(Stop.OUT_OF_TIME, now)
     if situation.lane_closed:
+        if situation.lane_hangs:
+            return StopOrder(Stop.LANE_CLOSED, now)
         grace = max(situation.usual_call_seconds or _UNKNOWN_CALL_SECONDS, _LEAST_GRACE_SECONDS)
         return StopOrder(Stop.LANE_CLOSED, min(now + grace, situation.stop_at))
     if not situation.wants_to_start:
@@ -102,7 +106,9 @@ def stop_order(situation: Situation, limits: RunLimits) -> StopOrder | None:
     last_start = situation.stop_at - min(situation.usual_call_seconds, half_of_the_run)
     wait_seconds = situation.next_start - now
     starts_too_late = wait_seconds > 0 and situation.next_start >= last_start
-    if wait_seconds > limits.patience_seconds or starts_too_late:
+    if starts_too_late:
+        return StopOrder(Stop.OUT_OF_TIME, situation.stop_at, wait_seconds)
+    if wait_seconds > limits.patience_seconds:
         return StopOrder(Stop.THROTTLED, situation.stop_at, wait_seconds)
     if now >= last_start:
         return StopOrder(Stop.OUT_OF_TIME, situation.stop_at)

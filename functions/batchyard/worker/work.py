@@ -1,11 +1,12 @@
 """Work: take the shards that SQS records name, run them side by side on one event loop, and see each one on its way.
 
-    claim ─▶ read ─▶ run ─▶ settled ─▶ settle
-      │               ├──▶ out of time, throttled ─▶ the message is sent again
-      │               └──▶ fenced, expired, lease lost ─▶ nothing: others close the batch or own the shard
-      ├──▶ settled already ─▶ settle again (whoever settled it may have died before that was through)
-      ├──▶ somebody else's lease ─▶ the message is sent again for when that ends
-      └──▶ fenced ─▶ nothing
+    admit ─▶ claim ─▶ read ─▶ run ─▶ settled ─▶ settle
+      │        │               ├──▶ out of time, throttled, lane closed ─▶ the message is sent again
+      │        │               └──▶ fenced, expired, lease lost ─▶ nothing: others close the batch or own the shard
+      │        ├──▶ settled already ─▶ settle again (whoever settled it may have died before that was through)
+      │        ├──▶ somebody else's lease ─▶ the message is sent again for when that ends
+      │        └──▶ fenced ─▶ nothing
+      └──▶ the lane is in trouble ─▶ the message is sent again for the next probe: nobody waits in here
 
 A shard that crashed its owners waits until the others of this process have ended, so that the next crash is its own.
 
@@ -18,16 +19,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from batchyard.adapters.aws.queues import Queues
+from batchyard.adapters.aws.secrets import SecretMissing
 from batchyard.core.errors import BooksDoNotBalance, LeaseLost
+from batchyard.core.health import LaneState
 from batchyard.core.items import WorkItem, read_work_lines
 from batchyard.core.keys import work_key
 from batchyard.core.messages import ShardMessage
-from batchyard.core.shards import LeaseHeld, ShardFenced, ShardRow, ShardSettled
+from batchyard.core.shards import LeaseHeld, ShardFenced, ShardRow, ShardSettled, ShardState
 from batchyard.worker.item_runner import ItemBroke, Upstream
+from batchyard.worker.lane_watch import SECRET_MISSING, Admission, LaneWatch
 from batchyard.worker.meter import Meter
 from batchyard.worker.runtime import Runtime
 from batchyard.worker.shard_run import Assignment, Ended, Invocation, ShardRun, ShardStores, is_suspicious
@@ -37,6 +42,7 @@ RECEIVES_AT_MOST = 10
 """After as many SQS gives a message up (infra/provider_queues.py), which is for people to notice. A copy of itself
 takes its place: without one its shard, and all that follow that, would stand still until the deadline."""
 
+_SENT_AGAIN = (Stop.OUT_OF_TIME, Stop.THROTTLED, Stop.LANE_CLOSED)
 _LONGEST_DELAY_SECONDS = 900
 """SQS: both DelaySeconds and, by our choice, the visibility of a message that failed."""
 
@@ -51,22 +57,29 @@ class Record:
     receives: int
 
 
+class LaneFinder(Protocol):
+    """The part of `upstreams.Upstreams` that this module needs."""
+
+    def watch_of(self, message: ShardMessage) -> LaneWatch: ...
+
+    async def of(self, message: ShardMessage) -> Upstream: ...
+
+
 class Worker:
-    """Lives as long as its process. `lane_of` finds the lane of a shard; `settle` is the step of that name, bound to
-    its adapters."""
+    """Lives as long as its process. `settle` is the step of that name, bound to its adapters."""
 
     def __init__(
         self,
         stores: ShardStores,
         queues: Queues,
-        lane_of: Callable[[ShardMessage], Awaitable[Upstream]],
+        upstreams: LaneFinder,
         settle: Callable[[ShardMessage, ShardRow], None],
         limits: RunLimits,
         runtime: Runtime,
     ) -> None:
         self._stores = stores
         self._queues = queues
-        self._lane_of = lane_of
+        self._upstreams = upstreams
         self._settle = settle
         self._limits = limits
         self._runtime = runtime
@@ -109,13 +122,35 @@ class Worker:
             return True
 
     async def _work_shard(self, message: ShardMessage, invocation: Invocation) -> None:
-        claim = await self._claim(message)
-        if claim is None:
+        if not await self._may_run(message):
+            await self._pass_on(message, invocation.meter)
             return
+        claim = await self._claim(message)
+        if claim is not None:
+            await self._work_claimed(message, claim, invocation)
+
+    async def _may_run(self, message: ShardMessage) -> bool:
+        """Whether the lane of the message is well, now or after a probe that fell to us."""
+        watch = self._upstreams.watch_of(message)
+        admission = await watch.admit()
+        if admission is Admission.PROBE:
+            try:
+                upstream = await self._upstreams.of(message)
+            except SecretMissing:
+                await watch.probe_failed(LaneState.BLOCKED, SECRET_MISSING)
+            else:
+                await watch.probe(upstream.witness)
+        return not watch.is_in_trouble
+
+    async def _work_claimed(self, message: ShardMessage, claim: ShardRow, invocation: Invocation) -> None:
         if is_suspicious(claim):
             claim = await self._until_alone(message, claim, invocation.stop_at)
         try:
             ended = await self._run(message, claim, invocation)
+        except SecretMissing:
+            self._log.exception("the provider %s cannot be called", message.provider)
+            await self._give_back(message, claim)
+            ended = await self._block(message, claim)
         except (LeaseLost, ItemBroke):
             raise
         except Exception:
@@ -124,11 +159,28 @@ class Worker:
         invocation.meter.shards[ended.stop] += 1
         if ended.stop is Stop.SETTLED:
             await self._blocking(self._settle, message, ended.row)
-        elif ended.stop in (Stop.OUT_OF_TIME, Stop.THROTTLED):
+        elif ended.stop in _SENT_AGAIN:
             await self._send_again(message, ended.wait_seconds)
 
+    async def _block(self, message: ShardMessage, claim: ShardRow) -> Ended:
+        watch = self._upstreams.watch_of(message)
+        watch.blocked(SECRET_MISSING)
+        await watch.keep_up()
+        return Ended(Stop.LANE_CLOSED, claim, watch.wait_seconds())
+
+    async def _pass_on(self, message: ShardMessage, meter: Meter) -> None:
+        """The lane is in trouble: leave the shard alone, but not one that has nothing left to run."""
+        if self._clock() >= message.expires_at:
+            return
+        row = await self._blocking(self._stores.rows.get, message.batch_id, message.shard.number)
+        if row is not None and row.state is ShardState.SETTLED:
+            await self._blocking(self._settle_again, message, row)
+        elif row is None or (row.state is ShardState.OPEN and row.fence is None):
+            meter.shards[Stop.LANE_CLOSED] += 1
+            await self._send_again(message, self._upstreams.watch_of(message).wait_seconds())
+
     async def _run(self, message: ShardMessage, claim: ShardRow, invocation: Invocation) -> Ended:
-        upstream = await self._lane_of(message)
+        upstream = await self._upstreams.of(message)
         items = await self._blocking(self._read, message)
         assignment = Assignment(message, claim, items)
         run = ShardRun(assignment, upstream, invocation, self._stores, self._limits, self._runtime)

@@ -70,7 +70,6 @@ class Lanes:
             "state": str(LaneState.CLOSED),
             "reason": None,
             "since": now,
-            "probes": 0,
             "prober": None,
             "probe_until": 0,
         }
