@@ -18,8 +18,10 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
-PROBE_LEASE_MARGIN_SECONDS = 15
-"""A prober's lease outlasts the longest call that it may make by this much."""
+WITNESS_SECONDS = 20.0
+"""How long the smallest request of a lane may take."""
+PROBE_LEASE_SECONDS = 60
+"""Longer than a probe takes: two witnesses one after the other, and the writes."""
 
 _WINDOW_SECONDS = 10
 _LAST_REPLIES = 20
@@ -38,8 +40,6 @@ _UNKNOWN_CALL_SECONDS = 180.0
 _FAR_BEYOND = 3.0
 _FEW_CALLS = 3
 _COMES_AND_GOES_SECONDS = 60
-_FIRST_PROBE_CALL_SECONDS = 30.0
-_LONGEST_CALL_SECONDS = 600.0
 
 
 class LaneState(enum.StrEnum):
@@ -81,12 +81,6 @@ class LaneHealth:
 def probe_wait_seconds(state: LaneState, probes: int) -> int:
     """Until the next probe of a lane that is open or blocked, after so many failed ones."""
     return min(_LONGEST_PROBE_SECONDS[state], _FIRST_PROBE_SECONDS << min(probes, 8))
-
-
-def probe_call_seconds(probes: int, usual_call_seconds: float) -> float:
-    """How long a probe's call may take: longer after each failed one, so that an answer of minutes gets through."""
-    first = max(_FIRST_PROBE_CALL_SECONDS, _FAR_BEYOND * usual_call_seconds)
-    return min(_LONGEST_CALL_SECONDS, float(first * 2 ** min(probes, 8)))
 
 
 def failed_probes_before(health: LaneHealth, now: float) -> int:

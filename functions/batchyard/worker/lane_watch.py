@@ -24,14 +24,14 @@ from functools import partial
 from batchyard.adapters.aws.lanes import Lanes
 from batchyard.core.calls import ProviderReply
 from batchyard.core.health import (
-    PROBE_LEASE_MARGIN_SECONDS,
+    PROBE_LEASE_SECONDS,
+    WITNESS_SECONDS,
     LaneHealth,
     LaneState,
     RecentReplies,
     failed_probes_before,
     hang_patience_seconds,
     is_stalled,
-    probe_call_seconds,
     probe_wait_seconds,
 )
 from batchyard.core.lanes import LaneId
@@ -48,8 +48,6 @@ Witness = Callable[[], Awaitable[ProviderReply]]
 _WITNESSES = 8
 """So many have to get through, because half of all calls failing is trouble, too. The first one goes alone: in an
 outage a probe costs one call."""
-_WITNESS_SECONDS = 30.0
-"""A suspicion has to be over before a lease is."""
 _TRUSTED_SECONDS = 10.0
 """How long a lane that witnesses found well is not suspected again."""
 _FRESH_SECONDS = 2.0
@@ -143,7 +141,7 @@ class LaneWatch:
         if self._probing or not self.health.probe_is_due(now):
             return Admission.WAIT
         self._probing = True
-        until = int(now + self._probe_seconds()) + PROBE_LEASE_MARGIN_SECONDS
+        until = int(now) + PROBE_LEASE_SECONDS
         try:
             health = await self._blocking(partial(self._lanes.claim_probe, self._lane, self._name, int(now), until))
         except BaseException:
@@ -158,7 +156,7 @@ class LaneWatch:
     async def probe(self, witness: Witness) -> None:
         """Finds out whether the trouble is over, and lets everybody know."""
         try:
-            found = await self._hear(witness, self._probe_seconds())
+            found = await self._hear(witness)
             now = int(self._clock())
             if found.verdict is Verdict.WELL:
                 self._take(await self._blocking(partial(self._lanes.close, self._lane, self._name, now)))
@@ -232,7 +230,7 @@ class LaneWatch:
         async with self._examining:
             if self.is_in_trouble or self._well_at > since:
                 return
-            found = await self._hear(witness, _WITNESS_SECONDS)
+            found = await self._hear(witness)
             self._suspected = None
             if found.verdict is Verdict.WELL:
                 self._well_at = self._clock()
@@ -243,16 +241,16 @@ class LaneWatch:
             else:
                 self._enter(_STATES[found.verdict], found.reason or reason)
 
-    async def _hear(self, witness: Witness, seconds: float) -> _Found:
-        first = await self._hear_one(witness, seconds)
+    async def _hear(self, witness: Witness) -> _Found:
+        first = await self._hear_one(witness)
         if first.verdict is not Verdict.WELL:
             return first
-        others = await asyncio.gather(*(self._hear_one(witness, seconds) for _ in range(_WITNESSES - 1)))
+        others = await asyncio.gather(*(self._hear_one(witness) for _ in range(_WITNESSES - 1)))
         return next((found for found in others if found.verdict is not Verdict.WELL), first)
 
-    async def _hear_one(self, witness: Witness, seconds: float) -> _Found:
+    async def _hear_one(self, witness: Witness) -> _Found:
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(WITNESS_SECONDS):
                 failure = (await witness()).failure
         except TimeoutError:
             failure = FailureReason.TIMEOUT
@@ -265,9 +263,6 @@ class LaneWatch:
     def _blocks(self, reason: FailureReason) -> bool:
         """A caller's own key that is refused is the caller's error."""
         return reason.blocks_the_lane and self._lane.key_owner is None
-
-    def _probe_seconds(self) -> float:
-        return probe_call_seconds(self.health.probes, self._gate.pacer.latency.bound_seconds)
 
     def _suspect(self, reason: str, hung_before: float = -math.inf) -> None:
         if self._suspected is None and not self.is_in_trouble and self._clock() >= self._well_at + _TRUSTED_SECONDS:
