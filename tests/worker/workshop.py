@@ -128,7 +128,7 @@ class Workshop:
         self.runtime = Runtime(
             self.clock,
             self._random.random,
-            lambda: f"owner-{next(self._owners)}",
+            lambda: f"owner_{next(self._owners)}",
             logging.getLogger("worker"),
             inline,
         )
@@ -251,7 +251,9 @@ class Workshop:
         """Stands for `Upstreams.watch_of`."""
         lane = LaneId(message.provider, message.model, message.account_id if message.caller_pays else None)
         if lane not in self.watches:
-            self.watches[lane] = LaneWatch(lane, self.gates.of(lane), self.lanes, self.runtime, self._forget_key)
+            self.watches[lane] = LaneWatch(
+                lane, self.gates.of(lane), self.lanes, self.runtime, forget_key=self._forget_key
+            )
         return self.watches[lane]
 
     async def of(self, message: ShardMessage) -> Upstream:

@@ -8,8 +8,9 @@
       └──────────────────────▶ time
 
 `Retry-After` is always the word for the item that got it. Once a whole round of calls was refused it also holds back
-new calls of the lane until then: the provider is spent, not just busy. Other lanes never notice. Time is passed in, in
-seconds of any one clock.
+new calls of the lane until then: the provider is spent, not just busy. Other lanes never notice. Once the workers of a
+lane know how many calls a second its provider takes (`core.lane_pace`), each starts no more than its share of them.
+Time is passed in, in seconds of any one clock.
 """
 
 from __future__ import annotations
@@ -22,6 +23,11 @@ _STEP_SHARE = 1 / 8
 which at an LLM's latency is half a minute."""
 _WEIGHT_KEPT = 0.98
 """A large answer is half forgotten after 34 smaller ones."""
+_ROOM_ABOVE_RATE = 1.5
+_LEAST_CALL_SECONDS = 0.1
+_SAVED_SECONDS = 0.25
+_TIMER_SECONDS = 0.0005
+"""Timers may go off a little early."""
 _CALLS_AFTER_TROUBLE = 8
 _REFUSALS_TO_PAUSE = 3
 """At least so many, and as many as may be in flight, without a success in between. Fewer only halve the limit: what
@@ -51,6 +57,9 @@ class Pacer:
         self._last_full = 0
         self._refusals = 0
         self._weight = 1.0
+        self._rate: float | None = None
+        self._tokens = 0.0
+        self._refilled_at = -math.inf
         self.in_flight = 0
         self.resumes_at = -math.inf
         self.latency = Latency()
@@ -58,6 +67,21 @@ class Pacer:
     @property
     def limit(self) -> int:
         return int(self._limit)
+
+    def allow(self, rate: float | None, now: float) -> None:
+        """`rate` calls a second may start from now on, this worker's share of what the lane's provider takes; None: as
+        many as the limit has room for. Once a rate is known, a refusal is its matter and cuts the limit no more."""
+        self._refill(now)
+        if rate is not None:
+            in_flight = _ROOM_ABOVE_RATE * rate * max(self.latency.bound_seconds, _LEAST_CALL_SECONDS)
+            self._limit = min(max(self._limit, in_flight, 1.0), float(self._pace.ceiling))
+            self._tokens = min(self._tokens, _most_tokens(rate))
+        self._rate = rate
+
+    def begin_with(self, limit: int) -> None:
+        """A worker that is not alone on its lane starts with fewer calls."""
+        if self._opening and not self._started:
+            self._limit = max(1.0, min(self._limit, float(limit)))
 
     def weigh(self, answer_bytes: int) -> None:
         """Takes note of how large an answer was: large ones leave room for fewer at a time."""
@@ -78,12 +102,19 @@ class Pacer:
             return self.resumes_at - now
         needed = (self.in_flight + 1) * self._weight + held_bytes
         room = not self.in_flight or needed <= self._pace.memory_bytes
-        return 0.0 if room and self.in_flight < self.limit else math.inf
+        if not room or self.in_flight >= self.limit:
+            return math.inf
+        if self._rate is None:
+            return 0.0
+        self._refill(now)
+        return 0.0 if self._tokens >= 1.0 else (1.0 - self._tokens) / self._rate + _TIMER_SECONDS
 
     def start(self) -> int:
         """Counts a call in. The number returned goes to its `end`."""
         self.in_flight += 1
         self._started += 1
+        if self._rate is not None:
+            self._tokens -= 1.0
         if self.in_flight >= self.limit:
             self._last_full = self._started
         return self._started
@@ -106,12 +137,22 @@ class Pacer:
         self.in_flight -= 1
         self._refusals += 1
         self._opening = False
-        if call > self._last_cut:
+        if call > self._last_cut and self._rate is None:
             self._limit = max(self._limit / 2, float(self._pace.floor))
             self._last_cut = self._started
         spent = self._refusals >= max(_REFUSALS_TO_PAUSE, 2 * int(self._limit))
         if retry_after_seconds is not None and spent:
             self.resumes_at = max(self.resumes_at, now + retry_after_seconds)
+
+    def _refill(self, now: float) -> None:
+        if self._rate is not None and self._refilled_at > -math.inf:
+            self._tokens = min(_most_tokens(self._rate), self._tokens + (now - self._refilled_at) * self._rate)
+        self._refilled_at = now
+
+
+def _most_tokens(rate: float) -> float:
+    """What a worker may save up: what it may start within a quarter of a second, and one call at least."""
+    return max(1.0, rate * _SAVED_SECONDS)
 
 
 class Latency:

@@ -1,4 +1,4 @@
-"""The gates in front of the providers: every call of a lane passes through one, first come first served.
+"""The gates in front of the providers: every call of a lane passes through one, accounts and batches in turns.
 
 A gate lets through what its lane's pacer allows; all gates of a process share its number of calls in flight. Gates
 live as long as the process, so that one invocation starts with what the last one learned.
@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from batchyard.core.calls import Answer, ProviderReply
 from batchyard.core.lanes import LaneId
 from batchyard.core.pacing import Pace, Pacer
+from batchyard.core.turns import Turns
 
 
 @dataclass(slots=True)
@@ -32,7 +32,7 @@ class Gate:
         self.pacer = pacer
         self._shared = shared
         self._clock = clock
-        self._waiting: deque[asyncio.Future[int]] = deque()
+        self._waiting: Turns[asyncio.Future[int]] = Turns()
         self._timer: asyncio.TimerHandle | None = None
         self._starts: dict[int, float] = {}
         """Call -> when it started. The first one is the oldest."""
@@ -50,6 +50,11 @@ class Gate:
             self.pacer.restart()
         self._admit()
 
+    def allow(self, rate: float | None) -> None:
+        """So many calls a second may start here; None: as many as the pacer has room for."""
+        self.pacer.allow(rate, self._clock())
+        self._admit()
+
     def oldest_call_seconds(self, now: float) -> float:
         """How long the call that started first has been in flight; 0 if none is."""
         return now - next(iter(self._starts.values()), now)
@@ -58,10 +63,14 @@ class Gate:
         """How long ago the last reply came."""
         return now - self._last_reply_at
 
-    async def enter(self) -> int:
-        """Waits until a call may start. The number returned goes to `leave`, which must follow."""
-        if self._waiting or self._wait_seconds() > 0:
-            call = await self._queue()
+    def waiting_batches(self) -> dict[str, str]:
+        """The batches that wait for a call to start -> their accounts."""
+        return self._waiting.batches()
+
+    async def enter(self, account_id: str = "", batch_id: str = "") -> int:
+        """Waits until a call for that batch may start. The number returned goes to `leave`, which must follow."""
+        if len(self._waiting) or self._wait_seconds() > 0:
+            call = await self._queue(account_id, batch_id)
         else:
             call = self.pacer.start()
         try:
@@ -90,7 +99,7 @@ class Gate:
             self.pacer.end_throttled(call, self._clock(), reply.retry_advice.retry_after_seconds)
         else:
             self.pacer.end(call)
-        if self._waiting:
+        if len(self._waiting):
             self._admit()
 
     def free(self, answer_bytes: int) -> None:
@@ -103,9 +112,9 @@ class Gate:
             return math.inf
         return self.pacer.wait_seconds(self._clock(), self._shared.held_bytes)
 
-    async def _queue(self) -> int:
+    async def _queue(self, account_id: str, batch_id: str) -> int:
         turn: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
+        self._waiting.add(account_id, batch_id, turn)
         self._admit()
         try:
             return await turn
@@ -117,15 +126,14 @@ class Gate:
 
     def _admit(self) -> None:
         """Let in as many as may start, and come back when time alone will let in more."""
-        while self._waiting:
-            if self._waiting[0].done():
-                self._waiting.popleft()
-                continue
+        while len(self._waiting):
             wait = self._wait_seconds()
             if wait > 0:
                 self._wake_after(wait)
                 return
-            self._waiting.popleft().set_result(self.pacer.start())
+            turn = self._waiting.take()
+            if not turn.done():
+                turn.set_result(self.pacer.start())
 
     def _wake_after(self, seconds: float) -> None:
         if self._timer is not None:

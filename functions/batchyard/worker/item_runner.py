@@ -38,9 +38,11 @@ class Upstream:
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """What a shard's message asks of its calls. `concurrency`: ceiling on calls in flight; None leaves it to the gate.
-    No call starts at or after `expires_at` (unix seconds)."""
+    """What a shard's message asks of its calls, and for whom they are. `concurrency`: ceiling on calls in flight; None
+    leaves it to the gate. No call starts at or after `expires_at` (unix seconds)."""
 
+    account_id: str
+    batch_id: str
     concurrency: int | None
     expires_at: float
 
@@ -59,6 +61,7 @@ class ItemRunner:
         on_idle: Callable[[], None],
     ) -> None:
         self._upstream = upstream
+        self._conditions = conditions
         self._slots = asyncio.Semaphore(conditions.concurrency) if conditions.concurrency else None
         self._expires_at = conditions.expires_at
         self._meter = meter
@@ -176,7 +179,7 @@ class ItemRunner:
     async def _call(self, item: WorkItem) -> ProviderReply | None:
         """The reply; None if the call was given up, which its item is not charged for."""
         gate = self._upstream.gate
-        call = await gate.enter()
+        call = await gate.enter(self._conditions.account_id, self._conditions.batch_id)
         task = asyncio.current_task()
         self._in_call.add(task)
         started_at = self._clock()

@@ -21,7 +21,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
-from batchyard.adapters.aws.lanes import Lanes
+from batchyard.adapters.aws.lanes import Lanes, LaneView
 from batchyard.core.calls import ProviderReply
 from batchyard.core.health import (
     PROBE_LEASE_SECONDS,
@@ -37,6 +37,7 @@ from batchyard.core.health import (
 from batchyard.core.lanes import LaneId
 from batchyard.core.retry import FailureReason
 from batchyard.worker.gate import Gate
+from batchyard.worker.lane_share import LaneShare
 from batchyard.worker.runtime import Runtime
 
 SECRET_MISSING = "secret_missing"
@@ -52,6 +53,7 @@ _TRUSTED_SECONDS = 10.0
 """How long a lane that witnesses found well is not suspected again."""
 _FRESH_SECONDS = 2.0
 """How old what is known of a lane may be when a shard of it is about to start."""
+_WAIT_FOR_ROOM_SECONDS = 5.0
 _LOOK_SECONDS = 5.0
 """How often a run looks whether another worker has closed or opened its lane."""
 
@@ -70,7 +72,7 @@ class Admission(enum.Enum):
     PROBE = "probe"
     """The lane is in trouble, and it is ours to find out whether that is over: `probe` must follow."""
     WAIT = "wait"
-    """The lane is in trouble: come again after `wait_seconds`."""
+    """The lane is in trouble, or has workers enough: come again after `wait_seconds`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +86,16 @@ class LaneWatch:
     lane is found blocked, because the provider key may have been rotated."""
 
     def __init__(
-        self, lane: LaneId, gate: Gate, lanes: Lanes, runtime: Runtime, forget_key: Callable[[], None]
+        self,
+        lane: LaneId,
+        gate: Gate,
+        lanes: Lanes,
+        runtime: Runtime,
+        *,
+        forget_key: Callable[[], None],
+        ceiling: float | None = None,
     ) -> None:
+        """`ceiling`: how many calls a second the operator allows the lane; None: as many as the provider takes."""
         self._lane = lane
         self._gate = gate
         self._lanes = lanes
@@ -107,6 +117,7 @@ class LaneWatch:
         self.hung_before = -math.inf
         """Calls that started before then will never end, though the lane is well again: they are given up."""
         self.health = LaneHealth()
+        self.share = LaneShare(lane, gate, lanes, runtime, ceiling=ceiling, take=self._take_view)
 
     @property
     def lane(self) -> LaneId:
@@ -129,14 +140,18 @@ class LaneWatch:
         self._on_change.discard(on_change)
 
     def wait_seconds(self) -> float:
-        """How long to leave a shard of a lane in trouble alone."""
+        """How long to leave a shard alone that cannot run now: of a lane in trouble, or of one that has workers
+        enough."""
+        if not self.is_in_trouble:
+            return _WAIT_FOR_ROOM_SECONDS * (0.7 + 0.6 * self._random())
         return self.health.wait_seconds(self._clock(), self._random())
 
-    async def admit(self) -> Admission:
+    async def admit(self, batch_id: str) -> Admission:
+        """What may become of a shard of this batch."""
         if self._clock() >= self._read_at + _FRESH_SECONDS:
             await self._look()
         if not self.is_in_trouble:
-            return Admission.PASS
+            return Admission.WAIT if self.share.enough_others(batch_id) else Admission.PASS
         now = self._clock()
         if self._probing or not self.health.probe_is_due(now):
             return Admission.WAIT
@@ -179,6 +194,7 @@ class LaneWatch:
     def replied(self, reply: ProviderReply, *, failed_before: bool) -> None:
         """Takes note of a reply to an item. `failed_before`: the item had other failures, so that one more says more
         about the item than about the lane."""
+        self.share.replied(reply)
         failure = reply.failure
         if failure is not None and self._blocks(failure):
             self.blocked(str(failure))
@@ -220,6 +236,7 @@ class LaneWatch:
                 self._take(await self._blocking(write))
             elif self._clock() >= self._read_at + _LOOK_SECONDS:
                 await self._look()
+            await self.share.keep_up()
 
     def blocked(self, reason: str) -> None:
         """The lane stands still until people have mended something."""
@@ -283,7 +300,10 @@ class LaneWatch:
         self._changed()
 
     async def _look(self) -> None:
-        self._take(await self._blocking(self._lanes.health, self._lane))
+        self.share.take(await self._blocking(partial(self._lanes.look, self._lane)))
+
+    def _take_view(self, view: LaneView) -> None:
+        self._take(view.health)
 
     def _take(self, health: LaneHealth) -> None:
         """What the row says holds, unless something was decided meanwhile that is not written yet."""

@@ -108,7 +108,7 @@ class ShardRun:
         self._changed = asyncio.Event()
         self._runner = ItemRunner(
             upstream,
-            Conditions(message.concurrency, message.expires_at),
+            Conditions(message.account_id, message.batch_id, message.concurrency, message.expires_at),
             runtime,
             self._meter,
             on_result=self._take,
@@ -130,6 +130,7 @@ class ShardRun:
     async def run(self) -> Ended:
         """Raises LeaseLost, ItemBroke, or whatever else went wrong; then only what was flushed counts."""
         self._watch.tell(self._changed.set)
+        await self._watch.share.join(self._message.batch_id, self._message.account_id)
         try:
             if is_suspicious(self._claim):
                 await self._run_one_by_one()
@@ -141,6 +142,7 @@ class ShardRun:
             self._watch.forget(self._changed.set)
             await self._runner.cancel()
             self._gate.free(self._held_bytes)
+            await self._watch.share.leave(self._message.batch_id, self._message.account_id)
 
     async def _run_one_by_one(self) -> None:
         announced = self._announced()
@@ -211,6 +213,8 @@ class ShardRun:
             fenced=self._row.fence is not None,
             lane_closed=self._watch.is_in_trouble,
             lane_hangs=self._watch.health.reason == FailureReason.TIMEOUT,
+            is_surplus=self._watch.share.is_surplus(),
+            takes_turns=self._watch.share.is_limited,
             wants_to_start=not stopping and (self._runner.waiting or self._suspect is not None),
             next_start=self._runner.next_start(now),
             usual_call_seconds=self._gate.pacer.latency.bound_seconds,

@@ -72,7 +72,7 @@ class Upstreams:
         watch = self._watches.get(lane)
         if watch is None:
             forget_key = partial(self._provider_keys.deployment.forget, lane.provider)
-            watch = LaneWatch(lane, self._gates.of(lane), self._lanes, self._runtime, forget_key)
+            watch = LaneWatch(lane, self._gates.of(lane), self._lanes, self._runtime, forget_key=forget_key)
             self._watches[lane] = watch
         return watch
 

@@ -42,7 +42,7 @@ RECEIVES_AT_MOST = 10
 """After as many SQS gives a message up (infra/provider_queues.py), which is for people to notice. A copy of itself
 takes its place: without one its shard, and all that follow that, would stand still until the deadline."""
 
-_SENT_AGAIN = (Stop.OUT_OF_TIME, Stop.THROTTLED, Stop.LANE_CLOSED)
+_SENT_AGAIN = (Stop.OUT_OF_TIME, Stop.THROTTLED, Stop.LANE_CLOSED, Stop.SURPLUS, Stop.TURN_OVER)
 _LONGEST_DELAY_SECONDS = 900
 """SQS: both DelaySeconds and, by our choice, the visibility of a message that failed."""
 
@@ -132,7 +132,7 @@ class Worker:
     async def _may_run(self, message: ShardMessage) -> bool:
         """Whether the lane of the message is well, now or after a probe that fell to us."""
         watch = self._upstreams.watch_of(message)
-        admission = await watch.admit()
+        admission = await watch.admit(message.batch_id)
         if admission is Admission.PROBE:
             try:
                 upstream = await self._upstreams.of(message)
@@ -140,7 +140,8 @@ class Worker:
                 await watch.probe_failed(LaneState.BLOCKED, SECRET_MISSING)
             else:
                 await watch.probe(upstream.witness)
-        return not watch.is_in_trouble
+            return not watch.is_in_trouble
+        return admission is Admission.PASS
 
     async def _work_claimed(self, message: ShardMessage, claim: ShardRow, invocation: Invocation) -> None:
         if is_suspicious(claim):
@@ -169,15 +170,16 @@ class Worker:
         return Ended(Stop.LANE_CLOSED, claim, watch.wait_seconds())
 
     async def _pass_on(self, message: ShardMessage, meter: Meter) -> None:
-        """The lane is in trouble: leave the shard alone, but not one that has nothing left to run."""
+        """The lane is in trouble, or has workers enough: leave a shard alone that has something left to run."""
         if self._clock() >= message.expires_at:
             return
         row = await self._blocking(self._stores.rows.get, message.batch_id, message.shard.number)
         if row is not None and row.state is ShardState.SETTLED:
             await self._blocking(self._settle_again, message, row)
         elif row is None or (row.state is ShardState.OPEN and row.fence is None):
-            meter.shards[Stop.LANE_CLOSED] += 1
-            await self._send_again(message, self._upstreams.watch_of(message).wait_seconds())
+            watch = self._upstreams.watch_of(message)
+            meter.shards[Stop.LANE_CLOSED if watch.is_in_trouble else Stop.SURPLUS] += 1
+            await self._send_again(message, watch.wait_seconds())
 
     async def _run(self, message: ShardMessage, claim: ShardRow, invocation: Invocation) -> Ended:
         upstream = await self._upstreams.of(message)

@@ -1,16 +1,37 @@
-"""Lane rows: the health of a lane as all workers know it. Each method is one read or one conditional write."""
+"""Lane rows: health and pace of a lane as all workers know them. Each method is one read or one conditional write."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from batchyard.adapters.aws.table import Key, Table
 from batchyard.core.errors import ConditionFailed
 from batchyard.core.health import LaneHealth, LaneState
+from batchyard.core.lane_pace import LanePace, RateChange, WorkerReport
 from batchyard.core.lanes import LaneId
 
 _KEPT_SECONDS = 7 * 86_400
 """A row that nobody has written for so long may be forgotten: its lane is closed, or nobody uses it."""
+
+
+@dataclass(frozen=True, slots=True)
+class LaneView:
+    """A lane's row."""
+
+    health: LaneHealth
+    pace: LanePace
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Calls of one worker by slot (`core.lane_pace`), as counted at the unix second `at`."""
+
+    at: int
+    good: Mapping[int, int]
+    refused: Mapping[int, int]
 
 
 class Lanes:
@@ -24,6 +45,42 @@ class Lanes:
         row = self._table.get(_row_key(lane))
         return LaneHealth.from_row(row) if row else LaneHealth()
 
+    def look(self, lane: LaneId) -> LaneView:
+        """What is known of the lane."""
+        return _view(self._table.get(_row_key(lane)) or {})
+
+    def report(
+        self, lane: LaneId, name: str, report: WorkerReport | None, counts: Counts, outdated: Sequence[str]
+    ) -> LaneView:
+        """Worker `name` is there, or leaves if it has no `report`, and its calls went as `counts` say. Takes `outdated`
+        attributes away."""
+        added = {f"good_{slot}": n for slot, n in counts.good.items()}
+        added |= {f"refused_{slot}": n for slot, n in counts.refused.items()}
+        worker = f"worker_{name}"
+        there = {} if report is None else {worker: [report.at, report.since, dict(report.batches)]}
+        leaving = [worker] if report is None else []
+        row = self._table.update(
+            _row_key(lane),
+            set=there | {"ttl": counts.at + _KEPT_SECONDS},
+            add=added,
+            remove=[attribute for attribute in (*outdated, *leaving) if attribute not in added | there],
+        )
+        return _view(row)
+
+    def change_rate(self, lane: LaneId, change: RateChange) -> None:
+        """Note the rate of a slot. Nothing changes if another worker has."""
+        with suppress(ConditionFailed):
+            self._table.update(
+                _row_key(lane),
+                set={
+                    "rate_thousandths": None if change.rate is None else round(change.rate * 1000),
+                    "rate_slot": change.slot,
+                    "rate_refused_slot": change.refused_slot,
+                },
+                condition="attribute_not_exists(#rate_slot) OR #rate_slot < :slot",
+                values={"slot": change.slot},
+            )
+
     def open(self, lane: LaneId, health: LaneHealth, now: int) -> LaneHealth:
         """Enter `health.state`, open or blocked. What stands there afterwards: somebody else may have been first. A
         blocked lane stays blocked when it is found open."""
@@ -36,9 +93,9 @@ class Lanes:
             "prober": None,
             "probe_until": 0,
         }
-        condition = "attribute_not_exists(pk) OR #state = :closed"
+        condition = "attribute_not_exists(#state) OR #state = :closed"
         if health.state is LaneState.BLOCKED:
-            condition = "attribute_not_exists(pk) OR #state <> :blocked"
+            condition = "attribute_not_exists(#state) OR #state <> :blocked"
         states = {"closed": "closed"} if health.state is LaneState.OPEN else {"blocked": "blocked"}
         return self._change(lane, changes, condition, states, now)
 
@@ -86,6 +143,10 @@ class Lanes:
         except ConditionFailed as error:
             row = error.row or {}
         return LaneHealth.from_row(row)
+
+
+def _view(row: dict[str, Any]) -> LaneView:
+    return LaneView(LaneHealth.from_row(row), LanePace.from_row(row))
 
 
 def _row_key(lane: LaneId) -> Key:
