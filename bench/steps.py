@@ -19,7 +19,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import boto3
 import orjson
@@ -51,6 +50,7 @@ from bench.folder import FolderS3
 from local.provider.answers import chat_completion, count_tokens
 from local.provider.faults import NO_WISHES
 from local.provider.ledger import hash_request
+from local.table import create_table
 
 REPOSITORY = Path(__file__).parents[1]
 ACCOUNT, BATCH_ID, FILE_ID, NOW = "acct_bench", "batch_01m7vzgc0060rk4csm6mv3ee1s", "file-bench", 1_800_000_000
@@ -201,18 +201,9 @@ def _objects(folder: Path) -> Objects:
 
 @contextmanager
 def _table() -> Iterator[Table]:
-    names: dict[str, Any] = {"TableName": "bench", "BillingMode": "PAY_PER_REQUEST"}
-    keys = [("pk", "HASH"), ("sk", "RANGE")]
     with mock_aws():
-        client = boto3.client(
-            "dynamodb", region_name="us-east-1", aws_access_key_id="bench", aws_secret_access_key="bench"
-        )
-        client.create_table(
-            **names,
-            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name, _ in keys],
-            KeySchema=[{"AttributeName": name, "KeyType": kind} for name, kind in keys],
-        )
-        yield Table(client, "bench")
+        credentials = {"aws_access_key_id": "bench", "aws_secret_access_key": "bench"}
+        yield create_table(boto3.client("dynamodb", region_name="us-east-1", **credentials), "bench")
 
 
 def main() -> None:

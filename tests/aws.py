@@ -13,6 +13,7 @@ from batchyard.adapters.aws.objects import Objects
 from batchyard.adapters.aws.progress import Progress
 from batchyard.adapters.aws.shards import Shards
 from batchyard.adapters.aws.table import Table
+from local.table import create_table
 
 REGION = "us-east-1"
 TABLE_NAME = "batchyard-test"
@@ -34,19 +35,17 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session")
+def aws_clients() -> Iterator[None]:
+    """Clients are kept from test to test: moto answers all of them, and a new one costs more than a test."""
+    yield
+    clients.client.cache_clear()
+    clients._session.cache_clear()
+
+
 @pytest.fixture
 def table(aws: None, aws_clients: None) -> Table:
-    client = clients.client("dynamodb")
-    client.create_table(
-        TableName=TABLE_NAME,
-        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
-        AttributeDefinitions=[
-            {"AttributeName": "pk", "AttributeType": "S"},
-            {"AttributeName": "sk", "AttributeType": "S"},
-        ],
-        BillingMode="PAY_PER_REQUEST",
-    )
-    return Table(client, TABLE_NAME)
+    return create_table(clients.client("dynamodb"), TABLE_NAME)
 
 
 @pytest.fixture

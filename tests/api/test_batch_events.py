@@ -26,7 +26,7 @@ from batchyard.core.parts import encode_part
 from batchyard.core.results import Outcome, Result, tally
 from batchyard.core.usage import Tally
 from batchyard.handlers import drop, endings, finalize, notify, validate
-from tests.api.api import Cloud, aws_clients, cloud  # noqa: F401
+from tests.api.api import Cloud
 from tests.api.gateway import Context, event
 
 ACCOUNT = event("validate")["account_id"]
@@ -41,20 +41,8 @@ LINE = (
 )
 
 
-@pytest.fixture
-def table(cloud: Cloud) -> Table:  # noqa: F811
-    """The table of the handlers."""
-    return cloud.table
-
-
-@pytest.fixture
-def objects(cloud: Cloud) -> Objects:  # noqa: F811
-    """The data bucket of the handlers."""
-    return cloud.objects
-
-
 @pytest.fixture(autouse=True)
-def drop_bucket(cloud: Cloud, table: Table, monkeypatch: pytest.MonkeyPatch) -> Iterator[Objects]:  # noqa: F811
+def drop_bucket(cloud: Cloud, table: Table, monkeypatch: pytest.MonkeyPatch) -> Iterator[Objects]:
     """The account and the bucket that the events name."""
     monkeypatch.setenv("DROP_BUCKET", DROP_BUCKET)
     s3 = clients.client("s3")
@@ -184,7 +172,7 @@ def dropped(version_id: str) -> dict[str, Any]:
     return sent
 
 
-def test_a_dropped_file_starts_an_execution(cloud: Cloud, batches: Batches) -> None:  # noqa: F811
+def test_a_dropped_file_starts_an_execution(cloud: Cloud, batches: Batches) -> None:
     """A key with a space, a colon and a plus sign is used as it stands; the second delivery changes nothing."""
     version = clients.client("s3").put_object(Bucket=DROP_BUCKET, Key=DROP_KEY, Body=LINE)["VersionId"]
     for _ in range(2):
@@ -194,7 +182,7 @@ def test_a_dropped_file_starts_an_execution(cloud: Cloud, batches: Batches) -> N
     assert cloud.started == [batch.id]
 
 
-def test_a_record_that_fails_is_reported_alone(cloud: Cloud) -> None:  # noqa: F811
+def test_a_record_that_fails_is_reported_alone(cloud: Cloud) -> None:
     """Two records, one of which cannot be read: only that one is delivered again."""
     version = clients.client("s3").put_object(Bucket=DROP_BUCKET, Key=DROP_KEY, Body=LINE)["VersionId"]
     sent = dropped(version)

@@ -35,6 +35,7 @@ from batchyard.steps.dispatch import dispatch
 from batchyard.steps.fence import fence
 from batchyard.steps.finalize import finalize
 from batchyard.steps.settle import settle
+from local.table import create_table
 from tests.invariants import check_files, check_rows
 from tests.memory import MemoryObjects
 from tests.steps.running import ACCOUNT, BATCH_ID, NOW, SentMessages, create_batch
@@ -56,12 +57,7 @@ def aws() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as environment, mock_aws():
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             environment.setenv(name, "test")
-        boto3.client("dynamodb", region_name="us-east-1").create_table(
-            TableName=TABLE_NAME,
-            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
-            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk")],
-            BillingMode="PAY_PER_REQUEST",
-        )
+        create_table(boto3.client("dynamodb", region_name="us-east-1"), TABLE_NAME)
         yield
 
 

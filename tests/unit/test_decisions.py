@@ -1,4 +1,4 @@
-"""docs/decisions: one numbering without gaps, an index of every page, and no reference to a page that does not exist."""
+"""docs/decisions: numbers without gaps, an index of every page, and no reference to a page that does not exist."""
 
 from __future__ import annotations
 
@@ -41,5 +41,7 @@ def test_every_reference_leads_to_a_page() -> None:
     assert len(found) > 3
     by_number = {page[:4]: page for page in PAGES}
     lost = [where for where in found if where[1] not in by_number]
-    renamed = [where for where in found if where[2] and where not in lost and by_number[where[1]] != where[1] + where[2]]
+    renamed = [
+        where for where in found if where[2] and where not in lost and by_number[where[1]] != where[1] + where[2]
+    ]
     assert lost + renamed == []
