@@ -48,7 +48,7 @@ class RecordedWorkflow:
 
     def start(self, account_id: str, batch_id: str, execution: int = 0, outcome: str | None = None) -> None:
         self.started.append((batch_id, execution, outcome))
-        self.lives[batch_id, execution] = Life.RUNNING
+        self.lives.setdefault((batch_id, execution), Life.RUNNING)
 
     def execution(self, batch_id: str, number: int = 0) -> Execution:
         life = self.lives.get((batch_id, number), Life.ABSENT)
