@@ -45,20 +45,18 @@ ITEMS = SHARDS * ITEMS_PER_SHARD
 LEASE_SECONDS = 60
 DRAIN_SECONDS = 60
 WINDOW_SECONDS = 1500
-TABLE_NAME = "races"
 
 
 class Dies(Exception):
     """Whoever did this is gone in the middle of it."""
 
 
-@pytest.fixture(scope="module", autouse=True)
-def aws() -> Iterator[None]:
+@pytest.fixture(scope="module")
+def table() -> Iterator[Table]:
     with pytest.MonkeyPatch.context() as environment, mock_aws():
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             environment.setenv(name, "test")
-        create_table(boto3.client("dynamodb", region_name="us-east-1"), TABLE_NAME)
-        yield
+        yield create_table(boto3.client("dynamodb", region_name="us-east-1"), "races")
 
 
 @dataclass
@@ -116,10 +114,10 @@ class Mortal:
 class World:
     """Everybody who has a hand in one batch. `act` lets somebody do something; `end` lets it come to its end."""
 
-    def __init__(self, random: Random) -> None:
+    def __init__(self, random: Random, table: Table) -> None:
         self.random = random
         self.now = NOW
-        self.table = Table(boto3.client("dynamodb", region_name="us-east-1"), TABLE_NAME)
+        self.table = table
         for pk in (f"account#{ACCOUNT}", f"batch#{BATCH_ID}", "open"):
             for row in list(self.table.query(pk)):
                 self.table.delete(Key(pk, row["sk"]))
@@ -372,9 +370,9 @@ class World:
 
 @settings(max_examples=20)
 @given(seed=st.integers(0, 2**32), acts=st.integers(0, 120))
-def test_whatever_happens_each_item_is_in_one_file_once(seed: int, acts: int) -> None:
+def test_whatever_happens_each_item_is_in_one_file_once(table: Table, seed: int, acts: int) -> None:
     """Then everybody goes on for a while, not knowing that the batch is over."""
-    world = World(Random(seed))
+    world = World(Random(seed), table)
     for _ in range(acts):
         world.act()
     world.end()

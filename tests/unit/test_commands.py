@@ -107,7 +107,7 @@ def test_every_module_of_the_makefile_starts(module: str, monkeypatch: pytest.Mo
     monkeypatch.setattr(sys, "argv", [module, "--help"])
     if takes_options:
         with pytest.raises(SystemExit) as left:
-            runpy.run_module(module, run_name="__main__", alter_sys=True)
+            runpy.run_path(str(_source(module)), run_name="__main__")
         assert left.value.code == 0
 
 
