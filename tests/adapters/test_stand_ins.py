@@ -15,6 +15,7 @@ from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.objects import ObjectChanged, ObjectMissing, Objects, Span
 from batchyard.adapters.aws.queues import Queues
 from batchyard.adapters.aws.shards import Shards
+from batchyard.adapters.aws.table import Delete, Key, Put, Table, Update
 from batchyard.adapters.aws.workflow import Life, Workflow
 from batchyard.adapters.aws.writer import ObjectWriter
 from batchyard.core.batches import Batch, Status
@@ -26,10 +27,12 @@ from batchyard.core.sharding import Shard
 from batchyard.core.shards import LeaseHeld, ShardFenced, ShardSettled, ShardState
 from batchyard.core.usage import Tally
 from tests.memory import MemoryObjects, MemoryShards, MemoryWriter, OneBatch
+from tests.memory_table import MemoryTable
 from tests.steps.running import ACCOUNT, BATCH_ID, NOW, RecordedWorkflow, SentMessages, create_batch, plan, start_batch
 from tests.worker.workshop import SentMessages as WorkerMessages
 
 STAND_INS: Sequence[tuple[type, type]] = [
+    (MemoryTable, Table),
     (MemoryObjects, Objects),
     (MemoryWriter, ObjectWriter),
     (MemoryShards, Shards),
@@ -52,6 +55,143 @@ def test_methods_take_what_the_real_ones_take(stand_in: type, real: type) -> Non
             assert [(each.name, each.kind) for each in given] == [(each.name, each.kind) for each in asked], name
     properties = [name for name, _ in inspect.getmembers(stand_in, lambda each: isinstance(each, property))]
     assert all(name in OURS or name in inspect.getsource(real) for name in properties)
+
+
+@pytest.fixture(params=["memory", "moto"])
+def any_table(request: pytest.FixtureRequest, table: Table) -> Any:
+    """The table, as the tests' stand-in and as it is."""
+    return MemoryTable() if request.param == "memory" else table
+
+
+KEY = Key("p", "s")
+VALUES: dict[str, Any] = {
+    "int": 7,
+    "zero": 0,
+    "text": "t",
+    "status": Status.IN_PROGRESS,
+    "bytes": b"\0\1",
+    "true": True,
+    "none": None,
+    "list": [1, "a", [None]],
+    "tuple": (1, 2),
+    "dict": {"a": {"b": [True]}},
+    "numbers": {3, 1},
+    "names": {"x", "y"},
+}
+
+
+def test_a_row_comes_back_as_it_went_in(any_table: Any) -> None:
+    """Tuples as lists, statuses as texts, everything else as it was; nobody's changes reach a row but by a write."""
+    any_table.put(KEY, VALUES, ttl=9)
+    row = any_table.get(KEY)
+    assert row == VALUES | {"pk": "p", "sk": "s", "ttl": 9, "tuple": [1, 2]}
+    assert type(row["status"]) is str
+    row["list"].append(2)
+    assert any_table.get(KEY)["list"] == [1, "a", [None]]
+    any_table.put(KEY, {"only": 1})
+    assert any_table.delete(KEY) == {"only": 1, "pk": "p", "sk": "s"}
+    assert any_table.delete(KEY) is None and any_table.get(KEY) is None
+
+
+def test_every_clause_of_an_update(any_table: Any) -> None:
+    """Set, add to numbers and sets, append to lists, default, remove; the row is made if there is none."""
+    change: dict[str, Any] = {
+        "set": {"a": 1},
+        "add": {"count": 2, "taken": {4, 5}},
+        "append": {"parts": ["x"]},
+        "default": {"kept": "first"},
+    }
+    once = any_table.update(KEY, **change)
+    made = {"pk": "p", "sk": "s", "a": 1, "count": 2, "taken": {4, 5}, "parts": ["x"], "kept": "first"}
+    assert once == any_table.get(KEY) == made
+    twice = any_table.update(KEY, **change | {"add": {"count": 2, "taken": {5, 6}}, "default": {"kept": "second"}})
+    assert twice == made | {"count": 4, "taken": {4, 5, 6}, "parts": ["x", "x"]}
+    assert any_table.update(KEY, remove=["a", "parts", "never"]) == {
+        "pk": "p", "sk": "s", "count": 4, "taken": {4, 5, 6}, "kept": "first"
+    }  # fmt: skip
+
+
+ROW = {"number": 3, "text": "open", "null": None, "parts": ["x"], "taken": {1}, "empty": [], "fenced": "now"}
+CONDITIONS = [
+    ("attribute_not_exists(pk)", {}, False),
+    ("attribute_exists(#text)", {}, True),
+    ("attribute_not_exists(#never)", {}, True),
+    ("attribute_not_exists(#null)", {}, False),
+    ("#number = :three", {"three": 3}, True),
+    ("#number < :three", {"three": 3}, False),
+    ("#number < :four", {"four": 4}, True),
+    ("#number = :word", {"word": "3"}, False),
+    ("#null < :four", {"four": 4}, False),
+    ("#never < :four", {"four": 4}, False),
+    ("#never = :four", {"four": 4}, False),
+    ("NOT #never = :four", {"four": 4}, True),
+    ("#text IN (:a, :b)", {"a": "done", "b": "open"}, True),
+    ("#text IN (:a)", {"a": "done"}, False),
+    ("#never IN (:a)", {"a": "done"}, False),
+    ("contains(#parts, :x)", {"x": "x"}, True),
+    ("NOT contains(#parts, :y)", {"y": "y"}, True),
+    ("contains(#taken, :one)", {"one": 1}, True),
+    ("NOT contains(#never, :one)", {"one": 1}, True),
+    ("size(#empty) = :none", {"none": 0}, True),
+    ("size(#parts) = :none", {"none": 0}, False),
+    ("#text = :open AND (#number < :two OR attribute_exists(#fenced))", {"open": "open", "two": 2}, True),
+    ("(attribute_not_exists(pk) OR #text = :open) AND #number < :two", {"open": "open", "two": 2}, False),
+]
+
+
+@pytest.mark.parametrize(("condition", "values", "holds"), CONDITIONS, ids=[each[0] for each in CONDITIONS])
+def test_conditions(any_table: Any, condition: str, values: dict[str, Any], holds: bool) -> None:
+    """What is missing, or of another type, compares to nothing. A refusal shows the row and changes nothing."""
+    any_table.put(KEY, ROW)
+    if holds:
+        assert any_table.update(KEY, set={"touched": 1}, condition=condition, values=values)["touched"] == 1
+        return
+    with pytest.raises(ConditionFailed) as refused:
+        any_table.update(KEY, set={"touched": 1}, condition=condition, values=values)
+    assert refused.value.row == any_table.get(KEY) == ROW | {"pk": "p", "sk": "s"}
+
+
+def test_a_condition_on_a_row_that_is_not_there(any_table: Any) -> None:
+    """It has no attributes, and the refusal shows no row."""
+    with pytest.raises(ConditionFailed) as refused:
+        any_table.update(KEY, set={"a": 1}, condition="#a = :one", values={"one": 1})
+    assert refused.value.row is None and any_table.get(KEY) is None
+    any_table.update(KEY, set={"a": 1}, condition="attribute_not_exists(pk) OR #a = :one", values={"one": 1})
+
+
+def test_transactions_are_all_or_nothing(any_table: Any) -> None:
+    """The first condition that does not hold refuses everything and shows its row."""
+    other = Key("p", "other")
+    any_table.put(other, {"n": 1})
+    with pytest.raises(ConditionFailed) as refused:
+        any_table.transact([Put(KEY, {}), Put(other, {}, only_if_absent=True), Delete(Key("q", "q"))])
+    assert refused.value.row == {"pk": "p", "sk": "other", "n": 1}
+    assert any_table.get(KEY) is None
+    any_table.transact([Put(KEY, {"m": 2}, only_if_absent=True), Update(other, add={"n": 4}), Delete(Key("q", "q"))])
+    assert (any_table.get(KEY)["m"], any_table.get(other)["n"]) == (2, 5)
+    any_table.transact([Delete(KEY), Update(Key("q", "new"), set={"x": 1})])
+    assert any_table.get(KEY) is None and any_table.get(Key("q", "new"))["x"] == 1
+
+
+def test_queries(any_table: Any) -> None:
+    """By sort key, both ways, behind a key that need not exist, up to a limit, filtered."""
+    for number in (3, 1, 2):
+        any_table.put(Key("p", f"shard#{number:03d}"), {"n": number, "odd": "yes" if number % 2 else "no"})
+    any_table.put(Key("p", "other"), {"n": 0})
+    any_table.put(Key("q", "shard#009"), {"n": 9})
+
+    def numbers(pk: str = "p", **how: Any) -> list[int]:
+        return [row["n"] for row in any_table.query(pk, **how)]
+
+    assert numbers() == [0, 1, 2, 3]
+    assert numbers(prefix="shard#") == [1, 2, 3]
+    assert numbers(prefix="shard#", descending=True, limit=2) == [3, 2]
+    assert numbers(prefix="shard#", after="shard#001") == [2, 3]
+    assert numbers(prefix="shard#", after="shard#002", descending=True) == [1]
+    assert numbers(prefix="shard#", after="shard#0015", consistent=True) == [2, 3]
+    assert numbers(limit=0) == numbers(pk="none") == numbers(prefix="x") == []
+    assert numbers(where=("odd", "yes")) == [1, 3]
+    assert numbers(where=("odd", "yes"), limit=1) == [1]
 
 
 @pytest.fixture(params=["memory", "moto"])
