@@ -7,9 +7,9 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
-from batchyard.adapters.aws.objects import ObjectChanged, ObjectInfo, ObjectMissing, Span
+from batchyard.adapters.aws.objects import ObjectChanged, ObjectInfo, ObjectMissing, Objects, Span
 from batchyard.core.batches import FROM, Batch, Status
 from batchyard.core.errors import BooksDoNotBalance, ConditionFailed
 from batchyard.core.files import File
@@ -89,6 +89,11 @@ class MemoryWriter:
     ) -> None:
         if error is None:
             self._objects.put(self._key, bytes(self._data))
+
+
+def memory_objects() -> Objects:
+    """An empty bucket, as what it stands for."""
+    return cast("Objects", MemoryObjects())
 
 
 @dataclass

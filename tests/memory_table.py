@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from threading import RLock
-from typing import Any
+from typing import Any, cast
 
 from batchyard.adapters.aws import table as real
-from batchyard.adapters.aws.table import Delete, Key, Put, Row, Update
+from batchyard.adapters.aws.shards import Shards
+from batchyard.adapters.aws.table import Delete, Key, Put, Row, Table, Update
 from batchyard.core.errors import ConditionFailed
 
 
@@ -94,6 +95,11 @@ class MemoryTable:
             case Update():
                 old = rows.get(write.key.sk, {"pk": write.key.pk, "sk": write.key.sk})
                 rows[write.key.sk] = _copy(_changed(old, write))
+
+
+def memory_shards() -> Shards:
+    """The rows of shards in a table of their own, with the conditions that the adapter writes."""
+    return Shards(cast("Table", MemoryTable()))
 
 
 def _changed(old: Row, write: Update) -> Row:

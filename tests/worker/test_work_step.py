@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from batchyard.adapters.aws.objects import Objects
-from batchyard.adapters.aws.shards import Shards
 from batchyard.core.calls import Answer, NoAnswer
 from batchyard.core.retry import FailureReason, ServerWord
 from batchyard.core.shards import LeaseHeld, ShardFenced, ShardState
 from batchyard.core.usage import Usage
 from batchyard.worker.gate import Gates
+from tests.memory import memory_objects
+from tests.memory_table import memory_shards
 from tests.virtual_time import EPOCH
 from tests.worker.workshop import (
     BATCH_ID,
@@ -34,12 +34,12 @@ Start = Callable[..., Workshop]
 
 
 @pytest.fixture
-def start(shards: Shards, objects: Objects) -> Iterator[Start]:
+def start() -> Iterator[Start]:
     """Makes a workshop around a provider's behaviour."""
     made = []
 
     def make(behave: Callable[[int, int], Awaitable[Outcome]], **settings: Any) -> Workshop:
-        made.append(Workshop(shards, objects, ScriptedProvider(behave), **settings))
+        made.append(Workshop(memory_shards(), memory_objects(), ScriptedProvider(behave), **settings))
         return made[-1]
 
     yield make
