@@ -134,3 +134,14 @@ def test_the_list_of_what_is_not_run_is_short() -> None:
     programs = {command.words[0].partition("=")[0] for command in commands() if command.words}
     assert set(NOT_RUN) - programs == set()
     assert all(NOT_RUN.values())
+
+
+def test_the_quick_tests_start_no_local_cloud() -> None:
+    """`make unit` is what one runs every minute: none of its rooms imports the local cloud."""
+    recipe = re.search(r"^unit:.*\n\t(.*)$", MAKEFILE, re.MULTILINE)
+    assert recipe is not None
+    rooms = re.findall(r"tests/\w+", recipe[1])
+    assert len(rooms) > 3
+    cloud = re.compile(r"^(from|import) local\.cloud", re.MULTILINE)
+    files = [file for room in rooms for file in (ROOT / room).rglob("*.py")]
+    assert [file for file in files if cloud.search(file.read_text())] == []
