@@ -18,6 +18,14 @@ def test_every_link_has_a_target(page: Path) -> None:
     assert [link for link in links if not (page.parent / link).exists()] == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_file_that_is_named_exists(page: Path) -> None:
+    """A path in the running text is that of a file: below the repository, the deployed code or the tests."""
+    named = re.findall(r"`((?:[\w.-]+/)+[\w-]+\.(?:py|toml|jsonl?|md))(?:::\w+)?`", page.read_text())
+    places = (ROOT, ROOT / "functions" / "batchyard", ROOT / "tests")
+    assert [path for path in named if not any((place / path).exists() for place in places)] == []
+
+
 def test_every_page_is_found_from_the_readme() -> None:
     """README or the index of the decisions links to each page."""
     indexes = [ROOT / "README.md", ROOT / "docs" / "decisions" / "README.md"]
