@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from threading import RLock
+from typing import Any
 
 import pytest
 from moto import mock_aws
+from moto.core.botocore_stubber import BotocoreStubber
 
 from batchyard.adapters.aws import clients
 from batchyard.adapters.aws.batches import Batches
@@ -31,8 +34,21 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     }.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    monkeypatch.setattr(BotocoreStubber, "process_request", _one_call_at_a_time(BotocoreStubber.process_request))
     with mock_aws():
         yield
+
+
+def _one_call_at_a_time(process: Callable[..., Any]) -> Callable[..., Any]:
+    """moto has no locks: of two threads both could find their condition true, or one could copy the tables while the
+    other writes to them."""
+    lock = RLock()
+
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        with lock:
+            return process(*args, **kwargs)
+
+    return guarded
 
 
 @pytest.fixture(scope="session")
