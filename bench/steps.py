@@ -31,7 +31,7 @@ from batchyard.adapters.aws.files import Files
 from batchyard.adapters.aws.objects import Objects
 from batchyard.adapters.aws.shards import Shards
 from batchyard.adapters.aws.table import Key, Table
-from batchyard.core.batches import Batch, Status
+from batchyard.core.batches import Batch, Ending, Status
 from batchyard.core.files import File
 from batchyard.core.items import read_work_lines
 from batchyard.core.keys import file_key, manifest_key, part_key, work_key
@@ -151,7 +151,7 @@ def run_finalize(folder: Path, count: int) -> StepRun:
             table.put(key, row | {"done": bytes.fromhex(row["done"])})
         batch, seconds, growth = _timed(
             lambda: finalize(
-                ACCOUNT, BATCH_ID, "completed", clock=lambda: NOW, batches=batches, shards=shards, objects=objects
+                ACCOUNT, BATCH_ID, Ending.COMPLETED, clock=lambda: NOW, batches=batches, shards=shards, objects=objects
             )
         )
     if batch.status is not Status.COMPLETED or batch.tally.succeeded != count:

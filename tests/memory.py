@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from batchyard.adapters.aws.objects import ObjectInfo, ObjectMissing, Span
-from batchyard.core.batches import FROM, Batch, Status
+from batchyard.core.batches import FROM, Batch, Ending, Status
 from batchyard.core.errors import ConditionFailed
 from batchyard.core.files import File
 from batchyard.core.shards import ShardFenced, ShardRow, ShardState
@@ -83,11 +83,11 @@ class MemoryShards:
         wanted = [number for number in sorted(self.by_number) if number >= first and (last is None or number <= last)]
         yield from [self.by_number[number] for number in wanted]
 
-    def seal(self, batch_id: str, number: int, reason: str) -> ShardRow:
+    def seal(self, batch_id: str, number: int, ending: Ending) -> ShardRow:
         row = self.by_number.get(number, ShardRow(number))
         if row.state is not ShardState.OPEN:
             raise ShardFenced(row)
-        self.by_number[number] = replace(row, state=ShardState.SEALED, version=row.version + 1, fence=reason)
+        self.by_number[number] = replace(row, state=ShardState.SEALED, version=row.version + 1, fence=ending)
         return self.by_number[number]
 
 

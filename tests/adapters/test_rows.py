@@ -9,7 +9,7 @@ from batchyard.adapters.aws.files import Uploads
 from batchyard.adapters.aws.progress import Progress
 from batchyard.adapters.aws.shards import Shards
 from batchyard.adapters.aws.table import Key, Put, Table
-from batchyard.core.batches import Batch, Status
+from batchyard.core.batches import Batch, Ending, Status
 from batchyard.core.errors import ConditionFailed, LeaseLost
 from batchyard.core.files import File, Upload
 from batchyard.core.lanes import Lane
@@ -166,7 +166,7 @@ def test_flushes_add_parts_and_the_last_one_settles(shards: Shards) -> None:
     with pytest.raises(ShardSettled):
         shards.claim(BATCH_ID, 0, "two", NOW + 1000, NOW + 2000)
     with pytest.raises(ShardSettled):
-        shards.seal(BATCH_ID, 0, "cancelled")
+        shards.seal(BATCH_ID, 0, Ending.CANCELLED)
 
 
 def test_a_released_shard_can_be_claimed_at_once(shards: Shards) -> None:
@@ -179,7 +179,7 @@ def test_a_released_shard_can_be_claimed_at_once(shards: Shards) -> None:
 def test_a_fence_lets_the_owner_flush_and_nobody_claim(shards: Shards) -> None:
     """The owner sees the fence in its next write; a shard never claimed is fenced too."""
     claim = shards.claim(BATCH_ID, 0, "one", NOW, NOW + 60)
-    shards.fence(BATCH_ID, 0, "cancelled")
+    shards.fence(BATCH_ID, 0, Ending.CANCELLED)
     row = shards.flush(
         BATCH_ID, claim, part_key="p", done=b"\x01", tally=Tally(succeeded=1), lease_until=NOW + 90, settled=False
     )
@@ -194,8 +194,8 @@ def test_a_seal_shuts_a_live_owner_out(shards: Shards) -> None:
     """With `lease_before` a live lease is respected; without it the owner's next write fails."""
     claim = shards.claim(BATCH_ID, 0, "one", NOW, NOW + 60)
     with pytest.raises(LeaseHeld):
-        shards.seal(BATCH_ID, 0, "expired", lease_before=NOW + 1)
-    assert shards.seal(BATCH_ID, 0, "expired").state is ShardState.SEALED
+        shards.seal(BATCH_ID, 0, Ending.EXPIRED, lease_before=NOW + 1)
+    assert shards.seal(BATCH_ID, 0, Ending.EXPIRED).state is ShardState.SEALED
     with pytest.raises(LeaseLost):
         shards.heartbeat(BATCH_ID, claim, NOW + 120)
     assert [row.state for row in shards.rows(BATCH_ID)] == [ShardState.SEALED]

@@ -298,7 +298,7 @@ def test_a_cancel_wakes_the_execution(cloud: Cloud, alice: Customer, monkeypatch
     """Cancel answers `cancelling`, wakes the execution that waits on the task token, and may be repeated."""
     woken: list[tuple[str, str]] = []
     monkeypatch.setattr(
-        "batchyard.adapters.aws.workflow.Workflow.wake", lambda self, token, outcome: woken.append((token, outcome))
+        "batchyard.adapters.aws.workflow.Workflow.wake", lambda self, token, ending: woken.append((token, ending))
     )
     made = create(alice)
     batches = Batches(cloud.table)

@@ -20,7 +20,7 @@ from batchyard.adapters.aws.shards import Shards
 from batchyard.adapters.aws.windows import Windows
 from batchyard.adapters.aws.workflow import Execution, Life, Workflow
 from batchyard.core.accounts import Account, ApiKey, key_hash
-from batchyard.core.batches import Batch, Status
+from batchyard.core.batches import Batch, Ending, Status
 from batchyard.core.errors import ConditionFailed, NotFound, RateLimited
 from batchyard.core.files import File
 from batchyard.core.items import LineError
@@ -57,9 +57,9 @@ def kush(alice: Customer) -> Iterator[KushRouter]:
 
 @pytest.fixture
 def woken(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
-    """(token, outcome) of each execution that was woken."""
+    """(token, ending) of each execution that was woken."""
     told: list[tuple[str, str]] = []
-    monkeypatch.setattr(Workflow, "wake", lambda self, token, outcome: told.append((token, outcome)))
+    monkeypatch.setattr(Workflow, "wake", lambda self, token, ending: told.append((token, ending)))
     return told
 
 
@@ -351,7 +351,7 @@ def test_a_new_batch_ends_at_once(cloud: Cloud, alice: Customer, kush: KushRoute
 def test_a_running_batch_is_marked_and_woken(
     cloud: Cloud, alice: Customer, kush: KushRouter, woken: list[tuple[str, str]]
 ) -> None:
-    """Its execution goes on with the outcome failed; until then the batch is processing and says why it will fail."""
+    """Its execution goes on with the ending failed; until then the batch is processing and says why it will fail."""
     made = kush.create(requests=[line(1)])
     batches = Batches(cloud.table)
     batches.set_task_token(batches.set_plan(row(cloud, alice, made.id), PLAN, None, 5), "token")
@@ -405,7 +405,13 @@ def test_a_marked_batch_ends_as_failed_whatever_woke_it(cloud: Cloud, alice: Cus
 
     def end(batch_id: str, clock: Callable[[], int]) -> Batch:
         return finalize(
-            alice.account_id, batch_id, "completed", clock=clock, batches=batches, shards=shards, objects=cloud.objects
+            alice.account_id,
+            batch_id,
+            Ending.COMPLETED,
+            clock=clock,
+            batches=batches,
+            shards=shards,
+            objects=cloud.objects,
         )
 
     before = settled()

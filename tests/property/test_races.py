@@ -19,7 +19,8 @@ from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.progress import Progress
 from batchyard.adapters.aws.shards import Shards
 from batchyard.adapters.aws.table import Key, Table
-from batchyard.core.batches import Batch, Status
+from batchyard.core.batches import Batch, Ending, Status
+from batchyard.core.endings import asked_of
 from batchyard.core.errors import BooksDoNotBalance, ConditionFailed, Conflict, LeaseLost
 from batchyard.core.items import Item, LineError, work_line
 from batchyard.core.keys import file_key, manifest_key, part_key, work_key
@@ -80,18 +81,18 @@ class Execution:
 
     token: str
     state: str = "Validate"
-    outcome: str = ""
+    ending: Ending = Ending.COMPLETED
     fenced_since: int = 0
 
 
 @dataclass
 class Woken:
-    """Stands for `Workflow`: the first outcome that a token is given counts."""
+    """Stands for `Workflow`: the first ending that a token is given counts."""
 
-    outcomes: dict[str, str] = field(default_factory=dict)
+    endings: dict[str, Ending] = field(default_factory=dict)
 
-    def wake(self, task_token: str, outcome: str) -> None:
-        self.outcomes.setdefault(task_token, outcome)
+    def wake(self, task_token: str, ending: Ending) -> None:
+        self.endings.setdefault(task_token, ending)
 
 
 class Mortal:
@@ -275,7 +276,7 @@ class World:
         with suppress(ConditionFailed):
             batch = self._mortal(self.batches).doom(self.batch(), (LineError("input_file_deleted", "It is gone."),))
             if batch.task_token is not None:
-                self.woken.wake(batch.task_token, "failed")
+                self.woken.wake(batch.task_token, Ending.FAILED)
 
     def _sweep(self) -> None:
         """A further execution; now and then while the last one still runs."""
@@ -284,7 +285,7 @@ class World:
             self.started += 1
         batch = self.batch()
         if batch.task_token is not None and (batch.status is Status.CANCELLING or batch.is_doomed):
-            self.woken.wake(batch.task_token, "cancelled" if batch.status is Status.CANCELLING else "failed")
+            self.woken.wake(batch.task_token, asked_of(batch))
 
     def _step(self) -> None:
         """Some execution goes on by one state, or dies."""
@@ -302,9 +303,9 @@ class World:
             case Status.IN_PROGRESS:
                 execution.state = "Dispatch"
             case Status.FINALIZING:
-                execution.state, execution.outcome = "Finalize", "completed"
+                execution.state, execution.ending = "Finalize", Ending.COMPLETED
             case Status.CANCELLING:
-                execution.state, execution.outcome = "Fence", "cancelled"
+                execution.state, execution.ending = "Fence", Ending.CANCELLED
             case _:
                 self.executions.remove(execution)
 
@@ -322,18 +323,18 @@ class World:
         execution.state = "Waiting"
 
     def _in_waiting(self, execution: Execution) -> None:
-        woken = self.woken.outcomes.get(execution.token)
+        woken = self.woken.endings.get(execution.token)
         if woken is None and self.now < NOW + WINDOW_SECONDS:
             return
-        execution.outcome = {"settled": "completed", None: "expired"}.get(woken, woken or "")
-        execution.state = "Finalize" if execution.outcome == "completed" else "Fence"
+        execution.ending = woken or Ending.EXPIRED
+        execution.state = "Finalize" if execution.ending is Ending.COMPLETED else "Fence"
 
     def _in_fence(self, execution: Execution) -> None:
         execution.fenced_since = execution.fenced_since or self.now
         fenced = fence(
             ACCOUNT,
             BATCH_ID,
-            execution.outcome,
+            execution.ending,
             since=execution.fenced_since,
             now=self.now,
             drain_seconds=DRAIN_SECONDS,
@@ -347,7 +348,7 @@ class World:
         finalize(
             ACCOUNT,
             BATCH_ID,
-            execution.outcome,
+            execution.ending,
             clock=lambda: self.now,
             batches=self._mortal(self.batches),
             shards=self.shards,

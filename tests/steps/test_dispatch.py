@@ -8,7 +8,7 @@ from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.objects import Objects
 from batchyard.adapters.aws.progress import Progress
 from batchyard.adapters.aws.shards import Shards
-from batchyard.core.batches import Batch, Status
+from batchyard.core.batches import Batch, Ending, Status
 from batchyard.core.messages import ShardMessage
 from batchyard.core.sharding import Plan
 from batchyard.core.shards import ShardRow
@@ -96,7 +96,7 @@ def test_every_shard_is_sent_and_the_last_one_wakes_the_execution(engine: Engine
         for _again in range(2 if twice else 1):
             engine.settle(message, row)
     assert set(engine.queues.numbers) == set(range(layout.shards))
-    assert set(engine.workflow.woken) == {("token", "settled")}
+    assert set(engine.workflow.woken) == {("token", Ending.COMPLETED)}
     assert engine.progress.total(batch.id).succeeded == layout.items
     if not twice:
         assert len(engine.queues.numbers) == layout.shards
@@ -143,7 +143,7 @@ def test_a_second_execution_of_a_settled_batch_goes_on_at_once(engine: Engine) -
     engine.dispatch(batch)
     engine.finish_shard(engine.queues.messages[0])
     engine.dispatch(batch, "token-2")
-    assert engine.workflow.woken == [("token-2", "settled")]
+    assert engine.workflow.woken == [("token-2", Ending.COMPLETED)]
 
 
 def test_a_cancelled_batch_is_not_dispatched(engine: Engine) -> None:
@@ -152,7 +152,7 @@ def test_a_cancelled_batch_is_not_dispatched(engine: Engine) -> None:
     engine.batches.enter(batch, Status.CANCELLING, NOW + 2)
     engine.dispatch(batch)
     assert engine.queues.numbers == []
-    assert engine.workflow.woken == [("token", "cancelled")]
+    assert engine.workflow.woken == [("token", Ending.CANCELLED)]
 
 
 def test_the_last_shard_of_a_cancelled_batch_wakes_it_as_cancelled(engine: Engine) -> None:

@@ -7,6 +7,7 @@ from collections import Counter
 from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.objects import Objects
 from batchyard.adapters.aws.shards import Shards
+from batchyard.core.batches import Ending
 from batchyard.core.shards import ShardState
 from batchyard.core.usage import Tally
 from batchyard.steps.fence import Fenced, fence
@@ -14,7 +15,9 @@ from tests.steps.running import ACCOUNT, BATCH_ID, NOW, create_batch, plan, star
 
 
 def run(batches: Batches, shards: Shards, now: int) -> Fenced:
-    return fence(ACCOUNT, BATCH_ID, "cancelled", since=NOW, now=now, drain_seconds=60, batches=batches, shards=shards)
+    return fence(
+        ACCOUNT, BATCH_ID, Ending.CANCELLED, since=NOW, now=now, drain_seconds=60, batches=batches, shards=shards
+    )
 
 
 def test_a_batch_without_live_owners_is_drained_at_once(batches: Batches, shards: Shards, objects: Objects) -> None:
@@ -37,7 +40,7 @@ def test_a_live_owner_keeps_what_it_flushes(batches: Batches, shards: Shards, ob
     row = shards.flush(
         BATCH_ID, claim, part_key="p", done=b"\x01", tally=Tally(succeeded=1), lease_until=NOW + 63, settled=False
     )
-    assert row.fence == "cancelled"
+    assert row.fence is Ending.CANCELLED
     shards.release(BATCH_ID, claim)
     assert run(batches, shards, NOW + 5).drained
     assert [(r.state, r.parts) for r in shards.rows(BATCH_ID)] == [(ShardState.SEALED, ("p",)), (ShardState.SEALED, ())]

@@ -57,7 +57,7 @@ def test_a_dead_execution_is_followed_by_another_and_in_the_end_the_batch_is_clo
     for execution in (1, 2, 3, 4):
         assert run(batches, workflow) == [(BATCH_ID, execution)]
         workflow.lives[BATCH_ID, execution] = Life.ENDED
-    assert [outcome for _, _, outcome in workflow.started] == [None, None, "failed", "failed"]
+    assert [ending for _, _, ending in workflow.started] == [None, None, "failed", "failed"]
 
 
 def test_a_cancel_that_lost_its_wake_up_is_repeated(batches: Batches, objects: Objects) -> None:

@@ -1,12 +1,19 @@
 """A batch and its life.
 
-    validating ─▶ in_progress ─▶ finalizing ─▶ completed
-        │             │  │           │
-        │             │  └───────────┴──▶ expired      (the completion window ended; partial results kept)
-        ├─────────────┴──▶ cancelling ──▶ cancelled    (partial results kept)
-        └──▶ failed                                    (bad input, or a fault nothing could mend)
+                                    doomed* ──────────────▶ failed       (its input file was deleted)
+                                       ▲
+                       ┌───────────────┤
+    validating ──▶ in_progress ──▶ finalizing ────────────▶ completed    (every item has its result)
+        │              │               │
+        ├──────────────┼───────────────┼──────────────────▶ expired      (the completion window ended)
+        ├──────────────┼───────────────┴──────────────────▶ failed       (bad input, or a fault nothing could mend)
+        └──────────────┴────▶ cancelling ─────────────────▶ cancelled    (somebody cancelled it)
 
-The statuses are OpenAI's; a surface maps them to its own words. `<status>_at` is the second a status was entered.
+    * No status of its own: a batch that runs (in_progress, finalizing) and has `errors` already. It keeps its status
+      until it ends, and it ends as failed; only a cancel that comes before it is finalizing still wins.
+
+Whatever the ending, results that are there are kept. The statuses are OpenAI's; a surface maps them to its own words.
+`<status>_at` is the second a status was entered. Which `Ending` a batch comes to is decided in `core/endings.py`.
 """
 
 from __future__ import annotations
@@ -20,6 +27,20 @@ import orjson
 from batchyard.core.items import LineError
 from batchyard.core.sharding import Plan
 from batchyard.core.usage import Tally
+
+
+class Ending(enum.StrEnum):
+    """How a batch ends. Also the words of the state machine, and of the `fence` of a shard row."""
+
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    FAILED = "failed"
+
+    @property
+    def status(self) -> Status:
+        """The terminal status of a batch that ended so."""
+        return Status(self.value)
 
 
 class Status(enum.StrEnum):
@@ -37,7 +58,7 @@ class Status(enum.StrEnum):
         return self in _TERMINAL
 
 
-_TERMINAL = frozenset({Status.COMPLETED, Status.FAILED, Status.EXPIRED, Status.CANCELLED})
+_TERMINAL = frozenset(ending.status for ending in Ending)
 
 FROM = {
     Status.IN_PROGRESS: (Status.VALIDATING,),
@@ -106,8 +127,13 @@ class Batch:
 
     @property
     def is_doomed(self) -> bool:
-        """Whether it has to end as failed, for the reason in `errors`, and has not yet."""
+        """Whether it is marked to end as failed, for the reason in `errors`, and has not ended yet."""
         return bool(self.errors) and not self.status.is_terminal
+
+    @property
+    def ending(self) -> Ending | None:
+        """How it ended; None while it has not."""
+        return Ending(self.status.value) if self.status.is_terminal else None
 
     @property
     def total_items(self) -> int:

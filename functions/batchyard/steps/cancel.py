@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.workflow import Workflow
-from batchyard.core.batches import FROM, Batch, Status
+from batchyard.core.batches import FROM, Batch, Ending, Status
 from batchyard.core.errors import ConditionFailed, Conflict, NotFound
 
 
@@ -27,7 +27,7 @@ def cancel(account_id: str, batch_id: str, *, now: int, batches: Batches, workfl
         except ConditionFailed:
             return cancel(account_id, batch_id, now=now, batches=batches, workflow=workflow)
     if batch.task_token is not None:
-        workflow.wake(batch.task_token, "cancelled")
+        workflow.wake(batch.task_token, Ending.CANCELLED)
     return batch
 
 

@@ -15,7 +15,7 @@ from batchyard.adapters.aws.files import Files
 from batchyard.adapters.aws.objects import Objects
 from batchyard.adapters.aws.workflow import Workflow
 from batchyard.content import files as stored
-from batchyard.core.batches import Batch, Status
+from batchyard.core.batches import Batch, Ending, Status
 from batchyard.core.errors import ConditionFailed
 from batchyard.core.files import File
 from batchyard.core.items import LineError
@@ -85,5 +85,5 @@ def _end(batch: Batch, reason: LineError, now: int, batches: Batches, workflow: 
     except ConditionFailed:
         return False
     if batch.task_token is not None:
-        workflow.wake(batch.task_token, "failed")
+        workflow.wake(batch.task_token, Ending.FAILED)
     return True

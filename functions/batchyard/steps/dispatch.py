@@ -11,7 +11,8 @@ from batchyard.adapters.aws.objects import Objects
 from batchyard.adapters.aws.queues import Queues
 from batchyard.adapters.aws.shards import Shards
 from batchyard.adapters.aws.workflow import Workflow
-from batchyard.core.batches import Batch, Status
+from batchyard.core.batches import Batch, Ending
+from batchyard.core.endings import asked_of
 from batchyard.core.errors import BooksDoNotBalance, ConditionFailed
 from batchyard.core.keys import manifest_key
 from batchyard.core.messages import shard_message
@@ -30,28 +31,21 @@ def dispatch(
     queues: Queues,
     workflow: Workflow,
 ) -> int:
-    """How many shards were sent. The outcome (`settled`, `cancelled` or `failed`) reaches the execution through the
-    token, now or when the last shard settles."""
+    """How many shards were sent. The ending that the execution is to bring about reaches it through the token: now if
+    nothing is left to run, else when the last shard settles or somebody stops the batch."""
     batch = batches.current(account_id, batch_id)
     try:
         batch = batches.set_task_token(batch, task_token)
     except ConditionFailed:
-        workflow.wake(task_token, _outcome_elsewhere(batches.current(account_id, batch_id)))
+        workflow.wake(task_token, asked_of(batches.current(account_id, batch_id)))
         return 0
     if batch.is_doomed:
-        workflow.wake(task_token, "failed")
+        workflow.wake(task_token, Ending.FAILED)
         return 0
     sent = _send_due(batch, shards, objects, queues)
     if sent == 0:
-        workflow.wake(task_token, "settled")
+        workflow.wake(task_token, Ending.COMPLETED)
     return sent
-
-
-def _outcome_elsewhere(batch: Batch) -> str:
-    """What the execution should do with a batch that left `in_progress` before it was dispatched."""
-    if batch.status is Status.CANCELLING:
-        return "cancelled"
-    return "settled" if batch.status is Status.FINALIZING else "failed"
 
 
 def _send_due(batch: Batch, shards: Shards, objects: Objects, queues: Queues) -> int:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.shards import Shards
+from batchyard.core.batches import Ending
 from batchyard.core.shards import LeaseHeld, ShardFenced, ShardSettled, ShardState
 
 _THREADS = 16
@@ -31,7 +32,7 @@ class Fenced:
 def fence(
     account_id: str,
     batch_id: str,
-    outcome: str,
+    ending: Ending,
     *,
     since: int,
     now: int,
@@ -39,7 +40,8 @@ def fence(
     batches: Batches,
     shards: Shards,
 ) -> Fenced:
-    """One round. `since`: unix second of the first round. A batch without a plan has nothing to stop."""
+    """One round. `ending`: what the batch is stopped for. `since`: unix second of the first round. A batch without a
+    plan has nothing to stop."""
     batch = batches.get(account_id, batch_id, consistent=True)
     if batch is None or batch.plan is None:
         return Fenced(0)
@@ -49,9 +51,9 @@ def fence(
     def stop(number: int) -> bool:
         """Whether the shard still has a live owner."""
         try:
-            shards.seal(batch_id, number, outcome, lease_before=None if patience_over else now)
+            shards.seal(batch_id, number, ending, lease_before=None if patience_over else now)
         except (ShardSettled, ShardFenced, LeaseHeld):
-            return _fence_live_owner(shards, batch_id, number, outcome)
+            return _fence_live_owner(shards, batch_id, number, ending)
         return False
 
     with ThreadPoolExecutor(_THREADS) as pool:
@@ -59,9 +61,9 @@ def fence(
     return Fenced(live)
 
 
-def _fence_live_owner(shards: Shards, batch_id: str, number: int, outcome: str) -> bool:
+def _fence_live_owner(shards: Shards, batch_id: str, number: int, ending: Ending) -> bool:
     try:
-        shards.fence(batch_id, number, outcome)
+        shards.fence(batch_id, number, ending)
     except (ShardSettled, ShardFenced):
         return False
     return True

@@ -12,6 +12,7 @@ from batchyard.adapters.aws.progress import Progress
 from batchyard.adapters.aws.queues import Queues
 from batchyard.adapters.aws.workflow import Workflow
 from batchyard.core.batches import Status
+from batchyard.core.endings import asked_of
 from batchyard.core.keys import manifest_key
 from batchyard.core.messages import ShardMessage, shard_message
 from batchyard.core.sharding import MANIFEST_RECORD_BYTES, Shard, read_manifest
@@ -55,4 +56,4 @@ def _send_follower(message: ShardMessage, number: int, batches: Batches, queues:
 def _wake(message: ShardMessage, batches: Batches, workflow: Workflow) -> None:
     batch = batches.get(message.account_id, message.batch_id, consistent=True)
     if batch is not None and batch.task_token is not None:
-        workflow.wake(batch.task_token, "cancelled" if batch.status is Status.CANCELLING else "settled")
+        workflow.wake(batch.task_token, asked_of(batch))
