@@ -8,7 +8,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from batchyard.adapters.aws.objects import ObjectInfo, ObjectMissing, Span
-from batchyard.core.batches import FROM, Batch, Ending, Status
+from batchyard.adapters.aws.stores import Stores
+from batchyard.core.batches import FROM, Batch, BatchRef, Ending, Status
 from batchyard.core.errors import ConditionFailed
 from batchyard.core.files import File
 from batchyard.core.shards import ShardFenced, ShardRow, ShardState
@@ -98,10 +99,10 @@ class OneBatch:
     batch: Batch
     files: tuple[File | None, File | None] = (None, None)
 
-    def get(self, account_id: str, batch_id: str, *, consistent: bool = False) -> Batch:
+    def get(self, ref: BatchRef, *, consistent: bool = False) -> Batch:
         return self.batch
 
-    def current(self, account_id: str, batch_id: str) -> Batch:
+    def current(self, ref: BatchRef) -> Batch:
         return self.batch
 
     def enter(self, batch: Batch, status: Status, now: int, **fields: Any) -> Batch:
@@ -124,3 +125,10 @@ class OneBatch:
         ids = {"output_file_id": output.id if output else None, "error_file_id": error.id if error else None}
         self.files = files
         return self.enter(batch, status, now, tally=tally, errors=errors, **ids)
+
+
+def memory_stores(batches: OneBatch, shards: MemoryShards, objects: MemoryObjects) -> Stores:
+    """Stores of one batch, for steps that use no others."""
+    doubles: Any = {"batches": batches, "shards": shards, "objects": objects}
+    unused: Any = dict.fromkeys(("accounts", "files", "uploads", "progress"))
+    return Stores(**doubles, **unused)

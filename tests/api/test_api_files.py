@@ -14,7 +14,7 @@ from openai.types import FileDeleted, FileObject
 from batchyard import settings
 from batchyard.adapters.aws.files import Files
 from batchyard.adapters.aws.objects import Objects
-from batchyard.core.files import File, FileStatus
+from batchyard.core.files import File, FileRef, FileStatus
 from batchyard.core.keys import file_key
 from tests.api.api import Cloud, Customer, jsonl, lines
 
@@ -76,7 +76,7 @@ def test_an_expired_file_is_gone(cloud: Cloud, alice: Customer) -> None:
 def test_rows_are_counted(cloud: Cloud, alice: Customer) -> None:
     """The row knows how many lines the file has; blank ones and a missing last newline make no difference."""
     made = alice.openai.files.create(file=("r.jsonl", b'{"a":1}\n\n  \r\n{"b":2}'), purpose="batch")
-    file = Files(cloud.table).get(alice.account_id, made.id)
+    file = Files(cloud.table).get(FileRef(alice.account_id, made.id))
     assert file is not None and file.rows == 2
 
 

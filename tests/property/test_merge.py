@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchyard.content.workfile import WorkFile
-from batchyard.core.batches import Batch, Ending, Status
+from batchyard.core.batches import Batch, BatchRef, Ending, Status
 from batchyard.core.errors import BooksDoNotBalance
 from batchyard.core.items import Item, read_work_lines, work_line
 from batchyard.core.keys import file_key, manifest_key, part_key, work_key
@@ -22,7 +22,7 @@ from batchyard.core.shards import ShardRow, ShardState, mark_done
 from batchyard.core.usage import Usage
 from batchyard.steps.finalize import finalize
 from tests.invariants import check_files
-from tests.memory import MemoryObjects, MemoryShards, OneBatch
+from tests.memory import MemoryObjects, MemoryShards, OneBatch, memory_stores
 
 ACCOUNT = "acct_a"
 BATCH_ID = "batch_01m7vzgc0060rk4csm6mv3ee1s"
@@ -39,13 +39,10 @@ class World:
 
     def finalize(self, asked: Ending) -> Batch:
         return finalize(
-            ACCOUNT,
-            BATCH_ID,
+            BatchRef(ACCOUNT, BATCH_ID),
             asked,
             clock=lambda: 1000,
-            batches=self.batches,  # type: ignore[arg-type]
-            shards=self.shards,  # type: ignore[arg-type]
-            objects=self.objects,  # type: ignore[arg-type]
+            stores=memory_stores(self.batches, self.shards, self.objects),
         )
 
     def file(self, file_id: str | None) -> bytes | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 
@@ -18,6 +18,7 @@ from moto import mock_aws
 from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.progress import Progress
 from batchyard.adapters.aws.shards import Shards
+from batchyard.adapters.aws.stores import Stores
 from batchyard.adapters.aws.table import Key, Table
 from batchyard.core.batches import Batch, Ending, Status
 from batchyard.core.endings import asked_of
@@ -38,7 +39,7 @@ from batchyard.steps.finalize import finalize
 from batchyard.steps.settle import settle
 from tests.invariants import check_files, check_rows
 from tests.memory import MemoryObjects
-from tests.steps.running import ACCOUNT, BATCH_ID, NOW, SentMessages, create_batch
+from tests.steps.running import ACCOUNT, BATCH, BATCH_ID, NOW, SentMessages, create_batch
 
 SHARDS, ITEMS_PER_SHARD = 4, 2
 ITEMS = SHARDS * ITEMS_PER_SHARD
@@ -153,7 +154,7 @@ class World:
         self.table.update(key, set={"expires_at": NOW + WINDOW_SECONDS})
 
     def batch(self) -> Batch:
-        return self.batches.current(ACCOUNT, BATCH_ID)
+        return self.batches.current(BATCH)
 
     def act(self) -> None:
         acts: list[tuple[int, Callable[[], None]]] = [
@@ -170,6 +171,11 @@ class World:
         weights, choices = zip(*acts, strict=True)
         with suppress(Dies):
             self.random.choices(choices, weights)[0]()
+
+    def _stores(self, **mortal: Any) -> Stores:
+        """Stores whose calls for batches and objects, and those named, may be the caller's last."""
+        stores = Stores.of(self.table, self._mortal(self.objects))
+        return replace(stores, batches=self._mortal(self.batches), **mortal)
 
     def _mortal(self, target: Any, chance: float = 0.03) -> Any:
         return Mortal(target, self.random, chance)
@@ -254,21 +260,18 @@ class World:
         settle(
             message,
             row,
-            progress=self._mortal(self.progress),
-            batches=self._mortal(self.batches),
+            stores=self._stores(progress=self._mortal(self.progress)),
             queues=self._mortal(self.queues),
             workflow=self._mortal(self.woken),
-            objects=self._mortal(self.objects),
         )
 
     def _cancel(self) -> None:
         with suppress(Conflict):
             cancel(
-                ACCOUNT,
-                BATCH_ID,
+                BATCH,
                 now=self.now,
                 batches=self._mortal(self.batches),
-                workflow=self._mortal(self.woken),  # type: ignore[arg-type]
+                workflow=self._mortal(self.woken),
             )
 
     def _doom(self) -> None:
@@ -311,12 +314,9 @@ class World:
 
     def _in_dispatch(self, execution: Execution) -> None:
         dispatch(
-            ACCOUNT,
-            BATCH_ID,
+            BATCH,
             execution.token,
-            batches=self._mortal(self.batches),
-            shards=self._mortal(self.shards),
-            objects=self._mortal(self.objects),
+            stores=self._stores(shards=self._mortal(self.shards)),
             queues=self._mortal(self.queues),
             workflow=self._mortal(self.woken),
         )
@@ -332,27 +332,22 @@ class World:
     def _in_fence(self, execution: Execution) -> None:
         execution.fenced_since = execution.fenced_since or self.now
         fenced = fence(
-            ACCOUNT,
-            BATCH_ID,
+            BATCH,
             execution.ending,
             since=execution.fenced_since,
             now=self.now,
             drain_seconds=DRAIN_SECONDS,
-            batches=self._mortal(self.batches),
-            shards=self.shards,
+            stores=self._stores(),
         )
         if fenced.drained:
             execution.state = "Finalize"
 
     def _in_finalize(self, execution: Execution) -> None:
         finalize(
-            ACCOUNT,
-            BATCH_ID,
+            BATCH,
             execution.ending,
             clock=lambda: self.now,
-            batches=self._mortal(self.batches),
-            shards=self.shards,
-            objects=self._mortal(self.objects, 0.02),
+            stores=self._stores(objects=self._mortal(self.objects, 0.02)),
         )
         self.executions.remove(execution)
 

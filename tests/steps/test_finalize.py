@@ -11,10 +11,11 @@ from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.files import Files
 from batchyard.adapters.aws.objects import Objects
 from batchyard.adapters.aws.shards import Shards
+from batchyard.adapters.aws.stores import Stores
 from batchyard.adapters.aws.table import Key, Table
 from batchyard.core.batches import Batch, Ending, Status
 from batchyard.core.errors import BooksDoNotBalance
-from batchyard.core.files import FileStatus
+from batchyard.core.files import FileRef, FileStatus
 from batchyard.core.items import Item, work_line
 from batchyard.core.keys import file_key, manifest_key, part_key, work_key
 from batchyard.core.lanes import Lane
@@ -26,7 +27,7 @@ from batchyard.core.usage import Tally, Usage
 from batchyard.steps import finalize as finalize_module
 from batchyard.steps.finalize import finalize
 from tests.invariants import check_files, check_rows
-from tests.steps.running import ACCOUNT, BATCH_ID, NOW, create_batch
+from tests.steps.running import ACCOUNT, BATCH, BATCH_ID, NOW, create_batch
 
 ITEMS = 6
 SHARDS = 3
@@ -75,15 +76,7 @@ class Yard:
         )
 
     def finalize(self, asked: Ending, now: int = NOW + 100) -> Batch:
-        return finalize(
-            ACCOUNT,
-            BATCH_ID,
-            asked,
-            clock=lambda: now,
-            batches=self.batches,
-            shards=self.shards,
-            objects=self.objects,
-        )
+        return finalize(BATCH, asked, clock=lambda: now, stores=Stores.of(self.table, self.objects))
 
     def content(self, file_id: str | None) -> bytes | None:
         return None if file_id is None else self.objects.get(file_key(ACCOUNT, file_id))
@@ -113,8 +106,8 @@ def test_a_settled_batch_is_completed_with_its_files(yard: Yard) -> None:
     assert batch.status_times["finalizing"] == batch.status_times["completed"] == NOW + 100
     assert batch.tally == Tally(succeeded=5, failed=1, input_tokens=60, output_tokens=30, cost_picousd=18)
     yard.check(batch)
-    output = yard.files.get(ACCOUNT, batch.output_file_id or "")
-    error = yard.files.get(ACCOUNT, batch.error_file_id or "")
+    output = yard.files.get(FileRef(ACCOUNT, batch.output_file_id or ""))
+    error = yard.files.get(FileRef(ACCOUNT, batch.error_file_id or ""))
     assert output is not None and error is not None
     assert (output.filename, output.purpose, output.rows) == (f"{BATCH_ID}_output.jsonl", "batch_output", 5)
     assert (error.filename, error.rows, error.status) == (f"{BATCH_ID}_error.jsonl", 1, FileStatus.PROCESSED)
@@ -130,7 +123,7 @@ def test_files_expire_when_the_batch_asked_for_it(yard: Yard) -> None:
     for number in range(SHARDS):
         yard.work(number, [0, 1])
     batch = yard.finalize(Ending.COMPLETED)
-    file = yard.files.get(ACCOUNT, batch.output_file_id or "")
+    file = yard.files.get(FileRef(ACCOUNT, batch.output_file_id or ""))
     assert file is not None and file.expires_at == NOW + 100 + 3600
 
 

@@ -6,10 +6,9 @@ notices them here.
 
 from __future__ import annotations
 
-from batchyard.adapters.aws.files import Files
-from batchyard.adapters.aws.objects import Objects
+from batchyard.adapters.aws.stores import Stores
 from batchyard.core.errors import ConditionFailed, InvalidRequest, NotFound, PayloadTooLarge
-from batchyard.core.files import File, FileStatus
+from batchyard.core.files import File, FileRef, FileStatus
 from batchyard.core.keys import file_key
 from batchyard.core.requests import FileRequest
 
@@ -18,20 +17,21 @@ _PURPOSE_OF_BATCHES = "batch"
 _DAY_SECONDS = 86_400
 
 
-def find(account_id: str, file_id: str, *, now: int, max_file_bytes: int, files: Files, objects: Objects) -> File:
-    """The account's file, its bytes noticed if they came meanwhile. Raises NotFound, also where it has expired."""
-    file = files.get(account_id, file_id, consistent=True)
+def find(ref: FileRef, *, now: int, max_file_bytes: int, stores: Stores) -> File:
+    """The account's file, its bytes noticed if they came meanwhile. Raises NotFound, also if it has expired."""
+    file = stores.files.get(ref, consistent=True)
     if file is None or file.is_expired(now):
-        raise missing(file_id)
-    return notice(file, max_file_bytes=max_file_bytes, files=files, objects=objects)
+        raise missing(ref.file_id)
+    return notice(file, max_file_bytes=max_file_bytes, stores=stores)
 
 
-def notice(file: File, *, max_file_bytes: int, files: Files, objects: Objects) -> File:
-    """`file`, or what became of it when its bytes have come under a presigned URL since. Raises NotFound where it was
+def notice(file: File, *, max_file_bytes: int, stores: Stores) -> File:
+    """`file`, or what became of it when its bytes have come under a presigned URL since. Raises NotFound if it was
     deleted meanwhile."""
     if file.status is not FileStatus.UPLOADED or file.upload_id is not None:
         return file
-    found = objects.head(file_key(file.account_id, file.id))
+    files = stores.files
+    found = stores.objects.head(file_key(file.account_id, file.id))
     if found is None:
         return file
     try:
@@ -45,7 +45,7 @@ def notice(file: File, *, max_file_bytes: int, files: Files, objects: Objects) -
 
 
 def check(request: FileRequest, size: int, max_file_bytes: int) -> None:
-    """Raises InvalidRequest or PayloadTooLarge where a file of `size` bytes cannot be what it is for."""
+    """Raises InvalidRequest or PayloadTooLarge if a file of `size` bytes cannot be what it is for."""
     check_name(request)
     if size <= 0:
         raise InvalidRequest("The file is empty. Send a file with at least one byte.", param="file", code="empty_file")

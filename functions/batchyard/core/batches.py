@@ -73,6 +73,14 @@ FROM = {
 
 
 @dataclass(frozen=True, slots=True)
+class BatchRef:
+    """Which batch is meant: ids are looked up within their account only."""
+
+    account_id: str
+    batch_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class DropSource:
     """Where a batch that came through the drop folder has its input and wants its results."""
 
@@ -117,6 +125,10 @@ class Batch:
     """Executions that Sweep started after the first one died."""
     status_times: dict[str, int] = field(default_factory=dict)
     """Status -> unix second it was entered; `validating` is `created_at`."""
+
+    @property
+    def ref(self) -> BatchRef:
+        return BatchRef(self.account_id, self.id)
 
     @property
     def text_metadata(self) -> dict[str, str] | None:

@@ -23,6 +23,22 @@ _KEEP_UPLOAD_ROW_SECONDS = 7 * 86_400
 
 
 @dataclass(frozen=True, slots=True)
+class FileRef:
+    """Which file is meant: ids are looked up within their account only."""
+
+    account_id: str
+    file_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class UploadRef:
+    """Which upload is meant: ids are looked up within their account only."""
+
+    account_id: str
+    upload_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class File:
     """Times are unix seconds. `rows` is the number of lines where known. `upload_id` names the upload whose parts are
     being joined into this file, or were; an `UPLOADED` file without one waits for its bytes under a presigned URL."""
@@ -38,6 +54,10 @@ class File:
     rows: int | None = None
     status_details: str | None = None
     upload_id: str | None = None
+
+    @property
+    def ref(self) -> FileRef:
+        return FileRef(self.account_id, self.id)
 
     def is_expired(self, now: int) -> bool:
         return self.expires_at is not None and self.expires_at <= now
@@ -78,6 +98,10 @@ class Upload:
     file_expires_after_seconds: int | None = None
     part_ids: tuple[str, ...] = ()
     md5: str | None = None
+
+    @property
+    def ref(self) -> UploadRef:
+        return UploadRef(self.account_id, self.id)
 
     def status_at(self, now: int) -> UploadStatus:
         """A pending upload whose hour is over is expired, whatever its row says."""

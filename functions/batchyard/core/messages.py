@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from batchyard.core.batches import Batch
+from batchyard.core.batches import Batch, BatchRef
 from batchyard.core.errors import BooksDoNotBalance
 from batchyard.core.sharding import Shard
 
@@ -32,6 +32,10 @@ class ShardMessage:
     concurrency: int | None
     expires_at: int
     caller_pays: bool = False
+
+    @property
+    def batch(self) -> BatchRef:
+        return BatchRef(self.account_id, self.batch_id)
 
     def to_json(self) -> str:
         return orjson.dumps(asdict(self)).decode()

@@ -19,11 +19,12 @@ from batchyard.adapters.aws.clients import client
 from batchyard.adapters.aws.objects import Objects
 from batchyard.core.batches import DropSource
 from batchyard.core.errors import InvalidRequest
+from batchyard.core.limits import BatchTerms, FileTerms
 from batchyard.core.requests import BatchRequest
 from batchyard.handlers import resources
 from batchyard.handlers.limits import limits_of
 from batchyard.settings import DropSettings, load
-from batchyard.steps.drop import Folder, Refused, Rules, drop
+from batchyard.steps.drop import Folder, Refused, drop
 from batchyard.surfaces.http import Request
 from batchyard.surfaces.registry import surface
 
@@ -73,18 +74,14 @@ def _take(source: DropSource, folder: Folder) -> None:
 
 
 def _folder(settings: DropSettings) -> Folder:
+    limits = limits_of(surface(_SURFACE), settings)
     return Folder(
         drop=Objects(client("s3"), settings.drop_bucket),
-        objects=resources.objects(),
-        accounts=resources.accounts(),
-        files=resources.files(),
-        batches=resources.batches(),
+        stores=resources.stores(),
         workflow=resources.workflow(settings.state_machine_arn),
         read_batch=read_parameters,
-        rules=Rules(
-            limits=limits_of(surface(_SURFACE), settings),
-            window_seconds=settings.completion_window_seconds,
-            keep_days=settings.batch_file_days,
+        terms=BatchTerms(
+            settings.completion_window_seconds, limits, FileTerms(limits.max_file_bytes, settings.batch_file_days)
         ),
     )
 

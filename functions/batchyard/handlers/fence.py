@@ -11,7 +11,7 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
-from batchyard.core.batches import Ending
+from batchyard.core.batches import BatchRef, Ending
 from batchyard.handlers import resources
 from batchyard.settings import FenceSettings, load
 from batchyard.steps.fence import fence
@@ -25,14 +25,12 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     ending, now = Ending(event["ending"]), int(time.time())
     since = event["since"] or now
     fenced = fence(
-        event["account_id"],
-        event["batch_id"],
+        BatchRef(event["account_id"], event["batch_id"]),
         ending,
         since=since,
         now=now,
         drain_seconds=load(FenceSettings).drain_seconds,
-        batches=resources.batches(),
-        shards=resources.shards(),
+        stores=resources.stores(),
     )
     logger.info("fenced", extra={"ending": str(ending), "live_shards": fenced.live})
     return {"drained": fenced.drained, "live": fenced.live, "since": since}

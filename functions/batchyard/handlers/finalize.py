@@ -11,7 +11,7 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
-from batchyard.core.batches import Batch, Ending
+from batchyard.core.batches import Batch, BatchRef, Ending
 from batchyard.handlers import endings, resources
 from batchyard.steps.finalize import finalize
 
@@ -23,13 +23,10 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     logger.append_keys(batch_id=event["batch_id"])
     asked, started = Ending(event["ending"]), int(time.time())
     batch = finalize(
-        event["account_id"],
-        event["batch_id"],
+        BatchRef(event["account_id"], event["batch_id"]),
         asked,
         clock=lambda: int(time.time()),
-        batches=resources.batches(),
-        shards=resources.shards(),
-        objects=resources.objects(),
+        stores=resources.stores(),
     )
     _log(batch, asked)
     endings.report(batch, started)

@@ -18,9 +18,10 @@ from dataclasses import dataclass, field
 from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.objects import ObjectMissing, Objects
 from batchyard.adapters.aws.shards import Shards
+from batchyard.adapters.aws.stores import Stores
 from batchyard.adapters.aws.writer import ObjectWriter
 from batchyard.content.merge import merge
-from batchyard.core.batches import Batch, Ending, Status
+from batchyard.core.batches import Batch, BatchRef, Ending, Status
 from batchyard.core.endings import Rows, ending_of, errors_of, open_shards, outcome_of_the_rest
 from batchyard.core.errors import BooksDoNotBalance, ConditionFailed
 from batchyard.core.files import File
@@ -54,37 +55,29 @@ class _Published:
         return self.output, self.error
 
 
-def finalize(
-    account_id: str,
-    batch_id: str,
-    asked: Ending,
-    *,
-    clock: Callable[[], int],
-    batches: Batches,
-    shards: Shards,
-    objects: Objects,
-) -> Batch:
+def finalize(ref: BatchRef, asked: Ending, *, clock: Callable[[], int], stores: Stores) -> Batch:
     """The batch, terminal. `asked`: the ending that the state machine asks for. Raises BooksDoNotBalance if results are
     missing or too many; only a batch that ends as failed then ends all the same, without files. Raises ConditionFailed
     if the batch keeps changing."""
+    batches = stores.batches
     for _ in range(_TRIES):
-        found = batches.current(account_id, batch_id)
+        found = batches.current(ref)
         if found.status.is_terminal:
             return found
-        rows: Rows = {row.number: row for row in shards.rows(batch_id)} if found.plan else {}
+        rows: Rows = {row.number: row for row in stores.shards.rows(found.id)} if found.plan else {}
         ending_of(found, rows, asked)  # raises before anything has changed: a Finalize too early must not stop shards
         batch = _begin(found, clock(), batches)
         if batch.status.is_terminal:
             return batch
         ending = ending_of(batch, rows, asked)
-        published, errors = _close(batch, rows, ending, asked, clock(), shards, objects)
+        published, errors = _close(batch, rows, ending, asked, clock(), stores)
         try:
             return batches.finish(
                 batch, ending.status, clock(), tally=published.tally, files=published.files, errors=errors
             )
         except ConditionFailed:
-            _withdraw(published, batches.current(account_id, batch_id), objects)
-    return _over(batches.current(account_id, batch_id))
+            _withdraw(published, batches.current(ref), stores.objects)
+    return _over(batches.current(ref))
 
 
 def _begin(batch: Batch, now: int, batches: Batches) -> Batch:
@@ -94,18 +87,18 @@ def _begin(batch: Batch, now: int, batches: Batches) -> Batch:
     try:
         return batches.enter(batch, Status.FINALIZING, now)
     except ConditionFailed:
-        return batches.current(batch.account_id, batch.id)
+        return batches.current(batch.ref)
 
 
 def _close(
-    batch: Batch, rows: Rows, ending: Ending, asked: Ending, now: int, shards: Shards, objects: Objects
+    batch: Batch, rows: Rows, ending: Ending, asked: Ending, now: int, stores: Stores
 ) -> tuple[_Published, tuple[LineError, ...]]:
     """What is published of the batch, and the errors it ends with."""
     if batch.plan is None:
         return _Published(), errors_of(batch, ending)
-    rows = _seal(batch, batch.plan, rows, ending, shards)
+    rows = _seal(batch, batch.plan, rows, ending, stores.shards)
     try:
-        return _publish(batch, batch.plan, rows, ending, now, objects), errors_of(batch, ending)
+        return _publish(batch, batch.plan, rows, ending, now, stores.objects), errors_of(batch, ending)
     except (BooksDoNotBalance, ObjectMissing):
         if Ending.FAILED not in (asked, ending):
             raise

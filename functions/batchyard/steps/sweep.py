@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.workflow import Life, Workflow
-from batchyard.core.batches import Batch, Ending
+from batchyard.core.batches import Batch, BatchRef, Ending
 from batchyard.core.endings import asked_of
 from batchyard.core.errors import ConditionFailed
 
@@ -35,7 +35,7 @@ def sweep(
         if created_at > now - grace_seconds:
             continue
         try:
-            batch = batches.get(account_id, batch_id, consistent=True)
+            batch = batches.get(BatchRef(account_id, batch_id), consistent=True)
             if batch is None or batch.status.is_terminal:
                 batches.forget_open(batch_id)
                 continue
@@ -64,7 +64,7 @@ def _look_after(
             number = batches.count_execution(batch)
         except ConditionFailed:  # it ended, or another sweep was faster
             return None
-    workflow.start(batch.account_id, batch.id, number, Ending.FAILED if number > max_executions else None)
+    workflow.start(batch.ref, number, Ending.FAILED if number > max_executions else None)
     return Revived(batch.id, number)
 
 

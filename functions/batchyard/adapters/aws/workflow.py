@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 from botocore.exceptions import ClientError
 
-from batchyard.core.batches import Ending
+from batchyard.core.batches import BatchRef, Ending
 
 _OVER = frozenset({"TaskTimedOut", "TaskDoesNotExist", "InvalidToken"})
 
@@ -35,14 +35,14 @@ class Workflow:
         self._client = client
         self._arn = state_machine_arn
 
-    def start(self, account_id: str, batch_id: str, execution: int = 0, ending: Ending | None = None) -> None:
+    def start(self, ref: BatchRef, execution: int = 0, ending: Ending | None = None) -> None:
         """Start an execution of the batch. Its name derives from its number, so AWS starts it once however often this
         is called. With `ending` it does not run the batch but closes it so.
         """
-        state = {"account_id": account_id, "batch_id": batch_id} | ({"ending": str(ending)} if ending else {})
+        state = {"account_id": ref.account_id, "batch_id": ref.batch_id} | ({"ending": str(ending)} if ending else {})
         try:
             self._client.start_execution(
-                stateMachineArn=self._arn, name=_name(batch_id, execution), input=orjson.dumps(state).decode()
+                stateMachineArn=self._arn, name=_name(ref.batch_id, execution), input=orjson.dumps(state).decode()
             )
         except ClientError as error:
             if error.response["Error"]["Code"] != "ExecutionAlreadyExists":
