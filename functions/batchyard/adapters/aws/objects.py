@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadErro
 
 from batchyard.adapters.aws.readahead import read_ahead
 from batchyard.adapters.aws.writer import ObjectWriter, abort_upload, completed_part
-from batchyard.core.errors import BatchyardError, NotFound
+from batchyard.core.errors import BatchyardError
 
 CHUNK_BYTES = 8 * 1024 * 1024
 """One ranged GET of a stream: large enough that requests cost little, small enough to hold several."""
@@ -34,11 +34,11 @@ _MISSING = frozenset({"NoSuchKey", "NoSuchVersion", "404", "NotFound"})
 _BROKEN_BODY = (HTTPClientError, IncompleteReadError, ResponseStreamingError)
 
 
-class ObjectMissing(NotFound):
+class ObjectMissing(BatchyardError):
     """There is no object under `key` (or no such version of it)."""
 
     def __init__(self, key: str) -> None:
-        super().__init__("The file's content does not exist.")
+        super().__init__(f"there is no object {key}")
         self.key = key
 
 
