@@ -48,7 +48,7 @@ def test_the_sdk_uploads_in_chunks(cloud: Cloud, alice: Customer) -> None:
     assert done.file is not None
     assert alice.openai.files.content(done.file.id).content == CONTENT
     file = Files(cloud.table).get(FileRef(alice.account_id, done.file.id))
-    assert file is not None and file.rows == 400
+    assert file is not None and file.lines == 400
     part_ids = Uploads(cloud.table).parts(done.id)
     keys = [upload_part_key(alice.account_id, done.id, part_id) for part_id in part_ids]
     assert len(keys) > 1 and not any(cloud.objects.head(key) for key in keys)

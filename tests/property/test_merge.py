@@ -141,7 +141,7 @@ def test_a_completed_batch_has_every_result_once_in_input_order(
     for file in filter(None, world.batches.files):
         stored = world.file(file.id)
         assert stored is not None
-        assert (file.bytes, file.rows) == (len(stored), stored.count(b"\n"))
+        assert (file.bytes, file.lines) == (len(stored), stored.count(b"\n"))
 
 
 @given(asked=st.sampled_from([Ending.CANCELLED, Ending.EXPIRED, Ending.FAILED]), **sizes)

@@ -109,8 +109,8 @@ def test_a_settled_batch_is_completed_with_its_files(yard: Yard) -> None:
     output = yard.files.get(FileRef(ACCOUNT, batch.output_file_id or ""))
     error = yard.files.get(FileRef(ACCOUNT, batch.error_file_id or ""))
     assert output is not None and error is not None
-    assert (output.filename, output.purpose, output.rows) == (f"{BATCH_ID}_output.jsonl", "batch_output", 5)
-    assert (error.filename, error.rows, error.status) == (f"{BATCH_ID}_error.jsonl", 1, FileStatus.PROCESSED)
+    assert (output.filename, output.purpose, output.lines) == (f"{BATCH_ID}_output.jsonl", "batch_output", 5)
+    assert (error.filename, error.lines, error.status) == (f"{BATCH_ID}_error.jsonl", 1, FileStatus.PROCESSED)
     assert output.bytes == len(yard.content(output.id) or b"")
     assert output.expires_at is None
     assert yard.finalize(Ending.COMPLETED, NOW + 200) == batch

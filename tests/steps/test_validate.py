@@ -135,7 +135,7 @@ def test_a_good_file_becomes_a_plan_a_manifest_and_a_work_file(desk: Desk) -> No
             assert orjson.loads(item.body)["model"] == plan.lanes[shard.lane].lane.model
     assert seen == {n: f"request-{n}" for n in range(12)}
     file = desk.files.get(FileRef(ACCOUNT, FILE_ID))
-    assert file is not None and file.rows == 12
+    assert file is not None and file.lines == 12
 
 
 def test_one_model_is_the_batchs_model_and_a_hint_limits_the_chain(desk: Desk) -> None:

@@ -36,9 +36,9 @@ def notice(file: File, *, max_file_bytes: int, stores: Stores) -> File:
         return file
     try:
         if found.size == 0:
-            return files.spoil(file, "The file is empty.")
+            return files.mark_broken(file, "The file is empty.")
         if found.size > max_file_bytes:
-            return files.spoil(file, f"The file has {found.size} bytes; {max_file_bytes} bytes are allowed.")
+            return files.mark_broken(file, f"The file has {found.size} bytes; {max_file_bytes} bytes are allowed.")
         return files.arrive(file, bytes=found.size)
     except ConditionFailed as error:
         raise missing(file.id) from error
@@ -68,7 +68,7 @@ def expiry(seconds: int | None, now: int, keep_days: int) -> int:
     return now + (seconds if seconds is not None else keep_days * _DAY_SECONDS)
 
 
-def count_rows(data: bytes) -> int:
+def count_lines(data: bytes) -> int:
     """Lines that hold more than white space."""
     return sum(1 for line in data.split(b"\n") if line and not line.isspace())
 

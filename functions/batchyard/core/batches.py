@@ -24,6 +24,7 @@ from typing import Any
 
 import orjson
 
+from batchyard.core.fields import known_fields
 from batchyard.core.items import LineError
 from batchyard.core.sharding import Plan
 from batchyard.core.usage import Tally
@@ -180,13 +181,12 @@ class Batch:
 
     @classmethod
     def from_row(cls, row: dict[str, Any]) -> Batch:
-        names = set(cls.__dataclass_fields__)
-        fields = {name: value for name, value in row.items() if name in names}
+        fields = known_fields(cls, row)
         fields["status"] = Status(row["status"])
         metadata = row.get("metadata")
         fields["metadata"] = orjson.loads(metadata) if isinstance(metadata, str) else metadata
-        fields["drop"] = DropSource(*row["drop"]) if row.get("drop") else None
-        fields["errors"] = tuple(LineError(*error) for error in row.get("errors") or ())
+        fields["drop"] = DropSource(*row["drop"][:2]) if row.get("drop") else None
+        fields["errors"] = tuple(LineError(*error[:4]) for error in row.get("errors") or ())
         fields["plan"] = Plan.from_row(row["plan"]) if row.get("plan") else None
         fields["tally"] = Tally.from_row(row.get("tally") or {})
         fields["status_times"] = {str(s): row[f"{s}_at"] for s in Status if f"{s}_at" in row}

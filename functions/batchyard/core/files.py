@@ -10,6 +10,8 @@ import enum
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from batchyard.core.fields import known_fields
+
 
 class FileStatus(enum.StrEnum):
     """`UPLOADED`: the bytes are still on their way (presigned, or parts being joined). `PROCESSED`: readable."""
@@ -40,8 +42,8 @@ class UploadRef:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """Times are unix seconds. `rows` is the number of lines where known. `upload_id` names the upload whose parts are
-    being joined into this file, or were; an `UPLOADED` file without one waits for its bytes under a presigned URL."""
+    """Times are unix seconds. `lines`: how many there are, if that is known. `upload_id`: the upload whose parts are
+    joined into this file, or were; an `UPLOADED` file without one waits for its bytes under a presigned URL."""
 
     id: str
     account_id: str
@@ -51,7 +53,7 @@ class File:
     created_at: int
     status: FileStatus = FileStatus.PROCESSED
     expires_at: int | None = None
-    rows: int | None = None
+    lines: int | None = None
     status_details: str | None = None
     upload_id: str | None = None
 
@@ -68,9 +70,9 @@ class File:
 
     @classmethod
     def from_row(cls, row: dict[str, Any]) -> File:
-        names = cls.__dataclass_fields__
-        fields = {name: value for name, value in row.items() if name in names}
-        return cls(**fields | {"status": FileStatus(row["status"])})
+        fields = known_fields(cls, row) | {"status": FileStatus(row["status"])}
+        fields.setdefault("lines", row.get("rows"))  # the name that older versions wrote
+        return cls(**fields)
 
 
 class UploadStatus(enum.StrEnum):
@@ -83,7 +85,7 @@ class UploadStatus(enum.StrEnum):
 @dataclass(frozen=True, slots=True)
 class Upload:
     """OpenAI's Upload: parts sent one by one, joined in the order that `complete` names (`part_ids`, and the `md5` that
-    the whole is to have, where the caller gave one)."""
+    the whole is to have, if the caller gave one)."""
 
     id: str
     account_id: str
@@ -114,8 +116,7 @@ class Upload:
 
     @classmethod
     def from_row(cls, row: dict[str, Any]) -> Upload:
-        names = cls.__dataclass_fields__
-        fields = {name: value for name, value in row.items() if name in names}
+        fields = known_fields(cls, row)
         fields |= {"status": UploadStatus(row["status"]), "part_ids": tuple(row.get("part_ids") or ())}
         return cls(**fields)
 

@@ -10,6 +10,7 @@ import orjson
 
 from batchyard.core.batches import Batch, BatchRef
 from batchyard.core.errors import BooksDoNotBalance
+from batchyard.core.fields import known_fields
 from batchyard.core.sharding import Shard
 
 
@@ -42,8 +43,10 @@ class ShardMessage:
 
     @classmethod
     def from_json(cls, text: str) -> ShardMessage:
+        """A message of any version: a rollback must not poison the queue."""
         fields: dict[str, Any] = orjson.loads(text)
-        return cls(**fields | {"shard": Shard(**fields["shard"])})
+        shard = Shard(**known_fields(Shard, fields["shard"]))
+        return cls(**known_fields(cls, fields) | {"shard": shard})
 
 
 def shard_message(batch: Batch, shard: Shard) -> ShardMessage:

@@ -185,7 +185,7 @@ def _own_file(batch: Batch, data: bytes, now: int, keep_days: int) -> File:
         bytes=len(data),
         created_at=now,
         expires_at=stored.expiry(None, now, keep_days),
-        rows=stored.count_rows(data),
+        lines=stored.count_lines(data),
     )
 
 

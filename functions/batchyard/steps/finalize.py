@@ -191,5 +191,5 @@ class _Sheet:
             bytes=self._writer.bytes_written,
             created_at=now,
             expires_at=None if seconds is None else now + seconds,
-            rows=self._lines,
+            lines=self._lines,
         )

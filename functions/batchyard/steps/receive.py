@@ -6,7 +6,7 @@ Joined uploads are `steps/upload.py`'s.
 from __future__ import annotations
 
 from batchyard.adapters.aws.stores import Stores
-from batchyard.content.files import JSONL_SUFFIX, check, check_name, count_rows, expiry
+from batchyard.content.files import JSONL_SUFFIX, check, check_name, count_lines, expiry
 from batchyard.core.files import File, FileRef, FileStatus
 from batchyard.core.keys import file_key
 from batchyard.core.limits import FileTerms
@@ -32,7 +32,7 @@ def receive(
         bytes=len(data),
         created_at=now,
         expires_at=expiry(request.expires_after_seconds, now, terms.keep_days),
-        rows=count_rows(data) if request.filename.endswith(JSONL_SUFFIX) else None,
+        lines=count_lines(data) if request.filename.endswith(JSONL_SUFFIX) else None,
     )
     stores.objects.put(file_key(ref.account_id, ref.file_id), data)
     stores.files.put(file)

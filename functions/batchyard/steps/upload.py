@@ -135,20 +135,20 @@ def assemble(ref: UploadRef, *, stores: Stores) -> File:
     if file.status is not FileStatus.UPLOADED:
         return file
     digest = hashlib.md5(usedforsecurity=False)
-    rows = _RowCounter()
+    lines = _LineCounter()
     try:
         with objects.writer(file_key(file.account_id, file.id)) as writer:
             for data in _read(upload, upload.part_ids, objects):
                 digest.update(data)
-                rows.add(data)
+                lines.add(data)
                 writer.write(data)
             if upload.md5 and digest.hexdigest() != upload.md5.lower():
                 raise InvalidRequest(_wrong_md5(upload.md5, digest.hexdigest()))
     except InvalidRequest as error:
-        return files.spoil(file, error.message)
+        return files.mark_broken(file, error.message)
     except ObjectMissing:
         return _joined_elsewhere(file, files)
-    file = files.arrive(file, bytes=writer.bytes_written, rows=rows.total)
+    file = files.arrive(file, bytes=writer.bytes_written, lines=lines.total)
     objects.delete_many(upload_part_key(upload.account_id, upload.id, part_id) for part_id in upload.part_ids)
     return file
 
@@ -157,11 +157,15 @@ def _joined_elsewhere(file: File, files: Files) -> File:
     """A part was gone: whoever joined the upload at the same time has deleted it. Raises NotFound if nobody did."""
     found = files.get(file.ref, consistent=True)
     if found is None or found.status is FileStatus.UPLOADED:
-        raise NotFound("A part of this upload is gone. Send the parts again in a new upload.", param="part_ids")
+        raise _part_gone()
     return found
 
 
-class _RowCounter:
+def _part_gone() -> NotFound:
+    return NotFound("A part of this upload is gone. Send the parts again in a new upload.", param="part_ids")
+
+
+class _LineCounter:
     """Counts lines of chunked bytes. An empty line counts too: cheap, and nobody writes any."""
 
     def __init__(self) -> None:
@@ -221,8 +225,11 @@ def _check_parts(upload: Upload, part_ids: tuple[str, ...], parts: Mapping[str, 
 
 def _check_md5(expected: str, chunks: Iterator[bytes]) -> None:
     digest = hashlib.md5(usedforsecurity=False)
-    for data in chunks:
-        digest.update(data)
+    try:
+        for data in chunks:
+            digest.update(data)
+    except ObjectMissing as error:
+        raise _part_gone() from error
     if digest.hexdigest() != expected.lower():
         raise InvalidRequest(_wrong_md5(expected, digest.hexdigest()), param="md5", code="checksum_mismatch")
 

@@ -113,10 +113,10 @@ def _overtaken(batch: Batch, run: str, batches: Batches, objects: Objects) -> Ba
 
 def _note_lines(file: File, reading: Reading, files: Files) -> None:
     """The number of lines is known now. Deleting the file meanwhile is its owner's right: the work file is written."""
-    if file.rows == reading.items and file.status is FileStatus.PROCESSED:
+    if file.lines == reading.items and file.status is FileStatus.PROCESSED:
         return
     try:
-        files.arrive(file, bytes=reading.bytes, rows=reading.items)
+        files.arrive(file, bytes=reading.bytes, lines=reading.items)
     except ConditionFailed:
         return
 

@@ -50,16 +50,16 @@ class Files:
         """Make the file's rows, or replace them."""
         self._table.transact(file_writes(file))
 
-    def arrive(self, file: File, *, bytes: int, rows: int | None = None) -> File:
-        """The file's bytes are there. Raises ConditionFailed where the file was deleted meanwhile."""
-        return self._change(file, {"status": str(FileStatus.PROCESSED), "bytes": bytes, "rows": rows})
+    def arrive(self, file: File, *, bytes: int, lines: int | None = None) -> File:
+        """The file's bytes are there. Raises ConditionFailed if the file was deleted meanwhile."""
+        return self._change(file, {"status": str(FileStatus.PROCESSED), "bytes": bytes, "lines": lines})
 
-    def spoil(self, file: File, details: str) -> File:
-        """The file will never be readable; `details` says why. Raises ConditionFailed where it was deleted."""
+    def mark_broken(self, file: File, details: str) -> File:
+        """The file will never be readable; `details` says why. Raises ConditionFailed if it was deleted."""
         return self._change(file, {"status": str(FileStatus.ERROR), "status_details": details})
 
     def delete(self, ref: FileRef) -> File | None:
-        """The file that was deleted, or None where there was none."""
+        """The file that was deleted, or None if there was none."""
         row = self._table.delete(_file_key(ref))
         return File.from_row(row) if row else None
 
@@ -126,7 +126,7 @@ class Uploads:
         return {row["id"]: UploadPart.from_row(row) for row in rows}
 
     def cancel(self, upload: Upload) -> Upload:
-        """Raises ConditionFailed where the upload is not pending any more."""
+        """Raises ConditionFailed if the upload is not pending any more."""
         row = self._table.update(
             _upload_key(upload.ref),
             set={"status": str(UploadStatus.CANCELLED)},
@@ -136,7 +136,7 @@ class Uploads:
         return Upload.from_row(row)
 
     def complete(self, upload: Upload, file: File, part_ids: tuple[str, ...], md5: str | None) -> Upload:
-        """One transaction: the upload is completed, its file exists (its bytes not yet). Raises ConditionFailed where
+        """One transaction: the upload is completed, its file exists (its bytes not yet). Raises ConditionFailed if
         the upload is not pending any more."""
         completed = Update(
             _upload_key(upload.ref),
