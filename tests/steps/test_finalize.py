@@ -14,7 +14,7 @@ from batchyard.adapters.aws.shards import Shards
 from batchyard.adapters.aws.stores import Stores
 from batchyard.adapters.aws.table import Key, Table
 from batchyard.core.batches import Batch, Ending, Status
-from batchyard.core.errors import BooksDoNotBalance
+from batchyard.core.errors import BooksDoNotBalance, ConditionFailed
 from batchyard.core.files import FileRef, FileStatus
 from batchyard.core.items import Item, work_line
 from batchyard.core.keys import file_key, manifest_key, part_key, work_key
@@ -299,3 +299,21 @@ def test_two_runs_with_the_same_end_agree(yard: Yard, monkeypatch: pytest.Monkey
     batch = yard.finalize(Ending.COMPLETED)
     assert runs == [None, batch]
     yard.check(batch)
+
+
+def test_a_batch_that_changes_each_time_is_given_up(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tried three times, then the state machine hears of it; no files are left behind."""
+    yard.start()
+    for number in range(SHARDS):
+        yard.work(number, [0, 1])
+    tries = []
+
+    def refuse(self: Batches, batch: Batch, *_: object, **__: object) -> Batch:
+        tries.append(batch.status)
+        raise ConditionFailed("somebody else was faster")
+
+    monkeypatch.setattr(Batches, "finish", refuse)
+    with pytest.raises(ConditionFailed):
+        yard.finalize(Ending.COMPLETED)
+    assert tries == [Status.FINALIZING] * 3
+    assert "Contents" not in yard.objects._client.list_objects_v2(Bucket=yard.objects.bucket, Prefix="files/")

@@ -114,7 +114,7 @@ class Batch:
     """It runs with a provider key that the caller brought, so its cost is on the caller's bill."""
 
     model: str | None = None
-    """The model of every item, where they share one."""
+    """The model of every item, if they share one."""
     errors: tuple[LineError, ...] = ()
     plan: Plan | None = None
     tally: Tally = field(default_factory=Tally)

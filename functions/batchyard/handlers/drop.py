@@ -63,14 +63,14 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 
 def _take(source: DropSource, folder: Folder) -> None:
-    came_of_it = drop(source, now=int(time.time()), folder=folder)
-    where = {"key": source.key, "version_id": source.version_id}
-    if came_of_it is None:
-        logger.info("ignored", extra=where)
-    elif isinstance(came_of_it, Refused):
-        logger.warning("refused", extra=where | {"code": came_of_it.error.code, "status_key": came_of_it.keys.status})
+    result = drop(source, now=int(time.time()), folder=folder)
+    named = {"key": source.key, "version_id": source.version_id}
+    if result is None:
+        logger.info("ignored", extra=named)
+    elif isinstance(result, Refused):
+        logger.warning("refused", extra=named | {"code": result.error.code, "status_key": result.keys.status})
     else:
-        logger.info("taken", extra=where | {"batch_id": came_of_it.id, "status": str(came_of_it.status)})
+        logger.info("taken", extra=named | {"batch_id": result.id, "status": str(result.status)})
 
 
 def _folder(settings: DropSettings) -> Folder:

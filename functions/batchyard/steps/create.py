@@ -108,7 +108,7 @@ def _own_key(request: BatchRequest, batch: Batch, caller_keys: CallerKeys | None
     if request.caller_key is None:
         return []
     if caller_keys is None:
-        raise BooksDoNotBalance("a request brought a key where none is taken")
+        raise BooksDoNotBalance("a request brought a key, but none is taken here")
     return [caller_keys.write_of(batch, request.caller_key)]
 
 

@@ -1,7 +1,7 @@
 """Drop: make a batch of one version of a file put in the drop folder, once.
 
 File id and batch id derive from bucket, key and version, so that a message that comes twice, now or in a month, finds
-the batch that the first one made. What cannot become a batch leaves its reason where results would be.
+the batch that the first one made. What cannot become a batch leaves its reason in the place of results.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _CONTENT_TYPE = "application/jsonl"
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The file is no batch. `keys`: where its owner finds out why."""
+    """The file cannot become a batch. `keys`: those under which its owner reads why."""
 
     error: RequestError
     keys: ResultKeys
@@ -59,8 +59,8 @@ class Folder:
 
 
 def drop(source: DropSource, *, now: int, folder: Folder) -> Batch | Refused | None:
-    """The batch of this version of the file, made now or earlier. None: nothing is to be done, because the object is
-    no file of its own, or because this version was deleted before anybody looked."""
+    """The batch of this version of the file, made now or earlier. None if there is nothing to do: the object is no file
+    that can become a batch, or this version was deleted before anybody looked."""
     dropped = read_key(source.key)
     if dropped is None:
         return None

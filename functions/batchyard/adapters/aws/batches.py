@@ -57,7 +57,7 @@ class Batches:
         beside: Sequence[Put] = (),
     ) -> None:
         """One transaction: batch row, open row, the row under its input file, idempotency row, the rows of
-        `input_file` where that is made with the batch, and what else belongs `beside` it. Raises IdempotencyKeyUsed."""
+        `input_file` if that is made with the batch, and what else belongs `beside` it. Raises IdempotencyKeyUsed."""
         writes: list[Put | Update | Delete] = [
             Put(_key(batch.ref), batch.to_row(), only_if_absent=True),
             Put(Key(_OPEN, batch.id), {"account_id": batch.account_id, "created_at": batch.created_at}),
@@ -114,15 +114,15 @@ class Batches:
         return [self._live(Batch.from_row(row)) for row in rows[:limit]], len(rows) > limit
 
     def enter(self, batch: Batch, status: Status, now: int, **fields: Any) -> Batch:
-        """Move to `status`, setting `fields` of the row too. Raises ConditionFailed where that is not allowed."""
+        """Move to `status`, setting `fields` of the row too. Raises ConditionFailed if that is not allowed."""
         return Batch.from_row(self._table.update(**_entering(batch, FROM[status], status, now, fields)))
 
     def set_plan(self, batch: Batch, plan: Plan, model: str | None, now: int) -> Batch:
-        """validating -> in_progress. Raises ConditionFailed where another run was first or the batch was cancelled."""
+        """validating -> in_progress. Raises ConditionFailed if another run was first or the batch was cancelled."""
         return self.enter(batch, Status.IN_PROGRESS, now, plan=plan.to_row(), model=model)
 
     def set_task_token(self, batch: Batch, token: str) -> Batch:
-        """Raises ConditionFailed where the batch is no longer in progress."""
+        """Raises ConditionFailed if the batch is no longer in progress."""
         row = self._table.update(
             _key(batch.ref),
             set={"task_token": token},
@@ -142,7 +142,7 @@ class Batches:
         errors: tuple[LineError, ...] = (),
     ) -> Batch:
         """Enter a terminal status: batch row, its (output, error) file rows, and the end of its open row, in one
-        transaction. Raises ConditionFailed where the batch cannot go there, and where it has left the status that
+        transaction. Raises ConditionFailed if the batch cannot go there, or if it has left the status that
         `batch` was read in: what there is to publish may have changed with it."""
         if batch.status not in FROM[status]:
             raise ConditionFailed(f"{batch.id} is {batch.status} and cannot end as {status}")
@@ -168,7 +168,7 @@ class Batches:
 
     def doom(self, batch: Batch, errors: tuple[LineError, ...]) -> Batch:
         """Let a batch that runs end as failed, whatever else comes of it, for the reason `errors`. Raises
-        ConditionFailed where it does not run (any more)."""
+        ConditionFailed if it does not run (any more)."""
         row = self._table.update(
             _key(batch.ref),
             set={"errors": [[e.code, e.message, e.line, e.param] for e in errors]},
@@ -192,7 +192,7 @@ class Batches:
         self._table.delete(Key(_OPEN, batch_id))
 
     def count_execution(self, batch: Batch) -> int:
-        """How many further executions Sweep has started for this batch, this one included. Raises ConditionFailed where
+        """How many further executions Sweep has started for this batch, this one included. Raises ConditionFailed if
         the batch has moved on since it was read."""
         row = self._table.update(
             _key(batch.ref),
@@ -223,7 +223,7 @@ def _idempotency_key(account_id: str, key: str) -> Key:
 def _entering(
     batch: Batch, sources: Sequence[Status], status: Status, now: int, fields: dict[str, Any]
 ) -> dict[str, Any]:
-    """A batch that is doomed cannot end well: where it may, that is part of the condition."""
+    """A batch that is doomed cannot end well: the condition says so."""
     values: dict[str, Any] = {f"from_{number}": str(source) for number, source in enumerate(sources)}
     condition = "#status IN (" + ", ".join(f":{name}" for name in values) + ")"
     if status in (Status.COMPLETED, Status.EXPIRED):

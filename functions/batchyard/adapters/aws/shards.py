@@ -86,7 +86,7 @@ class Shards:
         return self._unsettled(batch_id, number, set={"fence": str(ending)}, default={"lease_until": 0})
 
     def seal(self, batch_id: str, number: int, ending: Ending, *, lease_before: int | None = None) -> ShardRow:
-        """Shut the owner out for good. With `lease_before`: only where no lease lasts until then (LeaseHeld)."""
+        """Shut the owner out for good. With `lease_before`: only if no lease lasts until then (LeaseHeld)."""
         idle = "" if lease_before is None else " AND (attribute_not_exists(#lease_until) OR #lease_until < :before)"
         return self._unsettled(
             batch_id,
@@ -98,7 +98,7 @@ class Shards:
         )
 
     def rows(self, batch_id: str, first: int = 0, last: int | None = None) -> Iterator[ShardRow]:
-        """Every shard that was ever claimed or fenced, by number; from `first` to `last` where only those count."""
+        """Every shard that was ever claimed or fenced, by number; from `first` to `last` if only those count."""
         for row in self._table.query(
             f"batch#{batch_id}",
             prefix="shard#",
