@@ -73,8 +73,6 @@ def _models(price_list: types.Provider, as_of: date) -> Iterator[dict[str, Any]]
         identifier = model.id if model.is_match(model.id) else [*names, *(p + "*" for p in rules["prefixes"])][0]
         rules["aliases"] = [name for name in names if name != identifier]
         entry: dict[str, Any] = {"id": identifier, "microusd": prices}
-        if model.context_window:
-            entry["context_tokens"] = model.context_window
         yield entry | {kind: found for kind, found in rules.items() if found}
 
 

@@ -15,6 +15,7 @@ from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.objects import Objects
 from batchyard.adapters.aws.progress import Progress
 from batchyard.adapters.aws.shards import Shards
+from batchyard.adapters.aws.stores import Stores
 from batchyard.adapters.aws.table import Table
 from local.table import create_table
 
@@ -69,6 +70,11 @@ def objects(aws: None, aws_clients: None) -> Objects:
     client = clients.client("s3")
     client.create_bucket(Bucket=DATA_BUCKET)
     return Objects(client, DATA_BUCKET)
+
+
+@pytest.fixture
+def stores(table: Table, objects: Objects) -> Stores:
+    return Stores.of(table, objects)
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ from types import TracebackType
 from typing import Any, Self, cast
 
 from batchyard.adapters.aws.objects import ObjectChanged, ObjectInfo, ObjectMissing, Objects, Span
-from batchyard.core.batches import FROM, Batch, Status
+from batchyard.adapters.aws.stores import Stores
+from batchyard.core.batches import FROM, Batch, BatchRef, Ending, Status
 from batchyard.core.errors import BooksDoNotBalance, ConditionFailed
 from batchyard.core.files import File
 from batchyard.core.items import LineError
@@ -109,7 +110,7 @@ class MemoryShards:
         wanted = [number for number in sorted(self.by_number) if number >= first and (last is None or number <= last)]
         yield from [self.by_number[number] for number in wanted]
 
-    def seal(self, batch_id: str, number: int, reason: str, *, lease_before: int | None = None) -> ShardRow:
+    def seal(self, batch_id: str, number: int, ending: Ending, *, lease_before: int | None = None) -> ShardRow:
         row = self.by_number.get(number, ShardRow(number))
         if row.state is ShardState.SETTLED:
             raise ShardSettled(row)
@@ -117,7 +118,7 @@ class MemoryShards:
             raise ShardFenced(row)
         if lease_before is not None and row.lease_until >= lease_before:
             raise ShardFenced(row) if row.fence else LeaseHeld(row)
-        self.by_number[number] = replace(row, state=ShardState.SEALED, version=row.version + 1, fence=reason)
+        self.by_number[number] = replace(row, state=ShardState.SEALED, version=row.version + 1, fence=ending)
         return self.by_number[number]
 
 
@@ -128,12 +129,12 @@ class OneBatch:
     batch: Batch
     files: tuple[File | None, File | None] = (None, None)
 
-    def get(self, account_id: str, batch_id: str, *, consistent: bool = False) -> Batch | None:
-        return self.batch if (account_id, batch_id) == (self.batch.account_id, self.batch.id) else None
+    def get(self, ref: BatchRef, *, consistent: bool = False) -> Batch | None:
+        return self.batch if ref == BatchRef(self.batch.account_id, self.batch.id) else None
 
-    def current(self, account_id: str, batch_id: str) -> Batch:
-        if (batch := self.get(account_id, batch_id)) is None:
-            raise BooksDoNotBalance(f"{batch_id} is not a batch of {account_id}")
+    def current(self, ref: BatchRef) -> Batch:
+        if (batch := self.get(ref)) is None:
+            raise BooksDoNotBalance(f"{ref.batch_id} is not a batch of {ref.account_id}")
         return batch
 
     def enter(self, batch: Batch, status: Status, now: int, **fields: Any) -> Batch:
@@ -169,3 +170,10 @@ class OneBatch:
         times = self.batch.status_times | {str(status): now}
         self.batch = replace(self.batch, status=status, status_times=times, **fields)
         return self.batch
+
+
+def memory_stores(batches: OneBatch, shards: MemoryShards, objects: MemoryObjects) -> Stores:
+    """Stores of one batch, for steps that use no others."""
+    doubles: Any = {"batches": batches, "shards": shards, "objects": objects}
+    unused: Any = dict.fromkeys(("accounts", "files", "uploads", "progress"))
+    return Stores(**doubles, **unused)

@@ -18,7 +18,7 @@ from batchyard.adapters.aws.shards import Shards
 from batchyard.adapters.aws.table import Delete, Key, Put, Table, Update
 from batchyard.adapters.aws.workflow import Life, Workflow
 from batchyard.adapters.aws.writer import ObjectWriter
-from batchyard.core.batches import Batch, Status
+from batchyard.core.batches import Batch, BatchRef, Ending, Status
 from batchyard.core.errors import BooksDoNotBalance, ConditionFailed
 from batchyard.core.files import File
 from batchyard.core.items import LineError
@@ -28,7 +28,17 @@ from batchyard.core.shards import LeaseHeld, ShardFenced, ShardSettled, ShardSta
 from batchyard.core.usage import Tally
 from tests.memory import MemoryObjects, MemoryShards, MemoryWriter, OneBatch
 from tests.memory_table import MemoryTable
-from tests.steps.running import ACCOUNT, BATCH_ID, NOW, RecordedWorkflow, SentMessages, create_batch, plan, start_batch
+from tests.steps.running import (
+    ACCOUNT,
+    BATCH,
+    BATCH_ID,
+    NOW,
+    RecordedWorkflow,
+    SentMessages,
+    create_batch,
+    plan,
+    start_batch,
+)
 from tests.worker.workshop import SentMessages as WorkerMessages
 
 STAND_INS: Sequence[tuple[type, type]] = [
@@ -286,8 +296,8 @@ def rows(request: pytest.FixtureRequest, shards: Shards) -> Any:
         BATCH_ID, claim, part_key="p", done=b"\1", tally=Tally(succeeded=1), lease_until=NOW + 60, settled=True
     )
     shards.claim(BATCH_ID, 1, "owner", NOW, NOW + 60)
-    shards.fence(BATCH_ID, 3, "cancelled")
-    shards.seal(BATCH_ID, 4, "expired")
+    shards.fence(BATCH_ID, 3, Ending.CANCELLED)
+    shards.seal(BATCH_ID, 4, Ending.EXPIRED)
     if request.param == "moto":
         return shards
     return MemoryShards({row.number: row for row in shards.rows(BATCH_ID)})
@@ -310,16 +320,16 @@ def test_sealing_shard_rows(rows: Any) -> None:
     """What is settled or sealed refuses; an open row is sealed with a version more; a row is made if there is none.
     With `lease_before`, a lease that lasts is respected."""
     with pytest.raises(ShardSettled):
-        rows.seal(BATCH_ID, 0, "cancelled")
+        rows.seal(BATCH_ID, 0, Ending.CANCELLED)
     with pytest.raises(ShardFenced):
-        rows.seal(BATCH_ID, 4, "cancelled")
+        rows.seal(BATCH_ID, 4, Ending.CANCELLED)
     with pytest.raises(LeaseHeld):
-        rows.seal(BATCH_ID, 1, "cancelled", lease_before=NOW + 60)
-    sealed = rows.seal(BATCH_ID, 1, "cancelled", lease_before=NOW + 61)
+        rows.seal(BATCH_ID, 1, Ending.CANCELLED, lease_before=NOW + 60)
+    sealed = rows.seal(BATCH_ID, 1, Ending.CANCELLED, lease_before=NOW + 61)
     assert (sealed.state, sealed.version, sealed.fence, sealed.owner) == (ShardState.SEALED, 2, "cancelled", "owner")
-    made = rows.seal(BATCH_ID, 2, "expired", lease_before=NOW)
+    made = rows.seal(BATCH_ID, 2, Ending.EXPIRED, lease_before=NOW)
     assert (made.state, made.version, made.fence, made.lease_until) == (ShardState.SEALED, 1, "expired", 0)
-    assert rows.seal(BATCH_ID, 3, "failed").fence == "failed"
+    assert rows.seal(BATCH_ID, 3, Ending.FAILED).fence == "failed"
     assert [row.state for row in rows.rows(BATCH_ID)] == [ShardState.SETTLED] + [ShardState.SEALED] * 4
 
 
@@ -332,21 +342,21 @@ def kept(request: pytest.FixtureRequest, batches: Batches) -> Any:
 
 def test_a_batch_moves_as_its_drawing_says(kept: Any) -> None:
     """Times and fields are set; a move that is not drawn is refused and changes nothing."""
-    batch = kept.enter(kept.current(ACCOUNT, BATCH_ID), Status.IN_PROGRESS, NOW + 1, task_token="t")
+    batch = kept.enter(kept.current(BATCH), Status.IN_PROGRESS, NOW + 1, task_token="t")
     assert (batch.status, batch.status_times["in_progress"], batch.task_token) == (Status.IN_PROGRESS, NOW + 1, "t")
     for refused in (Status.COMPLETED, Status.CANCELLED, Status.IN_PROGRESS):
         with pytest.raises(ConditionFailed):
             kept.enter(batch, refused, NOW + 2)
-    assert kept.get(ACCOUNT, BATCH_ID) == batch
-    assert kept.get("acct_other", BATCH_ID) is None
+    assert kept.get(BATCH) == batch
+    assert kept.get(BatchRef("acct_other", BATCH_ID)) is None
     with pytest.raises(BooksDoNotBalance):
-        kept.current("acct_other", BATCH_ID)
+        kept.current(BatchRef("acct_other", BATCH_ID))
 
 
 def test_a_batch_that_ends(kept: Any) -> None:
     """Tally, files and time are on the row, its token is gone, and nothing moves it again."""
-    kept.enter(kept.current(ACCOUNT, BATCH_ID), Status.IN_PROGRESS, NOW + 1, task_token="t")
-    batch = kept.enter(kept.current(ACCOUNT, BATCH_ID), Status.FINALIZING, NOW + 2)
+    kept.enter(kept.current(BATCH), Status.IN_PROGRESS, NOW + 1, task_token="t")
+    batch = kept.enter(kept.current(BATCH), Status.FINALIZING, NOW + 2)
     output = File("file-o", ACCOUNT, "output.jsonl", "batch_output", 5, NOW)
     ended = kept.finish(batch, Status.COMPLETED, NOW + 3, tally=Tally(succeeded=2), files=(output, None))
     assert (ended.output_file_id, ended.error_file_id, ended.task_token) == ("file-o", None, None)
@@ -360,7 +370,7 @@ def test_a_batch_that_ends(kept: Any) -> None:
 
 def test_a_batch_that_moved_since_it_was_read_does_not_end(kept: Any) -> None:
     """What there is to publish may have changed with its status."""
-    stale = kept.enter(kept.current(ACCOUNT, BATCH_ID), Status.IN_PROGRESS, NOW + 1)
+    stale = kept.enter(kept.current(BATCH), Status.IN_PROGRESS, NOW + 1)
     kept.enter(stale, Status.FINALIZING, NOW + 2)
     with pytest.raises(ConditionFailed):
         kept.finish(stale, Status.EXPIRED, NOW + 3)
@@ -368,7 +378,7 @@ def test_a_batch_that_moved_since_it_was_read_does_not_end(kept: Any) -> None:
 
 def test_a_doomed_batch_does_not_end_well(kept: Any) -> None:
     """With errors on its row it can only fail."""
-    batch = kept.enter(kept.current(ACCOUNT, BATCH_ID), Status.IN_PROGRESS, NOW + 1)
+    batch = kept.enter(kept.current(BATCH), Status.IN_PROGRESS, NOW + 1)
     error = LineError("input_file_deleted", "The input file was deleted.")
     if isinstance(kept, OneBatch):
         batch = kept.enter(batch, Status.FINALIZING, NOW + 2, errors=(error,))
@@ -425,19 +435,19 @@ def test_an_execution_is_started_once(aws_clients: None, make: Callable[[], Work
     """A number that was started stays what it is, however often it is started again; each number is its own."""
     workflow = make()
     assert workflow.execution(BATCH_ID).life is Life.ABSENT
-    workflow.start(ACCOUNT, BATCH_ID)
-    workflow.start(ACCOUNT, BATCH_ID)
+    workflow.start(BATCH)
+    workflow.start(BATCH)
     assert workflow.execution(BATCH_ID).life is Life.RUNNING
     stop(workflow, 0)
-    workflow.start(ACCOUNT, BATCH_ID)
+    workflow.start(BATCH)
     ended = workflow.execution(BATCH_ID)
     assert ended.life is Life.ENDED and ended.ended_at > 0
     assert workflow.execution(BATCH_ID, 1).life is Life.ABSENT
-    workflow.start(ACCOUNT, BATCH_ID, 1)
+    workflow.start(BATCH, 1)
     assert workflow.execution(BATCH_ID, 1).life is Life.RUNNING
 
 
 def test_the_batch_of_the_tests_is_a_batch(batches: Batches) -> None:
     """What the tests make as a batch comes back from the table as it was."""
     made: Batch = create_batch(batches)
-    assert batches.current(ACCOUNT, BATCH_ID) == made
+    assert batches.current(BATCH) == made

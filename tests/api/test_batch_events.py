@@ -18,7 +18,7 @@ from batchyard.adapters.aws.objects import Objects
 from batchyard.adapters.aws.shards import Shards
 from batchyard.adapters.aws.table import Table
 from batchyard.core.accounts import Account, ApiKey
-from batchyard.core.batches import Batch, DropSource, Status
+from batchyard.core.batches import Batch, BatchRef, DropSource, Status
 from batchyard.core.dropfolder import result_keys
 from batchyard.core.files import File
 from batchyard.core.keys import file_key, part_key
@@ -69,7 +69,7 @@ def test_validate_answers_with_the_status_and_the_time_left(batches: Batches, ta
         reply = validate.handler(event("validate"), Context())
         assert reply["status"] == "in_progress"
         assert 0 < reply["seconds_left"] <= FAR - NOW
-    batch = batches.get(ACCOUNT, BATCH_ID)
+    batch = batches.get(BatchRef(ACCOUNT, BATCH_ID))
     assert batch is not None
     batches.enter(batch, Status.FINALIZING, NOW)
     assert validate.handler(event("validate"), Context())["status"] == "finalizing"
@@ -111,7 +111,7 @@ def test_an_end_is_counted_once_with_its_figures(
     assert (ended["status"], ended["service"], ended["BatchesEnded"]) == ("completed", "test", [1.0])
     assert (figures["ItemsSucceeded"], figures["ItemsFailed"], figures["CostMicrousd"]) == ([1.0], [0.0], [0.0])
     assert "status" not in figures
-    batch = batches.get(ACCOUNT, BATCH_ID)
+    batch = batches.get(BatchRef(ACCOUNT, BATCH_ID))
     assert batch is not None
     endings.report(batch, batch.status_times["completed"] + 1)
     assert emitted(capsys) == []
@@ -121,7 +121,7 @@ def test_validate_fails_a_bad_file(batches: Batches, table: Table, objects: Obje
     """The reply says `failed`, the row says why."""
     create(batches, table, objects, b"{bad\n")
     assert validate.handler(event("validate"), Context())["status"] == "failed"
-    batch = batches.get(ACCOUNT, BATCH_ID)
+    batch = batches.get(BatchRef(ACCOUNT, BATCH_ID))
     assert batch is not None and [error.code for error in batch.errors] == ["invalid_json_line"]
 
 

@@ -10,7 +10,7 @@ from batchyard.adapters.aws import clients
 from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.objects import Objects
 from batchyard.adapters.aws.shards import Shards
-from batchyard.core.batches import Batch, Status
+from batchyard.core.batches import Batch, BatchRef, Status
 from batchyard.core.keys import manifest_key
 from batchyard.core.lanes import Lane
 from batchyard.core.messages import ShardMessage
@@ -48,7 +48,7 @@ def test_dispatch_sends_the_shards_and_keeps_the_token(
     dispatch.handler(event("dispatch"), Context())
     bodies = [message["Body"] for message in sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)["Messages"]]
     assert sorted(ShardMessage.from_json(body).shard.number for body in bodies) == [0, 1]
-    stored = batches.get(ACCOUNT, BATCH_ID)
+    stored = batches.get(BatchRef(ACCOUNT, BATCH_ID))
     assert stored is not None
     assert stored.task_token == event("dispatch")["task_token"]
 

@@ -106,7 +106,7 @@ def test_the_event_settles_its_shards(
     lines = [orjson.loads(result.line) for result in stored]
     assert {line["response"]["status_code"] for line in lines} == {200}
     assert all(line["response"]["body"]["data"][0]["embedding"] for line in lines)
-    batch = Batches(cloud.table).get_with_progress(FIRST.account_id, FIRST.batch_id)
+    batch = Batches(cloud.table).get_with_progress(FIRST.batch)
     assert batch is not None
     assert batch.tally.succeeded == ITEMS
     assert batch.tally.cost_picousd == batch.tally.input_tokens * 20_000 > 0

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from batchyard.core.batches import Ending
 from batchyard.core.calls import Answer, NoAnswer
 from batchyard.core.retry import FailureReason, ServerWord
 from batchyard.core.shards import LeaseHeld, ShardFenced, ShardState
@@ -333,7 +334,7 @@ def test_a_fence_lets_calls_in_flight_end(start: Start) -> None:
 
     async def cancel_soon() -> None:
         await asyncio.sleep(14)
-        shop.shards.fence(BATCH_ID, 0, "cancelled")
+        shop.shards.fence(BATCH_ID, 0, Ending.CANCELLED)
 
     task = shop.loop.create_task(cancel_soon())
     assert shop.work(message) == []
@@ -354,7 +355,7 @@ def test_a_fence_cuts_off_what_takes_too_long(start: Start) -> None:
 
     async def cancel_soon() -> None:
         await asyncio.sleep(2)
-        shop.shards.fence(BATCH_ID, 0, "cancelled")
+        shop.shards.fence(BATCH_ID, 0, Ending.CANCELLED)
 
     task = shop.loop.create_task(cancel_soon())
     shop.work(message)
