@@ -74,10 +74,10 @@ size: $(READY) ## 500 MB through the whole product: what it takes, and the memor
 	$(BIN)/python -m bench.size
 
 openapi: $(READY) ## Write the OpenAPI document from the code
-	$(BIN)/python -m local.write_openapi
+	$(BIN)/python -m tools.write_openapi
 
 catalogue: $(READY) ## Compile models and prices from genai-prices
-	$(BIN)/python -m local.compile_catalogue
+	$(BIN)/python -m tools.compile_catalogue
 
 lock: $(READY) ## Resolve pyproject.toml into requirements.lock
 	$(BIN)/uv pip compile pyproject.toml --extra dev --python-version 3.11 --universal --no-emit-index-url --no-header --quiet -o requirements.lock

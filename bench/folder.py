@@ -56,6 +56,6 @@ class FolderS3:
         return {}
 
     def _path(self, request: dict[str, Any]) -> Path:
-        path = self._folder / request["Key"]
+        path = self._folder / str(request["Key"])
         path.parent.mkdir(parents=True, exist_ok=True)
         return path

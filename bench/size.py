@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import httpx
 import orjson
@@ -45,7 +45,7 @@ _CHUNK_BYTES = 1 << 20
 _POLL_SECONDS = 0.5
 _ASK_AT_MOST = 20
 _TERMINAL = frozenset({"completed", "failed", "expired", "cancelled"})
-_ENDPOINT = "/v1/chat/completions"
+_ENDPOINT: Final = "/v1/chat/completions"
 
 
 @dataclass

@@ -19,7 +19,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import boto3
 import orjson
@@ -31,6 +30,7 @@ from batchyard.adapters.aws.files import Files
 from batchyard.adapters.aws.objects import Objects
 from batchyard.adapters.aws.shards import Shards
 from batchyard.adapters.aws.table import Key, Table
+from batchyard.content.reading import Rules
 from batchyard.core.batches import Batch, Status
 from batchyard.core.files import File
 from batchyard.core.items import read_work_lines
@@ -43,7 +43,7 @@ from batchyard.core.shards import mark_done
 from batchyard.core.usage import Usage
 from batchyard.settings import ValidateSettings
 from batchyard.steps.finalize import finalize
-from batchyard.steps.validate import Rules, validate
+from batchyard.steps.validate import validate
 from batchyard.surfaces.registry import surface
 from batchyard.surfaces.surface import LineContext
 from bench import items
@@ -201,16 +201,15 @@ def _objects(folder: Path) -> Objects:
 
 @contextmanager
 def _table() -> Iterator[Table]:
-    names: dict[str, Any] = {"TableName": "bench", "BillingMode": "PAY_PER_REQUEST"}
-    keys = [("pk", "HASH"), ("sk", "RANGE")]
     with mock_aws():
         client = boto3.client(
             "dynamodb", region_name="us-east-1", aws_access_key_id="bench", aws_secret_access_key="bench"
         )
         client.create_table(
-            **names,
-            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name, _ in keys],
-            KeySchema=[{"AttributeName": name, "KeyType": kind} for name, kind in keys],
+            TableName="bench",
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk")],
+            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
         )
         yield Table(client, "bench")
 

@@ -91,7 +91,7 @@ def download(client: OpenAI, batch: Batch, folder: Path) -> None:
 def print_table(batch: Batch, seconds: float) -> None:
     counts, usage = batch.request_counts, batch.usage
     assert counts is not None
-    cost = (batch.usage.model_extra or {}).get("cost_usd", "not known") if usage else "not known"
+    cost = ((usage and usage.model_extra) or {}).get("cost_usd", "not known")
     rows = [
         ("items", f"{counts.total:,}"),
         ("succeeded", f"{counts.completed:,}"),

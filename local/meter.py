@@ -1,18 +1,17 @@
 """Counts what AWS would bill: calls by function, service and operation, with their sizes and their units.
 
 Units: DynamoDB write units of 1 KB (twice in a transaction) and read units of 4 KB (half when eventually consistent),
-SQS requests of 64 KB, one per call elsewhere. A row's size is taken from the request or, where an update returns the
-row, from the answer, whichever is larger. Prices are not known here.
+SQS requests of 64 KB, elsewhere one per call. A row counts with the size of the request or of the answer, whichever is
+larger (an update may return the row). bench/cost.py knows the prices.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from local.calls import Call
+from local.simulated_aws.calls import Call
 
 _READS = {"GetItem", "Query", "Scan", "BatchGetItem", "TransactGetItems"}
 
@@ -24,8 +23,6 @@ class Count:
     calls: int = 0
     items: int = 0
     units: float = 0.0
-    request_bytes: int = 0
-    response_bytes: int = 0
     errors: int = 0
 
 
@@ -59,8 +56,6 @@ class Meter:
             call.operation,
             items=call.items,
             units=_units(call, request_bytes, response_bytes),
-            request_bytes=request_bytes,
-            response_bytes=response_bytes,
             failed=failed,
         )
 
@@ -72,8 +67,6 @@ class Meter:
         *,
         items: int = 1,
         units: float = 1,
-        request_bytes: int = 0,
-        response_bytes: int = 0,
         failed: bool = False,
     ) -> None:
         with self._lock:
@@ -81,8 +74,6 @@ class Meter:
             count.calls += 1
             count.items += items
             count.units += units
-            count.request_bytes += request_bytes
-            count.response_bytes += response_bytes
             count.errors += failed
 
     def count_request(self) -> None:
@@ -131,8 +122,7 @@ class Meter:
 def _units(call: Call, request_bytes: int, response_bytes: int) -> float:
     if call.service == "dynamodb":
         if call.operation in _READS:
-            consistent: Mapping[str, Any] = call.parameters
-            halves = 2 if consistent.get("ConsistentRead") or call.operation == "TransactGetItems" else 1
+            halves = 2 if call.parameters.get("ConsistentRead") or call.operation == "TransactGetItems" else 1
             return max(call.items, -(-response_bytes // 4096)) * halves / 2
         size = max(request_bytes, response_bytes) / call.items
         return -(-size // 1024) * call.items * (2 if "TransactItems" in call.parameters else 1)

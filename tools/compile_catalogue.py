@@ -1,6 +1,6 @@
 """Compiles genai-prices (https://github.com/pydantic/genai-prices) into functions/batchyard/catalogue.json.
 
-    python -m local.compile_catalogue [--as-of 2026-11-20] [--check]
+    python -m tools.compile_catalogue [--as-of 2026-11-20] [--check]
 
 The result depends only on the installed genai-prices, the providers in providers.toml and the date, which picks
 among prices that change on announced days; `--check` compiles for the committed date and fails on a difference.
@@ -132,7 +132,7 @@ def _microusd(price: Decimal | types.TieredPrices | None) -> int:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m local.compile_catalogue", description=__doc__.split("\n", 1)[0])
+    parser = argparse.ArgumentParser(prog="python -m tools.compile_catalogue", description=__doc__.split("\n", 1)[0])
     parser.add_argument("--as-of", type=date.fromisoformat, default=datetime.now(UTC).date(), help="default: today")
     parser.add_argument("--check", action="store_true", help="compare with the committed file, write nothing")
     arguments = parser.parse_args()

@@ -1,7 +1,7 @@
 """Deploys templates into moto's CloudFormation, and reads from them what moto leaves out.
 
 moto creates the resources it is good at (`_MOTO_CREATES`). What the local cloud plays itself (API, event sources,
-rules, concurrency) is read from the same templates into the dataclasses below. Anything else (alarms, dashboards,
+rules, concurrency) is read from the same templates into the values of declared.py. Anything else (alarms, dashboards,
 stages, bucket policies) is skipped, with one line in the log that names the types.
 """
 
@@ -12,7 +12,6 @@ import json
 import logging
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from moto.cloudformation.models import cloudformation_backends
@@ -21,14 +20,23 @@ from moto.dynamodb.models import dynamodb_backends
 from moto.s3.models import s3_backends
 from moto.sqs.models import sqs_backends
 
-from local.environments import FunctionConfig
-from local.permissions import Statement, read_statements
-from local.template import Stack
+from local.deployment.declared import (
+    ACCOUNT_ID,
+    REGION,
+    Deployment,
+    EventSource,
+    FunctionConfig,
+    GatewayResponse,
+    InvokePermission,
+    Method,
+    QueueStatement,
+    Rule,
+    RuleTarget,
+)
+from local.deployment.templates import Stack
+from local.iam.permissions import read_statements
 
 log = logging.getLogger(__name__)
-
-ACCOUNT_ID = "123456789012"
-REGION = "us-east-1"
 
 _MOTO_CREATES = {
     "AWS::DynamoDB::Table",
@@ -56,83 +64,6 @@ _PLAYED_HERE = {
     "AWS::Lambda::Permission",
     "AWS::SQS::QueuePolicy",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class EventSource:
-    """An AWS::Lambda::EventSourceMapping of a queue. `function` is its ARN or name."""
-
-    queue_name: str
-    queue_arn: str
-    function: str
-    batch_size: int
-    window_seconds: float
-    maximum_concurrency: int | None
-    reports_failures: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """An AWS::Events::Rule: `pattern` or `schedule` is set. `targets`: ARNs with their `Input`, None for the event.
-    `reference`: what a GetAtt of its ARN resolves to here, where the rule is no resource of moto's."""
-
-    name: str
-    reference: str
-    pattern: Mapping[str, Any] | None
-    schedule: str | None
-    targets: tuple[tuple[str, str | None], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Method:
-    """`resource` is the path with its placeholders: /v1/files/{file_id}. `function` is the ARN it invokes."""
-
-    method: str
-    resource: str
-    function: str
-
-
-@dataclass(frozen=True, slots=True)
-class InvokePermission:
-    """An AWS::Lambda::Permission: `service` may invoke `function` (ARN or name)."""
-
-    function: str
-    service: str
-
-
-@dataclass(frozen=True, slots=True)
-class QueueStatement:
-    """One statement of an AWS::SQS::QueuePolicy, for one queue (its name) and one service ("*": anybody)."""
-
-    queue: str
-    service: str
-    statement: Statement
-
-
-@dataclass(frozen=True, slots=True)
-class GatewayResponse:
-    status: int | None
-    headers: Mapping[str, str]
-    template: str | None
-
-
-@dataclass(slots=True)
-class Deployment:
-    functions: list[tuple[FunctionConfig, str]] = field(default_factory=list)
-    """(function, ARN of its role)"""
-    event_sources: list[EventSource] = field(default_factory=list)
-    rules: list[Rule] = field(default_factory=list)
-    methods: list[Method] = field(default_factory=list)
-    permissions: list[InvokePermission] = field(default_factory=list)
-    queue_policies: list[QueueStatement] = field(default_factory=list)
-    gateway_responses: dict[str, GatewayResponse] = field(default_factory=dict)
-    binary_media_types: tuple[str, ...] = ()
-    eventbridge_buckets: set[str] = field(default_factory=set)
-    state_machine_roles: list[str] = field(default_factory=list)
-    outputs: dict[str, str] = field(default_factory=dict)
-
-    def function(self, name: str) -> FunctionConfig | None:
-        return next((config for config, _ in self.functions if config.name == name), None)
 
 
 def deploy(stacks: list[Stack]) -> Deployment:
@@ -167,7 +98,9 @@ def _deploy(stack: Stack, deployment: Deployment) -> None:
                 yield logical_id, resolved(logical_id)
 
     def physical(logical_id: str) -> str:
-        return str(created.resource_map[logical_id].physical_resource_id)
+        resource = created.resource_map[logical_id]
+        assert resource is not None, f"moto made no {logical_id}"
+        return str(resource.physical_resource_id)
 
     for logical_id, properties in of_type("AWS::Lambda::Function"):
         deployment.functions.append(_function(physical(logical_id), properties))
@@ -190,7 +123,6 @@ def _deploy(stack: Stack, deployment: Deployment) -> None:
     for _, properties in of_type("AWS::SQS::QueuePolicy"):
         deployment.queue_policies += _queue_statements(properties)
     deployment.methods += _methods(resources, dict(of_type("AWS::ApiGateway::Method")))
-    deployment.outputs |= {output["OutputKey"]: output["OutputValue"] for output in created.outputs or ()}
 
 
 # What goes to moto.
@@ -223,7 +155,8 @@ def _for_moto(template: Mapping[str, Any]) -> dict[str, Any]:
         name: {"Type": "String", "Default": "local"} if str(parameter["Type"]).startswith("AWS::SSM::") else parameter
         for name, parameter in cleaned.get("Parameters", {}).items()
     }
-    return _without_references(cleaned | {"Resources": resources}, dropped)
+    for_moto: dict[str, Any] = _without_references(cleaned | {"Resources": resources}, dropped)
+    return for_moto
 
 
 def _dropped(template: Mapping[str, Any]) -> set[str]:
@@ -267,20 +200,20 @@ def _finish_table(name: str, properties: Mapping[str, Any]) -> None:
 # What the local cloud plays.
 
 
-def _function(physical_name: str, properties: Mapping[str, Any]) -> tuple[FunctionConfig, str]:
+def _function(physical_name: str, properties: Mapping[str, Any]) -> FunctionConfig:
     module = properties["Handler"].rpartition(".")[0]
     reserved = properties.get("ReservedConcurrentExecutions")
-    config = FunctionConfig(
+    return FunctionConfig(
         name=module.rpartition(".")[2],
         physical_name=physical_name,
         arn=f"arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:{physical_name}",
+        role_arn=properties["Role"],
         handler=properties["Handler"],
         memory_megabytes=int(properties.get("MemorySize", 128)),
         timeout_seconds=float(properties.get("Timeout", 3)),
         reserved_concurrency=None if reserved is None else int(reserved),
         environment={k: str(v) for k, v in properties.get("Environment", {}).get("Variables", {}).items()},
     )
-    return config, properties["Role"]
 
 
 def _event_source(properties: Mapping[str, Any]) -> EventSource:
@@ -304,7 +237,7 @@ def _rule(logical_id: str, properties: Mapping[str, Any]) -> Rule:
         reference=f"{logical_id}.Arn",
         pattern=properties.get("EventPattern"),
         schedule=properties.get("ScheduleExpression"),
-        targets=tuple((target["Arn"], target.get("Input")) for target in properties.get("Targets", ())),
+        targets=tuple(RuleTarget(target["Arn"], target.get("Input")) for target in properties.get("Targets", ())),
     )
 
 
