@@ -75,8 +75,7 @@ def main() -> int:
             print(json.dumps(host.state()), flush=True)
         else:
             _announce(host.state(), arguments.folder, time.monotonic() - started)
-        while not stop.wait(0.2):  # A wait without an end would not notice signals on every system.
-            pass
+        stop.wait()
     finally:
         host.close()
     return 0

@@ -23,7 +23,7 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import boto3
 import botocore.session
@@ -32,6 +32,9 @@ from botocore.config import Config
 from local.deployment.templates import ROOT
 
 START_SECONDS = 120.0
+
+Described = dict[str, Any]
+"""A JSON object that the local cloud answers with."""
 
 
 class LocalCloudError(Exception):
@@ -80,7 +83,7 @@ class LocalCloud:
         self._command += ["--templates", str(templates)] if templates is not None else []
         self._command += ["--functions", str(functions_path)] if functions_path is not None else []
         self._process: subprocess.Popen[str] | None = None
-        self._clients: dict[str, Any] = {}
+        self._clients: Described = {}
         self._making_clients = threading.Lock()
 
     def start(self) -> Self:
@@ -179,9 +182,9 @@ class LocalCloud:
 
     # Looking at it.
 
-    def meter(self) -> dict[str, Any]:
+    def meter(self) -> Described:
         """What AWS would bill since the start or `reset_meter`; see meter.Meter."""
-        counted: dict[str, Any] = self._control("GET", "meter")
+        counted: Described = self._control("GET", "meter")
         return counted
 
     def reset_meter(self) -> None:
@@ -192,9 +195,9 @@ class LocalCloud:
         denied: list[dict[str, str]] = self._control("GET", "denials")
         return denied
 
-    def processes(self, function: str | None = None) -> list[dict[str, Any]]:
+    def processes(self, function: str | None = None) -> list[Described]:
         """[{"function", "pid", "busy", "peak_rss_bytes"}]"""
-        running: list[dict[str, Any]] = self._control("GET", "processes")
+        running: list[Described] = self._control("GET", "processes")
         return [each for each in running if function in (None, each["function"])]
 
     # Breaking it.
@@ -204,50 +207,24 @@ class LocalCloud:
         killed: int = self._control("POST", "kill", function=function, busy_only=busy_only)
         return killed
 
-    def fail(
-        self,
-        function: str | None = None,
-        *,
-        service: str | None = None,
-        operation: str | None = None,
-        nth: int = 1,
-        times: int = 1,
-        status: int = 500,
-        code: str = "InternalServerError",
-        when: Literal["before", "after", "late"] = "before",
-        hold_seconds: float = 0.0,
-        about: str | None = None,
-    ) -> int:
-        """Makes the nth matching AWS call from now on, and the times-1 after it, fail; returns the fault's id. See
-        faults.py for `when` and `about`. The SDK repeats a call that ended with 500 by itself, up to five calls."""
-        fault: int = self._control(
-            "POST",
-            "faults",
-            function=function,
-            service=service,
-            operation=operation,
-            nth=nth,
-            times=times,
-            status=status,
-            code=code,
-            when=when,
-            hold_seconds=hold_seconds,
-            about=about,
-        )
-        return fault
+    def fail(self, function: str | None = None, **fault: Any) -> int:
+        """Makes the nth matching AWS call from now on, and the times-1 after it, fail; returns the fault's id. The
+        fields are those of faults.Fault. The SDK repeats a call that ended with 500 by itself, up to five calls."""
+        number: int = self._control("POST", "faults", function=function, **fault)
+        return number
 
-    def unfail(self, fault: int) -> dict[str, Any]:
+    def unfail(self, fault: int) -> Described:
         """Takes the fault away; returns it with `seen` (calls that matched) and `fired` (those that met it)."""
-        found: dict[str, Any] = self._control("POST", "faults/remove", id=fault)
+        found: Described = self._control("POST", "faults/remove", id=fault)
         return found
 
     def limit(self, function: str, timeout_seconds: float | None) -> None:
         """Gives the function another timeout, from its next invocation on; None: the template's."""
         self._control("POST", "limit", function=function, timeout_seconds=timeout_seconds)
 
-    def faults(self) -> list[dict[str, Any]]:
+    def faults(self) -> list[Described]:
         """The faults that were set, with `seen` (calls that matched) and `fired`."""
-        found: list[dict[str, Any]] = self._control("GET", "faults")
+        found: list[Described] = self._control("GET", "faults")
         return found
 
     def clear_faults(self) -> None:

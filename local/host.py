@@ -77,9 +77,8 @@ class Host:
         self._logs.mkdir(parents=True, exist_ok=True)
         for old in self._logs.glob("*.log"):
             old.unlink()
-        # The API's port is taken first: it is the one that may be in use.
         self._gateway: Gateway | None = None
-        self._api = HttpServer(self._serve_api, port=options.port, limits=LIMITS, refuse=self._refuse_api, name="api")
+        self._api: HttpServer | None = None
         self.functions = Functions()
         self.gate = MotoGate()
         self.principals = Principals()
@@ -99,14 +98,6 @@ class Host:
             self.close()
             raise
 
-    @property
-    def api_url(self) -> str:
-        return self._api.url
-
-    @property
-    def aws_url(self) -> str:
-        return self._aws.url
-
     def _start(self, stacks: list[Stack]) -> None:
         self.deployment = deploy(stacks)
         self.provider_url = self.options.provider_url or self._start_provider()
@@ -121,7 +112,9 @@ class Host:
         self.endpoint.listeners += [self._wake_poller, self.events.on_call]
         self.endpoint.control = Control(self._controls())
         self.endpoint.enforce = True
-        self._gateway = Gateway(self.deployment, self.functions, self.meter)
+        self._gateway = gateway = Gateway(self.deployment, self.functions, self.meter)
+        self._api = HttpServer(gateway, port=self.options.port, limits=LIMITS, refuse=gateway.refuse, name="api")
+        self.api_url = self._api.url
         self.poller.start(self.deployment.event_sources)
         self.events.start(self.deployment.rules, self.deployment.eventbridge_buckets)
         self.account_id, self.api_key = "", ""
@@ -137,22 +130,11 @@ class Host:
         self.functions.close()
         if self._gateway is not None:
             self._gateway.close()
-        self._api.close()
+        if self._api is not None:
+            self._api.close()
         self._aws.close()
         if self._provider is not None:
             self._provider.stop()
-
-    # The API's port answers 503 until there is an API behind it.
-
-    def _serve_api(self, request: Request) -> Response:
-        if self._gateway is None:
-            return Response(503, [("Retry-After", "1")], b'{"message":"starting"}')
-        return self._gateway(request)
-
-    def _refuse_api(self, status: int, reason: str) -> Response:
-        if self._gateway is None:
-            return Response(status, [], reason.encode())
-        return self._gateway.refuse(status, reason)
 
     # What it is made of.
 
@@ -162,7 +144,7 @@ class Host:
 
     def _add_functions(self) -> None:
         for config in self.deployment.functions:
-            added = {"AWS_ENDPOINT_URL": self.aws_url, **self._provider_urls(config)}
+            added = {"AWS_ENDPOINT_URL": self._aws.url, **self._provider_urls(config)}
             added |= _meant_for(config.name, self.options.environment)
             credentials = self.principals.assume(config.role_arn, config.name)
             variables = process_variables(config, added, credentials, self.options.functions_path)
@@ -183,7 +165,7 @@ class Host:
             client = boto3.session.Session().client(
                 "lambda",
                 region_name=REGION,
-                endpoint_url=self.aws_url,
+                endpoint_url=self._aws.url,
                 aws_access_key_id=credentials.access_key,
                 aws_secret_access_key=credentials.secret_key,
                 aws_session_token=credentials.session_token,
@@ -259,7 +241,7 @@ class Host:
             names |= config.environment
         return {
             "api_url": self.api_url,
-            "aws_endpoint": self.aws_url,
+            "aws_endpoint": self._aws.url,
             "region": REGION,
             "access_key_id": self.operator.access_key,
             "secret_access_key": self.operator.secret_key,

@@ -21,7 +21,6 @@ class Count:
     """Sums over the calls of one kind."""
 
     calls: int = 0
-    items: int = 0
     units: float = 0.0
     errors: int = 0
 
@@ -31,9 +30,7 @@ class Usage:
     """Sums over the invocations of one function. `peak_rss_bytes`: the largest of all its processes."""
 
     invocations: int = 0
-    errors: int = 0
     timeouts: int = 0
-    cold_starts: int = 0
     init_seconds: float = 0.0
     billed_seconds: float = 0.0
     gigabyte_seconds: float = 0.0
@@ -50,29 +47,13 @@ class Meter:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def count_call(self, caller: str, call: Call, request_bytes: int, response_bytes: int, *, failed: bool) -> None:
-        self.count(
-            caller,
-            call.service,
-            call.operation,
-            items=call.items,
-            units=_units(call, request_bytes, response_bytes),
-            failed=failed,
-        )
+        units = _units(call, request_bytes, response_bytes)
+        self.count(caller, call.service, call.operation, units=units, failed=failed)
 
-    def count(
-        self,
-        caller: str,
-        service: str,
-        operation: str,
-        *,
-        items: int = 1,
-        units: float = 1,
-        failed: bool = False,
-    ) -> None:
+    def count(self, caller: str, service: str, operation: str, *, units: float = 1, failed: bool = False) -> None:
         with self._lock:
             count = self._calls.setdefault((caller, service, operation), Count())
             count.calls += 1
-            count.items += items
             count.units += units
             count.errors += failed
 
@@ -84,17 +65,15 @@ class Meter:
     def count_cold_start(self, function: str, seconds: float) -> None:
         with self._lock:
             usage = self._functions.setdefault(function, Usage())
-            usage.cold_starts += 1
             usage.init_seconds += seconds
 
     def count_invocation(
-        self, function: str, seconds: float, memory_megabytes: int, rss_bytes: int, *, failed: bool, timed_out: bool
+        self, function: str, seconds: float, memory_megabytes: int, rss_bytes: int, *, timed_out: bool
     ) -> None:
         billed = -(-seconds * 1000 // 1) / 1000
         with self._lock:
             usage = self._functions.setdefault(function, Usage())
             usage.invocations += 1
-            usage.errors += failed
             usage.timeouts += timed_out
             usage.billed_seconds += billed
             usage.gigabyte_seconds += billed * memory_megabytes / 1024

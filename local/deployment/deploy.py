@@ -36,6 +36,9 @@ from local.deployment.declared import (
 from local.deployment.templates import Stack
 from local.iam.permissions import read_statements
 
+Properties = dict[str, Any]
+"""A template, or a resource's properties, as JSON."""
+
 log = logging.getLogger(__name__)
 
 _MOTO_CREATES = {
@@ -75,7 +78,7 @@ def deploy(stacks: list[Stack]) -> Deployment:
 
 
 def _deploy(stack: Stack, deployment: Deployment) -> None:
-    resources: dict[str, Any] = stack.template["Resources"]
+    resources: Properties = stack.template["Resources"]
     skipped = sorted({r["Type"] for r in resources.values()} - _MOTO_CREATES - _PLAYED_HERE - {"AWS::CDK::Metadata"})
     if skipped:
         log.info("%s: not deployed locally: %s", stack.name, ", ".join(skipped))
@@ -87,12 +90,12 @@ def _deploy(stack: Stack, deployment: Deployment) -> None:
         raise RuntimeError(f"stack {stack.name} ended as {created.status}")
     template = _without_references(stack.template, _dropped(stack.template))
 
-    def resolved(logical_id: str) -> dict[str, Any]:
+    def resolved(logical_id: str) -> Properties:
         properties = copy.deepcopy(template["Resources"][logical_id].get("Properties", {}))
-        cleaned: dict[str, Any] = clean_json(properties, created.resource_map)
+        cleaned: Properties = clean_json(properties, created.resource_map)
         return cleaned
 
-    def of_type(kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    def of_type(kind: str) -> Iterator[tuple[str, Properties]]:
         for logical_id, resource in resources.items():
             if resource["Type"] == kind:
                 yield logical_id, resolved(logical_id)
@@ -128,7 +131,7 @@ def _deploy(stack: Stack, deployment: Deployment) -> None:
 # What goes to moto.
 
 
-def _for_moto(template: Mapping[str, Any]) -> dict[str, Any]:
+def _for_moto(template: Properties) -> Properties:
     dropped = _dropped(template)
     resources = {}
     for logical_id, resource in template["Resources"].items():
@@ -155,11 +158,11 @@ def _for_moto(template: Mapping[str, Any]) -> dict[str, Any]:
         name: {"Type": "String", "Default": "local"} if str(parameter["Type"]).startswith("AWS::SSM::") else parameter
         for name, parameter in cleaned.get("Parameters", {}).items()
     }
-    for_moto: dict[str, Any] = _without_references(cleaned | {"Resources": resources}, dropped)
+    for_moto: Properties = _without_references(cleaned | {"Resources": resources}, dropped)
     return for_moto
 
 
-def _dropped(template: Mapping[str, Any]) -> set[str]:
+def _dropped(template: Properties) -> set[str]:
     return {name for name, resource in template["Resources"].items() if resource["Type"] not in _MOTO_CREATES}
 
 
@@ -182,7 +185,7 @@ def _without_references(node: Any, dropped: set[str]) -> Any:
 # What moto's CloudFormation leaves undone.
 
 
-def _finish_bucket(name: str, properties: Mapping[str, Any], deployment: Deployment) -> None:
+def _finish_bucket(name: str, properties: Properties, deployment: Deployment) -> None:
     if properties.get("VersioningConfiguration", {}).get("Status") == "Enabled":
         s3_backends[ACCOUNT_ID]["aws"].put_bucket_versioning(name, "Enabled")
     notifications = properties.get("NotificationConfiguration", {}).get("EventBridgeConfiguration")
@@ -190,7 +193,7 @@ def _finish_bucket(name: str, properties: Mapping[str, Any], deployment: Deploym
         deployment.eventbridge_buckets.add(name)
 
 
-def _finish_table(name: str, properties: Mapping[str, Any]) -> None:
+def _finish_table(name: str, properties: Properties) -> None:
     ttl = properties.get("TimeToLiveSpecification")
     if ttl is not None:
         table = dynamodb_backends[ACCOUNT_ID][REGION].tables[name]
@@ -200,7 +203,7 @@ def _finish_table(name: str, properties: Mapping[str, Any]) -> None:
 # What the local cloud plays.
 
 
-def _function(physical_name: str, properties: Mapping[str, Any]) -> FunctionConfig:
+def _function(physical_name: str, properties: Properties) -> FunctionConfig:
     module = properties["Handler"].rpartition(".")[0]
     reserved = properties.get("ReservedConcurrentExecutions")
     return FunctionConfig(
@@ -216,7 +219,7 @@ def _function(physical_name: str, properties: Mapping[str, Any]) -> FunctionConf
     )
 
 
-def _event_source(properties: Mapping[str, Any]) -> EventSource:
+def _event_source(properties: Properties) -> EventSource:
     arn = properties["EventSourceArn"]
     queue = sqs_backends[ACCOUNT_ID][REGION].queues[arn.rpartition(":")[2]]
     maximum = properties.get("ScalingConfig", {}).get("MaximumConcurrency")
@@ -231,7 +234,7 @@ def _event_source(properties: Mapping[str, Any]) -> EventSource:
     )
 
 
-def _rule(logical_id: str, properties: Mapping[str, Any]) -> Rule:
+def _rule(logical_id: str, properties: Properties) -> Rule:
     return Rule(
         name=properties.get("Name", logical_id),
         reference=f"{logical_id}.Arn",
@@ -241,7 +244,7 @@ def _rule(logical_id: str, properties: Mapping[str, Any]) -> Rule:
     )
 
 
-def _queue_statements(properties: Mapping[str, Any]) -> Iterator[QueueStatement]:
+def _queue_statements(properties: Properties) -> Iterator[QueueStatement]:
     for url in properties.get("Queues", ()):
         for raw in properties.get("PolicyDocument", {}).get("Statement", ()):
             principal = raw.get("Principal", "*")
@@ -251,7 +254,7 @@ def _queue_statements(properties: Mapping[str, Any]) -> Iterator[QueueStatement]
                 yield QueueStatement(str(url).rpartition("/")[2], str(service), statement)
 
 
-def _gateway_response(properties: Mapping[str, Any]) -> GatewayResponse:
+def _gateway_response(properties: Properties) -> GatewayResponse:
     prefix = "gatewayresponse.header."
     status = properties.get("StatusCode")
     return GatewayResponse(
@@ -265,7 +268,7 @@ def _gateway_response(properties: Mapping[str, Any]) -> GatewayResponse:
     )
 
 
-def _methods(resources: Mapping[str, Any], methods: Mapping[str, Mapping[str, Any]]) -> Iterator[Method]:
+def _methods(resources: Properties, methods: Mapping[str, Properties]) -> Iterator[Method]:
     """Paths come from the chain of ParentIds, which in the template are references by logical id."""
 
     def path(logical_id: str) -> str:

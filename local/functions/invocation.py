@@ -73,7 +73,6 @@ class Function:
             result.seconds,
             self.config.memory_megabytes,
             sandbox.peak_rss_bytes,
-            failed=result.error is not None,
             timed_out=result.timed_out,
         )
         return result

@@ -114,16 +114,16 @@ class _Source:
                 if self._closed:
                     return
                 self._woken = False
-            batch, pause = self._take()
-            if batch:
+            records, pause_seconds = self._take()
+            if records:
                 with self._changed:
                     self._running += 1
-                self._workers.submit(self._deliver, batch)
+                self._workers.submit(self._deliver, records)
                 if self._switches.duplicate:
-                    self._workers.submit(self._repeat, batch)
+                    self._workers.submit(self._repeat, records)
                 continue
             with self._changed:
-                self._changed.wait_for(lambda: self._closed or self._woken, pause)
+                self._changed.wait_for(lambda: self._closed or self._woken, pause_seconds)
 
     def _take(self) -> tuple[list[dict[str, Any]], float]:
         """(records that are due and from now on invisible, seconds until the next one may be due)"""
@@ -143,7 +143,7 @@ class _Source:
                     break
                 records.append(self._record(message, now))
         if records:
-            self._meter.count("event-source", "sqs", "ReceiveMessage", items=len(records))
+            self._meter.count("event-source", "sqs", "ReceiveMessage")
         return records, max(0.001, next_due - now + 0.001)
 
     def _due(self, now: float) -> tuple[list[Message], float]:
@@ -247,7 +247,7 @@ class _Source:
                     message.visible_at = min(message.visible_at, time.time() * 1000 + soon * 1000)
             queue._messages[:] = kept
         if handled:
-            self._meter.count("event-source", "sqs", "DeleteMessageBatch", items=len(handled))
+            self._meter.count("event-source", "sqs", "DeleteMessageBatch")
 
 
 def _reported_failures(payload: bytes, everything: set[str]) -> set[str]:
