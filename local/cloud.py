@@ -20,7 +20,7 @@ import tempfile
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -30,6 +30,7 @@ import botocore.session
 from botocore.config import Config
 
 from local.deployment.templates import ROOT
+from local.options import Options
 
 START_SECONDS = 120.0
 
@@ -61,27 +62,11 @@ class LocalCloud:
     provider_url: str
     logs: str
 
-    def __init__(
-        self,
-        *,
-        provider_url: str | None = None,
-        environment: Mapping[str, str] | None = None,
-        processes: int | None = None,
-        wait_scale: float = 1.0,
-        account: str | None = "local",
-        templates: Path | None = None,
-        functions_path: Path | None = None,
-    ) -> None:
+    def __init__(self, **options: Any) -> None:
+        """`options` are the fields of options.Options."""
         self._temporary = tempfile.TemporaryDirectory(prefix="batchyard-")
         self.folder = Path(self._temporary.name)
-        self._command = [sys.executable, "-m", "local", "--attached", "--port", "0", "--folder", str(self.folder)]
-        self._command += ["--provider-url", provider_url] if provider_url else []
-        self._command += [f"--environment={name}={value}" for name, value in (environment or {}).items()]
-        self._command += ["--processes", str(processes)] if processes else []
-        self._command += ["--wait-scale", str(wait_scale)]
-        self._command += ["--account", account or ""]
-        self._command += ["--templates", str(templates)] if templates is not None else []
-        self._command += ["--functions", str(functions_path)] if functions_path is not None else []
+        self._options = Options(folder=self.folder, **options)
         self._process: subprocess.Popen[str] | None = None
         self._clients: Described = {}
         self._making_clients = threading.Lock()
@@ -91,7 +76,7 @@ class LocalCloud:
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "PYTHONWARNINGS"))}
         with log_path.open("w") as log_file:
             self._process = subprocess.Popen(
-                self._command,
+                [sys.executable, "-m", "local", "--attached", self._options.to_json()],
                 cwd=ROOT,
                 env=environment,
                 stdin=subprocess.PIPE,

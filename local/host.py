@@ -8,8 +8,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
 
 import boto3
@@ -21,7 +20,7 @@ from local.api.gateway import LIMITS, Gateway
 from local.control import Action, Control, read_fault
 from local.deployment.declared import ACCOUNT_ID, REGION, FunctionConfig
 from local.deployment.deploy import deploy
-from local.deployment.templates import ROOT, Stack
+from local.deployment.templates import Stack
 from local.endpoint import Endpoint
 from local.faults import Faults
 from local.functions.events import EventBus
@@ -32,6 +31,7 @@ from local.http_server import HttpServer, Request, Response
 from local.iam import grants
 from local.iam.identities import BackendResolver, Principals, state_machines
 from local.meter import Meter
+from local.options import Options
 from local.provider import SimulatedProvider
 from local.simulated_aws.calls import Call
 from local.simulated_aws.gate import MotoGate
@@ -48,26 +48,10 @@ _SQS_WAKES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class HostOptions:
-    """`port` 0 takes any free one. `provider_url` is an OpenAI base address; None starts a simulated provider.
-    `environment`: variables that every function gets beside those of the template, or, as `function.NAME`, that one
-    function. `wait_scale`: a factor for the state machine's waits and retry intervals."""
-
-    port: int = 0
-    folder: Path = ROOT / ".local"
-    functions_path: Path = ROOT / "functions"
-    provider_url: str | None = None
-    processes_per_function: int = 2
-    account_name: str | None = "local"
-    environment: Mapping[str, str] = field(default_factory=dict)
-    wait_scale: float = 1.0
-
-
 class Host:
     """A running local cloud. `close` ends every process it started."""
 
-    def __init__(self, stacks: list[Stack], options: HostOptions) -> None:
+    def __init__(self, stacks: list[Stack], options: Options) -> None:
         self.options = options
         self.meter = Meter()
         self.faults = Faults()
@@ -118,8 +102,8 @@ class Host:
         self.poller.start(self.deployment.event_sources)
         self.events.start(self.deployment.rules, self.deployment.eventbridge_buckets)
         self.account_id, self.api_key = "", ""
-        if self.options.account_name is not None and self.deployment.declares("admin"):
-            created = self.create_account(self.options.account_name)
+        if self.options.account is not None and self.deployment.declares("admin"):
+            created = self.create_account(self.options.account)
             self.account_id, self.api_key = created["account_id"], created["api_key"]
         self.meter.reset()
 
@@ -149,7 +133,7 @@ class Host:
             credentials = self.principals.assume(config.role_arn, config.name)
             variables = process_variables(config, added, credentials, self.options.functions_path)
             log_path = self._logs / f"{config.name}.log"
-            cap = self.options.processes_per_function
+            cap = self.options.processes
             self.functions.add(Function(config, variables, log_path, cap=cap, meter=self.meter))
 
     def _provider_urls(self, config: FunctionConfig) -> dict[str, str]:

@@ -19,6 +19,7 @@ from botocore.exceptions import ClientError
 
 from local.cloud import LocalCloud, LocalCloudError
 from local.deployment.templates import ROOT
+from local.options import Options
 from tests.local_cloud.probe_stacks import stacks
 
 PROBES = Path(__file__).with_name("probes")
@@ -672,7 +673,8 @@ def test_a_port_that_is_taken_is_a_clear_error(local: LocalCloud, tmp_path: Path
     templates = tmp_path / "stacks.json"
     templates.write_text(json.dumps(stacks()))
     port = int(local.api_url.rpartition(":")[2])
-    command = [sys.executable, "-m", "local", "--port", str(port), "--folder", str(tmp_path)]
-    done = subprocess.run([*command, "--templates", str(templates)], cwd=ROOT, capture_output=True, text=True)
+    options = Options(port=port, folder=tmp_path, templates=templates, provider_url=NO_PROVIDER)
+    command = [sys.executable, "-m", "local", "--attached", options.to_json()]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 1
     assert re.search(rf"Port {port} is in use.*PORT={port + 1} make local", done.stderr)
