@@ -79,10 +79,10 @@ exports: $(READY) ## An export of 500 MB in each packing: seconds and memory
 	$(BIN)/python -m bench.exports $(ARGS)
 
 openapi: $(READY) ## Write the OpenAPI document from the code
-	$(BIN)/python -m local.write_openapi
+	$(BIN)/python -m tools.write_openapi
 
 catalogue: $(READY) ## Compile models and prices from genai-prices
-	$(BIN)/python -m local.compile_catalogue
+	$(BIN)/python -m tools.compile_catalogue
 
 lock: $(READY) ## Resolve pyproject.toml into requirements.lock
 	$(BIN)/uv pip compile pyproject.toml --extra dev --python-version 3.11 --universal --no-emit-index-url --no-header --quiet -o requirements.lock

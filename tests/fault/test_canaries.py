@@ -15,8 +15,8 @@ import pytest
 from openai.types import Batch
 
 from local.cloud import LocalCloud
+from local.deployment.templates import ROOT
 from local.provider import SimulatedProvider
-from local.template import ROOT
 from tests.customer import Customer, eventually
 from tests.fault.conftest import ENVIRONMENT, UNDISTURBED, WAIT_SCALE
 from tests.fault.evidence import flushed, own_lines, served

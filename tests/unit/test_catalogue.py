@@ -10,7 +10,7 @@ import pytest
 from batchyard.adapters.catalogue import CATALOGUE_FILE, load, load_providers, read_catalogue
 from batchyard.core.catalogue import Offer
 from batchyard.core.usage import Price
-from local.compile_catalogue import compile_catalogue, encode
+from tools.compile_catalogue import compile_catalogue, encode
 
 PROVIDERS = """
 [[providers]]

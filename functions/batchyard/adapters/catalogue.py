@@ -1,4 +1,4 @@
-"""Reads providers.toml (people write it) and catalogue.json (`local/compile_catalogue.py` writes it)."""
+"""Reads providers.toml (people write it) and catalogue.json (`tools/compile_catalogue.py` writes it)."""
 
 from __future__ import annotations
 

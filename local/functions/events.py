@@ -1,13 +1,12 @@
 """Plays EventBridge: objects created in a bucket that tells EventBridge, and rules with a schedule.
 
-Rules come from the template. A pattern's filters: exact values, `prefix`, `suffix`, `wildcard`, `anything-but`,
-`exists`. Targets: queues and functions. Schedules: `rate(…)`; a `cron(…)` only fires when it is told to.
+Rules come from the template. Played of a pattern: exact values and `prefix`. Targets: queues and functions. Schedules:
+`rate(…)`; a `cron(…)` only fires on demand.
 """
 
 from __future__ import annotations
 
 import datetime
-import fnmatch
 import logging
 import re
 import threading
@@ -20,11 +19,11 @@ import orjson
 from moto.s3.models import s3_backends
 from moto.sqs.models import sqs_backends
 
-from local.calls import Call
-from local.deployment import ACCOUNT_ID, REGION, Rule
-from local.functions import Functions
+from local.deployment.declared import ACCOUNT_ID, REGION, Rule
+from local.functions.invocation import Functions
 from local.http_server import Request, Response
-from local.moto_gate import MotoGate
+from local.simulated_aws.calls import Call
+from local.simulated_aws.gate import MotoGate
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +58,7 @@ class EventBus:
         self._closing.set()
 
     def on_call(self, call: Call, request: Request, response: Response) -> None:
-        """Listens to the endpoint: an object that was created is announced."""
+        """The endpoint tells every call; one that created an object in a bucket with EventBridge becomes an event."""
         if call.service != "s3" or call.bucket not in self._buckets or response.status != 200:
             return
         if call.operation in _REASONS and b"<Error>" not in response.body[:200]:
@@ -72,11 +71,11 @@ class EventBus:
                 self._send(rule, event)
 
     def fire(self, name: str) -> int:
-        """Runs the scheduled rules that are called `name` or whose target is the function `name`; how many."""
+        """Runs the scheduled rules that have the function `name` as a target; returns how many."""
         wanted = [
             rule
             for rule in self._rules
-            if rule.schedule is not None and (name == rule.name or any(self._is(arn, name) for arn, _ in rule.targets))
+            if rule.schedule is not None and any(self._is(target.arn, name) for target in rule.targets)
         ]
         for rule in wanted:
             self._send(rule, _event("aws.events", "Scheduled Event", {}, [_rule_arn(rule)]))
@@ -90,18 +89,18 @@ class EventBus:
             self._send(rule, _event("aws.events", "Scheduled Event", {}, [_rule_arn(rule)]))
 
     def _send(self, rule: Rule, event: Mapping[str, Any]) -> None:
-        for arn, fixed_input in rule.targets:
-            payload = fixed_input.encode() if fixed_input is not None else orjson.dumps(event)
-            service = arn.split(":")[2]
+        for target in rule.targets:
+            payload = target.input.encode() if target.input is not None else orjson.dumps(event)
+            service = target.arn.split(":")[2]
             if service == "lambda":
-                self._functions.invoke_async(arn, payload)
+                self._functions.invoke_async(target.arn, payload)
             elif service == "sqs":
-                name = arn.rpartition(":")[2]
+                name = target.arn.rpartition(":")[2]
                 with self._gate.lock("sqs"):
                     sqs_backends[ACCOUNT_ID][REGION].send_message(name, payload.decode())
                 self._wake(name)
             else:
-                log.warning("rule %s: no local target for %s", rule.name, arn)
+                log.warning("rule %s: no local target for %s", rule.name, target.arn)
 
     def _created(self, call: Call, request: Request) -> dict[str, Any]:
         with self._gate.lock("s3"):
@@ -123,33 +122,23 @@ class EventBus:
 
 
 def matches(pattern: Any, event: Any) -> bool:
-    """EventBridge's rule: every field of the pattern is in the event and one of its listed filters holds."""
+    """Whether every field of the pattern is in the event, with one of the values listed for it.
+
+    https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-event-patterns.html"""
     if isinstance(pattern, dict):
         return all(
             matches(filters, event.get(name) if isinstance(event, dict) else None) for name, filters in pattern.items()
         )
     values = event if isinstance(event, list) else [event]
-    return any(_filter(each, value) for each in pattern for value in values)
+    return any(_fits(wanted, value) for wanted in pattern for value in values)
 
 
-def _filter(wanted: Any, value: Any) -> bool:
+def _fits(wanted: Any, value: Any) -> bool:
     if not isinstance(wanted, dict):
         return bool(wanted == value)
-    ((kind, argument),) = wanted.items()
-    if kind == "exists":
-        return bool(argument) == (value is not None)
-    if kind == "anything-but":
-        refused = argument if isinstance(argument, list) else [argument]
-        return value is not None and not any(_filter(each, value) for each in refused)
-    if not isinstance(value, str):
-        return False
-    if kind == "prefix":
-        return value.startswith(argument)
-    if kind == "suffix":
-        return value.endswith(argument)
-    if kind == "wildcard":
-        return fnmatch.fnmatchcase(value, argument)
-    raise ValueError(f"the event filter {kind!r} is not played by the local cloud")
+    if wanted.keys() != {"prefix"}:
+        raise ValueError(f"the event filter {wanted!r} is not played by the local cloud")
+    return isinstance(value, str) and value.startswith(wanted["prefix"])
 
 
 def _event(source: str, detail_type: str, detail: Mapping[str, Any], resources: list[str]) -> dict[str, Any]:

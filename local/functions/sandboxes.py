@@ -1,11 +1,11 @@
-"""One execution environment: a process under AWS's runtime client, and the Runtime API that this process talks to.
+"""One sandbox (Lambda's execution environment): a process under AWS's runtime client, and the Runtime API it talks to.
 
     start ─▶ init ─▶ idle (frozen) ⇄ busy ─▶ gone
                └────────────────────────────▶ gone      (init error, exit, time-out, kill)
 
-An environment runs one invocation at a time. Between invocations its process is stopped (SIGSTOP), as Lambda freezes
+A sandbox runs one invocation at a time. Between invocations its process is stopped (SIGSTOP), as Lambda freezes
 it; an invocation that outlives the function's timeout is ended with SIGKILL. The Runtime API is the one of
-https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html, one port per environment, because its paths do not say
+https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html, one port per sandbox, because the paths do not say
 who is asking.
 """
 
@@ -25,6 +25,7 @@ from pathlib import Path
 
 import orjson
 
+from local.deployment.declared import FunctionConfig
 from local.http_server import HttpServer, Request, Response
 
 INIT_SECONDS = 60.0
@@ -34,22 +35,9 @@ _PREFIX = "/2018-06-01/runtime"
 
 
 @dataclass(frozen=True, slots=True)
-class FunctionConfig:
-    """A function as the template declares it. `name` is its handler's module: `work` for batchyard.handlers.work."""
-
-    name: str
-    physical_name: str
-    arn: str
-    handler: str
-    memory_megabytes: int
-    timeout_seconds: float
-    reserved_concurrency: int | None
-    environment: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """`error` is what Lambda puts into X-Amz-Function-Error, None for success. `seconds`: from hand-out to answer."""
+class InvocationResult:
+    """How an invocation ended. `error` is the value of X-Amz-Function-Error, None for success. `seconds` run from the
+    moment the process took the event until it answered."""
 
     payload: bytes
     error: str | None = None
@@ -62,29 +50,26 @@ class _Invocation:
     id: str
     payload: bytes
     handed_out: float | None = None
-    outcome: Outcome | None = None
+    result: InvocationResult | None = None
 
 
-class Environment:
-    """`process_environment` is the complete environment of the process, without what only the Runtime API can know."""
+class Sandbox:
+    """`variables` are all the environment variables of the process, except the address of the Runtime API."""
 
-    def __init__(
-        self, config: FunctionConfig, process_environment: Mapping[str, str], log_path: Path, *, freeze: bool = True
-    ) -> None:
+    def __init__(self, config: FunctionConfig, variables: Mapping[str, str], log_path: Path) -> None:
         self.config = config
         self.init_seconds = 0.0
         self.peak_rss_bytes = 0
         self._log_path = log_path
-        self._freeze = freeze
         self._changed = threading.Condition()
         self._invocation: _Invocation | None = None
-        self._asking = False
+        self._is_asking = False
         self._init_error: bytes | None = None
         self._exit_code: int | None = None
         self._server = HttpServer(self._answer, name=f"runtime-{config.name}")
         self._started = time.monotonic()
-        environment = {**process_environment, "AWS_LAMBDA_RUNTIME_API": self._server.address}
-        self._process = _spawner.submit(_spawn, config.handler, environment, log_path).result()
+        variables = {**variables, "AWS_LAMBDA_RUNTIME_API": self._server.address}
+        self._process = _spawner.submit(_spawn, config.handler, variables, log_path).result()
         threading.Thread(target=self._watch, name=f"watch-{config.name}", daemon=True).start()
 
     @property
@@ -98,10 +83,10 @@ class Environment:
     @property
     def busy(self) -> bool:
         invocation = self._invocation
-        return invocation is not None and invocation.handed_out is not None and invocation.outcome is None
+        return invocation is not None and invocation.handed_out is not None and invocation.result is None
 
-    def invoke(self, payload: bytes, request_id: str) -> Outcome:
-        """Runs one invocation to its end, whatever that is. The caller makes sure that there is only one at a time."""
+    def invoke(self, payload: bytes, request_id: str) -> InvocationResult:
+        """Runs one invocation until it ends, in whatever way. The caller sees to it that there is one at a time."""
         invocation = _Invocation(request_id, payload)
         with self._changed:
             self._invocation = invocation
@@ -111,20 +96,20 @@ class Environment:
                 return self._not_started(invocation)
             deadline = invocation.handed_out + self.config.timeout_seconds
             self._changed.wait_for(
-                lambda: invocation.outcome is not None or self._exit_code is not None,
+                lambda: invocation.result is not None or self._exit_code is not None,
                 max(0.0, deadline - time.monotonic()),
             )
-            if invocation.outcome is not None:
-                # The environment is free again only when its process asks for more.
-                self._changed.wait_for(lambda: self._asking or self._exit_code is not None, INIT_SECONDS)
+            if invocation.result is not None:
+                # The sandbox is free again only when its process asks for the next invocation.
+                self._changed.wait_for(lambda: self._is_asking or self._exit_code is not None, INIT_SECONDS)
             elif self._exit_code is not None:
-                invocation.outcome = self._crashed(invocation)
+                invocation.result = self._crashed(invocation)
             else:
-                invocation.outcome = self._timed_out(invocation)
-        if not invocation.outcome.timed_out and self._exit_code is None:
+                invocation.result = self._timed_out(invocation)
+        if not invocation.result.timed_out and self._exit_code is None:
             self.peak_rss_bytes = max(self.peak_rss_bytes, _peak_rss_bytes(self.pid))
-        self._report(invocation.id, invocation.outcome)
-        return invocation.outcome
+        self._log_report(invocation.id, invocation.result)
+        return invocation.result
 
     def kill(self) -> None:
         """SIGKILL; also ends a frozen process."""
@@ -158,17 +143,16 @@ class Environment:
         with self._changed:
             if not self.init_seconds:
                 self.init_seconds = time.monotonic() - self._started
-            self._asking = True
+            self._is_asking = True
             self._changed.notify_all()
-            if not self._has_work() and self._freeze:
+            if not self._has_work():
                 self._signal(signal.SIGSTOP)
             self._changed.wait_for(lambda: self._has_work() or self._exit_code is not None)
             invocation = self._invocation
             if invocation is None or self._exit_code is not None:
                 return Response(500, cut=True)
-            if self._freeze:
-                self._signal(signal.SIGCONT)
-            self._asking = False
+            self._signal(signal.SIGCONT)
+            self._is_asking = False
             invocation.handed_out = time.monotonic()
             self._changed.notify_all()
         deadline = int((time.time() + self.config.timeout_seconds) * 1000)
@@ -198,11 +182,11 @@ class Environment:
             if len(body) > MAX_RESPONSE_BYTES and error is None:
                 body = _error("Function.ResponseSizeTooLarge", _TOO_LARGE)
                 error = "Unhandled"
-            invocation.outcome = Outcome(body, error, time.monotonic() - invocation.handed_out)
+            invocation.result = InvocationResult(body, error, time.monotonic() - invocation.handed_out)
             self._changed.notify_all()
         return _accepted()
 
-    # Ends that are not an answer.
+    # Ends without an answer.
 
     def _watch(self) -> None:
         code = self._process.wait()
@@ -210,40 +194,42 @@ class Environment:
             self._exit_code = code
             self._changed.notify_all()
 
-    def _not_started(self, invocation: _Invocation) -> Outcome:
+    def _not_started(self, invocation: _Invocation) -> InvocationResult:
         if self._init_error is not None:
-            return Outcome(self._init_error, "Unhandled")
+            return InvocationResult(self._init_error, "Unhandled")
         if self._exit_code is not None:
             return self._crashed(invocation)
         self.kill()
-        return Outcome(_error("Sandbox.Timedout", f"RequestId: {invocation.id} Error: init timed out"), "Unhandled")
+        return InvocationResult(
+            _error("Sandbox.Timedout", f"RequestId: {invocation.id} Error: init timed out"), "Unhandled"
+        )
 
-    def _crashed(self, invocation: _Invocation) -> Outcome:
+    def _crashed(self, invocation: _Invocation) -> InvocationResult:
         code = self._exit_code or 0
         reason = (
             f"signal: {signal.Signals(-code).name.removeprefix('SIG').lower()}ed" if code < 0 else f"exit status {code}"
         )
         seconds = time.monotonic() - invocation.handed_out if invocation.handed_out else 0.0
         message = f"RequestId: {invocation.id} Error: Runtime exited with error: {reason}"
-        return Outcome(_error("Runtime.ExitError", message), "Unhandled", seconds)
+        return InvocationResult(_error("Runtime.ExitError", message), "Unhandled", seconds)
 
-    def _timed_out(self, invocation: _Invocation) -> Outcome:
+    def _timed_out(self, invocation: _Invocation) -> InvocationResult:
         self.kill()
         seconds = self.config.timeout_seconds
         message = f"RequestId: {invocation.id} Error: Task timed out after {seconds:.2f} seconds"
-        return Outcome(_error("Sandbox.Timedout", message), "Unhandled", seconds, timed_out=True)
+        return InvocationResult(_error("Sandbox.Timedout", message), "Unhandled", seconds, timed_out=True)
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process.poll() is None:
             os.kill(self.pid, number)
 
-    def _report(self, request_id: str, outcome: Outcome) -> None:
+    def _log_report(self, request_id: str, result: InvocationResult) -> None:
         line = (
-            f"REPORT RequestId: {request_id}\tDuration: {outcome.seconds * 1000:.2f} ms\t"
+            f"REPORT RequestId: {request_id}\tDuration: {result.seconds * 1000:.2f} ms\t"
             f"Memory Size: {self.config.memory_megabytes} MB\tMax Memory Used: {self.peak_rss_bytes >> 20} MB"
         )
-        if outcome.error is not None and (outcome.timed_out or b"Runtime.ExitError" in outcome.payload):
-            line += f"\t{orjson.loads(outcome.payload)['errorMessage']}"
+        if result.error is not None and (result.timed_out or b"Runtime.ExitError" in result.payload):
+            line += f"\t{orjson.loads(result.payload)['errorMessage']}"
         with self._log_path.open("a") as log_file:
             log_file.write(line + "\n")
 
@@ -260,14 +246,15 @@ def _error(kind: str, message: str) -> bytes:
 
 
 _spawner = ThreadPoolExecutor(1, thread_name_prefix="spawner")
-"""The kernel takes the thread that started a process for its parent: it has to live as long as we do."""
+"""One thread starts every process and lives as long as the local cloud: the kernel takes that thread for the parent,
+and `setpriv --pdeathsig` kills a process when the thread that started it ends."""
 
 
-def _spawn(handler: str, environment: Mapping[str, str], log_path: Path) -> subprocess.Popen[bytes]:
+def _spawn(handler: str, variables: Mapping[str, str], log_path: Path) -> subprocess.Popen[bytes]:
     with log_path.open("ab") as log_file:
         return subprocess.Popen(
             [*_die_with_parent(), sys.executable, "-m", "awslambdaric", handler],
-            env=environment,
+            env=variables,
             stdin=subprocess.DEVNULL,
             stdout=log_file,
             stderr=log_file,
@@ -276,13 +263,13 @@ def _spawn(handler: str, environment: Mapping[str, str], log_path: Path) -> subp
 
 
 def _die_with_parent() -> list[str]:
-    """A frozen process would outlive a local cloud that is killed; util-linux's setpriv ties it to its parent."""
+    """A frozen process would survive a local cloud that is killed; util-linux's setpriv ends it with its parent."""
     setpriv = shutil.which("setpriv")
     return [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []
 
 
 def _peak_rss_bytes(pid: int) -> int:
-    """0 where the process is gone or the system has no /proc."""
+    """0 if the process is gone or the system has no /proc."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:

@@ -2,8 +2,8 @@
 
 One dispatcher thread per event source sleeps until a message is due and an invocation may start; nothing polls. A
 message whose invocation failed stays invisible until its visibility timeout ends, as in AWS; `redelivery_seconds`
-shortens that for people and tests who do not want to wait for it. moto's own event source (all or nothing, called from
-within SendMessage) is not used: mappings are never deployed into moto.
+shortens that for tests. moto's own event source (all or nothing, called from within SendMessage) is not used: event
+source mappings are never deployed into moto.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ import orjson
 from moto.sqs.models import Message, Queue, sqs_backends
 from moto.sqs.utils import generate_receipt_handle
 
-from local.deployment import ACCOUNT_ID, REGION, EventSource
-from local.functions import Function, Functions, Throttled
+from local.deployment.declared import ACCOUNT_ID, REGION, EventSource
+from local.functions.invocation import Function, Functions, Throttled
 from local.meter import Meter
-from local.moto_gate import MotoGate
+from local.simulated_aws.gate import MotoGate
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +92,7 @@ class _Source:
         self._closed = False
         self._running = 0
         self._limit = min(source.maximum_concurrency or function.cap, function.cap)
-        # Duplicates run beside the delivery they repeat.
+        # Twice as many, because a duplicate runs beside the delivery that it repeats.
         self._workers = ThreadPoolExecutor(2 * self._limit, thread_name_prefix=f"source-{source.queue_name}")
         threading.Thread(target=self._dispatch, name=f"source-{source.queue_name}", daemon=True).start()
 
@@ -114,46 +114,49 @@ class _Source:
                 if self._closed:
                     return
                 self._woken = False
-            batch, pause = self._take()
-            if batch:
+            records, pause_seconds = self._take()
+            if records:
                 with self._changed:
                     self._running += 1
-                self._workers.submit(self._deliver, batch)
+                self._workers.submit(self._deliver, records)
                 if self._switches.duplicate:
-                    self._workers.submit(self._repeat, batch)
+                    self._workers.submit(self._repeat, records)
                 continue
             with self._changed:
-                self._changed.wait_for(lambda: self._closed or self._woken, pause)
+                self._changed.wait_for(lambda: self._closed or self._woken, pause_seconds)
 
     def _take(self) -> tuple[list[dict[str, Any]], float]:
-        """(records that are due and now invisible, seconds until the next one may be due)"""
-        now = time.time() * 1000
-        queue = self._queue
-        due: list[Message] = []
-        soonest = now + LONGEST_SLEEP_SECONDS * 1000
+        """(records that are due and from now on invisible, seconds until the next one may be due)"""
+        now = time.time()
         with self._gate.lock("sqs"):
-            for message in queue._messages:
-                at = max(message.visible_at, message.delayed_until)
-                if at <= now:
-                    due.append(message)
-                elif at < soonest:
-                    soonest = at
+            due, next_due = self._due(now)
             due = self._without_dead_letters(due)
-            window = self.source.window_seconds * 1000
-            oldest = min((max(m.sent_timestamp, m.delayed_until) for m in due), default=now)
-            if due and len(due) < self.source.batch_size and now < oldest + window:
-                return [], min(soonest, oldest + window) / 1000 - now / 1000
-            visibility = self._switches.visibility_seconds
+            oldest = min((_due_at(message) for message in due), default=now)
+            window_ends = oldest + self.source.window_seconds
+            if due and len(due) < self.source.batch_size and now < window_ends:
+                return [], min(next_due, window_ends) - now
             records = []
             size = 0
             for message in due[: self.source.batch_size]:
                 size += len(message.body)
                 if size > _MAX_EVENT_BYTES:
                     break
-                records.append(self._record(message, now, visibility))
+                records.append(self._record(message, now))
         if records:
-            self._meter.count("event-source", "sqs", "ReceiveMessage", items=len(records))
-        return records, max(0.001, soonest / 1000 - now / 1000 + 0.001)
+            self._meter.count("event-source", "sqs", "ReceiveMessage")
+        return records, max(0.001, next_due - now + 0.001)
+
+    def _due(self, now: float) -> tuple[list[Message], float]:
+        """(the messages that are visible now, when the next one may be, but at most a short sleep away)"""
+        due = []
+        next_due = now + LONGEST_SLEEP_SECONDS
+        for message in self._queue._messages:
+            visible_at = max(message.visible_at, message.delayed_until) / 1000
+            if visible_at <= now:
+                due.append(message)
+            else:
+                next_due = min(next_due, visible_at)
+        return due, next_due
 
     def _without_dead_letters(self, due: list[Message]) -> list[Message]:
         queue = self._queue
@@ -168,12 +171,16 @@ class _Source:
             log.warning("message %s of %s went to the dead-letter queue", message.id, queue.name)
         return [message for message in due if message not in dead]
 
-    def _record(self, message: Message, now: float, visibility_seconds: float | None) -> dict[str, Any]:
-        visibility = float(self._queue.visibility_timeout) if visibility_seconds is None else visibility_seconds
-        message.visible_at = now + visibility * 1000
-        message.approximate_first_receive_timestamp = message.approximate_first_receive_timestamp or int(now)
+    def _record(self, message: Message, now: float) -> dict[str, Any]:
+        """Receives the message, as ReceiveMessage would: it is invisible from now on and has a new receipt handle."""
+        visibility_seconds = self._switches.visibility_seconds
+        if visibility_seconds is None:
+            visibility_seconds = float(self._queue.visibility_timeout)  # type: ignore[attr-defined]
+        message.visible_at = (now + visibility_seconds) * 1000
+        message.approximate_first_receive_timestamp = message.approximate_first_receive_timestamp or int(now * 1000)
         message.approximate_receive_count += 1
-        message._old_receipt_handles.append(message.receipt_handle)
+        if message.receipt_handle is not None:
+            message._old_receipt_handles.append(message.receipt_handle)
         message.receipt_handle = generate_receipt_handle()
         self._queue.pending_messages.add(message)
         return {
@@ -212,15 +219,15 @@ class _Source:
             log.exception("second delivery of %s", self.source.queue_name)
 
     def _invoke(self, records: list[dict[str, Any]]) -> set[str]:
-        """The ids of the messages that failed."""
+        """Returns the ids of the messages that failed."""
         everything = {record["messageId"] for record in records}
         try:
-            outcome = self._function.invoke(orjson.dumps({"Records": records}), wait=True)
+            result = self._function.invoke(orjson.dumps({"Records": records}), wait=True)
         except Throttled:
             return everything
-        if outcome.error is not None:
+        if result.error is not None:
             return everything
-        return _reported_failures(outcome.payload, everything) if self.source.reports_failures else set()
+        return _reported_failures(result.payload, everything) if self.source.reports_failures else set()
 
     def _settle(self, records: list[dict[str, Any]], failed: set[str]) -> None:
         handled = {record["receiptHandle"] for record in records if record["messageId"] not in failed}
@@ -229,9 +236,10 @@ class _Source:
             queue = self._queue
             kept = []
             for message in queue._messages:
-                if handled.intersection(message.all_receipt_handles):
+                receipts = {receipt for receipt in message.all_receipt_handles if receipt is not None}
+                if handled & receipts:
                     queue.pending_messages.discard(message)
-                    queue.deleted_messages.update(message.all_receipt_handles)
+                    queue.deleted_messages |= receipts
                     continue
                 kept.append(message)
                 soon = self._switches.redelivery_seconds
@@ -239,17 +247,26 @@ class _Source:
                     message.visible_at = min(message.visible_at, time.time() * 1000 + soon * 1000)
             queue._messages[:] = kept
         if handled:
-            self._meter.count("event-source", "sqs", "DeleteMessageBatch", items=len(handled))
+            self._meter.count("event-source", "sqs", "DeleteMessageBatch")
 
 
 def _reported_failures(payload: bytes, everything: set[str]) -> set[str]:
-    """An answer that does not parse, or names a message that was not sent, fails the whole batch, as in AWS."""
+    """An answer that does not parse, or names a message that was not sent, fails all of `everything`, as in AWS.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html"""
     try:
         answer = orjson.loads(payload)
     except orjson.JSONDecodeError:
         return everything
-    failures = (answer or {}).get("batchItemFailures") or [] if isinstance(answer, dict | None) else None
+    if answer is None:
+        return set()
+    failures = (answer.get("batchItemFailures") or []) if isinstance(answer, dict) else None
     if not isinstance(failures, list):
         return everything
-    named = {failure.get("itemIdentifier") if isinstance(failure, dict) else None for failure in failures}
+    named = {str(failure.get("itemIdentifier") if isinstance(failure, dict) else None) for failure in failures}
     return named if named <= everything else everything
+
+
+def _due_at(message: Message) -> float:
+    """When the message was due for the first time."""
+    return max(message.sent_timestamp or 0, message.delayed_until) / 1000

@@ -1,8 +1,8 @@
 """Calls moto in this process: one Request in, one Response out.
 
-moto's backends are plain Python objects without locks, and a conditional write is a read followed by a write. Served by
-many threads, two of them could both find their condition true. So calls that change state are made one at a time per
-service; under one interpreter lock that costs no speed.
+moto's backends are plain Python objects without locks, and a conditional write is a read followed by a write: of two
+threads, both could find their condition true. So calls are made one at a time per service; under one interpreter lock
+that costs no speed.
 """
 
 from __future__ import annotations
@@ -25,14 +25,13 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from local.http_server import Request, Response
 
 _UNLOCKED = {"lambda"}
-"""An invoke waits for its function and may not hold a lock meanwhile."""
-
+"""Calls that wait for something else of the local cloud and may not hold a lock meanwhile."""
 
 _ONE_APPLICATION = {"dynamodb", "s3", "sqs", "states", "secretsmanager", "kms"}
 
 
 class MotoGate:
-    """`lock(service)` is also taken by whoever touches a backend's objects directly (the queue poller)."""
+    """Whoever uses a backend's objects directly, as the queue poller does, takes `lock(service)` as well."""
 
     def __init__(self) -> None:
         self._application = DomainDispatcherApplication(create_backend_app)

@@ -1,7 +1,7 @@
 """Deploys templates into moto's CloudFormation, and reads from them what moto leaves out.
 
 moto creates the resources it is good at (`_MOTO_CREATES`). What the local cloud plays itself (API, event sources,
-rules, concurrency) is read from the same templates into the dataclasses below. Anything else (alarms, dashboards,
+rules, concurrency) is read from the same templates into the values of declared.py. Anything else (alarms, dashboards,
 stages, bucket policies) is skipped, with one line in the log that names the types.
 """
 
@@ -12,7 +12,6 @@ import json
 import logging
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from moto.cloudformation.models import cloudformation_backends
@@ -21,14 +20,26 @@ from moto.dynamodb.models import dynamodb_backends
 from moto.s3.models import s3_backends
 from moto.sqs.models import sqs_backends
 
-from local.environments import FunctionConfig
-from local.permissions import Statement, read_statements
-from local.template import Stack
+from local.deployment.declared import (
+    ACCOUNT_ID,
+    REGION,
+    Deployment,
+    EventSource,
+    FunctionConfig,
+    GatewayResponse,
+    InvokePermission,
+    Method,
+    QueueStatement,
+    Rule,
+    RuleTarget,
+)
+from local.deployment.templates import Stack
+from local.iam.permissions import read_statements
+
+Properties = dict[str, Any]
+"""A template, or a resource's properties, as JSON."""
 
 log = logging.getLogger(__name__)
-
-ACCOUNT_ID = "123456789012"
-REGION = "us-east-1"
 
 _MOTO_CREATES = {
     "AWS::DynamoDB::Table",
@@ -58,83 +69,6 @@ _PLAYED_HERE = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class EventSource:
-    """An AWS::Lambda::EventSourceMapping of a queue. `function` is its ARN or name."""
-
-    queue_name: str
-    queue_arn: str
-    function: str
-    batch_size: int
-    window_seconds: float
-    maximum_concurrency: int | None
-    reports_failures: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """An AWS::Events::Rule: `pattern` or `schedule` is set. `targets`: ARNs with their `Input`, None for the event.
-    `reference`: what a GetAtt of its ARN resolves to here, where the rule is no resource of moto's."""
-
-    name: str
-    reference: str
-    pattern: Mapping[str, Any] | None
-    schedule: str | None
-    targets: tuple[tuple[str, str | None], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Method:
-    """`resource` is the path with its placeholders: /v1/files/{file_id}. `function` is the ARN it invokes."""
-
-    method: str
-    resource: str
-    function: str
-
-
-@dataclass(frozen=True, slots=True)
-class InvokePermission:
-    """An AWS::Lambda::Permission: `service` may invoke `function` (ARN or name)."""
-
-    function: str
-    service: str
-
-
-@dataclass(frozen=True, slots=True)
-class QueueStatement:
-    """One statement of an AWS::SQS::QueuePolicy, for one queue (its name) and one service ("*": anybody)."""
-
-    queue: str
-    service: str
-    statement: Statement
-
-
-@dataclass(frozen=True, slots=True)
-class GatewayResponse:
-    status: int | None
-    headers: Mapping[str, str]
-    template: str | None
-
-
-@dataclass(slots=True)
-class Deployment:
-    functions: list[tuple[FunctionConfig, str]] = field(default_factory=list)
-    """(function, ARN of its role)"""
-    event_sources: list[EventSource] = field(default_factory=list)
-    rules: list[Rule] = field(default_factory=list)
-    methods: list[Method] = field(default_factory=list)
-    permissions: list[InvokePermission] = field(default_factory=list)
-    queue_policies: list[QueueStatement] = field(default_factory=list)
-    gateway_responses: dict[str, GatewayResponse] = field(default_factory=dict)
-    binary_media_types: tuple[str, ...] = ()
-    eventbridge_buckets: set[str] = field(default_factory=set)
-    state_machine_roles: list[str] = field(default_factory=list)
-    outputs: dict[str, str] = field(default_factory=dict)
-
-    def function(self, name: str) -> FunctionConfig | None:
-        return next((config for config, _ in self.functions if config.name == name), None)
-
-
 def deploy(stacks: list[Stack]) -> Deployment:
     """Creates every stack. Raises whatever moto raises when a resource does not deploy."""
     deployment = Deployment()
@@ -144,7 +78,7 @@ def deploy(stacks: list[Stack]) -> Deployment:
 
 
 def _deploy(stack: Stack, deployment: Deployment) -> None:
-    resources: dict[str, Any] = stack.template["Resources"]
+    resources: Properties = stack.template["Resources"]
     skipped = sorted({r["Type"] for r in resources.values()} - _MOTO_CREATES - _PLAYED_HERE - {"AWS::CDK::Metadata"})
     if skipped:
         log.info("%s: not deployed locally: %s", stack.name, ", ".join(skipped))
@@ -156,18 +90,20 @@ def _deploy(stack: Stack, deployment: Deployment) -> None:
         raise RuntimeError(f"stack {stack.name} ended as {created.status}")
     template = _without_references(stack.template, _dropped(stack.template))
 
-    def resolved(logical_id: str) -> dict[str, Any]:
+    def resolved(logical_id: str) -> Properties:
         properties = copy.deepcopy(template["Resources"][logical_id].get("Properties", {}))
-        cleaned: dict[str, Any] = clean_json(properties, created.resource_map)
+        cleaned: Properties = clean_json(properties, created.resource_map)
         return cleaned
 
-    def of_type(kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    def of_type(kind: str) -> Iterator[tuple[str, Properties]]:
         for logical_id, resource in resources.items():
             if resource["Type"] == kind:
                 yield logical_id, resolved(logical_id)
 
     def physical(logical_id: str) -> str:
-        return str(created.resource_map[logical_id].physical_resource_id)
+        resource = created.resource_map[logical_id]
+        assert resource is not None, f"moto made no {logical_id}"
+        return str(resource.physical_resource_id)
 
     for logical_id, properties in of_type("AWS::Lambda::Function"):
         deployment.functions.append(_function(physical(logical_id), properties))
@@ -190,13 +126,12 @@ def _deploy(stack: Stack, deployment: Deployment) -> None:
     for _, properties in of_type("AWS::SQS::QueuePolicy"):
         deployment.queue_policies += _queue_statements(properties)
     deployment.methods += _methods(resources, dict(of_type("AWS::ApiGateway::Method")))
-    deployment.outputs |= {output["OutputKey"]: output["OutputValue"] for output in created.outputs or ()}
 
 
 # What goes to moto.
 
 
-def _for_moto(template: Mapping[str, Any]) -> dict[str, Any]:
+def _for_moto(template: Properties) -> Properties:
     dropped = _dropped(template)
     resources = {}
     for logical_id, resource in template["Resources"].items():
@@ -223,10 +158,11 @@ def _for_moto(template: Mapping[str, Any]) -> dict[str, Any]:
         name: {"Type": "String", "Default": "local"} if str(parameter["Type"]).startswith("AWS::SSM::") else parameter
         for name, parameter in cleaned.get("Parameters", {}).items()
     }
-    return _without_references(cleaned | {"Resources": resources}, dropped)
+    for_moto: Properties = _without_references(cleaned | {"Resources": resources}, dropped)
+    return for_moto
 
 
-def _dropped(template: Mapping[str, Any]) -> set[str]:
+def _dropped(template: Properties) -> set[str]:
     return {name for name, resource in template["Resources"].items() if resource["Type"] not in _MOTO_CREATES}
 
 
@@ -249,7 +185,7 @@ def _without_references(node: Any, dropped: set[str]) -> Any:
 # What moto's CloudFormation leaves undone.
 
 
-def _finish_bucket(name: str, properties: Mapping[str, Any], deployment: Deployment) -> None:
+def _finish_bucket(name: str, properties: Properties, deployment: Deployment) -> None:
     if properties.get("VersioningConfiguration", {}).get("Status") == "Enabled":
         s3_backends[ACCOUNT_ID]["aws"].put_bucket_versioning(name, "Enabled")
     notifications = properties.get("NotificationConfiguration", {}).get("EventBridgeConfiguration")
@@ -257,7 +193,7 @@ def _finish_bucket(name: str, properties: Mapping[str, Any], deployment: Deploym
         deployment.eventbridge_buckets.add(name)
 
 
-def _finish_table(name: str, properties: Mapping[str, Any]) -> None:
+def _finish_table(name: str, properties: Properties) -> None:
     ttl = properties.get("TimeToLiveSpecification")
     if ttl is not None:
         table = dynamodb_backends[ACCOUNT_ID][REGION].tables[name]
@@ -267,23 +203,23 @@ def _finish_table(name: str, properties: Mapping[str, Any]) -> None:
 # What the local cloud plays.
 
 
-def _function(physical_name: str, properties: Mapping[str, Any]) -> tuple[FunctionConfig, str]:
+def _function(physical_name: str, properties: Properties) -> FunctionConfig:
     module = properties["Handler"].rpartition(".")[0]
     reserved = properties.get("ReservedConcurrentExecutions")
-    config = FunctionConfig(
+    return FunctionConfig(
         name=module.rpartition(".")[2],
         physical_name=physical_name,
         arn=f"arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:{physical_name}",
+        role_arn=properties["Role"],
         handler=properties["Handler"],
         memory_megabytes=int(properties.get("MemorySize", 128)),
         timeout_seconds=float(properties.get("Timeout", 3)),
         reserved_concurrency=None if reserved is None else int(reserved),
         environment={k: str(v) for k, v in properties.get("Environment", {}).get("Variables", {}).items()},
     )
-    return config, properties["Role"]
 
 
-def _event_source(properties: Mapping[str, Any]) -> EventSource:
+def _event_source(properties: Properties) -> EventSource:
     arn = properties["EventSourceArn"]
     queue = sqs_backends[ACCOUNT_ID][REGION].queues[arn.rpartition(":")[2]]
     maximum = properties.get("ScalingConfig", {}).get("MaximumConcurrency")
@@ -298,17 +234,17 @@ def _event_source(properties: Mapping[str, Any]) -> EventSource:
     )
 
 
-def _rule(logical_id: str, properties: Mapping[str, Any]) -> Rule:
+def _rule(logical_id: str, properties: Properties) -> Rule:
     return Rule(
         name=properties.get("Name", logical_id),
         reference=f"{logical_id}.Arn",
         pattern=properties.get("EventPattern"),
         schedule=properties.get("ScheduleExpression"),
-        targets=tuple((target["Arn"], target.get("Input")) for target in properties.get("Targets", ())),
+        targets=tuple(RuleTarget(target["Arn"], target.get("Input")) for target in properties.get("Targets", ())),
     )
 
 
-def _queue_statements(properties: Mapping[str, Any]) -> Iterator[QueueStatement]:
+def _queue_statements(properties: Properties) -> Iterator[QueueStatement]:
     for url in properties.get("Queues", ()):
         for raw in properties.get("PolicyDocument", {}).get("Statement", ()):
             principal = raw.get("Principal", "*")
@@ -318,7 +254,7 @@ def _queue_statements(properties: Mapping[str, Any]) -> Iterator[QueueStatement]
                 yield QueueStatement(str(url).rpartition("/")[2], str(service), statement)
 
 
-def _gateway_response(properties: Mapping[str, Any]) -> GatewayResponse:
+def _gateway_response(properties: Properties) -> GatewayResponse:
     prefix = "gatewayresponse.header."
     status = properties.get("StatusCode")
     return GatewayResponse(
@@ -332,7 +268,7 @@ def _gateway_response(properties: Mapping[str, Any]) -> GatewayResponse:
     )
 
 
-def _methods(resources: Mapping[str, Any], methods: Mapping[str, Mapping[str, Any]]) -> Iterator[Method]:
+def _methods(resources: Properties, methods: Mapping[str, Properties]) -> Iterator[Method]:
     """Paths come from the chain of ParentIds, which in the template are references by logical id."""
 
     def path(logical_id: str) -> str:

@@ -1,15 +1,15 @@
-"""Grants that no call of a function shows: AWS's own services need leave to invoke functions and to fill queues, and an
-event source reads its queue with the function's role.
+"""Checks the grants that no AWS call of a function would miss: API Gateway and EventBridge have to be allowed to invoke
+functions and to send to queues, and an event source reads its queue with the function's role.
 
-AWS refuses, or silently drops events, where one is missing. The local cloud refuses to start.
+If one is missing, AWS refuses the deployment or drops events without a word. The local cloud refuses to start.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from local.deployment import ACCOUNT_ID, Deployment
-from local.permissions import Principal, denied
+from local.deployment.declared import ACCOUNT_ID, Deployment
+from local.iam.permissions import Principal, denied
 
 _SOURCE_ACTIONS = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
 
@@ -42,19 +42,17 @@ def _invokes(deployment: Deployment) -> Iterator[str]:
         if (name, "apigateway.amazonaws.com") not in granted:
             yield f"API Gateway may not invoke {name}"
     for rule in deployment.rules:
-        for arn, _ in rule.targets:
-            if ":lambda:" not in arn:
+        for target in rule.targets:
+            if ":lambda:" not in target.arn:
                 continue
-            name = _short_name(deployment, arn)
+            name = _short_name(deployment, target.arn)
             if (name, "events.amazonaws.com") not in granted:
                 yield f"EventBridge may not invoke {name} (rule {rule.name})"
 
 
 def _sends(deployment: Deployment) -> Iterator[str]:
     for rule in deployment.rules:
-        for arn, _ in rule.targets:
-            if ":sqs:" not in arn:
-                continue
+        for arn in (target.arn for target in rule.targets if ":sqs:" in target.arn):
             statements = tuple(
                 policy.statement
                 for policy in deployment.queue_policies
@@ -66,7 +64,7 @@ def _sends(deployment: Deployment) -> Iterator[str]:
 
 
 def _short_name(deployment: Deployment, function: str) -> str:
-    for config, _ in deployment.functions:
+    for config in deployment.functions:
         if function in (config.arn, config.physical_name):
             return config.name
     raise GrantMissing(f"there is no function {function}")

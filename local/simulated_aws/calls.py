@@ -16,14 +16,13 @@ import orjson
 from local.http_server import Request
 
 _CREDENTIAL = re.compile(r"(?:Credential=)?([A-Za-z0-9]+)/\d{8}/([a-z0-9-]+)/([A-Za-z0-9.-]+)/aws4_request")
-_VERSION_TWO = re.compile(r"AWS ([A-Za-z0-9]+):")
 _LAMBDA_PATH = re.compile(r"^/20\d\d-\d\d-\d\d/functions/([^/]+)/(invocations|invoke-async)/?$")
 _NAMES = {"DynamoDBStreams": "dynamodb", "eventbridge": "events"}
 
 
 @dataclass(slots=True)
 class Call:
-    """`parameters`: the body of a JSON or form request. `bucket`/`key`: S3 only. `query`: S3's query string."""
+    """`parameters`: the body of a JSON or form request. `bucket`, `key` (the object key) and `query`: of S3 only."""
 
     service: str
     operation: str
@@ -37,7 +36,7 @@ class Call:
 
     @property
     def items(self) -> int:
-        """Rows, messages or keys the call touches: what a batch operation is billed for."""
+        """How many rows or messages the call is about: what a batch operation is billed for."""
         if self.service == "dynamodb":
             if "TransactItems" in self.parameters:
                 return len(self.parameters["TransactItems"])
@@ -72,15 +71,11 @@ def read_call(request: Request) -> Call:
 
 
 def _credential(request: Request, query: dict[str, list[str]]) -> tuple[str, str, str, bool]:
-    """(access key, region, service, presigned?). A request that is signed by nobody is taken for S3's."""
+    """(access key, region, service, presigned?). A request without a signature of version 4 counts as one to S3."""
     if match := _CREDENTIAL.search(request.header("authorization")):
         return match.group(1), match.group(2), match.group(3).lower(), False
-    if match := _VERSION_TWO.match(request.header("authorization")):
-        return match.group(1), "us-east-1", "s3", False
     if match := _CREDENTIAL.search(query.get("X-Amz-Credential", [""])[0]):
         return match.group(1), match.group(2), match.group(3).lower(), True
-    if "AWSAccessKeyId" in query:
-        return query["AWSAccessKeyId"][0], "us-east-1", "s3", True
     return "", "us-east-1", "s3", False
 
 
@@ -132,7 +127,7 @@ def _s3_call(request: Request, query: dict[str, list[str]], access_key: str, reg
 
 
 def copy_source(request: Request) -> tuple[str, str, bool]:
-    """(bucket, key, a version is named?) of a copy."""
+    """(bucket, object key, whether a version is named) of what is copied."""
     path, _, version = request.header("x-amz-copy-source").partition("?")
     bucket, _, key = unquote_plus(path).lstrip("/").partition("/")
     return bucket, key, version.startswith("versionId=")

@@ -4,8 +4,9 @@ to the policies of the caller's role as the template states them.
 moto's own check is left off. It passes the resource "*" for every service but S3, so that a statement which names a
 table or a queue, as least privilege demands, never matches and every call is denied.
 
-Left out: permission boundaries, session policies, service control policies, key policies. A condition on a key that
-this module does not know counts as not met.
+Left out: permission boundaries, session policies, service control policies, key policies, NotAction, NotResource and
+the condition operators that no template of ours uses; a policy that has one of them is an error. A condition on a key
+that the caller does not give counts as not met.
 """
 
 from __future__ import annotations
@@ -17,33 +18,47 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from local.calls import Call, copy_source
 from local.http_server import Request
+from local.simulated_aws.calls import Call, copy_source
 
 Need = tuple[str, str]
 """(action, resource ARN)"""
 
 
 @dataclass(frozen=True, slots=True)
+class Condition:
+    """`key` is the condition key in lower case, such as aws:securetransport."""
+
+    operator: str
+    key: str
+    values: tuple[str, ...]
+
+    def holds(self, context: Mapping[str, str]) -> bool:
+        actual = context.get(self.key)
+        if self.operator == "Null":
+            return (actual is None) == (self.values[0].lower() == "true")
+        if actual is None:
+            return False
+        if self.operator == "Bool":
+            return actual.lower() in [value.lower() for value in self.values]
+        if self.operator in ("StringEquals", "ArnEquals"):
+            return actual in self.values
+        return _any_match(self.values, actual)
+
+
+@dataclass(frozen=True, slots=True)
 class Statement:
     allow: bool
     actions: tuple[str, ...]
-    not_actions: tuple[str, ...]
     resources: tuple[str, ...]
-    not_resources: tuple[str, ...]
-    conditions: tuple[tuple[str, str, tuple[str, ...]], ...]
-    """(operator, context key, values)"""
+    conditions: tuple[Condition, ...]
 
     def covers(self, action: str, resource: str, context: Mapping[str, str]) -> bool:
-        named = (
+        return (
             _any_match(self.actions, action.lower())
-            if self.actions
-            else not _any_match(self.not_actions, action.lower())
+            and _any_match(self.resources, resource)
+            and all(condition.holds(context) for condition in self.conditions)
         )
-        placed = (
-            _any_match(self.resources, resource) if self.resources else not _any_match(self.not_resources, resource)
-        )
-        return named and placed and all(_condition(*condition, context) for condition in self.conditions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,25 +72,32 @@ class Principal:
     session_token: str = ""
 
 
+_OPERATORS = {"Null", "Bool", "StringEquals", "ArnEquals", "StringLike", "ArnLike"}
+_ELEMENTS = {"Sid", "Effect", "Principal", "Action", "Resource", "Condition"}
+
+
 def read_statements(document: Mapping[str, Any]) -> Iterator[Statement]:
+    """Raises ValueError for an element or a condition operator that this module does not know."""
     statements = document.get("Statement", [])
     for raw in [statements] if isinstance(statements, dict) else statements:
+        conditions: Mapping[str, Mapping[str, Any]] = raw.get("Condition", {})
+        unknown = (raw.keys() - _ELEMENTS) | (conditions.keys() - _OPERATORS)
+        if unknown:
+            raise ValueError(f"the local cloud does not know {', '.join(sorted(unknown))} in a policy")
         yield Statement(
             allow=raw["Effect"] == "Allow",
             actions=tuple(action.lower() for action in _texts(raw.get("Action"))),
-            not_actions=tuple(action.lower() for action in _texts(raw.get("NotAction"))),
             resources=_texts(raw.get("Resource")),
-            not_resources=_texts(raw.get("NotResource")),
             conditions=tuple(
-                (operator, key.lower(), _texts(values))
-                for operator, keys in raw.get("Condition", {}).items()
+                Condition(operator, key.lower(), _texts(values))
+                for operator, keys in conditions.items()
                 for key, values in keys.items()
             ),
         )
 
 
 def denied(principal: Principal, needs: Iterable[Need], context: Mapping[str, str]) -> Need | None:
-    """The first need the principal's policies do not grant, or None when all are granted."""
+    """The first need that the principal's policies do not grant; None if all are granted."""
     for action, resource in needs:
         matching = [s for s in principal.statements if s.covers(action, resource, context)]
         if not matching or not all(statement.allow for statement in matching):
@@ -84,7 +106,7 @@ def denied(principal: Principal, needs: Iterable[Need], context: Mapping[str, st
 
 
 def needs(call: Call, request: Request, account_id: str, resolve: Resolver) -> list[Need]:
-    """What the call needs to be allowed. A service not named here needs its operation on "*"."""
+    """The permissions that the call needs. For a service that is not named here: its operation on "*"."""
     prefix = f"arn:aws:{call.service}:{call.region}:{account_id}"
     parameters = call.parameters
     if call.service == "dynamodb":
@@ -111,13 +133,13 @@ def needs(call: Call, request: Request, account_id: str, resolve: Resolver) -> l
 
 
 def encryption_context(call: Call) -> dict[str, str]:
-    """The condition keys that a call to KMS gives."""
+    """The condition keys (kms:EncryptionContext:…) that a call to KMS gives; empty for other services."""
     context = call.parameters.get("EncryptionContext") if call.service == "kms" else None
     return {f"kms:encryptioncontext:{name}".lower(): str(value) for name, value in (context or {}).items()}
 
 
 class Resolver:
-    """Turns names in a call into ARNs where only the backend knows them. The deployment supplies the real one."""
+    """Turns names in a call into ARNs. This one leaves them as they are; identities.BackendResolver asks moto."""
 
     def state_machine(self, call: Call) -> str:
         return "*"
@@ -130,7 +152,7 @@ class Resolver:
 
 
 def _key_id(parameters: Mapping[str, Any]) -> str:
-    """What a ciphertext was encrypted with is written in front of it (in moto's form of it)."""
+    """moto writes the id of the key in front of a ciphertext."""
     if "KeyId" not in parameters and "CiphertextBlob" in parameters:
         return base64.b64decode(parameters["CiphertextBlob"])[:36].decode("latin-1")
     return str(parameters.get("KeyId", "*"))
@@ -202,25 +224,6 @@ def _s3_needs(call: Call, request: Request) -> list[Need]:
     if request.header("x-amz-tagging"):
         found.append(("s3:PutObjectTagging", f"{bucket}/{call.key}"))
     return found
-
-
-def _condition(operator: str, key: str, values: tuple[str, ...], context: Mapping[str, str]) -> bool:
-    actual = context.get(key)
-    if operator == "Null":
-        return (actual is None) == (values[0].lower() == "true")
-    optional = operator.endswith("IfExists")
-    base = operator.removesuffix("IfExists").removeprefix("ForAllValues:").removeprefix("ForAnyValue:")
-    if actual is None:
-        return optional or "Not" in base
-    if base in ("StringEquals", "ArnEquals", "Bool"):
-        return actual.lower() in [v.lower() for v in values] if base == "Bool" else actual in values
-    if base == "StringNotEquals":
-        return actual not in values
-    if base in ("StringLike", "ArnLike"):
-        return _any_match(values, actual)
-    if base in ("StringNotLike", "ArnNotLike"):
-        return not _any_match(values, actual)
-    return False
 
 
 def _texts(value: Any) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> int:
     if "--check" in arguments:
         stale = [target for target in TARGETS if not target.exists() or target.read_bytes() != text]
         for target in stale:
-            print(f"{target.relative_to(ROOT)} is stale: run `python -m local.write_openapi`")
+            print(f"{target.relative_to(ROOT)} is stale: run `python -m tools.write_openapi`")
         return 1 if stale else 0
     for target in TARGETS:
         target.write_bytes(text)

@@ -1,13 +1,14 @@
 """Who calls, with which credentials, and what the names in their calls stand for.
 
-Every function has a session of its own role, the state machine one of its role; people have the user `operator`, who
-may do anything.
+Each function and each state machine has a session of its role from the template; people and tests are the user
+`operator`, who may do anything.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from moto.iam.models import iam_backends
@@ -17,15 +18,24 @@ from moto.secretsmanager.models import secretsmanager_backends
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 from moto.sts.models import sts_backends
 
-from local.calls import Call
-from local.deployment import ACCOUNT_ID, REGION
-from local.permissions import Principal, Resolver, Statement, read_statements
+from local.deployment.declared import ACCOUNT_ID, REGION
+from local.iam.permissions import Principal, Resolver, Statement, read_statements
+from local.simulated_aws.calls import Call
 
 _EVERYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
 
 
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a caller signs with. `session_token` is empty for a user."""
+
+    access_key: str
+    secret_key: str
+    session_token: str
+
+
 class Principals:
-    """Who has which access key."""
+    """Knows who has which access key."""
 
     def __init__(self) -> None:
         self._by_key: dict[str, Principal] = {}
@@ -34,23 +44,22 @@ class Principals:
         return self._by_key.get(access_key)
 
     def named(self, name: str) -> Principal:
-        """Raises StopIteration for a name that nobody has."""
+        """Raises StopIteration if nobody has this name."""
         return next(principal for principal in self._by_key.values() if principal.name == name)
 
-    def create_operator(self) -> tuple[str, str]:
-        """(access key, secret key)"""
+    def create_operator(self) -> Credentials:
         iam = iam_backends[ACCOUNT_ID]["aws"]
         user = iam.create_user(REGION, "operator")
         iam.put_user_policy("operator", "everything", json.dumps(_EVERYTHING))
         key = iam.create_access_key("operator")
         statements = tuple(read_statements(_EVERYTHING))
         self._by_key[key.access_key_id] = Principal("operator", user.arn, statements, key.secret_access_key)
-        return key.access_key_id, key.secret_access_key
+        return Credentials(key.access_key_id, key.secret_access_key, "")
 
-    def assume(self, role_arn: str, name: str) -> tuple[str, str, str]:
-        """(access key, secret key, session token); the meter counts what is done with them under `name`."""
+    def assume(self, role_arn: str, name: str) -> Credentials:
+        """A session of the role; the meter counts its calls under `name`."""
         role = iam_backends[ACCOUNT_ID]["aws"].get_role_by_arn(role_arn)
-        session = sts_backends[ACCOUNT_ID]["aws"].assume_role(REGION, name, role_arn, "{}", 43_200, None)
+        session = sts_backends[ACCOUNT_ID]["aws"].assume_role(REGION, name, role_arn, "{}", 43_200, "")
         self._by_key[session.access_key_id] = Principal(
             name,
             f"arn:aws:sts::{ACCOUNT_ID}:assumed-role/{role.name}/{name}",
@@ -58,7 +67,7 @@ class Principals:
             session.secret_access_key,
             session.session_token,
         )
-        return session.access_key_id, session.secret_access_key, session.session_token
+        return Credentials(session.access_key_id, session.secret_access_key, session.session_token)
 
 
 def _statements(role: Any) -> Iterator[Statement]:
@@ -74,7 +83,7 @@ class BackendResolver(Resolver):
         for name in ("stateMachineArn", "executionArn"):
             if name in call.parameters:
                 return str(call.parameters[name])
-        # A task token belongs to an execution of the only state machine there is.
+        # A task token names no state machine; it belongs to the only one, if there is only one.
         machines = state_machines()
         return machines[0].arn if len(machines) == 1 else "*"
 

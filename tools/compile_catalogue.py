@@ -1,12 +1,12 @@
 """Compiles genai-prices (https://github.com/pydantic/genai-prices) into functions/batchyard/catalogue.json.
 
-    python -m local.compile_catalogue [--as-of 2026-11-20] [--check]
+    python -m tools.compile_catalogue [--as-of 2026-11-20] [--check]
 
 The result depends only on the installed genai-prices, the providers in providers.toml and the date, which picks
 among prices that change on announced days; `--check` compiles for the committed date and fails on a difference.
 
-What is simplified: where a price depends on the time of day, the dearest one counts; where it rises with the length
-of the prompt, the base price does; a model not priced per token (images, audio hours) is left out.
+What is simplified: if a price depends on the time of day, the highest one counts; if it rises with the length of the
+prompt, the base price counts; a model that is not priced per token (images, audio hours) is left out.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from genai_prices.data import providers as price_lists
 from batchyard.adapters.catalogue import CATALOGUE_FILE, load_providers
 
 MODERATION_PREFIXES = ["omni-moderation-", "text-moderation-"]
-"""genai-prices knows OpenAI's free moderation models as "contains moderation", which would catch others' names."""
+"""genai-prices matches OpenAI's free moderation models by "contains moderation", which fits names of other models."""
 
 NOT_SERVED = {"openai": re.compile(r"gpt-oss|gpt-(realtime|live)|.*-(realtime|transcribe|tts)\b|.*:extended$")}
-"""Listed by genai-prices, but not to be had from any endpoint of a batch: open weights that others host, and models
-of the audio and realtime APIs."""
+"""Listed by genai-prices, but served by no endpoint of a batch: open weights that others host, and models of the audio
+and realtime APIs."""
 
 
 def compile_catalogue(as_of: date) -> dict[str, Any]:
@@ -130,7 +130,7 @@ def _microusd(price: Decimal | types.TieredPrices | None) -> int:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m local.compile_catalogue", description=__doc__.split("\n", 1)[0])
+    parser = argparse.ArgumentParser(prog="python -m tools.compile_catalogue", description=__doc__.split("\n", 1)[0])
     parser.add_argument("--as-of", type=date.fromisoformat, default=datetime.now(UTC).date(), help="default: today")
     parser.add_argument("--check", action="store_true", help="compare with the committed file, write nothing")
     arguments = parser.parse_args()
