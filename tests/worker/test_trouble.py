@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from batchyard.adapters.aws.objects import Objects
-from batchyard.adapters.aws.shards import Shards
 from batchyard.core.calls import Answer, NoAnswer
 from batchyard.core.health import LaneState
 from batchyard.core.lanes import LaneId
 from batchyard.core.messages import ShardMessage
 from batchyard.core.retry import FailureReason
 from batchyard.core.shards import ShardState
+from tests.memory import memory_objects
+from tests.memory_table import memory_shards
 from tests.virtual_time import EPOCH
 from tests.worker.workshop import BATCH_ID, Outcome, ScriptedProvider, Workshop, after, status, succeed
 
@@ -26,12 +26,12 @@ LANE = LaneId("openai", "m")
 
 
 @pytest.fixture
-def start(shards: Shards, objects: Objects) -> Iterator[Start]:
+def start() -> Iterator[Start]:
     """Makes a workshop around a provider's behaviour."""
     made = []
 
     def make(behave: Callable[[int, int], Awaitable[Outcome]]) -> Workshop:
-        made.append(Workshop(shards, objects, ScriptedProvider(behave)))
+        made.append(Workshop(memory_shards(), memory_objects(), ScriptedProvider(behave)))
         return made[-1]
 
     yield make

@@ -8,10 +8,9 @@ from typing import NamedTuple
 
 
 class Mode(enum.StrEnum):
-    """`realtime`: Batchyard calls the provider per item. `native`: the vendor's own batch API."""
+    """`realtime`: Batchyard calls the provider per item. Plans store it, so that other modes can be told apart."""
 
     REALTIME = "realtime"
-    NATIVE = "native"
 
 
 @dataclass(frozen=True, slots=True, order=True)

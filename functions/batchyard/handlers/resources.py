@@ -9,13 +9,13 @@ from batchyard.adapters.aws.accounts import Accounts
 from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.caller_keys import CallerKeys
 from batchyard.adapters.aws.clients import client
-from batchyard.adapters.aws.files import Files, Uploads
+from batchyard.adapters.aws.files import Files
 from batchyard.adapters.aws.functions import Functions
 from batchyard.adapters.aws.lanes import Lanes
 from batchyard.adapters.aws.objects import Objects
-from batchyard.adapters.aws.progress import Progress
 from batchyard.adapters.aws.queues import Queues
 from batchyard.adapters.aws.shards import Shards
+from batchyard.adapters.aws.stores import Stores
 from batchyard.adapters.aws.table import Table
 from batchyard.adapters.aws.windows import Windows
 from batchyard.adapters.aws.workflow import Workflow
@@ -32,16 +32,16 @@ def objects() -> Objects:
     return Objects(client("s3"), load(Settings).data_bucket)
 
 
+def stores() -> Stores:
+    return Stores.of(table(), objects())
+
+
 def accounts() -> Accounts:
     return Accounts(table())
 
 
 def files() -> Files:
     return Files(table())
-
-
-def uploads() -> Uploads:
-    return Uploads(table())
 
 
 def functions() -> Functions:
@@ -62,10 +62,6 @@ def shards() -> Shards:
 
 def lanes() -> Lanes:
     return Lanes(table())
-
-
-def progress() -> Progress:
-    return Progress(table())
 
 
 @cache

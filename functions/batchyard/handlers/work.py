@@ -109,11 +109,9 @@ class Process:
             self._upstreams,
             partial(
                 settle,
-                progress=resources.progress(),
-                batches=resources.batches(),
+                stores=resources.stores(),
                 queues=resources.queues(),
                 workflow=resources.workflow(),
-                objects=objects,
             ),
             RunLimits(
                 flush_items=settings.flush_items,

@@ -95,8 +95,8 @@ class Lanes:
         }
         condition = "attribute_not_exists(#state) OR #state = :closed"
         if health.state is LaneState.BLOCKED:
-            condition = "attribute_not_exists(#state) OR #state <> :blocked"
-        states = {"closed": "closed"} if health.state is LaneState.OPEN else {"blocked": "blocked"}
+            condition = "attribute_not_exists(#state) OR #state IN (:closed, :open)"
+        states = {"closed": "closed"} | ({"open": "open"} if health.state is LaneState.BLOCKED else {})
         return self._change(lane, changes, condition, states, now)
 
     def claim_probe(self, lane: LaneId, prober: str, now: int, until: int) -> LaneHealth:
@@ -104,8 +104,8 @@ class Lanes:
         return self._change(
             lane,
             {"prober": prober, "probe_until": until},
-            "#state <> :closed AND #probe_at <= :now AND #probe_until <= :now",
-            {"closed": "closed", "now": now},
+            "#state IN (:open, :blocked) AND #probe_at < :later AND #probe_until < :later",
+            {"open": "open", "blocked": "blocked", "later": now + 1},
             now,
         )
 
