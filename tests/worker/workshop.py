@@ -15,6 +15,7 @@ import orjson
 
 from batchyard.adapters.aws.lanes import Lanes
 from batchyard.adapters.aws.objects import Objects
+from batchyard.adapters.aws.queues import Record
 from batchyard.adapters.aws.shards import Shards
 from batchyard.core.calls import Answer, NoAnswer
 from batchyard.core.items import Item, work_line
@@ -33,7 +34,7 @@ from batchyard.worker.meter import Meter
 from batchyard.worker.runtime import Runtime
 from batchyard.worker.shard_run import ShardStores
 from batchyard.worker.stopping import RunLimits
-from batchyard.worker.work import Record, Worker
+from batchyard.worker.work import Worker
 from tests.virtual_time import EPOCH, VirtualTimeLoop, inline
 
 BATCH_ID = "batch_01m7vzgc0060rk4csm6mv3ee1s"

@@ -27,6 +27,12 @@ _SLOTS_KEPT = 4
 _ABSENT_AFTER_SECONDS = 15
 """A worker that has not reported for so long has left, or died."""
 
+_RELIEF_SECONDS = 6
+"""A worker that runs out of work so soon needs somebody to take over."""
+_NEWCOMERS_SHARE = 0.05
+_WORK_AT_HAND_SECONDS = 30
+_ITEMS_PER_WORKER = 2_560
+"""Ten shards: with fewer items at hand than for half a minute, workers would come and go all the time."""
 _CALLS_PER_WORKER = 256
 """In flight, at which a worker costs little per call and still answers in time."""
 _LEAST_RATE = 0.05
@@ -35,10 +41,12 @@ _REFUSED_SHARE = 0.005
 _MARGIN = 0.99
 _USED = 0.8
 """A rate that is used less than this says nothing about whether it could be higher."""
-_CAREFUL_RISE = 1.01
-_QUICK_RISE = 1.25
-_CAREFUL_SLOTS = 24
-"""For so many slots after a refusal the rate rises carefully."""
+_DEEPEST_CUT = 0.85
+_RISE = 0.01
+_QUICKEST_RISE = 1.3
+"""The rate rises by one per cent in the first slot after a refusal, by two in the next one, and so on."""
+_FIRST_GUESS_SLOTS = 30
+"""What got through before there was a rate may be far too little: from there the rate rises quickly."""
 _FORGOTTEN_SLOTS = 360
 """Half an hour without a refusal: the provider has no limit that matters."""
 
@@ -46,11 +54,20 @@ _FORGOTTEN_SLOTS = 360
 @dataclass(frozen=True, slots=True)
 class WorkerReport:
     """`at`, `since`: unix seconds of this report and of the worker's first one. `batches`: those that have something
-    waiting -> their accounts."""
+    waiting -> their accounts. `busy_until`: when it runs out of work, as far as it knows."""
 
     at: int
     since: int
     batches: Mapping[str, str]
+    busy_until: int
+
+    def to_row(self) -> list[Any]:
+        return [self.at, self.since, dict(self.batches), self.busy_until]
+
+    @classmethod
+    def from_row(cls, row: list[Any]) -> WorkerReport:
+        """What a newer version wrote behind these fields is left alone."""
+        return cls(*row[:4])
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +85,17 @@ class LanePace:
 
     @classmethod
     def from_row(cls, row: dict[str, Any]) -> LanePace:
-        """`good_<slot>`, `refused_<slot>`, `worker_<name>`: [at, since, {batch: account}]; the rate in thousandths."""
-        rate = row.get("rate_thousandths")
+        """`good_<slot>`, `refused_<slot>`, `worker_<name>`: a WorkerReport's fields; the rate in thousandths."""
         return cls(
-            rate=None if rate is None else rate / 1000,
+            rate=_from_thousandths(row.get("rate_thousandths")),
             changed_slot=row.get("rate_slot", 0),
             refused_slot=row.get("rate_refused_slot", 0),
             good={int(n.removeprefix("good_")): v for n, v in row.items() if n.startswith("good_")},
             refused={int(n.removeprefix("refused_")): v for n, v in row.items() if n.startswith("refused_")},
             workers={
-                n.removeprefix("worker_"): WorkerReport(*report) for n, report in row.items() if n.startswith("worker_")
+                n.removeprefix("worker_"): WorkerReport.from_row(report)
+                for n, report in row.items()
+                if n.startswith("worker_")
             },
         )
 
@@ -100,11 +118,26 @@ def slot_of(now: float) -> int:
 
 @dataclass(frozen=True, slots=True)
 class RateChange:
-    """The rate from `slot` on. `refused_slot` as in LanePace."""
+    """The rate from `slot` on; the others as in LanePace."""
 
     rate: float | None
     slot: int
     refused_slot: int
+
+    def to_row(self) -> dict[str, int | None]:
+        return {
+            "rate_thousandths": _to_thousandths(self.rate),
+            "rate_slot": self.slot,
+            "rate_refused_slot": self.refused_slot,
+        }
+
+
+def _from_thousandths(number: int | None) -> float | None:
+    return None if number is None else number / 1000
+
+
+def _to_thousandths(number: float | None) -> int | None:
+    return None if number is None else round(number * 1000)
 
 
 def rate_change(pace: LanePace, now: float, ceiling: float | None) -> RateChange | None:
@@ -117,10 +150,11 @@ def rate_change(pace: LanePace, now: float, ceiling: float | None) -> RateChange
     through = good / SLOT_SECONDS
     rate, refused_slot = pace.rate, pace.refused_slot
     if refused > max(1.0, _REFUSED_SHARE * (good + refused)):
-        rate = max(_LEAST_RATE, _MARGIN * (through if rate is None else min(rate, through)))
-        refused_slot = slot - 1
-    elif rate is not None and not refused and through >= _USED * rate:
-        rate *= _CAREFUL_RISE if slot - refused_slot <= _CAREFUL_SLOTS else _QUICK_RISE
+        refused_slot = slot - 1 if rate is not None else slot - 1 - _FIRST_GUESS_SLOTS
+        reached = through if rate is None else min(rate, max(through, _DEEPEST_CUT * rate))
+        rate = max(_LEAST_RATE, _MARGIN * reached)
+    elif rate is not None and through >= _USED * rate:
+        rate *= min(_QUICKEST_RISE, 1 + _RISE * (slot - 1 - refused_slot))
     if rate is not None and slot - refused_slot > _FORGOTTEN_SLOTS:
         rate = None
     if ceiling is not None:
@@ -129,13 +163,16 @@ def rate_change(pace: LanePace, now: float, ceiling: float | None) -> RateChange
 
 
 def share(pace: LanePace, name: str, now: float) -> float:
-    """The part of the lane's rate that worker `name` may use: 0 to 1."""
+    """The part of the lane's rate that worker `name` may use: 0 to 1. One that has just come gets little until the
+    others have heard of it."""
     present = pace.present(now)
+    if name in present and len(present) > 1 and slot_of(now) == slot_of(present[name].since):
+        return _NEWCOMERS_SHARE
     if name not in present:
         return 1 / (len(present) + 1)
     carriers = Counter(batch_id for report in present.values() for batch_id in report.batches)
     accounts = {batch_id: account for report in present.values() for batch_id, account in report.batches.items()}
-    if not accounts:
+    if not present[name].batches:
         return 1 / len(present)
     batches_of = Counter(accounts.values())
     return sum(
@@ -145,19 +182,22 @@ def share(pace: LanePace, name: str, now: float) -> float:
 
 
 def workers_needed(rate: float, usual_call_seconds: float) -> int:
-    """So many keep `rate` calls a second in flight."""
-    return max(1, math.ceil(rate * max(usual_call_seconds, 0.1) / _CALLS_PER_WORKER))
+    """So many keep `rate` calls a second in flight, and have work for a while."""
+    in_flight = rate * max(usual_call_seconds, 0.1) / _CALLS_PER_WORKER
+    at_hand = rate * _WORK_AT_HAND_SECONDS / _ITEMS_PER_WORKER
+    return max(1, math.ceil(in_flight), math.ceil(at_hand))
 
 
 def is_surplus(pace: LanePace, name: str, batch_ids: set[str], now: float, usual_call_seconds: float) -> bool:
-    """Whether worker `name`, which has `batch_ids` to work on, is not needed: those that were there before it are
-    enough, and carry all of its batches."""
+    """Whether worker `name`, which has `batch_ids` to work on, is not needed: those that were there before it, and have
+    work for a while, are enough, and carry all of its batches."""
     if pace.rate is None:
         return False
     before: dict[str, WorkerReport] = {}
     for other, report in pace.present(now).items():
         if other == name:
             break
-        before[other] = report
+        if report.busy_until > now + _RELIEF_SECONDS:
+            before[other] = report
     carried = {batch_id for report in before.values() for batch_id in report.batches}
     return len(before) >= workers_needed(pace.rate, usual_call_seconds) and batch_ids <= carried

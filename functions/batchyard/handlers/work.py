@@ -22,6 +22,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 
 from batchyard.adapters import catalogue
 from batchyard.adapters.aws.clients import client
+from batchyard.adapters.aws.queues import Record
 from batchyard.adapters.aws.secrets import Secrets
 from batchyard.adapters.providers.kinds import connect
 from batchyard.adapters.providers.openai_compatible import CallLimits
@@ -52,7 +53,7 @@ _HANDED_BACK_BY = 0.75
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     records = [
-        work.Record(
+        Record(
             record["messageId"],
             record["body"],
             record["receiptHandle"],
@@ -125,11 +126,11 @@ class Process:
             runtime,
         )
 
-    def run(self, records: list[work.Record], stop_at: float, meter: Meter) -> list[str]:
+    def run(self, records: list[Record], stop_at: float, meter: Meter) -> list[str]:
         """The ids of the records that failed."""
         return self._runner.run(self._run(records, stop_at, meter))
 
-    async def _run(self, records: list[work.Record], stop_at: float, meter: Meter) -> list[str]:
+    async def _run(self, records: list[Record], stop_at: float, meter: Meter) -> list[str]:
         await asyncio.sleep(0)  # the process may have been frozen: let connections that ended meanwhile notice it
         return await self._worker.work(records, stop_at=stop_at, meter=meter)
 

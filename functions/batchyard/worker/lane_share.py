@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 from batchyard.adapters.aws.lanes import Counts, Lanes, LaneView
@@ -27,8 +28,18 @@ from batchyard.core.lanes import LaneId
 from batchyard.worker.gate import Gate
 from batchyard.worker.runtime import Runtime
 
+_LONG_SECONDS = 86_400
 _FIRST_CALLS = 64
 """What the workers of a lane start with together, as long as nothing is known of it."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Participant:
+    """The run of a shard, as far as it matters to others."""
+
+    batch_id: str
+    account_id: str
+    items_left: Callable[[], int]
 
 
 class LaneShare:
@@ -55,7 +66,7 @@ class LaneShare:
         self._take_view = take
         self._good: Counter[int] = Counter()
         self._refused: Counter[int] = Counter()
-        self._running: Counter[tuple[str, str]] = Counter()
+        self._running: list[Participant] = []
         self._since = 0
         self._reported_slot = 0
         self._busy = asyncio.Lock()
@@ -77,7 +88,7 @@ class LaneShare:
 
     def is_surplus(self) -> bool:
         """Whether this worker should leave."""
-        batch_ids = {batch_id for batch_id, _ in self._running}
+        batch_ids = {run.batch_id for run in self._running}
         return is_surplus(self.pace, self._name, batch_ids, self._clock(), self._usual_call_seconds)
 
     @property
@@ -85,10 +96,10 @@ class LaneShare:
         """Whether the lane has a rate, so that who works on it long keeps others from it."""
         return self.pace.rate is not None
 
-    async def join(self, batch_id: str, account_id: str) -> None:
-        """A shard of a batch is about to run here."""
-        self._running[batch_id, account_id] += 1
-        if sum(self._running.values()) > 1:
+    async def join(self, run: Participant) -> None:
+        """A shard is about to run here."""
+        self._running.append(run)
+        if len(self._running) > 1:
             return
         self._since = int(self._clock())
         await self._report()
@@ -96,10 +107,9 @@ class LaneShare:
             present = len(self.pace.present(self._clock()))
             self._gate.pacer.begin_with(_FIRST_CALLS // max(1, present))
 
-    async def leave(self, batch_id: str, account_id: str) -> None:
+    async def leave(self, run: Participant) -> None:
         """The run of a shard is over."""
-        self._running[batch_id, account_id] -= 1
-        self._running += Counter()
+        self._running.remove(run)
         if not self._running:
             await self._report()
 
@@ -113,7 +123,7 @@ class LaneShare:
                 await self._report()
             if now % SLOT_SECONDS < REPORTED_AFTER_SECONDS or self.pace.changed_slot >= slot_of(now):
                 return
-            if self.pace.rate is None and not self._refused and self._ceiling is None:
+            if self.pace.rate is None and self._ceiling is None and not (self._refused or self.pace.refused):
                 return
             self.take(await self._blocking(partial(self._lanes.look, self._lane)))
             change = rate_change(self.pace, self._clock(), self._ceiling)
@@ -137,8 +147,15 @@ class LaneShare:
         self._reported_slot = slot_of(now)
         counts = Counts(int(now), dict(self._good), dict(self._refused))
         self._good, self._refused = Counter(), Counter()
-        waiting = self._gate.waiting_batches() or dict(iter(self._running))
-        report = WorkerReport(int(now), self._since, waiting) if self._running else None
+        here = {run.batch_id: run.account_id for run in self._running}
+        waiting = here if self._since == int(now) else self._gate.waiting_batches()
+        report = WorkerReport(int(now), self._since, waiting, self._busy_until(now)) if self._running else None
         outdated = self.pace.outdated(now)
         write = partial(self._lanes.report, self._lane, self._name, report, counts, outdated)
         self.take(await self._blocking(write))
+
+    def _busy_until(self, now: float) -> int:
+        rate = self._gate.pacer.rate
+        if rate is None:
+            return int(now) + _LONG_SECONDS
+        return int(now + min(_LONG_SECONDS, sum(run.items_left() for run in self._running) / rate))

@@ -29,9 +29,10 @@ from batchyard.core.results import Outcome, Result, failed, tally
 from batchyard.core.retry import FailureReason
 from batchyard.core.shards import ShardRow, ShardState, is_done, mark_done
 from batchyard.worker.item_runner import Conditions, ItemRunner, Upstream
+from batchyard.worker.lane_share import Participant
 from batchyard.worker.meter import Meter
 from batchyard.worker.runtime import Runtime
-from batchyard.worker.stopping import RunLimits, Situation, Stop, StopOrder, stop_order
+from batchyard.worker.stopping import SURPLUS_WAIT_SECONDS, RunLimits, Situation, Stop, StopOrder, stop_order
 
 CRASH_CODE = "item_crashed_worker"
 
@@ -114,6 +115,7 @@ class ShardRun:
             on_result=self._take,
             on_idle=self._changed.set,
         )
+        self._participant = Participant(message.batch_id, message.account_id, lambda: len(self._left))
         self._results: list[Result] = []
         self._positions: list[int] = []
         self._result_bytes = 0
@@ -130,9 +132,11 @@ class ShardRun:
     async def run(self) -> Ended:
         """Raises LeaseLost, ItemBroke, or whatever else went wrong; then only what was flushed counts."""
         self._watch.tell(self._changed.set)
-        await self._watch.share.join(self._message.batch_id, self._message.account_id)
+        await self._watch.share.join(self._participant)
         try:
-            if is_suspicious(self._claim):
+            if self._watch.share.is_surplus():
+                self._order = StopOrder(Stop.SURPLUS, self._clock(), SURPLUS_WAIT_SECONDS)
+            elif is_suspicious(self._claim):
                 await self._run_one_by_one()
             else:
                 self._runner.start(self._left.values())
@@ -142,7 +146,7 @@ class ShardRun:
             self._watch.forget(self._changed.set)
             await self._runner.cancel()
             self._gate.free(self._held_bytes)
-            await self._watch.share.leave(self._message.batch_id, self._message.account_id)
+            await self._watch.share.leave(self._participant)
 
     async def _run_one_by_one(self) -> None:
         announced = self._announced()
@@ -214,7 +218,6 @@ class ShardRun:
             lane_closed=self._watch.is_in_trouble,
             lane_hangs=self._watch.health.reason == FailureReason.TIMEOUT,
             is_surplus=self._watch.share.is_surplus(),
-            takes_turns=self._watch.share.is_limited,
             wants_to_start=not stopping and (self._runner.waiting or self._suspect is not None),
             next_start=self._runner.next_start(now),
             usual_call_seconds=self._gate.pacer.latency.bound_seconds,

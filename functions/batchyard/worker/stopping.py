@@ -8,11 +8,10 @@ What is looked at first counts most:
     the lane is open or blocked                      lane_closed      they get as long as a call usually takes,
                                                                       or are cut off now if they all hang
     the lane has workers enough                      surplus          they may end
-    it has had its turn on a limited lane            turn_over        they may end
     the next call would outlast the invocation       out_of_time      they may end
     nothing can start for longer than patience lasts throttled        they may end
 
-The last four matter only to a run that has something left to start.
+The last three matter only to a run that has something left to start.
 """
 
 from __future__ import annotations
@@ -20,8 +19,6 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-TURN_SECONDS = 30.0
-"""How long a shard may stay on a lane whose rate is limited: whoever comes next waits no longer than that."""
 SURPLUS_WAIT_SECONDS = 5.0
 
 _UNKNOWN_CALL_SECONDS = 30.0
@@ -46,8 +43,6 @@ class Stop(enum.StrEnum):
     """The lane is in trouble: nobody calls it but for a probe."""
     SURPLUS = "surplus"
     """The lane's rate needs fewer workers than there are."""
-    TURN_OVER = "turn_over"
-    """The shard has had its turn on a lane with a limited rate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +67,7 @@ class Situation:
     `stop_at`: when the invocation has to hand back. `wants_to_start`: whether an item waits to start a call.
     `next_start`: the earliest moment at which one may, as far as time alone decides. `usual_call_seconds`: how long a
     call of the lane takes at most as a rule, 0 if that is not known yet. `lane_closed`: nobody may start a call;
-    `lane_hangs`: nor will those in flight ever end. `is_surplus`: the lane has workers enough without this one.
-    `takes_turns`: the lane's rate is limited, so that who stays long keeps others from it."""
+    `lane_hangs`: nor will those in flight ever end. `is_surplus`: the lane has workers enough without this one."""
 
     now: float
     started_at: float
@@ -83,7 +77,6 @@ class Situation:
     lane_closed: bool
     lane_hangs: bool
     is_surplus: bool
-    takes_turns: bool
     wants_to_start: bool
     next_start: float
     usual_call_seconds: float
@@ -117,8 +110,6 @@ def stop_order(situation: Situation, limits: RunLimits) -> StopOrder | None:
         return None
     if situation.is_surplus:
         return StopOrder(Stop.SURPLUS, situation.stop_at, SURPLUS_WAIT_SECONDS)
-    if situation.takes_turns and now >= situation.started_at + TURN_SECONDS:
-        return StopOrder(Stop.TURN_OVER, situation.stop_at)
     half_of_the_run = (situation.stop_at - situation.started_at) / 2
     last_start = situation.stop_at - min(situation.usual_call_seconds, half_of_the_run)
     wait_seconds = situation.next_start - now

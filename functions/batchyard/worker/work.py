@@ -20,10 +20,10 @@ import asyncio
 import contextlib
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
-from batchyard.adapters.aws.queues import Queues
+from batchyard.adapters.aws.queues import Queues, Record
 from batchyard.adapters.aws.secrets import SecretMissing
 from batchyard.core.errors import BooksDoNotBalance, LeaseLost
 from batchyard.core.health import LaneState
@@ -42,19 +42,9 @@ RECEIVES_AT_MOST = 10
 """After as many SQS gives a message up (infra/provider_queues.py), which is for people to notice. A copy of itself
 takes its place: without one its shard, and all that follow that, would stand still until the deadline."""
 
-_SENT_AGAIN = (Stop.OUT_OF_TIME, Stop.THROTTLED, Stop.LANE_CLOSED, Stop.SURPLUS, Stop.TURN_OVER)
+_SENT_AGAIN = (Stop.OUT_OF_TIME, Stop.THROTTLED, Stop.LANE_CLOSED, Stop.SURPLUS)
 _LONGEST_DELAY_SECONDS = 900
 """SQS: both DelaySeconds and, by our choice, the visibility of a message that failed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One SQS message as it was received. `receives`: how often it was, this time included."""
-
-    id: str
-    body: str
-    receipt_handle: str
-    receives: int
 
 
 class LaneFinder(Protocol):

@@ -57,7 +57,7 @@ class Lanes:
         added = {f"good_{slot}": n for slot, n in counts.good.items()}
         added |= {f"refused_{slot}": n for slot, n in counts.refused.items()}
         worker = f"worker_{name}"
-        there = {} if report is None else {worker: [report.at, report.since, dict(report.batches)]}
+        there = {} if report is None else {worker: report.to_row()}
         leaving = [worker] if report is None else []
         row = self._table.update(
             _row_key(lane),
@@ -72,11 +72,7 @@ class Lanes:
         with suppress(ConditionFailed):
             self._table.update(
                 _row_key(lane),
-                set={
-                    "rate_thousandths": None if change.rate is None else round(change.rate * 1000),
-                    "rate_slot": change.slot,
-                    "rate_refused_slot": change.refused_slot,
-                },
+                set=change.to_row(),
                 condition="attribute_not_exists(#rate_slot) OR #rate_slot < :slot",
                 values={"slot": change.slot},
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from batchyard.core.errors import BatchyardError
@@ -14,6 +15,16 @@ _ENTRIES_PER_CALL = 10
 
 class QueueRefused(BatchyardError):
     """SQS took some messages of a call and refused others; sending them all again is safe."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One SQS message as it was received. `receives`: how often it was, this time included."""
+
+    id: str
+    body: str
+    receipt_handle: str
+    receives: int
 
 
 class Queues:
