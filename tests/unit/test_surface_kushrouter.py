@@ -8,17 +8,14 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from batchyard import settings
 from batchyard.core.batches import Batch, Status
 from batchyard.core.errors import InvalidRequest, NotFound, RateLimited, RequestError, Unauthenticated
 from batchyard.core.items import Item, LineError
 from batchyard.core.limits import Allowance, Bounds, Limits
-from batchyard.core.parts import StoredResult
 from batchyard.core.requests import Packing, ResultWindow
-from batchyard.core.results import Outcome, Result, failed, read_result_line, result_line, unfinished
+from batchyard.core.results import Outcome, Result, failed, stored, unfinished
 from batchyard.handlers.limits import limits_of
 from batchyard.surfaces import registry
 from batchyard.surfaces.http import Request
@@ -257,8 +254,7 @@ def test_a_bad_export_is_refused(query: dict[str, str]) -> None:
 
 
 def row(result: Result) -> client.Row:
-    stored = StoredResult(result.index, result.outcome, result_line(BATCH, result))
-    return client.Row.model_validate_json(SURFACE.write_result(stored))
+    return client.Row.model_validate_json(SURFACE.write_result(stored(BATCH, result)))
 
 
 def answered(status: int, body: Any, custom_id: str = "mine", outcome: Outcome = Outcome.FAILED) -> Result:
@@ -311,28 +307,6 @@ def test_an_item_without_an_answer_has_them_too(result: Result, code: str, statu
     assert (shown.status, shown.error.code, shown.error.status, shown.custom_id) == ("failed", code, status, "mine")
 
 
-TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30) | st.just('x","body":{"a":1},"error":null}\n')
-
-
-@given(st.dictionaries(TEXT, TEXT, max_size=4), TEXT, TEXT, st.integers(0, 10**6))
-def test_a_line_is_read_back_without_parsing_its_body(
-    answer: dict[str, str], custom_id: str, request_id: str, index: int
-) -> None:
-    """Cutting the body out finds what parsing finds, whatever the strings hold."""
-    body = orjson.dumps(answer)
-    for result in (
-        Result(index, custom_id, Outcome.SUCCEEDED, 200, request_id, body),
-        failed(index, custom_id, "code", request_id),
-    ):
-        line = result_line(BATCH, result)
-        read, fields = read_result_line(line), orjson.loads(line)
-        assert read.custom_id == fields["custom_id"] == custom_id
-        if fields["response"] is None:
-            assert (read.error_code, read.error_message, read.body) == ("code", request_id, None)
-        else:
-            assert (read.status_code, orjson.loads(read.body or b"")) == (200, fields["response"]["body"])
-
-
 # Objects.
 
 
@@ -366,10 +340,7 @@ def test_a_page_is_framed() -> None:
     """Head, rows and tail are one JSON object."""
     batch = Batch(BATCH, "a", "kushrouter", CHAT, "f", "24h", Status.VALIDATING, 1, 2)
     frame = SURFACE.frame_results(batch, ResultWindow(5, 10))
-    rows = [
-        SURFACE.write_result(StoredResult(n, Outcome.FAILED, result_line(BATCH, failed(n, "c", "x", "y"))))
-        for n in (5, 6)
-    ]
+    rows = [SURFACE.write_result(stored(BATCH, failed(n, "c", "x", "y"))) for n in (5, 6)]
     page = client.Results.model_validate_json(frame.head + frame.separator.join(rows) + frame.tail)
     assert (page.id, page.status, page.total, page.offset, page.limit) == (BATCH, "queued", 0, 5, 10)
     assert [each.index for each in page.results] == [5, 6]

@@ -16,8 +16,8 @@ from batchyard.core.batches import Batch, Status
 from batchyard.core.errors import BooksDoNotBalance
 from batchyard.core.items import WorkItem, read_work_lines
 from batchyard.core.keys import work_key
-from batchyard.core.parts import StoredResult, decode_part
-from batchyard.core.results import Outcome, Result, result_line
+from batchyard.core.parts import decode_part
+from batchyard.core.results import Outcome, Result, StoredResult, stored
 from batchyard.core.sharding import Plan, Shard
 from batchyard.core.shards import ShardRow, ShardState, done_count
 
@@ -84,8 +84,7 @@ def _lane(
         if _is_unfinished(shard, row):
             for item in read_work_lines(next(reads)):
                 if item.index not in found:
-                    result = unfinished(item)
-                    found[item.index] = StoredResult(item.index, result.outcome, result_line(batch_id, result))
+                    found[item.index] = stored(batch_id, unfinished(item))
         if len(found) != shard.items:
             raise BooksDoNotBalance(f"shard {shard.number} has {shard.items} items and {len(found)} results")
         yield from sorted(found.items(), key=itemgetter(0))

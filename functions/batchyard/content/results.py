@@ -23,9 +23,10 @@ from batchyard.core.batches import Batch
 from batchyard.core.errors import BooksDoNotBalance, NotFound
 from batchyard.core.items import read_work_lines
 from batchyard.core.keys import file_key, manifest_key, work_key
-from batchyard.core.parts import StoredResult, decode_part
+from batchyard.core.parts import decode_part
 from batchyard.core.requests import ResultWindow
-from batchyard.core.results import Outcome, result_line, result_line_start, unfinished
+from batchyard.core.result_lines import read_result_line, result_line_start
+from batchyard.core.results import Outcome, StoredResult, stored, unfinished
 from batchyard.core.sharding import LaneShards, Plan, Shard, read_manifest
 from batchyard.core.shards import ShardRow, done_count
 
@@ -105,16 +106,15 @@ def _lane(
         if rest and done_count(row.done) < shard.items:
             for item in read_work_lines(next(reads)):
                 if item.index in wanted and item.index not in found:
-                    line = result_line(batch_id, unfinished(item.index, item.custom_id, rest))
-                    found[item.index] = StoredResult(item.index, rest, line)
+                    found[item.index] = stored(batch_id, unfinished(item.index, item.custom_id, rest))
         yield from (found[index] for index in sorted(found))
 
 
 def _from_files(batch: Batch, wanted: range, objects: Objects) -> Iterator[StoredResult]:
     with ExitStack() as stack:
         heads = [
-            _Head(outcome, stack.enter_context(closing(objects.stream(file_key(batch.account_id, file_id)))))
-            for outcome, file_id in ((Outcome.SUCCEEDED, batch.output_file_id), (Outcome.FAILED, batch.error_file_id))
+            _Head(stack.enter_context(closing(objects.stream(file_key(batch.account_id, file_id)))))
+            for file_id in (batch.output_file_id, batch.error_file_id)
             if file_id is not None
         ]
         if not heads:
@@ -126,7 +126,7 @@ def _from_files(batch: Batch, wanted: range, objects: Objects) -> Iterator[Store
                 if head is None:
                     raise BooksDoNotBalance(f"item {index} of {batch.id} is in neither of its files")
                 if index >= wanted.start:
-                    yield StoredResult(index, head.outcome, head.line)
+                    yield read_result_line(head.line, index)
                 head.advance()
         except ObjectMissing as error:
             raise _no_longer_kept(batch) from error
@@ -140,8 +140,7 @@ def _no_longer_kept(batch: Batch) -> NotFound:
 class _Head:
     """The line of a file that is next, with its line feed; empty behind the last one."""
 
-    def __init__(self, outcome: Outcome, chunks: Iterator[bytes]) -> None:
-        self.outcome = outcome
+    def __init__(self, chunks: Iterator[bytes]) -> None:
         self._lines = read_lines(chunks, _LONGEST_LINE_BYTES)
         self._line: bytes | None = None
 

@@ -17,7 +17,6 @@ from batchyard.core.errors import RequestError
 from batchyard.core.files import File, Upload, UploadPart
 from batchyard.core.items import Item, LineError
 from batchyard.core.limits import Allowance, Limits
-from batchyard.core.parts import StoredResult
 from batchyard.core.requests import (
     BatchRequest,
     CompletionRequest,
@@ -27,6 +26,7 @@ from batchyard.core.requests import (
     ResultWindow,
     UploadRequest,
 )
+from batchyard.core.results import StoredResult
 from batchyard.surfaces.http import Reply, Request
 
 Kind = Literal["file", "batch", "upload", "model"]

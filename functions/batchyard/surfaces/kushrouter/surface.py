@@ -1,5 +1,5 @@
 """The KushRouter dialect, put together: bodies in `requests.py`, objects in `replies.py`, lines in `lines.py`, results
-in `rows.py`."""
+in `results.py`."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from batchyard.core.errors import InvalidRequest, NotFound, RateLimited, Request
 from batchyard.core.files import File
 from batchyard.core.items import Item, LineError
 from batchyard.core.limits import Allowance, Limits
-from batchyard.core.parts import StoredResult
 from batchyard.core.requests import BatchRequest, ExportRequest, FileRequest, Packing, PageRequest, ResultWindow
+from batchyard.core.results import StoredResult
 from batchyard.surfaces.checks import cursor, file_name, idempotency_key, is_id, whole_number
 from batchyard.surfaces.http import Reply, Request, json_reply
 from batchyard.surfaces.kushrouter import lines, replies, requests
 from batchyard.surfaces.kushrouter.docs import DOCS
-from batchyard.surfaces.kushrouter.rows import result_row
+from batchyard.surfaces.kushrouter.results import write_result
 from batchyard.surfaces.surface import Kind, LineContext, OperationDoc, Presigned, ResultsFrame
 
 _PAGE_LIMIT = {"file": (1000, 10_000), "batch": (20, 100)}
@@ -140,7 +140,7 @@ class KushRouterSurface:
         return json_reply(replies.listed([replies.batch_object(batch) for batch in batches], has_more))
 
     def write_result(self, result: StoredResult) -> bytes:
-        return result_row(result)
+        return write_result(result)
 
     def frame_results(self, batch: Batch, window: ResultWindow) -> ResultsFrame:
         page = {
