@@ -47,7 +47,7 @@ def seeded(cloud: Cloud) -> None:
     ended = Batch(ENDED, ACCOUNT, "openai", "/v1/chat/completions", FILE, "24h", Status.COMPLETED, 1, FAR)
     Batches(table).create(replace(ended, output_file_id=FILE))
     part = upload_content(event("api/add_upload_part"))
-    upload = Upload(UPLOAD, ACCOUNT, "requests.jsonl", "batch", len(part), "application/jsonl", FAR - 9, FAR)
+    upload = Upload(UPLOAD, ACCOUNT, "requests.jsonl", "batch", len(part), FAR - 9, FAR)
     Uploads(table).create(upload)
     (part_id,) = body_of(event("api/complete_upload"))["part_ids"]
     Uploads(table).add_part(UploadPart(part_id, UPLOAD, len(part), 1), ttl=FAR)

@@ -14,7 +14,7 @@ _CONTENT_TYPES = {".jsonl": _NDJSON, ".ndjson": _NDJSON}
 
 
 def content(file: File, settings: ApiSettings) -> Reply:
-    """Raises InvalidRequest where there are no bytes yet, or never will be."""
+    """Raises InvalidRequest if there are no bytes yet, or never will be."""
     if file.status is not FileStatus.PROCESSED:
         reason = file.status_details or "Its content has not arrived yet; try again later."
         raise InvalidRequest(f"The file cannot be downloaded. {reason}", param="file_id", code="file_not_ready")

@@ -8,26 +8,20 @@ delivers it again.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from typing import Any
 
-import orjson
 from aws_lambda_powertools import Logger
 from pydantic import BaseModel, Field
 
 from batchyard.adapters.aws.clients import client
 from batchyard.adapters.aws.objects import Objects
 from batchyard.core.batches import DropSource
-from batchyard.core.errors import InvalidRequest
-from batchyard.core.requests import BatchRequest
 from batchyard.handlers import resources
 from batchyard.handlers.limits import limits_of
 from batchyard.settings import DropSettings, load
 from batchyard.steps.drop import Folder, Refused, Rules, drop
-from batchyard.surfaces.http import Request
-from batchyard.surfaces.registry import surface
-
-_SURFACE = "openai"
+from batchyard.surfaces.openai.reading import batch_request
+from batchyard.surfaces.openai.surface import SURFACE as OPENAI
 
 logger = Logger()
 
@@ -62,14 +56,14 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 
 def _take(source: DropSource, folder: Folder) -> None:
-    came_of_it = drop(source, now=int(time.time()), folder=folder)
+    made = drop(source, now=int(time.time()), folder=folder)
     where = {"key": source.key, "version_id": source.version_id}
-    if came_of_it is None:
+    if made is None:
         logger.info("ignored", extra=where)
-    elif isinstance(came_of_it, Refused):
-        logger.warning("refused", extra=where | {"code": came_of_it.error.code, "status_key": came_of_it.keys.status})
+    elif isinstance(made, Refused):
+        logger.warning("refused", extra=where | {"code": made.error.code, "status_key": made.keys.status})
     else:
-        logger.info("taken", extra=where | {"batch_id": came_of_it.id, "status": str(came_of_it.status)})
+        logger.info("taken", extra=where | {"batch_id": made.id, "status": str(made.status)})
 
 
 def _folder(settings: DropSettings) -> Folder:
@@ -80,19 +74,10 @@ def _folder(settings: DropSettings) -> Folder:
         files=resources.files(),
         batches=resources.batches(),
         workflow=resources.workflow(settings.state_machine_arn),
-        read_batch=read_parameters,
+        read_batch=batch_request,
         rules=Rules(
-            limits=limits_of(surface(_SURFACE), settings),
+            limits=limits_of(OPENAI, settings),
             window_seconds=settings.completion_window_seconds,
             keep_days=settings.batch_file_days,
         ),
     )
-
-
-def read_parameters(parameters: Mapping[str, Any]) -> BatchRequest:
-    """Checked by the same rules, and refused in the same words, as a POST /v1/batches."""
-    try:
-        body = orjson.dumps(parameters)
-    except orjson.JSONEncodeError as error:
-        raise InvalidRequest("The parameters are nested too deeply.", code="invalid_json") from error
-    return surface(_SURFACE).read_batch(Request("POST", "/v1/batches", request_id="", body=body))

@@ -37,7 +37,7 @@ class Form:
 
 
 def read_form(content_type: str, body: bytes) -> Form:
-    """Raises UnsupportedMediaType where the body is no form, InvalidRequest where it is a broken one."""
+    """Raises UnsupportedMediaType if the body is no form, InvalidRequest if it is a broken one."""
     kind, options = parse_options_header(content_type.encode("latin-1", "replace"))
     if kind != b"multipart/form-data":
         raise UnsupportedMediaType("Send the file as multipart/form-data, as `curl -F file=@name` does.")
