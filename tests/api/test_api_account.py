@@ -100,9 +100,12 @@ def test_accounts_are_listed(alice: Customer, mallory: Customer) -> None:
 
 
 def test_models_are_listed_and_retrieved(alice: Customer) -> None:
-    """Every listed model is whole and can be retrieved by its name; names are told once."""
+    """Every listed model is whole, says how many tokens it takes, and can be retrieved by its name; names are told
+    once."""
     raw = alice.http.get("/v1/models").json()
-    assert set(raw) == {"object", "data"} and all(set(model) == set(Model.model_fields) for model in raw["data"])
+    fields = {*Model.model_fields, "context_tokens"}
+    assert set(raw) == {"object", "data"} and all(set(model) == fields for model in raw["data"])
+    assert {model["id"]: model["context_tokens"] for model in raw["data"]}["gpt-4o-mini"] == 128_000
     names = [model.id for model in alice.openai.models.list()]
     assert "gpt-4o-mini" in names and len(set(names)) == len(names)
     for name in ("gpt-4o-mini", "openai/gpt-4o-mini", *names[::40]):

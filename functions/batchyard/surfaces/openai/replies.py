@@ -1,7 +1,8 @@
 """The objects that OpenAI answers, every field always there. TypedDicts, so that the OpenAPI document says the same.
 
 FastRouter's beside OpenAI's: `file_id`, `num_rows` and `url` of a file, `batch_id` of a batch, `status` of an error,
-whose `code` is never null. Ours: `usage.cost_usd`, a decimal string, and whose money that is, `usage.paid_by`.
+whose `code` is never null. Ours: `usage.cost_usd`, a decimal string, and whose money that is, `usage.paid_by`;
+`context_tokens` of a model.
 """
 
 from __future__ import annotations
@@ -135,11 +136,14 @@ class BatchList(TypedDict):
 
 
 class ModelObject(TypedDict):
+    """`context_tokens`: how many tokens a request and its answer may have together, if that is known."""
+
     id: str
     object: Literal["model"]
     created: int
     owned_by: str
     shutdown_date: str | None
+    context_tokens: int | None
 
 
 class ModelList(TypedDict):
@@ -230,4 +234,11 @@ def listed(data: Sequence[Any], has_more: bool) -> dict[str, Any]:
 
 def model_object(name: str, offer: Offer) -> ModelObject:
     """When other people's models were made, and when they will be gone, is not known."""
-    return {"id": name, "object": "model", "created": 0, "owned_by": offer.provider, "shutdown_date": None}
+    return {
+        "id": name,
+        "object": "model",
+        "created": 0,
+        "owned_by": offer.provider,
+        "shutdown_date": None,
+        "context_tokens": offer.context_tokens,
+    }
