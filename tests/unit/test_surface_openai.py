@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from batchyard.surfaces import registry
 from batchyard.surfaces.http import Request
 from batchyard.surfaces.openai.requests import CreateBatch
 from batchyard.surfaces.openai.writing import write_batch
+from batchyard.surfaces.operations import Operation
 from batchyard.surfaces.surface import LineContext
 
 CHAT = "/v1/chat/completions"
@@ -248,6 +250,16 @@ def test_routes_are_one_of_a_kind() -> None:
         assert registry.find(route.method, route.path, headers) is route
         plain = registry.find(route.method, route.path)
         assert plain is not None and plain.function == route.function
+
+
+@pytest.mark.parametrize("name", sorted(registry.DIALECTS))
+def test_tables_and_routes_agree(name: str) -> None:
+    """A dialect has a route to each of its operations, and no other; its table goes by the name of its routes."""
+    surface, routes = registry.surface(name), registry.DIALECTS[name].routes
+    assert {surface.name} == {route.surface for route in routes} == {name}
+    operations = {field.name for field in fields(surface) if isinstance(getattr(surface, field.name), Operation)}
+    assert {route.operation for route in routes} == operations
+    assert surface.results is not None or not {"list_results", "export_results"} & operations
 
 
 def test_the_registry_stays_light() -> None:

@@ -121,5 +121,6 @@ SURFACE = replace(
     OPENAI,
     name=_NAME,
     rules=replace(OPENAI.rules, read_key=read_key),
+    describe_api=None,
     create_batch=Operation(read_batch, write_batch, replace(CREATE_BATCH_DOC, request=CreatePortkeyBatch)),
 )
