@@ -368,6 +368,7 @@ def test_errors_have_one_shape(status: int) -> None:
         "c",
         status,
     )
+    assert client.Error.model_validate_json(SURFACE.rules.write_error(kind("wrong")).body).error.code
 
 
 def test_a_429_is_a_text() -> None:

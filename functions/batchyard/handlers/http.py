@@ -31,7 +31,7 @@ from batchyard.steps.accounts import Keyring
 from batchyard.steps.admit import Admission
 from batchyard.surfaces import registry
 from batchyard.surfaces.http import Reply, Request
-from batchyard.surfaces.operations import Found, Operation, Page, T, Wanted
+from batchyard.surfaces.operations import Found, Listed, Operation, Page, Wanted
 from batchyard.surfaces.surface import Surface
 
 _FALLBACK_SURFACE = "openai"
@@ -42,8 +42,8 @@ logger = Logger()
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request, routed and authenticated. `now`: unix second it is dealt with. `account_id` is empty on public
-    routes."""
+    """One request, routed and authenticated. `now`: the unix second at which it is served. `account_id` is empty
+    on public routes."""
 
     request: Request
     surface: Surface
@@ -69,7 +69,7 @@ def serve(
 
 
 def serve_page(
-    operation: Callable[[Surface], Operation[Wanted, Page[T]] | None], step: Callable[[Call, Wanted], Page[T]]
+    operation: Callable[[Surface], Operation[Wanted, Page[Listed]] | None], step: Callable[[Call, Wanted], Page[Listed]]
 ) -> Serve:
     """`serve` for lists, whose pages end early if they grow too large for a reply."""
 
@@ -173,7 +173,7 @@ def _chosen(operation: Operation[Wanted, Found] | None, call: Call) -> Operation
 
 
 def _no_route(method: str, path: str) -> RequestError:
-    """API Gateway passes on nothing that is no route, unless it was deployed with other routes than this code."""
+    """API Gateway passes on requests to known routes only; it may have been deployed with other routes, though."""
     return NotFound(f"Invalid URL ({method} {path[:256]})", code="unknown_url")
 
 

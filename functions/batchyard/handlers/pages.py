@@ -4,19 +4,16 @@ which the page is a string."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
 
 import orjson
 
 from batchyard.surfaces.http import Reply
-from batchyard.surfaces.operations import Page
+from batchyard.surfaces.operations import Listed, Page
 
 _REPLY_BYTES = 5_500_000
 
-T = TypeVar("T")
 
-
-def write_page(write: Callable[[Page[T]], Reply], page: Page[T]) -> Reply:
+def write_page(write: Callable[[Page[Listed]], Reply], page: Page[Listed]) -> Reply:
     """`write(page)`, or the first part of that, with more to come."""
     reply = write(page)
     while len(page.found) > 1 and _bytes_carried(reply) > _REPLY_BYTES:

@@ -1,7 +1,8 @@
 """Trigger: the API, for the results of batches: pages of them, and all of them as one file.
 
-The function may run longer than the API waits. What is large of a batch that is over is kept under a name of its own
-for some hours, so a caller whose first request timed out is redirected to it when it asks again.
+The function may run longer than the API waits. A large reply about a batch that is over is therefore kept for some
+hours, under a name that follows from the request: a caller whose first request timed out is redirected to it when it
+asks again.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ def _shown(form: ResultsForm, batch: Batch, window: ResultWindow) -> Generator[b
 
 
 def _target(call: Call, batch: Batch, wanted: str, content_type: str) -> Target:
-    """The same for the same request, once the batch can change no more."""
+    """Where the reply is kept: in the same place for the same request, if the batch is over."""
     name = call.request.request_id
     if batch.status.is_terminal:
         name = hashlib.sha256(f"{call.surface.name} {wanted} {batch.status}".encode()).hexdigest()[:32]

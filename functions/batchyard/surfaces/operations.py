@@ -24,7 +24,7 @@ FILE_TYPES = ("application/x-ndjson", "application/octet-stream")
 
 Wanted = TypeVar("Wanted")
 Found = TypeVar("Found")
-T = TypeVar("T")
+Listed = TypeVar("Listed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +103,10 @@ class BatchExport:
 
 
 @dataclass(frozen=True, slots=True)
-class Page(Generic[T]):
+class Page(Generic[Listed]):
     """Some objects of a list. `has_more`: others follow."""
 
-    found: Sequence[T]
+    found: Sequence[Listed]
     has_more: bool
 
 

@@ -1,7 +1,7 @@
 """A line of a KushRouter input: the body of a chat completion, with a custom_id among its members if one is wanted.
 
-A line in OpenAI's form ({"custom_id", "method", "url", "body"}) says the same and is taken too. A line without a
-custom_id gets one of its place in the input, which this surface never shows; clients may not use such ids themselves.
+A line in OpenAI's form ({"custom_id", "method", "url", "body"}) is taken too. A line without a custom_id gets
+one that says its place in the input. Such ids are never shown, and clients may not use them.
 A line that asks for a streamed answer is really streamed, with its token counts, and stored as the JSON it adds up to.
 """
 

@@ -21,6 +21,7 @@ from batchyard.surfaces.batch_fields import (
     request_counts,
     token_usage,
 )
+from batchyard.surfaces.errors import ErrorDetail
 
 BatchStatus = Literal["queued", "processing", "completed", "cancelled", "expired", "failed"]
 
@@ -127,20 +128,10 @@ class KushRouterResults(TypedDict):
     results: list[KushRouterResult]
 
 
-class KushRouterErrorDetail(TypedDict):
-    """The gateway answers the same by itself when a request never reaches a function."""
-
-    message: str
-    type: str
-    param: str | None
-    code: str | None
-    status: int
-
-
 class KushRouterError(TypedDict):
     """`error` is a text if the status is 429."""
 
-    error: KushRouterErrorDetail | str
+    error: ErrorDetail | str
 
 
 def file_object(file: File) -> KushRouterFile:

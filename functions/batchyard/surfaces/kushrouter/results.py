@@ -1,6 +1,6 @@
 """A result as KushRouter shows it: one JSON object, in a page of results or on a line of an export.
 
-An item that got no answer has no status of HTTP's; it is given the one that a gateway would have answered with.
+An item that got no answer has no HTTP status; it is shown with the one that a gateway would have answered.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _STATUS_WITHOUT_ANSWER = {
     "item_crashed_worker": 500,
 }
 _NO_ANSWER = 502
-"""Connections that broke, and answers that nobody can read."""
+"""The status of connections that broke, and of answers that nobody can read."""
 
 
 def write_result(result: StoredResult) -> bytes:

@@ -11,9 +11,12 @@ from batchyard.core.errors import RateLimited, RequestError
 from batchyard.core.files import File
 from batchyard.core.limits import Allowance
 from batchyard.core.requests import ResultWindow
+from batchyard.surfaces.errors import error_detail, fault_detail
 from batchyard.surfaces.http import Reply, json_reply
 from batchyard.surfaces.kushrouter import replies
 from batchyard.surfaces.operations import Page, Presigned, ResultsFrame, ShownFile
+
+_FAULT = "The server had an error while processing your request. It is safe to send it again."
 
 
 def write_new_file(shown: ShownFile) -> Reply:
@@ -77,20 +80,5 @@ def write_error(error: RequestError | None) -> Reply:
         headers = {"retry-after": str(error.retry_after_seconds)}
         return json_reply({"error": "Rate limit exceeded (key)"}, error.status, headers)
     if error is None:
-        message = "The server had an error while processing your request. It is safe to send it again."
-        fault: replies.KushRouterErrorDetail = {
-            "message": message,
-            "type": "server_error",
-            "param": None,
-            "code": "internal_error",
-            "status": 500,
-        }
-        return json_reply({"error": fault}, 500)
-    detail: replies.KushRouterErrorDetail = {
-        "message": error.message,
-        "type": error.type,
-        "param": error.param,
-        "code": error.code,
-        "status": error.status,
-    }
-    return json_reply({"error": detail}, error.status)
+        return json_reply({"error": fault_detail(_FAULT)}, 500)
+    return json_reply({"error": error_detail(error)}, error.status)

@@ -1,8 +1,8 @@
 """The objects that OpenAI answers, every field always there. TypedDicts, so that the OpenAPI document says the same.
 
-FastRouter's beside OpenAI's: `file_id`, `num_rows` and `url` of a file, `batch_id` of a batch, `status` of an error,
-whose `code` is never null. Ours: `usage.cost_usd`, a decimal string, and whose money that is, `usage.paid_by`;
-`context_tokens` of a model.
+FastRouter adds `file_id`, `num_rows` and `url` to a file, `batch_id` to a batch, and `status` to an error, whose `code`
+is never null. Batchyard adds `usage.cost_usd`, a decimal string, `usage.paid_by`, which says whose money that is, and
+`context_tokens` to a model.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from batchyard.surfaces.batch_fields import (
     request_counts,
     token_usage,
 )
+from batchyard.surfaces.errors import ErrorDetail
 
 
 class FileObject(TypedDict):
@@ -149,14 +150,6 @@ class ModelObject(TypedDict):
 class ModelList(TypedDict):
     object: Literal["list"]
     data: list[ModelObject]
-
-
-class ErrorDetail(TypedDict):
-    message: str
-    type: str
-    param: str | None
-    code: str
-    status: int
 
 
 class ErrorObject(TypedDict):

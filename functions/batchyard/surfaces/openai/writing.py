@@ -9,19 +9,15 @@ from batchyard.core.catalogue import Offer
 from batchyard.core.errors import RateLimited, RequestError, Unauthenticated
 from batchyard.core.files import File, UploadPart
 from batchyard.core.limits import Allowance
+from batchyard.surfaces.errors import error_detail, fault_detail
 from batchyard.surfaces.http import Reply, json_reply
 from batchyard.surfaces.openai import replies
 from batchyard.surfaces.operations import NamedOffer, Page, Presigned, ShownFile, ShownUpload
 
-_CODES = {
-    401: "unauthorized",
-    404: "not_found",
-    409: "conflict",
-    413: "request_too_large",
-    415: "unsupported_media_type",
-    429: "rate_limit_exceeded",
-}
-"""The code of an error that has none of its own."""
+_FAULT = (
+    "The server had an error while processing your request. Send it again; if it fails again, tell your operator the "
+    "x-request-id of this reply."
+)
 
 
 def write_new_file(shown: ShownFile) -> Reply:
@@ -88,22 +84,10 @@ def allowance_headers(allowance: Allowance) -> Mapping[str, str]:
 
 def write_error(error: RequestError | None) -> Reply:
     if error is None:
-        fault: replies.ErrorDetail = {
-            "message": "The server had an error while processing your request. Send it again; if it fails again, "
-            "tell your operator the x-request-id of this reply.",
-            "type": "server_error",
-            "param": None,
-            "code": "internal_error",
-            "status": 500,
-        }
-        return json_reply({"error": fault}, 500)
-    detail: replies.ErrorDetail = {
-        "message": error.message,
-        "type": "invalid_request_error" if isinstance(error, Unauthenticated) else error.type,
-        "param": error.param,
-        "code": error.code or _CODES.get(error.status, "invalid_request"),
-        "status": error.status,
-    }
+        return json_reply({"error": fault_detail(_FAULT)}, 500)
+    detail = error_detail(error)
+    if isinstance(error, Unauthenticated):
+        detail["type"] = "invalid_request_error"  # as OpenAI calls it
     return json_reply({"error": detail}, error.status, _error_headers(error))
 
 

@@ -31,9 +31,9 @@ _API_KEY = "x-portkey-api-key"
 _PROVIDER = "x-portkey-provider"
 _VIRTUAL_KEY = "x-portkey-virtual-key"
 _NOT_TAKEN = ("x-portkey-config", "x-portkey-custom-host")
-"""They say where a call goes. A batch that went elsewhere would take the caller's key there."""
+"""Headers by which a caller would choose the address that a call, and with it the caller's key, is sent to."""
 _NAMES = {"mistral-ai": "mistral", "together-ai": "together"}
-"""Portkey's names of providers, if ours differ."""
+"""Portkey's name of a provider -> ours, if they differ."""
 _PROVIDER_KEY = re.compile(r"[\x21-\x7e]{1,4096}")
 """KMS encrypts up to 4,096 bytes."""
 
