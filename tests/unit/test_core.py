@@ -86,6 +86,17 @@ def test_a_cut_part_is_noticed() -> None:
         list(decode_part(part[:-1]))
 
 
+def test_a_part_of_a_later_version_is_read() -> None:
+    """Columns that this version does not know do no harm; a column that is cut does."""
+    head, _, bodies = encode_part("batch_x", [failed(3, "a", "x", "y"), failed(1, "b", "x", "y")]).partition(b"\n")
+    header = orjson.loads(head)
+    later = orjson.dumps(header | {"colour": ["red", "blue"]}) + b"\n" + bodies
+    assert [result.custom_id for result in decode_part(later)] == ["a", "b"]
+    cut = orjson.dumps(header | {"custom_id": ["a"]}) + b"\n" + bodies
+    with pytest.raises(BooksDoNotBalance):
+        list(decode_part(cut))
+
+
 def test_bitmaps_remember_positions() -> None:
     """Marking is additive, out of range is simply not done."""
     done = mark_done(b"", [0, 9], 10)
