@@ -11,7 +11,6 @@ looks for the columns it knows, so that a later version may add some.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields
 from itertools import accumulate, pairwise
 
 import orjson
@@ -19,7 +18,8 @@ import orjson
 from batchyard.core.errors import BooksDoNotBalance
 from batchyard.core.results import Outcome, Result, StoredResult, stored
 
-_FIELDS = [field.name for field in fields(StoredResult) if field.name != "body"]
+_FIELDS = StoredResult._fields[:-1]
+"""All but the body, which is the last."""
 _OUTCOMES = {str(outcome): outcome for outcome in Outcome}
 
 
@@ -45,4 +45,4 @@ def decode_part(data: bytes) -> Iterator[StoredResult]:
         raise BooksDoNotBalance(f"a part's header promises {sum(lengths)} bytes, it has {len(data) - header_end}")
     header["outcome"] = [_OUTCOMES[outcome] for outcome in header["outcome"]]
     bodies = [data[start:end] for start, end in pairwise(accumulate(lengths, initial=header_end))]
-    return map(StoredResult, *(header[field] for field in _FIELDS), bodies)
+    return map(StoredResult._make, zip(*(header[field] for field in _FIELDS), bodies, strict=True))
