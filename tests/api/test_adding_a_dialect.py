@@ -134,7 +134,7 @@ def write_error(error: RequestError | None) -> Reply:
 # 5. The table
 
 
-def read_key(request: Request) -> str:
+def read_api_key(request: Request) -> str:
     key = bearer_key(request)
     if not key:
         raise Unauthenticated("STOP who is there STOP")
@@ -144,7 +144,7 @@ def read_key(request: Request) -> str:
 SURFACE = Surface(
     name="telegraph",
     rules=SurfaceRules(
-        read_key=read_key,
+        read_api_key=read_api_key,
         write_error=write_error,
         error_shape=Trouble,
         allowance_headers=lambda allowance: {"x-wires-left": str(allowance.remaining)},

@@ -212,14 +212,14 @@ def test_ids_of_no_form_of_ours_are_not_found() -> None:
 )
 def test_a_key_comes_either_way(headers: dict[str, str], key: str) -> None:
     """A bearer token, or x-api-key where there is none."""
-    assert reading.read_key(request(**headers)) == key
+    assert reading.read_api_key(request(**headers)) == key
 
 
 @pytest.mark.parametrize("headers", [{}, {"authorization": "Basic abc"}, {"x_api_key": " "}])
 def test_no_key_is_a_401(headers: dict[str, str]) -> None:
     """In this surface's words."""
     with pytest.raises(Unauthenticated):
-        reading.read_key(request(**headers))
+        reading.read_api_key(request(**headers))
 
 
 def export(**query: str) -> ExportRequest:

@@ -178,13 +178,13 @@ def test_the_surface_knows_every_endpoint() -> None:
 @pytest.mark.parametrize("header", ["Bearer key", "bearer key", "  Bearer   key  "])
 def test_the_key_is_read(header: str) -> None:
     """The scheme in any case, with any white space."""
-    assert SURFACE.rules.read_key(Request("GET", "/", "r", {"authorization": header})) == "key"
+    assert SURFACE.rules.read_api_key(Request("GET", "/", "r", {"authorization": header})) == "key"
 
 
 def test_no_key_is_told_as_openai_tells_it() -> None:
     """401, and how to send one."""
     with pytest.raises(Unauthenticated) as caught:
-        SURFACE.rules.read_key(Request("GET", "/", "r"))
+        SURFACE.rules.read_api_key(Request("GET", "/", "r"))
     reply = SURFACE.rules.write_error(caught.value)
     error = orjson.loads(reply.body)["error"]
     assert (reply.status, error["type"], error["code"]) == (401, "invalid_request_error", "unauthorized")

@@ -45,13 +45,13 @@ def test_a_portkey_header_chooses_the_surface() -> None:
 
 def test_our_key_is_in_portkeys_header() -> None:
     """The Authorization header is the provider's, unless the provider's key is kept here."""
-    assert SURFACE.rules.read_key(Request("GET", "/", "r", HEADERS)) == "by_live_ours"
+    assert SURFACE.rules.read_api_key(Request("GET", "/", "r", HEADERS)) == "by_live_ours"
     nobody = HEADERS | {"x-portkey-api-key": " "}
     with pytest.raises(Unauthenticated):
-        SURFACE.rules.read_key(Request("GET", "/", "r", nobody))
+        SURFACE.rules.read_api_key(Request("GET", "/", "r", nobody))
     for kept in ({"x-portkey-provider": "@openai"}, {"x-portkey-virtual-key": "openai"}):
         ours = nobody | kept | {"authorization": "Bearer by_live_ours"}
-        assert SURFACE.rules.read_key(Request("GET", "/", "r", ours)) == "by_live_ours"
+        assert SURFACE.rules.read_api_key(Request("GET", "/", "r", ours)) == "by_live_ours"
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,7 @@ def admission() -> Admission:
 
 @cache
 def keyring() -> Keyring:
-    """The keys this process knows."""
+    """The API keys that this process knows."""
     return Keyring(resources.accounts(), time.monotonic)
 
 
@@ -118,9 +118,9 @@ def _answer(event: dict[str, Any], request_id: str, operations: Mapping[str, Ser
             raise _no_route(event["httpMethod"], event["path"])
         request, settings, now, account_id = _request(event, request_id), load(ApiSettings), int(time.time()), ""
         if not route.public:
-            key = surface.rules.read_key(request)
-            account_id = _account(key)
-            allowance = _admit(key, surface, settings, now)
+            api_key = surface.rules.read_api_key(request)
+            account_id = _account(api_key)
+            allowance = _admit(api_key, surface, settings, now)
         reply = operations[route.operation](Call(request, surface, account_id, settings, now))
     except RequestError as error:
         logger.info("refused", extra={"operation": name, "status": error.status, "code": error.code})
@@ -154,16 +154,16 @@ def _request(event: dict[str, Any], request_id: str) -> Request:
     )
 
 
-def _account(key: str) -> str:
-    account_id = keyring().account_of(key)
+def _account(api_key: str) -> str:
+    account_id = keyring().account_of(api_key)
     logger.append_keys(account_id=account_id)
     return account_id
 
 
-def _admit(key: str, surface: Surface, settings: ApiSettings, now: int) -> Allowance | None:
-    """What the key has left; None if there is no limit. Raises RateLimited."""
+def _admit(api_key: str, surface: Surface, settings: ApiSettings, now: int) -> Allowance | None:
+    """What the API key has left; None if there is no limit. Raises RateLimited."""
     limit = limits_of(surface, settings).requests_per_minute
-    return admission().admit(key_hash(key), limit=limit, now=now) if limit else None
+    return admission().admit(key_hash(api_key), limit=limit, now=now) if limit else None
 
 
 def _chosen(operation: Operation[Wanted, Found] | None, call: Call) -> Operation[Wanted, Found]:

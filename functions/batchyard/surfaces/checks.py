@@ -1,6 +1,6 @@
 """What every dialect checks alike: keys, ids, cursors, whole numbers, forms, file names, idempotency keys.
 
-Object keys, rows and download headers are made of these, so the rules stand once.
+Object keys, rows and download headers are made of these values, so the checks stand once.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ class OperationDoc:
 
 @dataclass(frozen=True, slots=True)
 class Operation(Generic[Wanted, Found]):
-    """A row of a dialect's table."""
+    """An entry in a dialect's table."""
 
     read: Callable[[Request], Wanted]
     write: Callable[[Found], Reply]

@@ -49,7 +49,7 @@ class ParseLine(Protocol):
 class SurfaceRules:
     """What holds for every operation of a dialect."""
 
-    read_key: Callable[[Request], str]
+    read_api_key: Callable[[Request], str]
     """The caller's API key. Raises Unauthenticated if there is none."""
     write_error: Callable[[RequestError | None], Reply]
     """None is a fault of ours, of which the caller learns no more than that."""

@@ -33,7 +33,7 @@ _METADATA_LEVELS = 16
 _BATCH, _OTHER = "batch", "user_data"
 
 
-def read_key(request: Request) -> str:
+def read_api_key(request: Request) -> str:
     key = bearer_key(request) or request.headers.get("x-api-key", "").strip()
     if not key:
         raise Unauthenticated(

@@ -1,6 +1,6 @@
 """A line of an OpenAI input file: {"custom_id", "method", "url", "body"}, and FastRouter's "provider" beside them.
 
-Each problem is told with OpenAI's code, the line, the parameter, and what to do about it.
+Each problem is reported with OpenAI's code, the line, the parameter, and what to do about it.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ _PAGE_LIMIT = {"file": (10_000, 10_000), "batch": (20, 100)}
 """Default and most objects per page."""
 
 
-def read_key(request: Request) -> str:
+def read_api_key(request: Request) -> str:
     key = bearer_key(request)
     if not key:
         raise Unauthenticated(

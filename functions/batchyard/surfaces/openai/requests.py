@@ -1,6 +1,6 @@
 """The bodies that OpenAI's API takes, as pydantic models, and what it answers if one does not fit.
 
-Only the first problem is told, as OpenAI does, in its words and codes.
+Only the first problem is reported, as OpenAI does it, in its words and codes.
 """
 
 from __future__ import annotations

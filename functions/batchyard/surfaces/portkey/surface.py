@@ -45,11 +45,11 @@ class CreatePortkeyBatch(requests.CreateBatch):
     completion_window: Literal["24h", "immediate"]  # type: ignore[assignment]
 
 
-def read_key(request: Request) -> str:
+def read_api_key(request: Request) -> str:
     key = request.headers.get(_API_KEY, "").strip()
     if not key:
         if _is_kept(request.headers):
-            return reading.read_key(request)
+            return reading.read_api_key(request)
         raise Unauthenticated(
             f"You didn't provide a Batchyard API key. Send it in the header '{_API_KEY}'; the Authorization header "
             "is for the key of your provider.",
@@ -120,7 +120,7 @@ def _provider_key(request: Request) -> str:
 SURFACE = replace(
     OPENAI,
     name=_NAME,
-    rules=replace(OPENAI.rules, read_key=read_key),
+    rules=replace(OPENAI.rules, read_api_key=read_api_key),
     describe_api=None,
     create_batch=Operation(read_batch, write_batch, replace(CREATE_BATCH_DOC, request=CreatePortkeyBatch)),
 )
