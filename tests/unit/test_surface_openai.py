@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from batchyard.core.usage import Tally
 from batchyard.surfaces import registry
 from batchyard.surfaces.http import Request
 from batchyard.surfaces.openai.requests import CreateBatch
+from batchyard.surfaces.openai.writing import write_batch
+from batchyard.surfaces.operations import Operation
 from batchyard.surfaces.surface import LineContext
 
 CHAT = "/v1/chat/completions"
@@ -175,14 +178,14 @@ def test_the_surface_knows_every_endpoint() -> None:
 @pytest.mark.parametrize("header", ["Bearer key", "bearer key", "  Bearer   key  "])
 def test_the_key_is_read(header: str) -> None:
     """The scheme in any case, with any white space."""
-    assert SURFACE.read_key(Request("GET", "/", "r", {"authorization": header})) == "key"
+    assert SURFACE.rules.read_api_key(Request("GET", "/", "r", {"authorization": header})) == "key"
 
 
 def test_no_key_is_told_as_openai_tells_it() -> None:
     """401, and how to send one."""
     with pytest.raises(Unauthenticated) as caught:
-        SURFACE.read_key(Request("GET", "/", "r"))
-    reply = SURFACE.write_error(caught.value)
+        SURFACE.rules.read_api_key(Request("GET", "/", "r"))
+    reply = SURFACE.rules.write_error(caught.value)
     error = orjson.loads(reply.body)["error"]
     assert (reply.status, error["type"], error["code"]) == (401, "invalid_request_error", "unauthorized")
     assert "Authorization: Bearer" in error["message"]
@@ -200,7 +203,7 @@ def test_no_key_is_told_as_openai_tells_it() -> None:
 )
 def test_errors_have_one_shape(error: Any, status: int, headers: dict[str, str]) -> None:
     """OpenAI's envelope, whole, with what SDKs need to decide on a retry, and FastRouter's status and code."""
-    reply = SURFACE.write_error(error)
+    reply = SURFACE.rules.write_error(error)
     assert reply.status == status
     assert {**reply.headers} == headers | {"content-type": "application/json"}
     told = orjson.loads(reply.body)["error"]
@@ -215,7 +218,7 @@ def test_every_status_is_shown(status: Status) -> None:
     batch = Batch(
         "batch_1", "a", "openai", CHAT, "file-1", "24h", status, 1, 2, tally=Tally(1, 2, 3, 4), status_times={status: 9}
     )
-    shown = BatchObject.model_validate(orjson.loads(SURFACE.write_batch(batch).body), strict=True)
+    shown = BatchObject.model_validate(orjson.loads(write_batch(batch).body), strict=True)
     assert shown.status == status
     if status is not Status.VALIDATING:
         assert getattr(shown, f"{status}_at") == 9
@@ -242,11 +245,21 @@ def test_routes_are_one_of_a_kind() -> None:
     described and every surface can be loaded."""
     assert len({(route.method, route.path, route.header_prefix) for route in registry.ROUTES}) == len(registry.ROUTES)
     for route in registry.ROUTES:
-        assert route.operation in registry.surface(route.surface).docs
+        assert registry.surface(route.surface).operation(route.operation).doc.summary
         headers = ["accept", *([f"{route.header_prefix}x"] if route.header_prefix else [])]
         assert registry.find(route.method, route.path, headers) is route
         plain = registry.find(route.method, route.path)
         assert plain is not None and plain.function == route.function
+
+
+@pytest.mark.parametrize("name", sorted(registry.DIALECTS))
+def test_tables_and_routes_agree(name: str) -> None:
+    """A dialect has a route to each of its operations, and no other; its table goes by the name of its routes."""
+    surface, routes = registry.surface(name), registry.DIALECTS[name].routes
+    assert {surface.name} == {route.surface for route in routes} == {name}
+    operations = {field.name for field in fields(surface) if isinstance(getattr(surface, field.name), Operation)}
+    assert {route.operation for route in routes} == operations
+    assert surface.results is not None or not {"list_results", "export_results"} & operations
 
 
 def test_the_registry_stays_light() -> None:

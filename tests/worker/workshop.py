@@ -19,7 +19,9 @@ from batchyard.core.calls import Answer, NoAnswer
 from batchyard.core.items import Item, work_line
 from batchyard.core.keys import work_key
 from batchyard.core.messages import ShardMessage
-from batchyard.core.parts import StoredResult, decode_part
+from batchyard.core.parts import decode_part
+from batchyard.core.result_lines import result_line
+from batchyard.core.results import StoredResult
 from batchyard.core.retry import FailureReason, RetryPolicy, ServerWord, failure_of
 from batchyard.core.sharding import Shard
 from batchyard.core.shards import ShardRow, ShardState
@@ -231,7 +233,7 @@ class Workshop:
         return Counter(str(result.outcome) for result in self.results(number).values())
 
     def lines(self, number: int = 0) -> dict[int, dict[str, Any]]:
-        return {index: orjson.loads(result.line) for index, result in self.results(number).items()}
+        return {index: orjson.loads(result_line(result)) for index, result in self.results(number).items()}
 
     def close(self) -> None:
         self._bury()

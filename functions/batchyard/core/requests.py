@@ -58,7 +58,6 @@ class UploadRequest:
 
     file: FileRequest
     bytes: int
-    mime_type: str
 
 
 @dataclass(frozen=True, slots=True)
