@@ -16,6 +16,7 @@ from httpx_aiohttp import AiohttpTransport
 
 from batchyard.adapters.providers.openai_compatible import CallLimits, OpenAICompatible
 from batchyard.core.calls import Answer, NoAnswer
+from batchyard.core.ratelimits import RateAdvice, Window
 from batchyard.core.retry import FailureReason
 from batchyard.core.usage import Usage
 from local.provider import SimulatedProvider, request_hash
@@ -280,6 +281,21 @@ def test_dates_and_milliseconds() -> None:
     late = f"retry-after: {formatdate(4_000_000_000, usegmt=True)}"
     answer = answer_of(http(b"{}", late, "Retry-After-Ms: 1500", status="429 Slow down"))
     assert answer.retry_advice.retry_after_seconds == 1.5
+
+
+def test_what_the_headers_say_about_limits_comes_along() -> None:
+    """With a success and with a failure; None if the headers say nothing."""
+    left = ("X-RateLimit-Limit-Requests: 5000", "X-RateLimit-Remaining-Requests: 0", "x-ratelimit-reset-requests: 6m0s")
+    advice = RateAdvice(requests=Window(5000, 0, 360.0))
+    assert answer_of(http(b"{}", *left)).rate_advice == advice
+    assert answer_of(http(b"{}", *left, status="500 Oops")).rate_advice == advice
+    assert answer_of(http(b"{}")).rate_advice is None
+
+
+def test_a_limit_of_nothing_is_no_throttling() -> None:
+    """A 429 from an account whose limit is 0 does not pass by itself."""
+    reply = http(b"{}", "x-ratelimit-limit-tokens: 0", "x-ratelimit-remaining-tokens: 0", status="429 No")
+    assert answer_of(reply).failure is FailureReason.OUT_OF_MONEY
 
 
 def test_a_redirect_is_not_followed() -> None:

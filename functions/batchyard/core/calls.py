@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from batchyard.core.ratelimits import RateAdvice
 from batchyard.core.retry import NO_ADVICE, FailureReason, RetryAdvice
 from batchyard.core.usage import Usage
 
@@ -19,6 +20,8 @@ class Answer:
     usage: Usage = field(default_factory=Usage)
     failure: FailureReason | None = None
     retry_advice: RetryAdvice = NO_ADVICE
+    rate_advice: RateAdvice | None = None
+    """What its headers say about the provider's rate limits; None if nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from multidict import CIMultiDict
 
 from batchyard.adapters.providers.events import EventStream, StreamBroken, StreamFailed
 from batchyard.core.calls import Answer, NoAnswer, ProviderReply
+from batchyard.core.ratelimits import RATE_LIMIT_HEADERS, read_rate_advice
 from batchyard.core.refusals import ErrorDetails
 from batchyard.core.retry import FailureReason, failure_of, read_retry_advice
 from batchyard.core.usage import Usage
@@ -35,10 +36,14 @@ _EVENT_STREAM = "text/event-stream"
 _EVENTS_PER_ANSWER = 24
 """How many times longer a streamed answer may be than a plain one: each token comes in an object of its own."""
 
-_HEADERS_READ = frozenset(
-    {b"content-length", b"content-encoding", b"content-type", b"x-request-id"}
-    | {b"retry-after", b"retry-after-ms", b"x-should-retry"}
-)
+_HEADERS_READ = {
+    name.encode(): name
+    for name in (
+        *("content-length", "content-encoding", "content-type", "x-request-id"),
+        *("retry-after", "retry-after-ms", "x-should-retry"),
+        *RATE_LIMIT_HEADERS,
+    )
+}
 
 _Headers = Mapping[str, str]
 
@@ -157,9 +162,9 @@ def _headers_read(response: httpx.Response) -> dict[str, str]:
     """The headers that mean something here, by their names in lower case."""
     found = {}
     for name, value in response.headers.raw:
-        lower = name.lower()
-        if lower in _HEADERS_READ:
-            found[lower.decode()] = value.decode("latin-1")
+        known = _HEADERS_READ.get(name.lower())
+        if known is not None:
+            found[known] = value.decode("latin-1")
     return found
 
 
@@ -172,12 +177,15 @@ def _reply(status: int, headers: _Headers, content: bytes | None) -> ProviderRep
         document = _json_object(content)
         if document is None:
             return NoAnswer(FailureReason.INVALID_RESPONSE)
-        return Answer(status, _one_line(content), request_id, usage_of(document))
-    advice = read_retry_advice(headers, time.time())
+        rate_advice = read_rate_advice(headers, time.time())
+        return Answer(status, _one_line(content), request_id, usage_of(document), rate_advice=rate_advice)
+    now = time.time()
+    retry_advice, rate_advice = read_retry_advice(headers, now), read_rate_advice(headers, now)
     document = _json_object(content or b"")
     body = _one_line(content or b"") if document is not None else _wrapped_error(status, content or b"")
-    failure = failure_of(status, advice, ErrorDetails.of(document))
-    return Answer(status, body, request_id, failure=failure, retry_advice=advice)
+    allows_nothing = rate_advice is not None and rate_advice.allows_nothing
+    failure = failure_of(status, retry_advice, ErrorDetails.of(document), limit_is_zero=allows_nothing)
+    return Answer(status, body, request_id, Usage(), failure, retry_advice, rate_advice)
 
 
 def _is_streamed(status: int, headers: _Headers) -> bool:
@@ -192,7 +200,9 @@ def _streamed(status: int, headers: _Headers, events: EventStream) -> ProviderRe
         return NoAnswer(FailureReason.INVALID_RESPONSE)
     except StreamFailed:
         return NoAnswer(FailureReason.SERVER_ERROR)
-    return Answer(status, _one_line(orjson.dumps(document)), headers.get("x-request-id"), usage_of(document))
+    body, request_id = _one_line(orjson.dumps(document)), headers.get("x-request-id")
+    rate_advice = read_rate_advice(headers, time.time())
+    return Answer(status, body, request_id, usage_of(document), rate_advice=rate_advice)
 
 
 def usage_of(document: dict[str, Any]) -> Usage:
