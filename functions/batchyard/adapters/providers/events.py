@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
+from batchyard.core import exact_json
 
 _DONE = b"[DONE]"
 _ENDS_OF_RESPONSES = ("response.completed", "response.incomplete", "response.failed")
@@ -26,7 +26,11 @@ class StreamBroken(Exception):
 
 
 class StreamFailed(Exception):
-    """The provider reported an error inside the stream."""
+    """The provider reported an error inside the stream; `error` is the event that did."""
+
+    def __init__(self, error: dict[str, Any]) -> None:
+        super().__init__("an event reports an error")
+        self.error = error
 
 
 class EventStream:
@@ -36,7 +40,7 @@ class EventStream:
         self._rest = b""
         self._data: list[bytes] = []
         self._done = False
-        self._failed = False
+        self._error: dict[str, Any] | None = None
         self._broken = False
         self._whole: dict[str, Any] | None = None
         self._answer: dict[str, Any] = {}
@@ -52,8 +56,8 @@ class EventStream:
         """What the events add up to, once all bytes are there. Raises StreamBroken or StreamFailed."""
         self._take_line(self._rest.removesuffix(b"\r"))
         self._take_line(b"")
-        if self._failed:
-            raise StreamFailed
+        if self._error is not None:
+            raise StreamFailed(self._error)
         if self._broken:
             raise StreamBroken("an event is no JSON object")
         if self._whole is not None:
@@ -72,7 +76,7 @@ class EventStream:
                 self._data.append(line.partition(b":")[2].removeprefix(b" "))
             return
         data, self._data = b"\n".join(self._data), []
-        if data and not (self._done or self._failed or self._broken):
+        if data and not (self._done or self._error is not None or self._broken):
             self._take_event(data)
 
     def _take_event(self, data: bytes) -> None:
@@ -80,13 +84,13 @@ class EventStream:
             self._done = True
             return
         try:
-            event = orjson.loads(data)
-        except orjson.JSONDecodeError:
+            event = exact_json.loads_anything(data)
+        except ValueError:
             event = None
         if not isinstance(event, dict):
             self._broken = True
-        elif event.get("error"):
-            self._failed = True
+        elif event.get("error") or event.get("type") == "error":
+            self._error = event
         elif event.get("type") in _ENDS_OF_RESPONSES and isinstance(event.get("response"), dict):
             self._whole, self._done = event["response"], True
         elif isinstance(event.get("choices"), list):
