@@ -14,12 +14,13 @@ from batchyard.adapters.aws.shards import Shards
 from batchyard.core.calls import Answer, NoAnswer
 from batchyard.core.retry import FailureReason, RetryAdvice
 from batchyard.core.shards import LeaseHeld, ShardFenced, ShardState
-from batchyard.core.usage import Usage
+from batchyard.core.usage import REFUSED_USAGE, Usage
 from batchyard.worker.gate import Gates
 from tests.virtual_time import EPOCH
 from tests.worker.workshop import (
     BATCH_ID,
     LIMITS,
+    PRICE,
     TIMED_OUT,
     Killed,
     Outcome,
@@ -149,6 +150,20 @@ def test_a_rejected_item_is_sent_once(start: Start) -> None:
     shop.work(shop.message(8))
     assert shop.outcomes() == {"succeeded": 7, "failed": 1}
     assert set(shop.provider.received.values()) == {1}
+
+
+def test_token_counts_that_cannot_be_true_cost_nothing(start: Start) -> None:
+    """The item succeeds, its bill is 0, and the meter says how many there were."""
+
+    def answer(index: int) -> Answer:
+        return replace(succeed(index), usage=REFUSED_USAGE) if index == 1 else succeed(index)
+
+    shop = start(after(0.1, answer))
+    shop.run_to_the_end(shop.message(3))
+    assert shop.outcomes() == {"succeeded": 3}
+    assert shop.meter.usages_refused == 1
+    row = shop.shards.get(BATCH_ID, 0)
+    assert row is not None and row.tally.cost_picousd == 2 * PRICE.cost_picousd(succeed(0).usage)
 
 
 @pytest.mark.parametrize(

@@ -169,5 +169,7 @@ def _report(meter: Meter) -> None:
     for seconds in meter.latencies_seconds:
         metrics.add_metric("ProviderLatency", MetricUnit.Milliseconds, seconds * 1000)
     metrics.flush_metrics()
+    if meter.usages_refused:
+        logger.warning("token counts that cannot be true count as 0", extra={"answers": meter.usages_refused})
     figures = {"failures": {str(reason): count for reason, count in meter.failures.items()}, "shards": meter.shards}
     logger.info("worked", extra=counts | figures | {"provider": meter.provider})

@@ -116,6 +116,8 @@ class ItemRunner:
             outcome = await self._call_in_turn(item)
             reason = outcome.failure
             if reason is None:
+                assert isinstance(outcome, Answer)
+                self._meter.usages_refused += outcome.usage.refused
                 return self._on_result(item, _succeeded(item, outcome, self._upstream.price))
             failures = failures.plus(reason)
             wait = wait_before_retry(reason, failures, outcome.retry_advice, self._upstream.retry, self._random())
@@ -163,8 +165,7 @@ class ItemRunner:
         return True
 
 
-def _succeeded(item: WorkItem, outcome: ProviderReply, price: Price) -> Result:
-    assert isinstance(outcome, Answer)
+def _succeeded(item: WorkItem, outcome: Answer, price: Price) -> Result:
     return Result(
         item.index,
         item.custom_id,
