@@ -311,6 +311,38 @@ def test_an_item_without_an_answer_has_them_too(result: Result, code: str, statu
     assert (shown.status, shown.error.code, shown.error.status, shown.custom_id) == ("failed", code, status, "mine")
 
 
+@pytest.mark.parametrize(
+    "usage",
+    [
+        rb'{"note":"\ud800"}',
+        b'{"n":1e400}',
+        b'{"n":' + b"9" * 400 + b"}",
+        rb'{"n":1e400,"note":"\ud800"}',
+        b'{"n":' + b"[" * 400 + b"]" * 400 + b"}",
+        b'{"n":' + b"[" * 900 + b"]" * 900 + b"}",
+    ],
+)
+def test_answers_that_orjson_refuses_are_shown(usage: bytes) -> None:
+    """Their bytes are copied; the usage beside them is the same, or none if it cannot be written again."""
+    body = b'{"id":"c","usage":' + usage + b"}"
+    result = Result(3, "a\u2028b", Outcome.SUCCEEDED, 200, "r", body)
+    shown = SURFACE.write_result(StoredResult(3, Outcome.SUCCEEDED, result_line(BATCH, result)))
+    assert body in shown
+    assert len(shown.decode().splitlines()) == 1
+    fields = json.loads(shown, parse_int=str, parse_float=str)
+    assert fields["custom_id"] == "a\u2028b"
+    assert fields.get("usage") in (None, json.loads(usage, parse_int=str, parse_float=str))
+
+
+def test_an_error_that_orjson_refuses_is_shown() -> None:
+    """A lone surrogate in its message, and a line separator, break neither the row nor the page."""
+    body = rb'{"error":{"message":"half \ud83d\u2028","code":1e400}}'
+    result = Result(3, "mine", Outcome.FAILED, 422, "r", body)
+    shown = SURFACE.write_result(StoredResult(3, Outcome.FAILED, result_line(BATCH, result)))
+    assert len(shown.decode().splitlines()) == 1
+    assert json.loads(shown)["error"]["message"] == "half \ud83d\u2028"
+
+
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30) | st.just('x","body":{"a":1},"error":null}\n')
 
 

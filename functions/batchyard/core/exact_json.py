@@ -45,16 +45,14 @@ def loads_anything(raw: bytes) -> Any:
 
 
 def dumps_anything(document: Any) -> bytes:
-    """As `orjson.dumps`, but lone surrogates are escaped. Raises TypeError if orjson cannot write it otherwise."""
+    """As `orjson.dumps`, but with lone surrogates and some hundred levels. Raises TypeError if it cannot be written."""
     try:
         return orjson.dumps(document)
     except orjson.JSONEncodeError:
-        return json.dumps(document, separators=(",", ":")).encode()
-
-
-def without_surrogates(text: str) -> str:
-    """`text` as orjson takes it: a question mark in place of each lone surrogate."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+        try:
+            return json.dumps(document, separators=(",", ":")).encode()
+        except RecursionError as error:
+            raise TypeError("nested too deeply") from error
 
 
 def _loads_slowly(raw: bytes) -> Any:

@@ -13,7 +13,7 @@ def one_line(text: bytes) -> bytes:
 
 
 def escape_separators(text: bytes) -> bytes:
-    """The second half of `one_line`, for JSON that holds no raw line ends, as orjson writes it."""
+    """`one_line` for JSON that holds no raw line ends, as orjson writes it."""
     return (
         text.replace(b"\xe2\x80\xa8", b"\\u2028").replace(b"\xe2\x80\xa9", b"\\u2029").replace(b"\xc2\x85", b"\\u0085")
     )

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import orjson
 
 from batchyard.core.ids import derive_id
+from batchyard.core.one_line import escape_separators
 from batchyard.core.usage import Tally, Usage
 
 
@@ -27,7 +28,8 @@ class Outcome(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Exactly one of `status_code` (with `body`: the provider's JSON, no raw newline) and `error_code` is set."""
+    """Exactly one of `status_code` and `error_code` is set, the former with `body`: the provider's JSON, made by
+    `one_line`."""
 
     index: int
     custom_id: str
@@ -62,7 +64,7 @@ def _line_id(batch_id: str, index: int) -> str:
 
 
 def result_line(batch_id: str, result: Result) -> bytes:
-    """The result's line, newline included."""
+    """The result's line, newline included. Nothing but that newline ends a line, whoever reads it."""
     line = {
         "id": _line_id(batch_id, result.index),
         "custom_id": result.custom_id,
@@ -77,7 +79,9 @@ def result_line(batch_id: str, result: Result) -> bytes:
         if result.error_code is None
         else {"code": result.error_code, "message": result.error_message or ""},
     }
-    return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
+    written = orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
+    is_ascii = result.custom_id.isascii() and (result.request_id or "").isascii()
+    return written if is_ascii else escape_separators(written)
 
 
 def tally(results: list[Result]) -> Tally:

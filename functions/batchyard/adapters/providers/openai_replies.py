@@ -80,12 +80,16 @@ def streamed_reply_of(status: int, headers: Mapping[str, str], events: EventStre
     """What the events of a 2xx add up to."""
     try:
         document = events.answer()
-        content = exact_json.dumps_anything(document)
+        is_failed = _is_error_only(document)
     except StreamFailed as failed:
-        return _failed(_status_inside(failed.error), headers, Received(exact_json.dumps_anything(failed.error)), now)
-    except (StreamBroken, TypeError):
+        document, is_failed = failed.error, True
+    except (StreamBroken, RecursionError):
         return NoAnswer(FailureReason.INVALID_RESPONSE)
-    if _is_error_only(document):
+    try:
+        content = exact_json.dumps_anything(document)
+    except TypeError:
+        return NoAnswer(FailureReason.INVALID_RESPONSE)
+    if is_failed:
         return _failed(_status_inside(document), headers, Received(content), now)
     return _succeeded(status, headers, content, document, now)
 

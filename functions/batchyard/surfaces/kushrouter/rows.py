@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
-
+from batchyard.core import exact_json
+from batchyard.core.one_line import escape_separators
 from batchyard.core.parts import StoredResult
 from batchyard.core.results import Outcome, ResultLine, read_result_line
 from batchyard.surfaces.kushrouter.lines import place_name
@@ -29,7 +29,7 @@ _NO_ANSWER = 502
 def result_row(stored: StoredResult) -> bytes:
     """The row of a result, without a newline. Of a success the answer is copied as it is."""
     line = read_result_line(stored.line)
-    named = b"" if line.custom_id == place_name(stored.index) else b',"custom_id":' + orjson.dumps(line.custom_id)
+    named = b"" if line.custom_id == place_name(stored.index) else b',"custom_id":' + _written(line.custom_id)
     if stored.outcome is not Outcome.SUCCEEDED:
         return b'{"index":%d,"status":"failed","result":null,"error":%b%b}' % (stored.index, _error(line), named)
     body = line.body or b"null"
@@ -39,26 +39,46 @@ def result_row(stored: StoredResult) -> bytes:
 def _usage(body: bytes) -> bytes:
     if b'"usage"' not in body:
         return b""
-    usage = orjson.loads(body).get("usage")
-    return b',"usage":' + orjson.dumps(usage) if isinstance(usage, dict) else b""
+    usage = _document(body).get("usage")
+    return b',"usage":' + _written(usage) if isinstance(usage, dict) else b""
 
 
 def _error(line: ResultLine) -> bytes:
     if line.status_code is None:
         code = line.error_code or "failed"
         status = _STATUS_WITHOUT_ANSWER.get(code, _NO_ANSWER)
-        return orjson.dumps({"message": line.error_message or "", "code": code, "status": status})
-    error = _told(orjson.loads(line.body or b"null"))
-    code = error.get("code") or error.get("type") or f"http_{line.status_code}"
-    message = error.get("message") or f"The provider answered with status {line.status_code}."
-    return orjson.dumps({"message": str(message), "code": str(code), "status": line.status_code})
+        return _written({"message": line.error_message or "", "code": code, "status": status})
+    error = _told(_document(line.body or b"null"))
+    code = _text(error.get("code")) or _text(error.get("type")) or f"http_{line.status_code}"
+    message = _text(error.get("message")) or f"The provider answered with status {line.status_code}."
+    return _written({"message": message, "code": code, "status": line.status_code})
 
 
-def _told(document: Any) -> dict[str, Any]:
+def _text(value: object) -> str | None:
+    """A member of an error object, if it is one that people can read."""
+    return str(value) if isinstance(value, str | int | float) and value else None
+
+
+def _told(document: dict[str, Any]) -> dict[str, Any]:
     """The error object of a provider's answer, whichever of the usual shapes it has."""
-    error = document.get("error") if isinstance(document, dict) else None
+    error = document.get("error")
     if isinstance(error, dict):
         return error
-    if isinstance(error, str):
-        return {"message": error}
+    return {"message": error} if isinstance(error, str) else document
+
+
+def _document(body: bytes) -> dict[str, Any]:
+    """A provider's JSON; empty if it is no object, or none that can be looked into."""
+    try:
+        document = exact_json.loads_anything(body)
+    except ValueError:
+        return {}
     return document if isinstance(document, dict) else {}
+
+
+def _written(value: Any) -> bytes:
+    """`value` as JSON that holds no line separators; null if it cannot be written."""
+    try:
+        return escape_separators(exact_json.dumps_anything(value))
+    except TypeError:
+        return b"null"
