@@ -31,6 +31,7 @@ CONTEXT = LineContext(CHAT, max_custom_id_chars=64)
 SURFACE = registry.surface("kushrouter")
 BODY: dict[str, Any] = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]}
 BATCH = "batch_01m7vzgc0060rk4csm6mv3ee1s"
+LONG = b"123456789012345678901234567890"
 
 
 def parse(line: Any, index: int = 4) -> Item | LineError:
@@ -63,6 +64,17 @@ def test_a_line_without_a_custom_id_is_known_by_its_place(line: Any) -> None:
     taken = parse(BODY | {"custom_id": "index:17"})
     assert isinstance(taken, LineError) and (taken.code, taken.line) == ("invalid_custom_id", 7)
     assert isinstance(parse(BODY | {"custom_id": "index:x"}), Item)
+
+
+@pytest.mark.parametrize("around", [b"%b", b'{"custom_id":"a","method":"POST","url":"/v1/chat/completions","body":%b}'])
+def test_long_numbers_are_sent_as_they_came(around: bytes) -> None:
+    """In a bare body and in one with an envelope, also where something is taken out of it or put into it."""
+    body = b'{"model":"m","messages":[{"n":%b}],"custom_id":"a","stream":true}' % LONG
+    if b"body" in around:
+        body = body.replace(b',"custom_id":"a"', b"")
+    item = parse(around % body)
+    assert isinstance(item, Item)
+    assert LONG in item.body and b"include_usage" in item.body and b"custom_id" not in item.body
 
 
 def test_a_streamed_line_asks_for_its_token_counts() -> None:
@@ -114,6 +126,14 @@ def test_exactly_one_input(body: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequest) as caught:
         SURFACE.read_batch(request(body))
     assert caught.value.status == 400 and caught.value.code == "invalid_input"
+
+
+def test_inline_requests_keep_their_numbers() -> None:
+    """Also those that no double holds, in the requests and in the metadata."""
+    body = b'{"requests":[{"model":"m","messages":[{"n":%b}],"x":%b}],"metadata":{"n":{"of":%b}}}' % ((LONG,) * 3)
+    made = SURFACE.read_batch(replace(request(), body=body))
+    assert made.lines is not None and made.lines.count(LONG) == 2
+    assert LONG in orjson.dumps(made.metadata)
 
 
 def test_inline_requests_become_lines() -> None:

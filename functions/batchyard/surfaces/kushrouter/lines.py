@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 
+from batchyard.core import exact_json
 from batchyard.core.items import Item, LineError
 from batchyard.surfaces.surface import LineContext
 
@@ -26,7 +27,7 @@ Problem = tuple[str, str, str | None]
 def parse_line(raw: bytes, index: int, line: int, context: LineContext) -> Item | LineError:
     """See `Surface.parse_line`."""
     try:
-        fields = orjson.loads(raw)
+        fields = exact_json.loads(raw)
     except orjson.JSONDecodeError as error:
         message = f"This line is not parseable as valid JSON: {error.msg} at character {error.pos}."
         return LineError("invalid_json_line", message, line)
