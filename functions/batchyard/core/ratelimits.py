@@ -30,21 +30,24 @@ _ANTHROPIC_SCOPES: dict[str, tuple[str, ...]] = {
     _TOKENS: ("tokens", "input-tokens", "output-tokens"),
 }
 
+_Place = tuple[str, str]
+"""Requests or tokens, and which of their windows."""
 
-def _names() -> dict[str, tuple[str, str, str]]:
+
+def _names() -> dict[str, tuple[_Place, int]]:
     names = {}
-    for field in _FIELDS:
-        names[f"x-ratelimit-{field}"] = _REQUESTS, "", field
-        names[f"x-tokenlimit-{field}"] = _TOKENS, "", field
+    for figure, field in enumerate(_FIELDS):
+        names[f"x-ratelimit-{field}"] = (_REQUESTS, ""), figure
+        names[f"x-tokenlimit-{field}"] = (_TOKENS, ""), figure
         for kind, scopes in _SCOPES.items():
-            names |= {f"x-ratelimit-{field}-{scope}": (kind, scope, field) for scope in scopes}
+            names |= {f"x-ratelimit-{field}-{scope}": ((kind, scope), figure) for scope in scopes}
         for kind, scopes in _ANTHROPIC_SCOPES.items():
-            names |= {f"anthropic-ratelimit-{scope}-{field}": (kind, scope, field) for scope in scopes}
+            names |= {f"anthropic-ratelimit-{scope}-{field}": ((kind, scope), figure) for scope in scopes}
     return names
 
 
 _NAMES = _names()
-"""Header → (requests or tokens, which of their windows, which of its figures)."""
+"""Header → its place, and which of the figures of a window it is."""
 
 RATE_LIMIT_HEADERS = frozenset(_NAMES)
 """In lower case."""
@@ -112,16 +115,17 @@ class RateAdvice:
 def read_rate_advice(headers: Mapping[str, str], now: float) -> RateAdvice | None:
     """Reads those of `headers` that are RATE_LIMIT_HEADERS; None if none of them makes sense. Names in lower case,
     `now` in unix seconds."""
-    texts: dict[tuple[str, str], dict[str, str]] = {}
+    texts: dict[_Place, list[str | None]] = {}
     for name, text in headers.items():
-        if name in _NAMES:
-            kind, scope, field = _NAMES[name]
-            texts.setdefault((kind, scope), {})[field] = text
+        known = _NAMES.get(name)
+        if known is not None:
+            place, figure = known
+            texts.setdefault(place, [None, None, None])[figure] = text
+    if not texts:
+        return None
     windows: dict[str, list[Window]] = {_REQUESTS: [], _TOKENS: []}
-    for (kind, _), figures in texts.items():
-        window = Window(
-            _count(figures.get("limit")), _count(figures.get("remaining")), _seconds(figures.get("reset"), now)
-        )
+    for (kind, _), (limit, remaining, reset) in texts.items():
+        window = Window(_count(limit), _count(remaining), _seconds(reset, now))
         if window.limit is not None or window.remaining is not None:
             windows[kind].append(window)
     if not (windows[_REQUESTS] or windows[_TOKENS]):
@@ -131,6 +135,8 @@ def read_rate_advice(headers: Mapping[str, str], now: float) -> RateAdvice | Non
 
 def _tightest(windows: list[Window]) -> Window | None:
     """The one with the smallest share left. A limit of 0 beside others only says that there is no such limit."""
+    if len(windows) == 1:
+        return windows[0]
     limiting = [window for window in windows if window.limit != 0] or windows
     return min(limiting, key=lambda window: window.share_left, default=None)
 
@@ -147,12 +153,11 @@ def _seconds(text: str | None, now: float) -> float | None:
     """Seconds from now until a reset, in any of the forms above; 0 if it is over."""
     if text is None:
         return None
-    if _NUMBER.fullmatch(text):
-        seconds: float | None = _from_number(float(text), now)
-    else:
-        seconds = _duration(text)
-        if seconds is None and (moment := _unix_seconds(text)) is not None:
-            seconds = moment - now
+    seconds = _duration(text)
+    if seconds is None and _NUMBER.fullmatch(text):
+        seconds = _from_number(float(text), now)
+    elif seconds is None and (moment := _unix_seconds(text)) is not None:
+        seconds = moment - now
     if seconds is None or seconds > _LONGEST_RESET_SECONDS:
         return None
     return max(0.0, round(seconds, 6))

@@ -36,20 +36,24 @@ REFUSED_USAGE = Usage(refused=True)
 def plausible_usage(given: object, cached: object, made: object, reasoning: object) -> Usage:
     """Figures as a provider sent them, as a usage: REFUSED_USAGE if one of them is no count, negative, or larger than
     MOST_TOKENS, because no bill is better than a wrong one. None is 0; no detail exceeds what it is a part of."""
-    counts = [_count(figure) for figure in (given, cached, made, reasoning)]
-    if None in counts:
+    given_count, cached_count, made_count, reasoning_count = counts = (
+        _count(given),
+        _count(cached),
+        _count(made),
+        _count(reasoning),
+    )
+    if min(counts) < 0:
         return REFUSED_USAGE
-    given_count, cached_count, made_count, reasoning_count = (count or 0 for count in counts)
     return Usage(given_count, min(cached_count, given_count), made_count, min(reasoning_count, made_count))
 
 
-def _count(figure: object) -> int | None:
-    """`figure` as a number of tokens; None if it cannot be one."""
+def _count(figure: object) -> int:
+    """`figure` as a number of tokens; negative if it cannot be one."""
     if figure is None:
         return 0
     if type(figure) is float and figure.is_integer():
         figure = int(figure)
-    return figure if type(figure) is int and 0 <= figure <= MOST_TOKENS else None
+    return figure if type(figure) is int and figure <= MOST_TOKENS else -1
 
 
 @dataclass(frozen=True, slots=True)

@@ -157,15 +157,14 @@ def usage_of(document: dict[str, Any]) -> Usage:
     usage = document.get("usage")
     if not isinstance(usage, dict):
         return Usage()
-    given_name, made_name = ("prompt_tokens", "completion_tokens")
     if "input_tokens" in usage:
-        given_name, made_name = ("input_tokens", "output_tokens")
-    return plausible_usage(
-        usage.get(given_name),
-        _member(usage.get(f"{given_name}_details"), "cached_tokens"),
-        usage.get(made_name),
-        _member(usage.get(f"{made_name}_details"), "reasoning_tokens"),
-    )
+        given, made = usage["input_tokens"], usage.get("output_tokens")
+        given_details, made_details = usage.get("input_tokens_details"), usage.get("output_tokens_details")
+    else:
+        given, made = usage.get("prompt_tokens"), usage.get("completion_tokens")
+        given_details, made_details = usage.get("prompt_tokens_details"), usage.get("completion_tokens_details")
+    cached, reasoning = _member(given_details, "cached_tokens"), _member(made_details, "reasoning_tokens")
+    return plausible_usage(given, cached, made, reasoning)
 
 
 def _member(mapping: object, name: str) -> object:
