@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import gzip
 import ssl
+import tracemalloc
+import zlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from email.utils import formatdate
@@ -476,14 +478,29 @@ def test_a_redirect_is_not_followed() -> None:
 
 def test_compressed_answers_are_read() -> None:
     """Some servers compress although they were asked not to."""
-    packed = gzip.compress(b'{"usage":{"prompt_tokens":3}}')
-    assert answer_of(http(packed, "content-encoding: gzip")).usage == Usage(3)
+    plain = b'{"usage":{"prompt_tokens":3},"x":"' + b"y" * 90_000 + b'"}'
+    for encoding, packed in (("gzip", gzip.compress(plain)), ("deflate", zlib.compress(plain))):
+        answer = answer_of(http(packed, f"content-encoding: {encoding}"))
+        assert (answer.body, answer.usage) == (plain, Usage(3))
+    assert answer_of(http(plain, "content-encoding: identity")).body == plain
 
 
 def test_a_compressed_bomb_is_bounded() -> None:
     """The limit holds for what is unpacked, too."""
     packed = gzip.compress(b'{"x":"' + b"y" * 5_000_000 + b'"}')
     assert answer_of(http(packed, "content-encoding: gzip")) == NoAnswer(FailureReason.TOO_LARGE)
+
+
+def test_a_compressed_bomb_is_never_held() -> None:
+    """A few packed bytes that stand for hundreds of megabytes cost no more memory than what is kept."""
+    packed = gzip.compress(b" " * 100_000_000, compresslevel=9)
+    reply = http(packed, "content-encoding: gzip")
+    tracemalloc.start()
+    try:
+        assert answer_of(reply) == NoAnswer(FailureReason.TOO_LARGE)
+        assert tracemalloc.get_traced_memory()[1] < 30_000_000
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize(

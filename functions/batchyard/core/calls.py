@@ -12,7 +12,8 @@ from batchyard.core.usage import Usage
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`body` is a JSON value on one line. `failure` is None for a 2xx whose body is a JSON object."""
+    """`body` is a JSON value on one line. `failure` is None for a 2xx whose body is a JSON object. A 2xx that is only
+    an error is a failure, and `status` the one that the error names."""
 
     status: int
     body: bytes
