@@ -48,7 +48,7 @@ def simulate(what: str, text: str = "hello") -> bytes:
 
 
 def call(url: str, *bodies: bytes, endpoint: str = CHAT, key: str = "sk-test", **settings: Any) -> Any:
-    """The outcome of each body, sent together over one client; just the outcome where there is one body."""
+    """The reply to each body, sent together over one client; just the reply if there is one body."""
 
     async def send() -> list[Answer | NoAnswer]:
         defaults = {
@@ -63,8 +63,8 @@ def call(url: str, *bodies: bytes, endpoint: str = CHAT, key: str = "sk-test", *
         finally:
             await client.close()
 
-    outcomes = asyncio.run(send())
-    return outcomes[0] if len(bodies) == 1 else outcomes
+    replies = asyncio.run(send())
+    return replies[0] if len(bodies) == 1 else replies
 
 
 def test_an_answer_comes_back_byte_for_byte(provider: SimulatedProvider) -> None:
@@ -532,6 +532,6 @@ def test_faults_that_no_library_wraps_are_broken_connections(monkeypatch: pytest
 
 def test_a_drip_is_no_answer() -> None:
     """A byte now and then keeps no read timeout from ending the call as a whole."""
-    reply = http(b'{"a":"' + b"b" * 50 + b'"}')
-    outcome = answer_of(reply, drip=0.1, connect_timeout_seconds=0.5, read_timeout_seconds=0.5)
-    assert outcome == NoAnswer(FailureReason.TIMEOUT)
+    dripping = http(b'{"a":"' + b"b" * 50 + b'"}')
+    reply = answer_of(dripping, drip=0.1, connect_timeout_seconds=0.5, read_timeout_seconds=0.5)
+    assert reply == NoAnswer(FailureReason.TIMEOUT)
