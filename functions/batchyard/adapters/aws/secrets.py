@@ -12,9 +12,11 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from batchyard.core.errors import BatchyardError
+from batchyard.core.memory import ExpiringMemory
 
 _REMEMBERED_SECONDS = 300.0
 """A rotated key is in use after this long."""
+_REMEMBERED_KEYS = 1000
 
 
 class SecretMissing(BatchyardError):
@@ -29,20 +31,21 @@ class Secrets:
         self._client = client
         self._prefix = prefix
         self._clock = clock
-        self._remembered: dict[str, tuple[float, str]] = {}
+        self._remembered: ExpiringMemory[str] = ExpiringMemory(_REMEMBERED_KEYS)
+        """Provider -> its API key."""
 
     def provider_key(self, provider: str) -> str:
         """The API key of `provider`, at most five minutes old. Raises SecretMissing."""
-        read_at, key = self._remembered.get(provider, (-_REMEMBERED_SECONDS, ""))
         now = self._clock()
-        if now - read_at >= _REMEMBERED_SECONDS:
+        key = self._remembered.get(provider, now)
+        if key is None:
             key = self._read(self._prefix + provider)
-            self._remembered[provider] = now, key
+            self._remembered.put(provider, key, until=now + _REMEMBERED_SECONDS, now=now)
         return key
 
     def forget(self, provider: str) -> None:
         """The provider refused the key, which may have been rotated since: it is read again when it is next needed."""
-        self._remembered.pop(provider, None)
+        self._remembered.forget(provider)
 
     def _read(self, name: str) -> str:
         try:

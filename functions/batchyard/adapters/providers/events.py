@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from batchyard.core import exact_json
+from batchyard.core.errors import BatchyardError
 
 _DONE = b"[DONE]"
 _ENDS_OF_RESPONSES = ("response.completed", "response.incomplete", "response.failed")
@@ -21,11 +22,11 @@ _NOT_CARRIED = frozenset({"choices", "object", "usage", "obfuscation"})
 """Members of a chunk that are added up by other means, or mean nothing in an answer."""
 
 
-class StreamBroken(Exception):
+class StreamBroken(BatchyardError):
     """The events are no whole answer."""
 
 
-class StreamFailed(Exception):
+class StreamFailed(BatchyardError):
     """The provider reported an error inside the stream; `error` is the event that did."""
 
     def __init__(self, error: dict[str, Any]) -> None:
