@@ -30,6 +30,7 @@ CONTEXT = LineContext(CHAT, max_custom_id_chars=64)
 SURFACE = registry.surface("kushrouter")
 BODY: dict[str, Any] = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]}
 BATCH = "batch_01m7vzgc0060rk4csm6mv3ee1s"
+LONG = b"123456789012345678901234567890"
 
 
 def parse(line: Any, index: int = 4) -> Item | LineError:
@@ -62,6 +63,17 @@ def test_a_line_without_a_custom_id_is_known_by_its_place(line: Any) -> None:
     taken = parse(BODY | {"custom_id": "index:17"})
     assert isinstance(taken, LineError) and (taken.code, taken.line) == ("invalid_custom_id", 7)
     assert isinstance(parse(BODY | {"custom_id": "index:x"}), Item)
+
+
+@pytest.mark.parametrize("around", [b"%b", b'{"custom_id":"a","method":"POST","url":"/v1/chat/completions","body":%b}'])
+def test_long_numbers_are_sent_as_they_came(around: bytes) -> None:
+    """In a bare body and in one with an envelope, also where something is taken out of it or put into it."""
+    body = b'{"model":"m","messages":[{"n":%b}],"custom_id":"a","stream":true}' % LONG
+    if b"body" in around:
+        body = body.replace(b',"custom_id":"a"', b"")
+    item = parse(around % body)
+    assert isinstance(item, Item)
+    assert LONG in item.body and b"include_usage" in item.body and b"custom_id" not in item.body
 
 
 def test_a_streamed_line_asks_for_its_token_counts() -> None:
@@ -113,6 +125,18 @@ def test_exactly_one_input(body: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequest) as caught:
         reading.read_batch(request(body))
     assert caught.value.status == 400 and caught.value.code == "invalid_input"
+
+
+def test_inline_requests_keep_their_numbers() -> None:
+    """Also those that no double holds, in the requests and in the metadata."""
+    body = b'{"requests":[{"model":"m","messages":[{"n":%b}],"x":%b}],"metadata":{"n":{"of":%b}}}' % ((LONG,) * 3)
+    made = reading.read_batch(replace(request(), body=body))
+    assert made.lines is not None and made.lines.count(LONG) == 2
+    assert LONG in orjson.dumps(made.metadata)
+    batch = Batch(BATCH, "a", "kushrouter", CHAT, "f", "24h", Status.VALIDATING, 1, 2, made.metadata)
+    assert LONG in orjson.dumps(Batch.from_row(batch.to_row()).metadata)
+    other = reading.read_batch(replace(request(), body=body.replace(LONG, LONG[:-1] + b"1")))
+    assert made.fingerprint == reading.read_batch(replace(request(), body=body)).fingerprint != other.fingerprint
 
 
 def test_inline_requests_become_lines() -> None:
@@ -311,6 +335,38 @@ def test_an_item_without_an_answer_has_them_too(result: Result, code: str, statu
     shown = shown_result(result)
     assert shown.error is not None and shown.error.message
     assert (shown.status, shown.error.code, shown.error.status, shown.custom_id) == ("failed", code, status, "mine")
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        rb'{"note":"\ud800"}',
+        b'{"n":1e400}',
+        b'{"n":' + b"9" * 400 + b"}",
+        rb'{"n":1e400,"note":"\ud800"}',
+        b'{"n":' + b"[" * 400 + b"]" * 400 + b"}",
+        b'{"n":' + b"[" * 900 + b"]" * 900 + b"}",
+    ],
+)
+def test_answers_that_orjson_refuses_are_shown(usage: bytes) -> None:
+    """Their bytes are copied; the usage beside them is the same, or none if it cannot be written again."""
+    body = b'{"id":"c","usage":' + usage + b"}"
+    result = Result(3, "a\u2028b", Outcome.SUCCEEDED, 200, "r", body)
+    shown = write_result(stored(BATCH, result))
+    assert body in shown
+    assert len(shown.decode().splitlines()) == 1
+    fields = json.loads(shown, parse_int=str, parse_float=str)
+    assert fields["custom_id"] == "a\u2028b"
+    assert fields.get("usage") in (None, json.loads(usage, parse_int=str, parse_float=str))
+
+
+def test_an_error_that_orjson_refuses_is_shown() -> None:
+    """A lone surrogate in its message, and a line separator, break neither the row nor the page."""
+    body = rb'{"error":{"message":"half \ud83d\u2028","code":1e400}}'
+    result = Result(3, "mine", Outcome.FAILED, 422, "r", body)
+    shown = write_result(stored(BATCH, result))
+    assert len(shown.decode().splitlines()) == 1
+    assert json.loads(shown)["error"]["message"] == "half \ud83d\u2028"
 
 
 # Objects.

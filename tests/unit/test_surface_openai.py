@@ -14,6 +14,7 @@ import pytest
 from openai.types import Batch as BatchObject
 
 import batchyard
+from batchyard.content.reading import _renamed
 from batchyard.core.batches import Batch, Status
 from batchyard.core.errors import Conflict, InvalidRequest, NotFound, RateLimited, Unauthenticated
 from batchyard.core.items import Item, LineError, read_work_lines, work_line
@@ -79,6 +80,17 @@ def test_text_survives_the_line_and_the_work_file(text: str) -> None:
         assert isinstance(item, Item) and item.custom_id == text
         (work,) = read_work_lines(work_line(item))
         assert (work.custom_id, json.loads(work.body)["messages"]) == (text, [text])
+
+
+@pytest.mark.parametrize("number", [b"18446744073709551616", b"-9223372036854775809", b"0.12345678901234567890"])
+def test_long_numbers_are_sent_as_they_came(number: bytes) -> None:
+    """To the last digit, under the name that the provider has for the model, too."""
+    body = b'{"model":"m","n":%b,"messages":[%b]}' % (number, number)
+    item = SURFACE.parse_line(
+        b'{"custom_id":"a","method":"POST","url":"/v1/chat/completions","body":%b}' % body, 0, 1, CONTEXT
+    )
+    assert isinstance(item, Item) and item.body == body
+    assert _renamed(item.body, "other") == body.replace(b'"m"', b'"other"')
 
 
 def test_a_line_end_does_no_harm() -> None:

@@ -4,13 +4,15 @@
     {"id", "custom_id", "response": null, "error": {"code", "message"}}                       there was none
 
 One form for all makes one merge serve them all, and files can be read back when the parts are gone. Lines are composed
-of bytes and cut into bytes; no answer is ever parsed.
+of bytes and cut into bytes; no answer is ever parsed. Nothing but its newline ends a line, whoever reads it: bodies are
+made by `one_line`, and the rest is escaped here.
 """
 
 from __future__ import annotations
 
 import orjson
 
+from batchyard.core.one_line import escape_separators
 from batchyard.core.results import Outcome, StoredResult, outcome_of_error, result_id
 
 _ANSWERED = b'{"id":"%b","custom_id":%b,"response":{"status_code":%d,"request_id":%b,"body":%b},"error":null}\n'
@@ -21,11 +23,11 @@ _AFTER_BODY = b'},"error":null}\n'
 
 def result_line(result: StoredResult) -> bytes:
     """The result's line, with its newline."""
-    custom_id = orjson.dumps(result.custom_id)
+    custom_id = _written(result.custom_id)
     if result.status_code is None:
-        error = orjson.dumps({"code": result.error_code, "message": result.error_message or ""})
+        error = _written({"code": result.error_code, "message": result.error_message or ""})
         return _UNANSWERED % (result.id.encode(), custom_id, error)
-    request_id = orjson.dumps(result.request_id or "")
+    request_id = _written(result.request_id or "")
     return _ANSWERED % (result.id.encode(), custom_id, result.status_code, request_id, result.body)
 
 
@@ -53,3 +55,8 @@ def read_result_line(line: bytes, index: int) -> StoredResult:
         error_message=error.get("message"),
         body=rest.removesuffix(_AFTER_BODY),
     )
+
+
+def _written(value: str | dict[str, str | None]) -> bytes:
+    written = orjson.dumps(value)
+    return written if written.isascii() else escape_separators(written)

@@ -24,7 +24,8 @@ class Outcome(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Exactly one of `status_code` (with `body`: the provider's JSON, no raw newline) and `error_code` is set."""
+    """Exactly one of `status_code` and `error_code` is set, the former with `body`: the provider's JSON, made by
+    `one_line`."""
 
     index: int
     custom_id: str

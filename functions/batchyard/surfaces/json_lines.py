@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from batchyard.core import exact_json
 from batchyard.core.items import LineError
 from batchyard.surfaces.surface import LineContext
 
@@ -19,14 +20,14 @@ _WORDS: tuple[tuple[type | tuple[type, ...], str], ...] = (
     (list, "an array"),
     (str, "a string"),
     (bool, "a boolean"),
-    ((int, float), "a number"),
+    ((int, float, orjson.Fragment), "a number"),
 )
 
 
 def read_json_line(raw: bytes, line: int) -> Any | LineError:
-    """The line's JSON value."""
+    """The line's JSON value, every number exact (`core.exact_json`)."""
     try:
-        return orjson.loads(raw)
+        return exact_json.loads(raw)
     except orjson.JSONDecodeError as error:
         message = f"This line is not parseable as valid JSON: {error.msg} at character {error.pos}."
         return LineError("invalid_json_line", message, line)
