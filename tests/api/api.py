@@ -64,7 +64,7 @@ def forget() -> None:
 def aws_clients() -> Iterator[None]:
     """No client outlives the tests of its module."""
     yield
-    clients.client.cache_clear()
+    clients._client.cache_clear()
     clients._session.cache_clear()
 
 
