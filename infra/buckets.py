@@ -8,19 +8,19 @@ from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from infra.environment import Environment
+from infra.deployment import Deployment
 
 _NEVER_FINISHED = s3.LifecycleRule(abort_incomplete_multipart_upload_after=Duration.days(2))
 
 
 class Buckets(Construct):
-    def __init__(self, scope: Construct, name: str, *, environment: Environment, removal: RemovalPolicy) -> None:
+    def __init__(self, scope: Construct, name: str, *, deployment: Deployment, removal: RemovalPolicy) -> None:
         super().__init__(scope, name)
         self._removal = removal
         self.access_log = self._bucket(
             "AccessLog", lifecycle_rules=[s3.LifecycleRule(expiration=Duration.days(90)), _NEVER_FINISHED]
         )
-        working = Duration.days(environment.working_days)
+        working = Duration.days(deployment.working_days)
         self.data = self._bucket(
             "Data",
             server_access_logs_bucket=self.access_log,
@@ -48,7 +48,7 @@ class Buckets(Construct):
             server_access_logs_prefix="drop/",
             lifecycle_rules=[
                 s3.LifecycleRule(
-                    noncurrent_version_expiration=Duration.days(environment.drop_version_days),
+                    noncurrent_version_expiration=Duration.days(deployment.drop_version_days),
                     expired_object_delete_marker=True,
                 ),
                 _NEVER_FINISHED,

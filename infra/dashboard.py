@@ -10,7 +10,7 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from infra import metrics
-from infra.environment import Environment
+from infra.deployment import Deployment
 from infra.watched import Watched
 
 _MINUTES_5 = Duration.minutes(5)
@@ -18,13 +18,13 @@ _HALF, _THIRD = 12, 8
 
 
 class Dashboard(Construct):
-    def __init__(self, scope: Construct, name: str, *, environment: Environment, watched: Watched) -> None:
+    def __init__(self, scope: Construct, name: str, *, deployment: Deployment, watched: Watched) -> None:
         super().__init__(scope, name)
         all_functions = [each.function for each in watched.functions.all.values()]
         cloudwatch.Dashboard(
             self,
             "Dashboard",
-            dashboard_name=environment.name,
+            dashboard_name=deployment.name,
             default_interval=Duration.hours(6),
             widgets=[
                 [

@@ -9,20 +9,20 @@ from aws_cdk import aws_lambda_event_sources as event_sources
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from infra.environment import Environment
+from infra.deployment import Deployment
 from infra.function import Function
 from infra.queue import queue_with_dead_letters
 
 
 class DropFolder(Construct):
     def __init__(
-        self, scope: Construct, name: str, *, environment: Environment, bucket: s3.Bucket, function: Function
+        self, scope: Construct, name: str, *, deployment: Deployment, bucket: s3.Bucket, function: Function
     ) -> None:
         super().__init__(scope, name)
         self.queue, self.dead_letters = queue_with_dead_letters(
             self,
             "Drop",
-            queue_name=f"{environment.name}-drop",
+            queue_name=f"{deployment.name}-drop",
             visibility_timeout=Duration.seconds(6 * function.timeout.to_seconds()),
             max_receive_count=5,
         )

@@ -1,4 +1,4 @@
-"""AWS WAF in front of the API, where the environment asks for it: a ceiling per address, and addresses known for abuse.
+"""AWS WAF in front of the API, if the deployment asks for it: a ceiling per address, and addresses known for abuse.
 
 Rule sets that read bodies stay out: batch files are large, and full of prompts that look like attacks.
 """
@@ -9,7 +9,7 @@ from aws_cdk import aws_apigateway as apigateway
 from aws_cdk import aws_wafv2 as waf
 from constructs import Construct
 
-from infra.environment import Environment
+from infra.deployment import Deployment
 
 _REQUESTS_PER_ADDRESS = 10_000
 """In five minutes."""
@@ -17,15 +17,15 @@ _REPUTATION = "AWSManagedRulesAmazonIpReputationList"
 
 
 class Firewall(Construct):
-    def __init__(self, scope: Construct, name: str, *, environment: Environment, stage: apigateway.Stage) -> None:
+    def __init__(self, scope: Construct, name: str, *, deployment: Deployment, stage: apigateway.Stage) -> None:
         super().__init__(scope, name)
         acl = waf.CfnWebACL(
             self,
             "Acl",
-            name=environment.name,
+            name=deployment.name,
             scope="REGIONAL",
             default_action=waf.CfnWebACL.DefaultActionProperty(allow={}),
-            visibility_config=_visibility(environment.name),
+            visibility_config=_visibility(deployment.name),
             rules=[
                 waf.CfnWebACL.RuleProperty(
                     name="requests-per-address",

@@ -12,7 +12,7 @@ from aws_cdk import aws_lambda as lambda_
 from cdk_nag import NagSuppressions
 from constructs import Construct
 
-from infra.environment import Environment
+from infra.deployment import Deployment
 from infra.log import Log
 
 
@@ -36,16 +36,16 @@ class Function(Construct):
         scope: Construct,
         name: str,
         *,
-        environment: Environment,
+        deployment: Deployment,
         spec: Spec,
         code: lambda_.Code,
         variables: Mapping[str, str],
     ) -> None:
         super().__init__(scope, name.capitalize())
-        full_name = f"{environment.name}-{name}"
+        full_name = f"{deployment.name}-{name}"
         self.name = name
         self.timeout = Duration.seconds(spec.timeout_seconds)
-        self.log = Log(self, "Log", environment=environment, log_group_name=f"/aws/lambda/{full_name}")
+        self.log = Log(self, "Log", deployment=deployment, log_group_name=f"/aws/lambda/{full_name}")
         self.role = iam.Role(
             self,
             "Role",
@@ -65,7 +65,7 @@ class Function(Construct):
             role=self.role,
             memory_size=spec.memory_mib,
             timeout=self.timeout,
-            reserved_concurrent_executions=spec.concurrency if environment.reserve_concurrency else None,
+            reserved_concurrent_executions=spec.concurrency if deployment.reserve_concurrency else None,
             # Lambda takes a function that feeds itself for a runaway loop, and stops it after 16 rounds.
             recursive_loop=lambda_.RecursiveLoop.ALLOW if spec.feeds_itself else lambda_.RecursiveLoop.TERMINATE,
             tracing=lambda_.Tracing.ACTIVE,
@@ -73,8 +73,8 @@ class Function(Construct):
             environment={
                 "POWERTOOLS_SERVICE_NAME": name,
                 "POWERTOOLS_METRICS_NAMESPACE": "Batchyard",
-                "LOG_LEVEL": environment.log_level,
-                **{limit.upper(): _text(value) for limit, value in environment.limits.items()},
+                "LOG_LEVEL": deployment.log_level,
+                **{limit.upper(): _text(value) for limit, value in deployment.limits.items()},
                 **variables,
             },
         )

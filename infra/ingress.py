@@ -9,7 +9,7 @@ from cdk_nag import NagSuppressions
 from constructs import Construct
 
 from batchyard.surfaces.route import Route
-from infra.environment import Environment
+from infra.deployment import Deployment
 from infra.functions import Functions
 from infra.gateway_responses import add_gateway_responses
 from infra.log import Log
@@ -23,18 +23,18 @@ class Ingress(Construct):
         scope: Construct,
         name: str,
         *,
-        environment: Environment,
+        deployment: Deployment,
         functions: Functions,
         routes: Collection[Route],
     ) -> None:
         super().__init__(scope, name)
         access_log = Log(
-            self, "AccessLog", environment=environment, log_group_name=f"/aws/apigateway/{environment.name}-access"
+            self, "AccessLog", deployment=deployment, log_group_name=f"/aws/apigateway/{deployment.name}-access"
         )
         self.api = apigateway.RestApi(
             self,
             "Api",
-            rest_api_name=environment.name,
+            rest_api_name=deployment.name,
             description="Batchyard",
             binary_media_types=["*/*"],
             cloud_watch_role=True,
@@ -45,8 +45,8 @@ class Ingress(Construct):
                 metrics_enabled=True,
                 logging_level=apigateway.MethodLoggingLevel.ERROR,
                 data_trace_enabled=False,  # It would log bodies and keys.
-                throttling_rate_limit=environment.api_requests_per_second,
-                throttling_burst_limit=environment.api_burst,
+                throttling_rate_limit=deployment.api_requests_per_second,
+                throttling_burst_limit=deployment.api_burst,
                 access_log_destination=apigateway.LogGroupLogDestination(access_log),
                 access_log_format=_access_log_format(),
             ),
@@ -60,9 +60,9 @@ class Ingress(Construct):
         # Dialects that share a path are told apart by the function, so both have to name the same one.
         for path, method, function in dict.fromkeys((each.path, each.method, each.function) for each in routes):
             self.api.root.resource_for_path(path).add_method(method, integrations[function])
-        self._accept_findings(environment)
+        self._accept_findings(deployment)
 
-    def _accept_findings(self, environment: Environment) -> None:
+    def _accept_findings(self, deployment: Deployment) -> None:
         NagSuppressions.add_resource_suppressions(
             self.api,
             [
@@ -79,7 +79,7 @@ class Ingress(Construct):
             ],
             apply_to_children=True,
         )
-        if not environment.waf:
+        if not deployment.waf:
             NagSuppressions.add_resource_suppressions(
                 self.api.deployment_stage,
                 [{"id": "AwsSolutions-APIG3", "reason": "WAF costs money and is the operator's choice: -c waf=true."}],

@@ -5,12 +5,13 @@ from __future__ import annotations
 from aws_cdk import CfnOutput, DefaultStackSynthesizer, Stack
 from constructs import Construct
 
+from batchyard.adapters.catalogue import load_providers
 from batchyard.surfaces.registry import ROUTES
 from infra import permissions
 from infra.business_alarms import BusinessAlarms
 from infra.dashboard import Dashboard
+from infra.deployment import Deployment
 from infra.drop_folder import DropFolder
-from infra.environment import Environment
 from infra.firewall import Firewall
 from infra.functions import Functions
 from infra.ingress import Ingress
@@ -24,26 +25,26 @@ from infra.workflow import Workflow, state_machine_arn
 
 
 class StatelessStack(Stack):
-    def __init__(self, scope: Construct, name: str, *, environment: Environment, stateful: StatefulStack) -> None:
+    def __init__(self, scope: Construct, name: str, *, deployment: Deployment, stateful: StatefulStack) -> None:
         super().__init__(
             scope,
             name,
             description="Batchyard: API, functions, queues and state machine",
             synthesizer=DefaultStackSynthesizer(generate_bootstrap_version_rule=False),
         )
-        functions = Functions(
-            self, "Functions", environment=environment, table=stateful.table, buckets=stateful.buckets
+        functions = Functions(self, "Functions", deployment=deployment, table=stateful.table, buckets=stateful.buckets)
+        queues = ProviderQueues(
+            self, "ProviderQueues", deployment=deployment, worker=functions["work"], providers=load_providers()
         )
-        queues = ProviderQueues(self, "ProviderQueues", environment=environment, worker=functions["work"])
-        ingress = Ingress(self, "Ingress", environment=environment, functions=functions, routes=ROUTES)
+        ingress = Ingress(self, "Ingress", deployment=deployment, functions=functions, routes=ROUTES)
         drop_folder = DropFolder(
-            self, "DropFolder", environment=environment, bucket=stateful.buckets.drop, function=functions["drop"]
+            self, "DropFolder", deployment=deployment, bucket=stateful.buckets.drop, function=functions["drop"]
         )
         Schedules(self, "Schedules", sweep=functions["sweep"])
-        workflow = Workflow(self, "Workflow", environment=environment, functions=functions)
+        workflow = Workflow(self, "Workflow", deployment=deployment, functions=functions)
 
         permissions.grant_storage(functions, stateful.table, stateful.buckets)
-        permissions.grant_workflow(functions, state_machine_arn(self, environment))
+        permissions.grant_workflow(functions, state_machine_arn(self, deployment))
         permissions.grant_queues(functions, queues)
         permissions.grant_provider_secrets(functions["work"])
         permissions.grant_caller_key(functions, stateful.caller_key)
@@ -56,12 +57,12 @@ class StatelessStack(Stack):
             state_machine=workflow.state_machine,
             api=ingress.api,
         )
-        notifications = Notifications(self, "Notifications", environment=environment)
+        notifications = Notifications(self, "Notifications", deployment=deployment)
         TechnicalAlarms(self, "TechnicalAlarms", topic=notifications.technical, watched=watched)
         BusinessAlarms(self, "BusinessAlarms", topic=notifications.business, providers=queues.queues)
-        Dashboard(self, "Dashboard", environment=environment, watched=watched)
-        if environment.waf:
-            Firewall(self, "Firewall", environment=environment, stage=ingress.api.deployment_stage)
+        Dashboard(self, "Dashboard", deployment=deployment, watched=watched)
+        if deployment.waf:
+            Firewall(self, "Firewall", deployment=deployment, stage=ingress.api.deployment_stage)
 
         for output, (value, description) in {
             "BaseUrl": (ingress.api.url_for_path("/v1"), "Where OpenAI's SDK is pointed at"),

@@ -25,6 +25,8 @@ _READ_BY_THE_APP = (
     "cdk.json",
     "functions/batchyard/providers.toml",
     "functions/batchyard/__init__.py",
+    "functions/batchyard/adapters/catalogue.py",
+    "functions/batchyard/core/providers.py",
     "functions/batchyard/surfaces/*.py",
     "functions/batchyard/surfaces/*/__init__.py",
     "functions/batchyard/surfaces/*/routes.py",

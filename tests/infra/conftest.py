@@ -18,13 +18,13 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="session")
 def synthesized(tmp_path_factory: pytest.TempPathFactory) -> Synthesized:
-    """The default environment."""
+    """The default deployment."""
     return _synthesize(tmp_path_factory, "default", {})
 
 
 @pytest.fixture(scope="session")
 def staging(tmp_path_factory: pytest.TempPathFactory) -> Synthesized:
-    """An environment with every switch turned the other way, as `cdk -c` passes it."""
+    """A deployment with every switch turned the other way, as `cdk -c` passes it."""
     context = {
         "name": "batchyard-staging",
         "alarm_email": "ops@example.com",

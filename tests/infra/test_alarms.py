@@ -67,7 +67,7 @@ def test_technical_and_business_alarms_go_apart(synthesized: Synthesized) -> Non
 
 
 def test_topics_are_encrypted_and_cloudwatch_may_publish(synthesized: Synthesized) -> None:
-    """Topics are under a key that lets CloudWatch in, refuse plain HTTP, and e-mail the environment's address."""
+    """Topics are under a key that lets CloudWatch in, refuse plain HTTP, and e-mail the deployment's address."""
     topics = synthesized.stateless.resources("AWS::SNS::Topic").values()
     assert len(topics) == 2
     assert all("KmsMasterKeyId" in topic for topic in topics)
@@ -84,7 +84,7 @@ def test_topics_are_encrypted_and_cloudwatch_may_publish(synthesized: Synthesize
 
 
 def test_alarms_reach_the_operator(synthesized: Synthesized, staging: Synthesized) -> None:
-    """An environment with an e-mail address subscribes it to both topics; without one nobody is subscribed."""
+    """A deployment with an e-mail address subscribes it to both topics; without one nobody is subscribed."""
     assert not synthesized.stateless.resources("AWS::SNS::Subscription")
     subscriptions = staging.stateless.resources("AWS::SNS::Subscription").values()
     assert [(each["Protocol"], each["Endpoint"]) for each in subscriptions] == [("email", "ops@example.com")] * 2

@@ -92,8 +92,8 @@ def test_each_function_is_told_what_it_needs(synthesized: Synthesized) -> None:
     assert {"drop", "finalize", "notify"} <= {name for name, variables in told.items() if "DROP_BUCKET" in variables}
 
 
-def test_the_environment_reaches_the_functions(staging: Synthesized) -> None:
-    """Limits, provider addresses and the concurrency switch of an environment are in its template."""
+def test_the_deployment_reaches_the_functions(staging: Synthesized) -> None:
+    """Limits, provider addresses and the concurrency switch of a deployment are in its template."""
     found = functions(staging)
     assert "max_batch_items" in Limits.model_fields
     for each in found.values():

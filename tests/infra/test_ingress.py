@@ -110,7 +110,7 @@ def test_access_logs_tell_nothing_private(synthesized: Synthesized) -> None:
 
 
 def test_the_stage_is_throttled_and_traced(synthesized: Synthesized) -> None:
-    """The environment's request rate holds for every method."""
+    """The deployment's request rate holds for every method."""
     (stage,) = synthesized.stateless.resources("AWS::ApiGateway::Stage").values()
     (every_method,) = stage["MethodSettings"]
     assert (every_method["HttpMethod"], every_method["ResourcePath"]) == ("*", "/*")
@@ -120,7 +120,7 @@ def test_the_stage_is_throttled_and_traced(synthesized: Synthesized) -> None:
 
 
 def test_the_firewall_is_a_choice(synthesized: Synthesized, staging: Synthesized) -> None:
-    """WAF is there where the environment asks for it, in front of the stage, and nowhere else."""
+    """WAF is there if the deployment asks for it, in front of the stage, and nowhere else."""
     assert not synthesized.stateless.resources("AWS::WAFv2::WebACL")
     assert len(staging.stateless.resources("AWS::WAFv2::WebACL")) == 1
     assert len(staging.stateless.resources("AWS::WAFv2::WebACLAssociation")) == 1

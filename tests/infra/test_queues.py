@@ -6,7 +6,14 @@ import json
 import tomllib
 from typing import Any
 
+from aws_cdk import App, Stack
+from aws_cdk import aws_lambda as lambda_
+
+from batchyard.adapters.catalogue import read_providers
 from batchyard.worker.work import RECEIVES_AT_MOST
+from infra.deployment import Deployment
+from infra.function import Function, Spec
+from infra.provider_queues import ProviderQueues
 from tests.infra.conftest import ROOT
 from tests.infra.templates import Synthesized
 
@@ -111,3 +118,18 @@ def test_only_the_worker_may_feed_itself(synthesized: Synthesized) -> None:
     }
     assert {name for name, loop in loops.items() if loop == "Allow"} == {"work"}
     assert set(loops.values()) == {"Allow", "Terminate"}
+
+
+def test_an_entry_needs_no_maximum_concurrency() -> None:
+    """The queues are made for the very providers that the functions read, defaults included."""
+    text = '[[providers]]\nname = "edge"\nkind = "openai"\nbase_url = "https://llm.example.com/v1"\n'
+    (edge,) = read_providers(tomllib.loads(text))
+    app = App(analytics_reporting=False)
+    stack = Stack(app, "Test")
+    code = lambda_.Code.from_inline("#")
+    spec = Spec("Runs items", memory_mib=128, timeout_seconds=30, concurrency=None)
+    worker = Function(stack, "work", deployment=Deployment(), spec=spec, code=code, variables={})
+    ProviderQueues(stack, "ProviderQueues", deployment=Deployment(), worker=worker, providers=[edge])
+    resources = app.synth().get_stack_by_name("Test").template["Resources"].values()
+    (mapping,) = [each for each in resources if each["Type"] == "AWS::Lambda::EventSourceMapping"]
+    assert mapping["Properties"]["ScalingConfig"]["MaximumConcurrency"] == edge.max_concurrency == 10

@@ -22,7 +22,7 @@ def test_the_table(synthesized: Synthesized) -> None:
 
 
 def test_what_holds_data_is_kept(synthesized: Synthesized, staging: Synthesized) -> None:
-    """Deleting the stack keeps table, buckets and key; an environment may choose otherwise."""
+    """Deleting the stack keeps table, buckets and key; a deployment may choose otherwise."""
     kinds = {"AWS::DynamoDB::Table", "AWS::S3::Bucket", "AWS::KMS::Key"}
     for template, policy in ((synthesized.stateful, "Retain"), (staging.stateful, "Delete")):
         kept = [each for each in template.body["Resources"].values() if each["Type"] in kinds]

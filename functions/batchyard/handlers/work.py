@@ -157,7 +157,6 @@ def _report(meter: Meter) -> None:
         "ItemsSucceeded": tally.succeeded,
         "ItemsFailed": tally.failed,
         "ProviderCalls": meter.calls,
-        "ProviderRetries": meter.retries,
         "ProviderThrottles": meter.failures[FailureReason.THROTTLED],
     }
     metrics.add_dimension("provider", meter.provider or "none")
@@ -166,5 +165,9 @@ def _report(meter: Meter) -> None:
     for seconds in meter.latencies_seconds:
         metrics.add_metric("ProviderLatency", MetricUnit.Milliseconds, seconds * 1000)
     metrics.flush_metrics()
-    figures = {"failures": {str(reason): count for reason, count in meter.failures.items()}, "shards": meter.shards}
+    figures = {
+        "failures": {str(reason): count for reason, count in meter.failures.items()},
+        "shards": meter.shards,
+        "retries": meter.retries,
+    }
     logger.info("worked", extra=counts | figures | {"provider": meter.provider})

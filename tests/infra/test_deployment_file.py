@@ -1,4 +1,4 @@
-"""The environment, and what docs/deploy.md says of it."""
+"""A deployment's settings, and what docs/deploy.md says of it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import re
 
 import pytest
 
-from infra import environment
-from infra.environment import Environment
+from infra import deployment
+from infra.deployment import Deployment
 from tests.infra.conftest import ROOT
 from tests.infra.templates import Synthesized
 
@@ -17,20 +17,20 @@ GUIDE = (ROOT / "docs" / "deploy.md").read_text()
 
 def test_context_values_take_the_kind_of_their_field() -> None:
     """The command line passes text; a value that is no number, switch or mapping where one is due is refused."""
-    assert environment._parse("waf", "true", False) is True
-    assert environment._parse("api_burst", "900", 400) == 900
-    assert environment._parse("limits", '{"max_batch_items": 5}', {}) == {"max_batch_items": 5}
-    assert environment._parse("name", "staging", "batchyard") == "staging"
-    assert environment._parse("alarm_email", "you@example.com", None) == "you@example.com"
-    assert environment._parse("waf", True, False) is True
+    assert deployment._parse("waf", "true", False) is True
+    assert deployment._parse("api_burst", "900", 400) == 900
+    assert deployment._parse("limits", '{"max_batch_items": 5}', {}) == {"max_batch_items": 5}
+    assert deployment._parse("name", "staging", "batchyard") == "staging"
+    assert deployment._parse("alarm_email", "you@example.com", None) == "you@example.com"
+    assert deployment._parse("waf", True, False) is True
     for name, value, default in (("waf", "yes", False), ("api_burst", "many", 400), ("waf", "1", False)):
         with pytest.raises(ValueError):
-            environment._parse(name, value, default)
+            deployment._parse(name, value, default)
 
 
-def test_stacks_are_named_after_the_environment(synthesized: Synthesized, staging: Synthesized) -> None:
+def test_stacks_are_named_after_the_deployment(synthesized: Synthesized, staging: Synthesized) -> None:
     """Two deployments in one account do not share a name."""
-    assert Environment().title == "Batchyard"
+    assert Deployment().title == "Batchyard"
     assert {path.name.partition(".")[0] for path in synthesized.folder.glob("*.template.json")} == {
         "Batchyard-Stateful",
         "Batchyard-Stateless",
@@ -43,7 +43,7 @@ def test_stacks_are_named_after_the_environment(synthesized: Synthesized, stagin
 
 def test_the_guide_knows_every_switch_it_names() -> None:
     """Names and defaults in the guide's table are those of the code."""
-    fields = {field.name: getattr(Environment(), field.name) for field in dataclasses.fields(Environment)}
+    fields = {field.name: getattr(Deployment(), field.name) for field in dataclasses.fields(Deployment)}
     rows = re.findall(r"^\| `([^|]+)` \| `?([^|`]+)`?(?:, `[^|]+`)? \|", GUIDE, re.MULTILINE)
     assert len(rows) >= 9
     for names, default in rows:

@@ -14,7 +14,7 @@ from constructs import Node
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Environment:
+class Deployment:
     """`name` starts the name of every stack, function and queue, so that one account can hold several deployments."""
 
     name: str = "batchyard"
@@ -45,7 +45,7 @@ class Environment:
         return "-".join(word.capitalize() for word in self.name.split("-"))
 
     @classmethod
-    def from_context(cls, node: Node) -> Environment:
+    def from_context(cls, node: Node) -> Deployment:
         """Fields that the context does not set keep their defaults. Raises ValueError for a value of the wrong kind."""
         context = {each.name: node.try_get_context(each.name) for each in fields(cls)}
         defaults = cls()
