@@ -6,6 +6,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 CLIENTS := .build/node/.ready .build/litellm/.ready
 PORT ?= 8787
+DEPLOYMENT ?= local
 export PYTHONPATH := functions:.
 # Node for `cdk synth` comes with the Python packages.
 export JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION := 1
@@ -55,8 +56,8 @@ e2e: $(READY) $(CLIENTS) ## The local cloud driven by real clients
 fault: $(READY) ## Crashes, duplicates and refused calls on the local cloud
 	$(BIN)/pytest -q tests/fault
 
-synth: $(READY) ## Write the CloudFormation templates to cdk.out
-	CDK_OUTDIR=cdk.out $(BIN)/python -m infra.app && ls cdk.out/*.template.json
+synth: $(READY) ## Write the CloudFormation templates of DEPLOYMENT (local) to cdk.out
+	CDK_OUTDIR=cdk.out $(BIN)/python -m infra.app $(DEPLOYMENT) && ls cdk.out/*.template.json
 
 lint: $(READY) ## Style, formatting and types
 	$(BIN)/ruff check .

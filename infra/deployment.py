@@ -1,68 +1,125 @@
-"""What differs between deployments: one frozen value that every construct reads.
+"""What differs between deployments: one value that every construct reads, from a file per deployment.
 
-Any field can be set on the command line or in cdk.json's context by its name: `cdk deploy -c name=staging -c waf=true`.
+`cdk deploy -c deployment=<file>` chooses `deployments/<file>.toml`. There is no default, so that nobody changes one
+deployment when they meant another.
 """
 
 from __future__ import annotations
 
 import json
+import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
-from constructs import Node
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from batchyard import settings
+
+FOLDER = Path(__file__).resolve().parent.parent / "deployments"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Deployment:
-    """`name` starts the name of every stack, function and queue, so that one account can hold several deployments."""
+class DeploymentRefused(Exception):
+    """The file of a deployment is not there or not right; the message is for whoever wrote it."""
 
-    name: str = "batchyard"
+
+class Deployment(BaseModel):
+    """The fields of a deployment's file. `deployments/example.toml` has each with its default and what it is for."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=30)
+    """Starts the name of every stack, function, queue, metric and secret: two deployments of a region share nothing."""
+    lambda_concurrency_quota: int = Field(ge=10)
+    """The account's limit of concurrent executions in this region; `infra.concurrency` shares it out."""
     alarm_email: str | None = None
+    daily_spend_limit_usd: int = Field(default=100, ge=1)
+    """An alarm fires on the day on which batches that ended cost this much at the providers."""
+    dashboard: bool = False
+    """Make a CloudWatch dashboard: 3 dollars a month, unless it is among the account's first three."""
     log_level: str = "INFO"
-    log_retention_days: int = 30
+    log_retention_days: int = Field(default=30, ge=1)
     waf: bool = False
-    """Put AWS WAF in front of the API (about $7 a month and $0.60 per million requests)."""
+    """Put AWS WAF in front of the API (about 7 dollars a month and 0.60 per million requests)."""
+    requests_per_address: int = Field(default=10_000, ge=10)
+    """In five minutes, for one address and for one value of the Authorization header; only with `waf`."""
+    api_requests_per_second: int = Field(default=200, ge=1)
+    api_burst: int = Field(default=400, ge=1)
     retain_data: bool = True
-    """Keep table and buckets when the stateful stack is deleted."""
-    reserve_concurrency: bool = True
-    """Reserve Lambda concurrency per function. Turn off in an account whose concurrency limit is below 1,000."""
-    api_requests_per_second: int = 200
-    api_burst: int = 400
-    working_days: int = 14
-    """How long work files and parts are kept; longer than the longest completion window."""
-    drop_version_days: int = 30
+    """Keep table, buckets and key when the stateful stack is deleted."""
+    existing_table: str | None = None
+    """Name of a table to use instead of a new one: one restored from a backup, or kept by an earlier stack."""
+    existing_data_bucket: str | None = None
+    existing_drop_bucket: str | None = None
+    working_days: int = Field(default=14, ge=9)
+    """How long work files and parts are kept; longer than the longest life of an execution, eight days."""
+    drop_days: int | None = Field(default=None, ge=1)
+    """How long dropped files and their results are kept; None: until somebody deletes them."""
+    drop_version_days: int = Field(default=30, ge=1)
     """How long replaced and deleted versions of dropped files are kept."""
-    limits: Mapping[str, Any] = field(default_factory=dict)
+    limits: Mapping[str, Any] = Field(default_factory=dict)
     """Overrides of what `batchyard.settings` has defaults for, by field name; what is more than a number or a text
     reaches the functions as JSON."""
-    provider_urls: Mapping[str, str] = field(default_factory=dict)
+    provider_urls: Mapping[str, str] = Field(default_factory=dict)
     """Provider name -> base URL that replaces the one in providers.toml."""
+    tags: Mapping[str, str] = Field(default_factory=dict)
+    """Cost-allocation tags of every resource, beside `batchyard:deployment`."""
+
+    @field_validator("limits")
+    @classmethod
+    def _limits_exist(cls, limits: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What the functions would ignore or refuse at their first use is refused here."""
+        unknown = sorted(limits.keys() - _setting_names())
+        if unknown:
+            raise ValueError(f"no setting of functions/batchyard/settings.py is called {', '.join(unknown)}")
+        settings.Limits.model_validate({name: variable(value) for name, value in limits.items()})
+        return limits
 
     @property
     def title(self) -> str:
         """The name as a stack's name has it: batchyard-dev -> Batchyard-Dev."""
         return "-".join(word.capitalize() for word in self.name.split("-"))
 
-    @classmethod
-    def from_context(cls, node: Node) -> Deployment:
-        """Fields that the context does not set keep their defaults. Raises ValueError for a value of the wrong kind."""
-        context = {each.name: node.try_get_context(each.name) for each in fields(cls)}
-        defaults = cls()
-        return cls(
-            **{
-                name: _parse(name, value, getattr(defaults, name))
-                for name, value in context.items()
-                if value is not None
-            }
-        )
+    @property
+    def completion_window_seconds(self) -> int:
+        """How long a batch may take, if its caller says nothing else."""
+        default = settings.Limits.model_fields["completion_window_seconds"].default
+        return int(self.limits.get("completion_window_seconds", default))
+
+    @property
+    def secret_prefix(self) -> str:
+        """What the names of the providers' secrets begin with."""
+        return f"{self.name}/providers/"
 
 
-def _parse(name: str, value: Any, default: Any) -> Any:
-    """A context value as the field's type. The command line passes everything as text."""
-    if not isinstance(value, str) or isinstance(default, str) or default is None:
-        return value
-    parsed = json.loads(value)
-    if type(parsed) is not type(default):
-        raise ValueError(f"context value {name}={value!r} is not of the kind {type(default).__name__}")
-    return parsed
+def read(chosen: str | None, folder: Path = FOLDER) -> Deployment:
+    """The deployment of `<folder>/<chosen>.toml`, or of the file `chosen` if that ends in `.toml`. Raises
+    DeploymentRefused."""
+    there = ", ".join(sorted(path.stem for path in folder.glob("*.toml"))) or "none yet"
+    if not chosen:
+        raise DeploymentRefused(f"Which deployment? Say -c deployment=<file>. Files in {folder.name}/: {there}.")
+    path = Path(chosen) if chosen.endswith(".toml") else folder / f"{chosen}.toml"
+    if not path.is_file():
+        raise DeploymentRefused(f"There is no {path}. Files in {folder.name}/: {there}.")
+    return parse(path.read_text(), path.name)
+
+
+def parse(text: str, file: str) -> Deployment:
+    """The deployment that the TOML `text` describes; `file` is named in errors. Raises DeploymentRefused."""
+    try:
+        return Deployment.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise DeploymentRefused(f"{file} is no TOML: {error}") from error
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+        raise DeploymentRefused(f"{file}: {wrong}") from error
+
+
+def variable(value: object) -> str:
+    """A setting's value as the functions' environment variables have it."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _setting_names() -> set[str]:
+    kinds = (each for each in vars(settings).values() if isinstance(each, type) and issubclass(each, BaseModel))
+    return {name for kind in kinds for name in kind.model_fields}

@@ -16,7 +16,14 @@ from infra.queue import queue_with_dead_letters
 
 class DropFolder(Construct):
     def __init__(
-        self, scope: Construct, name: str, *, deployment: Deployment, bucket: s3.Bucket, function: Function
+        self,
+        scope: Construct,
+        name: str,
+        *,
+        deployment: Deployment,
+        bucket: s3.IBucket,
+        function: Function,
+        maximum: int,
     ) -> None:
         super().__init__(scope, name)
         self.queue, self.dead_letters = queue_with_dead_letters(
@@ -26,7 +33,7 @@ class DropFolder(Construct):
             visibility_timeout=Duration.seconds(6 * function.timeout.to_seconds()),
             max_receive_count=5,
         )
-        events.Rule(
+        self.rule = events.Rule(
             self,
             "Rule",
             description="Objects put in the drop folder",
@@ -38,5 +45,7 @@ class DropFolder(Construct):
             targets=[targets.SqsQueue(self.queue, dead_letter_queue=self.dead_letters)],
         )
         function.function.add_event_source(
-            event_sources.SqsEventSource(self.queue, batch_size=1, report_batch_item_failures=True, max_concurrency=10)
+            event_sources.SqsEventSource(
+                self.queue, batch_size=1, report_batch_item_failures=True, max_concurrency=maximum
+            )
         )

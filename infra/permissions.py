@@ -109,18 +109,18 @@ def grant_queues(functions: Functions, queues: ProviderQueues) -> None:
     functions["work"].allow(["sqs:ChangeMessageVisibility"], *queues.arns)
 
 
-def grant_provider_secrets(worker: Function) -> None:
+def grant_provider_secrets(worker: Function, prefix: str) -> None:
     """Provider keys are found by name: an operator puts them there, the template never holds one."""
     secrets = Stack.of(worker).format_arn(
         service="secretsmanager",
         resource="secret",
-        resource_name="batchyard/providers/*",
+        resource_name=f"{prefix}*",
         arn_format=ArnFormat.COLON_RESOURCE_NAME,
     )
     worker.allow(["secretsmanager:GetSecretValue"], secrets)
     worker.accept(
         "A secret's ARN ends in six random characters, and its name in the provider's.",
-        [{"regex": "/^Resource::.*:secret:batchyard\\/providers\\/\\*$/"}],
+        [{"regex": "/^Resource::.*:secret:" + prefix.replace("/", "\\/") + "\\*$/"}],
     )
 
 

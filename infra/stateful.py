@@ -6,9 +6,9 @@ from aws_cdk import CfnOutput, DefaultStackSynthesizer, RemovalPolicy, Stack
 from constructs import Construct
 
 from infra.buckets import Buckets
-from infra.caller_key import CallerKey
 from infra.database import Database
 from infra.deployment import Deployment
+from infra.key import Key
 
 
 class StatefulStack(Stack):
@@ -23,5 +23,5 @@ class StatefulStack(Stack):
         removal = RemovalPolicy.RETAIN if deployment.retain_data else RemovalPolicy.DESTROY
         self.table = Database(self, "Database", removal=removal).table
         self.buckets = Buckets(self, "Buckets", deployment=deployment, removal=removal)
-        self.caller_key = CallerKey(self, "CallerKey", removal=removal).key
+        self.key = Key(self, "CallerKey", removal=removal).key
         CfnOutput(self, "DropBucket", value=self.buckets.drop.bucket_name, description="Files go under drop/<account>/")

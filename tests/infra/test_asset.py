@@ -65,13 +65,17 @@ def test_no_tool_of_the_workshop_is_deployed(archive: zipfile.ZipFile) -> None:
 def test_everything_that_functions_import_is_deployed(archive: zipfile.ZipFile) -> None:
     """Each package that functions/batchyard imports is in the archive or in Python itself."""
     tops = {name.partition("/")[0].removesuffix(".py") for name in archive.namelist()}
-    imported = set()
+    imported: set[str] = set()
+    type_checking: set[str] = set()
     for path in (ROOT / "functions").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import):
                 imported |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+                type_checking |= {each.module for each in node.body if isinstance(each, ast.ImportFrom) and each.module}
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 imported.add(node.module.partition(".")[0])
+    imported -= {name.partition(".")[0] for name in type_checking if name.startswith("mypy_boto3_")}
     assert imported - set(sys.stdlib_module_names) <= tops
 
 

@@ -1,36 +1,73 @@
-"""A deployment's settings, and what docs/deploy.md says of it."""
+"""A deployment's file: which one is read, what it may say, and what the guide and the example say of it."""
 
 from __future__ import annotations
 
-import dataclasses
 import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
-from infra import deployment
-from infra.deployment import Deployment
+from infra.deployment import FOLDER, Deployment, DeploymentRefused, parse, read
 from tests.infra.conftest import ROOT
 from tests.infra.templates import Synthesized
 
-GUIDE = (ROOT / "docs" / "deploy.md").read_text()
+SMALLEST = Deployment(name="batchyard", lambda_concurrency_quota=1000)
+EXAMPLE = (FOLDER / "example.toml").read_text()
 
 
-def test_context_values_take_the_kind_of_their_field() -> None:
-    """The command line passes text; a value that is no number, switch or mapping where one is due is refused."""
-    assert deployment._parse("waf", "true", False) is True
-    assert deployment._parse("api_burst", "900", 400) == 900
-    assert deployment._parse("limits", '{"max_batch_items": 5}', {}) == {"max_batch_items": 5}
-    assert deployment._parse("name", "staging", "batchyard") == "staging"
-    assert deployment._parse("alarm_email", "you@example.com", None) == "you@example.com"
-    assert deployment._parse("waf", True, False) is True
-    for name, value, default in (("waf", "yes", False), ("api_burst", "many", 400), ("waf", "1", False)):
-        with pytest.raises(ValueError):
-            deployment._parse(name, value, default)
+def test_no_deployment_is_chosen_by_forgetting_one() -> None:
+    """Without `-c deployment=…` the app ends with the files there are, and writes nothing."""
+    done = subprocess.run([sys.executable, "infra/app.py"], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert "-c deployment=<file>" in done.stderr
+    assert "example, local" in done.stderr
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    """With the names of those that are."""
+    (tmp_path / "production.toml").write_text('name = "batchyard"\nlambda_concurrency_quota = 1000\n')
+    assert read("production", tmp_path) == SMALLEST
+    with pytest.raises(DeploymentRefused, match=r"staging\.toml.*production"):
+        read("staging", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("", "name: Field required"),
+        ('name = "Batchyard"', "name: String should match"),
+        ('name = "batchyard"', "lambda_concurrency_quota: Field required"),
+        ('name = "batchyard"\nlambda_concurrency_quota = "10"', "valid integer"),
+        ('name = "batchyard"\nlambda_concurrency_quota = 10\nwaff = true', "waff: Extra inputs"),
+        ('name = "batchyard"\nlambda_concurrency_quota = 10\nlimits = {max_items = 5}', "called max_items"),
+        ('name = "batchyard"\nlambda_concurrency_quota = 10\nlimits = {max_batch_items = "many"}', "max_batch_items"),
+        ('name = "batchyard"\nlambda_concurrency_quota = 10\nlimits = {presigned_url_seconds = 7200}', "3600"),
+        ("name = ", "no TOML"),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_named(line: str, complaint: str) -> None:
+    """A misspelt, missing or mistyped setting stops the synth with its name."""
+    with pytest.raises(DeploymentRefused, match=re.escape(complaint)):
+        parse(line, "x.toml")
+
+
+def test_the_example_has_every_setting_at_its_default() -> None:
+    """With what is commented out switched on, the example sets every field there is, and to what the code has."""
+    settings = re.sub(r"^# (?=(\[?\w+\]?)( = .*)?$)", "", EXAMPLE, flags=re.MULTILINE)
+    given = tomllib.loads(settings)
+    assert given.keys() == Deployment.model_fields.keys()
+    exemplary = {"name", "alarm_email", "drop_days", "limits", "provider_urls", "tags"}
+    for name, value in given.items():
+        if name not in exemplary and not name.startswith("existing_"):
+            assert value == getattr(SMALLEST, name), name
+    parse(EXAMPLE, "example.toml")
 
 
 def test_stacks_are_named_after_the_deployment(synthesized: Synthesized, staging: Synthesized) -> None:
     """Two deployments in one account do not share a name."""
-    assert Deployment().title == "Batchyard"
     assert {path.name.partition(".")[0] for path in synthesized.folder.glob("*.template.json")} == {
         "Batchyard-Stateful",
         "Batchyard-Stateless",
@@ -39,21 +76,3 @@ def test_stacks_are_named_after_the_deployment(synthesized: Synthesized, staging
         "Batchyard-Staging-Stateful",
         "Batchyard-Staging-Stateless",
     }
-
-
-def test_the_guide_knows_every_switch_it_names() -> None:
-    """Names and defaults in the guide's table are those of the code."""
-    fields = {field.name: getattr(Deployment(), field.name) for field in dataclasses.fields(Deployment)}
-    rows = re.findall(r"^\| `([^|]+)` \| `?([^|`]+)`?(?:, `[^|]+`)? \|", GUIDE, re.MULTILINE)
-    assert len(rows) >= 9
-    for names, default in rows:
-        first = names.partition("`")[0]
-        assert first in fields
-        assert default.lower() == str(fields[first]).lower(), first
-
-
-def test_the_guide_counts_reserved_concurrency(synthesized: Synthesized) -> None:
-    """The number that decides whether a small account can deploy is the template's."""
-    functions = synthesized.stateless.resources("AWS::Lambda::Function").values()
-    reserved = sum(each.get("ReservedConcurrentExecutions", 0) for each in functions)
-    assert f"reserve {reserved} concurrent executions" in GUIDE

@@ -106,7 +106,8 @@ def test_access_logs_tell_nothing_private(synthesized: Synthesized) -> None:
         assert private not in log_format.lower()
     (every_method,) = stage["MethodSettings"]
     assert every_method["DataTraceEnabled"] is False
-    assert every_method["LoggingLevel"] == "ERROR"
+    assert every_method["LoggingLevel"] == "OFF", "execution logs go to a group that forgets nothing"
+    assert every_method["MetricsEnabled"] is False, "they are billed by method, and nobody reads them"
 
 
 def test_the_stage_is_throttled_and_traced(synthesized: Synthesized) -> None:

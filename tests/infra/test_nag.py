@@ -47,8 +47,10 @@ def test_suppressions_are_few_in_kind(synthesized: Synthesized) -> None:
         "AwsSolutions-APIG2",
         "AwsSolutions-APIG3",
         "AwsSolutions-APIG4",
+        "AwsSolutions-APIG6",
         "AwsSolutions-COG4",
         "AwsSolutions-IAM4",
         "AwsSolutions-IAM5",
         "AwsSolutions-L1",
+        "AwsSolutions-SQS3",
     }
