@@ -50,6 +50,16 @@ test: $(READY) $(CLIENTS) lint ## Every test
 unit: $(READY) ## The quick tests: unit, property, adapters, steps, worker, api. No local cloud
 	$(BIN)/pytest -q -n 2 tests/unit tests/property tests/adapters tests/steps tests/worker tests/api
 
+lambda-python: .build/python3.13/.ready ## The unit tests and the steps on the Python that Lambda runs
+	.build/python3.13/bin/python -m pytest -q -p no:cacheprovider tests/unit tests/property tests/steps
+
+# An interpreter that is there (infra/bytecode.py looks for it), else one that uv downloads.
+.build/python3.13/.ready: requirements.lock $(READY)
+	python=$$($(BIN)/python -c 'from infra.bytecode import VERSION, interpreter; print(interpreter() or VERSION)') && \
+	    $(BIN)/uv venv --quiet --clear --python "$$python" $(@D)
+	$(BIN)/uv pip sync --quiet --python $(@D)/bin/python requirements.lock
+	@touch $@
+
 e2e: $(READY) $(CLIENTS) ## The local cloud driven by real clients
 	$(BIN)/pytest -q tests/e2e
 
@@ -87,4 +97,4 @@ lock: $(READY) ## Resolve pyproject.toml into requirements.lock
 clean: ## Remove everything that the commands made
 	rm -rf .venv .local .build cdk.out demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help setup clients demo local test unit e2e fault synth lint format bench size openapi catalogue lock clean
+.PHONY: help setup clients demo local test unit lambda-python e2e fault synth lint format bench size openapi catalogue lock clean
