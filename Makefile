@@ -69,6 +69,9 @@ fault: $(READY) ## Crashes, duplicates and refused calls on the local cloud
 synth: $(READY) ## Write the CloudFormation templates of DEPLOYMENT (local) to cdk.out
 	CDK_OUTDIR=cdk.out $(BIN)/python -m infra.app $(DEPLOYMENT) && ls cdk.out/*.template.json
 
+cost: $(READY) ## What DEPLOYMENT (local) costs while nobody uses it, line by line
+	$(BIN)/python -m tools.idle_cost $(DEPLOYMENT)
+
 lint: $(READY) ## Style, formatting and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -97,4 +100,4 @@ lock: $(READY) ## Resolve pyproject.toml into requirements.lock
 clean: ## Remove everything that the commands made
 	rm -rf .venv .local .build cdk.out demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help setup clients demo local test unit lambda-python e2e fault synth lint format bench size openapi catalogue lock clean
+.PHONY: help setup clients demo local test unit lambda-python e2e fault synth cost lint format bench size openapi catalogue lock clean

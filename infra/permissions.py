@@ -66,7 +66,7 @@ DROP_ACTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 FINDS = {"files", "batches", "results", "drop", "validate", "finalize", "notify", "assemble"}
 
 
-def grant_storage(functions: Functions, table: dynamodb.Table, buckets: Buckets) -> None:
+def grant_storage(functions: Functions, table: dynamodb.ITable, buckets: Buckets) -> None:
     """Table actions and objects, as listed above."""
     for name, actions in TABLE_ACTIONS.items():
         functions[name].allow(actions, table.table_arn)
@@ -77,7 +77,7 @@ def grant_storage(functions: Functions, table: dynamodb.Table, buckets: Buckets)
                 functions[name].allow(["s3:ListBucket"], bucket.bucket_arn)
 
 
-def _grant_objects(function: Function, bucket: s3.Bucket, prefixes: Mapping[str, Sequence[str]]) -> None:
+def _grant_objects(function: Function, bucket: s3.IBucket, prefixes: Mapping[str, Sequence[str]]) -> None:
     for prefix, actions in prefixes.items():
         function.allow(actions, bucket.arn_for_objects(f"{prefix}*"))
     function.accept(

@@ -21,7 +21,7 @@ class StatefulStack(Stack):
             synthesizer=DefaultStackSynthesizer(generate_bootstrap_version_rule=False),
         )
         removal = RemovalPolicy.RETAIN if deployment.retain_data else RemovalPolicy.DESTROY
-        self.table = Database(self, "Database", removal=removal).table
+        self.table = Database(self, "Database", existing=deployment.existing_table, removal=removal).table
         self.buckets = Buckets(self, "Buckets", deployment=deployment, removal=removal)
         self.key = Key(self, "CallerKey", removal=removal).key
         CfnOutput(self, "DropBucket", value=self.buckets.drop.bucket_name, description="Files go under drop/<account>/")

@@ -28,6 +28,12 @@ def staging(tmp_path_factory: pytest.TempPathFactory) -> Synthesized:
     return _synthesize(tmp_path_factory, "staging", "tests/infra/staging.toml")
 
 
+@pytest.fixture(scope="session")
+def restored(tmp_path_factory: pytest.TempPathFactory) -> Synthesized:
+    """A deployment on a table and buckets that are there already."""
+    return _synthesize(tmp_path_factory, "restored", "tests/infra/restored.toml")
+
+
 def _synthesize(tmp_path_factory: pytest.TempPathFactory, name: str, chosen: str) -> Synthesized:
     """Every xdist worker asks for this; the first one to come does it."""
     shared = tmp_path_factory.getbasetemp()

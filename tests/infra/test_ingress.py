@@ -65,14 +65,25 @@ def test_the_gateways_own_answers_look_like_ours(synthesized: Synthesized) -> No
 
 
 def test_statuses_of_the_gateways_answers(synthesized: Synthesized) -> None:
-    """413, 404 for what is no route, 429 with Retry-After; the defaults keep the gateway's own status."""
+    """404 for what is no route, whatever API Gateway takes its Authorization header for: the kinds that have no name of
+    their own are 404 too, so every kind of 4XX that is something else is named. 429 comes with Retry-After."""
     responses = _responses(synthesized)
     assert {kind: each.get("StatusCode") for kind, each in responses.items()} == {
-        "REQUEST_TOO_LARGE": "413",
         "MISSING_AUTHENTICATION_TOKEN": "404",
         "INVALID_SIGNATURE": "404",
+        "EXPIRED_TOKEN": "404",
+        "RESOURCE_NOT_FOUND": "404",
+        "DEFAULT_4XX": "404",
+        "BAD_REQUEST_BODY": "400",
+        "BAD_REQUEST_PARAMETERS": "400",
+        "UNAUTHORIZED": "401",
+        "INVALID_API_KEY": "401",
+        "ACCESS_DENIED": "403",
+        "WAF_FILTERED": "403",
+        "REQUEST_TOO_LARGE": "413",
+        "UNSUPPORTED_MEDIA_TYPE": "415",
         "THROTTLED": "429",
-        "DEFAULT_4XX": None,
+        "QUOTA_EXCEEDED": "429",
         "DEFAULT_5XX": None,
     }
     assert responses["THROTTLED"]["ResponseParameters"]["gatewayresponse.header.Retry-After"] == "'1'"

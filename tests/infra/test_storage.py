@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from tests.infra.templates import Synthesized
@@ -53,6 +54,34 @@ def test_what_is_temporary_expires(synthesized: Synthesized) -> None:
     assert days == {"work/": 14, "parts/": 14, "uploads/": 2, "exports/": 1, "files/": None}
     for bucket in synthesized.stateful.resources("AWS::S3::Bucket").values():
         assert any("AbortIncompleteMultipartUpload" in rule for rule in _rules(bucket))
+
+
+def test_dropped_files_expire_if_the_operator_says_so(synthesized: Synthesized, staging: Synthesized) -> None:
+    """drop_days is a lifecycle of drop/ and results/; without it they are kept until somebody deletes them."""
+
+    def days(template: Synthesized) -> dict[str, int]:
+        drop = _bucket(template, lambda bucket: "VersioningConfiguration" in bucket)
+        return {rule["Prefix"]: rule["ExpirationInDays"] for rule in _rules(drop) if "ExpirationInDays" in rule}
+
+    assert days(synthesized) == {}
+    assert days(staging) == {"drop/": 90, "results/": 90}
+
+
+def test_what_an_earlier_stack_left_is_found_again(restored: Synthesized) -> None:
+    """A deployment whose file names a table and buckets makes none, and its functions use and may use those."""
+    assert not restored.stateful.resources("AWS::DynamoDB::Table")
+    assert len(restored.stateful.resources("AWS::S3::Bucket")) == 1, "the access log"
+    for function in restored.stateless.resources("AWS::Lambda::Function").values():
+        variables = function["Environment"]["Variables"]
+        assert (variables["TABLE_NAME"], variables["DATA_BUCKET"]) == ("restored-table", "kept-data")
+    policies = json.dumps(restored.stateless.resources("AWS::IAM::Policy"))
+    assert ":table/restored-table" in policies
+    assert ":s3:::kept-data/files/*" in policies
+    (rule,) = [each for each in restored.stateless.resources("AWS::Events::Rule").values() if "EventPattern" in each]
+    assert rule["EventPattern"]["detail"]["bucket"] == {"name": ["kept-drop"]}
+    assert {output for output in restored.stateful.body["Outputs"] if not output.startswith("Exports")} == {
+        "DropBucket"
+    }
 
 
 def test_the_drop_bucket_reports_to_event_bridge(synthesized: Synthesized) -> None:

@@ -1,0 +1,1 @@
+"""What developers run now and then: compile the catalogue of models and prices, write the OpenAPI document."""
