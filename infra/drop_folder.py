@@ -36,6 +36,7 @@ class DropFolder(Construct):
         self.rule = events.Rule(
             self,
             "Rule",
+            rule_name=f"{deployment.name}-drop",
             description="Objects put in the drop folder",
             event_pattern=events.EventPattern(
                 source=["aws.s3"],

@@ -63,7 +63,7 @@ class StatelessStack(Stack):
             maximum=dropped_at_once,
         )
         uploads = Uploads(self, "Uploads", deployment=deployment, assemble=functions["assemble"])
-        Schedules(self, "Schedules", sweep=functions["sweep"])
+        Schedules(self, "Schedules", deployment=deployment, sweep=functions["sweep"])
         workflow = Workflow(self, "Workflow", deployment=deployment, functions=functions)
 
         permissions.grant_storage(functions, stateful.table, stateful.buckets)

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from batchyard import settings
+from infra.concurrency import UNRESERVED
 from infra.deployment import FOLDER, Deployment, DeploymentRefused, parse, read
 from tests.infra.conftest import ROOT
 from tests.infra.templates import Synthesized
@@ -64,6 +66,29 @@ def test_the_example_has_every_setting_at_its_default() -> None:
         if name not in exemplary and not name.startswith("existing_"):
             assert value == getattr(SMALLEST, name), name
     parse(EXAMPLE, "example.toml")
+
+
+def test_the_guide_counts_concurrency(synthesized: Synthesized) -> None:
+    """The numbers that decide whether a small account can deploy are the template's."""
+    functions = synthesized.stateless.resources("AWS::Lambda::Function").values()
+    reserved = sum(each.get("ReservedConcurrentExecutions", 0) for each in functions)
+    guide = (ROOT / "docs" / "deploy.md").read_text()
+    assert f"reserve {reserved} concurrent executions" in guide
+    assert f"{reserved + UNRESERVED}: the functions reserve" in guide
+
+
+def test_the_guide_names_settings_that_exist() -> None:
+    """Every `setting = value` in the guide, the runbook and the page on state is one that a file may have."""
+    text = "".join((ROOT / "docs" / page).read_text() for page in ("deploy.md", "runbook.md", "state.md"))
+    known = (
+        Deployment.model_fields.keys() | settings.Limits.model_fields.keys() | settings.WorkSettings.model_fields.keys()
+    )
+    named = set(re.findall(r"`(\w+) = [^`]+`", text))
+    assert len(named) >= 4
+    assert named <= known
+    for setting in ("drop_days", "drop_version_days", "working_days", "batch_file_days", "log_retention_days"):
+        assert f"`{setting}`" in text
+        assert setting in known
 
 
 def test_stacks_are_named_after_the_deployment(synthesized: Synthesized, staging: Synthesized) -> None:
