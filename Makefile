@@ -7,6 +7,8 @@ READY := .venv/.ready
 CLIENTS := .build/node/.ready .build/litellm/.ready
 PORT ?= 8787
 DEPLOYMENT ?= local
+# What a benchmark is to be told, for example ARGS=--quick.
+ARGS ?=
 export PYTHONPATH := functions:.
 # Node for `cdk synth` comes with the Python packages.
 export JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION := 1
@@ -81,17 +83,20 @@ format: $(READY) ## Rewrite the code in house style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(READY) ## 20,000 items through the whole product, beside the bare limit loop
-	$(BIN)/python -m bench
+bench: $(READY) ## 20,000 items through the whole product, beside the bare limit loop; ARGS=--help lists parts
+	$(BIN)/python -m bench $(ARGS)
 
 size: $(READY) ## 500 MB through the whole product: what it takes, and the memory of each function
-	$(BIN)/python -m bench.size
+	$(BIN)/python -m bench.size $(ARGS)
+
+exports: $(READY) ## An export of 500 MB in each packing: seconds and memory
+	$(BIN)/python -m bench.exports $(ARGS)
 
 openapi: $(READY) ## Write the OpenAPI document from the code
-	$(BIN)/python -m local.write_openapi
+	$(BIN)/python -m tools.write_openapi
 
 catalogue: $(READY) ## Compile models and prices from genai-prices
-	$(BIN)/python -m local.compile_catalogue
+	$(BIN)/python -m tools.compile_catalogue
 
 lock: $(READY) ## Resolve pyproject.toml into requirements.lock
 	$(BIN)/uv pip compile pyproject.toml --extra dev --python-version 3.11 --universal --no-emit-index-url --no-header --quiet -o requirements.lock
@@ -100,4 +105,4 @@ lock: $(READY) ## Resolve pyproject.toml into requirements.lock
 clean: ## Remove everything that the commands made
 	rm -rf .venv .local .build cdk.out demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help setup clients demo local test unit lambda-python e2e fault synth cost lint format bench size openapi catalogue lock clean
+.PHONY: help setup clients demo local test unit lambda-python e2e fault synth cost lint format bench size exports openapi catalogue lock clean

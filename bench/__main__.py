@@ -11,11 +11,11 @@ import tempfile
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from bench import imports, items, limit, report, steps
 from bench.cost import bill
 from bench.product import Product, ProductRun
+from bench.report import Findings
 from local.cloud import LocalCloud
 from local.provider import SimulatedProvider
 
@@ -33,7 +33,7 @@ _LIMITS = {"MAX_BATCH_ITEMS": "1000000", "MAX_FILE_BYTES": "5000000000"}
 def main() -> int:
     given = _arguments()
     say(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
-    findings: dict[str, Any] = {
+    findings: Findings = {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": {"architecture": platform.machine(), "cores": os.cpu_count(), "python": platform.python_version()},
         "items": given.items,
@@ -85,7 +85,7 @@ def _imports(quick: bool) -> dict[str, float]:
     return measured
 
 
-def _steps(folder: Path, count: int) -> list[dict[str, Any]]:
+def _steps(folder: Path, count: int) -> list[Findings]:
     say(f"Validate and Finalize alone, {count:,} items")
     folder.mkdir()
     runs = []
@@ -98,9 +98,9 @@ def _steps(folder: Path, count: int) -> list[dict[str, Any]]:
     return runs
 
 
-def _product(folder: Path, given: argparse.Namespace) -> dict[str, Any]:
+def _product(folder: Path, given: argparse.Namespace) -> Findings:
     say("starting the local cloud")
-    findings: dict[str, Any] = {}
+    findings: Findings = {}
     with (
         SimulatedProvider(seed=1) as simulator,
         LocalCloud(provider_url=simulator.url, environment=_LIMITS, processes=given.processes) as cloud,
@@ -118,9 +118,7 @@ def _product(folder: Path, given: argparse.Namespace) -> dict[str, Any]:
     return findings
 
 
-def _speed(
-    product: Product, simulator: SimulatedProvider, folder: Path, count: int, latency_ms: float
-) -> dict[str, Any]:
+def _speed(product: Product, simulator: SimulatedProvider, folder: Path, count: int, latency_ms: float) -> Findings:
     say(f"{count:,} items at {latency_ms:g} ms")
     run = _run(product, folder, count, latency_ms=latency_ms)
     simulator.reset()
@@ -134,7 +132,7 @@ def _speed(
     return _found(run) | {"limit": dataclasses.asdict(bare), "ratio": ratio, "bill": _bill(run)}
 
 
-def _cost(product: Product, folder: Path, count: int) -> dict[str, Any]:
+def _cost(product: Product, folder: Path, count: int) -> Findings:
     say(f"{count:,} items at 3 s on average")
     run = _run(product, folder, count, poll_seconds=_COST_POLL_SECONDS, **COST_LATENCY)
     found = _found(run) | {"bill": _bill(run)}
@@ -144,7 +142,7 @@ def _cost(product: Product, folder: Path, count: int) -> dict[str, Any]:
     return found
 
 
-def _scale(product: Product, folder: Path, counts: Iterable[int]) -> list[dict[str, Any]]:
+def _scale(product: Product, folder: Path, counts: Iterable[int]) -> list[Findings]:
     say("time per item as batches grow, 0 ms")
     runs = []
     for count in counts:
@@ -161,11 +159,11 @@ def _run(product: Product, folder: Path, count: int, **settings: float) -> Produ
     return product.run(source, folder / "output.jsonl", count, **settings)
 
 
-def _found(run: ProductRun) -> dict[str, Any]:
+def _found(run: ProductRun) -> Findings:
     return dataclasses.asdict(run) | {"seconds": run.seconds, "items_per_second": run.items_per_second}
 
 
-def _bill(run: ProductRun) -> dict[str, Any]:
+def _bill(run: ProductRun) -> Findings:
     whole = bill(run.meter, run.items)
     return {
         "usd_per_million_items": whole.usd_per_million_items,

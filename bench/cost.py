@@ -99,7 +99,7 @@ def _usages(meter: dict[str, Any]) -> Iterator[tuple[str, str, float, float]]:
 
 
 def _price_of_call(service: str, operation: str) -> tuple[str, str, float] | None:
-    """(what, unit, price), price 0 for what is free; None where it is not known."""
+    """(what, unit, price), price 0 for what is free; None if the call is not known here."""
     match service:
         case "dynamodb" if operation in _DYNAMODB_READS:
             return "DynamoDB reads", "unit", DYNAMODB_READ_UNIT

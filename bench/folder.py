@@ -1,17 +1,26 @@
-"""A folder that answers as S3 does where `Objects` and its writer ask, so that a step can be timed without it."""
+"""A folder that answers the calls of `Objects` and its writer as S3 does, so that a step is timed without S3."""
 
 from __future__ import annotations
 
 import io
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
+from batchyard.adapters.aws.objects import Objects
 from batchyard.adapters.aws.writer import PART_BYTES
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+
+def objects_in(folder: Path) -> Objects:
+    """The adapter, on files below `folder` instead of S3."""
+    return Objects(cast("S3Client", FolderS3(folder)), "bench")
 
 
 class FolderS3:
-    """Stands for a boto3 S3 client. Parts of a multipart upload are written where they belong in the object."""
+    """Stands for a boto3 S3 client. The parts of a multipart upload are written to their places in the object."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -56,6 +65,6 @@ class FolderS3:
         return {}
 
     def _path(self, request: dict[str, Any]) -> Path:
-        path = self._folder / request["Key"]
+        path = self._folder / str(request["Key"])
         path.parent.mkdir(parents=True, exist_ok=True)
         return path

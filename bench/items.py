@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import orjson
 
 MODEL = "gpt-4o-mini"
-ENDPOINT = "/v1/chat/completions"
+ENDPOINT: Final = "/v1/chat/completions"
 
 _SUBJECTS = ("the invoice", "this review", "the clause", "a bug report", "the transcript", "an abstract", "der Vertrag")
 _TASKS = ("Summarise", "Classify", "Translate into French", "Extract the dates from", "Rewrite politely", "Explain")

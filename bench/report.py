@@ -14,6 +14,9 @@ import orjson
 
 from bench.cost import PRICES_AS_OF
 
+Findings = dict[str, Any]
+"""What was measured, as it is stored in JSON."""
+
 REPOSITORY = Path(__file__).parents[1]
 RESULTS = REPOSITORY / "bench" / "results"
 DOCUMENT = REPOSITORY / "docs" / "benchmarks.md"
@@ -23,7 +26,7 @@ GOALS = {0: 0.25, 50: 0.5}
 """Latency in milliseconds -> the ratio to reach."""
 
 
-def store(findings: dict[str, Any], *, complete: bool) -> Path:
+def store(findings: Findings, *, complete: bool) -> Path:
     """Writes the JSON file and, for a complete run, the tables. Returns the JSON file's path."""
     RESULTS.mkdir(parents=True, exist_ok=True)
     suffix = "" if complete else "-partial"
@@ -38,7 +41,7 @@ def store(findings: dict[str, Any], *, complete: bool) -> Path:
     return path
 
 
-def tables(findings: dict[str, Any]) -> str:
+def tables(findings: Findings) -> str:
     """Markdown, of the parts that were measured."""
     machine = findings["machine"]
     head = (
@@ -59,7 +62,7 @@ def tables(findings: dict[str, Any]) -> str:
     return "\n".join(parts)
 
 
-def _speed(runs: list[dict[str, Any]]) -> str:
+def _speed(runs: list[Findings]) -> str:
     rows = []
     for run in runs:
         phases = run["status_seconds"]
@@ -81,7 +84,7 @@ def _speed(runs: list[dict[str, Any]]) -> str:
     return _table("Speed", [*heads, "finalizing", "down"], rows)
 
 
-def _cost(run: dict[str, Any]) -> str:
+def _cost(run: Findings) -> str:
     rows = [
         [charge["what"], f"{charge['quantity']:,.1f} {charge['unit']}s", f"{charge['usd_per_million_items']:.4f}"]
         for charge in run["bill"]["charges"]
@@ -91,7 +94,7 @@ def _cost(run: dict[str, Any]) -> str:
     return _table(title, ["what", "used in this run", "$ per million items"], rows)
 
 
-def _calls(run: dict[str, Any]) -> str:
+def _calls(run: Findings) -> str:
     counts: dict[tuple[str, str], int] = defaultdict(int)
     for call in run["meter"]["calls"]:
         counts[call["service"], call["operation"]] += call["calls"]
@@ -101,7 +104,7 @@ def _calls(run: dict[str, Any]) -> str:
     return _table("AWS calls per 1,000 items (the cost run)", ["call", "per 1,000 items"], rows)
 
 
-def _scale(runs: list[dict[str, Any]]) -> str:
+def _scale(runs: list[Findings]) -> str:
     rows = [
         [f"{run['items']:,}", f"{run['seconds']:.1f} s", f"{run['seconds'] / run['items'] * 1e6:.0f} µs"]
         for run in runs
@@ -109,7 +112,7 @@ def _scale(runs: list[dict[str, Any]]) -> str:
     return _table("Time per item as batches grow (0 ms)", ["items", "whole", "per item"], rows)
 
 
-def _steps(runs: list[dict[str, Any]]) -> str:
+def _steps(runs: list[Findings]) -> str:
     rows = [
         [
             run["step"],
@@ -125,7 +128,7 @@ def _steps(runs: list[dict[str, Any]]) -> str:
     return _table("Validate and Finalize alone (a folder in the place of S3)", heads, rows)
 
 
-def _functions(findings: dict[str, Any]) -> str:
+def _functions(findings: Findings) -> str:
     peaks: dict[str, int] = defaultdict(int)
     cost = [findings["cost"]] if "cost" in findings else []
     for run in [*findings.get("speed", ()), *cost, *findings.get("scale", ())]:

@@ -2,8 +2,8 @@
 
 50,000 lines of 10,000 bytes, 500 MB: sent by a presigned upload and in 4 MB parts, validated, run with answers as long
 as the questions, finalized, and downloaded as files, as one page of results and as an export in each packing. Every
-byte that comes back is counted. Prints the seconds of each step and the peak memory of each function, and ends with 1
-where a function needed more than it may. `--megabytes` makes it smaller.
+byte that comes back is counted. Prints the seconds of each step and the peak memory of each function, and exits with 1
+if a function needed more than it may. `--megabytes` makes it smaller.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import httpx
 import orjson
@@ -45,7 +45,7 @@ _CHUNK_BYTES = 1 << 20
 _POLL_SECONDS = 0.5
 _ASK_AT_MOST = 20
 _TERMINAL = frozenset({"completed", "failed", "expired", "cancelled"})
-_ENDPOINT = "/v1/chat/completions"
+_ENDPOINT: Final = "/v1/chat/completions"
 
 
 @dataclass
@@ -180,7 +180,7 @@ class Sender:
             self._check_lines(unpack(export))
 
     def _fetch(self, path: str, target: Path) -> Path:
-        """Asks again where the gateway gave up waiting: the function works on, and keeps what it made."""
+        """Asks again if the gateway stopped waiting: the function goes on, and keeps what it made."""
         for _ in range(_ASK_AT_MOST):
             reply = self._http.get(path)
             if reply.status_code != 504:

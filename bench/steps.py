@@ -19,7 +19,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import boto3
 import orjson
@@ -29,9 +28,10 @@ from batchyard.adapters import catalogue
 from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.files import Files
 from batchyard.adapters.aws.objects import Objects
-from batchyard.adapters.aws.shards import Shards
+from batchyard.adapters.aws.stores import Stores
 from batchyard.adapters.aws.table import Key, Table
-from batchyard.core.batches import Batch, Status
+from batchyard.content.reading import Checks, InputLimits
+from batchyard.core.batches import Batch, Ending, Status
 from batchyard.core.files import File
 from batchyard.core.items import read_work_lines
 from batchyard.core.keys import file_key, manifest_key, part_key, work_key
@@ -43,14 +43,15 @@ from batchyard.core.shards import mark_done
 from batchyard.core.usage import Usage
 from batchyard.settings import ValidateSettings
 from batchyard.steps.finalize import finalize
-from batchyard.steps.validate import Rules, validate
+from batchyard.steps.validate import validate
 from batchyard.surfaces.registry import surface
 from batchyard.surfaces.surface import LineContext
 from bench import items
-from bench.folder import FolderS3
+from bench.folder import objects_in
 from local.provider.answers import chat_completion, count_tokens
 from local.provider.faults import NO_WISHES
 from local.provider.ledger import hash_request
+from local.table import create_table
 
 REPOSITORY = Path(__file__).parents[1]
 ACCOUNT, BATCH_ID, FILE_ID, NOW = "acct_bench", "batch_01m7vzgc0060rk4csm6mv3ee1s", "file-bench", 1_800_000_000
@@ -90,7 +91,7 @@ def run_validate(folder: Path, count: int) -> StepRun:
     objects, source = _objects(folder), folder / file_key(ACCOUNT, FILE_ID)
     size = source.stat().st_size
     settings = ValidateSettings(table_name="bench", data_bucket="bench")
-    rules = Rules(
+    limits = InputLimits(
         max_items=count,
         max_file_bytes=size,
         max_line_bytes=settings.max_line_bytes,
@@ -106,16 +107,15 @@ def run_validate(folder: Path, count: int) -> StepRun:
 
         def step() -> Batch:
             return validate(
-                ACCOUNT,
-                BATCH_ID,
+                _batch().ref,
                 run="bench",
                 clock=lambda: NOW,
-                rules=lambda name: rules,
-                parser=lambda name, endpoint: partial(surface(name).parse_line, context=LineContext(endpoint, 512)),
-                route=lambda model, provider, endpoint: route(model, provider, listed, endpoint),
-                batches=Batches(table),
-                files=Files(table),
-                objects=objects,
+                checks=Checks(
+                    limits=lambda name: limits,
+                    parser=lambda name, endpoint: partial(surface(name).parse_line, context=LineContext(endpoint, 512)),
+                    route=lambda model, provider, endpoint: route(model, provider, listed, endpoint),
+                ),
+                stores=Stores.of(table, objects),
             )
 
         batch, seconds, growth = _timed(step)
@@ -143,16 +143,14 @@ def run_answers(folder: Path) -> None:
 def run_finalize(folder: Path, count: int) -> StepRun:
     objects = _objects(folder)
     with _table() as table:
-        batches, shards = Batches(table), Shards(table)
+        batches = Batches(table)
         batches.create(_batch())
         batches.set_plan(_batch(), _plan(folder), items.MODEL, NOW)
         for row in orjson.loads((folder / "rows.json").read_bytes()):
             key = Key(f"batch#{BATCH_ID}", f"shard#{row['number']:06d}")
             table.put(key, row | {"done": bytes.fromhex(row["done"])})
         batch, seconds, growth = _timed(
-            lambda: finalize(
-                ACCOUNT, BATCH_ID, "completed", clock=lambda: NOW, batches=batches, shards=shards, objects=objects
-            )
+            lambda: finalize(_batch().ref, Ending.COMPLETED, clock=lambda: NOW, stores=Stores.of(table, objects))
         )
     if batch.status is not Status.COMPLETED or batch.tally.succeeded != count:
         raise RuntimeError(f"finalize ended {batch.status} with {batch.tally}")
@@ -196,23 +194,14 @@ def _plan(folder: Path) -> Plan:
 
 
 def _objects(folder: Path) -> Objects:
-    return Objects(FolderS3(folder), "bench")
+    return objects_in(folder)
 
 
 @contextmanager
 def _table() -> Iterator[Table]:
-    names: dict[str, Any] = {"TableName": "bench", "BillingMode": "PAY_PER_REQUEST"}
-    keys = [("pk", "HASH"), ("sk", "RANGE")]
     with mock_aws():
-        client = boto3.client(
-            "dynamodb", region_name="us-east-1", aws_access_key_id="bench", aws_secret_access_key="bench"
-        )
-        client.create_table(
-            **names,
-            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name, _ in keys],
-            KeySchema=[{"AttributeName": name, "KeyType": kind} for name, kind in keys],
-        )
-        yield Table(client, "bench")
+        session = boto3.session.Session("bench", "bench", region_name="us-east-1")
+        yield create_table(session.client("dynamodb"), "bench")
 
 
 def main() -> None:

@@ -15,13 +15,18 @@ import threading
 import time
 from pathlib import Path
 
-from local.template import ROOT, SynthFailed, read_stacks, stacks
+from local.deployment.templates import ROOT, SynthFailed, read_stacks, stacks
+from local.options import Options
 
 
 def main() -> int:
     arguments = _arguments()
+    if arguments.attached:
+        options = Options.from_json(arguments.attached)
+    else:
+        options = Options(arguments.port, arguments.folder, arguments.provider_url)
     for name in [name for name in os.environ if name.startswith("AWS_")]:
-        del os.environ[name]  # A profile of the person's, or the .local/env of an earlier run.
+        del os.environ[name]  # From somebody's AWS profile, or from the .local/env of an earlier run.
     logging.basicConfig(level=logging.DEBUG if arguments.verbose else logging.INFO, format="%(name)s: %(message)s")
     for noisy in ("botocore", "boto3", "urllib3", "moto", "werkzeug"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
@@ -32,32 +37,19 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     try:
-        templates = read_stacks(arguments.templates) if arguments.templates else stacks()
+        templates = read_stacks(options.templates) if options.templates else stacks()
     except SynthFailed as error:
         print(error, file=sys.stderr)
         return 1
     # moto takes two seconds to import; --help and a failed synth do not need it.
-    from local import moto_patches
-    from local.grants import GrantMissing
-    from local.host import Host, HostOptions
+    from local.host import Host
+    from local.iam.grants import GrantMissing
+    from local.simulated_aws import patches
 
     sys.setswitchinterval(0.0005)
-    moto_patches.apply()
+    patches.apply()
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)  # moto makes so many objects that collecting took a quarter of the time
-    options = HostOptions(
-        port=arguments.port,
-        folder=arguments.folder,
-        functions_path=arguments.functions,
-        provider_url=arguments.provider_url,
-        provider_arguments=tuple(arguments.provider_argument),
-        simulator=not arguments.no_simulator,
-        processes_per_function=arguments.processes or max(2, min(4, os.cpu_count() or 2)),
-        freeze=not arguments.no_freeze,
-        wait_scale=arguments.wait_scale,
-        account_name=arguments.account or None,
-        environment=dict(pair.split("=", 1) for pair in arguments.environment),
-    )
     try:
         host = Host(templates, options)
     except GrantMissing as error:
@@ -67,8 +59,8 @@ def main() -> int:
         if error.errno != errno.EADDRINUSE:
             raise
         print(
-            f"Port {arguments.port} is in use. Stop what listens there, or take another one: "
-            f"PORT={arguments.port + 1} make local",
+            f"Port {options.port} is in use. Stop what listens there, or take another one: "
+            f"PORT={options.port + 1} make local",
             file=sys.stderr,
         )
         return 1
@@ -77,9 +69,8 @@ def main() -> int:
             _watch_parent(stop)
             print(json.dumps(host.state()), flush=True)
         else:
-            _announce(host.state(), arguments.folder, time.monotonic() - started)
-        while not stop.wait(0.2) and not host.stopped.is_set():
-            pass
+            _announce(host.state(), options.folder, time.monotonic() - started)
+        stop.wait()
     finally:
         host.close()
     return 0
@@ -97,17 +88,12 @@ def _arguments() -> argparse.Namespace:
         default=os.environ.get("BATCHYARD_OPENAI_URL") or None,
         help="OpenAI base address that answers the items (default: $BATCHYARD_OPENAI_URL, else a simulated provider)",
     )
-    add("--provider-argument", action="append", default=[], metavar="ARG", help="passed on to the simulated provider")
-    add("--no-simulator", action="store_true", help="start no simulated provider")
     add("--folder", type=Path, default=ROOT / ".local", help="where env and logs go (default: .local)")
-    add("--processes", type=int, default=0, help="most processes per function (default: 2 to 4, by the machine)")
-    add("--no-freeze", action="store_true", help="do not stop a function's process between invocations")
-    add("--environment", action="append", default=[], metavar="[FUNCTION.]NAME=VALUE", help="set in every function")
-    add("--wait-scale", type=float, default=1.0, help="multiplies the state machine's waits and retry intervals")
-    add("--account", default="local", help="name of the first account; empty for none")
-    add("--templates", type=Path, help="deploy the stacks of this JSON file instead of infra/")
-    add("--functions", type=Path, default=ROOT / "functions", help="where those stacks' handlers are imported from")
-    add("--attached", action="store_true", help="for programs: print the state as one JSON line, end with stdin")
+    add(
+        "--attached",
+        metavar="OPTIONS",
+        help="for programs: Options as JSON. Prints the state as one line, ends with stdin",
+    )
     add("--verbose", action="store_true")
     return parser.parse_args()
 
@@ -133,7 +119,7 @@ def _announce(state: dict[str, str], folder: Path, seconds: float) -> None:
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """A Choice that asks whether a field is there is not an error when it is not."""
+    """moto logs an error if a Choice asks for a field that is not there; that is no news."""
     return "NoSuchJsonPathError" not in record.getMessage()
 
 
@@ -146,7 +132,7 @@ def _raise_file_limit() -> None:
 
 
 def _watch_parent(stop: threading.Event) -> None:
-    """The parent holds our stdin open; when it goes, for whatever reason, so do we."""
+    """The parent process holds our standard input open; when it ends, for whatever reason, so does the local cloud."""
 
     def read() -> None:
         sys.stdin.buffer.read()
@@ -159,5 +145,5 @@ if __name__ == "__main__":
     code = main()
     sys.stdout.flush()
     sys.stderr.flush()
-    # An orderly end would first collect what moto has heaped up, which takes up to half a minute.
+    # An orderly end would first collect all the objects that moto has made, which takes up to half a minute.
     os._exit(code)

@@ -20,18 +20,22 @@ import tempfile
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import boto3
 import botocore.session
 from botocore.config import Config
 
-from local.template import ROOT
+from local.deployment.templates import ROOT
+from local.options import Options
 
 START_SECONDS = 120.0
+
+Described = dict[str, Any]
+"""A JSON object that the local cloud answers with."""
 
 
 class LocalCloudError(Exception):
@@ -55,49 +59,24 @@ class LocalCloud:
     api_key: str
     functions: dict[str, str]
     state_machines: list[str]
-    provider_url: str | None
+    provider_url: str
     logs: str
 
-    def __init__(
-        self,
-        *,
-        port: int = 0,
-        folder: Path | None = None,
-        provider_url: str | None = None,
-        provider_arguments: Sequence[str] = (),
-        simulator: bool = True,
-        environment: Mapping[str, str] | None = None,
-        processes: int | None = None,
-        freeze: bool = True,
-        wait_scale: float = 1.0,
-        account: str | None = "local",
-        templates: Path | None = None,
-        functions_path: Path | None = None,
-    ) -> None:
-        self._temporary = tempfile.TemporaryDirectory(prefix="batchyard-") if folder is None else None
-        self.folder = Path(self._temporary.name) if self._temporary is not None else folder or Path()
-        self._command = [sys.executable, "-m", "local", "--attached", "--port", str(port), "--folder", str(self.folder)]
-        self._command += ["--provider-url", provider_url] if provider_url else []
-        self._command += [f"--provider-argument={each}" for each in provider_arguments]
-        self._command += [] if simulator else ["--no-simulator"]
-        self._command += [f"--environment={name}={value}" for name, value in (environment or {}).items()]
-        self._command += ["--processes", str(processes)] if processes else []
-        self._command += [] if freeze else ["--no-freeze"]
-        self._command += ["--wait-scale", str(wait_scale)]
-        self._command += ["--account", account or ""]
-        self._command += ["--templates", str(templates)] if templates is not None else []
-        self._command += ["--functions", str(functions_path)] if functions_path is not None else []
+    def __init__(self, **options: Any) -> None:
+        """`options` are the fields of options.Options."""
+        self._temporary = tempfile.TemporaryDirectory(prefix="batchyard-")
+        self.folder = Path(self._temporary.name)
+        self._options = Options(folder=self.folder, **options)
         self._process: subprocess.Popen[str] | None = None
-        self._clients: dict[str, Any] = {}
+        self._clients: Described = {}
         self._making_clients = threading.Lock()
 
     def start(self) -> Self:
-        self.folder.mkdir(parents=True, exist_ok=True)
         log_path = self.folder / "cloud.log"
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "PYTHONWARNINGS"))}
         with log_path.open("w") as log_file:
             self._process = subprocess.Popen(
-                self._command,
+                [sys.executable, "-m", "local", "--attached", self._options.to_json()],
                 cwd=ROOT,
                 env=environment,
                 stdin=subprocess.PIPE,
@@ -131,8 +110,7 @@ class LocalCloud:
             process.kill()
             process.wait()
         process.stdout.close()
-        if self._temporary is not None:
-            self._temporary.cleanup()
+        self._temporary.cleanup()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -152,16 +130,16 @@ class LocalCloud:
                 self._clients[name] = self._new_client(service, config)
         return self._clients[name]
 
-    def _new_client(self, service: str, config: Mapping[str, Any]) -> Any:
-        return boto3.session.Session(botocore_session=_own_session()).client(
+    def _new_client(self, service: str, config: dict[str, Any]) -> Any:
+        new: Callable[..., Any] = boto3.session.Session(botocore_session=_own_session()).client
+        usual = Config(retries={"mode": "standard"}, read_timeout=900, max_pool_connections=32)
+        return new(
             service,
             endpoint_url=self.aws_endpoint,
             region_name=self.region,
             aws_access_key_id=self.access_key_id,
             aws_secret_access_key=self.secret_access_key,
-            config=Config(
-                **{"retries": {"mode": "standard"}, "read_timeout": 900, "max_pool_connections": 32} | config
-            ),
+            config=usual.merge(Config(**config)),
         )
 
     def create_account(self, name: str) -> tuple[str, str]:
@@ -178,7 +156,7 @@ class LocalCloud:
         return payload
 
     def log(self, function: str) -> str:
-        """What the function's processes wrote so far; `cloud` is the local cloud itself."""
+        """What the function's processes have written so far; of the local cloud itself for `cloud`."""
         path = self.folder / "cloud.log" if function == "cloud" else Path(self.logs) / f"{function}.log"
         return path.read_text(errors="replace") if path.exists() else ""
 
@@ -189,9 +167,9 @@ class LocalCloud:
 
     # Looking at it.
 
-    def meter(self) -> dict[str, Any]:
+    def meter(self) -> Described:
         """What AWS would bill since the start or `reset_meter`; see meter.Meter."""
-        counted: dict[str, Any] = self._control("GET", "meter")
+        counted: Described = self._control("GET", "meter")
         return counted
 
     def reset_meter(self) -> None:
@@ -202,65 +180,36 @@ class LocalCloud:
         denied: list[dict[str, str]] = self._control("GET", "denials")
         return denied
 
-    def processes(self, function: str | None = None) -> list[dict[str, Any]]:
+    def processes(self, function: str | None = None) -> list[Described]:
         """[{"function", "pid", "busy", "peak_rss_bytes"}]"""
-        running: list[dict[str, Any]] = self._control("GET", "processes")
+        running: list[Described] = self._control("GET", "processes")
         return [each for each in running if function in (None, each["function"])]
 
     # Breaking it.
 
     def kill(self, function: str, *, busy_only: bool = True) -> int:
-        """SIGKILLs the function's processes; how many."""
+        """Kills the function's processes with SIGKILL; returns how many."""
         killed: int = self._control("POST", "kill", function=function, busy_only=busy_only)
         return killed
 
-    def fail(
-        self,
-        function: str | None = None,
-        *,
-        service: str | None = None,
-        operation: str | None = None,
-        nth: int = 1,
-        times: int = 1,
-        status: int = 500,
-        code: str = "InternalServerError",
-        when: Literal["before", "after", "late"] = "before",
-        hold_seconds: float = 0.0,
-        about: str | None = None,
-        kill: bool = False,
-    ) -> int:
-        """Makes the nth matching AWS call from now on, and the times-1 after it, fail; the fault's id. `kill`: the
-        caller's processes are killed instead of being answered. `late`: the call happens `hold_seconds` later. `about`:
-        an account, batch or file whose calls are meant. The SDK retries a 500 itself: five times in all."""
-        fault: int = self._control(
-            "POST",
-            "faults",
-            function=function,
-            service=service,
-            operation=operation,
-            nth=nth,
-            times=times,
-            status=status,
-            code=code,
-            when=when,
-            hold_seconds=hold_seconds,
-            about=about,
-            kill=kill,
-        )
-        return fault
+    def fail(self, function: str | None = None, **fault: Any) -> int:
+        """Makes the nth matching AWS call from now on, and the times-1 after it, fail; returns the fault's id. The
+        fields are those of faults.Fault. The SDK repeats a call that ended with 500 by itself, up to five calls."""
+        number: int = self._control("POST", "faults", function=function, **fault)
+        return number
 
-    def unfail(self, fault: int) -> dict[str, Any]:
-        """Takes the fault away; how it stood: `seen` calls that matched, `fired` of them."""
-        found: dict[str, Any] = self._control("POST", "faults/remove", id=fault)
+    def unfail(self, fault: int) -> Described:
+        """Takes the fault away; returns it with `seen` (calls that matched) and `fired` (those that met it)."""
+        found: Described = self._control("POST", "faults/remove", id=fault)
         return found
 
     def limit(self, function: str, timeout_seconds: float | None) -> None:
         """Gives the function another timeout, from its next invocation on; None: the template's."""
         self._control("POST", "limit", function=function, timeout_seconds=timeout_seconds)
 
-    def faults(self) -> list[dict[str, Any]]:
+    def faults(self) -> list[Described]:
         """The faults that were set, with `seen` (calls that matched) and `fired`."""
-        found: list[dict[str, Any]] = self._control("GET", "faults")
+        found: list[Described] = self._control("GET", "faults")
         return found
 
     def clear_faults(self) -> None:
@@ -271,7 +220,7 @@ class LocalCloud:
         self._control("POST", "delivery", **switches)
 
     def fire(self, name: str) -> int:
-        """Runs the scheduled rules of the function `name` (or called so) now; how many there were."""
+        """Runs the scheduled rules of the function `name` now; returns how many there were."""
         fired: int = self._control("POST", "fire", name=name)
         return fired
 
@@ -290,6 +239,6 @@ class LocalCloud:
 
 
 def _own_session() -> botocore.session.Session:
-    """A session that looks at nobody's AWS profile."""
+    """A session that reads no AWS profile of this machine."""
     nothing = dict.fromkeys(("config_file", "credentials_file"), (None, None, os.devnull, None))
     return botocore.session.Session(session_vars={"profile": (None, None, None, None)} | nothing)

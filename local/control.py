@@ -1,18 +1,17 @@
 """What tests, benchmarks and people can do to a running local cloud beside using it: JSON over HTTP under /_local/ of
 the AWS endpoint. `cloud.LocalCloud` is its client.
 
-    GET  /_local/state       addresses, names, credentials       GET  /_local/meter      (POST …/meter/reset)
-    GET  /_local/processes   POST /_local/kill                   GET  /_local/denials    grants that were missing
+    GET  /_local/meter       (POST …/meter/reset)                GET  /_local/denials    grants that were missing
+    GET  /_local/processes   POST /_local/kill                   POST /_local/limit      another timeout
     GET  /_local/faults      POST /_local/faults (…/clear, …/remove)
-    GET  /_local/queues      messages per queue                  POST /_local/limit      another timeout
-    POST /_local/delivery    the poller's switches               POST /_local/fire       a scheduled rule, now
-    POST /_local/accounts    an account with its first key       POST /_local/stop
+    GET  /_local/queues      messages per queue                  POST /_local/delivery   the poller's switches
+    POST /_local/accounts    an account with its first key       POST /_local/fire       a scheduled rule, now
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, fields
+from dataclasses import fields
 from typing import Any
 
 import orjson
@@ -40,13 +39,13 @@ class Control:
             return _json(400, {"error": f"{type(error).__name__}: {error}"})
 
 
-def read_fault(body: Mapping[str, Any]) -> dict[str, Any]:
+def read_fault(body: Mapping[str, Any]) -> Fault:
     """Raises TypeError for a field that a fault does not have."""
     known = {each.name for each in fields(Fault)} - {"id", "seen", "fired", "landed"}
     unknown = set(body) - known
     if unknown:
         raise TypeError(f"a fault has no {', '.join(sorted(unknown))}")
-    return asdict(Fault(**body))
+    return Fault(**body)
 
 
 def _json(status: int, body: Any) -> Response:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import signal
 import sys
 import time
@@ -31,7 +32,7 @@ def main() -> int:
     arguments = parse_arguments()
     signal.signal(signal.SIGTERM, _interrupt)
     say("starting the local cloud (the first start on a machine takes up to 20 seconds)")
-    with LocalCloud() as cloud:
+    with LocalCloud(provider_url=os.environ.get("BATCHYARD_OPENAI_URL") or None) as cloud:
         _, api_key = cloud.create_account("demo")
         client = OpenAI(base_url=cloud.api_url + "/v1", api_key=api_key)
         started = time.monotonic()
@@ -91,7 +92,7 @@ def download(client: OpenAI, batch: Batch, folder: Path) -> None:
 def print_table(batch: Batch, seconds: float) -> None:
     counts, usage = batch.request_counts, batch.usage
     assert counts is not None
-    cost = (batch.usage.model_extra or {}).get("cost_usd", "not known") if usage else "not known"
+    cost = ((usage and usage.model_extra) or {}).get("cost_usd", "not known")
     rows = [
         ("items", f"{counts.total:,}"),
         ("succeeded", f"{counts.completed:,}"),

@@ -1,35 +1,31 @@
-"""The AWS endpoint: every AWS call of functions, state machine, tests and people comes through here.
+"""The AWS endpoint: every AWS call of functions, state machines, tests and people comes through here.
 
-read the call ─▶ who is it ─▶ fault? ─▶ allowed? ─▶ carry out ─▶ count ─▶ tell listeners ─▶ answer
+read the call ─▶ who is it ─▶ fault? ─▶ allowed? ─▶ carry out ─▶ tell listeners ─▶ count ─▶ answer
                                                       │
-                                Lambda's Invoke: our processes · ranged reads of S3: below · the rest: moto
+                               Lambda's Invoke: our sandboxes · ranged reads of S3: below · the rest: moto
 """
 
 from __future__ import annotations
 
-import datetime
 import logging
 import threading
 import time
 from collections.abc import Callable
-from urllib.parse import urlsplit
 
 import orjson
-from botocore.auth import HmacV1QueryAuth, S3SigV4QueryAuth
-from botocore.awsrequest import AWSRequest
-from botocore.compat import HTTPHeaders
-from botocore.credentials import Credentials
 from moto.s3.models import s3_backends
 
-from local.calls import Call, read_call
-from local.deployment import ACCOUNT_ID
-from local.faults import Fault, Faults, error_response
-from local.functions import Functions, PayloadTooLarge, Throttled, UnknownFunction
+from local.deployment.declared import ACCOUNT_ID
+from local.faults import Fault, Faults
+from local.functions.invocation import Functions, PayloadTooLarge, Throttled, UnknownFunction
 from local.http_server import Request, Response
-from local.identities import Principals
+from local.iam.identities import Principals
+from local.iam.permissions import Principal, Resolver, denied, encryption_context, needs
+from local.iam.presigned import refuse_presigned
 from local.meter import Meter
-from local.moto_gate import MotoGate
-from local.permissions import Principal, Resolver, denied, encryption_context, needs
+from local.simulated_aws.calls import Call, read_call
+from local.simulated_aws.errors import error_response
+from local.simulated_aws.gate import MotoGate
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +33,7 @@ Listener = Callable[[Call, Request, Response], None]
 
 
 class Endpoint:
-    """A handler for HttpServer. `enforce` is set once everything is deployed."""
+    """A handler for HttpServer. `enforce` is set once everything is deployed: from then on permissions are checked."""
 
     def __init__(
         self, *, gate: MotoGate, functions: Functions, meter: Meter, faults: Faults, principals: Principals
@@ -80,9 +76,6 @@ class Endpoint:
 
     def _fail(self, fault: Fault, call: Call, name: str) -> Response:
         log.info("fault %d strikes %s %s:%s", fault.id, name, call.service, call.operation)
-        if fault.kill:
-            self.functions.get(name).kill(busy_only=True)
-            return Response(500, cut=True)
         return error_response(call, fault.status, fault.code, fault.message)
 
     def _carry_out(self, call: Call, request: Request) -> Response:
@@ -93,17 +86,17 @@ class Endpoint:
         waits = call.operation in ("ReceiveMessage", "StartSyncExecution")
         return self.gate.call(request, call.service, waits=waits)
 
-    # Who may.
+    # Permissions.
 
     def _refuse(self, call: Call, request: Request, principal: Principal | None) -> Response | None:
-        """None when the call may happen."""
+        """None if the caller may make the call, otherwise AWS's refusal."""
         if not self.enforce:
             return None
         if principal is None:
             code = "InvalidAccessKeyId" if call.service == "s3" else "UnrecognizedClientException"
             return error_response(call, 403, code, "The AWS access key id is not known to the local cloud.")
         if call.presigned:
-            refused = _check_presigned(call, request, principal)
+            refused = refuse_presigned(call, request, principal)
             if refused is not None:
                 return refused
         elif principal.session_token and request.header("x-amz-security-token") != principal.session_token:
@@ -128,7 +121,7 @@ class Endpoint:
         return error_response(call, 403 if call.service in ("s3", "sqs", "lambda") else 400, code, message)
 
     def denials(self) -> list[dict[str, str]]:
-        """Every grant that was missing so far."""
+        """Every permission that was missing so far."""
         with self._lock:
             return [{"function": f, "action": a, "resource": r} for f, a, r in sorted(self._denials)]
 
@@ -146,10 +139,7 @@ class Endpoint:
             if kind == "Event":
                 self.functions.invoke_async(name, payload)
                 return Response(202)
-            if kind == "DryRun":
-                self.functions.get(name)
-                return Response(204)
-            outcome = self.functions.get(name).invoke(payload)
+            result = self.functions.get(name).invoke(payload)
         except UnknownFunction as error:
             return error_response(call, 404, "ResourceNotFoundException", str(error))
         except PayloadTooLarge as error:
@@ -157,12 +147,13 @@ class Endpoint:
         except Throttled as error:
             return error_response(call, 429, "TooManyRequestsException", str(error))
         headers = [("Content-Type", "application/json"), ("X-Amz-Executed-Version", "$LATEST")]
-        if outcome.error is not None:
-            headers.append(("X-Amz-Function-Error", outcome.error))
-        return Response(200, headers, outcome.payload)
+        if result.error is not None:
+            headers.append(("X-Amz-Function-Error", result.error))
+        return Response(200, headers, result.payload)
 
     def _ranged_read(self, call: Call, request: Request) -> Response:
-        """moto reads the whole object for every range of it. Its HEAD gives the headers; the bytes come from here."""
+        """moto reads the whole object for every range of it. So its HEAD gives the headers here, and the bytes are read
+        from where moto keeps them."""
         with self.gate.lock("s3"):
             head = self.gate.call(Request("HEAD", request.target, request.headers, b"", request.client), "s3")
             content_range = next((v for k, v in head.headers if k.lower() == "content-range"), "")
@@ -178,52 +169,3 @@ class Endpoint:
                 body = key._value_buffer.read(last - first + 1)
         headers = [(k, v) for k, v in head.headers if k.lower() != "content-length"]
         return Response(206, headers, body)
-
-
-def _check_presigned(call: Call, request: Request, principal: Principal) -> Response | None:
-    """Signature and expiry of an S3 address that anybody may hold."""
-    query = {name: values[0] for name, values in call.query.items()}
-    now = time.time()
-    if "X-Amz-Signature" in query:
-        signed_at = datetime.datetime.strptime(query["X-Amz-Date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=datetime.UTC)
-        expires_at = signed_at.timestamp() + int(query["X-Amz-Expires"])
-    else:
-        expires_at = float(query.get("Expires", 0))
-    if now > expires_at:
-        return error_response(call, 403, "AccessDenied", "Request has expired")
-    token = query.get("X-Amz-Security-Token") or query.get("x-amz-security-token") or ""
-    if principal.session_token and token != principal.session_token:
-        return error_response(call, 403, "InvalidToken", "The provided token is malformed or otherwise invalid.")
-    if _presigned_signature(request, query, principal) != (query.get("X-Amz-Signature") or query.get("Signature")):
-        return error_response(call, 403, "SignatureDoesNotMatch", "The request signature does not match.")
-    return None
-
-
-class _VersionTwo(HmacV1QueryAuth):
-    """boto3's default for presigned addresses in us-east-1; what it signs as the date is the expiry."""
-
-    def _get_date(self) -> str:
-        return str(self._expires)
-
-
-def _presigned_signature(request: Request, query: dict[str, str], principal: Principal) -> str:
-    credentials = Credentials(query.get("AWSAccessKeyId", ""), principal.secret_key, principal.session_token or None)
-    if "X-Amz-Signature" not in query:
-        headers = HTTPHeaders()
-        for name, value in request.headers:
-            if name in ("content-type", "content-md5") or name.startswith("x-amz-"):
-                headers[name] = value
-        auth = _VersionTwo(credentials, expires=query["Expires"])
-        signature: str = auth.get_signature(request.method, urlsplit(f"http://host{request.target}"), headers)
-        return signature
-    region = query["X-Amz-Credential"].split("/")[2]
-    auth4 = S3SigV4QueryAuth(credentials, "s3", region, expires=int(query["X-Amz-Expires"]))
-    kept = "&".join(p for p in request.query.split("&") if not p.startswith("X-Amz-Signature="))
-    signed = set(query["X-Amz-SignedHeaders"].split(";"))
-    headers = {name: value for name, value in request.headers if name in signed}
-    aws_request = AWSRequest(request.method, f"http://{request.header('host')}{request.path}?{kept}", headers=headers)
-    aws_request.context["timestamp"] = query["X-Amz-Date"]
-    auth4.credentials = Credentials(query["X-Amz-Credential"].split("/")[0], principal.secret_key)
-    canonical = auth4.canonical_request(aws_request)
-    signature4: str = auth4.signature(auth4.string_to_sign(aws_request, canonical), aws_request)
-    return signature4

@@ -1,12 +1,13 @@
 """Makes AWS calls fail on demand: "the Nth call that function F makes (of operation O), K times in a row, with this
-error". Tests walk N upwards until a run completes without having met the fault.
+error". Tests increase N until a run completes without meeting the fault.
 
-`when="before"`: the call does not happen. `when="after"`: it happens, and the caller is told it failed: the case that
-only idempotent code survives. `when="late"`: it happens `hold_seconds` later, whether or not its caller still lives,
-and is answered as usual. `kill=True`: the caller's process is killed instead of being answered.
+`when="before"`: the call does not happen. `when="after"`: it happens, but its caller is told that it failed; only
+idempotent code survives that. `when="late"`: it happens `hold_seconds` later, even if its caller has ended by then, and
+is answered as usual.
 
-`about` some ids: only the calls that concern them, which are those that name one or anything that was once named
-together with one (an account's batch, a batch's task token). So tests may run side by side, with faults of their own.
+`about` (ids, separated by spaces): the fault is for calls that concern these ids only: calls that name one of them, or
+something that an earlier call named together with one (an account's batch, a batch's task token). With it, tests can
+run side by side, each with faults of its own.
 """
 
 from __future__ import annotations
@@ -16,12 +17,9 @@ import re
 import threading
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
-from xml.sax.saxutils import escape
 
-import orjson
-
-from local.calls import Call
-from local.http_server import Request, Response
+from local.http_server import Request
+from local.simulated_aws.calls import Call
 
 _IDS = re.compile(rb'\b(?:acct|batch|upload)_[0-9a-z]{26}|\bfile-[0-9a-z]{26}|(?<="taskToken": ")[^"]+')
 _TOKEN_SET = re.compile(rb'":task_token": \{"S": "([^"]+)"')
@@ -29,7 +27,8 @@ _TOKEN_SET = re.compile(rb'":task_token": \{"S": "([^"]+)"')
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """`function` None: any function's calls. `service`/`operation` None: any. Calls that match are counted from 1."""
+    """What the module's docstring says in fields. None for `function`, `service` or `operation` means any of them.
+    `seen` counts the calls that matched, `fired` those that met the fault."""
 
     function: str | None = None
     service: str | None = None
@@ -42,12 +41,11 @@ class Fault:
     when: Literal["before", "after", "late"] = "before"
     hold_seconds: float = 0.0
     about: str | None = None
-    kill: bool = False
     id: int = 0
     seen: int = 0
     fired: int = 0
     landed: int = 0
-    """Calls that were held and have happened since."""
+    """Of the late calls, those that have happened."""
 
     def matches(self, function: str, call: Call) -> bool:
         return (
@@ -94,7 +92,7 @@ class Faults:
             return [asdict(fault) for fault in self._faults.values()]
 
     def strike(self, function: str, call: Call, request: Request) -> Fault | None:
-        """Counts the call; the fault it meets, if any."""
+        """Counts the call; returns the fault that it meets, if any."""
         if not self._faults:
             return None
         met = None
@@ -124,26 +122,3 @@ def _named(request: Request) -> frozenset[bytes]:
     """The ids and task tokens in a request."""
     text = request.target.encode() + b" " + request.body
     return frozenset(_IDS.findall(text)) | frozenset(_TOKEN_SET.findall(text))
-
-
-def error_response(call: Call, status: int, code: str, message: str) -> Response:
-    """An AWS error in the wire format of the call's service, as the SDKs parse it."""
-    request_id = ("x-amzn-RequestId", "00000000-0000-0000-0000-000000000000")
-    if call.service == "s3":
-        body = (
-            f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{escape(code)}</Code>'
-            f"<Message>{escape(message)}</Message><RequestId>local</RequestId></Error>"
-        )
-        return Response(status, [("Content-Type", "application/xml"), request_id], body.encode())
-    if call.service == "lambda":
-        headers = [("Content-Type", "application/json"), ("x-amzn-ErrorType", code), request_id]
-        return Response(status, headers, orjson.dumps({"Type": "User", "Message": message, "message": message}))
-    if call.service in ("iam", "sts", "cloudformation"):
-        body = (
-            f"<ErrorResponse><Error><Type>Sender</Type><Code>{escape(code)}</Code>"
-            f"<Message>{escape(message)}</Message></Error><RequestId>local</RequestId></ErrorResponse>"
-        )
-        return Response(status, [("Content-Type", "text/xml"), request_id], body.encode())
-    headers = [("Content-Type", "application/x-amz-json-1.0"), request_id]
-    namespace = "com.amazonaws.dynamodb.v20120810#" if call.service == "dynamodb" else "com.amazonaws#"
-    return Response(status, headers, orjson.dumps({"__type": namespace + code, "message": message, "Message": message}))

@@ -7,34 +7,35 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import subprocess
-import sys
-import threading
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
 
+import boto3
 import orjson
+from botocore.config import Config
 from moto.secretsmanager.models import secretsmanager_backends
 
-from local import grants, moto_patches
-from local.calls import Call
-from local.control import Control, read_fault
-from local.deployment import ACCOUNT_ID, REGION, deploy
+from local.api.gateway import LIMITS, Gateway
+from local.control import Action, Control, read_fault
+from local.deployment.declared import ACCOUNT_ID, REGION, FunctionConfig
+from local.deployment.deploy import deploy
+from local.deployment.templates import Stack
 from local.endpoint import Endpoint
-from local.environments import FunctionConfig
-from local.events import EventBus
-from local.faults import Fault, Faults
-from local.functions import Function, Functions
-from local.gateway import LIMITS, Gateway
+from local.faults import Faults
+from local.functions.events import EventBus
+from local.functions.invocation import Function, Functions
+from local.functions.queues import DeliverySwitches, QueuePoller
+from local.functions.variables import process_variables
 from local.http_server import HttpServer, Request, Response
-from local.identities import BackendResolver, Principals, state_machines
+from local.iam import grants
+from local.iam.identities import BackendResolver, Principals, state_machines
 from local.meter import Meter
-from local.moto_gate import MotoGate
-from local.queues import DeliverySwitches, QueuePoller
-from local.template import ROOT, Stack
+from local.options import Options
+from local.provider import SimulatedProvider
+from local.simulated_aws.calls import Call
+from local.simulated_aws.gate import MotoGate
+from local.simulated_aws.patches import stepfunctions
 
 log = logging.getLogger(__name__)
 
@@ -47,42 +48,21 @@ _SQS_WAKES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class HostOptions:
-    """`port` 0 takes any free one. `provider_url`: an OpenAI base address; None starts the simulator. `environment`:
-    variables that every function gets on top of the template's, or, as `function.NAME`, that one function.
-    `wait_scale`: what the state machine's waits and retry intervals are multiplied by."""
-
-    port: int = 0
-    folder: Path = ROOT / ".local"
-    functions_path: Path = ROOT / "functions"
-    provider_url: str | None = None
-    provider_arguments: tuple[str, ...] = ()
-    simulator: bool = True
-    processes_per_function: int = 2
-    freeze: bool = True
-    account_name: str | None = "local"
-    environment: Mapping[str, str] = field(default_factory=dict)
-    wait_scale: float = 1.0
-
-
 class Host:
     """A running local cloud. `close` ends every process it started."""
 
-    def __init__(self, stacks: list[Stack], options: HostOptions) -> None:
+    def __init__(self, stacks: list[Stack], options: Options) -> None:
         self.options = options
         self.meter = Meter()
         self.faults = Faults()
         self.switches = DeliverySwitches()
-        self.stopped = threading.Event()
-        self._provider: subprocess.Popen[str] | None = None
+        self._provider: SimulatedProvider | None = None
         self._logs = options.folder / "logs"
         self._logs.mkdir(parents=True, exist_ok=True)
         for old in self._logs.glob("*.log"):
             old.unlink()
-        # The API's port is taken first: it is the one that may be in use.
         self._gateway: Gateway | None = None
-        self._api = HttpServer(self._serve_api, port=options.port, limits=LIMITS, refuse=self._refuse_api, name="api")
+        self._api: HttpServer | None = None
         self.functions = Functions()
         self.gate = MotoGate()
         self.principals = Principals()
@@ -102,22 +82,13 @@ class Host:
             self.close()
             raise
 
-    @property
-    def api_url(self) -> str:
-        return self._api.url
-
-    @property
-    def aws_url(self) -> str:
-        return self._aws.url
-
     def _start(self, stacks: list[Stack]) -> None:
-        self._start_provider()
         self.deployment = deploy(stacks)
-        self.provider_url = self._provider_url()
+        self.provider_url = self.options.provider_url or self._start_provider()
         if self.options.wait_scale != 1:
-            moto_patches.scale_waits(self.options.wait_scale)
+            stepfunctions.scale_waits(self.options.wait_scale)
         self.operator = self.principals.create_operator()
-        self._add_functions(self.provider_url)
+        self._add_functions()
         grants.check(self.deployment, self.principals.named)
         self._let_state_machines_call()
         self._create_provider_secrets()
@@ -125,128 +96,75 @@ class Host:
         self.endpoint.listeners += [self._wake_poller, self.events.on_call]
         self.endpoint.control = Control(self._controls())
         self.endpoint.enforce = True
-        self._gateway = Gateway(self.deployment, self.functions, self.meter)
+        self._gateway = gateway = Gateway(self.deployment, self.functions, self.meter)
+        self._api = HttpServer(gateway, port=self.options.port, limits=LIMITS, refuse=gateway.refuse, name="api")
+        self.api_url = self._api.url
         self.poller.start(self.deployment.event_sources)
         self.events.start(self.deployment.rules, self.deployment.eventbridge_buckets)
         self.account_id, self.api_key = "", ""
-        if self.options.account_name is not None and self.deployment.function("admin") is not None:
-            created = self.create_account(self.options.account_name)
+        if self.options.account is not None and self.deployment.declares("admin"):
+            created = self.create_account(self.options.account)
             self.account_id, self.api_key = created["account_id"], created["api_key"]
         self.meter.reset()
 
     def close(self) -> None:
         """Safe to call twice, and on a cloud that did not start."""
-        self.stopped.set()
         self.events.close()
         self.poller.close()
         self.functions.close()
         if self._gateway is not None:
             self._gateway.close()
-        self._api.close()
+        if self._api is not None:
+            self._api.close()
         self._aws.close()
         if self._provider is not None:
-            self._provider.terminate()
-            self._provider.wait()
+            self._provider.stop()
 
-    # The API's port answers 503 until there is an API behind it.
+    # What it is made of.
 
-    def _serve_api(self, request: Request) -> Response:
-        if self._gateway is None:
-            return Response(503, [("Retry-After", "1")], b'{"message":"starting"}')
-        return self._gateway(request)
+    def _start_provider(self) -> str:
+        self._provider = SimulatedProvider()
+        return self._provider.url
 
-    def _refuse_api(self, status: int, reason: str) -> Response:
-        if self._gateway is None:
-            return Response(status, [], reason.encode())
-        return self._gateway.refuse(status, reason)
+    def _add_functions(self) -> None:
+        for config in self.deployment.functions:
+            added = {"AWS_ENDPOINT_URL": self._aws.url, **self._provider_urls(config)}
+            added |= _meant_for(config.name, self.options.environment)
+            credentials = self.principals.assume(config.role_arn, config.name)
+            variables = process_variables(config, added, credentials, self.options.functions_path)
+            log_path = self._logs / f"{config.name}.log"
+            cap = self.options.processes
+            self.functions.add(Function(config, variables, log_path, cap=cap, meter=self.meter))
 
-    # Parts.
-
-    def _start_provider(self) -> None:
-        if self.options.provider_url is not None or not self.options.simulator:
-            return
-        command = [sys.executable, "-m", "local.provider", "--port", "0", "--leave-with-stdin"]
-        command += self.options.provider_arguments
-        with (self._logs / "provider.log").open("ab") as log_file:
-            self._provider = subprocess.Popen(
-                command, cwd=ROOT, stdout=subprocess.PIPE, stderr=log_file, stdin=subprocess.PIPE, text=True
-            )
-
-    def _provider_url(self) -> str | None:
-        if self._provider is None:
-            return self.options.provider_url
-        assert self._provider.stdout is not None
-        line = self._provider.stdout.readline().strip()
-        if not line.startswith("listening on "):
-            raise RuntimeError(f"the simulated provider did not start; see {self._logs / 'provider.log'}")
-        threading.Thread(target=self._watch_provider, args=(self._provider,), name="provider", daemon=True).start()
-        return line.removeprefix("listening on ")
-
-    def _watch_provider(self, provider: subprocess.Popen[str]) -> None:
-        assert provider.stdout is not None
-        for _ in provider.stdout:
-            pass
-        code = provider.wait()
-        if not self.stopped.is_set():
-            log.error("the simulated provider ended with code %d; see %s", code, self._logs / "provider.log")
-
-    def _add_functions(self, provider_url: str | None) -> None:
-        for config, role_arn in self.deployment.functions:
-            environment = self._process_environment(config, role_arn, provider_url)
-            self.functions.add(
-                Function(
-                    config,
-                    environment,
-                    self._logs / f"{config.name}.log",
-                    cap=self.options.processes_per_function,
-                    freeze=self.options.freeze,
-                    meter=self.meter,
-                )
-            )
-
-    def _process_environment(self, config: FunctionConfig, role_arn: str, provider_url: str | None) -> dict[str, str]:
-        """What Lambda gives a process, and what makes it find the local cloud."""
-        access_key, secret_key, token = self.principals.assume(role_arn, config.name)
-        providers = _providers(config) if provider_url is not None and config.name == "work" else []
-        return {
-            "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
-            "LANG": "en_US.UTF-8",
-            "TZ": ":UTC",
-            "HOME": os.environ.get("HOME", "/tmp"),
-            "PYTHONPATH": str(self.options.functions_path),
-            "AWS_ENDPOINT_URL": self.aws_url,
-            "AWS_EC2_METADATA_DISABLED": "true",
-            "AWS_CONFIG_FILE": os.devnull,
-            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-            "AWS_EXECUTION_ENV": "AWS_Lambda_python3.13",
-            "POWERTOOLS_TRACE_DISABLED": "true",
-            **config.environment,
-            **({"PROVIDER_URLS": json.dumps(dict.fromkeys(providers, provider_url))} if providers else {}),
-            **_meant_for(config.name, self.options.environment),
-            "_HANDLER": config.handler,
-            "LAMBDA_TASK_ROOT": str(self.options.functions_path),
-            "AWS_LAMBDA_FUNCTION_NAME": config.physical_name,
-            "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
-            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(config.memory_megabytes),
-            "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{config.physical_name}",
-            "AWS_LAMBDA_LOG_STREAM_NAME": "local",
-            "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
-            "AWS_REGION": REGION,
-            "AWS_DEFAULT_REGION": REGION,
-            "AWS_ACCESS_KEY_ID": access_key,
-            "AWS_SECRET_ACCESS_KEY": secret_key,
-            "AWS_SESSION_TOKEN": token,
-        }
+    def _provider_urls(self, config: FunctionConfig) -> dict[str, str]:
+        """Only the workers call providers: all of them at the same address."""
+        providers = _providers(config)
+        if config.name != "work" or not providers:
+            return {}
+        return {"PROVIDER_URLS": json.dumps(dict.fromkeys(providers, self.provider_url))}
 
     def _let_state_machines_call(self) -> None:
-        clients = {}
         for role_arn in self.deployment.state_machine_roles:
             credentials = self.principals.assume(role_arn, "states")
-            clients[role_arn] = moto_patches.new_task_client("lambda", REGION, self.aws_url, credentials)
-        moto_patches.call_tasks_with(lambda service, role_arn: clients[role_arn])
+            client = boto3.session.Session().client(
+                "lambda",
+                region_name=REGION,
+                endpoint_url=self._aws.url,
+                aws_access_key_id=credentials.access_key,
+                aws_secret_access_key=credentials.secret_key,
+                aws_session_token=credentials.session_token,
+                # A function may take its 15 minutes; a retry would run it twice behind the state machine's back.
+                config=Config(
+                    retries={"total_max_attempts": 1},
+                    read_timeout=1000,
+                    max_pool_connections=256,
+                    parameter_validation=False,
+                ),
+            )
+            stepfunctions.use_client(role_arn, client)
 
     def _create_provider_secrets(self) -> None:
-        names = {name for config, _ in self.deployment.functions for name in _providers(config)}
+        names = {name for config in self.deployment.functions for name in _providers(config)}
         for name in sorted(names):
             secretsmanager_backends[ACCOUNT_ID][REGION].create_secret(
                 f"batchyard/providers/{name}",
@@ -266,9 +184,8 @@ class Host:
 
     # Controls.
 
-    def _controls(self) -> dict[str, Any]:
+    def _controls(self) -> dict[str, Action]:
         return {
-            "GET /_local/state": lambda _: self.state(),
             "GET /_local/meter": lambda _: self.meter.to_json(_state_transitions()),
             "POST /_local/meter/reset": lambda _: self.meter.reset(),
             "GET /_local/processes": lambda _: [p for f in self.functions.all() for p in f.processes()],
@@ -277,7 +194,7 @@ class Host:
             ),
             "GET /_local/denials": lambda _: self.endpoint.denials(),
             "GET /_local/faults": lambda _: self.faults.to_json(),
-            "POST /_local/faults": lambda body: self.faults.add(Fault(**read_fault(body))).id,
+            "POST /_local/faults": lambda body: self.faults.add(read_fault(body)).id,
             "POST /_local/faults/clear": lambda _: self.faults.clear(),
             "POST /_local/faults/remove": lambda body: asdict(self.faults.remove(body["id"])),
             "POST /_local/limit": lambda body: self.functions.get(body["function"]).limit(body["timeout_seconds"]),
@@ -285,7 +202,6 @@ class Host:
             "POST /_local/delivery": self._set_delivery,
             "POST /_local/fire": lambda body: self.events.fire(body["name"]),
             "POST /_local/accounts": lambda body: self.create_account(body["name"]),
-            "POST /_local/stop": lambda _: self.stopped.set(),
         }
 
     def _set_delivery(self, body: Mapping[str, Any]) -> None:
@@ -296,33 +212,29 @@ class Host:
         self.poller.wake()
 
     def create_account(self, name: str) -> dict[str, Any]:
-        outcome = self.functions.get("admin").invoke(
-            orjson.dumps({"action": "create_account", "name": name}), wait=True
-        )
-        created: dict[str, Any] = orjson.loads(outcome.payload)
-        if outcome.error is not None:
+        result = self.functions.get("admin").invoke(orjson.dumps({"action": "create_account", "name": name}), wait=True)
+        created: dict[str, Any] = orjson.loads(result.payload)
+        if result.error is not None:
             raise RuntimeError(f"the admin function failed: {created.get('errorMessage')}; see {self._logs}/admin.log")
         return created
 
     def state(self) -> dict[str, Any]:
         """What a client needs to know; also the source of .local/env."""
-        buckets = {}
-        for config, _ in self.deployment.functions:
-            buckets |= {
-                k: v for k, v in config.environment.items() if k in ("DATA_BUCKET", "DROP_BUCKET", "TABLE_NAME")
-            }
+        names: dict[str, str] = {}
+        for config in self.deployment.functions:
+            names |= config.environment
         return {
             "api_url": self.api_url,
-            "aws_endpoint": self.aws_url,
+            "aws_endpoint": self._aws.url,
             "region": REGION,
-            "access_key_id": self.operator[0],
-            "secret_access_key": self.operator[1],
-            "data_bucket": buckets.get("DATA_BUCKET", ""),
-            "drop_bucket": buckets.get("DROP_BUCKET", ""),
-            "table_name": buckets.get("TABLE_NAME", ""),
+            "access_key_id": self.operator.access_key,
+            "secret_access_key": self.operator.secret_key,
+            "data_bucket": names.get("DATA_BUCKET", ""),
+            "drop_bucket": names.get("DROP_BUCKET", ""),
+            "table_name": names.get("TABLE_NAME", ""),
             "account_id": self.account_id,
             "api_key": self.api_key,
-            "functions": {config.name: config.physical_name for config, _ in self.deployment.functions},
+            "functions": {config.name: config.physical_name for config in self.deployment.functions},
             "state_machines": [m.arn for m in state_machines()],
             "provider_url": self.provider_url,
             "logs": str(self._logs),
@@ -335,7 +247,8 @@ def _providers(config: FunctionConfig) -> list[str]:
 
 
 def _meant_for(function: str, environment: Mapping[str, str]) -> dict[str, str]:
-    """NAME is for every function, function.NAME for one and stronger."""
+    """The variables for this function: NAME is for every function, function.NAME for one; if both are there, the second
+    counts."""
     owners = {name: name.rpartition(".")[0] for name in environment}
     return {
         name.rpartition(".")[2]: environment[name]

@@ -1,11 +1,8 @@
-"""A small threaded HTTP/1.1 server: what the API gateway, the AWS endpoint and the Lambda Runtime API listen with.
+"""A small threaded HTTP/1.1 server: the API gateway, the AWS endpoint and the Lambda Runtime API listen with it.
 
-It owns sockets, parsing and limits; what to answer is its handler's business. One thread per connection, connections
-are kept alive. A request that is broken, too large, too slow or cut short is answered with a 4xx where an answer can
-still be sent, and never reaches the handler.
-
-werkzeug's own server is not used because it opens a thread and a connection for every call (HTTP/1.0), and because it
-trusts its clients.
+It owns sockets and limits (httptools parses); a handler answers. One thread per connection, connections are kept alive.
+A request that is broken, too large, too slow or cut short never reaches the handler; it is answered with a 4xx if an
+answer can still be sent. Why no server of somebody else's: docs/decisions/0025-a-server-of-our-own.md.
 """
 
 from __future__ import annotations
@@ -25,7 +22,7 @@ log = logging.getLogger(__name__)
 
 READ_BYTES = 256 * 1024
 DRAIN_BYTES = 256 * 1024 * 1024
-"""How much of a refused request is read and thrown away, so that its sender gets to read the answer."""
+"""How much of a refused request is read and thrown away at most, so that its sender reads the answer."""
 
 
 @dataclass(slots=True)
@@ -52,7 +49,7 @@ class Request:
 
 @dataclass(slots=True)
 class Response:
-    """`body` None with `cut` True closes the connection without an answer, as a broken network does."""
+    """`cut`: the connection is closed without an answer, as a broken network does it."""
 
     status: int
     headers: list[tuple[str, str]] = field(default_factory=list)
@@ -164,7 +161,7 @@ class _Connection:
         self.refused: _Refused | None = None
         self.on_message_begin()
 
-    # What httptools calls.
+    # httptools calls these.
 
     def on_message_begin(self) -> None:
         self.started = False

@@ -1,18 +1,17 @@
 """Counts what AWS would bill: calls by function, service and operation, with their sizes and their units.
 
 Units: DynamoDB write units of 1 KB (twice in a transaction) and read units of 4 KB (half when eventually consistent),
-SQS requests of 64 KB, one per call elsewhere. A row's size is taken from the request or, where an update returns the
-row, from the answer, whichever is larger. Prices are not known here.
+SQS requests of 64 KB, elsewhere one per call. A row counts with the size of the request or of the answer, whichever is
+larger (an update may return the row). bench/cost.py knows the prices.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from local.calls import Call
+from local.simulated_aws.calls import Call
 
 _READS = {"GetItem", "Query", "Scan", "BatchGetItem", "TransactGetItems"}
 
@@ -22,10 +21,7 @@ class Count:
     """Sums over the calls of one kind."""
 
     calls: int = 0
-    items: int = 0
     units: float = 0.0
-    request_bytes: int = 0
-    response_bytes: int = 0
     errors: int = 0
 
 
@@ -34,9 +30,7 @@ class Usage:
     """Sums over the invocations of one function. `peak_rss_bytes`: the largest of all its processes."""
 
     invocations: int = 0
-    errors: int = 0
     timeouts: int = 0
-    cold_starts: int = 0
     init_seconds: float = 0.0
     billed_seconds: float = 0.0
     gigabyte_seconds: float = 0.0
@@ -53,36 +47,14 @@ class Meter:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def count_call(self, caller: str, call: Call, request_bytes: int, response_bytes: int, *, failed: bool) -> None:
-        self.count(
-            caller,
-            call.service,
-            call.operation,
-            items=call.items,
-            units=_units(call, request_bytes, response_bytes),
-            request_bytes=request_bytes,
-            response_bytes=response_bytes,
-            failed=failed,
-        )
+        units = _units(call, request_bytes, response_bytes)
+        self.count(caller, call.service, call.operation, units=units, failed=failed)
 
-    def count(
-        self,
-        caller: str,
-        service: str,
-        operation: str,
-        *,
-        items: int = 1,
-        units: float = 1,
-        request_bytes: int = 0,
-        response_bytes: int = 0,
-        failed: bool = False,
-    ) -> None:
+    def count(self, caller: str, service: str, operation: str, *, units: float = 1, failed: bool = False) -> None:
         with self._lock:
             count = self._calls.setdefault((caller, service, operation), Count())
             count.calls += 1
-            count.items += items
             count.units += units
-            count.request_bytes += request_bytes
-            count.response_bytes += response_bytes
             count.errors += failed
 
     def count_request(self) -> None:
@@ -93,17 +65,15 @@ class Meter:
     def count_cold_start(self, function: str, seconds: float) -> None:
         with self._lock:
             usage = self._functions.setdefault(function, Usage())
-            usage.cold_starts += 1
             usage.init_seconds += seconds
 
     def count_invocation(
-        self, function: str, seconds: float, memory_megabytes: int, rss_bytes: int, *, failed: bool, timed_out: bool
+        self, function: str, seconds: float, memory_megabytes: int, rss_bytes: int, *, timed_out: bool
     ) -> None:
         billed = -(-seconds * 1000 // 1) / 1000
         with self._lock:
             usage = self._functions.setdefault(function, Usage())
             usage.invocations += 1
-            usage.errors += failed
             usage.timeouts += timed_out
             usage.billed_seconds += billed
             usage.gigabyte_seconds += billed * memory_megabytes / 1024
@@ -131,8 +101,7 @@ class Meter:
 def _units(call: Call, request_bytes: int, response_bytes: int) -> float:
     if call.service == "dynamodb":
         if call.operation in _READS:
-            consistent: Mapping[str, Any] = call.parameters
-            halves = 2 if consistent.get("ConsistentRead") or call.operation == "TransactGetItems" else 1
+            halves = 2 if call.parameters.get("ConsistentRead") or call.operation == "TransactGetItems" else 1
             return max(call.items, -(-response_bytes // 4096)) * halves / 2
         size = max(request_bytes, response_bytes) / call.items
         return -(-size // 1024) * call.items * (2 if "TransactItems" in call.parameters else 1)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from threading import RLock
+from typing import Any
 
 import pytest
 from moto import mock_aws
+from moto.core.botocore_stubber import BotocoreStubber
 
 from batchyard.adapters.aws import clients
 from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.objects import Objects
 from batchyard.adapters.aws.progress import Progress
 from batchyard.adapters.aws.shards import Shards
+from batchyard.adapters.aws.stores import Stores
 from batchyard.adapters.aws.table import Table
+from local.table import create_table
 
 REGION = "us-east-1"
 TABLE_NAME = "batchyard-test"
@@ -30,23 +35,34 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     }.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    monkeypatch.setattr(BotocoreStubber, "process_request", _one_call_at_a_time(BotocoreStubber.process_request))
     with mock_aws():
         yield
 
 
+def _one_call_at_a_time(process: Callable[..., Any]) -> Callable[..., Any]:
+    """moto has no locks: of two threads both could find their condition true, or one could copy the tables while the
+    other writes to them."""
+    lock = RLock()
+
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        with lock:
+            return process(*args, **kwargs)
+
+    return guarded
+
+
+@pytest.fixture(scope="session")
+def aws_clients() -> Iterator[None]:
+    """Clients are kept from test to test: moto answers all of them, and a new one costs more than a test."""
+    yield
+    clients._client.cache_clear()
+    clients._session.cache_clear()
+
+
 @pytest.fixture
 def table(aws: None, aws_clients: None) -> Table:
-    client = clients.client("dynamodb")
-    client.create_table(
-        TableName=TABLE_NAME,
-        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
-        AttributeDefinitions=[
-            {"AttributeName": "pk", "AttributeType": "S"},
-            {"AttributeName": "sk", "AttributeType": "S"},
-        ],
-        BillingMode="PAY_PER_REQUEST",
-    )
-    return Table(client, TABLE_NAME)
+    return create_table(clients.client("dynamodb"), TABLE_NAME)
 
 
 @pytest.fixture
@@ -54,6 +70,11 @@ def objects(aws: None, aws_clients: None) -> Objects:
     client = clients.client("s3")
     client.create_bucket(Bucket=DATA_BUCKET)
     return Objects(client, DATA_BUCKET)
+
+
+@pytest.fixture
+def stores(table: Table, objects: Objects) -> Stores:
+    return Stores.of(table, objects)
 
 
 @pytest.fixture

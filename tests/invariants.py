@@ -1,14 +1,9 @@
-"""The one checker: what must hold for every batch that has ended, whatever happened to it on the way.
-
-- each item has exactly one line, in exactly one of the two files, and no line belongs to no item
-- succeeded items are in the output file, all others in the error file; each line has one of response and error
-- request_counts add up to the number of items and to the lines of the files
-- the batch's tokens are those of its lines, and its rows add up to the same figures (the ledger)
-- nothing moves after a terminal status
-"""
+"""The one checker: what must hold for every batch that has ended, whatever happened to it on the way. Each invariant
+has a name, and what is raised says which one was broken."""
 
 from __future__ import annotations
 
+import enum
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -19,8 +14,27 @@ TERMINAL = frozenset({"completed", "failed", "expired", "cancelled"})
 COUNTS = ("succeeded", "failed", "cancelled", "expired")
 
 
+class Invariant(enum.Enum):
+    """What must hold, one sentence each."""
+
+    ENDS = "a batch reaches a terminal status, and has the time of it"
+    ONE_LINE = "each item has exactly one line in the two files, and no line belongs to no item"
+    RIGHT_FILE = "what succeeded is in the output file, everything else in the error file"
+    FORM = "each line is whole, has an id of its own, and one of response and error"
+    COUNTS = "request_counts add up to the number of items and to the lines of the files"
+    FILES = "a file is named if it has lines, and only then"
+    TOKENS = "the batch's tokens are those of its lines"
+    LEDGER = "the shard rows add up to the batch row, and each says as many results as it has done"
+    UNMOVED = "nothing moves after a terminal status"
+    CALLED_ONCE = "while no lease ends, no item is sent to its provider twice"
+
+
 class InvariantBroken(AssertionError):
-    """Names the invariant and what broke it."""
+    """`invariant` is the one that does not hold, the text says what broke it."""
+
+    def __init__(self, invariant: Invariant, what: str) -> None:
+        super().__init__(f"{invariant.name} ({invariant.value}): {what}")
+        self.invariant = invariant
 
 
 @dataclass(frozen=True)
@@ -37,19 +51,39 @@ def check_files(custom_ids: Iterable[str], output: bytes | None, errors: bytes |
     expected = Counter(custom_ids)
     out, err = _lines(output, "output"), _lines(errors, "error")
     seen = Counter(line["custom_id"] for line in [*out, *err])
-    _require(not (missing := expected - seen), f"items in neither file: {sorted(missing)[:5]} ({missing.total()})")
-    _require(not (extra := seen - expected), f"lines too many: {sorted(extra)[:5]} ({extra.total()})")
+    _require(
+        Invariant.ONE_LINE,
+        not (missing := expected - seen),
+        f"items in neither file: {sorted(missing)[:5]} ({missing.total()})",
+    )
+    _require(
+        Invariant.ONE_LINE, not (extra := seen - expected), f"lines too many: {sorted(extra)[:5]} ({extra.total()})"
+    )
     ids = Counter(line["id"] for line in [*out, *err])
-    _require(all(n == 1 for n in ids.values()), "two lines share an id")
+    _require(Invariant.FORM, all(n == 1 for n in ids.values()), "two lines share an id")
     for line in out:
-        _require(line["error"] is None and line["response"] is not None, f"not a success: {line['custom_id']}")
-        _require(200 <= line["response"]["status_code"] < 300, f"a failure in the output file: {line['custom_id']}")
+        _require(
+            Invariant.RIGHT_FILE,
+            line["error"] is None and line["response"] is not None,
+            f"not a success: {line['custom_id']}",
+        )
+        _require(
+            Invariant.RIGHT_FILE,
+            200 <= line["response"]["status_code"] < 300,
+            f"a failure in the output file: {line['custom_id']}",
+        )
     codes: Counter[str] = Counter()
     for line in err:
-        _require(set(line) == {"id", "custom_id", "response", "error"}, f"odd fields: {sorted(line)}")
-        _require((line["response"] is None) != (line["error"] is None), f"one of response and error: {line}")
+        _require(Invariant.FORM, set(line) == {"id", "custom_id", "response", "error"}, f"odd fields: {sorted(line)}")
+        _require(
+            Invariant.FORM, (line["response"] is None) != (line["error"] is None), f"one of response and error: {line}"
+        )
         if line["response"] is not None:
-            _require(line["response"]["status_code"] >= 300, f"a success in the error file: {line['custom_id']}")
+            _require(
+                Invariant.RIGHT_FILE,
+                line["response"]["status_code"] >= 300,
+                f"a success in the error file: {line['custom_id']}",
+            )
             codes[str(line["response"]["status_code"])] += 1
         else:
             codes[line["error"]["code"]] += 1
@@ -60,15 +94,25 @@ def check_batch(
     batch: Mapping[str, Any], custom_ids: Iterable[str], output: bytes | None, errors: bytes | None
 ) -> Checked:
     """`batch`: the OpenAI object as a dict, in a terminal status other than `failed` by validation."""
-    _require(batch["status"] in TERMINAL, f"not terminal: {batch['status']}")
-    _require(batch[f"{batch['status']}_at"] is not None, "no time of its terminal status")
+    _require(Invariant.ENDS, batch["status"] in TERMINAL, f"not terminal: {batch['status']}")
+    _require(Invariant.ENDS, batch[f"{batch['status']}_at"] is not None, "no time of its terminal status")
     checked = check_files(custom_ids, output, errors)
     counts = batch["request_counts"]
-    _require(counts["completed"] == checked.succeeded, f"completed: {counts} against {checked}")
-    _require(counts["failed"] == checked.failed, f"failed: {counts} against {checked}")
-    _require(counts["total"] == counts["completed"] + counts["failed"], f"counts do not add up: {counts}")
-    _require((batch["output_file_id"] is None) == (checked.succeeded == 0), "output file without a success, or none")
-    _require((batch["error_file_id"] is None) == (checked.failed == 0), "error file without a failure, or none")
+    _require(Invariant.COUNTS, counts["completed"] == checked.succeeded, f"completed: {counts} against {checked}")
+    _require(Invariant.COUNTS, counts["failed"] == checked.failed, f"failed: {counts} against {checked}")
+    _require(
+        Invariant.COUNTS, counts["total"] == counts["completed"] + counts["failed"], f"counts do not add up: {counts}"
+    )
+    _require(
+        Invariant.FILES,
+        (batch["output_file_id"] is None) == (checked.succeeded == 0),
+        "output file without a success, or none",
+    )
+    _require(
+        Invariant.FILES,
+        (batch["error_file_id"] is None) == (checked.failed == 0),
+        "error file without a failure, or none",
+    )
     _check_usage(batch, output)
     return checked
 
@@ -77,19 +121,36 @@ def check_rows(batch_row: Mapping[str, Any], shard_rows: Iterable[Mapping[str, A
     """The ledger: what the shard rows add up to is what the batch row says, in every column they share."""
     rows = list(shard_rows)
     for row in rows:
-        _require(row.get("state") in ("settled", "sealed"), f"shard {row['number']} is {row.get('state')}")
+        _require(
+            Invariant.LEDGER, row.get("state") in ("settled", "sealed"), f"shard {row['number']} is {row.get('state')}"
+        )
         bits = int.from_bytes(bytes(row.get("done", b"")), "big").bit_count()
         counted = sum(row.get(name, 0) for name in COUNTS)
-        _require(bits == counted, f"shard {row['number']}: {bits} done, {counted} counted")
+        _require(Invariant.LEDGER, bits == counted, f"shard {row['number']}: {bits} done, {counted} counted")
     for column in ("succeeded", "input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens", "cost_picousd"):
         total = sum(row.get(column, 0) for row in rows)
-        _require(total == batch_row["tally"].get(column, 0), f"{column}: shards {total}, batch {batch_row['tally']}")
+        _require(
+            Invariant.LEDGER,
+            total == batch_row["tally"].get(column, 0),
+            f"{column}: shards {total}, batch {batch_row['tally']}",
+        )
 
 
 def check_unmoved(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
     """Two looks at a terminal batch see the same."""
-    _require(before["status"] in TERMINAL, f"not terminal: {before['status']}")
-    _require(dict(before) == dict(after), f"moved after {before['status']}")
+    _require(Invariant.UNMOVED, before["status"] in TERMINAL, f"not terminal: {before['status']}")
+    _require(Invariant.UNMOVED, dict(before) == dict(after), f"moved after {before['status']}")
+
+
+def check_calls(received: Iterable[int]) -> None:
+    """`received`: how often the provider got each item, in a run in which no lease ended."""
+    counts = list(received)
+    _require(Invariant.CALLED_ONCE, max(counts, default=0) <= 1, f"{sum(each > 1 for each in counts)} items")
+
+
+def check_ended(status: str) -> None:
+    """After all the time that a batch was given."""
+    _require(Invariant.ENDS, status in TERMINAL, f"still {status}")
 
 
 def _check_usage(batch: Mapping[str, Any], output: bytes | None) -> None:
@@ -99,18 +160,20 @@ def _check_usage(batch: Mapping[str, Any], output: bytes | None) -> None:
     bodies = [line["response"]["body"].get("usage") or {} for line in _lines(output, "output")]
     spent = sum(body.get("prompt_tokens", body.get("input_tokens", 0)) for body in bodies)
     made = sum(body.get("completion_tokens", body.get("output_tokens", 0)) or 0 for body in bodies)
-    _require(usage["input_tokens"] == spent, f"input tokens: {usage['input_tokens']} against {spent}")
-    _require(usage["output_tokens"] == made, f"output tokens: {usage['output_tokens']} against {made}")
-    _require(usage["total_tokens"] == spent + made, "total tokens do not add up")
+    _require(Invariant.TOKENS, usage["input_tokens"] == spent, f"input tokens: {usage['input_tokens']} against {spent}")
+    _require(
+        Invariant.TOKENS, usage["output_tokens"] == made, f"output tokens: {usage['output_tokens']} against {made}"
+    )
+    _require(Invariant.TOKENS, usage["total_tokens"] == spent + made, "total tokens do not add up")
 
 
 def _lines(data: bytes | None, name: str) -> list[dict[str, Any]]:
     if data is None:
         return []
-    _require(data.endswith(b"\n"), f"the {name} file does not end with a newline")
+    _require(Invariant.FORM, data.endswith(b"\n"), f"the {name} file does not end with a newline")
     return [json.loads(line) for line in data.removesuffix(b"\n").split(b"\n")]
 
 
-def _require(holds: bool, what: str) -> None:
+def _require(invariant: Invariant, holds: bool, what: str) -> None:
     if not holds:
-        raise InvariantBroken(what)
+        raise InvariantBroken(invariant, what)

@@ -15,6 +15,9 @@ from local.provider.faults import Wishes
 
 MODELS = ("gpt-4o-mini", "gpt-4o", "gpt-4.1-mini", "o4-mini", "text-embedding-3-small", "omni-moderation-latest")
 
+Body = dict[str, Any]
+"""A JSON object, parsed."""
+
 _WORDS = (
     "Here is what the request asks for, worked out step by step and kept short. The figures were checked twice; where "
     "the text leaves a choice open, the more careful reading was taken. Nothing was left out that a reader would miss. "
@@ -40,7 +43,7 @@ class Tokens:
     reasoning: int
 
 
-def count_tokens(body: dict[str, Any], size: int, request: bytes, wishes: Wishes) -> Tokens:
+def count_tokens(body: Body, size: int, request: bytes, wishes: Wishes) -> Tokens:
     """Token counts of a request of `size` bytes with the hash `request`."""
     numbers = wishes.numbers
     prompt = size // _CHARS_PER_TOKEN + 1
@@ -55,7 +58,7 @@ def count_tokens(body: dict[str, Any], size: int, request: bytes, wishes: Wishes
     return Tokens(max(prompt, cached), cached, max(output, reasoning), reasoning)
 
 
-def chat_completion(body: dict[str, Any], tokens: Tokens, request: bytes, now: int) -> bytes:
+def chat_completion(body: Body, tokens: Tokens, request: bytes, now: int) -> bytes:
     _require(body, "messages")
     if "tools" in body or "response_format" in body or "n" in body:
         message, finish_reason = _message(body, tokens, request)
@@ -85,7 +88,7 @@ _USAGE = (
 )
 
 
-def completion(body: dict[str, Any], tokens: Tokens, request: bytes, now: int) -> bytes:
+def completion(body: Body, tokens: Tokens, request: bytes, now: int) -> bytes:
     _require(body, "prompt")
     return orjson.dumps(
         {
@@ -99,7 +102,7 @@ def completion(body: dict[str, Any], tokens: Tokens, request: bytes, now: int) -
     )
 
 
-def embedding(body: dict[str, Any], tokens: Tokens, request: bytes, now: int) -> bytes:
+def embedding(body: Body, tokens: Tokens, request: bytes, now: int) -> bytes:
     _require(body, "input")
     inputs = body["input"]
     single = isinstance(inputs, str) or (isinstance(inputs, list) and bool(inputs) and isinstance(inputs[0], int))
@@ -118,7 +121,7 @@ def embedding(body: dict[str, Any], tokens: Tokens, request: bytes, now: int) ->
     return orjson.dumps({"object": "list", "data": data, "model": body["model"], "usage": usage})
 
 
-def response(body: dict[str, Any], tokens: Tokens, request: bytes, now: int) -> bytes:
+def response(body: Body, tokens: Tokens, request: bytes, now: int) -> bytes:
     _require(body, "input")
     content = {"type": "output_text", "text": _text(tokens), "annotations": [], "logprobs": []}
     message = {
@@ -128,7 +131,7 @@ def response(body: dict[str, Any], tokens: Tokens, request: bytes, now: int) -> 
         "role": "assistant",
         "content": [content],
     }
-    echoed: dict[str, Any] = {
+    echoed: Body = {
         "instructions": None,
         "max_output_tokens": None,
         "metadata": {},
@@ -167,7 +170,7 @@ def response(body: dict[str, Any], tokens: Tokens, request: bytes, now: int) -> 
     )
 
 
-def moderation(body: dict[str, Any], tokens: Tokens, request: bytes, now: int) -> bytes:
+def moderation(body: Body, tokens: Tokens, request: bytes, now: int) -> bytes:
     if "input" not in body:
         raise Unanswerable("Missing required parameter: 'input'.", "input")
     inputs = body["input"]
@@ -186,7 +189,7 @@ def moderation(body: dict[str, Any], tokens: Tokens, request: bytes, now: int) -
     return orjson.dumps({"id": f"modr-{request.hex()}", "model": model, "results": results})
 
 
-def chat_stream(body: dict[str, Any], answer: bytes) -> list[bytes]:
+def chat_stream(body: Body, answer: bytes) -> list[bytes]:
     """The server-sent events of a streamed chat or text completion that says what `answer` says."""
     whole = orjson.loads(answer)
     options = body.get("stream_options") or {}
@@ -195,9 +198,9 @@ def chat_stream(body: dict[str, Any], answer: bytes) -> list[bytes]:
     head["object"] = "chat.completion.chunk" if chat else "text_completion"
     choice = whole["choices"][0]
     text = (choice["message"]["content"] if chat else choice["text"]) or ""
-    deltas: list[dict[str, Any]] = []
+    deltas: list[Body] = []
     if chat:
-        first: dict[str, Any] = {"role": "assistant", "content": ""}
+        first: Body = {"role": "assistant", "content": ""}
         if calls := choice["message"].get("tool_calls"):
             first = {"role": "assistant", "content": None, "tool_calls": [{"index": 0, **calls[0]}]}
         deltas.append({"delta": first})
@@ -221,7 +224,7 @@ def chat_stream(body: dict[str, Any], answer: bytes) -> list[bytes]:
     return [b"data: " + orjson.dumps(event) + b"\n\n" for event in events] + [b"data: [DONE]\n\n"]
 
 
-def response_stream(body: dict[str, Any], answer: bytes) -> list[bytes]:
+def response_stream(body: Body, answer: bytes) -> list[bytes]:
     """The server-sent events of a streamed response."""
     whole = orjson.loads(answer)
     item = whole["output"][0]
@@ -248,8 +251,8 @@ def model_list(now: int) -> bytes:
     return orjson.dumps({"object": "list", "data": data})
 
 
-Answer = Callable[[dict[str, Any], Tokens, bytes, int], bytes]
-Stream = Callable[[dict[str, Any], bytes], list[bytes]]
+Answer = Callable[[Body, Tokens, bytes, int], bytes]
+Stream = Callable[[Body, bytes], list[bytes]]
 
 ENDPOINTS: dict[str, tuple[Answer, Stream | None]] = {
     "/v1/chat/completions": (chat_completion, chat_stream),
@@ -260,7 +263,7 @@ ENDPOINTS: dict[str, tuple[Answer, Stream | None]] = {
 }
 
 
-def _require(body: dict[str, Any], *names: str) -> None:
+def _require(body: Body, *names: str) -> None:
     for name in ("model", *names):
         if not body.get(name):
             raise Unanswerable(f"Missing required parameter: '{name}'.", name)
@@ -277,8 +280,8 @@ def _usage(tokens: Tokens) -> bytes:
     return _USAGE % (tokens.prompt, tokens.output, total, tokens.cached, tokens.reasoning)
 
 
-def _message(body: dict[str, Any], tokens: Tokens, request: bytes) -> tuple[dict[str, Any], str]:
-    message: dict[str, Any] = {"role": "assistant", "content": _text(tokens), "refusal": None, "annotations": []}
+def _message(body: Body, tokens: Tokens, request: bytes) -> tuple[Body, str]:
+    message: Body = {"role": "assistant", "content": _text(tokens), "refusal": None, "annotations": []}
     if body.get("tools") and body.get("tool_choice", "auto") != "none":
         tool = body["tools"][0].get("function") or {}
         properties = (tool.get("parameters") or {}).get("properties") or {}
@@ -298,7 +301,7 @@ def _message(body: dict[str, Any], tokens: Tokens, request: bytes) -> tuple[dict
     return message, "stop"
 
 
-def _example(schema: dict[str, Any]) -> Any:
+def _example(schema: Body) -> Any:
     """A value that fits a simple JSON schema."""
     if schema.get("enum"):
         return schema["enum"][0]

@@ -1,4 +1,4 @@
-"""What can be set on a simulated provider: by flag, by file, or while it runs (`POST /_sim/config`)."""
+"""What can be set on a simulated provider, at its start (`--settings`) or while it runs (`POST /_sim/config`)."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ RETRY_AFTER_FORMS = ("seconds", "date", "none")
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Raises ValueError where a value makes no sense, naming it."""
+    """Raises ValueError with the name of the setting if a value makes no sense."""
 
     seed: int = 0
     latency_ms: float = 0.0
-    """Fixed, or the median where `latency_sigma` is set."""
+    """Fixed, or the median if `latency_sigma` is set."""
     latency_sigma: float = 0.0
     """Spread of a lognormal latency; 0.5 puts one request in twenty above 2.3 times the median."""
     rate_per_second: float = 0.0

@@ -55,7 +55,7 @@ NO_WISHES = Wishes()
 
 
 def parse_fault(word: str) -> Fault:
-    """`status:500` -> Fault. Raises ValueError for what is no fault."""
+    """`status:500` -> Fault. Raises ValueError for a word that is no fault."""
     kind, _, argument = word.partition(":")
     if kind == "status" and argument.isdecimal() and 400 <= int(argument) <= 599:
         return Fault("status", status=int(argument))
@@ -67,7 +67,7 @@ def parse_fault(word: str) -> Fault:
 
 
 def wishes_of(body: dict[str, Any], attempt: int) -> Wishes:
-    """What this attempt (from 1) of the request asks for. Raises ValueError where a word makes no sense."""
+    """What this attempt (from 1) of the request asks for. Raises ValueError for a word that it does not know."""
     metadata = body.get("metadata")
     text = metadata.get("simulate") if isinstance(metadata, dict) else None
     user = body.get("user")

@@ -25,9 +25,9 @@ class SimulatedProvider:
     `settings` are those of `local.provider.config.Config`.
     """
 
-    def __init__(self, port: int = 0, **settings: Any) -> None:
+    def __init__(self, **settings: Any) -> None:
         config = Config().changed(settings)
-        command = [sys.executable, "-m", "local.provider", "--port", str(port), "--leave-with-stdin"]
+        command = [sys.executable, "-m", "local.provider", "--ends-with-stdin"]
         self._process = subprocess.Popen(
             [*command, "--settings", orjson.dumps(config.to_dict()).decode()],
             cwd=_REPOSITORY,
@@ -42,10 +42,6 @@ class SimulatedProvider:
             raise RuntimeError("the simulated provider did not start; its standard error says why")
         self.url = line.removeprefix(_ANNOUNCEMENT).strip()
         """Base URL, `http://127.0.0.1:<port>/v1`."""
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
 
     def url_of(self, provider: str) -> str:
         """Base URL under which requests count as those of `provider`."""

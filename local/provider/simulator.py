@@ -48,7 +48,7 @@ class Simulator:
         self._fixed_delay = config.latency_ms / 1000
 
     def receive(self, method: str, path: str, authorization: str, body: bytes) -> Reply:
-        """The reply to a request. Where it has tags, the caller tells the ledger when it begins and ends."""
+        """The reply to a request. If it has tags, the caller tells the ledger when it begins and ends."""
         prefix, found, rest = path.partition("/v1/")
         endpoint = found + rest
         provider = prefix.strip("/") or "default"
@@ -99,7 +99,7 @@ class Simulator:
         else:
             reply = self._good(endpoint, parsed, len(body), request, wishes, now)
             if fault is not None:
-                reply = _spoilt(reply, fault, self.config.huge_bytes)
+                reply = _with_fault(reply, fault, self.config.huge_bytes)
         reply.delay_seconds = self._delay(dice, wishes.numbers.get("latency"))
         if reply.answer != "200":
             reply.data = reply.data.replace(_NO_REQUEST_ID, b"x-request-id: req_%b" % request.hex().encode(), 1)
@@ -127,7 +127,7 @@ class Simulator:
         return dice.latency_ms(self.config.latency_ms, self.config.latency_sigma) / 1000
 
     def _over_the_limit(self, now: float) -> float | None:
-        """Takes a token, or says in how many seconds there will be one."""
+        """Takes a token from the bucket; if there is none, returns the seconds until there will be one."""
         rate = self.config.rate_per_second
         self._bucket = min(self.config.burst, self._bucket + (now - self._bucket_at) * rate)
         self._bucket_at = now
@@ -192,7 +192,7 @@ _STREAM_HEAD = (
 
 
 _NO_REQUEST_ID = b"x-request-id: req_none"
-"""Of a reply to something that is no request for work; any other gets its hash."""
+"""Stands in a reply until the hash of the request takes its place; it stays if the request was refused."""
 
 
 def _json_reply(status: int, content: bytes, headers: list[str] | None = None) -> Reply:
@@ -230,8 +230,8 @@ def _error(
     return _json_reply(status, error_body(message, kind, param, code), headers)
 
 
-def _spoilt(reply: Reply, fault: Fault, huge_bytes: int) -> Reply:
-    """A good reply after `fault` had its way with it."""
+def _with_fault(reply: Reply, fault: Fault, huge_bytes: int) -> Reply:
+    """A good reply with the fault applied."""
     head, _, content = reply.data.partition(b"\r\n\r\n")
     half = head + b"\r\n\r\n" + content[: len(content) // 2]
     match fault.kind:
@@ -258,9 +258,9 @@ def _spoilt(reply: Reply, fault: Fault, huge_bytes: int) -> Reply:
             content, content_type = b'{"filler":"' + b"x" * huge_bytes + b'"}', "application/json"
         case _:
             content_type = "text/plain"
-    spoilt = _reply(200, content, content_type, [], good=fault.shape == "wrong_type")
-    spoilt.answer = f"malformed:{fault.shape}"
-    return spoilt
+    malformed = _reply(200, content, content_type, [], good=fault.shape == "wrong_type")
+    malformed.answer = f"malformed:{fault.shape}"
+    return malformed
 
 
 def _tags(parsed: dict[str, Any]) -> tuple[str, ...]:

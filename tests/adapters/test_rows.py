@@ -9,9 +9,9 @@ from batchyard.adapters.aws.files import Uploads
 from batchyard.adapters.aws.progress import Progress
 from batchyard.adapters.aws.shards import Shards
 from batchyard.adapters.aws.table import Key, Put, Table
-from batchyard.core.batches import Batch, Status
+from batchyard.core.batches import Batch, BatchRef, Ending, Status
 from batchyard.core.errors import ConditionFailed, LeaseLost
-from batchyard.core.files import File, Upload
+from batchyard.core.files import File, Upload, UploadRef
 from batchyard.core.lanes import Lane
 from batchyard.core.sharding import LaneShards, Plan
 from batchyard.core.shards import LeaseHeld, ShardFenced, ShardSettled, ShardState
@@ -68,12 +68,12 @@ def test_a_batch_row_keeps_every_field(batches: Batches) -> None:
     """What is created is what is read, also after the plan is set."""
     batch = make_batch()
     batches.create(batch)
-    assert batches.get("acct_a", batch.id) == batch
-    assert batches.get("acct_b", batch.id) is None
+    assert batches.get(batch.ref) == batch
+    assert batches.get(BatchRef("acct_b", batch.id)) is None
     planned = batches.set_plan(batch, PLAN, "gpt-4o-mini", NOW + 5)
     assert planned.plan == PLAN
     assert planned.status_times == {"in_progress": NOW + 5}
-    assert batches.get("acct_a", batch.id) == planned
+    assert batches.get(batch.ref) == planned
 
 
 def test_a_reused_idempotency_key_names_the_first_batch(batches: Batches) -> None:
@@ -83,7 +83,7 @@ def test_a_reused_idempotency_key_names_the_first_batch(batches: Batches) -> Non
     with pytest.raises(IdempotencyKeyUsed) as caught:
         batches.create(make_batch("batch_other"), key)
     assert (caught.value.batch_id, caught.value.fingerprint) == (BATCH_ID, "print")
-    assert batches.get("acct_a", "batch_other") is None
+    assert batches.get(BatchRef("acct_a", "batch_other")) is None
 
 
 def test_nothing_leaves_a_terminal_status(batches: Batches) -> None:
@@ -102,7 +102,7 @@ def test_nothing_leaves_a_terminal_status(batches: Batches) -> None:
             batches.enter(batch, status, NOW + 4)
     with pytest.raises(ConditionFailed):
         batches.finish(batch, Status.COMPLETED, NOW + 4)
-    assert batches.get("acct_a", BATCH_ID) == done
+    assert batches.get(BatchRef("acct_a", BATCH_ID)) == done
 
 
 def test_a_batch_ends_only_from_the_status_it_was_read_in(batches: Batches) -> None:
@@ -166,7 +166,7 @@ def test_flushes_add_parts_and_the_last_one_settles(shards: Shards) -> None:
     with pytest.raises(ShardSettled):
         shards.claim(BATCH_ID, 0, "two", NOW + 1000, NOW + 2000)
     with pytest.raises(ShardSettled):
-        shards.seal(BATCH_ID, 0, "cancelled")
+        shards.seal(BATCH_ID, 0, Ending.CANCELLED)
 
 
 def test_a_released_shard_can_be_claimed_at_once(shards: Shards) -> None:
@@ -179,12 +179,12 @@ def test_a_released_shard_can_be_claimed_at_once(shards: Shards) -> None:
 def test_a_fence_lets_the_owner_flush_and_nobody_claim(shards: Shards) -> None:
     """The owner sees the fence in its next write; a shard never claimed is fenced too."""
     claim = shards.claim(BATCH_ID, 0, "one", NOW, NOW + 60)
-    shards.fence(BATCH_ID, 0, "cancelled")
+    shards.fence(BATCH_ID, 0, Ending.CANCELLED)
     row = shards.flush(
         BATCH_ID, claim, part_key="p", done=b"\x01", tally=Tally(succeeded=1), lease_until=NOW + 90, settled=False
     )
     assert row.fence == "cancelled"
-    shards.fence(BATCH_ID, 1, "cancelled")
+    shards.fence(BATCH_ID, 1, Ending.CANCELLED)
     for number in (0, 1):
         with pytest.raises(ShardFenced):
             shards.claim(BATCH_ID, number, "two", NOW + 1000, NOW + 2000)
@@ -194,8 +194,8 @@ def test_a_seal_shuts_a_live_owner_out(shards: Shards) -> None:
     """With `lease_before` a live lease is respected; without it the owner's next write fails."""
     claim = shards.claim(BATCH_ID, 0, "one", NOW, NOW + 60)
     with pytest.raises(LeaseHeld):
-        shards.seal(BATCH_ID, 0, "expired", lease_before=NOW + 1)
-    assert shards.seal(BATCH_ID, 0, "expired").state is ShardState.SEALED
+        shards.seal(BATCH_ID, 0, Ending.EXPIRED, lease_before=NOW + 1)
+    assert shards.seal(BATCH_ID, 0, Ending.EXPIRED).state is ShardState.SEALED
     with pytest.raises(LeaseLost):
         shards.heartbeat(BATCH_ID, claim, NOW + 120)
     assert [row.state for row in shards.rows(BATCH_ID)] == [ShardState.SEALED]
@@ -232,4 +232,4 @@ def test_an_upload_whose_answer_got_lost_is_made(table: Table) -> None:
     upload = Upload("upload_1", "acct_a", "in.jsonl", "batch", 10, "application/jsonl", NOW, NOW + 3600)
     for _ in range(2):
         Uploads(table).create(upload)
-    assert Uploads(table).get("acct_a", "upload_1") == upload
+    assert Uploads(table).get(UploadRef("acct_a", "upload_1")) == upload

@@ -18,10 +18,9 @@ from batchyard.adapters.aws.objects import Objects
 from batchyard.adapters.aws.table import Table
 from batchyard.handlers import admin, http, resources
 from tests.api.gateway import Context, Gateway
+from tests.aws import DATA_BUCKET, TABLE_NAME
 
 ASSEMBLE = "batchyard-assemble"
-TABLE_NAME = "batchyard-api-test"
-DATA_BUCKET = "batchyard-api-test-data"
 
 
 @dataclass(frozen=True)
@@ -60,26 +59,10 @@ def forget() -> None:
         cached.cache_clear()
 
 
-@pytest.fixture(scope="module")
-def aws_clients() -> Iterator[None]:
-    """No client outlives the tests of its module."""
-    yield
-    clients._client.cache_clear()
-    clients._session.cache_clear()
-
-
 @pytest.fixture
-def cloud(aws: None, aws_clients: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
-    states, tables, buckets = (clients.client(service) for service in ("stepfunctions", "dynamodb", "s3"))
-    tables.create_table(
-        TableName=TABLE_NAME,
-        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
-        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk")],
-        BillingMode="PAY_PER_REQUEST",
-    )
-    buckets.create_bucket(Bucket=DATA_BUCKET)
+def cloud(table: Table, objects: Objects, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
     definition = {"StartAt": "Wait", "States": {"Wait": {"Type": "Pass", "End": True}}}
-    machine = states.create_state_machine(
+    machine = clients.client("stepfunctions").create_state_machine(
         name="batchyard", definition=json.dumps(definition), roleArn="arn:aws:iam::123456789012:role/states"
     )
     assembled: list[dict[str, Any]] = []
@@ -98,7 +81,7 @@ def cloud(aws: None, aws_clients: None, monkeypatch: pytest.MonkeyPatch) -> Iter
             assembled.append(payload)
 
     monkeypatch.setattr(resources, "functions", Functions)
-    yield Cloud(Table(tables, TABLE_NAME), Objects(buckets, DATA_BUCKET), machine["stateMachineArn"], assembled)
+    yield Cloud(table, objects, machine["stateMachineArn"], assembled)
     forget()
 
 

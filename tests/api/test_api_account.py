@@ -17,9 +17,9 @@ from batchyard.core.errors import Unauthenticated
 from batchyard.handlers import admin, http
 from batchyard.steps.accounts import Keyring
 from batchyard.surfaces.registry import ROUTES
-from local.write_openapi import TARGETS, rendered
 from tests.api.api import Cloud, Customer
 from tests.api.gateway import Context, Gateway
+from tools.write_openapi import TARGETS, rendered
 
 
 def ask(action: str, **fields: object) -> dict[str, object]:

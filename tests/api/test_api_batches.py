@@ -15,7 +15,7 @@ from openai.types.batch_usage import BatchUsage
 
 from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.table import Key, Table
-from batchyard.core.batches import Batch, Status
+from batchyard.core.batches import Batch, BatchRef, Status
 from batchyard.core.items import LineError
 from batchyard.core.lanes import Lane
 from batchyard.core.sharding import LaneShards, Plan
@@ -36,7 +36,7 @@ def create(customer: Customer, **changes: Any) -> BatchObject:
 
 
 def row(cloud: Cloud, customer: Customer, batch_id: str) -> Batch:
-    found = Batches(cloud.table).get(customer.account_id, batch_id)
+    found = Batches(cloud.table).get(BatchRef(customer.account_id, batch_id))
     assert found is not None
     return found
 
@@ -273,7 +273,7 @@ def test_counts_and_usage_are_live(cloud: Cloud, alice: Customer) -> None:
     made = create(alice)
     batch = Batches(cloud.table).set_plan(row(cloud, alice, made.id), PLAN, "gpt-4o-mini", 5)
     tally = Tally(succeeded=6, failed=1, input_tokens=70, cached_tokens=10, output_tokens=30, reasoning_tokens=3)
-    resources.progress().take(batch.id, 0, replace(tally, cost_picousd=1_500_000_000), PLAN.progress_rows)
+    resources.stores().progress.take(batch.id, 0, replace(tally, cost_picousd=1_500_000_000), PLAN.progress_rows)
     live = alice.openai.batches.retrieve(made.id)
     assert live.status == "in_progress" and live.in_progress_at == 5 and live.model == "gpt-4o-mini"
     counts, usage = live.request_counts, live.usage
@@ -298,7 +298,7 @@ def test_a_cancel_wakes_the_execution(cloud: Cloud, alice: Customer, monkeypatch
     """Cancel answers `cancelling`, wakes the execution that waits on the task token, and may be repeated."""
     woken: list[tuple[str, str]] = []
     monkeypatch.setattr(
-        "batchyard.adapters.aws.workflow.Workflow.wake", lambda self, token, outcome: woken.append((token, outcome))
+        "batchyard.adapters.aws.workflow.Workflow.wake", lambda self, token, ending: woken.append((token, ending))
     )
     made = create(alice)
     batches = Batches(cloud.table)

@@ -14,7 +14,7 @@ from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.files import Files, Uploads
 from batchyard.core.accounts import Account, ApiKey, key_hash
 from batchyard.core.batches import Batch, Status
-from batchyard.core.files import File, FileStatus, Upload, UploadPart
+from batchyard.core.files import File, FileStatus, Upload, UploadPart, UploadRef
 from batchyard.core.keys import file_key, upload_part_key
 from batchyard.handlers import admin, assemble
 from batchyard.surfaces.forms import read_form
@@ -92,7 +92,7 @@ def test_a_function_refuses_what_is_not_its_own() -> None:
 def test_the_assemble_event_joins_a_completed_upload(cloud: Cloud) -> None:
     """The event that `files` sends to `assemble` ends with the file's bytes in place and the file processed."""
     uploads = Uploads(cloud.table)
-    upload = uploads.get(ACCOUNT, UPLOAD)
+    upload = uploads.get(UploadRef(ACCOUNT, UPLOAD))
     assert upload is not None
     part_ids = tuple(body_of(event("api/complete_upload"))["part_ids"])
     file = File("file-x", ACCOUNT, "r.jsonl", "batch", upload.bytes, 1, FileStatus.UPLOADED, upload_id=UPLOAD)

@@ -14,7 +14,7 @@ from openai.types import FileDeleted, FileObject
 from batchyard import settings
 from batchyard.adapters.aws.files import Files
 from batchyard.adapters.aws.objects import Objects
-from batchyard.core.files import File, FileStatus
+from batchyard.core.files import File, FileRef, FileStatus
 from batchyard.core.keys import file_key
 from tests.api.api import Cloud, Customer, jsonl, lines
 
@@ -76,8 +76,8 @@ def test_an_expired_file_is_gone(cloud: Cloud, alice: Customer) -> None:
 def test_rows_are_counted(cloud: Cloud, alice: Customer) -> None:
     """The row knows how many lines the file has; blank ones and a missing last newline make no difference."""
     made = alice.openai.files.create(file=("r.jsonl", b'{"a":1}\n\n  \r\n{"b":2}'), purpose="batch")
-    file = Files(cloud.table).get(alice.account_id, made.id)
-    assert file is not None and file.rows == 2
+    file = Files(cloud.table).get(FileRef(alice.account_id, made.id))
+    assert file is not None and file.lines == 2
 
 
 @pytest.mark.parametrize(
@@ -117,6 +117,14 @@ def test_a_deleted_file_is_gone_bytes_and_all(cloud: Cloud, alice: Customer) -> 
     assert cloud.objects.head(file_key(alice.account_id, made.id)) is None
     with pytest.raises(openai.NotFoundError):
         alice.openai.files.delete(made.id)
+
+
+def test_a_file_whose_bytes_are_gone_is_not_found(cloud: Cloud, alice: Customer) -> None:
+    """A deletion takes the bytes before the row: in between, the caller who names the file gets a 404."""
+    made = alice.openai.files.create(file=jsonl(), purpose="batch")
+    cloud.objects.delete(file_key(alice.account_id, made.id))
+    with pytest.raises(openai.NotFoundError):
+        alice.openai.files.content(made.id)
 
 
 def test_lists_page_in_both_orders(cloud: Cloud, alice: Customer) -> None:

@@ -17,12 +17,13 @@ from batchyard.adapters.aws.accounts import Accounts
 from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.files import Files
 from batchyard.adapters.aws.shards import Shards
+from batchyard.adapters.aws.stores import Stores
 from batchyard.adapters.aws.windows import Windows
 from batchyard.adapters.aws.workflow import Execution, Life, Workflow
 from batchyard.core.accounts import Account, ApiKey, key_hash
-from batchyard.core.batches import Batch, Status
+from batchyard.core.batches import Batch, BatchRef, Ending, Status
 from batchyard.core.errors import ConditionFailed, NotFound, RateLimited
-from batchyard.core.files import File
+from batchyard.core.files import File, FileRef
 from batchyard.core.items import LineError
 from batchyard.core.keys import file_key, manifest_key, part_key
 from batchyard.core.lanes import Lane
@@ -57,9 +58,9 @@ def kush(alice: Customer) -> Iterator[KushRouter]:
 
 @pytest.fixture
 def woken(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
-    """(token, outcome) of each execution that was woken."""
+    """(token, ending) of each execution that was woken."""
     told: list[tuple[str, str]] = []
-    monkeypatch.setattr(Workflow, "wake", lambda self, token, outcome: told.append((token, outcome)))
+    monkeypatch.setattr(Workflow, "wake", lambda self, token, ending: told.append((token, ending)))
     return told
 
 
@@ -81,7 +82,7 @@ def limited(monkeypatch: pytest.MonkeyPatch, **limits: int) -> None:
 
 
 def row(cloud: Cloud, alice: Customer, batch_id: str) -> Batch:
-    found = Batches(cloud.table).get(alice.account_id, batch_id, consistent=True)
+    found = Batches(cloud.table).get(BatchRef(alice.account_id, batch_id), consistent=True)
     assert found is not None
     return found
 
@@ -351,7 +352,7 @@ def test_a_new_batch_ends_at_once(cloud: Cloud, alice: Customer, kush: KushRoute
 def test_a_running_batch_is_marked_and_woken(
     cloud: Cloud, alice: Customer, kush: KushRouter, woken: list[tuple[str, str]]
 ) -> None:
-    """Its execution goes on with the outcome failed; until then the batch is processing and says why it will fail."""
+    """Its execution goes on with the ending failed; until then the batch is processing and says why it will fail."""
     made = kush.create(requests=[line(1)])
     batches = Batches(cloud.table)
     batches.set_task_token(batches.set_plan(row(cloud, alice, made.id), PLAN, None, 5), "token")
@@ -372,12 +373,9 @@ def test_a_batch_on_its_way_to_dispatch_is_stopped_there(
     assert woken == []
     unused: Any = None
     sent = dispatch(
-        alice.account_id,
-        made.id,
+        BatchRef(alice.account_id, made.id),
         "token",
-        batches=batches,
-        shards=unused,
-        objects=unused,
+        stores=Stores.of(cloud.table, unused),
         queues=unused,
         workflow=Workflow(unused, ""),
     )
@@ -405,7 +403,10 @@ def test_a_marked_batch_ends_as_failed_whatever_woke_it(cloud: Cloud, alice: Cus
 
     def end(batch_id: str, clock: Callable[[], int]) -> Batch:
         return finalize(
-            alice.account_id, batch_id, "completed", clock=clock, batches=batches, shards=shards, objects=cloud.objects
+            BatchRef(alice.account_id, batch_id),
+            Ending.COMPLETED,
+            clock=clock,
+            stores=Stores.of(cloud.table, cloud.objects),
         )
 
     before = settled()
@@ -436,7 +437,7 @@ def test_a_marked_batch_ends_as_failed_whatever_woke_it(cloud: Cloud, alice: Cus
 def test_a_deletion_that_died_can_be_repeated(cloud: Cloud, alice: Customer, kush: KushRouter) -> None:
     """The file's row is gone, its batches live: asking again is a 404, and ends them."""
     made = kush.create(requests=[line(1)])
-    Files(cloud.table).delete(alice.account_id, made.input_file_id)
+    Files(cloud.table).delete(FileRef(alice.account_id, made.input_file_id))
     with pytest.raises(Refused) as caught:
         kush.delete(made.input_file_id)
     assert caught.value.status == 404
@@ -475,35 +476,29 @@ def test_all_batches_of_a_file_end_and_no_other(cloud: Cloud, alice: Customer, k
     batches.finish(row(cloud, alice, over), Status.EXPIRED, 9)
     ended = [kush.create(input_file_id=file_id).id for _ in range(20)]
     other = kush.create(input_file_id=other_id).id
-    assert set(batches.made_from(alice.account_id, file_id)) == set(ended)
+    assert set(batches.made_from(FileRef(alice.account_id, file_id))) == set(ended)
     kush.delete(file_id)
     assert {kush.batch(batch_id).status for batch_id in ended} == {"failed"}
     assert (kush.batch(other).status, kush.batch(over).status) == ("queued", "expired")
-    assert batches.made_from(alice.account_id, file_id) == []
+    assert batches.made_from(FileRef(alice.account_id, file_id)) == []
 
 
 def test_a_deletion_may_let_batches_run(cloud: Cloud, alice: Customer, kush: KushRouter) -> None:
     """Where that is not the rule of the surface that deletes, nothing is marked."""
     made = kush.create(requests=[line(1)])
     delete(
-        alice.account_id,
-        made.input_file_id,
+        FileRef(alice.account_id, made.input_file_id),
         now=1,
-        files=Files(cloud.table),
-        objects=cloud.objects,
-        batches=Batches(cloud.table),
+        stores=Stores.of(cloud.table, cloud.objects),
         workflow=Workflow(None, ""),
         end_batches=False,
     )
     assert kush.batch(made.id).status == "queued"
     with pytest.raises(NotFound):
         delete(
-            alice.account_id,
-            made.input_file_id,
+            FileRef(alice.account_id, made.input_file_id),
             now=1,
-            files=Files(cloud.table),
-            objects=cloud.objects,
-            batches=Batches(cloud.table),
+            stores=Stores.of(cloud.table, cloud.objects),
             workflow=Workflow(None, ""),
             end_batches=False,
         )

@@ -12,6 +12,7 @@ from openai.types import Upload as UploadObject
 from openai.types.uploads import UploadPart
 
 from batchyard.adapters.aws.files import Files, Uploads
+from batchyard.core.files import FileRef, UploadRef
 from batchyard.core.keys import upload_part_key
 from batchyard.handlers import assemble
 from batchyard.steps import upload as step
@@ -46,8 +47,8 @@ def test_the_sdk_uploads_in_chunks(cloud: Cloud, alice: Customer) -> None:
     assert (done.status, done.bytes, done.file and done.file.status) == ("completed", len(CONTENT), "processed")
     assert done.file is not None
     assert alice.openai.files.content(done.file.id).content == CONTENT
-    file = Files(cloud.table).get(alice.account_id, done.file.id)
-    assert file is not None and file.rows == 400
+    file = Files(cloud.table).get(FileRef(alice.account_id, done.file.id))
+    assert file is not None and file.lines == 400
     part_ids = Uploads(cloud.table).parts(done.id)
     keys = [upload_part_key(alice.account_id, done.id, part_id) for part_id in part_ids]
     assert len(keys) > 1 and not any(cloud.objects.head(key) for key in keys)
@@ -187,7 +188,7 @@ def test_an_upload_expires(cloud: Cloud, alice: Customer) -> None:
     """An hour later nothing can be added, and the error says that the upload has expired."""
     upload_id = begin(alice)
     uploads = Uploads(cloud.table)
-    upload = uploads.get(alice.account_id, upload_id)
+    upload = uploads.get(UploadRef(alice.account_id, upload_id))
     assert upload is not None
     past = replace(upload, id="upload_" + "0" * 26, expires_at=int(time.time()) - 1)
     uploads.create(past)

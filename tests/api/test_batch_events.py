@@ -18,7 +18,7 @@ from batchyard.adapters.aws.objects import Objects
 from batchyard.adapters.aws.shards import Shards
 from batchyard.adapters.aws.table import Table
 from batchyard.core.accounts import Account, ApiKey
-from batchyard.core.batches import Batch, DropSource, Status
+from batchyard.core.batches import Batch, BatchRef, DropSource, Status
 from batchyard.core.dropfolder import result_keys
 from batchyard.core.files import File
 from batchyard.core.keys import file_key, part_key
@@ -26,7 +26,7 @@ from batchyard.core.parts import encode_part
 from batchyard.core.results import Outcome, Result, tally
 from batchyard.core.usage import Tally
 from batchyard.handlers import drop, endings, finalize, notify, validate
-from tests.api.api import Cloud, aws_clients, cloud  # noqa: F401
+from tests.api.api import Cloud
 from tests.api.gateway import Context, event
 
 ACCOUNT = event("validate")["account_id"]
@@ -41,20 +41,8 @@ LINE = (
 )
 
 
-@pytest.fixture
-def table(cloud: Cloud) -> Table:  # noqa: F811
-    """The table of the handlers."""
-    return cloud.table
-
-
-@pytest.fixture
-def objects(cloud: Cloud) -> Objects:  # noqa: F811
-    """The data bucket of the handlers."""
-    return cloud.objects
-
-
 @pytest.fixture(autouse=True)
-def drop_bucket(cloud: Cloud, table: Table, monkeypatch: pytest.MonkeyPatch) -> Iterator[Objects]:  # noqa: F811
+def drop_bucket(cloud: Cloud, table: Table, monkeypatch: pytest.MonkeyPatch) -> Iterator[Objects]:
     """The account and the bucket that the events name."""
     monkeypatch.setenv("DROP_BUCKET", DROP_BUCKET)
     s3 = clients.client("s3")
@@ -81,7 +69,7 @@ def test_validate_answers_with_the_status_and_the_time_left(batches: Batches, ta
         reply = validate.handler(event("validate"), Context())
         assert reply["status"] == "in_progress"
         assert 0 < reply["seconds_left"] <= FAR - NOW
-    batch = batches.get(ACCOUNT, BATCH_ID)
+    batch = batches.get(BatchRef(ACCOUNT, BATCH_ID))
     assert batch is not None
     batches.enter(batch, Status.FINALIZING, NOW)
     assert validate.handler(event("validate"), Context())["status"] == "finalizing"
@@ -123,7 +111,7 @@ def test_an_end_is_counted_once_with_its_figures(
     assert (ended["status"], ended["service"], ended["BatchesEnded"]) == ("completed", "test", [1.0])
     assert (figures["ItemsSucceeded"], figures["ItemsFailed"], figures["CostMicrousd"]) == ([1.0], [0.0], [0.0])
     assert "status" not in figures
-    batch = batches.get(ACCOUNT, BATCH_ID)
+    batch = batches.get(BatchRef(ACCOUNT, BATCH_ID))
     assert batch is not None
     endings.report(batch, batch.status_times["completed"] + 1)
     assert emitted(capsys) == []
@@ -133,7 +121,7 @@ def test_validate_fails_a_bad_file(batches: Batches, table: Table, objects: Obje
     """The reply says `failed`, the row says why."""
     create(batches, table, objects, b"{bad\n")
     assert validate.handler(event("validate"), Context())["status"] == "failed"
-    batch = batches.get(ACCOUNT, BATCH_ID)
+    batch = batches.get(BatchRef(ACCOUNT, BATCH_ID))
     assert batch is not None and [error.code for error in batch.errors] == ["invalid_json_line"]
 
 
@@ -184,7 +172,7 @@ def dropped(version_id: str) -> dict[str, Any]:
     return sent
 
 
-def test_a_dropped_file_starts_an_execution(cloud: Cloud, batches: Batches) -> None:  # noqa: F811
+def test_a_dropped_file_starts_an_execution(cloud: Cloud, batches: Batches) -> None:
     """A key with a space, a colon and a plus sign is used as it stands; the second delivery changes nothing."""
     version = clients.client("s3").put_object(Bucket=DROP_BUCKET, Key=DROP_KEY, Body=LINE)["VersionId"]
     for _ in range(2):
@@ -194,7 +182,7 @@ def test_a_dropped_file_starts_an_execution(cloud: Cloud, batches: Batches) -> N
     assert cloud.started == [batch.id]
 
 
-def test_a_record_that_fails_is_reported_alone(cloud: Cloud) -> None:  # noqa: F811
+def test_a_record_that_fails_is_reported_alone(cloud: Cloud) -> None:
     """Two records, one of which cannot be read: only that one is delivered again."""
     version = clients.client("s3").put_object(Bucket=DROP_BUCKET, Key=DROP_KEY, Body=LINE)["VersionId"]
     sent = dropped(version)

@@ -17,7 +17,7 @@ from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.caller_keys import CallerKeyGone, CallerKeys
 from batchyard.adapters.aws.clients import client
 from batchyard.adapters.aws.table import Key, Table
-from batchyard.core.batches import FROM, Batch, Status
+from batchyard.core.batches import FROM, Batch, BatchRef, Status
 from batchyard.core.lanes import Lane
 from batchyard.core.messages import shard_message
 from batchyard.core.sharding import LaneShards, Plan, Shard
@@ -175,7 +175,7 @@ def body(customer: Customer, **changes: Any) -> dict[str, Any]:
 
 
 def stored(cloud: Cloud, customer: Customer, batch_id: str) -> Batch:
-    batch = Batches(cloud.table).get(customer.account_id, batch_id)
+    batch = Batches(cloud.table).get(BatchRef(customer.account_id, batch_id))
     assert batch is not None
     return batch
 

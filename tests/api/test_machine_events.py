@@ -11,32 +11,22 @@ from batchyard.adapters.aws import clients
 from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.objects import Objects
 from batchyard.adapters.aws.shards import Shards
-from batchyard.adapters.aws.table import Table
-from batchyard.core.batches import Batch, Status
+from batchyard.core.batches import Batch, BatchRef, Status
 from batchyard.core.keys import manifest_key
 from batchyard.core.lanes import Lane
 from batchyard.core.messages import ShardMessage
 from batchyard.core.sharding import LaneShards, Plan, Shard, manifest_record
 from batchyard.core.shards import ShardState
 from batchyard.handlers import dispatch, fence, sweep
-from tests.api.api import Cloud, aws_clients, cloud  # noqa: F401
+from tests.api.api import Cloud
 from tests.api.gateway import Context, event
 
 ACCOUNT, BATCH_ID = event("dispatch")["account_id"], event("dispatch")["batch_id"]
 PLAN = Plan("run1", 20, 2, (LaneShards(Lane("openai", "gpt-4o-mini"), 0, 2, 20),), 128, False, None)
 NOW, FAR = 1_790_000_000, 4_000_000_000
 
-
-@pytest.fixture
-def table(cloud: Cloud) -> Table:  # noqa: F811
-    """The table of the handlers."""
-    return cloud.table
-
-
-@pytest.fixture
-def objects(cloud: Cloud) -> Objects:  # noqa: F811
-    """The data bucket of the handlers."""
-    return cloud.objects
+pytestmark = pytest.mark.usefixtures("cloud")
+"""The handlers' environment names the table and the bucket."""
 
 
 @pytest.fixture
@@ -59,7 +49,7 @@ def test_dispatch_sends_the_shards_and_keeps_the_token(
     dispatch.handler(event("dispatch"), Context())
     bodies = [message["Body"] for message in sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)["Messages"]]
     assert sorted(ShardMessage.from_json(body).shard.number for body in bodies) == [0, 1]
-    stored = batches.get(ACCOUNT, BATCH_ID)
+    stored = batches.get(BatchRef(ACCOUNT, BATCH_ID))
     assert stored is not None
     assert stored.task_token == event("dispatch")["task_token"]
 
@@ -76,7 +66,7 @@ def test_fence_seals_what_nobody_works_on(batch: Batch, batches: Batches, shards
 def test_sweep_says_how_long_the_oldest_batch_has_left(
     batch: Batch,
     batches: Batches,
-    cloud: Cloud,  # noqa: F811
+    cloud: Cloud,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -96,7 +86,7 @@ def test_sweep_says_how_long_the_oldest_batch_has_left(
     assert emitted() == []
 
 
-def test_sweep_starts_a_batch_that_nobody_started(batch: Batch, cloud: Cloud) -> None:  # noqa: F811
+def test_sweep_starts_a_batch_that_nobody_started(batch: Batch, cloud: Cloud) -> None:
     """The schedule's event: the batch has no execution, and then it has one under its id."""
     assert cloud.started == []
     assert sweep.handler(event("sweep"), Context()) == {"revived": [BATCH_ID], "expired": 0}

@@ -1,8 +1,9 @@
 """The tester is tested: each way of breaking the product, in a copy of it, must be noticed by the checks that the other
-fault tests end with."""
+fault tests end with, and by the invariant that it breaks."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -11,14 +12,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from openai.types import Batch
 
 from local.cloud import LocalCloud
+from local.deployment.templates import ROOT
 from local.provider import SimulatedProvider
-from local.template import ROOT
 from tests.customer import Customer, eventually
 from tests.fault.conftest import ENVIRONMENT, UNDISTURBED, WAIT_SCALE
 from tests.fault.evidence import flushed, own_lines, served
-from tests.invariants import InvariantBroken
+from tests.invariants import Invariant, InvariantBroken, check_calls, check_ended
 
 
 @contextmanager
@@ -44,27 +46,28 @@ def broken(
 
 
 @pytest.mark.parametrize(
-    ("was", "becomes", "noticed"),
+    ("was", "becomes", "invariant"),
     [
-        ("self._writer.write(line)", "self._writer.write(line if self._rows != 2 else b'')", "items in neither file"),
-        ("self._writer.write(line)", "self._writer.write(line * (1 + (self._rows == 2)))", "lines too many"),
+        ("self._writer.write(line)", "self._writer.write(line if self._rows != 2 else b'')", Invariant.ONE_LINE),
+        ("self._writer.write(line)", "self._writer.write(line * (1 + (self._rows == 2)))", Invariant.ONE_LINE),
         (
             "return _Published(output, error, tally)",
             "return _Published(output, error, tally + Tally(succeeded=1))",
-            "completed",
+            Invariant.COUNTS,
         ),
     ],
     ids=["an item is lost", "an item is there twice", "the counts are wrong"],
 )
 def test_a_wrong_result_is_noticed(
-    tmp_path: Path, provider: SimulatedProvider, was: str, becomes: str, noticed: str
+    tmp_path: Path, provider: SimulatedProvider, was: str, becomes: str, invariant: Invariant
 ) -> None:
     """Finalize drops an item, writes one twice, or miscounts."""
     with broken(tmp_path, provider, "steps/finalize.py", was, becomes) as customer:
         lines = own_lines(customer, 8)
         batch = customer.wait(customer.submit(lines).id)
-        with pytest.raises(InvariantBroken, match=noticed):
+        with pytest.raises(InvariantBroken) as noticed:
             customer.check(batch, lines)
+    assert noticed.value.invariant is invariant
 
 
 def test_a_lease_that_holds_nobody_off_is_noticed(tmp_path: Path, provider: SimulatedProvider) -> None:
@@ -76,7 +79,9 @@ def test_a_lease_that_holds_nobody_off_is_noticed(tmp_path: Path, provider: Simu
         lines = own_lines(customer, 16)
         customer.submit(lines)
         eventually(lambda: all(count.received for count in served(provider, lines)), "every item was sent")
-        eventually(lambda: any(count.received > 1 for count in served(provider, lines)), "an item was sent twice")
+        with pytest.raises(InvariantBroken) as noticed:
+            eventually(lambda: check_calls(each.received for each in served(provider, lines)), "a repeated call")
+    assert noticed.value.invariant is Invariant.CALLED_ONCE
 
 
 def test_a_late_owner_that_is_let_in_is_noticed(tmp_path: Path, provider: SimulatedProvider) -> None:
@@ -99,5 +104,14 @@ def test_a_late_owner_that_is_let_in_is_noticed(tmp_path: Path, provider: Simula
         eventually(lambda: len(flushed(customer, batch.id)) > known, "the successor's flush")
         for pid in stopped:
             os.kill(pid, signal.SIGCONT)
-        with pytest.raises((AssertionError, LookupError)):
-            customer.check(customer.wait(batch.id, seconds=10), lines)
+        with pytest.raises(InvariantBroken) as noticed:
+            customer.check(ended(customer, batch.id, seconds=10), lines)
+    assert noticed.value.invariant in (Invariant.ENDS, Invariant.LEDGER)
+
+
+def ended(customer: Customer, batch_id: str, seconds: float) -> Batch:
+    """The batch after `seconds` or, if that is sooner, when it is over."""
+    with contextlib.suppress(AssertionError):
+        return customer.wait(batch_id, seconds=seconds)
+    check_ended(customer.status(batch_id))
+    return customer.wait(batch_id)

@@ -56,9 +56,9 @@ def test_steps_by_hand_while_the_execution_runs(
     assert (batch.status, checked.succeeded, checked.failed) == ("completed", 23, 1)
     steps.twice("validate")
     steps.twice("dispatch", task_token=token)
-    for outcome in ("completed", "cancelled", "expired", "failed"):
-        steps.twice("fence", outcome=outcome, since=0)
-        assert [answer["status"] for answer in steps.twice("finalize", outcome=outcome)] == ["completed"] * 2
+    for ending in ("completed", "cancelled", "expired", "failed"):
+        steps.twice("fence", ending=ending, since=0)
+        assert [answer["status"] for answer in steps.twice("finalize", ending=ending)] == ["completed"] * 2
     steps.twice("notify")
     assert customer.check(batch, lines) == checked
     assert [count.received for count in served(provider, lines)] == [1] * len(lines)
@@ -80,7 +80,7 @@ def test_steps_by_hand_without_an_execution(
         ),
         "every shard is settled",
     )
-    ends = [answer["status"] for answer in steps.twice("finalize", outcome="completed")]
+    ends = [answer["status"] for answer in steps.twice("finalize", ending="completed")]
     assert ends == ["completed"] * 2
     batch = customer.wait(batch_id)
     checked = customer.check(batch, lines)
@@ -99,7 +99,7 @@ def test_finalize_comes_too_early(
     batch = customer.submit(lines, extra_body={"settings": {"concurrency": 8}})
     steps = Steps(customer, batch.id)
     _waiting(customer, batch.id)
-    assert all(isinstance(answer, LocalCloudError) for answer in steps.twice("finalize", outcome="completed"))
+    assert all(isinstance(answer, LocalCloudError) for answer in steps.twice("finalize", ending="completed"))
     assert customer.openai.batches.retrieve(batch.id).status == "in_progress"
     batch = customer.wait(batch.id)
     assert customer.check(batch, lines).succeeded == 23

@@ -95,12 +95,12 @@ def _quick(definition: dict[str, Any]) -> dict[str, Any]:
     return quick
 
 
-def wakes(outcome: str) -> Callable[[dict[str, Any]], None]:
-    """Dispatch, ended with `outcome` by whoever has its task token."""
+def wakes(ending: str) -> Callable[[dict[str, Any]], None]:
+    """Dispatch, woken with `ending` by whoever has its task token."""
 
     def wake(payload: dict[str, Any]) -> None:
         client = boto3.client("stepfunctions", region_name=REGION)
-        client.send_task_success(taskToken=payload["task_token"], output=json.dumps({"outcome": outcome}))
+        client.send_task_success(taskToken=payload["task_token"], output=json.dumps({"ending": ending}))
 
     return wake
 
@@ -112,12 +112,12 @@ DRAINED = {"drained": True, "live": 0, "since": 5}
 def test_a_batch_that_settles_completes(run: Callable[..., dict[str, Any]]) -> None:
     """Validate, Dispatch, Finalize(completed), Notify; each is told account and batch."""
     functions = Functions(
-        Validate=[IN_PROGRESS], Dispatch=[wakes("settled")], Finalize=[{"status": "completed"}], Notify=[{}]
+        Validate=[IN_PROGRESS], Dispatch=[wakes("completed")], Finalize=[{"status": "completed"}], Notify=[{}]
     )
     assert run(functions)["status"] == "SUCCEEDED"
     assert functions.steps == ["Validate", "Dispatch", "Finalize", "Notify"]
     assert all(payload.items() >= BATCH.items() for _, payload in functions.calls)
-    assert functions.payloads("Finalize") == [BATCH | {"outcome": "completed"}]
+    assert functions.payloads("Finalize") == [BATCH | {"ending": "completed"}]
 
 
 def test_a_bad_input_file_goes_to_notify(run: Callable[..., dict[str, Any]]) -> None:
@@ -139,8 +139,8 @@ def test_a_cancelled_batch_is_fenced_until_it_is_drained(run: Callable[..., dict
     assert run(functions)["status"] == "SUCCEEDED"
     assert functions.steps == ["Validate", "Dispatch", "Fence", "Fence", "Fence", "Finalize", "Notify"]
     assert [payload["since"] for payload in functions.payloads("Fence")] == [0, 5, 5]
-    assert {payload["outcome"] for payload in functions.payloads("Fence")} == {"cancelled"}
-    assert functions.payloads("Finalize") == [BATCH | {"outcome": "cancelled"}]
+    assert {payload["ending"] for payload in functions.payloads("Fence")} == {"cancelled"}
+    assert functions.payloads("Finalize") == [BATCH | {"ending": "cancelled"}]
 
 
 def test_a_batch_cancelled_while_validating_is_not_dispatched(run: Callable[..., dict[str, Any]]) -> None:
@@ -166,11 +166,11 @@ def test_a_batch_whose_window_ends_expires(run: Callable[..., dict[str, Any]]) -
     )
     assert run(functions)["status"] == "SUCCEEDED"
     assert functions.steps == ["Validate", "Dispatch", "Fence", "Finalize", "Notify"]
-    assert functions.payloads("Finalize") == [BATCH | {"outcome": "expired"}]
+    assert functions.payloads("Finalize") == [BATCH | {"ending": "expired"}]
 
 
 def test_a_batch_that_broke_elsewhere_is_closed_as_failed(run: Callable[..., dict[str, Any]]) -> None:
-    """Dispatch's outcome `failed` ends the batch with what it has."""
+    """Dispatch's ending `failed` ends the batch with what it has."""
     functions = Functions(
         Validate=[IN_PROGRESS],
         Dispatch=[wakes("failed")],
@@ -179,15 +179,15 @@ def test_a_batch_that_broke_elsewhere_is_closed_as_failed(run: Callable[..., dic
         Notify=[{}],
     )
     assert run(functions)["status"] == "SUCCEEDED"
-    assert functions.payloads("Finalize") == [BATCH | {"outcome": "failed"}]
+    assert functions.payloads("Finalize") == [BATCH | {"ending": "failed"}]
 
 
 def test_an_outcome_in_the_input_closes_the_batch(run: Callable[..., dict[str, Any]]) -> None:
     """Sweep's last resort: nothing is validated or dispatched any more."""
     functions = Functions(Fence=[DRAINED], Finalize=[{"status": "failed"}], Notify=[{}])
-    assert run(functions, BATCH | {"outcome": "failed"})["status"] == "SUCCEEDED"
+    assert run(functions, BATCH | {"ending": "failed"})["status"] == "SUCCEEDED"
     assert functions.steps == ["Fence", "Finalize", "Notify"]
-    assert functions.payloads("Finalize") == [BATCH | {"outcome": "failed"}]
+    assert functions.payloads("Finalize") == [BATCH | {"ending": "failed"}]
 
 
 def test_a_batch_that_another_execution_brought_further_is_finalized(run: Callable[..., dict[str, Any]]) -> None:
@@ -203,7 +203,7 @@ def test_an_input_that_is_on_its_way_is_waited_for(run: Callable[..., dict[str, 
     """NotReady from Validate repeats it."""
     functions = Functions(
         Validate=[Fault("NotReady"), IN_PROGRESS],
-        Dispatch=[wakes("settled")],
+        Dispatch=[wakes("completed")],
         Finalize=[{"status": "completed"}],
         Notify=[{}],
     )

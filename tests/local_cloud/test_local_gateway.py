@@ -9,11 +9,11 @@ from typing import Any, cast
 import orjson
 import pytest
 
-from local import gateway
-from local.deployment import Deployment, GatewayResponse, Method
-from local.environments import FunctionConfig, Outcome
-from local.functions import Function, Functions, Throttled
-from local.gateway import Gateway
+from local.api import gateway
+from local.api.gateway import Gateway
+from local.deployment.declared import Deployment, FunctionConfig, GatewayResponse, Method
+from local.functions.invocation import Function, Functions, Throttled
+from local.functions.sandboxes import InvocationResult
 from local.http_server import Request, Response
 from local.meter import Meter
 
@@ -23,11 +23,14 @@ def aws() -> None:
     """These tests want no AWS."""
 
 
+Behaviour = Callable[[bytes], InvocationResult]
+
+
 class OneFunction:
     """Stands for all functions; `behave` answers every invoke."""
 
-    def __init__(self, behave: Callable[[bytes], Outcome]) -> None:
-        self.config = FunctionConfig("it", "it", "arn:it", "it.handler", 128, 60.0, None, {})
+    def __init__(self, behave: Behaviour) -> None:
+        self.config = FunctionConfig("it", "it", "arn:it", "arn:role", "it.handler", 128, 60.0, None, {})
         self.invoke = behave
 
     def get(self, _: str) -> OneFunction:
@@ -39,7 +42,7 @@ def serve() -> Iterator[Callable[..., Response]]:
     """Asks a gateway in front of a function that behaves as given."""
     opened: list[Gateway] = []
 
-    def ask(behave: Callable[[bytes], Outcome], responses: dict[str, GatewayResponse] | None = None) -> Response:
+    def ask(behave: Behaviour, responses: dict[str, GatewayResponse] | None = None) -> Response:
         deployment = Deployment(
             methods=[Method("GET", "/", "it")], gateway_responses=responses or {}, binary_media_types=("*/*",)
         )
@@ -51,8 +54,8 @@ def serve() -> Iterator[Callable[..., Response]]:
         each.close()
 
 
-def answering(answer: Any) -> Callable[[bytes], Outcome]:
-    return lambda _: Outcome(orjson.dumps(answer))
+def answering(answer: Any) -> Behaviour:
+    return lambda _: InvocationResult(orjson.dumps(answer))
 
 
 def test_a_slow_function_is_a_504(serve: Callable[..., Response], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,10 +63,10 @@ def test_a_slow_function_is_a_504(serve: Callable[..., Response], monkeypatch: p
     monkeypatch.setattr(gateway, "INTEGRATION_SECONDS", 0.05)
     may_end, ended = threading.Event(), threading.Event()
 
-    def slow(_: bytes) -> Outcome:
+    def slow(_: bytes) -> InvocationResult:
         may_end.wait(10)
         ended.set()
-        return Outcome(b"{}")
+        return InvocationResult(b"{}")
 
     declared = GatewayResponse(None, {}, '{"error":$context.error.messageString,"id":"$context.requestId"}')
     response = serve(slow, {"DEFAULT_5XX": declared})
@@ -78,7 +81,7 @@ def test_a_slow_function_is_a_504(serve: Callable[..., Response], monkeypatch: p
 def test_a_throttled_function_is_a_429(serve: Callable[..., Response]) -> None:
     """Reserved concurrency in use: try again, not a server error."""
 
-    def busy(_: bytes) -> Outcome:
+    def busy(_: bytes) -> InvocationResult:
         raise Throttled("Rate Exceeded.")
 
     declared = GatewayResponse(429, {"Retry-After": "'1'"}, "{}")

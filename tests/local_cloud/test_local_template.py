@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from local import template
-from local.template import ROOT, SynthFailed
+from local.deployment import templates as template
+from local.deployment.templates import ROOT, SynthFailed
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchyard.content.workfile import WorkFile
-from batchyard.core.batches import Batch, Status
+from batchyard.core.batches import Batch, BatchRef, Ending, Status
 from batchyard.core.errors import BooksDoNotBalance
 from batchyard.core.items import Item, read_work_lines, work_line
 from batchyard.core.keys import file_key, manifest_key, part_key, work_key
@@ -22,7 +22,7 @@ from batchyard.core.shards import ShardRow, ShardState, mark_done
 from batchyard.core.usage import Usage
 from batchyard.steps.finalize import finalize
 from tests.invariants import check_files
-from tests.memory import MemoryObjects, MemoryShards, OneBatch
+from tests.memory import MemoryObjects, MemoryShards, OneBatch, memory_stores
 
 ACCOUNT = "acct_a"
 BATCH_ID = "batch_01m7vzgc0060rk4csm6mv3ee1s"
@@ -37,15 +37,12 @@ class World:
     objects: MemoryObjects
     expected: dict[str, Outcome]
 
-    def finalize(self, outcome: str) -> Batch:
+    def finalize(self, asked: Ending) -> Batch:
         return finalize(
-            ACCOUNT,
-            BATCH_ID,
-            outcome,
+            BatchRef(ACCOUNT, BATCH_ID),
+            asked,
             clock=lambda: 1000,
-            batches=self.batches,  # type: ignore[arg-type]
-            shards=self.shards,  # type: ignore[arg-type]
-            objects=self.objects,  # type: ignore[arg-type]
+            stores=memory_stores(self.batches, self.shards, self.objects),
         )
 
     def file(self, file_id: str | None) -> bytes | None:
@@ -131,7 +128,7 @@ def test_a_completed_batch_has_every_result_once_in_input_order(
 ) -> None:
     """Successes are in the output file, the rest in the error file, both by index; counts, tokens and cost add up."""
     world = run_batch(random, items=items, lanes=lanes, items_at_most=items_at_most, complete=True)
-    batch = world.finalize("completed")
+    batch = world.finalize(Ending.COMPLETED)
     output, error = world.file(batch.output_file_id), world.file(batch.error_file_id)
     checked = check_files([f"id-{n}" for n in range(items)], output, error)
     assert batch.status is Status.COMPLETED
@@ -144,35 +141,35 @@ def test_a_completed_batch_has_every_result_once_in_input_order(
     for file in filter(None, world.batches.files):
         stored = world.file(file.id)
         assert stored is not None
-        assert (file.bytes, file.rows) == (len(stored), stored.count(b"\n"))
+        assert (file.bytes, file.lines) == (len(stored), stored.count(b"\n"))
 
 
-@given(outcome=st.sampled_from(["cancelled", "expired", "failed"]), **sizes)
+@given(asked=st.sampled_from([Ending.CANCELLED, Ending.EXPIRED, Ending.FAILED]), **sizes)
 def test_a_stopped_batch_keeps_what_is_done_and_accounts_for_the_rest(
-    outcome: str, random: Random, items: int, lanes: int, items_at_most: int
+    asked: Ending, random: Random, items: int, lanes: int, items_at_most: int
 ) -> None:
     """Whatever was flushed is kept; every other item has one line that says why; and it is the same when run twice. (A
     window that ends when everything is settled expires nothing.)"""
     world = run_batch(random, items=items, lanes=lanes, items_at_most=items_at_most, complete=False)
     settled = [row for row in world.shards.by_number.values() if row.state is ShardState.SETTLED]
-    in_time = outcome == "expired" and len(settled) == world.batches.batch.plan.shards  # type: ignore[union-attr]
-    if outcome == "cancelled":
+    in_time = asked is Ending.EXPIRED and len(settled) == world.batches.batch.plan.shards  # type: ignore[union-attr]
+    if asked is Ending.CANCELLED:
         world.batches.enter(world.batches.batch, Status.CANCELLING, 0)
     before = world.batches.batch
-    batch = world.finalize(outcome)
+    batch = world.finalize(asked)
     output, error = world.file(batch.output_file_id), world.file(batch.error_file_id)
     checked = check_files([f"id-{n}" for n in range(items)], output, error)
-    assert batch.status == ("completed" if in_time else outcome)
+    assert batch.status == ("completed" if in_time else asked)
     assert checked.succeeded == list(world.expected.values()).count(Outcome.SUCCEEDED)
-    assert checked.codes[f"batch_{outcome}"] == items - len(world.expected)
+    assert checked.codes[f"batch_{asked}"] == items - len(world.expected)
     assert batch.tally.items == items
     assert batch.tally.cost_picousd == 7 * len(world.expected)
     assert {row.state for row in world.shards.by_number.values()} <= {ShardState.SETTLED, ShardState.SEALED}
 
     stored = dict(world.objects.stored)
-    assert world.finalize(outcome) == batch
+    assert world.finalize(asked) == batch
     world.batches.batch = before
-    assert world.finalize(outcome) == batch
+    assert world.finalize(asked) == batch
     assert world.objects.stored == stored
 
 
@@ -229,7 +226,7 @@ def test_books_that_do_not_balance_are_never_published(
     harm(world)  # type: ignore[operator]
     before = dict(world.objects.stored)
     with pytest.raises(BooksDoNotBalance):
-        world.finalize("completed")
+        world.finalize(Ending.COMPLETED)
     assert not world.batches.batch.status.is_terminal
     assert world.batches.files == (None, None)
     if harm is not count_one_too_many:

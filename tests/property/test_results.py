@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from batchyard.content.export import Spool, Target, join, pack
 from batchyard.content.results import results, touched
-from batchyard.core.batches import Batch, Status
+from batchyard.core.batches import Batch, Ending, Status
 from batchyard.core.errors import NotFound
 from batchyard.core.keys import manifest_key
 from batchyard.core.parts import StoredResult
@@ -78,7 +78,7 @@ def test_pages_add_up_to_the_whole(seed: int, step: int) -> None:
     whole = read(made, ResultWindow())
     pages = [read(made, ResultWindow(start, step)) for start in range(0, len(whole), step)]
     assert [result for page in pages for result in page] == whole
-    batch = made.finalize("completed")
+    batch = made.finalize(Ending.COMPLETED)
     files = (made.file(batch.output_file_id), made.file(batch.error_file_id))
     for data, good in zip(files, (True, False), strict=True):
         lines = [result.line for result in whole if (result.outcome is Outcome.SUCCEEDED) == good]
@@ -113,7 +113,7 @@ def test_a_batch_without_a_plan_has_no_results() -> None:
 def test_old_results_are_read_from_the_files(seed: int, offset: int, limit: int, gone: str, stopped: bool) -> None:
     """Manifest and parts are kept for some days; when some or all of them are gone, any window still shows the same."""
     made = world(seed, complete=not stopped)
-    batch = made.finalize("failed" if stopped else "completed")
+    batch = made.finalize(Ending.FAILED if stopped else Ending.COMPLETED)
     window = ResultWindow(offset, limit)
     before = read(made, window)
     lost = [key for key in made.objects.stored if key.startswith(gone)]
@@ -126,7 +126,7 @@ def test_old_results_are_read_from_the_files(seed: int, offset: int, limit: int,
 def test_results_that_are_gone_are_explained() -> None:
     """Neither parts nor the file that had the results."""
     made = world(2, complete=True)
-    made.finalize("completed")
+    made.finalize(Ending.COMPLETED)
     for key in list(made.objects.stored):
         del made.objects.stored[key]
     with pytest.raises(NotFound, match="no longer kept"):

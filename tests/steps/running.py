@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.objects import Objects
 from batchyard.adapters.aws.workflow import Execution, Life
-from batchyard.core.batches import Batch, Status
+from batchyard.core.batches import Batch, BatchRef, Ending, Status
 from batchyard.core.keys import manifest_key
 from batchyard.core.lanes import Lane
 from batchyard.core.messages import ShardMessage
@@ -16,6 +16,7 @@ from batchyard.core.sharding import LaneShards, Plan, Shard, manifest_record
 
 ACCOUNT = "acct_a"
 BATCH_ID = "batch_01m7vzgc0060rk4csm6mv3ee1s"
+BATCH = BatchRef(ACCOUNT, BATCH_ID)
 NOW = 1_800_000_000
 ITEMS_PER_SHARD = 10
 
@@ -38,17 +39,17 @@ class SentMessages:
 class RecordedWorkflow:
     """Stands for `Workflow`. `ended_at`: when all executions ended that have."""
 
-    woken: list[tuple[str, str]] = field(default_factory=list)
-    started: list[tuple[str, int, str | None]] = field(default_factory=list)
+    woken: list[tuple[str, Ending]] = field(default_factory=list)
+    started: list[tuple[str, int, Ending | None]] = field(default_factory=list)
     lives: dict[tuple[str, int], Life] = field(default_factory=dict)
     ended_at: int = NOW
 
-    def wake(self, task_token: str, outcome: str) -> None:
-        self.woken.append((task_token, outcome))
+    def wake(self, task_token: str, ending: Ending) -> None:
+        self.woken.append((task_token, ending))
 
-    def start(self, account_id: str, batch_id: str, execution: int = 0, outcome: str | None = None) -> None:
-        self.started.append((batch_id, execution, outcome))
-        self.lives[batch_id, execution] = Life.RUNNING
+    def start(self, ref: BatchRef, execution: int = 0, ending: Ending | None = None) -> None:
+        self.started.append((ref.batch_id, execution, ending))
+        self.lives.setdefault((ref.batch_id, execution), Life.RUNNING)
 
     def execution(self, batch_id: str, number: int = 0) -> Execution:
         life = self.lives.get((batch_id, number), Life.ABSENT)

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from batchyard.adapters.aws.batches import Batches
-from batchyard.adapters.aws.objects import Objects
-from batchyard.adapters.aws.progress import Progress
-from batchyard.adapters.aws.shards import Shards
-from batchyard.core.batches import Batch, Status
+from batchyard.adapters.aws.stores import Stores
+from batchyard.core.batches import Batch, BatchRef, Ending, Status
 from batchyard.core.messages import ShardMessage
 from batchyard.core.sharding import Plan
 from batchyard.core.shards import ShardRow
@@ -16,7 +13,6 @@ from batchyard.core.usage import Tally
 from batchyard.steps.dispatch import dispatch
 from batchyard.steps.settle import settle
 from tests.steps.running import (
-    ACCOUNT,
     ITEMS_PER_SHARD,
     NOW,
     RecordedWorkflow,
@@ -30,21 +26,18 @@ from tests.steps.running import (
 class Engine:
     """Dispatch and Settle on real rows; what a worker would do is one flush per shard."""
 
-    def __init__(self, batches: Batches, shards: Shards, progress: Progress, objects: Objects) -> None:
-        self.batches, self.shards, self.progress, self.objects = batches, shards, progress, objects
+    def __init__(self, stores: Stores) -> None:
+        self.stores, self.batches, self.shards = stores, stores.batches, stores.shards
         self.queues, self.workflow = SentMessages(), RecordedWorkflow()
 
     def start(self, plan: Plan) -> Batch:
-        return start_batch(self.batches, self.objects, plan)
+        return start_batch(self.batches, self.stores.objects, plan)
 
     def dispatch(self, batch: Batch, token: str = "token") -> int:
         return dispatch(
-            ACCOUNT,
-            batch.id,
+            batch.ref,
             token,
-            batches=self.batches,
-            shards=self.shards,
-            objects=self.objects,
+            stores=self.stores,
             queues=self.queues,  # type: ignore[arg-type]
             workflow=self.workflow,  # type: ignore[arg-type]
         )
@@ -65,17 +58,15 @@ class Engine:
         settle(
             message,
             row,
-            progress=self.progress,
-            batches=self.batches,
+            stores=self.stores,
             queues=self.queues,  # type: ignore[arg-type]
             workflow=self.workflow,  # type: ignore[arg-type]
-            objects=self.objects,
         )
 
 
 @pytest.fixture
-def engine(batches: Batches, shards: Shards, progress: Progress, objects: Objects) -> Engine:
-    return Engine(batches, shards, progress, objects)
+def engine(stores: Stores) -> Engine:
+    return Engine(stores)
 
 
 @pytest.mark.parametrize("twice", [False, True])
@@ -96,8 +87,8 @@ def test_every_shard_is_sent_and_the_last_one_wakes_the_execution(engine: Engine
         for _again in range(2 if twice else 1):
             engine.settle(message, row)
     assert set(engine.queues.numbers) == set(range(layout.shards))
-    assert set(engine.workflow.woken) == {("token", "settled")}
-    assert engine.progress.total(batch.id).succeeded == layout.items
+    assert set(engine.workflow.woken) == {("token", Ending.COMPLETED)}
+    assert engine.stores.progress.total(batch.id).succeeded == layout.items
     if not twice:
         assert len(engine.queues.numbers) == layout.shards
         assert len(engine.workflow.woken) == 1
@@ -143,7 +134,7 @@ def test_a_second_execution_of_a_settled_batch_goes_on_at_once(engine: Engine) -
     engine.dispatch(batch)
     engine.finish_shard(engine.queues.messages[0])
     engine.dispatch(batch, "token-2")
-    assert engine.workflow.woken == [("token-2", "settled")]
+    assert engine.workflow.woken == [("token-2", Ending.COMPLETED)]
 
 
 def test_a_cancelled_batch_is_not_dispatched(engine: Engine) -> None:
@@ -152,14 +143,14 @@ def test_a_cancelled_batch_is_not_dispatched(engine: Engine) -> None:
     engine.batches.enter(batch, Status.CANCELLING, NOW + 2)
     engine.dispatch(batch)
     assert engine.queues.numbers == []
-    assert engine.workflow.woken == [("token", "cancelled")]
+    assert engine.workflow.woken == [("token", Ending.CANCELLED)]
 
 
 def test_the_last_shard_of_a_cancelled_batch_wakes_it_as_cancelled(engine: Engine) -> None:
     """A cancel that lost its own wake-up is told by the shard that settles last; no follower is sent."""
     batch = engine.start(plan({"a": 2}, stride=1))
     engine.dispatch(batch)
-    engine.batches.enter(engine.batches.get(ACCOUNT, batch.id) or batch, Status.CANCELLING, NOW + 2)
+    engine.batches.enter(engine.batches.get(batch.ref) or batch, Status.CANCELLING, NOW + 2)
     message = engine.queues.messages[0]
     engine.settle(message, engine.finish_shard(message))
     assert engine.queues.numbers == [0]
@@ -169,12 +160,12 @@ def test_a_stale_read_does_not_end_a_chain(engine: Engine, monkeypatch: pytest.M
     """A first shard that settles at once must not see the batch as it was before its plan: nobody else would ever send
     the follower."""
     before = create_batch(engine.batches)
-    batch = start_batch(engine.batches, engine.objects, plan({"a": 2}, stride=1), before)
+    batch = start_batch(engine.batches, engine.stores.objects, plan({"a": 2}, stride=1), before)
     engine.dispatch(batch)
     get = engine.batches.get
 
-    def eventually_consistent(account_id: str, batch_id: str, *, consistent: bool = False) -> Batch | None:
-        return get(account_id, batch_id, consistent=True) if consistent else before
+    def eventually_consistent(ref: BatchRef, *, consistent: bool = False) -> Batch | None:
+        return get(ref, consistent=True) if consistent else before
 
     monkeypatch.setattr(engine.batches, "get", eventually_consistent)
     message = engine.queues.messages[0]

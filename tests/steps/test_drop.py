@@ -11,20 +11,20 @@ import pytest
 
 from batchyard.adapters.aws.accounts import Accounts
 from batchyard.adapters.aws.batches import Batches
-from batchyard.adapters.aws.files import Files
 from batchyard.adapters.aws.objects import Objects
+from batchyard.adapters.aws.stores import Stores
 from batchyard.adapters.aws.table import Table
 from batchyard.core.accounts import Account, ApiKey
 from batchyard.core.batches import Batch, DropSource, Status
 from batchyard.core.dropfolder import result_keys
 from batchyard.core.errors import NotReady
-from batchyard.core.files import File
+from batchyard.core.files import File, FileRef
 from batchyard.core.items import LineError
 from batchyard.core.keys import file_key
-from batchyard.core.limits import Bounds
+from batchyard.core.limits import BatchTerms, Bounds, FileTerms
 from batchyard.core.usage import Tally
 from batchyard.handlers.drop import read_parameters
-from batchyard.steps.drop import Folder, Refused, Rules, drop
+from batchyard.steps.drop import Folder, Refused, drop
 from batchyard.steps.notify import notify
 from tests.aws import REGION
 from tests.steps.running import ACCOUNT, NOW, RecordedWorkflow
@@ -82,13 +82,15 @@ class Dropbox:
         ]
         for file, data in zip(files, (output, errors), strict=True):
             if file is not None and data is not None:
-                self.folder.objects.put(file_key(ACCOUNT, file.id), data)
+                self.folder.stores.objects.put(file_key(ACCOUNT, file.id), data)
         tally = Tally(succeeded=1, input_tokens=7, cost_picousd=140_000_000)
-        return self.folder.batches.finish(batch, Status.EXPIRED, NOW + 60, tally=tally, files=(files[0], files[1]))
+        return self.folder.stores.batches.finish(
+            batch, Status.EXPIRED, NOW + 60, tally=tally, files=(files[0], files[1])
+        )
 
     def notify(self, batch: Batch) -> None:
         folder = self.folder
-        notify(batch.account_id, batch.id, batches=folder.batches, objects=folder.objects, drop=folder.drop)
+        notify(batch.ref, stores=folder.stores, drop=folder.drop)
 
     def read(self, key: str) -> bytes:
         return self.folder.drop.get(key)
@@ -112,13 +114,10 @@ def dropbox(table: Table, batches: Batches, objects: Objects) -> Dropbox:
     workflow = RecordedWorkflow()
     folder = Folder(
         drop=Objects(s3, BUCKET),
-        objects=objects,
-        accounts=accounts,
-        files=Files(table),
-        batches=batches,
+        stores=Stores.of(table, objects),
         workflow=workflow,  # type: ignore[arg-type]
         read_batch=read_parameters,
-        rules=Rules(limits=Bounds(100, 10_000, 1_000, 0), window_seconds=86_400, keep_days=30),
+        terms=BatchTerms(86_400, Bounds(100, 10_000, 1_000, 0), FileTerms(10_000, 30)),
     )
     return Dropbox(s3, folder, workflow)
 
@@ -129,8 +128,8 @@ def test_a_dropped_file_becomes_a_batch(dropbox: Dropbox) -> None:
     batch = dropbox.take(source)
     assert isinstance(batch, Batch)
     assert (batch.status, batch.endpoint, batch.drop) == (Status.VALIDATING, "/v1/embeddings", source)
-    assert dropbox.folder.objects.get(file_key(ACCOUNT, batch.input_file_id)) == LINE
-    file = dropbox.folder.files.get(ACCOUNT, batch.input_file_id)
+    assert dropbox.folder.stores.objects.get(file_key(ACCOUNT, batch.input_file_id)) == LINE
+    file = dropbox.folder.stores.files.get(FileRef(ACCOUNT, batch.input_file_id))
     assert file is not None
     assert (file.filename, file.purpose, file.bytes) == ("night run+1.jsonl", "batch", len(LINE))
     assert dropbox.workflow.started == [(batch.id, 0, None)]
@@ -155,7 +154,7 @@ def test_the_same_version_never_becomes_two_batches(dropbox: Dropbox) -> None:
     finished = dropbox.finish(batch)
     assert dropbox.take(source) == finished
     assert len(dropbox.workflow.started) == 2
-    page, _ = dropbox.folder.batches.page(ACCOUNT, after=None, limit=10)
+    page, _ = dropbox.folder.stores.batches.page(ACCOUNT, after=None, limit=10)
     assert len(page) == 1
 
 
@@ -167,7 +166,7 @@ def test_a_new_version_is_a_new_batch_with_its_own_bytes(dropbox: Dropbox) -> No
     sizes = []
     for batch in batches:
         assert isinstance(batch, Batch)
-        sizes.append(len(dropbox.folder.objects.get(file_key(ACCOUNT, batch.input_file_id))))
+        sizes.append(len(dropbox.folder.stores.objects.get(file_key(ACCOUNT, batch.input_file_id))))
     assert sizes == [2 * len(LINE), len(LINE)]
 
 
@@ -264,7 +263,7 @@ def test_results_come_back_beside_a_status(dropbox: Dropbox) -> None:
 def test_a_batch_that_failed_validation_brings_its_line_errors(dropbox: Dropbox) -> None:
     """They stand in the status and, one a line, in the error file."""
     errors = (LineError("invalid_json_line", "bad", 3), LineError("duplicate_custom_id", "again", 4, "custom_id"))
-    batch = dropbox.folder.batches.finish(dropbox.taken(), Status.FAILED, NOW, errors=errors)
+    batch = dropbox.folder.stores.batches.finish(dropbox.taken(), Status.FAILED, NOW, errors=errors)
     dropbox.notify(batch)
     assert dropbox.names() == sorted([ERRORS, STATUS])
     lines = [orjson.loads(line) for line in dropbox.read(ERRORS).splitlines()]
@@ -311,7 +310,7 @@ def test_a_source_that_is_gone_still_gets_its_results(dropbox: Dropbox) -> None:
 def test_an_output_that_its_owner_deleted_is_not_delivered(dropbox: Dropbox) -> None:
     """The status says that there is none."""
     batch = dropbox.finish(dropbox.taken(), b"out\n", b"err\n")
-    dropbox.folder.objects.delete(file_key(ACCOUNT, batch.output_file_id or ""))
+    dropbox.folder.stores.objects.delete(file_key(ACCOUNT, batch.output_file_id or ""))
     dropbox.notify(batch)
     assert dropbox.names() == sorted([ERRORS, STATUS])
     assert dropbox.json(STATUS)["output_key"] is None

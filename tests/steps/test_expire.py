@@ -9,7 +9,7 @@ from batchyard.adapters.aws.files import Files
 from batchyard.adapters.aws.objects import Objects
 from batchyard.adapters.aws.table import Table
 from batchyard.core.batches import Status
-from batchyard.core.files import File
+from batchyard.core.files import File, FileRef
 from batchyard.core.keys import file_key
 from batchyard.steps.expire import expire
 from tests.steps.running import create_batch
@@ -31,9 +31,9 @@ def test_only_what_is_past_its_time_goes(table: Table, objects: Objects) -> None
     young = keep(files, objects, replace(FILE, id="file-2", expires_at=NOW + 1))
     lasting = keep(files, objects, replace(FILE, id="file-3", expires_at=None))
     assert expire(now=NOW, files=files, objects=objects) == 1
-    assert files.get("acct_a", old.id) is None and objects.head(file_key("acct_a", old.id)) is None
+    assert files.get(old.ref) is None and objects.head(file_key("acct_a", old.id)) is None
     for file in (young, lasting):
-        assert files.get("acct_a", file.id) == file and objects.head(file_key("acct_a", file.id)) is not None
+        assert files.get(file.ref) == file and objects.head(file_key("acct_a", file.id)) is not None
     assert [row["sk"] for row in table.query("expiring")] == [f"{NOW + 1:012d}#file-2"]
     assert expire(now=NOW, files=files, objects=objects) == 0
 
@@ -42,7 +42,7 @@ def test_a_file_deleted_before_leaves_nothing_behind(table: Table, objects: Obje
     """The row that waits for its time goes when the time comes, though the file went earlier."""
     files = Files(table)
     keep(files, objects, FILE)
-    files.delete("acct_a", FILE.id)
+    files.delete(FILE.ref)
     assert expire(now=NOW, files=files, objects=objects) == 1
     assert list(table.query("expiring")) == []
 
@@ -52,4 +52,4 @@ def test_output_files_expire_too(table: Table, objects: Objects, batches: Batche
     batch = batches.enter(create_batch(batches), Status.CANCELLING, 5)
     batches.finish(batch, Status.CANCELLED, 6, files=(replace(FILE, account_id=batch.account_id), None))
     assert expire(now=NOW, files=Files(table), objects=objects) == 1
-    assert Files(table).get(batch.account_id, FILE.id) is None
+    assert Files(table).get(FileRef(batch.account_id, FILE.id)) is None

@@ -4,56 +4,58 @@ from __future__ import annotations
 
 from collections import Counter
 
-from batchyard.adapters.aws.batches import Batches
-from batchyard.adapters.aws.objects import Objects
-from batchyard.adapters.aws.shards import Shards
+from batchyard.adapters.aws.stores import Stores
+from batchyard.core.batches import Ending
 from batchyard.core.shards import ShardState
 from batchyard.core.usage import Tally
 from batchyard.steps.fence import Fenced, fence
-from tests.steps.running import ACCOUNT, BATCH_ID, NOW, create_batch, plan, start_batch
+from tests.steps.running import BATCH, BATCH_ID, NOW, create_batch, plan, start_batch
 
 
-def run(batches: Batches, shards: Shards, now: int) -> Fenced:
-    return fence(ACCOUNT, BATCH_ID, "cancelled", since=NOW, now=now, drain_seconds=60, batches=batches, shards=shards)
+def run(stores: Stores, now: int) -> Fenced:
+    return fence(BATCH, Ending.CANCELLED, since=NOW, now=now, drain_seconds=60, stores=stores)
 
 
-def test_a_batch_without_live_owners_is_drained_at_once(batches: Batches, shards: Shards, objects: Objects) -> None:
+def test_a_batch_without_live_owners_is_drained_at_once(stores: Stores) -> None:
     """Never claimed, given back, lease run out: all sealed; settled stays settled."""
-    start_batch(batches, objects, plan({"a": 5}))
-    shards.release(BATCH_ID, shards.claim(BATCH_ID, 1, "w", NOW, NOW + 60))
-    shards.claim(BATCH_ID, 2, "w", NOW - 100, NOW - 40)
-    claim = shards.claim(BATCH_ID, 3, "w", NOW, NOW + 60)
-    shards.flush(BATCH_ID, claim, part_key="p", done=b"\x01", tally=Tally(), lease_until=NOW + 60, settled=True)
-    assert run(batches, shards, NOW).drained
-    assert Counter(row.state for row in shards.rows(BATCH_ID)) == {ShardState.SEALED: 4, ShardState.SETTLED: 1}
+    start_batch(stores.batches, stores.objects, plan({"a": 5}))
+    stores.shards.release(BATCH_ID, stores.shards.claim(BATCH_ID, 1, "w", NOW, NOW + 60))
+    stores.shards.claim(BATCH_ID, 2, "w", NOW - 100, NOW - 40)
+    claim = stores.shards.claim(BATCH_ID, 3, "w", NOW, NOW + 60)
+    stores.shards.flush(BATCH_ID, claim, part_key="p", done=b"\x01", tally=Tally(), lease_until=NOW + 60, settled=True)
+    assert run(stores, NOW).drained
+    assert Counter(row.state for row in stores.shards.rows(BATCH_ID)) == {ShardState.SEALED: 4, ShardState.SETTLED: 1}
 
 
-def test_a_live_owner_keeps_what_it_flushes(batches: Batches, shards: Shards, objects: Objects) -> None:
+def test_a_live_owner_keeps_what_it_flushes(stores: Stores) -> None:
     """Its flush goes through, tells it to stop, and the next round seals the shard with its part."""
-    start_batch(batches, objects, plan({"a": 2}))
-    claim = shards.claim(BATCH_ID, 0, "w", NOW, NOW + 60)
-    assert run(batches, shards, NOW + 1).live == 1
-    assert run(batches, shards, NOW + 3).live == 1
-    row = shards.flush(
+    start_batch(stores.batches, stores.objects, plan({"a": 2}))
+    claim = stores.shards.claim(BATCH_ID, 0, "w", NOW, NOW + 60)
+    assert run(stores, NOW + 1).live == 1
+    assert run(stores, NOW + 3).live == 1
+    row = stores.shards.flush(
         BATCH_ID, claim, part_key="p", done=b"\x01", tally=Tally(succeeded=1), lease_until=NOW + 63, settled=False
     )
-    assert row.fence == "cancelled"
-    shards.release(BATCH_ID, claim)
-    assert run(batches, shards, NOW + 5).drained
-    assert [(r.state, r.parts) for r in shards.rows(BATCH_ID)] == [(ShardState.SEALED, ("p",)), (ShardState.SEALED, ())]
+    assert row.fence is Ending.CANCELLED
+    stores.shards.release(BATCH_ID, claim)
+    assert run(stores, NOW + 5).drained
+    assert [(r.state, r.parts) for r in stores.shards.rows(BATCH_ID)] == [
+        (ShardState.SEALED, ("p",)),
+        (ShardState.SEALED, ()),
+    ]
 
 
-def test_patience_ends(batches: Batches, shards: Shards, objects: Objects) -> None:
+def test_patience_ends(stores: Stores) -> None:
     """An owner that renews its lease for ever is shut out after `drain_seconds`."""
-    start_batch(batches, objects, plan({"a": 1}))
-    claim = shards.claim(BATCH_ID, 0, "w", NOW, NOW + 60)
-    assert not run(batches, shards, NOW + 59).drained
-    shards.heartbeat(BATCH_ID, claim, NOW + 600)
-    assert run(batches, shards, NOW + 60).drained
-    assert next(shards.rows(BATCH_ID)).state is ShardState.SEALED
+    start_batch(stores.batches, stores.objects, plan({"a": 1}))
+    claim = stores.shards.claim(BATCH_ID, 0, "w", NOW, NOW + 60)
+    assert not run(stores, NOW + 59).drained
+    stores.shards.heartbeat(BATCH_ID, claim, NOW + 600)
+    assert run(stores, NOW + 60).drained
+    assert next(stores.shards.rows(BATCH_ID)).state is ShardState.SEALED
 
 
-def test_a_batch_without_a_plan_has_nothing_to_stop(batches: Batches, shards: Shards) -> None:
+def test_a_batch_without_a_plan_has_nothing_to_stop(stores: Stores) -> None:
     """Cancelled while it was validated."""
-    create_batch(batches)
-    assert run(batches, shards, NOW).drained
+    create_batch(stores.batches)
+    assert run(stores, NOW).drained

@@ -11,10 +11,11 @@ from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.files import Files
 from batchyard.adapters.aws.objects import Objects
 from batchyard.adapters.aws.shards import Shards
+from batchyard.adapters.aws.stores import Stores
 from batchyard.adapters.aws.table import Key, Table
-from batchyard.core.batches import Batch, Status
-from batchyard.core.errors import BooksDoNotBalance
-from batchyard.core.files import FileStatus
+from batchyard.core.batches import Batch, Ending, Status
+from batchyard.core.errors import BooksDoNotBalance, ConditionFailed
+from batchyard.core.files import FileRef, FileStatus
 from batchyard.core.items import Item, work_line
 from batchyard.core.keys import file_key, manifest_key, part_key, work_key
 from batchyard.core.lanes import Lane
@@ -26,7 +27,7 @@ from batchyard.core.usage import Tally, Usage
 from batchyard.steps import finalize as finalize_module
 from batchyard.steps.finalize import finalize
 from tests.invariants import check_files, check_rows
-from tests.steps.running import ACCOUNT, BATCH_ID, NOW, create_batch
+from tests.steps.running import ACCOUNT, BATCH, BATCH_ID, NOW, create_batch
 
 ITEMS = 6
 SHARDS = 3
@@ -74,16 +75,8 @@ class Yard:
             settled=len(positions) == 2,
         )
 
-    def finalize(self, outcome: str, now: int = NOW + 100) -> Batch:
-        return finalize(
-            ACCOUNT,
-            BATCH_ID,
-            outcome,
-            clock=lambda: now,
-            batches=self.batches,
-            shards=self.shards,
-            objects=self.objects,
-        )
+    def finalize(self, asked: Ending, now: int = NOW + 100) -> Batch:
+        return finalize(BATCH, asked, clock=lambda: now, stores=Stores.of(self.table, self.objects))
 
     def content(self, file_id: str | None) -> bytes | None:
         return None if file_id is None else self.objects.get(file_key(ACCOUNT, file_id))
@@ -108,19 +101,19 @@ def test_a_settled_batch_is_completed_with_its_files(yard: Yard) -> None:
     yard.start()
     for number in range(SHARDS):
         yard.work(number, [1, 0])
-    batch = yard.finalize("completed")
+    batch = yard.finalize(Ending.COMPLETED)
     assert batch.status is Status.COMPLETED
     assert batch.status_times["finalizing"] == batch.status_times["completed"] == NOW + 100
     assert batch.tally == Tally(succeeded=5, failed=1, input_tokens=60, output_tokens=30, cost_picousd=18)
     yard.check(batch)
-    output = yard.files.get(ACCOUNT, batch.output_file_id or "")
-    error = yard.files.get(ACCOUNT, batch.error_file_id or "")
+    output = yard.files.get(FileRef(ACCOUNT, batch.output_file_id or ""))
+    error = yard.files.get(FileRef(ACCOUNT, batch.error_file_id or ""))
     assert output is not None and error is not None
-    assert (output.filename, output.purpose, output.rows) == (f"{BATCH_ID}_output.jsonl", "batch_output", 5)
-    assert (error.filename, error.rows, error.status) == (f"{BATCH_ID}_error.jsonl", 1, FileStatus.PROCESSED)
+    assert (output.filename, output.purpose, output.lines) == (f"{BATCH_ID}_output.jsonl", "batch_output", 5)
+    assert (error.filename, error.lines, error.status) == (f"{BATCH_ID}_error.jsonl", 1, FileStatus.PROCESSED)
     assert output.bytes == len(yard.content(output.id) or b"")
     assert output.expires_at is None
-    assert yard.finalize("completed", NOW + 200) == batch
+    assert yard.finalize(Ending.COMPLETED, NOW + 200) == batch
 
 
 def test_files_expire_when_the_batch_asked_for_it(yard: Yard) -> None:
@@ -129,8 +122,8 @@ def test_files_expire_when_the_batch_asked_for_it(yard: Yard) -> None:
     yard.table.update(Key(f"account#{ACCOUNT}", f"batch#{BATCH_ID}"), set={"output_expires_after_seconds": 3600})
     for number in range(SHARDS):
         yard.work(number, [0, 1])
-    batch = yard.finalize("completed")
-    file = yard.files.get(ACCOUNT, batch.output_file_id or "")
+    batch = yard.finalize(Ending.COMPLETED)
+    file = yard.files.get(FileRef(ACCOUNT, batch.output_file_id or ""))
     assert file is not None and file.expires_at == NOW + 100 + 3600
 
 
@@ -140,7 +133,7 @@ def test_a_cancelled_batch_keeps_partial_results(yard: Yard) -> None:
     yard.work(0, [0, 1])
     yard.work(1, [1])
     yard.batches.enter(batch, Status.CANCELLING, NOW + 50)
-    batch = yard.finalize("cancelled")
+    batch = yard.finalize(Ending.CANCELLED)
     assert batch.status is Status.CANCELLED
     assert batch.errors == ()
     assert (batch.tally.succeeded, batch.tally.failed, batch.tally.cancelled) == (2, 1, 3)
@@ -153,7 +146,7 @@ def test_an_expired_batch_keeps_partial_results(yard: Yard) -> None:
     """The rest of an expired batch is `batch_expired`."""
     yard.start()
     yard.work(2, [0])
-    batch = yard.finalize("expired")
+    batch = yard.finalize(Ending.EXPIRED)
     assert (batch.status, batch.tally.succeeded, batch.tally.expired) == (Status.EXPIRED, 1, 5)
     yard.check(batch)
 
@@ -162,7 +155,7 @@ def test_a_failed_batch_keeps_results_and_says_why(yard: Yard) -> None:
     """The rest fails with `batch_failed`, and the batch carries an error."""
     yard.start()
     yard.work(2, [0])
-    batch = yard.finalize("failed")
+    batch = yard.finalize(Ending.FAILED)
     assert (batch.status, batch.tally.succeeded, batch.tally.failed) == (Status.FAILED, 1, 5)
     assert [error.code for error in batch.errors] == ["batch_failed"]
     yard.check(batch)
@@ -172,13 +165,13 @@ def test_nobody_can_flush_once_it_has_begun(yard: Yard) -> None:
     """A stopped batch's open shards are sealed before they are read, so that no result comes too late to be seen."""
     yard.start()
     yard.work(0, [0])
-    yard.finalize("expired")
+    yard.finalize(Ending.EXPIRED)
     assert {row.state for row in yard.shards.rows(BATCH_ID)} == {ShardState.SEALED}
 
 
-@pytest.mark.parametrize(("outcome", "status"), [("expired", Status.EXPIRED), ("failed", Status.FAILED)])
+@pytest.mark.parametrize("asked", [Ending.EXPIRED, Ending.FAILED])
 def test_a_run_that_takes_over_ends_the_batch_as_the_first_one_would_have(
-    yard: Yard, monkeypatch: pytest.MonkeyPatch, outcome: str, status: Status
+    yard: Yard, monkeypatch: pytest.MonkeyPatch, asked: Ending
 ) -> None:
     """Fenced, finalizing, then its execution dies. The next execution finds it finalizing and knows no more than that;
     the sealed shards say why they were."""
@@ -188,10 +181,10 @@ def test_a_run_that_takes_over_ends_the_batch_as_the_first_one_would_have(
     with monkeypatch.context() as patched:
         patched.setattr(finalize_module, "_write", None)
         with pytest.raises(TypeError):
-            yard.finalize(outcome)
-    batch = yard.finalize("completed")
-    assert (batch.status, batch.tally.succeeded) == (status, 2)
-    assert getattr(batch.tally, outcome) == (3 if outcome == "expired" else 4)
+            yard.finalize(asked)
+    batch = yard.finalize(Ending.COMPLETED)
+    assert (batch.status, batch.tally.succeeded) == (asked.status, 2)
+    assert getattr(batch.tally, asked) == (3 if asked is Ending.EXPIRED else 4)
     yard.check(batch)
 
 
@@ -200,7 +193,7 @@ def test_a_window_that_ends_when_all_is_done_expires_nothing(yard: Yard) -> None
     yard.start()
     for number in range(SHARDS):
         yard.work(number, [0, 1])
-    batch = yard.finalize("expired")
+    batch = yard.finalize(Ending.EXPIRED)
     assert (batch.status, batch.tally.expired) == (Status.COMPLETED, 0)
     yard.check(batch)
 
@@ -211,9 +204,9 @@ def test_completed_with_an_unsettled_shard_is_refused(yard: Yard) -> None:
     yard.work(0, [0, 1])
     yard.work(1, [0])
     with pytest.raises(BooksDoNotBalance):
-        yard.finalize("completed")
+        yard.finalize(Ending.COMPLETED)
     assert {row.state for row in yard.shards.rows(BATCH_ID)} == {ShardState.SETTLED, ShardState.OPEN}
-    batch = yard.finalize("failed")
+    batch = yard.finalize(Ending.FAILED)
     assert batch.status is Status.FAILED
     yard.check(batch)
 
@@ -224,17 +217,17 @@ def test_a_cancel_that_comes_late_wins_the_status(yard: Yard) -> None:
     for number in range(SHARDS):
         yard.work(number, [0, 1])
     yard.batches.enter(batch, Status.CANCELLING, NOW + 50)
-    batch = yard.finalize("completed")
+    batch = yard.finalize(Ending.COMPLETED)
     assert (batch.status, batch.tally.succeeded, batch.tally.cancelled) == (Status.CANCELLED, 5, 0)
     yard.check(batch)
 
 
-@pytest.mark.parametrize(("outcome", "status"), [("expired", Status.EXPIRED), ("failed", Status.FAILED)])
-def test_a_batch_without_a_plan_just_ends(yard: Yard, outcome: str, status: Status) -> None:
+@pytest.mark.parametrize("asked", [Ending.EXPIRED, Ending.FAILED])
+def test_a_batch_without_a_plan_just_ends(yard: Yard, asked: Ending) -> None:
     """No shards, no files, no figures."""
     create_batch(yard.batches)
-    batch = yard.finalize(outcome)
-    assert batch.status is status
+    batch = yard.finalize(asked)
+    assert batch.status is asked.status
     assert (batch.output_file_id, batch.error_file_id, batch.tally) == (None, None, Tally())
     assert yard.batches.open_batches() == []
 
@@ -243,20 +236,20 @@ def test_a_batch_cancelled_while_validating_is_cancelled(yard: Yard) -> None:
     """`cancelling` without a plan ends as `cancelled`; `completed` without a plan is impossible."""
     batch = create_batch(yard.batches)
     with pytest.raises(BooksDoNotBalance):
-        yard.finalize("completed")
+        yard.finalize(Ending.COMPLETED)
     yard.batches.enter(batch, Status.CANCELLING, NOW + 1)
-    assert yard.finalize("cancelled").status is Status.CANCELLED
+    assert yard.finalize(Ending.CANCELLED).status is Status.CANCELLED
 
 
 def test_lost_parts_fail_loudly_and_then_end_the_batch(yard: Yard) -> None:
-    """Without a part nothing is published; the outcome `failed` ends the batch, without files."""
+    """Without a part nothing is published; the ending `failed` ends the batch, without files."""
     yard.start()
     for number in range(SHARDS):
         row = yard.work(number, [0, 1])
     yard.objects.put(row.parts[0], encode_part(BATCH_ID, []))
     with pytest.raises(BooksDoNotBalance):
-        yard.finalize("completed")
-    batch = yard.finalize("failed")
+        yard.finalize(Ending.COMPLETED)
+    batch = yard.finalize(Ending.FAILED)
     assert (batch.status, batch.output_file_id, batch.error_file_id) == (Status.FAILED, None, None)
     assert [error.code for error in batch.errors] == ["batch_failed"]
 
@@ -275,11 +268,11 @@ def test_of_two_ends_at_once_one_wins_and_the_other_leaves_no_files(
         written = write(*arguments)  # type: ignore[arg-type]
         if not overtaking:
             overtaking.append(True)
-            yard.finalize("failed")
+            yard.finalize(Ending.FAILED)
         return written
 
     monkeypatch.setattr(finalize_module, "_write", write_and_be_overtaken)
-    batch = yard.finalize("completed")
+    batch = yard.finalize(Ending.COMPLETED)
     assert batch.status is Status.FAILED
     yard.check(batch)
     kept = {file_key(ACCOUNT, id) for id in (batch.output_file_id, batch.error_file_id) if id}
@@ -299,10 +292,28 @@ def test_two_runs_with_the_same_end_agree(yard: Yard, monkeypatch: pytest.Monkey
         written = write(*arguments)  # type: ignore[arg-type]
         if not runs:
             runs.append(None)
-            runs.append(yard.finalize("completed"))
+            runs.append(yard.finalize(Ending.COMPLETED))
         return written
 
     monkeypatch.setattr(finalize_module, "_write", write_and_be_overtaken)
-    batch = yard.finalize("completed")
+    batch = yard.finalize(Ending.COMPLETED)
     assert runs == [None, batch]
     yard.check(batch)
+
+
+def test_a_batch_that_changes_each_time_is_given_up(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tried three times, then the state machine hears of it; no files are left behind."""
+    yard.start()
+    for number in range(SHARDS):
+        yard.work(number, [0, 1])
+    tries = []
+
+    def refuse(self: Batches, batch: Batch, *_: object, **__: object) -> Batch:
+        tries.append(batch.status)
+        raise ConditionFailed("somebody else was faster")
+
+    monkeypatch.setattr(Batches, "finish", refuse)
+    with pytest.raises(ConditionFailed):
+        yard.finalize(Ending.COMPLETED)
+    assert tries == [Status.FINALIZING] * 3
+    assert "Contents" not in yard.objects._client.list_objects_v2(Bucket=yard.objects.bucket, Prefix="files/")

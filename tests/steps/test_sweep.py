@@ -12,13 +12,14 @@ from batchyard.adapters.aws.files import Files
 from batchyard.adapters.aws.objects import Objects
 from batchyard.adapters.aws.workflow import Execution, Life, Workflow
 from batchyard.core.batches import Status
-from batchyard.core.files import File
+from batchyard.core.files import File, FileRef
 from batchyard.handlers import sweep as handler
 from batchyard.steps.sweep import sweep
 from tests.api.api import Cloud
 from tests.api.gateway import Context
 from tests.steps.running import (
     ACCOUNT,
+    BATCH,
     BATCH_ID,
     NOW,
     RecordedWorkflow,
@@ -57,7 +58,7 @@ def test_a_dead_execution_is_followed_by_another_and_in_the_end_the_batch_is_clo
     for execution in (1, 2, 3, 4):
         assert run(batches, workflow) == [(BATCH_ID, execution)]
         workflow.lives[BATCH_ID, execution] = Life.ENDED
-    assert [outcome for _, _, outcome in workflow.started] == [None, None, "failed", "failed"]
+    assert [ending for _, _, ending in workflow.started] == [None, None, "failed", "failed"]
 
 
 def test_a_cancel_that_lost_its_wake_up_is_repeated(batches: Batches, objects: Objects) -> None:
@@ -76,7 +77,7 @@ def test_a_terminal_batch_is_forgotten(batches: Batches) -> None:
     workflow = RecordedWorkflow()
     assert run(batches, workflow) == []
     assert batches.open_batches() == []
-    assert batches.get(ACCOUNT, BATCH_ID) is not None
+    assert batches.get(BATCH) is not None
 
 
 def test_each_further_execution_waits_twice_as_long(batches: Batches) -> None:
@@ -114,7 +115,7 @@ def test_a_batch_that_ends_meanwhile_is_not_started_again(batches: Batches, monk
 
     monkeypatch.setattr(workflow, "execution", ends_just_now)
     assert run(batches, workflow) == []
-    ended = batches.get(ACCOUNT, BATCH_ID)
+    ended = batches.get(BATCH)
     assert ended is not None and (ended.status, ended.executions) == (Status.FAILED, 0)
 
 
@@ -155,7 +156,7 @@ def test_files_expire_though_a_batch_cannot_be_looked_after(cloud: Cloud, monkey
     monkeypatch.setattr(Workflow, "execution", None)
     with pytest.raises(ExceptionGroup):
         handler.handler({}, Context())
-    assert files.get(ACCOUNT, "file-1") is None
+    assert files.get(FileRef(ACCOUNT, "file-1")) is None
 
 
 def test_batches_are_looked_after_though_files_cannot_expire(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,7 +173,7 @@ def test_an_execution_is_absent_running_or_ended_since_some_second(cloud: Cloud)
     """What Step Functions says of it."""
     workflow = Workflow(client("stepfunctions"), cloud.state_machine_arn)
     assert workflow.execution(BATCH_ID, 2) == Execution(Life.ABSENT)
-    workflow.start(ACCOUNT, BATCH_ID, 2)
+    workflow.start(BATCH, 2)
     assert workflow.execution(BATCH_ID, 2).life is Life.RUNNING
     arn = f"{cloud.state_machine_arn.replace(':stateMachine:', ':execution:')}:{BATCH_ID}-2"
     client("stepfunctions").stop_execution(executionArn=arn)

@@ -14,11 +14,12 @@ from batchyard.adapters import catalogue
 from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.files import Files
 from batchyard.adapters.aws.objects import Objects
+from batchyard.adapters.aws.stores import Stores
 from batchyard.adapters.aws.table import Key, Table
-from batchyard.content.reading import ParseLine, Rules
+from batchyard.content.reading import Checks, InputLimits, ParseLine
 from batchyard.core.batches import Batch, Status
 from batchyard.core.errors import NotReady
-from batchyard.core.files import File, FileStatus
+from batchyard.core.files import File, FileRef, FileStatus
 from batchyard.core.items import read_work_lines
 from batchyard.core.keys import file_key, manifest_key, work_key
 from batchyard.core.routing import route
@@ -26,11 +27,11 @@ from batchyard.core.sharding import read_manifest
 from batchyard.steps.validate import validate
 from batchyard.surfaces.openai.lines import parse_line
 from batchyard.surfaces.surface import LineContext
-from tests.steps.running import ACCOUNT, BATCH_ID, NOW, create_batch
+from tests.steps.running import ACCOUNT, BATCH, BATCH_ID, NOW, create_batch
 
 ENDPOINT = "/v1/chat/completions"
 FILE_ID = "file-1"
-RULES = Rules(
+LIMITS = InputLimits(
     max_items=50,
     max_file_bytes=100_000,
     max_line_bytes=2_000,
@@ -72,25 +73,24 @@ class Desk:
         self.objects.put(file_key(ACCOUNT, FILE_ID), data)
         self.files.put(replace(File(FILE_ID, ACCOUNT, "in.jsonl", "batch", len(data), NOW), **changes))
 
-    def validate(self, rules: Rules = RULES, parser: Callable[[str, str], ParseLine] = parser) -> Batch:
+    def validate(self, limits: InputLimits = LIMITS, parser: Callable[[str, str], ParseLine] = parser) -> Batch:
         self.runs.append(f"run{len(self.runs)}")
         return validate(
-            ACCOUNT,
-            BATCH_ID,
+            BATCH,
             run=self.runs[-1],
             clock=lambda: self.now,
-            rules=lambda surface: rules,
-            parser=parser,
-            route=lambda model, provider, endpoint: route(model, provider, catalogue.load(), endpoint),
-            batches=self.batches,
-            files=self.files,
-            objects=self.objects,
+            checks=Checks(
+                limits=lambda surface: limits,
+                parser=parser,
+                route=lambda model, provider, endpoint: route(model, provider, catalogue.load(), endpoint),
+            ),
+            stores=Stores.of(self.table, self.objects),
         )
 
-    def errors(self, data: bytes, rules: Rules = RULES) -> list[tuple[str, int | None]]:
+    def errors(self, data: bytes, limits: InputLimits = LIMITS) -> list[tuple[str, int | None]]:
         """(code, line) of what is wrong with `data`, after checking that nothing of it can run."""
         self.upload(data)
-        batch = self.validate(rules)
+        batch = self.validate(limits)
         assert batch.status is Status.FAILED
         assert batch.plan is None
         assert self.written() == []
@@ -134,8 +134,8 @@ def test_a_good_file_becomes_a_plan_a_manifest_and_a_work_file(desk: Desk) -> No
             seen[item.index] = item.custom_id
             assert orjson.loads(item.body)["model"] == plan.lanes[shard.lane].lane.model
     assert seen == {n: f"request-{n}" for n in range(12)}
-    file = desk.files.get(ACCOUNT, FILE_ID)
-    assert file is not None and file.rows == 12
+    file = desk.files.get(FileRef(ACCOUNT, FILE_ID))
+    assert file is not None and file.lines == 12
 
 
 def test_one_model_is_the_batchs_model_and_a_hint_limits_the_chain(desk: Desk) -> None:
@@ -209,13 +209,13 @@ def test_a_repeated_custom_id_is_found_whatever_its_length(desk: Desk) -> None:
 
 def test_a_line_that_is_too_long_is_told(desk: Desk) -> None:
     """A line of one byte too many fails."""
-    room = RULES.max_line_bytes - len(line(0, text=""))
+    room = LIMITS.max_line_bytes - len(line(0, text=""))
     assert desk.errors(line(0) + b"\n" + line(1, text="x" * (room + 1))) == [("line_too_long", 2)]
 
 
 def test_a_line_of_exactly_the_limit_runs(desk: Desk) -> None:
     """The limit itself is allowed."""
-    desk.upload(line(0, text="x" * (RULES.max_line_bytes - len(line(0, text="")))))
+    desk.upload(line(0, text="x" * (LIMITS.max_line_bytes - len(line(0, text="")))))
     assert desk.validate().status is Status.IN_PROGRESS
 
 
@@ -245,14 +245,14 @@ def test_a_file_without_lines_fails(desk: Desk, data: bytes) -> None:
 def test_a_file_that_is_too_large_fails(desk: Desk) -> None:
     """By its row, and by its bytes where the row does not know better."""
     data = b"\n".join(line(n) for n in range(5))
-    assert desk.errors(data, replace(RULES, max_file_bytes=len(data) - 1)) == [("file_too_large", None)]
+    assert desk.errors(data, replace(LIMITS, max_file_bytes=len(data) - 1)) == [("file_too_large", None)]
 
 
 def test_bytes_beyond_what_the_row_says_fail(desk: Desk) -> None:
     """A presigned upload may be larger than announced."""
     data = b"\n".join(line(n) for n in range(5))
     desk.upload(data, bytes=1)
-    batch = desk.validate(replace(RULES, max_file_bytes=len(data) - 1))
+    batch = desk.validate(replace(LIMITS, max_file_bytes=len(data) - 1))
     assert [error.code for error in batch.errors] == ["file_too_large"]
 
 
@@ -298,7 +298,7 @@ def test_a_file_on_its_way_is_waited_for_but_not_for_ever(desk: Desk) -> None:
         desk.validate()
     desk.objects.put(file_key(ACCOUNT, FILE_ID), line(0))
     assert desk.validate().status is Status.IN_PROGRESS
-    file = desk.files.get(ACCOUNT, FILE_ID)
+    file = desk.files.get(FileRef(ACCOUNT, FILE_ID))
     assert file is not None and file.status is FileStatus.PROCESSED
 
 
@@ -377,8 +377,8 @@ def test_a_cancel_during_validation_stays_a_cancel(desk: Desk, data: bytes) -> N
 
 def test_long_names_in_errors_do_not_bloat_the_row(desk: Desk) -> None:
     """What a line says is quoted at most in part."""
-    rules = replace(RULES, max_line_bytes=50_000)
+    limits = replace(LIMITS, max_line_bytes=50_000)
     desk.upload(b"\n".join(line(n, model=f"no-such-model-{n}", provider="p" * 9_000) for n in range(5)))
-    batch = desk.validate(rules)
+    batch = desk.validate(limits)
     assert batch.status is Status.FAILED
     assert all(len(error.message) < 1000 for error in batch.errors)

@@ -10,7 +10,7 @@ import pytest
 from batchyard.adapters.catalogue import CATALOGUE_FILE, load, load_providers, read_catalogue
 from batchyard.core.catalogue import Offer
 from batchyard.core.usage import Price
-from local.compile_catalogue import compile_catalogue, encode
+from tools.compile_catalogue import compile_catalogue, encode
 
 PROVIDERS = """
 [[providers]]
@@ -29,7 +29,7 @@ COMPILED = orjson.dumps(
     {
         "providers": {
             "openai": [
-                {"id": "gpt", "microusd": [10, 5, 40], "context_tokens": 100, "aliases": ["gpt-2026-01-01"]},
+                {"id": "gpt", "microusd": [10, 5, 40], "aliases": ["gpt-2026-01-01"]},
                 {"id": "ft:*", "microusd": [30, 30, 60], "prefixes": ["ft:gpt"], "patterns": ["-guard$"]},
                 {"id": "free", "microusd": [0, 0, 0]},
             ]
@@ -49,7 +49,6 @@ id = "my-guard"
 input_microusd = 1
 cached_microusd = 0
 output_microusd = 2
-context_tokens = 4096
 """
 
 
@@ -58,7 +57,7 @@ def test_an_alias_is_sent_as_the_provider_knows_it() -> None:
     aliases = '[aliases.openai]\n"g.p.t" = "gpt"\n'
     catalogue = read_catalogue(PROVIDERS + aliases, COMPILED)
     for name in ("g.p.t", "openai/g.p.t"):
-        assert catalogue.find(name) == (Offer("openai", "gpt", Price(10, 5, 40), 100),)
+        assert catalogue.find(name) == (Offer("openai", "gpt", Price(10, 5, 40)),)
     assert "g.p.t" not in {offer.model for offer in catalogue.models()}
     for wrong in ('[aliases.openai]\n"a" = "nothing"\n', '[aliases.nobody]\n"a" = "gpt"\n'):
         with pytest.raises(ValueError, match="not there"):
@@ -122,14 +121,14 @@ def test_a_namespace_names_the_provider_and_is_taken_off() -> None:
 def test_an_exact_id_beats_a_pattern_elsewhere() -> None:
     """A deployment's own `my-guard` is not caught by another provider's pattern for names that end in -guard."""
     catalogue = read_catalogue(PROVIDERS + EDGE_MODELS, COMPILED)
-    assert catalogue.find("my-guard") == (Offer("edge", "my-guard", Price(1, 0, 2), 4096),)
+    assert catalogue.find("my-guard") == (Offer("edge", "my-guard", Price(1, 0, 2)),)
     assert [offer.provider for offer in catalogue.find("your-guard")] == ["openai"]
 
 
 def test_find_by_alias_prefix_and_provider() -> None:
     """Aliases, prefixes and a deployment's own `*` entries lead to a model; a missing cached price is the full one."""
     catalogue = read_catalogue(PROVIDERS + EDGE_MODELS, COMPILED)
-    assert catalogue.find("gpt-2026-01-01") == (Offer("openai", "gpt-2026-01-01", Price(10, 5, 40), 100),)
+    assert catalogue.find("gpt-2026-01-01") == (Offer("openai", "gpt-2026-01-01", Price(10, 5, 40)),)
     assert catalogue.find("ft:gpt:acme")[0].price == Price(30, 30, 60)
     assert catalogue.find("llama/70b", "edge") == (Offer("edge", "llama/70b", Price(7, 7, 9)),)
     assert catalogue.find("edge/llama/70b")[0].model == "llama/70b"

@@ -7,7 +7,16 @@ from typing import Any
 
 import pytest
 
-from tests.invariants import InvariantBroken, check_batch, check_files, check_rows, check_unmoved
+from tests.invariants import (
+    Invariant,
+    InvariantBroken,
+    check_batch,
+    check_calls,
+    check_ended,
+    check_files,
+    check_rows,
+    check_unmoved,
+)
 
 
 def line(custom_id: str, status_code: int | None = 200, error: str | None = None) -> bytes:
@@ -45,42 +54,44 @@ def test_sound_books_pass() -> None:
 
 
 @pytest.mark.parametrize(
-    ("output", "errors"),
+    ("output", "errors", "invariant"),
     [
-        (file(line("a")), None),
-        (file(line("a"), line("b")), file(line("b", 500))),
-        (file(line("a"), line("a")), file(line("b", 500))),
-        (file(line("a")), file(line("b", 500), line("c", 500))),
-        (file(line("a", 500)), file(line("b", 500))),
-        (file(line("a")), file(line("b", 200))),
-        (file(line("a")), file(line("b", None))),
-        (file(line("a")), file(line("b", 500, "both"))),
-        (line("a"), file(line("b", 500))),
+        (file(line("a")), None, Invariant.ONE_LINE),
+        (file(line("a"), line("b")), file(line("b", 500)), Invariant.ONE_LINE),
+        (file(line("a"), line("a")), file(line("b", 500)), Invariant.ONE_LINE),
+        (file(line("a")), file(line("b", 500), line("c", 500)), Invariant.ONE_LINE),
+        (file(line("a", 500)), file(line("b", 500)), Invariant.RIGHT_FILE),
+        (file(line("a")), file(line("b", 200)), Invariant.RIGHT_FILE),
+        (file(line("a")), file(line("b", None)), Invariant.FORM),
+        (file(line("a")), file(line("b", 500, "both")), Invariant.FORM),
+        (line("a"), file(line("b", 500)), Invariant.FORM),
     ],
     ids=["lost", "in both", "twice", "unknown", "wrong file", "wrong file too", "neither", "both", "cut off"],
 )
-def test_broken_files_are_caught(output: bytes | None, errors: bytes | None) -> None:
-    """Lost, doubled, foreign, misplaced and malformed lines each raise."""
-    with pytest.raises(InvariantBroken):
+def test_broken_files_are_caught(output: bytes | None, errors: bytes | None, invariant: Invariant) -> None:
+    """Lost, doubled, foreign, misplaced and malformed lines each raise, and say which invariant they break."""
+    with pytest.raises(InvariantBroken) as caught:
         check_files(["a", "b"], output, errors)
+    assert caught.value.invariant is invariant
 
 
 @pytest.mark.parametrize(
-    "changes",
+    ("changes", "invariant"),
     [
-        {"status": "in_progress"},
-        {"completed_at": None},
-        {"request_counts": {"total": 3, "completed": 1, "failed": 1}},
-        {"request_counts": {"total": 2, "completed": 2, "failed": 0}},
-        {"output_file_id": None},
-        {"error_file_id": None},
-        {"usage": {"input_tokens": 4, "output_tokens": 4, "total_tokens": 8}},
+        ({"status": "in_progress"}, Invariant.ENDS),
+        ({"completed_at": None}, Invariant.ENDS),
+        ({"request_counts": {"total": 3, "completed": 1, "failed": 1}}, Invariant.COUNTS),
+        ({"request_counts": {"total": 2, "completed": 2, "failed": 0}}, Invariant.COUNTS),
+        ({"output_file_id": None}, Invariant.FILES),
+        ({"error_file_id": None}, Invariant.FILES),
+        ({"usage": {"input_tokens": 4, "output_tokens": 4, "total_tokens": 8}}, Invariant.TOKENS),
     ],
 )
-def test_a_batch_that_contradicts_its_files_is_caught(changes: dict[str, Any]) -> None:
+def test_a_batch_that_contradicts_its_files_is_caught(changes: dict[str, Any], invariant: Invariant) -> None:
     """Status, counts, file ids and usage are all held against the lines."""
-    with pytest.raises(InvariantBroken):
+    with pytest.raises(InvariantBroken) as caught:
         check_batch(batch(**changes), ["a", "b"], OUTPUT, ERRORS)
+    assert caught.value.invariant is invariant
 
 
 def test_a_ledger_that_does_not_balance_is_caught() -> None:
@@ -92,12 +103,25 @@ def test_a_ledger_that_does_not_balance_is_caught() -> None:
         ({"succeeded": 2, "input_tokens": 6}, [rows[0] | {"done": b"\x01"}]),
         ({"succeeded": 2, "input_tokens": 6}, [rows[0] | {"state": "open"}]),
     ]:
-        with pytest.raises(InvariantBroken):
+        with pytest.raises(InvariantBroken) as caught:
             check_rows({"tally": tally}, broken)
+        assert caught.value.invariant is Invariant.LEDGER
 
 
 def test_a_terminal_batch_that_moves_is_caught() -> None:
     """Any change between two looks raises."""
     check_unmoved(batch(), batch())
-    with pytest.raises(InvariantBroken):
+    with pytest.raises(InvariantBroken) as caught:
         check_unmoved(batch(), batch(completed_at=6))
+    assert caught.value.invariant is Invariant.UNMOVED
+
+
+def test_repeated_calls_and_batches_without_an_end_are_caught() -> None:
+    """An item that the provider got twice, and a batch that is still on its way, each raise."""
+    check_calls([1, 0, 1])
+    check_ended("failed")
+    with pytest.raises(InvariantBroken) as twice:
+        check_calls([1, 2])
+    with pytest.raises(InvariantBroken) as endless:
+        check_ended("finalizing")
+    assert (twice.value.invariant, endless.value.invariant) == (Invariant.CALLED_ONCE, Invariant.ENDS)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from local.calls import Call
-from local.permissions import Principal, denied, encryption_context, read_statements
+from local.iam.permissions import Principal, denied, encryption_context, read_statements
+from local.simulated_aws.calls import Call
 
 KEY = "arn:aws:kms:us-east-1:123456789012:key/1"
 POLICY = {

@@ -1,6 +1,6 @@
-"""The worker on moto"s table and bucket."""
+"""The worker on moto's table and bucket."""
 
-from tests.api.api import alice, aws_clients, cloud, mallory
-from tests.aws import aws, batches, objects, progress, shards, table
+from tests.api.api import cloud
+from tests.aws import aws, aws_clients, batches, objects, progress, shards, table
 
-__all__ = ["alice", "aws", "aws_clients", "batches", "cloud", "mallory", "objects", "progress", "shards", "table"]
+__all__ = ["aws", "aws_clients", "batches", "cloud", "objects", "progress", "shards", "table"]

@@ -9,22 +9,22 @@ from typing import Any
 
 import pytest
 
-from batchyard.adapters.aws.objects import Objects
-from batchyard.adapters.aws.shards import Shards
 from batchyard.worker.item_runner import Upstream
 from batchyard.worker.work import RECEIVES_AT_MOST
+from tests.memory import memory_objects
+from tests.memory_table import memory_shards
 from tests.worker.workshop import Killed, Outcome, ScriptedProvider, Workshop, after, succeed
 
 Start = Callable[[Callable[[int, int], Awaitable[Outcome]]], Workshop]
 
 
 @pytest.fixture
-def start(shards: Shards, objects: Objects) -> Iterator[Start]:
+def start() -> Iterator[Start]:
     """Makes a workshop around a provider's behaviour."""
     made = []
 
     def make(behave: Callable[[int, int], Awaitable[Outcome]]) -> Workshop:
-        made.append(Workshop(shards, objects, ScriptedProvider(behave)))
+        made.append(Workshop(memory_shards(), memory_objects(), ScriptedProvider(behave)))
         return made[-1]
 
     yield make

@@ -23,7 +23,7 @@ from batchyard.core.sharding import LaneShards, Plan
 from batchyard.core.shards import ShardState
 from batchyard.handlers import work
 from local.provider import SimulatedProvider
-from tests.api.api import Cloud, aws_clients, cloud  # noqa: F401
+from tests.api.api import Cloud
 from tests.api.gateway import Context, event
 
 MESSAGES = [ShardMessage.from_json(record["body"]) for record in event("work")["Records"]]
@@ -56,7 +56,7 @@ def provider(running: SimulatedProvider) -> SimulatedProvider:
 
 
 @pytest.fixture
-def queue(cloud: Cloud, provider: SimulatedProvider, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:  # noqa: F811
+def queue(cloud: Cloud, provider: SimulatedProvider, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The queue's URL. The batch and its work file are in place, the handler's process is a fresh one."""
     url = clients.client("sqs").create_queue(QueueName="batchyard-provider-openai")["QueueUrl"]
     clients.client("secretsmanager").create_secret(Name=SECRET, SecretString="sk-from-the-secret\n")
@@ -81,7 +81,7 @@ def queue(cloud: Cloud, provider: SimulatedProvider, monkeypatch: pytest.MonkeyP
         work._process.cache_clear()
 
 
-def results(cloud: Cloud, number: int) -> list[StoredResult]:  # noqa: F811
+def results(cloud: Cloud, number: int) -> list[StoredResult]:
     row = Shards(cloud.table).get(FIRST.batch_id, number)
     assert row is not None and row.state is ShardState.SETTLED
     return [result for key in row.parts for result in decode_part(cloud.objects.get(key))]
@@ -94,7 +94,7 @@ def records(messages: list[ShardMessage]) -> dict[str, Any]:
 
 
 def test_the_event_settles_its_shards(
-    cloud: Cloud,  # noqa: F811
+    cloud: Cloud,
     queue: str,
     provider: SimulatedProvider,
     capsys: pytest.CaptureFixture[str],
@@ -106,7 +106,7 @@ def test_the_event_settles_its_shards(
     lines = [orjson.loads(result.line) for result in stored]
     assert {line["response"]["status_code"] for line in lines} == {200}
     assert all(line["response"]["body"]["data"][0]["embedding"] for line in lines)
-    batch = Batches(cloud.table).get_with_progress(FIRST.account_id, FIRST.batch_id)
+    batch = Batches(cloud.table).get_with_progress(FIRST.batch)
     assert batch is not None
     assert batch.tally.succeeded == ITEMS
     assert batch.tally.cost_picousd == batch.tally.input_tokens * 20_000 > 0
@@ -118,7 +118,7 @@ def test_the_event_settles_its_shards(
 
 
 def test_the_process_serves_one_invocation_after_the_other(
-    cloud: Cloud,  # noqa: F811
+    cloud: Cloud,
     queue: str,
     provider: SimulatedProvider,
 ) -> None:
@@ -128,7 +128,7 @@ def test_the_process_serves_one_invocation_after_the_other(
     assert provider.stats()["requests"] == ITEMS
 
 
-def test_a_broken_record_fails_alone(cloud: Cloud, queue: str, caplog: pytest.LogCaptureFixture) -> None:  # noqa: F811
+def test_a_broken_record_fails_alone(cloud: Cloud, queue: str, caplog: pytest.LogCaptureFixture) -> None:
     """A body that is no shard message comes back as the one failure; the log has the reason."""
     broken = event("work")
     broken["Records"][0]["body"] = "{}"
@@ -141,7 +141,7 @@ def test_a_broken_record_fails_alone(cloud: Cloud, queue: str, caplog: pytest.Lo
 
 
 def test_no_key_is_a_failure_that_names_the_secret(
-    cloud: Cloud,  # noqa: F811
+    cloud: Cloud,
     queue: str,
     provider: SimulatedProvider,
     caplog: pytest.LogCaptureFixture,
@@ -154,7 +154,7 @@ def test_no_key_is_a_failure_that_names_the_secret(
 
 
 def test_the_end_of_the_invocation_sends_the_message_again(
-    cloud: Cloud,  # noqa: F811
+    cloud: Cloud,
     queue: str,
     provider: SimulatedProvider,
 ) -> None:
@@ -171,7 +171,7 @@ def test_the_end_of_the_invocation_sends_the_message_again(
 
 
 def test_faults_of_every_kind_end_in_one_result_each(
-    cloud: Cloud,  # noqa: F811
+    cloud: Cloud,
     queue: str,
     provider: SimulatedProvider,
     monkeypatch: pytest.MonkeyPatch,

@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
-from batchyard.adapters.aws.objects import Objects
-from batchyard.adapters.aws.shards import Shards
+from batchyard.core.batches import Ending
 from batchyard.core.calls import Answer, NoAnswer
 from batchyard.core.retry import FailureReason, ServerWord
 from batchyard.core.shards import LeaseHeld, ShardFenced, ShardState
 from batchyard.core.usage import Usage
 from batchyard.worker.gate import Gates
+from tests.memory import memory_objects
+from tests.memory_table import memory_shards
 from tests.virtual_time import EPOCH
 from tests.worker.workshop import (
     BATCH_ID,
@@ -34,12 +35,12 @@ Start = Callable[..., Workshop]
 
 
 @pytest.fixture
-def start(shards: Shards, objects: Objects) -> Iterator[Start]:
+def start() -> Iterator[Start]:
     """Makes a workshop around a provider's behaviour."""
     made = []
 
     def make(behave: Callable[[int, int], Awaitable[Outcome]], **settings: Any) -> Workshop:
-        made.append(Workshop(shards, objects, ScriptedProvider(behave), **settings))
+        made.append(Workshop(memory_shards(), memory_objects(), ScriptedProvider(behave), **settings))
         return made[-1]
 
     yield make
@@ -333,7 +334,7 @@ def test_a_fence_lets_calls_in_flight_end(start: Start) -> None:
 
     async def cancel_soon() -> None:
         await asyncio.sleep(14)
-        shop.shards.fence(BATCH_ID, 0, "cancelled")
+        shop.shards.fence(BATCH_ID, 0, Ending.CANCELLED)
 
     task = shop.loop.create_task(cancel_soon())
     assert shop.work(message) == []
@@ -354,7 +355,7 @@ def test_a_fence_cuts_off_what_takes_too_long(start: Start) -> None:
 
     async def cancel_soon() -> None:
         await asyncio.sleep(2)
-        shop.shards.fence(BATCH_ID, 0, "cancelled")
+        shop.shards.fence(BATCH_ID, 0, Ending.CANCELLED)
 
     task = shop.loop.create_task(cancel_soon())
     shop.work(message)

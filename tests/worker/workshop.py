@@ -7,7 +7,7 @@ import itertools
 import logging
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -95,7 +95,7 @@ class SentMessages:
         self.sent: list[tuple[ShardMessage, int]] = []
         self.postponed: list[int] = []
 
-    def send(self, messages: list[ShardMessage], delay_seconds: int = 0) -> None:
+    def send(self, messages: Sequence[ShardMessage], delay_seconds: int = 0) -> None:
         self.sent += [(message, delay_seconds) for message in messages]
 
     def postpone(self, provider: str, receipt_handle: str, seconds: int) -> None:

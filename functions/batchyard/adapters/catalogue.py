@@ -1,4 +1,4 @@
-"""Reads providers.toml (people write it) and catalogue.json (`local/compile_catalogue.py` writes it)."""
+"""Reads providers.toml (people write it) and catalogue.json (`tools/compile_catalogue.py` writes it)."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def read_providers(document: dict[str, Any]) -> tuple[Provider, ...]:
 
 def read_catalogue(providers_toml: str, catalogue_json: bytes) -> Catalogue:
     """The catalogue that the two files make together: a deployment's own `[[models]]` come first, `[aliases]` are
-    further names of a provider's models. Raises ValueError where something named is not there."""
+    further names of a provider's models. Raises ValueError if something named is not there."""
     document = tomllib.loads(providers_toml)
     providers = read_providers(document)
     compiled = orjson.loads(catalogue_json)["providers"]
@@ -66,7 +66,7 @@ def read_catalogue(providers_toml: str, catalogue_json: bytes) -> Catalogue:
 def _alias(name: str, called: str, shelf: list[Model]) -> Model:
     for model in shelf:
         if model.id == called:
-            return Model(name, model.price, model.context_tokens, sent_as=called)
+            return Model(name, model.price, sent_as=called)
     raise ValueError(f"providers.toml: the alias {name!r} is of a model that is not there, {called!r}")
 
 
@@ -77,18 +77,16 @@ def _own_model(
     input_microusd: int,
     output_microusd: int,
     cached_microusd: int | None = None,
-    context_tokens: int | None = None,
 ) -> Model:
     cached = input_microusd if cached_microusd is None else cached_microusd
     prefixes = (id.removesuffix("*"),) if id.endswith("*") else ()
-    return Model(id, Price(input_microusd, cached, output_microusd), context_tokens, prefixes=prefixes)
+    return Model(id, Price(input_microusd, cached, output_microusd), prefixes=prefixes)
 
 
 def _compiled_model(entry: dict[str, Any]) -> Model:
     return Model(
         entry["id"],
         Price(*entry["microusd"]),
-        entry.get("context_tokens"),
         tuple(entry.get("aliases", ())),
         tuple(entry.get("prefixes", ())),
         tuple(entry.get("patterns", ())),

@@ -19,7 +19,7 @@ _DOCUMENT = "application/json"
 @dataclass(frozen=True, slots=True)
 class Delivery:
     """What there is to deliver. `output_key`, `error_key`: objects of the data bucket. `errors`: why the whole file
-    failed; they are the error file where there is no other. `status`: the rest of the status document."""
+    failed; they are the error file if there is no other. `status`: the rest of the status document."""
 
     status: dict[str, Any]
     output_key: str | None = None
@@ -62,7 +62,7 @@ def keys_for(source: DropSource, qualifier: str, batch_id: str, drop: Objects) -
 
 
 def _delivered_batch(keys: ResultKeys, drop: Objects) -> str:
-    """The id of the batch whose results stand under the plain names; ids sort by time. Empty where there is none."""
+    """The id of the batch whose results stand under the plain names; ids sort by time. Empty if there is none."""
     try:
         return str(orjson.loads(drop.get(keys.status)).get("batch_id") or "")
     except ObjectMissing:
@@ -70,7 +70,7 @@ def _delivered_batch(keys: ResultKeys, drop: Objects) -> str:
 
 
 def _copy(key: str | None, to_key: str, objects: Objects, drop: Objects) -> bool:
-    """Whether there is something under `to_key` now. A file that its owner has deleted meanwhile is none."""
+    """Whether there is something under `to_key` now. A file that its owner has deleted meanwhile does not count."""
     if key is not None:
         try:
             objects.copy_to(key, drop.bucket, to_key, _LINES)

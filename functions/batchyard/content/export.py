@@ -39,7 +39,7 @@ class Target:
 
 class Spool:
     """Holds what is written up to `max_inline_bytes`; beyond that it all goes to the target. Use as a context manager;
-    afterwards `data` is the whole file, or None where it lies under the target's key."""
+    afterwards `data` is the whole file, or None if it lies under the target's key."""
 
     def __init__(self, target: Target, max_inline_bytes: int, objects: Objects) -> None:
         self._target = target

@@ -6,10 +6,9 @@ notices them here.
 
 from __future__ import annotations
 
-from batchyard.adapters.aws.files import Files
-from batchyard.adapters.aws.objects import Objects
+from batchyard.adapters.aws.stores import Stores
 from batchyard.core.errors import ConditionFailed, InvalidRequest, NotFound, PayloadTooLarge
-from batchyard.core.files import File, FileStatus
+from batchyard.core.files import File, FileRef, FileStatus
 from batchyard.core.keys import file_key
 from batchyard.core.requests import FileRequest
 
@@ -18,34 +17,35 @@ _PURPOSE_OF_BATCHES = "batch"
 _DAY_SECONDS = 86_400
 
 
-def find(account_id: str, file_id: str, *, now: int, max_file_bytes: int, files: Files, objects: Objects) -> File:
-    """The account's file, its bytes noticed if they came meanwhile. Raises NotFound, also where it has expired."""
-    file = files.get(account_id, file_id, consistent=True)
+def find(ref: FileRef, *, now: int, max_file_bytes: int, stores: Stores) -> File:
+    """The account's file, its bytes noticed if they came meanwhile. Raises NotFound, also if it has expired."""
+    file = stores.files.get(ref, consistent=True)
     if file is None or file.is_expired(now):
-        raise missing(file_id)
-    return notice(file, max_file_bytes=max_file_bytes, files=files, objects=objects)
+        raise missing(ref.file_id)
+    return notice(file, max_file_bytes=max_file_bytes, stores=stores)
 
 
-def notice(file: File, *, max_file_bytes: int, files: Files, objects: Objects) -> File:
-    """`file`, or what became of it when its bytes have come under a presigned URL since. Raises NotFound where it was
+def notice(file: File, *, max_file_bytes: int, stores: Stores) -> File:
+    """`file`, or what became of it when its bytes have come under a presigned URL since. Raises NotFound if it was
     deleted meanwhile."""
     if file.status is not FileStatus.UPLOADED or file.upload_id is not None:
         return file
-    found = objects.head(file_key(file.account_id, file.id))
+    files = stores.files
+    found = stores.objects.head(file_key(file.account_id, file.id))
     if found is None:
         return file
     try:
         if found.size == 0:
-            return files.spoil(file, "The file is empty.")
+            return files.mark_broken(file, "The file is empty.")
         if found.size > max_file_bytes:
-            return files.spoil(file, f"The file has {found.size} bytes; {max_file_bytes} bytes are allowed.")
+            return files.mark_broken(file, f"The file has {found.size} bytes; {max_file_bytes} bytes are allowed.")
         return files.arrive(file, bytes=found.size)
     except ConditionFailed as error:
         raise missing(file.id) from error
 
 
 def check(request: FileRequest, size: int, max_file_bytes: int) -> None:
-    """Raises InvalidRequest or PayloadTooLarge where a file of `size` bytes cannot be what it is for."""
+    """Raises InvalidRequest or PayloadTooLarge if a file of `size` bytes cannot be what it is for."""
     check_name(request)
     if size <= 0:
         raise InvalidRequest("The file is empty. Send a file with at least one byte.", param="file", code="empty_file")
@@ -68,7 +68,7 @@ def expiry(seconds: int | None, now: int, keep_days: int) -> int:
     return now + (seconds if seconds is not None else keep_days * _DAY_SECONDS)
 
 
-def count_rows(data: bytes) -> int:
+def count_lines(data: bytes) -> int:
     """Lines that hold more than white space."""
     return sum(1 for line in data.split(b"\n") if line and not line.isspace())
 

@@ -34,8 +34,8 @@ _DIGEST_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
-    """The deployment's limits (`batchyard.settings`) that matter here."""
+class InputLimits:
+    """The deployment's limits on a batch's input, and on the shards that it is cut into."""
 
     max_items: int
     max_file_bytes: int
@@ -44,6 +44,16 @@ class Rules:
     shard_items: int
     shard_bytes: int
     dispatch_stride: int
+
+
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """What an input is read by. `limits`: surface -> its limits; `parser`: (surface, endpoint) -> what parses its
+    lines; `route`: where items run."""
+
+    limits: Callable[[str], InputLimits]
+    parser: Callable[[str, str], ParseLine]
+    route: Route
 
 
 class InputRejected(BatchyardError):
@@ -57,10 +67,10 @@ class InputRejected(BatchyardError):
 class Reading:
     """One pass over the input."""
 
-    def __init__(self, batch: Batch, rules: Rules, parse_line: ParseLine, route: Route) -> None:
+    def __init__(self, batch: Batch, limits: InputLimits, parse_line: ParseLine, route: Route) -> None:
         self._endpoint = batch.endpoint
         self._provider = batch.provider
-        self._rules = rules
+        self._limits = limits
         self._parse_line = parse_line
         self._route = route
         self._errors: list[LineError] = []
@@ -70,20 +80,20 @@ class Reading:
 
     @property
     def only_model(self) -> str | None:
-        """The model that all items name, where they name the same."""
+        """The model that all items name, if they name the same."""
         return next(iter(self._models)) if len(self._models) == 1 else None
 
     def read(self, chunks: Iterator[bytes], work: WorkFile) -> None:
         """Raises InputRejected, once all is read or as soon as there are too many errors or items."""
-        rules, parse_line = self._rules, self._parse_line
+        limits, parse_line = self._limits, self._parse_line
         lanes: dict[tuple[str, str | None], tuple[OpenLane, str | None]] = {}
         seen: set[bytes] = set()
         index = 0
-        for number, line in read_lines(self._counted(chunks), rules.max_line_bytes):
-            if index == rules.max_items:
-                raise InputRejected(*self._errors, _too_many_items(rules))
+        for number, line in read_lines(self._counted(chunks), limits.max_line_bytes):
+            if index == limits.max_items:
+                raise InputRejected(*self._errors, _too_many_items(limits))
             if line is None:
-                self._wrong(_line_too_long(number, rules))
+                self._wrong(_line_too_long(number, limits))
                 index += 1
                 continue
             item = parse_line(line, index, number)
@@ -112,18 +122,18 @@ class Reading:
         if self._errors:
             raise InputRejected(*self._errors)
         if index == 0:
-            raise InputRejected(of_file("empty_file", "The input file has no lines. A batch needs at least one."))
+            raise InputRejected(file_error("empty_file", "The input file has no lines. A batch needs at least one."))
         self.items = index
 
     def _counted(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
         for chunk in chunks:
             self.bytes += len(chunk)
-            if self.bytes > self._rules.max_file_bytes:
-                raise InputRejected(*self._errors, too_large(self._rules))
+            if self.bytes > self._limits.max_file_bytes:
+                raise InputRejected(*self._errors, too_large(self._limits))
             yield chunk
 
     def _place(self, item: Item, number: int, work: WorkFile) -> tuple[OpenLane, str | None] | None:
-        """The lane of such items, and the name that their model has there where it is another; None: an error."""
+        """The lane of such items, and the name that their model has there if it is another; None: an error."""
         if len(item.model) > _MODEL_NAME_CHARS:
             message = f"A model's name has at most {_MODEL_NAME_CHARS} characters."
             self._wrong(LineError("model_not_found", message, number, "body.model"))
@@ -141,14 +151,14 @@ class Reading:
             lane = work.lane(Lane(offer.provider, offer.model))
         except TooManyLanes:
             message = f"A batch takes at most {MODELS_AT_MOST} models. Split it into several batches."
-            raise InputRejected(*self._errors, of_file("too_many_models", message)) from None
+            raise InputRejected(*self._errors, file_error("too_many_models", message)) from None
         return lane, offer.model if offer.model != item.model else None
 
     def _wrong(self, error: LineError) -> None:
         """Notes an error; raises InputRejected when there are enough."""
         message = error.message if len(error.message) <= _MESSAGE_CHARS else error.message[:_MESSAGE_CHARS] + "…"
         self._errors.append(replace(error, message=message))
-        if len(self._errors) == self._rules.max_line_errors:
+        if len(self._errors) == self._limits.max_line_errors:
             message = f"Only the first {len(self._errors)} errors are listed; the rest of the file was not checked."
             raise InputRejected(*self._errors, LineError("too_many_errors", message))
 
@@ -158,20 +168,21 @@ def _renamed(body: bytes, model: str) -> bytes:
     return orjson.dumps(orjson.loads(body) | {"model": model})
 
 
-def of_file(code: str, message: str) -> LineError:
+def file_error(code: str, message: str) -> LineError:
+    """What is wrong with the input as a whole."""
     return LineError(code, message, param="input_file_id")
 
 
-def too_large(rules: Rules) -> LineError:
-    return of_file("file_too_large", f"The input file has more than {rules.max_file_bytes} bytes. Split it.")
+def too_large(limits: InputLimits) -> LineError:
+    return file_error("file_too_large", f"The input file has more than {limits.max_file_bytes} bytes. Split it.")
 
 
-def _too_many_items(rules: Rules) -> LineError:
-    return of_file("too_many_tasks", f"The input file has more than {rules.max_items} requests. Split it.")
+def _too_many_items(limits: InputLimits) -> LineError:
+    return file_error("too_many_tasks", f"The input file has more than {limits.max_items} requests. Split it.")
 
 
-def _line_too_long(number: int, rules: Rules) -> LineError:
-    return LineError("line_too_long", f"This line has more than {rules.max_line_bytes} bytes.", number)
+def _line_too_long(number: int, limits: InputLimits) -> LineError:
+    return LineError("line_too_long", f"This line has more than {limits.max_line_bytes} bytes.", number)
 
 
 def _repeated(number: int) -> LineError:

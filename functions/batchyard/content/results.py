@@ -15,29 +15,27 @@ from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing
 from operator import attrgetter
 
-from batchyard.adapters.aws.objects import ObjectMissing, Objects, Span
+from batchyard.adapters.aws.objects import ObjectMissing, Objects
 from batchyard.adapters.aws.shards import Shards
 from batchyard.content.lines import read_lines
-from batchyard.content.merge import outcome_of_the_rest
+from batchyard.content.parts import Parts, ReadAhead, ShardResults
 from batchyard.core.batches import Batch
+from batchyard.core.endings import outcome_of_the_rest
 from batchyard.core.errors import BooksDoNotBalance, NotFound
-from batchyard.core.items import read_work_lines
-from batchyard.core.keys import file_key, manifest_key, work_key
-from batchyard.core.parts import StoredResult, decode_part
+from batchyard.core.keys import file_key, manifest_key
+from batchyard.core.parts import StoredResult
 from batchyard.core.requests import ResultWindow
-from batchyard.core.results import Outcome, result_line, result_line_start, unfinished
+from batchyard.core.results import Outcome, result_line_start
 from batchyard.core.sharding import LaneShards, Plan, Shard, read_manifest
-from batchyard.core.shards import ShardRow, done_count
 
-_READS_AT_ONCE = 16
-_HELD_BYTES = 64 * 1024 * 1024
+_AHEAD = ReadAhead(at_most=16, held_bytes=64 * 1024 * 1024)
 _LONGEST_LINE_BYTES = 64 * 1024 * 1024
 """More than any provider's answer may have."""
 
 
 def results(batch: Batch, window: ResultWindow, *, shards: Shards, objects: Objects) -> Generator[StoredResult]:
-    """The results of the window's items, by index. Raises NotFound where they are no longer kept, because a file of
-    the batch was deleted."""
+    """The results of the window's items, by index. Raises NotFound if they are no longer kept, because a file of the
+    batch was deleted."""
     plan = batch.plan
     if plan is None:
         return
@@ -65,49 +63,21 @@ def touched(plan: Plan, lane: LaneShards, manifest: list[Shard], wanted: range) 
 def _read(batch: Batch, plan: Plan, wanted: range, shards: Shards, objects: Objects) -> Iterator[StoredResult]:
     manifest = read_manifest(objects.get(manifest_key(batch.account_id, batch.id, plan.run)))
     lanes = [found for lane in plan.lanes if (found := touched(plan, lane, manifest, wanted))]
-    rest = outcome_of_the_rest(batch.status) if batch.status.is_terminal else None
-    work = work_key(batch.account_id, batch.id, plan.run)
+    parts = Parts(batch, plan, outcome_of_the_rest(batch.ending) if batch.ending else None, objects)
+    ahead = _AHEAD.shared_by(len(lanes))
     with ExitStack() as stack:
         streams = []
         for lane in lanes:
             rows = {row.number: row for row in shards.rows(batch.id, lane[0].number, lane[-1].number)}
-            reads = objects.get_many(
-                _spans(lane, rows, work if rest else None),
-                at_most=max(1, _READS_AT_ONCE // len(lanes)),
-                held_bytes=_HELD_BYTES // len(lanes),
-            )
-            stack.enter_context(closing(reads))
-            streams.append(_lane(batch.id, lane, rows, reads, wanted, rest))
+            reading = stack.enter_context(closing(parts.read(lane, rows, ahead)))
+            streams.append(_in_window(reading, wanted))
         yield from heapq.merge(*streams, key=attrgetter("index")) if len(streams) > 1 else iter(streams[0])
 
 
-def _spans(lane: list[Shard], rows: dict[int, ShardRow], work: str | None) -> Iterator[Span]:
-    """What `_lane` reads, in that order. `work`: the work file, where the unfinished items count too."""
-    for shard in lane:
-        row = rows.get(shard.number) or ShardRow(shard.number)
-        yield from map(Span, row.parts)
-        if work and done_count(row.done) < shard.items:
-            yield Span(work, shard.offset, shard.length)
-
-
-def _lane(
-    batch_id: str,
-    lane: list[Shard],
-    rows: dict[int, ShardRow],
-    reads: Iterator[bytes],
-    wanted: range,
-    rest: Outcome | None,
-) -> Iterator[StoredResult]:
-    for shard in lane:
-        row = rows.get(shard.number) or ShardRow(shard.number)
-        parts = (result for _ in row.parts for result in decode_part(next(reads)))
-        found = {result.index: result for result in parts if result.index in wanted}
-        if rest and done_count(row.done) < shard.items:
-            for item in read_work_lines(next(reads)):
-                if item.index in wanted and item.index not in found:
-                    line = result_line(batch_id, unfinished(item.index, item.custom_id, rest))
-                    found[item.index] = StoredResult(item.index, rest, line)
-        yield from (found[index] for index in sorted(found))
+def _in_window(lane: Iterator[ShardResults], wanted: range) -> Iterator[StoredResult]:
+    for found in lane:
+        by_index = {result.index: result for result in (*found.stored, *found.unfinished) if result.index in wanted}
+        yield from (by_index[index] for index in sorted(by_index))
 
 
 def _from_files(batch: Batch, wanted: range, objects: Objects) -> Iterator[StoredResult]:

@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from batchyard.core.errors import BatchyardError
 from batchyard.core.lanes import Lane
 from batchyard.core.sharding import LaneShards, Shard, shard_items
 
 HELD_BYTES = 64 * 1024 * 1024
 
 
-class TooManyLanes(Exception):
+class TooManyLanes(BatchyardError):
     """The batch uses more lanes than a plan holds."""
 
 

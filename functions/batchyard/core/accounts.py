@@ -6,6 +6,8 @@ import hashlib
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from batchyard.core.fields import known_fields
+
 
 @dataclass(frozen=True, slots=True)
 class Account:
@@ -37,7 +39,7 @@ class ApiKey:
 
     @classmethod
     def from_row(cls, row: dict[str, Any]) -> ApiKey:
-        return cls(**{name: value for name, value in row.items() if name in cls.__dataclass_fields__})
+        return cls(**known_fields(cls, row))
 
 
 def key_hash(secret: str) -> str:

@@ -1,12 +1,19 @@
 """A batch and its life.
 
-    validating ─▶ in_progress ─▶ finalizing ─▶ completed
-        │             │  │           │
-        │             │  └───────────┴──▶ expired      (the completion window ended; partial results kept)
-        ├─────────────┴──▶ cancelling ──▶ cancelled    (partial results kept)
-        └──▶ failed                                    (bad input, or a fault nothing could mend)
+                                    doomed* ──────────────▶ failed       (its input file was deleted)
+                                       ▲
+                       ┌───────────────┤
+    validating ──▶ in_progress ──▶ finalizing ────────────▶ completed    (every item has its result)
+        │              │               │
+        ├──────────────┼───────────────┼──────────────────▶ expired      (the completion window ended)
+        ├──────────────┼───────────────┴──────────────────▶ failed       (bad input, or a fault nothing could mend)
+        └──────────────┴────▶ cancelling ─────────────────▶ cancelled    (somebody cancelled it)
 
-The statuses are OpenAI's; a surface maps them to its own words. `<status>_at` is the second a status was entered.
+    * No status of its own: a batch that runs (in_progress, finalizing) and has `errors` already. It keeps its status
+      until it ends, and it ends as failed; only a cancel that comes before it is finalizing still wins.
+
+Whatever the ending, results that are there are kept. The statuses are OpenAI's; a surface maps them to its own words.
+`<status>_at` is the second a status was entered. Which `Ending` a batch comes to is decided in `core/endings.py`.
 """
 
 from __future__ import annotations
@@ -17,9 +24,24 @@ from typing import Any
 
 import orjson
 
+from batchyard.core.fields import known_fields
 from batchyard.core.items import LineError
 from batchyard.core.sharding import Plan
 from batchyard.core.usage import Tally
+
+
+class Ending(enum.StrEnum):
+    """How a batch ends. Also the words of the state machine, and of the `fence` of a shard row."""
+
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    FAILED = "failed"
+
+    @property
+    def status(self) -> Status:
+        """The terminal status of a batch that ended so."""
+        return Status(self.value)
 
 
 class Status(enum.StrEnum):
@@ -37,7 +59,7 @@ class Status(enum.StrEnum):
         return self in _TERMINAL
 
 
-_TERMINAL = frozenset({Status.COMPLETED, Status.FAILED, Status.EXPIRED, Status.CANCELLED})
+_TERMINAL = frozenset(ending.status for ending in Ending)
 
 FROM = {
     Status.IN_PROGRESS: (Status.VALIDATING,),
@@ -49,6 +71,14 @@ FROM = {
     Status.FAILED: (Status.VALIDATING, Status.IN_PROGRESS, Status.FINALIZING),
 }
 """The statuses from which a status may be entered. Terminal ones are in nobody's list: nothing leaves them."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRef:
+    """Which batch is meant: ids are looked up within their account only."""
+
+    account_id: str
+    batch_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +114,7 @@ class Batch:
     """It runs with a provider key that the caller brought, so its cost is on the caller's bill."""
 
     model: str | None = None
-    """The model of every item, where they share one."""
+    """The model of every item, if they share one."""
     errors: tuple[LineError, ...] = ()
     plan: Plan | None = None
     tally: Tally = field(default_factory=Tally)
@@ -98,6 +128,10 @@ class Batch:
     """Status -> unix second it was entered; `validating` is `created_at`."""
 
     @property
+    def ref(self) -> BatchRef:
+        return BatchRef(self.account_id, self.id)
+
+    @property
     def text_metadata(self) -> dict[str, str] | None:
         """Metadata for surfaces that know texts only: what is more than a text as its JSON."""
         if self.metadata is None:
@@ -106,8 +140,13 @@ class Batch:
 
     @property
     def is_doomed(self) -> bool:
-        """Whether it has to end as failed, for the reason in `errors`, and has not yet."""
+        """Whether it is marked to end as failed, for the reason in `errors`, and has not ended yet."""
         return bool(self.errors) and not self.status.is_terminal
+
+    @property
+    def ending(self) -> Ending | None:
+        """How it ended; None while it has not."""
+        return Ending(self.status.value) if self.status.is_terminal else None
 
     @property
     def total_items(self) -> int:
@@ -142,13 +181,12 @@ class Batch:
 
     @classmethod
     def from_row(cls, row: dict[str, Any]) -> Batch:
-        names = set(cls.__dataclass_fields__)
-        fields = {name: value for name, value in row.items() if name in names}
+        fields = known_fields(cls, row)
         fields["status"] = Status(row["status"])
         metadata = row.get("metadata")
         fields["metadata"] = orjson.loads(metadata) if isinstance(metadata, str) else metadata
-        fields["drop"] = DropSource(*row["drop"]) if row.get("drop") else None
-        fields["errors"] = tuple(LineError(*error) for error in row.get("errors") or ())
+        fields["drop"] = DropSource(*row["drop"][:2]) if row.get("drop") else None
+        fields["errors"] = tuple(LineError(*error[:4]) for error in row.get("errors") or ())
         fields["plan"] = Plan.from_row(row["plan"]) if row.get("plan") else None
         fields["tally"] = Tally.from_row(row.get("tally") or {})
         fields["status_times"] = {str(s): row[f"{s}_at"] for s in Status if f"{s}_at" in row}

@@ -22,11 +22,10 @@ _REMEMBERED_NAMES = 4096
 @dataclass(frozen=True, slots=True)
 class Model:
     """A model, or a family that shares a price. `id` always matches too, unless it ends in `*`. `sent_as`: what the
-    provider calls it, where `id` is a name from elsewhere."""
+    provider calls it, if `id` is a name from elsewhere."""
 
     id: str
     price: Price
-    context_tokens: int | None = None
     aliases: tuple[str, ...] = ()
     prefixes: tuple[str, ...] = ()
     patterns: tuple[str, ...] = ()
@@ -40,20 +39,19 @@ class Offer:
     provider: str
     model: str
     price: Price
-    context_tokens: int | None = None
 
 
 class Catalogue:
     """Answers `find`. Remembers its answers, because validation asks once per line."""
 
     def __init__(self, providers: Sequence[Provider], models: Mapping[str, Sequence[Model]]) -> None:
-        """`models`: provider name -> its models; where two match a name, the first one counts."""
+        """`models`: provider name -> its models; if two match a name, the first one counts."""
         self.providers = {provider.name: provider for provider in providers}
         self._shelves = {name: _Shelf(models.get(name, ())) for name in self.providers}
         self._found: dict[tuple[str, str | None], tuple[Offer, ...]] = {}
 
     def find(self, model: str, provider: str | None = None) -> tuple[Offer, ...]:
-        """Every offer of `model`, at `provider` only where one is named; empty where nobody has it."""
+        """Every offer of `model`, at `provider` only if one is named; empty if nobody has it."""
         key = (model, provider)
         offers = self._found.get(key)
         if offers is None:
@@ -65,7 +63,7 @@ class Catalogue:
     def models(self) -> tuple[Offer, ...]:
         """Every model with a name of its own, by provider in the order of providers.toml."""
         return tuple(
-            Offer(provider, model.id, model.price, model.context_tokens)
+            Offer(provider, model.id, model.price)
             for provider, shelf in self._shelves.items()
             for model in shelf.models
             if not model.id.endswith("*") and model.sent_as is None
@@ -80,12 +78,12 @@ class Catalogue:
             shelf = self._shelves[name]
             for spelling in (model, model.removeprefix(f"{name}/")):
                 if entry := shelf.exact.get(spelling):
-                    exact.append(Offer(name, entry.sent_as or spelling, entry.price, entry.context_tokens))
+                    exact.append(Offer(name, entry.sent_as or spelling, entry.price))
                     break
             else:
                 spelling = model.removeprefix(f"{name}/")
                 if entry := shelf.loose(spelling):
-                    loose.append(Offer(name, spelling, entry.price, entry.context_tokens))
+                    loose.append(Offer(name, spelling, entry.price))
         return tuple(exact or loose)
 
 

@@ -2,12 +2,12 @@
 
 drop/<account>/<name>.jsonl                  a file that becomes a batch; <name> may hold slashes
 drop/<account>/<name>.batch.json             beside it, put there before it: the parameters of POST /v1/batches
-results/<account>/<name>.output.jsonl        what came of it
+results/<account>/<name>.output.jsonl        the results
 results/<account>/<name>.errors.jsonl
 results/<account>/<name>.status.json         written last
 
 Results of a file that was replaced while it ran carry their batch's id: `<name>.<batch id>.output.jsonl`. The refusal
-of `<name>` without .jsonl carries its version's, where there is a `<name>.jsonl`. S3 has no room for the names beside
+of `<name>` without .jsonl carries its version's, if there is a `<name>.jsonl`. S3 has no room for the names beside
 a very long one: such a file is refused, under the beginning of its name and a hash of all of it.
 """
 
@@ -26,7 +26,7 @@ MOST_KEY_BYTES = 950
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """A key under drop/. `account_id` is empty where no folder stands before the name."""
+    """A key under drop/. `account_id` is empty if no folder stands before the name."""
 
     key: str
     account_id: str
@@ -45,7 +45,7 @@ class ResultKeys:
 
 
 def read_key(key: str) -> Dropped | None:
-    """None for what is no file of its own: folders, parameters, and keys elsewhere."""
+    """None if the key is not of a file that can become a batch: folders, parameters, and keys elsewhere."""
     if not key.startswith(DROP) or key.endswith(("/", PARAMETERS)):
         return None
     account_id, slash, name = key.removeprefix(DROP).partition("/")

@@ -1,20 +1,37 @@
-"""The tree of everything Batchyard raises.
+"""The tree of everything Batchyard raises, drawn here and held to the code by a test.
 
     BatchyardError
-    ├── RequestError            the caller's mistake; a surface turns it into its own error body
-    │   ├── InvalidRequest          400
-    │   ├── Unauthenticated         401
-    │   ├── NotFound                404  (also: it exists, but is another account's)
-    │   ├── Conflict                409
-    │   ├── PayloadTooLarge         413
-    │   ├── UnsupportedMediaType    415
-    │   └── RateLimited             429
-    ├── ConditionFailed         a conditional write lost; carries the row that won, where known
-    ├── LeaseLost               the shard belongs to somebody else now, or is sealed
-    ├── NotReady                an input is still on its way; run the step again later
-    └── BooksDoNotBalance       an invariant is broken: never to be retried or swallowed
+    ├── RequestError                the caller's mistake; a surface turns it into its own error body
+    │   ├── InvalidRequest              400
+    │   ├── Unauthenticated             401
+    │   ├── NotFound                    404  (also: it exists, but is another account's)
+    │   ├── Conflict                    409
+    │   ├── PayloadTooLarge             413
+    │   ├── UnsupportedMediaType        415
+    │   └── RateLimited                 429
+    ├── ConditionFailed             a conditional write lost; carries the row that won, if it is known
+    │   └── IdempotencyKeyUsed          by the batch that stands under the key already
+    ├── ClaimRefused                a shard cannot be worked on by whoever asked
+    │   ├── ShardSettled                nothing is left to do
+    │   ├── ShardFenced                 its batch is being stopped
+    │   └── LeaseHeld                   somebody else works on it
+    ├── LeaseLost                   the shard belongs to somebody else now, or is sealed
+    ├── NotReady                    an input is still on its way; run the step again later
+    ├── BooksDoNotBalance           an invariant is broken: never to be retried or swallowed
+    ├── InputRejected               a batch's input fails it, with the errors of its lines
+    ├── TooManyLanes                a batch has more lanes than a work file may have
+    ├── NotStarted                  the batch exists, its execution could not be started
+    ├── ItemBroke                   an item raised what nobody foresaw
+    ├── StreamBroken                a provider's event stream ended before its answer did
+    ├── StreamFailed                a provider's event stream reported a failure
+    ├── ObjectMissing               there is no such object in S3
+    ├── ObjectChanged               an object was overwritten while it was read
+    ├── ObjectTooLarge              an object has more bytes than S3 takes
+    ├── QueueRefused                SQS took only some of the messages
+    ├── SecretMissing               the deployment has no key for a provider
+    └── CallerKeyGone               the key that a caller brought went with its batch
 
-An item's failure is no exception: it is a `core.results.Result`.
+Who raises one that no other room needs defines it. An item's failure is no exception: it is a `core.results.Result`.
 """
 
 from __future__ import annotations
@@ -97,7 +114,7 @@ class RateLimited(RequestError):
 
 
 class ConditionFailed(BatchyardError):
-    """A conditional write did not hold. `row` is the row as it stands, or None where there is none."""
+    """A conditional write did not hold. `row` is the row as it stands, or None if there is none."""
 
     def __init__(self, what: str, row: dict[str, Any] | None = None) -> None:
         super().__init__(what)

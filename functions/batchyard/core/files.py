@@ -10,6 +10,8 @@ import enum
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from batchyard.core.fields import known_fields
+
 
 class FileStatus(enum.StrEnum):
     """`UPLOADED`: the bytes are still on their way (presigned, or parts being joined). `PROCESSED`: readable."""
@@ -23,9 +25,25 @@ _KEEP_UPLOAD_ROW_SECONDS = 7 * 86_400
 
 
 @dataclass(frozen=True, slots=True)
+class FileRef:
+    """Which file is meant: ids are looked up within their account only."""
+
+    account_id: str
+    file_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class UploadRef:
+    """Which upload is meant: ids are looked up within their account only."""
+
+    account_id: str
+    upload_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class File:
-    """Times are unix seconds. `rows` is the number of lines where known. `upload_id` names the upload whose parts are
-    being joined into this file, or were; an `UPLOADED` file without one waits for its bytes under a presigned URL."""
+    """Times are unix seconds. `lines`: how many there are, if that is known. `upload_id`: the upload whose parts are
+    joined into this file, or were; an `UPLOADED` file without one waits for its bytes under a presigned URL."""
 
     id: str
     account_id: str
@@ -35,9 +53,13 @@ class File:
     created_at: int
     status: FileStatus = FileStatus.PROCESSED
     expires_at: int | None = None
-    rows: int | None = None
+    lines: int | None = None
     status_details: str | None = None
     upload_id: str | None = None
+
+    @property
+    def ref(self) -> FileRef:
+        return FileRef(self.account_id, self.id)
 
     def is_expired(self, now: int) -> bool:
         return self.expires_at is not None and self.expires_at <= now
@@ -48,9 +70,9 @@ class File:
 
     @classmethod
     def from_row(cls, row: dict[str, Any]) -> File:
-        names = cls.__dataclass_fields__
-        fields = {name: value for name, value in row.items() if name in names}
-        return cls(**fields | {"status": FileStatus(row["status"])})
+        fields = known_fields(cls, row) | {"status": FileStatus(row["status"])}
+        fields.setdefault("lines", row.get("rows"))  # the name that older versions wrote
+        return cls(**fields)
 
 
 class UploadStatus(enum.StrEnum):
@@ -63,7 +85,7 @@ class UploadStatus(enum.StrEnum):
 @dataclass(frozen=True, slots=True)
 class Upload:
     """OpenAI's Upload: parts sent one by one, joined in the order that `complete` names (`part_ids`, and the `md5` that
-    the whole is to have, where the caller gave one)."""
+    the whole is to have, if the caller gave one)."""
 
     id: str
     account_id: str
@@ -79,6 +101,10 @@ class Upload:
     part_ids: tuple[str, ...] = ()
     md5: str | None = None
 
+    @property
+    def ref(self) -> UploadRef:
+        return UploadRef(self.account_id, self.id)
+
     def status_at(self, now: int) -> UploadStatus:
         """A pending upload whose hour is over is expired, whatever its row says."""
         if self.status is UploadStatus.PENDING and self.expires_at <= now:
@@ -90,8 +116,7 @@ class Upload:
 
     @classmethod
     def from_row(cls, row: dict[str, Any]) -> Upload:
-        names = cls.__dataclass_fields__
-        fields = {name: value for name, value in row.items() if name in names}
+        fields = known_fields(cls, row)
         fields |= {"status": UploadStatus(row["status"]), "part_ids": tuple(row.get("part_ids") or ())}
         return cls(**fields)
 

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 
 class Mode(enum.StrEnum):
-    """`realtime`: Batchyard calls the provider per item. `native`: the vendor's own batch API."""
+    """`realtime`: Batchyard calls the provider per item. Plans store it, so that other modes can be told apart."""
 
     REALTIME = "realtime"
-    NATIVE = "native"
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -27,6 +27,25 @@ class Bounds:
 
 
 @dataclass(frozen=True, slots=True)
+class FileTerms:
+    """The terms under which a file is taken. `keep_days`: how long it is kept if it asks for nothing else."""
+
+    max_bytes: int
+    keep_days: int
+
+
+@dataclass(frozen=True, slots=True)
+class BatchTerms:
+    """The terms under which a batch is taken. `limits`: of the batch; `files`: of the files that it is made from;
+    `providers`: those that a request may name."""
+
+    window_seconds: int
+    limits: Bounds
+    files: FileTerms
+    providers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Allowance:
     """What an API key may still ask for: `remaining` of `limit` requests, until `resets_at` (unix second)."""
 

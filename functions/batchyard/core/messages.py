@@ -8,8 +8,9 @@ from typing import Any
 
 import orjson
 
-from batchyard.core.batches import Batch
+from batchyard.core.batches import Batch, BatchRef
 from batchyard.core.errors import BooksDoNotBalance
+from batchyard.core.fields import known_fields
 from batchyard.core.sharding import Shard
 
 
@@ -33,13 +34,19 @@ class ShardMessage:
     expires_at: int
     caller_pays: bool = False
 
+    @property
+    def batch(self) -> BatchRef:
+        return BatchRef(self.account_id, self.batch_id)
+
     def to_json(self) -> str:
         return orjson.dumps(asdict(self)).decode()
 
     @classmethod
     def from_json(cls, text: str) -> ShardMessage:
+        """A message of any version: a rollback must not poison the queue."""
         fields: dict[str, Any] = orjson.loads(text)
-        return cls(**fields | {"shard": Shard(**fields["shard"])})
+        shard = Shard(**known_fields(Shard, fields["shard"]))
+        return cls(**known_fields(cls, fields) | {"shard": shard})
 
 
 def shard_message(batch: Batch, shard: Shard) -> ShardMessage:

@@ -38,7 +38,7 @@ def encode_part(batch_id: str, results: list[Result]) -> bytes:
 
 
 def decode_part(data: bytes) -> Iterator[StoredResult]:
-    """The results of a part. Raises BooksDoNotBalance where header and bytes disagree."""
+    """The results of a part. Raises BooksDoNotBalance if header and bytes disagree."""
     head, _, lines = data.partition(b"\n")
     header = orjson.loads(head)
     if sum(header["lengths"]) != len(lines):

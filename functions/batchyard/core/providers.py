@@ -20,7 +20,7 @@ class Provider:
     many calls in flight. `catalogue`: the provider's key in catalogue.json; None: only its own `[[models]]` exist.
 
     `base_url` ends before the endpoint's path: `https://api.openai.com/v1` + `/chat/completions`.
-    Raises ValueError where an entry cannot be right.
+    Raises ValueError if an entry cannot be right.
     """
 
     name: str

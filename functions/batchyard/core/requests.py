@@ -15,7 +15,7 @@ from batchyard.core.batches import DropSource
 @dataclass(frozen=True, slots=True)
 class BatchRequest:
     """A batch to be made. `endpoint` is one of `core.providers.ENDPOINTS`; `concurrency` a ceiling on calls in flight.
-    `idempotency_key`: the same key with the same request is the same batch. `lines`: the input itself, where it came
+    `idempotency_key`: the same key with the same request is the same batch. `lines`: the input itself, if it came
     with the request, as the bytes of a file; `input_file_id` is empty then."""
 
     surface: str
@@ -63,7 +63,7 @@ class UploadRequest:
 
 @dataclass(frozen=True, slots=True)
 class CompletionRequest:
-    """The parts of an upload in the order they are to be joined, and the hex MD5 the whole should have, where given."""
+    """The parts of an upload in the order they are to be joined, and the hex MD5 the whole should have, if given."""
 
     part_ids: tuple[str, ...]
     md5: str | None = None

@@ -17,7 +17,7 @@ class Refusal:
 
 
 def route(model: str, provider: str | None, catalogue: Catalogue, endpoint: str) -> Offer | Refusal:
-    """The cheapest offer of `model` (at `provider`, where the item names one) that serves `endpoint`. Equal prices:
+    """The cheapest offer of `model` (at `provider`, if the item names one) that serves `endpoint`. Equal prices:
     the order of providers.toml. The offer's `model` may differ from the item's (a namespace is taken off)."""
     if provider is not None and provider not in catalogue.providers:
         return Refusal(

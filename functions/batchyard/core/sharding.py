@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from batchyard.core.errors import BooksDoNotBalance
+from batchyard.core.fields import known_fields
 from batchyard.core.lanes import Lane, Mode
 
 MANIFEST_RECORD_BYTES = 128
@@ -108,9 +109,9 @@ class Plan:
     def from_row(cls, row: dict[str, Any]) -> Plan:
         lanes = tuple(
             LaneShards(Lane(provider, model, Mode(mode)), first_shard, shards, items)
-            for provider, model, mode, first_shard, shards, items in row["lanes"]
+            for provider, model, mode, first_shard, shards, items, *_ in row["lanes"]
         )
-        return cls(**row | {"lanes": lanes})
+        return cls(**known_fields(cls, row) | {"lanes": lanes})
 
 
 def shard_items(number: int, items_at_most: int) -> int:
@@ -148,4 +149,4 @@ def manifest_record(shard: Shard) -> bytes:
 
 def read_manifest(data: bytes) -> list[Shard]:
     """The shards of some whole manifest records."""
-    return [Shard(*orjson.loads(line)) for line in data.splitlines()]
+    return [Shard(*orjson.loads(line)[:6]) for line in data.splitlines()]

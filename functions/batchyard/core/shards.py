@@ -16,6 +16,7 @@ import enum
 from dataclasses import dataclass, field
 from typing import Any
 
+from batchyard.core.batches import Ending
 from batchyard.core.errors import BatchyardError
 from batchyard.core.usage import Tally
 
@@ -29,8 +30,9 @@ class ShardState(enum.StrEnum):
 @dataclass(frozen=True, slots=True)
 class ShardRow:
     """`lease_until`: unix second, 0 when nobody holds it. `attempts`: claims since the last flush. `done`: a bitmap by
-    position within the shard. `suspect`: the position that a careful owner was running when it was last heard of,
-    `suspicions`: how many owners in a row it was the last word of."""
+    position within the shard. `fence`: the ending that the batch was stopped for. `suspect`: the position that a
+    careful owner was running when it was last heard of, `suspicions`: how many owners in a row it was the last word of.
+    """
 
     number: int
     state: ShardState = ShardState.OPEN
@@ -41,7 +43,7 @@ class ShardRow:
     done: bytes = b""
     parts: tuple[str, ...] = ()
     tally: Tally = field(default_factory=Tally)
-    fence: str | None = None
+    fence: Ending | None = None
     suspect: int | None = None
     suspicions: int = 0
 
@@ -57,7 +59,7 @@ class ShardRow:
             done=row.get("done", b""),
             parts=tuple(row.get("parts", ())),
             tally=Tally.from_row(row),
-            fence=row.get("fence"),
+            fence=Ending(row["fence"]) if row.get("fence") else None,
             suspect=row.get("suspect"),
             suspicions=row.get("suspicions", 0),
         )

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import secrets
 import time
+from dataclasses import replace
 
 from batchyard.adapters import catalogue
 from batchyard.content import files as stored
-from batchyard.core.batches import Batch
+from batchyard.core.batches import Batch, BatchRef
 from batchyard.core.errors import Conflict, NotFound, RequestError
+from batchyard.core.files import FileRef
 from batchyard.core.ids import RANDOM_BYTES, new_id
+from batchyard.core.limits import BatchTerms, FileTerms
 from batchyard.handlers import downloads, resources
 from batchyard.handlers.http import Call, api, fault_of, logger
 from batchyard.handlers.limits import limits_of
@@ -32,19 +35,21 @@ def create_batch(call: Call) -> Reply:
 def _create(call: Call) -> Batch:
     return create.create(
         call.surface.read_batch(call.request),
-        account_id=call.account_id,
-        batch_id=new_id("batch_", time.time_ns() // 1_000_000, secrets.token_bytes(RANDOM_BYTES)),
+        BatchRef(call.account_id, new_id("batch_", time.time_ns() // 1_000_000, secrets.token_bytes(RANDOM_BYTES))),
         now=call.now,
-        window_seconds=call.settings.completion_window_seconds,
-        max_file_bytes=call.settings.max_file_bytes,
-        limits=limits_of(call.surface, call.settings),
-        keep_days=call.settings.batch_file_days,
-        files=resources.files(),
-        objects=resources.objects(),
-        batches=resources.batches(),
+        terms=_terms(call),
+        stores=replace(resources.stores(), caller_keys=resources.caller_keys(call.settings.caller_key_id)),
         workflow=resources.workflow(call.settings.state_machine_arn),
-        providers=[provider.name for provider in catalogue.load_providers()],
-        caller_keys=resources.caller_keys(call.settings.caller_key_id),
+    )
+
+
+def _terms(call: Call) -> BatchTerms:
+    settings = call.settings
+    return BatchTerms(
+        settings.completion_window_seconds,
+        limits_of(call.surface, settings),
+        FileTerms(settings.max_file_bytes, settings.batch_file_days),
+        tuple(provider.name for provider in catalogue.load_providers()),
     )
 
 
@@ -56,7 +61,7 @@ def list_batches(call: Call) -> Reply:
 
 def retrieve_batch(call: Call) -> Reply:
     batch_id = call.surface.read_id(call.request, "batch")
-    batch = resources.batches().get_with_progress(call.account_id, batch_id)
+    batch = resources.batches().get_with_progress(BatchRef(call.account_id, batch_id))
     if batch is None:
         raise cancel.missing(batch_id)
     return call.surface.write_batch(batch)
@@ -64,8 +69,7 @@ def retrieve_batch(call: Call) -> Reply:
 
 def cancel_batch(call: Call) -> Reply:
     batch = cancel.cancel(
-        call.account_id,
-        call.surface.read_id(call.request, "batch"),
+        BatchRef(call.account_id, call.surface.read_id(call.request, "batch")),
         now=call.now,
         batches=resources.batches(),
         workflow=resources.workflow(call.settings.state_machine_arn),
@@ -76,18 +80,16 @@ def cancel_batch(call: Call) -> Reply:
 def download_output(call: Call) -> Reply:
     """The content of the output file, by the batch's id."""
     batch_id = call.surface.read_id(call.request, "batch")
-    batch = resources.batches().get(call.account_id, batch_id, consistent=True)
+    batch = resources.batches().get(BatchRef(call.account_id, batch_id), consistent=True)
     if batch is None:
         raise cancel.missing(batch_id)
     if batch.output_file_id is None:
         raise _no_output(batch)
     file = stored.find(
-        call.account_id,
-        batch.output_file_id,
+        FileRef(call.account_id, batch.output_file_id),
         now=call.now,
         max_file_bytes=call.settings.max_file_bytes,
-        files=resources.files(),
-        objects=resources.objects(),
+        stores=resources.stores(),
     )
     return downloads.content(file, call.settings)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
+from batchyard.core.batches import BatchRef
 from batchyard.handlers import resources
 from batchyard.steps.dispatch import dispatch
 
@@ -19,12 +20,9 @@ logger = Logger()
 def handler(event: dict[str, Any], context: Any) -> None:
     logger.append_keys(batch_id=event["batch_id"])
     sent = dispatch(
-        event["account_id"],
-        event["batch_id"],
+        BatchRef(event["account_id"], event["batch_id"]),
         event["task_token"],
-        batches=resources.batches(),
-        shards=resources.shards(),
-        objects=resources.objects(),
+        stores=resources.stores(),
         queues=resources.queues(),
         workflow=resources.workflow(),
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from batchyard.core.errors import InvalidRequest
+from batchyard.adapters.aws.objects import ObjectMissing
+from batchyard.core.errors import InvalidRequest, NotFound
 from batchyard.core.files import File, FileStatus
 from batchyard.core.keys import file_key
 from batchyard.handlers import resources
@@ -14,16 +15,24 @@ _CONTENT_TYPES = {".jsonl": _NDJSON, ".ndjson": _NDJSON}
 
 
 def content(file: File, settings: ApiSettings) -> Reply:
-    """Raises InvalidRequest where there are no bytes yet, or never will be."""
+    """Raises InvalidRequest if there are no bytes yet, or never will be."""
     if file.status is not FileStatus.PROCESSED:
         reason = file.status_details or "Its content has not arrived yet; try again later."
         raise InvalidRequest(f"The file cannot be downloaded. {reason}", param="file_id", code="file_not_ready")
     most = settings.max_inline_download_bytes
     if file.bytes <= most:
-        data = resources.objects().get(file_key(file.account_id, file.id), 0, most + 1)
+        data = _read(file, most + 1)
         if len(data) <= most:  # a presigned URL may have brought others since they were counted
             return Reply(200, data, {"content-type": content_type(file)}, binary=True)
     return Reply(302, headers={"location": storage_url(file, settings)})
+
+
+def _read(file: File, at_most: int) -> bytes:
+    """Up to `at_most` of the file's bytes. Raises NotFound if they are gone: they are deleted before the file's row."""
+    try:
+        return resources.objects().get(file_key(file.account_id, file.id), 0, at_most)
+    except ObjectMissing as error:
+        raise NotFound("The file's content does not exist.") from error
 
 
 def storage_url(file: File, settings: ApiSettings) -> str:

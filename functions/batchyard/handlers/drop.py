@@ -19,11 +19,12 @@ from batchyard.adapters.aws.clients import client
 from batchyard.adapters.aws.objects import Objects
 from batchyard.core.batches import DropSource
 from batchyard.core.errors import InvalidRequest
+from batchyard.core.limits import BatchTerms, FileTerms
 from batchyard.core.requests import BatchRequest
 from batchyard.handlers import resources
 from batchyard.handlers.limits import limits_of
 from batchyard.settings import DropSettings, load
-from batchyard.steps.drop import Folder, Refused, Rules, drop
+from batchyard.steps.drop import Folder, Refused, drop
 from batchyard.surfaces.http import Request
 from batchyard.surfaces.registry import surface
 
@@ -62,29 +63,25 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 
 def _take(source: DropSource, folder: Folder) -> None:
-    came_of_it = drop(source, now=int(time.time()), folder=folder)
-    where = {"key": source.key, "version_id": source.version_id}
-    if came_of_it is None:
-        logger.info("ignored", extra=where)
-    elif isinstance(came_of_it, Refused):
-        logger.warning("refused", extra=where | {"code": came_of_it.error.code, "status_key": came_of_it.keys.status})
+    result = drop(source, now=int(time.time()), folder=folder)
+    named = {"key": source.key, "version_id": source.version_id}
+    if result is None:
+        logger.info("ignored", extra=named)
+    elif isinstance(result, Refused):
+        logger.warning("refused", extra=named | {"code": result.error.code, "status_key": result.keys.status})
     else:
-        logger.info("taken", extra=where | {"batch_id": came_of_it.id, "status": str(came_of_it.status)})
+        logger.info("taken", extra=named | {"batch_id": result.id, "status": str(result.status)})
 
 
 def _folder(settings: DropSettings) -> Folder:
+    limits = limits_of(surface(_SURFACE), settings)
     return Folder(
         drop=Objects(client("s3"), settings.drop_bucket),
-        objects=resources.objects(),
-        accounts=resources.accounts(),
-        files=resources.files(),
-        batches=resources.batches(),
+        stores=resources.stores(),
         workflow=resources.workflow(settings.state_machine_arn),
         read_batch=read_parameters,
-        rules=Rules(
-            limits=limits_of(surface(_SURFACE), settings),
-            window_seconds=settings.completion_window_seconds,
-            keep_days=settings.batch_file_days,
+        terms=BatchTerms(
+            settings.completion_window_seconds, limits, FileTerms(limits.max_file_bytes, settings.batch_file_days)
         ),
     )
 

@@ -1,6 +1,6 @@
 """Trigger: the state machine's Fence, round after round until the batch is drained.
 
-{"account_id": …, "batch_id": …, "outcome": …, "since": null or the second of the first round}
+{"account_id": …, "batch_id": …, "ending": …, "since": 0 in the first round, then what the round before returned}
 → {"drained": …, "live": …, "since": …}
 """
 
@@ -11,6 +11,7 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
+from batchyard.core.batches import BatchRef, Ending
 from batchyard.handlers import resources
 from batchyard.settings import FenceSettings, load
 from batchyard.steps.fence import fence
@@ -21,17 +22,15 @@ logger = Logger()
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     logger.append_keys(batch_id=event["batch_id"])
-    now = int(time.time())
-    since = event.get("since") or now
+    ending, now = Ending(event["ending"]), int(time.time())
+    since = event["since"] or now
     fenced = fence(
-        event["account_id"],
-        event["batch_id"],
-        event["outcome"],
+        BatchRef(event["account_id"], event["batch_id"]),
+        ending,
         since=since,
         now=now,
         drain_seconds=load(FenceSettings).drain_seconds,
-        batches=resources.batches(),
-        shards=resources.shards(),
+        stores=resources.stores(),
     )
-    logger.info("fenced", extra={"outcome": event["outcome"], "live_shards": fenced.live})
+    logger.info("fenced", extra={"ending": str(ending), "live_shards": fenced.live})
     return {"drained": fenced.drained, "live": fenced.live, "since": since}

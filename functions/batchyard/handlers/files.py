@@ -6,9 +6,10 @@ import secrets
 import time
 
 from batchyard.content import files as stored
-from batchyard.core.files import File, Upload
+from batchyard.core.files import File, FileRef, Upload, UploadRef
 from batchyard.core.ids import RANDOM_BYTES, new_id
 from batchyard.core.keys import file_key
+from batchyard.core.limits import FileTerms
 from batchyard.handlers import downloads, resources
 from batchyard.handlers.http import Call, api
 from batchyard.handlers.limits import limits_of
@@ -23,13 +24,10 @@ def create_file(call: Call) -> Reply:
     file = receive.receive(
         request,
         data,
-        account_id=call.account_id,
-        file_id=_new_id("file-"),
+        FileRef(call.account_id, _new_id("file-")),
         now=call.now,
-        keep_days=call.settings.batch_file_days,
-        max_file_bytes=limits_of(call.surface, call.settings).max_file_bytes,
-        files=resources.files(),
-        objects=resources.objects(),
+        terms=_terms(call),
+        stores=resources.stores(),
     )
     return call.surface.write_file(file, downloads.storage_url(file, call.settings))
 
@@ -37,11 +35,10 @@ def create_file(call: Call) -> Reply:
 def presign_file(call: Call) -> Reply:
     file = receive.announce(
         call.surface.read_presigned(call.request),
-        account_id=call.account_id,
-        file_id=_new_id("file-"),
+        FileRef(call.account_id, _new_id("file-")),
         now=call.now,
-        keep_days=call.settings.batch_file_days,
-        files=resources.files(),
+        terms=_terms(call),
+        stores=resources.stores(),
     )
     seconds = call.settings.presigned_url_seconds
     url = resources.objects().presigned_put(file_key(file.account_id, file.id), seconds)
@@ -63,12 +60,9 @@ def download_file(call: Call) -> Reply:
 
 def delete_file(call: Call) -> Reply:
     file = delete.delete(
-        call.account_id,
-        call.surface.read_id(call.request, "file"),
+        FileRef(call.account_id, call.surface.read_id(call.request, "file")),
         now=call.now,
-        files=resources.files(),
-        objects=resources.objects(),
-        batches=resources.batches(),
+        stores=resources.stores(),
         workflow=resources.workflow(),
         end_batches=call.surface.deleting_a_file_ends_its_batches,
     )
@@ -78,25 +72,22 @@ def delete_file(call: Call) -> Reply:
 def create_upload(call: Call) -> Reply:
     begun = upload.begin(
         call.surface.read_upload(call.request),
-        account_id=call.account_id,
-        upload_id=_new_id("upload_"),
+        UploadRef(call.account_id, _new_id("upload_")),
         now=call.now,
         max_file_bytes=call.settings.max_file_bytes,
-        uploads=resources.uploads(),
+        stores=resources.stores(),
     )
     return call.surface.write_upload(begun, call.now)
 
 
 def add_upload_part(call: Call) -> Reply:
     part = upload.add_part(
-        call.account_id,
-        call.surface.read_id(call.request, "upload"),
+        UploadRef(call.account_id, call.surface.read_id(call.request, "upload")),
         call.surface.read_part(call.request),
         part_id=_new_id("part_"),
         now=call.now,
         max_part_bytes=call.settings.max_upload_part_bytes,
-        uploads=resources.uploads(),
-        objects=resources.objects(),
+        stores=resources.stores(),
     )
     return call.surface.write_part(part)
 
@@ -107,14 +98,11 @@ def complete_upload(call: Call) -> Reply:
         resources.functions().start(call.settings.assemble_function, payload)
 
     completed, file = upload.complete(
-        call.account_id,
-        call.surface.read_id(call.request, "upload"),
+        UploadRef(call.account_id, call.surface.read_id(call.request, "upload")),
         call.surface.read_completion(call.request),
         now=call.now,
         keep_days=call.settings.batch_file_days,
-        uploads=resources.uploads(),
-        files=resources.files(),
-        objects=resources.objects(),
+        stores=resources.stores(),
         assemble_later=assemble_later,
     )
     return call.surface.write_upload(completed, call.now, file)
@@ -122,24 +110,24 @@ def complete_upload(call: Call) -> Reply:
 
 def cancel_upload(call: Call) -> Reply:
     cancelled = upload.cancel(
-        call.account_id,
-        call.surface.read_id(call.request, "upload"),
+        UploadRef(call.account_id, call.surface.read_id(call.request, "upload")),
         now=call.now,
-        uploads=resources.uploads(),
-        objects=resources.objects(),
+        stores=resources.stores(),
     )
     return call.surface.write_upload(cancelled, call.now)
 
 
 def _find(call: Call) -> File:
     return stored.find(
-        call.account_id,
-        call.surface.read_id(call.request, "file"),
+        FileRef(call.account_id, call.surface.read_id(call.request, "file")),
         now=call.now,
         max_file_bytes=call.settings.max_file_bytes,
-        files=resources.files(),
-        objects=resources.objects(),
+        stores=resources.stores(),
     )
+
+
+def _terms(call: Call) -> FileTerms:
+    return FileTerms(limits_of(call.surface, call.settings).max_file_bytes, call.settings.batch_file_days)
 
 
 def _new_id(prefix: str) -> str:

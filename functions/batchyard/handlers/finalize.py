@@ -1,6 +1,6 @@
 """Trigger: the state machine's Finalize.
 
-{"account_id": …, "batch_id": …, "outcome": "completed" | "cancelled" | "expired" | "failed"} → {"status": …}
+{"account_id": …, "batch_id": …, "ending": "completed" | "cancelled" | "expired" | "failed"} → {"status": …}
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
-from batchyard.core.batches import Batch
+from batchyard.core.batches import Batch, BatchRef, Ending
 from batchyard.handlers import endings, resources
 from batchyard.steps.finalize import finalize
 
@@ -21,23 +21,20 @@ logger = Logger()
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     logger.append_keys(batch_id=event["batch_id"])
-    started = int(time.time())
+    asked, started = Ending(event["ending"]), int(time.time())
     batch = finalize(
-        event["account_id"],
-        event["batch_id"],
-        event["outcome"],
+        BatchRef(event["account_id"], event["batch_id"]),
+        asked,
         clock=lambda: int(time.time()),
-        batches=resources.batches(),
-        shards=resources.shards(),
-        objects=resources.objects(),
+        stores=resources.stores(),
     )
-    _log(batch, event["outcome"])
+    _log(batch, asked)
     endings.report(batch, started)
     return {"status": str(batch.status)}
 
 
-def _log(batch: Batch, outcome: str) -> None:
-    figures = {"status": str(batch.status), "outcome": outcome, **asdict(batch.tally)}
+def _log(batch: Batch, asked: Ending) -> None:
+    figures = {"status": str(batch.status), "asked": str(asked), **asdict(batch.tally)}
     if batch.plan is not None and batch.tally.items != batch.plan.items:
         logger.error("finalized without results", extra=figures | {"items": batch.plan.items})
     else:

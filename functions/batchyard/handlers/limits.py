@@ -11,7 +11,7 @@ from batchyard.surfaces.surface import Surface
 
 
 def limits_of(surface: Surface, deployment: settings.Limits) -> Bounds:
-    """Raises TypeError where the deployment names a limit that there is none of."""
+    """Raises TypeError for an unknown limit name."""
     named = Limits(**deployment.surface_limits.get(surface.name, {}))
     general = Limits(deployment.max_batch_items, deployment.max_file_bytes, deployment.max_line_bytes)
     return Bounds(**{field.name: _chosen(field.name, named, surface.limits, general) for field in fields(Bounds)})

@@ -11,6 +11,7 @@ from aws_lambda_powertools import Logger
 
 from batchyard.adapters.aws.clients import client
 from batchyard.adapters.aws.objects import Objects
+from batchyard.core.batches import BatchRef
 from batchyard.handlers import resources
 from batchyard.settings import FinalizeSettings, load
 from batchyard.steps.notify import notify
@@ -23,10 +24,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     logger.append_keys(batch_id=event["batch_id"])
     drop_bucket = load(FinalizeSettings).drop_bucket
     keys = notify(
-        event["account_id"],
-        event["batch_id"],
-        batches=resources.batches(),
-        objects=resources.objects(),
+        BatchRef(event["account_id"], event["batch_id"]),
+        stores=resources.stores(),
         drop=Objects(client("s3"), drop_bucket) if drop_bucket else None,
     )
     if keys is not None:

@@ -9,12 +9,12 @@ from batchyard.adapters.aws.accounts import Accounts
 from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.caller_keys import CallerKeys
 from batchyard.adapters.aws.clients import client
-from batchyard.adapters.aws.files import Files, Uploads
+from batchyard.adapters.aws.files import Files
 from batchyard.adapters.aws.functions import Functions
 from batchyard.adapters.aws.objects import Objects
-from batchyard.adapters.aws.progress import Progress
 from batchyard.adapters.aws.queues import Queues
 from batchyard.adapters.aws.shards import Shards
+from batchyard.adapters.aws.stores import Stores
 from batchyard.adapters.aws.table import Table
 from batchyard.adapters.aws.windows import Windows
 from batchyard.adapters.aws.workflow import Workflow
@@ -31,16 +31,16 @@ def objects() -> Objects:
     return Objects(client("s3"), load(Settings).data_bucket)
 
 
+def stores() -> Stores:
+    return Stores.of(table(), objects())
+
+
 def accounts() -> Accounts:
     return Accounts(table())
 
 
 def files() -> Files:
     return Files(table())
-
-
-def uploads() -> Uploads:
-    return Uploads(table())
 
 
 def functions() -> Functions:
@@ -57,10 +57,6 @@ def windows() -> Windows:
 
 def shards() -> Shards:
     return Shards(table())
-
-
-def progress() -> Progress:
-    return Progress(table())
 
 
 @cache

@@ -13,7 +13,7 @@ from contextlib import closing
 from batchyard.adapters.aws.objects import attachment
 from batchyard.content.export import Spool, Target, join, pack
 from batchyard.content.results import results
-from batchyard.core.batches import Batch
+from batchyard.core.batches import Batch, BatchRef
 from batchyard.core.keys import export_key
 from batchyard.core.requests import Packing, ResultWindow
 from batchyard.handlers import resources
@@ -57,7 +57,7 @@ def export_results(call: Call) -> Reply:
 
 def _batch(call: Call) -> Batch:
     batch_id = call.surface.read_id(call.request, "batch")
-    batch = resources.batches().get(call.account_id, batch_id, consistent=True)
+    batch = resources.batches().get(BatchRef(call.account_id, batch_id), consistent=True)
     if batch is None:
         raise cancel.missing(batch_id)
     return batch

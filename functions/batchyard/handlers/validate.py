@@ -15,8 +15,8 @@ from typing import Any
 from aws_lambda_powertools import Logger
 
 from batchyard.adapters import catalogue
-from batchyard.content.reading import ParseLine, Rules
-from batchyard.core.batches import Batch
+from batchyard.content.reading import Checks, InputLimits, ParseLine
+from batchyard.core.batches import Batch, BatchRef
 from batchyard.core.catalogue import Offer
 from batchyard.core.routing import Refusal, route
 from batchyard.handlers import endings, resources
@@ -35,16 +35,11 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     settings = load(ValidateSettings)
     started = _now()
     batch = validate(
-        event["account_id"],
-        event["batch_id"],
+        BatchRef(event["account_id"], event["batch_id"]),
         run=secrets.token_hex(8),
         clock=_now,
-        rules=partial(_rules, settings),
-        parser=partial(_parser, settings.max_custom_id_chars),
-        route=_route,
-        batches=resources.batches(),
-        files=resources.files(),
-        objects=resources.objects(),
+        checks=Checks(partial(_limits, settings), partial(_parser, settings.max_custom_id_chars), _route),
+        stores=resources.stores(),
     )
     logger.info("validated", extra=_figures(batch))
     endings.report(batch, started)
@@ -55,9 +50,9 @@ def _now() -> int:
     return int(time.time())
 
 
-def _rules(settings: ValidateSettings, surface_name: str) -> Rules:
+def _limits(settings: ValidateSettings, surface_name: str) -> InputLimits:
     limits = limits_of(surface(surface_name), settings)
-    return Rules(
+    return InputLimits(
         max_items=limits.max_batch_items,
         max_file_bytes=limits.max_file_bytes,
         max_line_bytes=limits.max_line_bytes,

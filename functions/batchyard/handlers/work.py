@@ -100,11 +100,9 @@ class Process:
             upstream=self._upstreams.of,
             settle=partial(
                 settle,
-                progress=resources.progress(),
-                batches=resources.batches(),
+                stores=resources.stores(),
                 queues=resources.queues(),
                 workflow=resources.workflow(),
-                objects=objects,
             ),
             limits=RunLimits(
                 flush_items=settings.flush_items,

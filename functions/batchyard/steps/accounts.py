@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from batchyard.adapters.aws.accounts import Accounts
 from batchyard.core.accounts import Account, ApiKey, key_hash
 from batchyard.core.errors import InvalidRequest, NotFound, Unauthenticated
+from batchyard.core.memory import ExpiringMemory
 
 KEY_PREFIX = "by_live_"
 KEY_RANDOM_BYTES = 20
@@ -38,7 +39,7 @@ def create_account(
 
 
 def create_key(account_id: str, name: str, *, key_id: str, random: bytes, now: int, accounts: Accounts) -> NewKey:
-    """One more key of an account. Raises NotFound where there is no such account."""
+    """One more key of an account. Raises NotFound if there is no such account."""
     if accounts.get(account_id) is None:
         raise _no_account(account_id)
     new = _new_key(account_id, _checked(name), key_id, random, now)
@@ -68,23 +69,22 @@ class Keyring:
         self._accounts = accounts
         self._clock = clock
         self._remember_seconds = remember_seconds
-        self._known: dict[str, tuple[float, str]] = {}
+        self._known: ExpiringMemory[str] = ExpiringMemory(_REMEMBERED_KEYS)
+        """Hash of an API key -> id of its account."""
 
     def account_of(self, secret: str) -> str:
         """The id of the account that the key belongs to. Raises Unauthenticated."""
         if len(secret) > _SECRET_CHARACTERS:
             raise _bad_key()
         digest = key_hash(secret)
-        until, account_id = self._known.get(digest, (0.0, ""))
-        if self._clock() < until:
+        account_id = self._known.get(digest, self._clock())
+        if account_id is not None:
             return account_id
         key = self._accounts.find_key(digest)
         if key is None or key.revoked_at is not None:
-            self._known.pop(digest, None)
             raise _bad_key()
-        if len(self._known) >= _REMEMBERED_KEYS:
-            self._known.clear()
-        self._known[digest] = (self._clock() + self._remember_seconds, key.account_id)
+        now = self._clock()
+        self._known.put(digest, key.account_id, until=now + self._remember_seconds, now=now)
         return key.account_id
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from batchyard.adapters.aws.windows import Windows
 from batchyard.core.errors import RateLimited
 from batchyard.core.limits import Allowance
+from batchyard.core.memory import ExpiringMemory
 
 _WINDOW_SECONDS = 60
 _REMEMBERED_KEYS = 1000
@@ -19,20 +20,18 @@ class Admission:
 
     def __init__(self, windows: Windows) -> None:
         self._windows = windows
-        self._full: dict[str, int] = {}
-        """Key -> the unix second at which it may come again."""
+        self._used_up: ExpiringMemory[int] = ExpiringMemory(_REMEMBERED_KEYS)
+        """Hash of an API key -> the unix second at which it may come again."""
 
-    def admit(self, key: str, *, limit: int, now: int) -> Allowance:
-        """Counts one request of `key` (a digest). Raises RateLimited where the minute has none left."""
+    def admit(self, key_hash: str, *, limit: int, now: int) -> Allowance:
+        """Counts one request of an API key. Raises RateLimited if the minute has none left."""
         start = now - now % _WINDOW_SECONDS
         end = start + _WINDOW_SECONDS
-        if self._full.get(key) == end:
+        if self._used_up.get(key_hash, now) == end:
             raise _used_up(limit, end, now)
-        count = self._windows.count(key, start, limit=limit, ttl=end + _WINDOW_SECONDS)
+        count = self._windows.count(key_hash, start, limit=limit, ttl=end + _WINDOW_SECONDS)
         if count is None:
-            if len(self._full) >= _REMEMBERED_KEYS:
-                self._full.clear()
-            self._full[key] = end
+            self._used_up.put(key_hash, end, until=end, now=now)
             raise _used_up(limit, end, now)
         return Allowance(limit, limit - count, end)
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.workflow import Workflow
-from batchyard.core.batches import FROM, Batch, Status
+from batchyard.core.batches import FROM, Batch, BatchRef, Ending, Status
 from batchyard.core.errors import ConditionFailed, Conflict, NotFound
 
 
-def cancel(account_id: str, batch_id: str, *, now: int, batches: Batches, workflow: Workflow) -> Batch:
-    """The batch, `cancelling` or already `cancelled`. Raises NotFound, or Conflict where it ended otherwise."""
-    batch = batches.get(account_id, batch_id, consistent=True)
+def cancel(ref: BatchRef, *, now: int, batches: Batches, workflow: Workflow) -> Batch:
+    """The batch, `cancelling` or already `cancelled`. Raises NotFound, or Conflict if it ended otherwise."""
+    batch = batches.get(ref, consistent=True)
     if batch is None:
-        raise missing(batch_id)
+        raise missing(ref.batch_id)
     if batch.status is Status.CANCELLED:
         return batch
     if batch.status is not Status.CANCELLING:
@@ -25,9 +25,9 @@ def cancel(account_id: str, batch_id: str, *, now: int, batches: Batches, workfl
         try:
             batch = batches.enter(batch, Status.CANCELLING, now)
         except ConditionFailed:
-            return cancel(account_id, batch_id, now=now, batches=batches, workflow=workflow)
+            return cancel(ref, now=now, batches=batches, workflow=workflow)
     if batch.task_token is not None:
-        workflow.wake(batch.task_token, "cancelled")
+        workflow.wake(batch.task_token, Ending.CANCELLED)
     return batch
 
 

@@ -7,19 +7,17 @@ An input that came with the request is kept as a file of the account, so that al
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import replace
 
 import orjson
 
 from batchyard.adapters.aws.batches import Batches, Idempotency, IdempotencyKeyUsed
 from batchyard.adapters.aws.caller_keys import CallerKeys
-from batchyard.adapters.aws.files import Files
-from batchyard.adapters.aws.objects import Objects
+from batchyard.adapters.aws.stores import Stores
 from batchyard.adapters.aws.table import Put
 from batchyard.adapters.aws.workflow import Workflow
 from batchyard.content import files as stored
-from batchyard.core.batches import Batch, Status
+from batchyard.core.batches import Batch, BatchRef, Status
 from batchyard.core.errors import (
     BatchyardError,
     BooksDoNotBalance,
@@ -29,10 +27,10 @@ from batchyard.core.errors import (
     NotFound,
     PayloadTooLarge,
 )
-from batchyard.core.files import File, FileStatus
+from batchyard.core.files import File, FileRef, FileStatus
 from batchyard.core.ids import derive_id
 from batchyard.core.keys import file_key
-from batchyard.core.limits import Bounds
+from batchyard.core.limits import BatchTerms, Bounds
 from batchyard.core.requests import BatchRequest
 
 PURPOSE = "batch"
@@ -49,57 +47,54 @@ class NotStarted(BatchyardError):
 
 def create(
     request: BatchRequest,
+    ref: BatchRef,
     *,
-    account_id: str,
-    batch_id: str,
     now: int,
-    window_seconds: int,
-    max_file_bytes: int,
-    limits: Bounds,
-    keep_days: int,
-    files: Files,
-    objects: Objects,
-    batches: Batches,
+    terms: BatchTerms,
+    stores: Stores,
     workflow: Workflow,
-    providers: Collection[str] = (),
-    caller_keys: CallerKeys | None = None,
 ) -> Batch:
-    """The batch, `validating` when it is new. Raises NotFound, InvalidRequest or PayloadTooLarge where its input cannot
-    be one, Conflict where its idempotency key stands for another request, NotStarted where only its execution is
-    missing. `max_file_bytes`: of any file here; `limits`: of this batch; `keep_days`: how long an input that came with
-    the request is kept. `providers`: those that a request may name; `caller_keys`: for requests that may bring a key of
-    their own."""
-    _check_provider(request, providers)
-    used = batches.used(account_id, request.idempotency_key)
-    batch = _repeated(request, account_id, used, batches) if used else None
-    if batch is None:
-        batch = _new_batch(request, account_id, batch_id, now, window_seconds)
-        own_file = None
-        if request.lines is None:
-            _check_input(request.input_file_id, account_id, now, max_file_bytes, files, objects)
-        else:
-            _check_lines(request, request.lines, limits)
-            own_file = _own_file(batch, request.lines, now, keep_days)
-            batch = replace(batch, input_file_id=own_file.id)
-            objects.put(file_key(account_id, own_file.id), request.lines)
-        try:
-            beside = _own_key(request, batch, caller_keys)
-            batches.create(batch, _idempotency(request, now), input_file=own_file, beside=beside)
-        except IdempotencyKeyUsed as winner:
-            if own_file is not None:
-                objects.delete(file_key(account_id, own_file.id))
-            batch = _repeated(request, account_id, winner, batches)
-        except ConditionFailed:
-            batch = _found(account_id, batch_id, batches)
+    """The batch, `validating` when it is new. `ref`: what a new one is called. Raises NotFound, InvalidRequest or
+    PayloadTooLarge if its input cannot be one, Conflict if its idempotency key stands for another request, NotStarted
+    if only its execution is missing."""
+    _check_provider(request, terms.providers)
+    used = stores.batches.used(ref.account_id, request.idempotency_key)
+    if used is not None:
+        batch = _repeated(request, ref.account_id, used, stores.batches)
+    else:
+        batch = _made(request, ref, now, terms, stores)
     if batch.status is Status.VALIDATING:
         try:
-            workflow.start(account_id, batch.id)
+            workflow.start(batch.ref)
         except Exception as error:
             raise NotStarted(batch) from error
     return batch
 
 
-def _check_provider(request: BatchRequest, providers: Collection[str]) -> None:
+def _made(request: BatchRequest, ref: BatchRef, now: int, terms: BatchTerms, stores: Stores) -> Batch:
+    """A new batch; or the one that was made meanwhile, under this id or with this idempotency key."""
+    batch = _new_batch(request, ref, now, terms.window_seconds)
+    own_file = None
+    if request.lines is None:
+        _check_input(FileRef(ref.account_id, request.input_file_id), now, terms.files.max_bytes, stores)
+    else:
+        _check_lines(request, request.lines, terms.limits)
+        own_file = _own_file(batch, request.lines, now, terms.files.keep_days)
+        batch = replace(batch, input_file_id=own_file.id)
+        stores.objects.put(file_key(ref.account_id, own_file.id), request.lines)
+    try:
+        beside = _own_key(request, batch, stores.caller_keys)
+        stores.batches.create(batch, _idempotency(request, now), input_file=own_file, beside=beside)
+    except IdempotencyKeyUsed as winner:
+        if own_file is not None:
+            stores.objects.delete(file_key(ref.account_id, own_file.id))
+        return _repeated(request, ref.account_id, winner, stores.batches)
+    except ConditionFailed:
+        return _found(ref, stores.batches)
+    return batch
+
+
+def _check_provider(request: BatchRequest, providers: tuple[str, ...]) -> None:
     if request.provider is not None and request.provider not in providers:
         raise InvalidRequest(
             f"The provider '{request.provider[:64]}' does not exist here. Use one of: {', '.join(providers)}.",
@@ -113,7 +108,7 @@ def _own_key(request: BatchRequest, batch: Batch, caller_keys: CallerKeys | None
     if request.caller_key is None:
         return []
     if caller_keys is None:
-        raise BooksDoNotBalance("a request brought a key where none is taken")
+        raise BooksDoNotBalance("a request brought a key, but none is taken here")
     return [caller_keys.write_of(batch, request.caller_key)]
 
 
@@ -125,19 +120,19 @@ def _repeated(request: BatchRequest, account_id: str, used: IdempotencyKeyUsed, 
             param="Idempotency-Key",
             code="idempotency_key_reused",
         )
-    return _found(account_id, used.batch_id, batches)
+    return _found(BatchRef(account_id, used.batch_id), batches)
 
 
-def _found(account_id: str, batch_id: str, batches: Batches) -> Batch:
-    batch = batches.get(account_id, batch_id, consistent=True)
+def _found(ref: BatchRef, batches: Batches) -> Batch:
+    batch = batches.get(ref, consistent=True)
     if batch is None:
-        raise BooksDoNotBalance(f"{batch_id} was created and is gone")
+        raise BooksDoNotBalance(f"{ref.batch_id} was created and is gone")
     return batch
 
 
-def _check_input(file_id: str, account_id: str, now: int, max_file_bytes: int, files: Files, objects: Objects) -> None:
+def _check_input(ref: FileRef, now: int, max_file_bytes: int, stores: Stores) -> None:
     try:
-        file = stored.find(account_id, file_id, now=now, max_file_bytes=max_file_bytes, files=files, objects=objects)
+        file = stored.find(ref, now=now, max_file_bytes=max_file_bytes, stores=stores)
     except NotFound as error:
         raise NotFound(error.message, param="input_file_id", code=error.code) from error
     if file.purpose != PURPOSE:
@@ -190,14 +185,14 @@ def _own_file(batch: Batch, data: bytes, now: int, keep_days: int) -> File:
         bytes=len(data),
         created_at=now,
         expires_at=stored.expiry(None, now, keep_days),
-        rows=stored.count_rows(data),
+        lines=stored.count_lines(data),
     )
 
 
-def _new_batch(request: BatchRequest, account_id: str, batch_id: str, now: int, window_seconds: int) -> Batch:
+def _new_batch(request: BatchRequest, ref: BatchRef, now: int, window_seconds: int) -> Batch:
     return Batch(
-        id=batch_id,
-        account_id=account_id,
+        id=ref.batch_id,
+        account_id=ref.account_id,
         surface=request.surface,
         endpoint=request.endpoint,
         input_file_id=request.input_file_id,

@@ -1,4 +1,4 @@
-"""Delete: a file, its bytes first, and the batches that live on it where that is the rule.
+"""Delete: a file, its bytes first, and the batches that live on it if that is the rule.
 
 Rows of a batch under construction and this step race for the same file. Whoever creates a batch after the file's row is
 gone finds at validation that the file is missing; whoever created it before has left the row by which this step finds
@@ -11,13 +11,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from batchyard.adapters.aws.batches import Batches
-from batchyard.adapters.aws.files import Files
-from batchyard.adapters.aws.objects import Objects
+from batchyard.adapters.aws.stores import Stores
 from batchyard.adapters.aws.workflow import Workflow
 from batchyard.content import files as stored
-from batchyard.core.batches import Batch, Status
+from batchyard.core.batches import Batch, BatchRef, Ending, Status
 from batchyard.core.errors import ConditionFailed
-from batchyard.core.files import File
+from batchyard.core.files import File, FileRef
 from batchyard.core.items import LineError
 from batchyard.core.keys import file_key
 
@@ -25,49 +24,46 @@ _THREADS = 16
 
 
 def delete(
-    account_id: str,
-    file_id: str,
+    ref: FileRef,
     *,
     now: int,
-    files: Files,
-    objects: Objects,
-    batches: Batches,
+    stores: Stores,
     workflow: Workflow,
     end_batches: bool,
 ) -> File:
     """The file that was. Raises NotFound. `end_batches`: those made from it that are not finished end as failed, with
     the results they have."""
-    file = files.get(account_id, file_id, consistent=True)
+    file = stores.files.get(ref, consistent=True)
     if file is None or file.is_expired(now):
         if end_batches:
-            _end_batches(account_id, file_id, now, batches, workflow)
-        raise stored.missing(file_id)
-    objects.delete(file_key(account_id, file_id))
-    files.delete(account_id, file_id)
+            _end_batches(ref, now, stores.batches, workflow)
+        raise stored.missing(ref.file_id)
+    stores.objects.delete(file_key(ref.account_id, ref.file_id))
+    stores.files.delete(ref)
     if end_batches:
-        _end_batches(account_id, file_id, now, batches, workflow)
+        _end_batches(ref, now, stores.batches, workflow)
     return file
 
 
-def _end_batches(account_id: str, file_id: str, now: int, batches: Batches, workflow: Workflow) -> None:
+def _end_batches(ref: FileRef, now: int, batches: Batches, workflow: Workflow) -> None:
     reason = LineError(
         "input_file_deleted",
-        f"The input file {file_id} was deleted, which ends the batches that refer to it.",
+        f"The input file {ref.file_id} was deleted, which ends the batches that refer to it.",
         param="input_file_id",
     )
 
     def end(batch_id: str) -> None:
-        for batch in _until_it_holds(account_id, batch_id, batches):
+        for batch in _until_it_holds(BatchRef(ref.account_id, batch_id), batches):
             if _end(batch, reason, now, batches, workflow):
                 return
 
     with ThreadPoolExecutor(_THREADS) as pool:
-        list(pool.map(end, batches.made_from(account_id, file_id)))
+        list(pool.map(end, batches.made_from(ref)))
 
 
-def _until_it_holds(account_id: str, batch_id: str, batches: Batches) -> Iterator[Batch]:
+def _until_it_holds(ref: BatchRef, batches: Batches) -> Iterator[Batch]:
     """The batch as it stands, again and again while somebody else moves it on."""
-    while (batch := batches.get(account_id, batch_id, consistent=True)) is not None and not batch.status.is_terminal:
+    while (batch := batches.get(ref, consistent=True)) is not None and not batch.status.is_terminal:
         yield batch
 
 
@@ -85,5 +81,5 @@ def _end(batch: Batch, reason: LineError, now: int, batches: Batches, workflow: 
     except ConditionFailed:
         return False
     if batch.task_token is not None:
-        workflow.wake(batch.task_token, "failed")
+        workflow.wake(batch.task_token, Ending.FAILED)
     return True

@@ -6,12 +6,11 @@ one ended: it sends what is neither settled nor waiting for a predecessor, and w
 
 from __future__ import annotations
 
-from batchyard.adapters.aws.batches import Batches
-from batchyard.adapters.aws.objects import Objects
 from batchyard.adapters.aws.queues import Queues
-from batchyard.adapters.aws.shards import Shards
+from batchyard.adapters.aws.stores import Stores
 from batchyard.adapters.aws.workflow import Workflow
-from batchyard.core.batches import Batch, Status
+from batchyard.core.batches import Batch, BatchRef, Ending
+from batchyard.core.endings import asked_of
 from batchyard.core.errors import BooksDoNotBalance, ConditionFailed
 from batchyard.core.keys import manifest_key
 from batchyard.core.messages import shard_message
@@ -19,48 +18,32 @@ from batchyard.core.sharding import read_manifest
 from batchyard.core.shards import ShardState
 
 
-def dispatch(
-    account_id: str,
-    batch_id: str,
-    task_token: str,
-    *,
-    batches: Batches,
-    shards: Shards,
-    objects: Objects,
-    queues: Queues,
-    workflow: Workflow,
-) -> int:
-    """How many shards were sent. The outcome (`settled`, `cancelled` or `failed`) reaches the execution through the
-    token, now or when the last shard settles."""
-    batch = batches.current(account_id, batch_id)
+def dispatch(ref: BatchRef, task_token: str, *, stores: Stores, queues: Queues, workflow: Workflow) -> int:
+    """How many shards were sent. The ending that the execution is to bring about reaches it through the token: now if
+    nothing is left to run, else when the last shard settles or somebody stops the batch."""
+    batches = stores.batches
+    batch = batches.current(ref)
     try:
         batch = batches.set_task_token(batch, task_token)
     except ConditionFailed:
-        workflow.wake(task_token, _outcome_elsewhere(batches.current(account_id, batch_id)))
+        workflow.wake(task_token, asked_of(batches.current(ref)))
         return 0
     if batch.is_doomed:
-        workflow.wake(task_token, "failed")
+        workflow.wake(task_token, Ending.FAILED)
         return 0
-    sent = _send_due(batch, shards, objects, queues)
+    sent = _send_due(batch, stores, queues)
     if sent == 0:
-        workflow.wake(task_token, "settled")
+        workflow.wake(task_token, Ending.COMPLETED)
     return sent
 
 
-def _outcome_elsewhere(batch: Batch) -> str:
-    """What the execution should do with a batch that left `in_progress` before it was dispatched."""
-    if batch.status is Status.CANCELLING:
-        return "cancelled"
-    return "settled" if batch.status is Status.FINALIZING else "failed"
-
-
-def _send_due(batch: Batch, shards: Shards, objects: Objects, queues: Queues) -> int:
+def _send_due(batch: Batch, stores: Stores, queues: Queues) -> int:
     """Send every shard that is due; the number sent is 0 only when all are settled."""
     plan = batch.plan
     if plan is None:
         raise BooksDoNotBalance(f"{batch.id} is in progress without a plan")
-    settled = {row.number for row in shards.rows(batch.id) if row.state is ShardState.SETTLED}
+    settled = {row.number for row in stores.shards.rows(batch.id) if row.state is ShardState.SETTLED}
     due = plan.due(settled)
-    manifest = read_manifest(objects.get(manifest_key(batch.account_id, batch.id, plan.run)))
+    manifest = read_manifest(stores.objects.get(manifest_key(batch.account_id, batch.id, plan.run)))
     queues.send([shard_message(batch, manifest[number]) for number in due])
     return len(due)

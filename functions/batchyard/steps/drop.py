@@ -1,7 +1,7 @@
 """Drop: make a batch of one version of a file put in the drop folder, once.
 
 File id and batch id derive from bucket, key and version, so that a message that comes twice, now or in a month, finds
-the batch that the first one made. What cannot become a batch leaves its reason where results would be.
+the batch that the first one made. What cannot become a batch leaves its reason in the place of results.
 """
 
 from __future__ import annotations
@@ -13,22 +13,20 @@ from typing import Any
 
 import orjson
 
-from batchyard.adapters.aws.accounts import Accounts
-from batchyard.adapters.aws.batches import Batches
-from batchyard.adapters.aws.files import Files
 from batchyard.adapters.aws.objects import ObjectInfo, ObjectMissing, Objects
+from batchyard.adapters.aws.stores import Stores
 from batchyard.adapters.aws.workflow import Workflow
 from batchyard.content import files as stored
 from batchyard.content.delivery import Delivery, deliver, keys_for
 from batchyard.content.lines import read_lines
-from batchyard.core.batches import Batch, DropSource, Status
+from batchyard.core.batches import Batch, BatchRef, DropSource, Status
 from batchyard.core.dropfolder import JSONL, MOST_KEY_BYTES, Dropped, ResultKeys, is_too_long, read_key
 from batchyard.core.errors import InvalidRequest, NotFound, RequestError
 from batchyard.core.files import File
 from batchyard.core.ids import RANDOM_BYTES, new_id
 from batchyard.core.items import LineError
 from batchyard.core.keys import file_key
-from batchyard.core.limits import Bounds
+from batchyard.core.limits import BatchTerms
 from batchyard.core.requests import BatchRequest
 from batchyard.steps.create import PURPOSE, create
 
@@ -42,17 +40,8 @@ _CONTENT_TYPE = "application/jsonl"
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
-    """The deployment's limits (`batchyard.settings`) that matter here."""
-
-    limits: Bounds
-    window_seconds: int
-    keep_days: int
-
-
-@dataclass(frozen=True, slots=True)
 class Refused:
-    """The file is no batch. `keys`: where its owner finds out why."""
+    """The file cannot become a batch. `keys`: those under which its owner reads why."""
 
     error: RequestError
     keys: ResultKeys
@@ -60,21 +49,18 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """Everything that a dropped file is dealt with by. `drop`: the drop folder's bucket; `objects`: the data bucket."""
+    """The drop folder of a deployment. `drop`: its bucket; `terms`: those of batches that come through it."""
 
     drop: Objects
-    objects: Objects
-    accounts: Accounts
-    files: Files
-    batches: Batches
+    stores: Stores
     workflow: Workflow
     read_batch: ReadBatch
-    rules: Rules
+    terms: BatchTerms
 
 
 def drop(source: DropSource, *, now: int, folder: Folder) -> Batch | Refused | None:
-    """The batch of this version of the file, made now or earlier. None: nothing is to be done, because the object is
-    no file of its own, or because this version was deleted before anybody looked."""
+    """The batch of this version of the file, made now or earlier. None if there is nothing to do: the object is no file
+    that can become a batch, or this version was deleted before anybody looked."""
     dropped = read_key(source.key)
     if dropped is None:
         return None
@@ -82,18 +68,19 @@ def drop(source: DropSource, *, now: int, folder: Folder) -> Batch | Refused | N
     if info is None:
         return None
     batch_id = _derived_id("batch_", source, info, folder)
-    batch = folder.batches.get(dropped.account_id, batch_id, consistent=True) if dropped.account_id else None
+    ref = BatchRef(dropped.account_id, batch_id)
+    batch = folder.stores.batches.get(ref, consistent=True) if dropped.account_id else None
     if batch is not None:
         if batch.status is Status.VALIDATING:
-            folder.workflow.start(batch.account_id, batch.id)
+            folder.workflow.start(batch.ref)
         return batch
     try:
-        return _make(source, dropped, info, batch_id, now, folder)
+        return _make(source, dropped, info, ref, now, folder)
     except RequestError as error:
         return _refuse(source, batch_id, error, folder)
 
 
-def _make(source: DropSource, dropped: Dropped, info: ObjectInfo, batch_id: str, now: int, folder: Folder) -> Batch:
+def _make(source: DropSource, dropped: Dropped, info: ObjectInfo, ref: BatchRef, now: int, folder: Folder) -> Batch:
     _check(dropped, info, folder)
     parameters = _parameters(dropped, folder)
     parameters.setdefault("completion_window", _DEFAULT_WINDOW)
@@ -104,23 +91,17 @@ def _make(source: DropSource, dropped: Dropped, info: ObjectInfo, batch_id: str,
     _copy(source, dropped, file_id, now, folder)
     return create(
         replace(request, drop=source, idempotency_key=None),
-        account_id=dropped.account_id,
-        batch_id=batch_id,
+        ref,
         now=now,
-        window_seconds=folder.rules.window_seconds,
-        max_file_bytes=folder.rules.limits.max_file_bytes,
-        limits=folder.rules.limits,
-        keep_days=folder.rules.keep_days,
-        files=folder.files,
-        objects=folder.objects,
-        batches=folder.batches,
+        terms=folder.terms,
+        stores=folder.stores,
         workflow=folder.workflow,
     )
 
 
 def _check(dropped: Dropped, info: ObjectInfo, folder: Folder) -> None:
-    """Raises RequestError where this cannot become a batch."""
-    if not dropped.account_id or folder.accounts.get(dropped.account_id) is None:
+    """Raises RequestError if this cannot become a batch."""
+    if not dropped.account_id or folder.stores.accounts.get(dropped.account_id) is None:
         raise NotFound(
             f"The account '{dropped.account_id}' does not exist. Put files under drop/<account id>/<name>.jsonl.",
             code="account_not_found",
@@ -132,32 +113,32 @@ def _check(dropped: Dropped, info: ObjectInfo, folder: Folder) -> None:
         raise InvalidRequest(message, code="invalid_file_name")
     if info.size == 0:
         raise InvalidRequest("The file is empty.", code="empty_file")
-    if info.size > folder.rules.limits.max_file_bytes:
-        allowed = folder.rules.limits.max_file_bytes
+    allowed = folder.terms.files.max_bytes
+    if info.size > allowed:
         raise InvalidRequest(f"The file has {info.size} bytes; {allowed} bytes are allowed.", code="file_too_large")
 
 
 def _parameters(dropped: Dropped, folder: Folder) -> dict[str, Any]:
-    """What stands beside the file in `<name>.batch.json`; empty where there is none."""
+    """What stands beside the file in `<name>.batch.json`; empty if there is none."""
     try:
         data = folder.drop.get(dropped.parameters_key, 0, _PARAMETERS_BYTES + 1)
     except ObjectMissing:
         return {}
-    where = dropped.parameters_key.rpartition("/")[2]
+    name = dropped.parameters_key.rpartition("/")[2]
     try:
         parameters = orjson.loads(data) if len(data) <= _PARAMETERS_BYTES else None
     except orjson.JSONDecodeError as error:
-        message = f"{where} is not valid JSON: {error.msg} at character {error.pos}."
+        message = f"{name} is not valid JSON: {error.msg} at character {error.pos}."
         raise InvalidRequest(message, code="invalid_json") from error
     if not isinstance(parameters, dict):
-        message = f"{where} must hold one JSON object of at most {_PARAMETERS_BYTES} bytes."
+        message = f"{name} must hold one JSON object of at most {_PARAMETERS_BYTES} bytes."
         raise InvalidRequest(message, code="invalid_json")
     return parameters
 
 
 def _first_url(source: DropSource, folder: Folder) -> str:
-    """The url of the first line. Where that tells none, any will do: Validate says what is wrong with the line."""
-    limit = folder.rules.limits.max_line_bytes
+    """The url of the first line. If there is none, any will do: Validate says what is wrong with the line."""
+    limit = folder.terms.limits.max_line_bytes
     head = folder.drop.get(source.key, 0, limit, version_id=source.version_id)
     line = next((line for _, line in read_lines([head], limit)), None)
     try:
@@ -169,7 +150,7 @@ def _first_url(source: DropSource, folder: Folder) -> str:
 
 
 def _copy(source: DropSource, dropped: Dropped, file_id: str, now: int, folder: Folder) -> None:
-    info = folder.objects.copy_from(
+    info = folder.stores.objects.copy_from(
         folder.drop.bucket, source.key, source.version_id, file_key(dropped.account_id, file_id), _CONTENT_TYPE
     )
     file = File(
@@ -179,9 +160,9 @@ def _copy(source: DropSource, dropped: Dropped, file_id: str, now: int, folder: 
         purpose=PURPOSE,
         bytes=info.size,
         created_at=now,
-        expires_at=stored.expiry(None, now, folder.rules.keep_days),
+        expires_at=stored.expiry(None, now, folder.terms.files.keep_days),
     )
-    folder.files.put(file)
+    folder.stores.files.put(file)
 
 
 def _refuse(source: DropSource, batch_id: str, error: RequestError, folder: Folder) -> Refused:
@@ -192,7 +173,7 @@ def _refuse(source: DropSource, batch_id: str, error: RequestError, folder: Fold
         "batch_id": None,
         "source": {"key": source.key, "version_id": source.version_id},
     }
-    deliver(Delivery(status, errors=(reason,)), keys, objects=folder.objects, drop=folder.drop)
+    deliver(Delivery(status, errors=(reason,)), keys, objects=folder.stores.objects, drop=folder.drop)
     return Refused(error, keys)
 
 

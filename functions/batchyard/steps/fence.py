@@ -10,8 +10,9 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.shards import Shards
+from batchyard.adapters.aws.stores import Stores
+from batchyard.core.batches import BatchRef, Ending
 from batchyard.core.shards import LeaseHeld, ShardFenced, ShardSettled, ShardState
 
 _THREADS = 16
@@ -28,30 +29,21 @@ class Fenced:
         return self.live == 0
 
 
-def fence(
-    account_id: str,
-    batch_id: str,
-    outcome: str,
-    *,
-    since: int,
-    now: int,
-    drain_seconds: int,
-    batches: Batches,
-    shards: Shards,
-) -> Fenced:
-    """One round. `since`: unix second of the first round. A batch without a plan has nothing to stop."""
-    batch = batches.get(account_id, batch_id, consistent=True)
+def fence(ref: BatchRef, ending: Ending, *, since: int, now: int, drain_seconds: int, stores: Stores) -> Fenced:
+    """One round. `ending`: what the batch is stopped for. `since`: unix second of the first round. A batch without a
+    plan has nothing to stop."""
+    batch, shards = stores.batches.get(ref, consistent=True), stores.shards
     if batch is None or batch.plan is None:
         return Fenced(0)
-    over = {row.number for row in shards.rows(batch_id) if row.state is not ShardState.OPEN}
+    over = {row.number for row in shards.rows(ref.batch_id) if row.state is not ShardState.OPEN}
     patience_over = now >= since + drain_seconds
 
     def stop(number: int) -> bool:
         """Whether the shard still has a live owner."""
         try:
-            shards.seal(batch_id, number, outcome, lease_before=None if patience_over else now)
+            shards.seal(ref.batch_id, number, ending, lease_before=None if patience_over else now)
         except (ShardSettled, ShardFenced, LeaseHeld):
-            return _fence_live_owner(shards, batch_id, number, outcome)
+            return _fence_live_owner(shards, ref.batch_id, number, ending)
         return False
 
     with ThreadPoolExecutor(_THREADS) as pool:
@@ -59,9 +51,9 @@ def fence(
     return Fenced(live)
 
 
-def _fence_live_owner(shards: Shards, batch_id: str, number: int, outcome: str) -> bool:
+def _fence_live_owner(shards: Shards, batch_id: str, number: int, ending: Ending) -> bool:
     try:
-        shards.fence(batch_id, number, outcome)
+        shards.fence(batch_id, number, ending)
     except (ShardSettled, ShardFenced):
         return False
     return True

@@ -1,108 +1,83 @@
 """Finalize: write a batch's output and error files, check the books, and end it.
 
-    outcome of the run      the batch was            ends as
-    completed               in_progress, finalizing  completed    every shard is settled
-    expired                 (the same), validating   expired      the rest gets `batch_expired` results
-    failed                  (the same), validating   failed       the rest gets `batch_failed` results
-    any                     cancelling               cancelled    the rest gets `batch_cancelled` results
-    any                     doomed                   failed       for the reason in its `errors`
-
-Results are read from the parts that shard rows name, and from nothing else. The files' ids derive from the batch and
-its end, so that a second run writes the same bytes under the same keys; files, figures and status become visible in
-one transaction. A run that loses to one with another end removes what it wrote; one that takes over from a run that
-died ends the batch as that one would have.
+How it ends is decided in `core/endings.py`; what was never finished gets a result that says so. Results are read from
+the parts that shard rows name, and from nothing else. The files' ids derive from the batch and its ending, so that a
+second run writes the same bytes under the same keys; files, figures and status become visible in one transaction. A run
+that loses to one with another ending removes what it wrote; one that takes over from a run that died ends the batch as
+that one would have.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
 
 from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.objects import ObjectMissing, Objects
 from batchyard.adapters.aws.shards import Shards
+from batchyard.adapters.aws.stores import Stores
 from batchyard.adapters.aws.writer import ObjectWriter
-from batchyard.content.merge import merge, outcome_of_the_rest
-from batchyard.core.batches import Batch, Status
-from batchyard.core.errors import BooksDoNotBalance, ConditionFailed, NotReady
+from batchyard.content.merge import merge
+from batchyard.core.batches import Batch, BatchRef, Ending, Status
+from batchyard.core.endings import Rows, ending_of, errors_of, open_shards, outcome_of_the_rest
+from batchyard.core.errors import BooksDoNotBalance, ConditionFailed
 from batchyard.core.files import File
 from batchyard.core.ids import derive_id
-from batchyard.core.items import LineError, WorkItem
+from batchyard.core.items import LineError
 from batchyard.core.keys import file_key, manifest_key
 from batchyard.core.parts import StoredResult
-from batchyard.core.results import Outcome, Result, unfinished
+from batchyard.core.results import Outcome
 from batchyard.core.sharding import Plan, read_manifest
-from batchyard.core.shards import ClaimRefused, ShardRow, ShardState
+from batchyard.core.shards import ClaimRefused
 from batchyard.core.usage import Tally
 
 JSONL = "application/jsonl"
 PURPOSE = "batch_output"
 
+_TRIES = 3
+"""A batch can move on twice while it is finalized: it can be doomed, and it can end."""
 _SEALS_AT_ONCE = 16
-_ENDS = {"completed": Status.COMPLETED, "expired": Status.EXPIRED, "failed": Status.FAILED}
-_FAULT = LineError(
-    "batch_failed", "The batch stopped because of an internal fault. Finished requests keep their results."
-)
-_LOST = LineError(
-    "batch_failed", "The batch stopped because of an internal fault, and its results cannot be published."
-)
 
 
 @dataclass(frozen=True, slots=True)
 class _Published:
-    """The files of a run, None where there would be nothing in it."""
+    """What a run has written: the files, None if there would be nothing in one, and the figures of what is in them."""
 
-    output: File | None
-    error: File | None
-    tally: Tally
+    output: File | None = None
+    error: File | None = None
+    tally: Tally = field(default_factory=Tally)
+
+    @property
+    def files(self) -> tuple[File | None, File | None]:
+        return self.output, self.error
 
 
-def finalize(
-    account_id: str,
-    batch_id: str,
-    outcome: str,
-    *,
-    clock: Callable[[], int],
-    batches: Batches,
-    shards: Shards,
-    objects: Objects,
-) -> Batch:
-    """The batch, terminal. `outcome`: completed, cancelled, expired or failed. Raises BooksDoNotBalance where results
-    are missing or too many; only with the outcome `failed` the batch then ends all the same, without files."""
-    found = batches.current(account_id, batch_id)
-    if found.status.is_terminal:
-        return found
-    rows: Mapping[int, ShardRow] = {row.number: row for row in shards.rows(batch_id)} if found.plan else {}
-    outcome = _as_the_shards_say(outcome, found, rows)
-    if outcome == "completed" and found.plan is not None:
-        _check_settled(found, found.plan, rows)
-    batch = _begin(found, clock(), batches)
-    if batch.status.is_terminal:
-        return batch
-    if (batch.plan is None) != (found.plan is None):
-        raise NotReady(f"{batch_id} was validated meanwhile")
-    end = _end_of(batch, outcome)
-    errors = batch.errors if batch.is_doomed else (_FAULT,) if end is Status.FAILED else ()
-    nothing = _Published(None, None, Tally())
-    if batch.plan is None:
-        if end is Status.COMPLETED:
-            raise BooksDoNotBalance(f"{batch_id} cannot be completed without a plan")
-        return _finish(batch, end, nothing, errors, clock(), batches, objects)
-    rows = _final_rows(batch, batch.plan, outcome, rows, shards)
-    try:
-        published = _publish(batch, batch.plan, end, rows, clock(), objects)
-    except (BooksDoNotBalance, ObjectMissing):
-        if outcome != "failed":
-            raise
-        published, errors = nothing, (_LOST,)
-    ended = _finish(batch, end, published, errors, clock(), batches, objects)
-    if not ended.status.is_terminal:  # doomed meanwhile: once more, to end so
-        return finalize(account_id, batch_id, outcome, clock=clock, batches=batches, shards=shards, objects=objects)
-    return ended
+def finalize(ref: BatchRef, asked: Ending, *, clock: Callable[[], int], stores: Stores) -> Batch:
+    """The batch, terminal. `asked`: the ending that the state machine asks for. Raises BooksDoNotBalance if results are
+    missing or too many; only a batch that ends as failed then ends all the same, without files. Raises ConditionFailed
+    if the batch keeps changing."""
+    batches = stores.batches
+    for _ in range(_TRIES):
+        found = batches.current(ref)
+        if found.status.is_terminal:
+            return found
+        rows: Rows = {row.number: row for row in stores.shards.rows(found.id)} if found.plan else {}
+        ending_of(found, rows, asked)  # raises before anything has changed: a Finalize too early must not stop shards
+        batch = _begin(found, clock(), batches)
+        if batch.status.is_terminal:
+            return batch
+        ending = ending_of(batch, rows, asked)
+        published, errors = _close(batch, rows, ending, asked, clock(), stores)
+        try:
+            return batches.finish(
+                batch, ending.status, clock(), tally=published.tally, files=published.files, errors=errors
+            )
+        except ConditionFailed:
+            _withdraw(published, batches.current(ref), stores.objects)
+    return _over(batches.current(ref))
 
 
 def _begin(batch: Batch, now: int, batches: Batches) -> Batch:
@@ -112,38 +87,47 @@ def _begin(batch: Batch, now: int, batches: Batches) -> Batch:
     try:
         return batches.enter(batch, Status.FINALIZING, now)
     except ConditionFailed:
-        return batches.current(batch.account_id, batch.id)
+        return batches.current(batch.ref)
 
 
-def _as_the_shards_say(outcome: str, batch: Batch, rows: Mapping[int, ShardRow]) -> str:
-    """The outcome by what became of the shards. A run that was stopped before, by an execution that then died, is not
-    complete: its sealed shards know why they are. A window that ended as the last shard settled was long enough."""
-    if outcome == "completed":
-        return next((row.fence for row in rows.values() if row.state is ShardState.SEALED and row.fence), outcome)
-    settled = sum(row.state is ShardState.SETTLED for row in rows.values())
-    return "completed" if outcome == "expired" and batch.plan and settled == batch.plan.shards else outcome
+def _close(
+    batch: Batch, rows: Rows, ending: Ending, asked: Ending, now: int, stores: Stores
+) -> tuple[_Published, tuple[LineError, ...]]:
+    """What is published of the batch, and the errors it ends with."""
+    if batch.plan is None:
+        return _Published(), errors_of(batch, ending)
+    rows = _seal(batch, batch.plan, rows, ending, stores.shards)
+    try:
+        return _publish(batch, batch.plan, rows, ending, now, stores.objects), errors_of(batch, ending)
+    except (BooksDoNotBalance, ObjectMissing):
+        if Ending.FAILED not in (asked, ending):
+            raise
+        return _Published(), errors_of(batch, ending, results_lost=True)
 
 
-def _end_of(batch: Batch, outcome: str) -> Status:
-    if batch.status is Status.CANCELLING:
-        return Status.CANCELLED
-    if batch.is_doomed:
-        return Status.FAILED
-    if outcome not in _ENDS:
-        raise BooksDoNotBalance(f"{batch.id} is {batch.status} and cannot end as {outcome}")
-    return _ENDS[outcome]
+def _seal(batch: Batch, plan: Plan, rows: Rows, ending: Ending, shards: Shards) -> Rows:
+    """Every shard's row, which nobody can change any more."""
+    unsettled = open_shards(plan, rows)
+    if not unsettled:
+        return rows
+
+    def seal(number: int) -> None:
+        with suppress(ClaimRefused):
+            shards.seal(batch.id, number, ending)
+
+    with ThreadPoolExecutor(_SEALS_AT_ONCE) as pool:
+        list(pool.map(seal, unsettled))
+    return {row.number: row for row in shards.rows(batch.id)}
 
 
-def _publish(
-    batch: Batch, plan: Plan, end: Status, rows: Mapping[int, ShardRow], now: int, objects: Objects
-) -> _Published:
+def _publish(batch: Batch, plan: Plan, rows: Rows, ending: Ending, now: int, objects: Objects) -> _Published:
     manifest = read_manifest(objects.get(manifest_key(batch.account_id, batch.id, plan.run)))
     if len(manifest) != plan.shards:
         raise BooksDoNotBalance(f"{batch.id} has {plan.shards} shards, its manifest {len(manifest)}")
-    rest = outcome_of_the_rest(end)
-    results = merge(batch, plan, manifest, rows, partial(_unfinished, rest), objects)
+    rest = outcome_of_the_rest(ending)
+    results = merge(batch, plan, manifest, rows, rest, objects)
     with closing(results):
-        output, error, counts = _write(batch, end, now, results, objects)
+        output, error, counts = _write(batch, ending, now, results, objects)
     tally = sum((row.tally for row in rows.values()), Tally())
     tally += Tally(**{str(rest): plan.items - tally.items})
     if any(counts[each] != getattr(tally, each) for each in Outcome):
@@ -151,45 +135,25 @@ def _publish(
     return _Published(output, error, tally)
 
 
-def _unsettled(plan: Plan, rows: Mapping[int, ShardRow]) -> list[int]:
-    return [n for n in range(plan.shards) if n not in rows or rows[n].state is ShardState.OPEN]
+def _withdraw(published: _Published, winner: Batch, objects: Objects) -> None:
+    """Remove the files of a run that lost, unless they are the very ones that the winner has published."""
+    kept = (winner.output_file_id, winner.error_file_id)
+    objects.delete_many(file_key(f.account_id, f.id) for f in published.files if f and f.id not in kept)
 
 
-def _check_settled(batch: Batch, plan: Plan, rows: Mapping[int, ShardRow]) -> None:
-    """Raises BooksDoNotBalance, before anything of the batch has changed: a Finalize that comes too early must not
-    keep its shards from going on."""
-    if unsettled := _unsettled(plan, rows):
-        raise BooksDoNotBalance(f"{batch.id} is complete, yet {len(unsettled)} shards are not, first: {unsettled[0]}")
-
-
-def _final_rows(
-    batch: Batch, plan: Plan, outcome: str, rows: Mapping[int, ShardRow], shards: Shards
-) -> Mapping[int, ShardRow]:
-    """Every shard's row, which nobody can change any more. `rows`: those that there are."""
-    unsettled = _unsettled(plan, rows)
-    if not unsettled:
-        return rows
-
-    def seal(number: int) -> None:
-        with suppress(ClaimRefused):
-            shards.seal(batch.id, number, outcome)
-
-    with ThreadPoolExecutor(_SEALS_AT_ONCE) as pool:
-        list(pool.map(seal, unsettled))
-    return {row.number: row for row in shards.rows(batch.id)}
-
-
-def _unfinished(outcome: Outcome, item: WorkItem) -> Result:
-    return unfinished(item.index, item.custom_id, outcome)
+def _over(batch: Batch) -> Batch:
+    if not batch.status.is_terminal:
+        raise ConditionFailed(f"{batch.id} is {batch.status} and changed each time it was to end")
+    return batch
 
 
 def _write(
-    batch: Batch, end: Status, now: int, results: Iterator[StoredResult], objects: Objects
+    batch: Batch, ending: Ending, now: int, results: Iterator[StoredResult], objects: Objects
 ) -> tuple[File | None, File | None, Counter[Outcome]]:
     """The output file, the error file, and how many results of which outcome they hold."""
     counts: Counter[Outcome] = Counter()
     with ExitStack() as stack:
-        output, error = (_Sheet(batch, end, kind, objects, stack) for kind in ("output", "error"))
+        output, error = (_Sheet(batch, ending, kind, objects, stack) for kind in ("output", "error"))
         for result in results:
             counts[result.outcome] += 1
             (output if result.outcome is Outcome.SUCCEEDED else error).write(result.line)
@@ -199,21 +163,21 @@ def _write(
 class _Sheet:
     """One of the two files. Its object is begun with its first line."""
 
-    def __init__(self, batch: Batch, end: Status, kind: str, objects: Objects, stack: ExitStack) -> None:
-        self._id = derive_id("file-", batch.id, f"{end}/{kind}")
+    def __init__(self, batch: Batch, ending: Ending, kind: str, objects: Objects, stack: ExitStack) -> None:
+        self._id = derive_id("file-", batch.id, f"{ending}/{kind}")
         self._name = f"{batch.id}_{kind}.jsonl"
         self._batch = batch
         self._objects = objects
         self._stack = stack
         self._writer: ObjectWriter | None = None
-        self._rows = 0
+        self._lines = 0
 
     def write(self, line: bytes) -> None:
         if self._writer is None:
             key = file_key(self._batch.account_id, self._id)
             self._writer = self._stack.enter_context(self._objects.writer(key, JSONL))
         self._writer.write(line)
-        self._rows += 1
+        self._lines += 1
 
     def file(self, now: int) -> File | None:
         if self._writer is None:
@@ -227,26 +191,5 @@ class _Sheet:
             bytes=self._writer.bytes_written,
             created_at=now,
             expires_at=None if seconds is None else now + seconds,
-            rows=self._rows,
+            lines=self._lines,
         )
-
-
-def _finish(
-    batch: Batch,
-    end: Status,
-    published: _Published,
-    errors: tuple[LineError, ...],
-    now: int,
-    batches: Batches,
-    objects: Objects,
-) -> Batch:
-    files = (published.output, published.error)
-    try:
-        return batches.finish(batch, end, now, tally=published.tally, files=files, errors=errors)
-    except ConditionFailed:
-        winner = batches.current(batch.account_id, batch.id)
-        if not winner.status.is_terminal and not (winner.is_doomed and end is not Status.FAILED):
-            raise
-        kept = (winner.output_file_id, winner.error_file_id)
-        objects.delete_many(file_key(file.account_id, file.id) for file in files if file and file.id not in kept)
-        return winner

@@ -4,28 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
-from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.objects import Objects
+from batchyard.adapters.aws.stores import Stores
 from batchyard.content.delivery import Delivery, deliver, keys_for
-from batchyard.core.batches import Batch, DropSource
+from batchyard.core.batches import Batch, BatchRef, DropSource
 from batchyard.core.dropfolder import ResultKeys
 from batchyard.core.errors import BooksDoNotBalance, NotReady
 from batchyard.core.keys import file_key
 from batchyard.core.usage import decimal_usd
 
 
-def notify(
-    account_id: str, batch_id: str, *, batches: Batches, objects: Objects, drop: Objects | None
-) -> ResultKeys | None:
-    """Where the results are now; None for a batch that came another way. `drop`: the drop folder's bucket, where the
+def notify(ref: BatchRef, *, stores: Stores, drop: Objects | None) -> ResultKeys | None:
+    """Where the results are now; None for a batch that came another way. `drop`: the drop folder's bucket, if the
     deployment has one."""
-    batch = batches.current(account_id, batch_id)
+    batch = stores.batches.current(ref)
     if batch.drop is None:
         return None
     if not batch.status.is_terminal:
-        raise NotReady(f"{batch_id} is {batch.status}")
+        raise NotReady(f"{batch.id} is {batch.status}")
     if drop is None:
-        raise BooksDoNotBalance(f"{batch_id} came through a drop folder that this deployment does not have")
+        raise BooksDoNotBalance(f"{batch.id} came through a drop folder that this deployment does not have")
     keys = keys_for(batch.drop, batch.id, batch.id, drop)
     delivery = Delivery(
         status=_status(batch, batch.drop),
@@ -33,7 +31,7 @@ def notify(
         error_key=_key(batch, batch.error_file_id),
         errors=batch.errors,
     )
-    deliver(delivery, keys, objects=objects, drop=drop)
+    deliver(delivery, keys, objects=stores.objects, drop=drop)
     return keys
 
 

@@ -5,55 +5,52 @@ Joined uploads are `steps/upload.py`'s.
 
 from __future__ import annotations
 
-from batchyard.adapters.aws.files import Files
-from batchyard.adapters.aws.objects import Objects
-from batchyard.content.files import JSONL_SUFFIX, check, check_name, count_rows, expiry
-from batchyard.core.files import File, FileStatus
+from batchyard.adapters.aws.stores import Stores
+from batchyard.content.files import JSONL_SUFFIX, check, check_name, count_lines, expiry
+from batchyard.core.files import File, FileRef, FileStatus
 from batchyard.core.keys import file_key
+from batchyard.core.limits import FileTerms
 from batchyard.core.requests import FileRequest
 
 
 def receive(
     request: FileRequest,
     data: bytes,
+    ref: FileRef,
     *,
-    account_id: str,
-    file_id: str,
     now: int,
-    keep_days: int,
-    max_file_bytes: int,
-    files: Files,
-    objects: Objects,
+    terms: FileTerms,
+    stores: Stores,
 ) -> File:
-    """A file whose bytes are here. `keep_days`: how long a file is kept that asks for nothing else."""
-    check(request, len(data), max_file_bytes)
+    """A file whose bytes are here. `ref`: what it is called."""
+    check(request, len(data), terms.max_bytes)
     file = File(
-        id=file_id,
-        account_id=account_id,
+        id=ref.file_id,
+        account_id=ref.account_id,
         filename=request.filename,
         purpose=request.purpose,
         bytes=len(data),
         created_at=now,
-        expires_at=expiry(request.expires_after_seconds, now, keep_days),
-        rows=count_rows(data) if request.filename.endswith(JSONL_SUFFIX) else None,
+        expires_at=expiry(request.expires_after_seconds, now, terms.keep_days),
+        lines=count_lines(data) if request.filename.endswith(JSONL_SUFFIX) else None,
     )
-    objects.put(file_key(account_id, file_id), data)
-    files.put(file)
+    stores.objects.put(file_key(ref.account_id, ref.file_id), data)
+    stores.files.put(file)
     return file
 
 
-def announce(request: FileRequest, *, account_id: str, file_id: str, now: int, keep_days: int, files: Files) -> File:
+def announce(request: FileRequest, ref: FileRef, *, now: int, terms: FileTerms, stores: Stores) -> File:
     """A file whose bytes will come under a presigned URL."""
     check_name(request)
     file = File(
-        id=file_id,
-        account_id=account_id,
+        id=ref.file_id,
+        account_id=ref.account_id,
         filename=request.filename,
         purpose=request.purpose,
         bytes=0,
         created_at=now,
         status=FileStatus.UPLOADED,
-        expires_at=expiry(request.expires_after_seconds, now, keep_days),
+        expires_at=expiry(request.expires_after_seconds, now, terms.keep_days),
     )
-    files.put(file)
+    stores.files.put(file)
     return file

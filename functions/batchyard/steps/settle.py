@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.objects import Objects
-from batchyard.adapters.aws.progress import Progress
 from batchyard.adapters.aws.queues import Queues
+from batchyard.adapters.aws.stores import Stores
 from batchyard.adapters.aws.workflow import Workflow
-from batchyard.core.batches import Status
+from batchyard.core.batches import BatchRef, Status
+from batchyard.core.endings import asked_of
 from batchyard.core.keys import manifest_key
 from batchyard.core.messages import ShardMessage, shard_message
 from batchyard.core.sharding import MANIFEST_RECORD_BYTES, Shard, read_manifest
@@ -22,37 +23,36 @@ def settle(
     message: ShardMessage,
     row: ShardRow,
     *,
-    progress: Progress,
-    batches: Batches,
+    stores: Stores,
     queues: Queues,
     workflow: Workflow,
-    objects: Objects,
 ) -> None:
     """`row` is the shard's row, settled."""
     if message.follower is not None:
-        _send_follower(message, message.follower, batches, queues, objects)
+        _send_follower(message, message.follower, stores, queues)
+    progress = stores.progress
     reported = progress.take(message.batch_id, row.number, row.tally, message.progress_rows)
     row_is_full = progress.row_is_full(reported, row.number, message.shards, message.progress_rows)
     if row_is_full and progress.all_taken(message.batch_id, message.shards):
-        _wake(message, batches, workflow)
+        _wake(message, stores.batches, workflow)
 
 
-def read_shard(objects: Objects, account_id: str, batch_id: str, run: str, number: int) -> Shard:
+def read_shard(objects: Objects, ref: BatchRef, run: str, number: int) -> Shard:
     """Record `number` of the batch's manifest."""
-    key = manifest_key(account_id, batch_id, run)
+    key = manifest_key(ref.account_id, ref.batch_id, run)
     (shard,) = read_manifest(objects.get(key, number * MANIFEST_RECORD_BYTES, MANIFEST_RECORD_BYTES))
     return shard
 
 
-def _send_follower(message: ShardMessage, number: int, batches: Batches, queues: Queues, objects: Objects) -> None:
-    batch = batches.get(message.account_id, message.batch_id, consistent=True)
+def _send_follower(message: ShardMessage, number: int, stores: Stores, queues: Queues) -> None:
+    batch = stores.batches.get(message.batch, consistent=True)
     if batch is None or batch.status is not Status.IN_PROGRESS or batch.is_doomed:
         return
-    shard = read_shard(objects, message.account_id, message.batch_id, message.run, number)
+    shard = read_shard(stores.objects, message.batch, message.run, number)
     queues.send([shard_message(batch, shard)])
 
 
 def _wake(message: ShardMessage, batches: Batches, workflow: Workflow) -> None:
-    batch = batches.get(message.account_id, message.batch_id, consistent=True)
+    batch = batches.get(message.batch, consistent=True)
     if batch is not None and batch.task_token is not None:
-        workflow.wake(batch.task_token, "cancelled" if batch.status is Status.CANCELLING else "settled")
+        workflow.wake(batch.task_token, asked_of(batch))

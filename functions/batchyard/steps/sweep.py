@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.workflow import Life, Workflow
-from batchyard.core.batches import Batch, Status
+from batchyard.core.batches import Batch, BatchRef, Ending
+from batchyard.core.endings import asked_of
 from batchyard.core.errors import ConditionFailed
 
 _LONGEST_WAIT_SECONDS = 3600
@@ -34,7 +35,7 @@ def sweep(
         if created_at > now - grace_seconds:
             continue
         try:
-            batch = batches.get(account_id, batch_id, consistent=True)
+            batch = batches.get(BatchRef(account_id, batch_id), consistent=True)
             if batch is None or batch.status.is_terminal:
                 batches.forget_open(batch_id)
                 continue
@@ -63,16 +64,13 @@ def _look_after(
             number = batches.count_execution(batch)
         except ConditionFailed:  # it ended, or another sweep was faster
             return None
-    workflow.start(batch.account_id, batch.id, number, "failed" if number > max_executions else None)
+    workflow.start(batch.ref, number, Ending.FAILED if number > max_executions else None)
     return Revived(batch.id, number)
 
 
 def _repeat_wake(batch: Batch, workflow: Workflow) -> None:
     """A cancel or a deletion that died between the batch's row and its wake-up would leave the execution waiting until
     the deadline."""
-    if batch.task_token is None:
-        return
-    if batch.status is Status.CANCELLING:
-        workflow.wake(batch.task_token, "cancelled")
-    elif batch.is_doomed:
-        workflow.wake(batch.task_token, "failed")
+    asked = asked_of(batch)
+    if batch.task_token is not None and asked is not Ending.COMPLETED:
+        workflow.wake(batch.task_token, asked)

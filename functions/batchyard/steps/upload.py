@@ -1,6 +1,6 @@
 """Upload: a file that comes in parts, because one request could not carry it.
 
-    pending ─▶ completed     the parts are joined into a file: at once where that is quick, else by `assemble`
+    pending ─▶ completed     the parts are joined into a file: at once if that is quick, else by `assemble`
        ├─────▶ cancelled
        └─────▶ expired       an hour after it was made
 
@@ -15,9 +15,10 @@ from collections.abc import Callable, Iterator, Mapping
 
 from batchyard.adapters.aws.files import Files, Uploads
 from batchyard.adapters.aws.objects import ObjectMissing, Objects, Span
+from batchyard.adapters.aws.stores import Stores
 from batchyard.content.files import check, expiry
 from batchyard.core.errors import ConditionFailed, InvalidRequest, NotFound, PayloadTooLarge
-from batchyard.core.files import File, FileStatus, Upload, UploadPart, UploadStatus
+from batchyard.core.files import File, FileRef, FileStatus, Upload, UploadPart, UploadRef, UploadStatus
 from batchyard.core.ids import derive_id
 from batchyard.core.keys import file_key, upload_part_key
 from batchyard.core.requests import CompletionRequest, UploadRequest
@@ -30,13 +31,12 @@ _PARTS_AHEAD = 8
 _HELD_BYTES = 64_000_000
 
 
-def begin(
-    request: UploadRequest, *, account_id: str, upload_id: str, now: int, max_file_bytes: int, uploads: Uploads
-) -> Upload:
+def begin(request: UploadRequest, ref: UploadRef, *, now: int, max_file_bytes: int, stores: Stores) -> Upload:
+    """A new upload, which waits for its parts."""
     check(request.file, request.bytes, max_file_bytes)
     upload = Upload(
-        id=upload_id,
-        account_id=account_id,
+        id=ref.upload_id,
+        account_id=ref.account_id,
         filename=request.file.filename,
         purpose=request.file.purpose,
         bytes=request.bytes,
@@ -45,21 +45,11 @@ def begin(
         expires_at=now + LIFETIME_SECONDS,
         file_expires_after_seconds=request.file.expires_after_seconds,
     )
-    uploads.create(upload)
+    stores.uploads.create(upload)
     return upload
 
 
-def add_part(
-    account_id: str,
-    upload_id: str,
-    data: bytes,
-    *,
-    part_id: str,
-    now: int,
-    max_part_bytes: int,
-    uploads: Uploads,
-    objects: Objects,
-) -> UploadPart:
+def add_part(ref: UploadRef, data: bytes, *, part_id: str, now: int, max_part_bytes: int, stores: Stores) -> UploadPart:
     """Keep one part. Parts may come in any order and side by side."""
     if len(data) > max_part_bytes:
         raise PayloadTooLarge(
@@ -67,65 +57,65 @@ def add_part(
             param="data",
             code="part_too_large",
         )
-    upload = _pending(account_id, upload_id, now, uploads)
+    upload = _pending(ref, now, stores.uploads)
     if not data:
         raise InvalidRequest("The part is empty. Send at least one byte.", param="data")
     if len(data) > upload.bytes:
         raise InvalidRequest(
             f"The part has {len(data)} bytes, the whole upload was announced with {upload.bytes}.", param="data"
         )
-    part = UploadPart(part_id, upload_id, len(data), now)
-    objects.put(upload_part_key(account_id, upload_id, part_id), data)
-    uploads.add_part(part, ttl=upload.expires_at + LIFETIME_SECONDS)
+    part = UploadPart(part_id, upload.id, len(data), now)
+    stores.objects.put(upload_part_key(upload.account_id, upload.id, part_id), data)
+    stores.uploads.add_part(part, ttl=upload.expires_at + LIFETIME_SECONDS)
     return part
 
 
-def cancel(account_id: str, upload_id: str, *, now: int, uploads: Uploads, objects: Objects) -> Upload:
-    upload = _find(account_id, upload_id, uploads)
+def cancel(ref: UploadRef, *, now: int, stores: Stores) -> Upload:
+    """The upload, cancelled, and its parts are gone. Raises InvalidRequest if it is completed or has expired."""
+    upload = _find(ref, stores.uploads)
     if upload.status is not UploadStatus.CANCELLED:
         _require_pending(upload, now)
         try:
-            upload = uploads.cancel(upload)
-        except ConditionFailed:
-            return cancel(account_id, upload_id, now=now, uploads=uploads, objects=objects)
-    objects.delete_many(upload_part_key(account_id, upload_id, part_id) for part_id in uploads.parts(upload_id))
+            upload = stores.uploads.cancel(upload)
+        except ConditionFailed:  # it is not pending any more, so this goes no deeper
+            return cancel(ref, now=now, stores=stores)
+    part_ids = stores.uploads.parts(upload.id)
+    stores.objects.delete_many(upload_part_key(upload.account_id, upload.id, part_id) for part_id in part_ids)
     return upload
 
 
 def complete(
-    account_id: str,
-    upload_id: str,
+    ref: UploadRef,
     request: CompletionRequest,
     *,
     now: int,
     keep_days: int,
-    uploads: Uploads,
-    files: Files,
-    objects: Objects,
+    stores: Stores,
     assemble_later: Callable[[Upload], None],
 ) -> tuple[Upload, File]:
     """Close the upload and make its file. The same request again answers the same, and joins again what was not
     joined."""
-    upload = _find(account_id, upload_id, uploads)
+    uploads = stores.uploads
+    upload = _find(ref, uploads)
     if upload.status is not UploadStatus.COMPLETED:
         _require_pending(upload, now)
-        parts = uploads.parts(upload_id)
+        parts = uploads.parts(upload.id)
         _check_parts(upload, request.part_ids, parts)
         if _is_quick(upload, request.part_ids) and request.md5:
-            _check_md5(request.md5, _read(upload, request.part_ids, objects))
+            _check_md5(request.md5, _read(upload, request.part_ids, stores.objects))
         try:
             file = _file_of(upload, now, keep_days)
             upload = uploads.complete(upload, file, request.part_ids, request.md5)
         except ConditionFailed:
-            upload = _find(account_id, upload_id, uploads)
+            upload = _find(ref, uploads)
     if upload.status is not UploadStatus.COMPLETED or upload.part_ids != request.part_ids:
         raise _not_pending(upload, upload.status)
-    found = files.get(account_id, upload.file_id or "", consistent=True)
+    found = stores.files.get(FileRef(upload.account_id, upload.file_id or ""), consistent=True)
     if found is None:
         raise NotFound("The file of this upload was deleted.", param="upload_id")
     if found.status is FileStatus.UPLOADED:
         if _is_quick(upload, upload.part_ids):
-            found = assemble(account_id, upload_id, uploads=uploads, files=files, objects=objects)
+            found = assemble(ref, stores=stores)
         else:
             assemble_later(upload)
     return upload, found
@@ -135,42 +125,47 @@ def _is_quick(upload: Upload, part_ids: tuple[str, ...]) -> bool:
     return upload.bytes <= JOIN_AT_ONCE_BYTES and len(part_ids) <= JOIN_AT_ONCE_PARTS
 
 
-def assemble(account_id: str, upload_id: str, *, uploads: Uploads, files: Files, objects: Objects) -> File:
+def assemble(ref: UploadRef, *, stores: Stores) -> File:
     """Join the parts of a completed upload into its file. Running it again, or twice at once, does no harm."""
-    upload = _find(account_id, upload_id, uploads)
-    file = files.get(account_id, upload.file_id or "", consistent=True)
+    files, objects = stores.files, stores.objects
+    upload = _find(ref, stores.uploads)
+    file = files.get(FileRef(upload.account_id, upload.file_id or ""), consistent=True)
     if file is None:
         raise NotFound("The upload has no file: it is not completed, or its file was deleted.", param="upload_id")
     if file.status is not FileStatus.UPLOADED:
         return file
     digest = hashlib.md5(usedforsecurity=False)
-    rows = _RowCounter()
+    lines = _LineCounter()
     try:
-        with objects.writer(file_key(account_id, file.id)) as writer:
+        with objects.writer(file_key(file.account_id, file.id)) as writer:
             for data in _read(upload, upload.part_ids, objects):
                 digest.update(data)
-                rows.add(data)
+                lines.add(data)
                 writer.write(data)
             if upload.md5 and digest.hexdigest() != upload.md5.lower():
                 raise InvalidRequest(_wrong_md5(upload.md5, digest.hexdigest()))
     except InvalidRequest as error:
-        return files.spoil(file, error.message)
+        return files.mark_broken(file, error.message)
     except ObjectMissing:
         return _joined_elsewhere(file, files)
-    file = files.arrive(file, bytes=writer.bytes_written, rows=rows.total)
-    objects.delete_many(upload_part_key(account_id, upload_id, part_id) for part_id in upload.part_ids)
+    file = files.arrive(file, bytes=writer.bytes_written, lines=lines.total)
+    objects.delete_many(upload_part_key(upload.account_id, upload.id, part_id) for part_id in upload.part_ids)
     return file
 
 
 def _joined_elsewhere(file: File, files: Files) -> File:
     """A part was gone: whoever joined the upload at the same time has deleted it. Raises NotFound if nobody did."""
-    found = files.get(file.account_id, file.id, consistent=True)
+    found = files.get(file.ref, consistent=True)
     if found is None or found.status is FileStatus.UPLOADED:
-        raise NotFound("A part of this upload is gone. Send the parts again in a new upload.", param="part_ids")
+        raise _part_gone()
     return found
 
 
-class _RowCounter:
+def _part_gone() -> NotFound:
+    return NotFound("A part of this upload is gone. Send the parts again in a new upload.", param="part_ids")
+
+
+class _LineCounter:
     """Counts lines of chunked bytes. An empty line counts too: cheap, and nobody writes any."""
 
     def __init__(self) -> None:
@@ -186,15 +181,15 @@ class _RowCounter:
         return self._newlines + (self._last != b"\n")
 
 
-def _find(account_id: str, upload_id: str, uploads: Uploads) -> Upload:
-    upload = uploads.get(account_id, upload_id)
+def _find(ref: UploadRef, uploads: Uploads) -> Upload:
+    upload = uploads.get(ref)
     if upload is None:
-        raise NotFound(f"No such Upload object: {upload_id}", param="upload_id", code="upload_not_found")
+        raise NotFound(f"No such Upload object: {ref.upload_id}", param="upload_id", code="upload_not_found")
     return upload
 
 
-def _pending(account_id: str, upload_id: str, now: int, uploads: Uploads) -> Upload:
-    upload = _find(account_id, upload_id, uploads)
+def _pending(ref: UploadRef, now: int, uploads: Uploads) -> Upload:
+    upload = _find(ref, uploads)
     _require_pending(upload, now)
     return upload
 
@@ -230,8 +225,11 @@ def _check_parts(upload: Upload, part_ids: tuple[str, ...], parts: Mapping[str, 
 
 def _check_md5(expected: str, chunks: Iterator[bytes]) -> None:
     digest = hashlib.md5(usedforsecurity=False)
-    for data in chunks:
-        digest.update(data)
+    try:
+        for data in chunks:
+            digest.update(data)
+    except ObjectMissing as error:
+        raise _part_gone() from error
     if digest.hexdigest() != expected.lower():
         raise InvalidRequest(_wrong_md5(expected, digest.hexdigest()), param="md5", code="checksum_mismatch")
 

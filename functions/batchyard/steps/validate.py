@@ -12,20 +12,20 @@ from collections.abc import Callable
 from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.files import Files
 from batchyard.adapters.aws.objects import ObjectMissing, Objects
+from batchyard.adapters.aws.stores import Stores
 from batchyard.content.reading import (
     MODELS_AT_MOST,
+    Checks,
+    InputLimits,
     InputRejected,
-    ParseLine,
     Reading,
-    Route,
-    Rules,
-    of_file,
+    file_error,
     too_large,
 )
 from batchyard.content.workfile import WorkFile
-from batchyard.core.batches import Batch, Status
+from batchyard.core.batches import Batch, BatchRef, Status
 from batchyard.core.errors import ConditionFailed, NotReady
-from batchyard.core.files import File, FileStatus
+from batchyard.core.files import File, FileRef, FileStatus
 from batchyard.core.items import LineError
 from batchyard.core.keys import file_key, manifest_key, work_key
 from batchyard.core.sharding import Plan, manifest_record, split_concurrency
@@ -33,69 +33,57 @@ from batchyard.core.sharding import Plan, manifest_record, split_concurrency
 _WAIT_FOR_FILE_SECONDS = 3600
 
 
-def validate(
-    account_id: str,
-    batch_id: str,
-    *,
-    run: str,
-    clock: Callable[[], int],
-    rules: Callable[[str], Rules],
-    parser: Callable[[str, str], ParseLine],
-    route: Route,
-    batches: Batches,
-    files: Files,
-    objects: Objects,
-) -> Batch:
+def validate(ref: BatchRef, *, run: str, clock: Callable[[], int], checks: Checks, stores: Stores) -> Batch:
     """The batch as it stands afterwards: `in_progress` with a plan, `failed` with errors, or whatever somebody else
-    made of it meanwhile. `run` is a token that no other call has. `rules`: surface -> its Rules; `parser`: (surface,
-    endpoint) -> its ParseLine.
-    Raises NotReady while the input file is on its way, ObjectChanged if it is overwritten: run again."""
-    batch = batches.current(account_id, batch_id)
+    made of it meanwhile. `run` is a token that no other call has. Raises NotReady while the
+    input file is on its way, ObjectChanged if it is overwritten: run again."""
+    batches, objects = stores.batches, stores.objects
+    batch = batches.current(ref)
     if batch.status is not Status.VALIDATING:
         return batch
-    own_rules = rules(batch.surface)
+    limits = checks.limits(batch.surface)
     try:
-        file = _input_file(batch, clock(), own_rules, files, objects)
-        reading = Reading(batch, own_rules, parser(batch.surface, batch.endpoint), route)
-        plan = _write_work(batch, run, own_rules, reading, objects)
+        file = _input_file(batch, clock(), limits, stores)
+        reading = Reading(batch, limits, checks.parser(batch.surface, batch.endpoint), checks.route)
+        plan = _write_work(batch, run, limits, reading, objects)
     except ObjectMissing:
-        return _fail(batch, (_gone(batch),), clock(), batches)
+        return _fail(batch, (_file_not_found(batch),), clock(), batches)
     except InputRejected as rejection:
         return _fail(batch, rejection.errors, clock(), batches)
-    _note_rows(file, reading, files)
+    _note_lines(file, reading, stores.files)
     try:
         return batches.set_plan(batch, plan, reading.only_model, clock())
     except ConditionFailed:
         return _overtaken(batch, run, batches, objects)
 
 
-def _input_file(batch: Batch, now: int, rules: Rules, files: Files, objects: Objects) -> File:
-    file = files.get(batch.account_id, batch.input_file_id, consistent=True)
+def _input_file(batch: Batch, now: int, limits: InputLimits, stores: Stores) -> File:
+    file = stores.files.get(FileRef(batch.account_id, batch.input_file_id), consistent=True)
     if file is None or file.is_expired(now):
-        raise InputRejected(_gone(batch))
+        raise InputRejected(_file_not_found(batch))
     if file.status is FileStatus.ERROR:
-        raise InputRejected(of_file("invalid_file", f"The input file cannot be used: {file.status_details}"))
-    if file.status is FileStatus.UPLOADED and objects.head(file_key(file.account_id, file.id)) is None:
+        raise InputRejected(file_error("invalid_file", f"The input file cannot be used: {file.status_details}"))
+    if file.status is FileStatus.UPLOADED and stores.objects.head(file_key(file.account_id, file.id)) is None:
         if now < batch.created_at + _WAIT_FOR_FILE_SECONDS:
             raise NotReady(f"{file.id} has no content yet")
-        raise InputRejected(of_file("file_not_ready", f"The content of the input file {file.id} never arrived."))
-    if file.bytes > rules.max_file_bytes:
-        raise InputRejected(too_large(rules))
+        raise InputRejected(file_error("file_not_ready", f"The content of the input file {file.id} never arrived."))
+    if file.bytes > limits.max_file_bytes:
+        raise InputRejected(too_large(limits))
     return file
 
 
-def _write_work(batch: Batch, run: str, rules: Rules, reading: Reading, objects: Objects) -> Plan:
+def _write_work(batch: Batch, run: str, limits: InputLimits, reading: Reading, objects: Objects) -> Plan:
     with objects.writer(work_key(batch.account_id, batch.id, run)) as writer:
         work = WorkFile(
             writer.write,
-            items_at_most=rules.shard_items,
-            bytes_at_most=rules.shard_bytes,
+            items_at_most=limits.shard_items,
+            bytes_at_most=limits.shard_bytes,
             lanes_at_most=MODELS_AT_MOST,
         )
         reading.read(objects.stream(file_key(batch.account_id, batch.input_file_id)), work)
         lanes, shards = work.finish()
     objects.put(manifest_key(batch.account_id, batch.id, run), b"".join(map(manifest_record, shards)))
-    stride, shard_concurrency = split_concurrency(batch.concurrency, rules.shard_items, rules.dispatch_stride)
+    stride, shard_concurrency = split_concurrency(batch.concurrency, limits.shard_items, limits.dispatch_stride)
     return Plan(
         run=run,
         items=reading.items,
@@ -111,29 +99,29 @@ def _fail(batch: Batch, errors: tuple[LineError, ...], now: int, batches: Batche
     try:
         return batches.finish(batch, Status.FAILED, now, errors=errors)
     except ConditionFailed:
-        return batches.current(batch.account_id, batch.id)
+        return batches.current(batch.ref)
 
 
 def _overtaken(batch: Batch, run: str, batches: Batches, objects: Objects) -> Batch:
     """The batch as somebody else left it, and what this run wrote is gone. (That somebody may be this run: a write
     whose answer was lost is sent again by the SDK, and then its condition does not hold.)"""
-    batch = batches.current(batch.account_id, batch.id)
+    batch = batches.current(batch.ref)
     if batch.plan is None or batch.plan.run != run:
         objects.delete_many([work_key(batch.account_id, batch.id, run), manifest_key(batch.account_id, batch.id, run)])
     return batch
 
 
-def _note_rows(file: File, reading: Reading, files: Files) -> None:
+def _note_lines(file: File, reading: Reading, files: Files) -> None:
     """The number of lines is known now. Deleting the file meanwhile is its owner's right: the work file is written."""
-    if file.rows == reading.items and file.status is FileStatus.PROCESSED:
+    if file.lines == reading.items and file.status is FileStatus.PROCESSED:
         return
     try:
-        files.arrive(file, bytes=reading.bytes, rows=reading.items)
+        files.arrive(file, bytes=reading.bytes, lines=reading.items)
     except ConditionFailed:
         return
 
 
-def _gone(batch: Batch) -> LineError:
-    return of_file(
+def _file_not_found(batch: Batch) -> LineError:
+    return file_error(
         "file_not_found", f"The input file {batch.input_file_id} does not exist: it was deleted or has expired."
     )

@@ -1,6 +1,6 @@
 """The OpenAPI document of every route, from the routes and what each surface says of its operations.
 
-`local/write_openapi.py` writes it to docs/ and into the deployed package, so no function builds it.
+`tools/write_openapi.py` writes it to docs/ and into the deployed package, so no function builds it.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ class Accounts:
 
     def create(self, account: Account, key: ApiKey, key_hash: str) -> None:
         """The account, its place in the list of accounts and its first key, in one transaction. Raises
-        ConditionFailed where the account exists."""
+        ConditionFailed if the account exists."""
         self._table.transact(
             [
                 Put(Key(f"account#{account.id}", "account"), account.to_row(), only_if_absent=True),
@@ -45,7 +45,7 @@ class Accounts:
         return ApiKey.from_row(row) if row else None
 
     def revoke_key(self, account_id: str, key_id: str, now: int) -> ApiKey | None:
-        """The key as it is afterwards, or None where the account has no such key. Revoking twice keeps the first
+        """The key as it is afterwards, or None if the account has no such key. Revoking twice keeps the first
         time."""
         row = self._table.get(Key(f"account#{account_id}", f"key#{key_id}"), consistent=True)
         if row is None:

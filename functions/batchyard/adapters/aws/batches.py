@@ -15,9 +15,9 @@ from batchyard.adapters.aws.caller_keys import removal_of
 from batchyard.adapters.aws.files import file_writes
 from batchyard.adapters.aws.progress import Progress
 from batchyard.adapters.aws.table import Delete, Key, Put, Table, Update
-from batchyard.core.batches import FROM, Batch, Status
+from batchyard.core.batches import FROM, Batch, BatchRef, Status
 from batchyard.core.errors import BooksDoNotBalance, ConditionFailed
-from batchyard.core.files import File
+from batchyard.core.files import File, FileRef
 from batchyard.core.items import LineError
 from batchyard.core.sharding import Plan
 from batchyard.core.usage import Tally
@@ -57,9 +57,9 @@ class Batches:
         beside: Sequence[Put] = (),
     ) -> None:
         """One transaction: batch row, open row, the row under its input file, idempotency row, the rows of
-        `input_file` where that is made with the batch, and what else belongs `beside` it. Raises IdempotencyKeyUsed."""
+        `input_file` if that is made with the batch, and what else belongs `beside` it. Raises IdempotencyKeyUsed."""
         writes: list[Put | Update | Delete] = [
-            Put(_key(batch.account_id, batch.id), batch.to_row(), only_if_absent=True),
+            Put(_key(batch.ref), batch.to_row(), only_if_absent=True),
             Put(Key(_OPEN, batch.id), {"account_id": batch.account_id, "created_at": batch.created_at}),
             Put(_input_key(batch), {}),
         ]
@@ -84,20 +84,20 @@ class Batches:
         row = self._table.get(_idempotency_key(account_id, idempotency_key), consistent=True)
         return IdempotencyKeyUsed(row["batch_id"], row["fingerprint"]) if row else None
 
-    def get(self, account_id: str, batch_id: str, *, consistent: bool = False) -> Batch | None:
-        row = self._table.get(_key(account_id, batch_id), consistent=consistent)
+    def get(self, ref: BatchRef, *, consistent: bool = False) -> Batch | None:
+        row = self._table.get(_key(ref), consistent=consistent)
         return Batch.from_row(row) if row else None
 
-    def current(self, account_id: str, batch_id: str) -> Batch:
-        """The batch as it stands. Raises BooksDoNotBalance where there is none: only for batches that were made."""
-        batch = self.get(account_id, batch_id, consistent=True)
+    def current(self, ref: BatchRef) -> Batch:
+        """The batch as it stands. Raises BooksDoNotBalance if there is none: only for batches that were made."""
+        batch = self.get(ref, consistent=True)
         if batch is None:
-            raise BooksDoNotBalance(f"{batch_id} is not a batch of {account_id}")
+            raise BooksDoNotBalance(f"{ref.batch_id} is not a batch of {ref.account_id}")
         return batch
 
-    def get_with_progress(self, account_id: str, batch_id: str) -> Batch | None:
+    def get_with_progress(self, ref: BatchRef) -> Batch | None:
         """As `get`; while the batch runs its tally is that of the shards settled so far."""
-        batch = self.get(account_id, batch_id, consistent=True)
+        batch = self.get(ref, consistent=True)
         return self._live(batch) if batch else None
 
     def page(self, account_id: str, *, after: str | None, limit: int) -> tuple[list[Batch], bool]:
@@ -114,17 +114,17 @@ class Batches:
         return [self._live(Batch.from_row(row)) for row in rows[:limit]], len(rows) > limit
 
     def enter(self, batch: Batch, status: Status, now: int, **fields: Any) -> Batch:
-        """Move to `status`, setting `fields` of the row too. Raises ConditionFailed where that is not allowed."""
+        """Move to `status`, setting `fields` of the row too. Raises ConditionFailed if that is not allowed."""
         return Batch.from_row(self._table.update(**_entering(batch, FROM[status], status, now, fields)))
 
     def set_plan(self, batch: Batch, plan: Plan, model: str | None, now: int) -> Batch:
-        """validating -> in_progress. Raises ConditionFailed where another run was first or the batch was cancelled."""
+        """validating -> in_progress. Raises ConditionFailed if another run was first or the batch was cancelled."""
         return self.enter(batch, Status.IN_PROGRESS, now, plan=plan.to_row(), model=model)
 
     def set_task_token(self, batch: Batch, token: str) -> Batch:
-        """Raises ConditionFailed where the batch is no longer in progress."""
+        """Raises ConditionFailed if the batch is no longer in progress."""
         row = self._table.update(
-            _key(batch.account_id, batch.id),
+            _key(batch.ref),
             set={"task_token": token},
             condition="#status = :in_progress",
             values={"in_progress": str(Status.IN_PROGRESS)},
@@ -142,7 +142,7 @@ class Batches:
         errors: tuple[LineError, ...] = (),
     ) -> Batch:
         """Enter a terminal status: batch row, its (output, error) file rows, and the end of its open row, in one
-        transaction. Raises ConditionFailed where the batch cannot go there, and where it has left the status that
+        transaction. Raises ConditionFailed if the batch cannot go there, or if it has left the status that
         `batch` was read in: what there is to publish may have changed with it."""
         if batch.status not in FROM[status]:
             raise ConditionFailed(f"{batch.id} is {batch.status} and cannot end as {status}")
@@ -161,26 +161,26 @@ class Batches:
         if batch.caller_pays:
             writes.append(removal_of(batch.id))
         self._table.transact(writes)
-        finished = self.get(batch.account_id, batch.id, consistent=True)
+        finished = self.get(batch.ref, consistent=True)
         if finished is None:
             raise ConditionFailed(f"{batch.id} was deleted as it ended")
         return finished
 
     def doom(self, batch: Batch, errors: tuple[LineError, ...]) -> Batch:
         """Let a batch that runs end as failed, whatever else comes of it, for the reason `errors`. Raises
-        ConditionFailed where it does not run (any more)."""
+        ConditionFailed if it does not run (any more)."""
         row = self._table.update(
-            _key(batch.account_id, batch.id),
+            _key(batch.ref),
             set={"errors": [[e.code, e.message, e.line, e.param] for e in errors]},
             condition="#status IN (:in_progress, :finalizing)",
             values={"in_progress": str(Status.IN_PROGRESS), "finalizing": str(Status.FINALIZING)},
         )
         return Batch.from_row(row)
 
-    def made_from(self, account_id: str, file_id: str) -> list[str]:
+    def made_from(self, ref: FileRef) -> list[str]:
         """The ids of the batches with this input file that are not terminal."""
-        prefix = f"input#{file_id}#"
-        rows = self._table.query(f"account#{account_id}", prefix=prefix, consistent=True)
+        prefix = f"input#{ref.file_id}#"
+        rows = self._table.query(f"account#{ref.account_id}", prefix=prefix, consistent=True)
         return [row["sk"].removeprefix(prefix) for row in rows]
 
     def open_batches(self) -> list[tuple[str, str, int]]:
@@ -196,10 +196,10 @@ class Batches:
         self._table.delete(Key(_OPEN, batch_id))
 
     def count_execution(self, batch: Batch) -> int:
-        """How many further executions Sweep has started for this batch, this one included. Raises ConditionFailed where
+        """How many further executions Sweep has started for this batch, this one included. Raises ConditionFailed if
         the batch has moved on since it was read."""
         row = self._table.update(
-            _key(batch.account_id, batch.id),
+            _key(batch.ref),
             set={"executions": batch.executions + 1},
             condition="#executions = :seen AND #status = :unmoved",
             values={"seen": batch.executions, "unmoved": str(batch.status)},
@@ -212,8 +212,8 @@ class Batches:
         return replace(batch, tally=self._progress.total(batch.id))
 
 
-def _key(account_id: str, batch_id: str) -> Key:
-    return Key(f"account#{account_id}", f"batch#{batch_id}")
+def _key(ref: BatchRef) -> Key:
+    return Key(f"account#{ref.account_id}", f"batch#{ref.batch_id}")
 
 
 def _input_key(batch: Batch) -> Key:
@@ -227,14 +227,14 @@ def _idempotency_key(account_id: str, key: str) -> Key:
 def _entering(
     batch: Batch, sources: Sequence[Status], status: Status, now: int, fields: dict[str, Any]
 ) -> dict[str, Any]:
-    """A batch that is doomed cannot end well: where it may, that is part of the condition."""
+    """A batch that is doomed cannot end well: the condition says so."""
     values: dict[str, Any] = {f"from_{number}": str(source) for number, source in enumerate(sources)}
     condition = "#status IN (" + ", ".join(f":{name}" for name in values) + ")"
     if status in (Status.COMPLETED, Status.EXPIRED):
         condition += " AND size(#errors) = :none"
         values["none"] = 0
     return {
-        "key": _key(batch.account_id, batch.id),
+        "key": _key(batch.ref),
         "set": {"status": str(status), f"{status}_at": now} | fields,
         "condition": condition,
         "values": values,

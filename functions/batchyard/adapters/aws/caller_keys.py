@@ -8,17 +8,18 @@ context. Should a batch never end, DynamoDB deletes the row some time after the 
 from __future__ import annotations
 
 from collections.abc import Callable
-from threading import Lock
 from typing import TYPE_CHECKING
 
 from batchyard.adapters.aws.table import Delete, Key, Put, Table
 from batchyard.core.batches import Batch
 from batchyard.core.errors import BatchyardError
+from batchyard.core.memory import ExpiringMemory
 
 if TYPE_CHECKING:
     from mypy_boto3_kms import KMSClient
 
 _REMEMBERED_SECONDS = 60.0
+_REMEMBERED_KEYS = 1000
 _KEPT_AFTER_DEADLINE_SECONDS = 3600
 
 
@@ -37,8 +38,8 @@ class CallerKeys:
         self._kms = kms
         self._key_id = key_id
         self._clock = clock
-        self._remembered: dict[str, tuple[float, str]] = {}
-        self._lock = Lock()
+        self._read: ExpiringMemory[str] = ExpiringMemory(_REMEMBERED_KEYS)
+        """Batch id -> the caller's key."""
 
     def write_of(self, batch: Batch, secret: str) -> Put:
         """What keeps `secret` with `batch`, for the transaction that makes the batch."""
@@ -53,13 +54,10 @@ class CallerKeys:
     def read(self, account_id: str, batch_id: str) -> str:
         """The key of a batch that has not ended, or ended less than a minute ago. Raises CallerKeyGone."""
         now = self._clock()
-        with self._lock:
-            self._remembered = {name: kept for name, kept in self._remembered.items() if kept[0] > now}
-            if batch_id in self._remembered:
-                return self._remembered[batch_id][1]
-        secret = self._decrypt(account_id, batch_id)
-        with self._lock:
-            self._remembered[batch_id] = now + _REMEMBERED_SECONDS, secret
+        secret = self._read.get(batch_id, now)
+        if secret is None:
+            secret = self._decrypt(account_id, batch_id)
+            self._read.put(batch_id, secret, until=now + _REMEMBERED_SECONDS, now=now)
         return secret
 
     def _decrypt(self, account_id: str, batch_id: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from batchyard.adapters.aws.table import Key, Put, Table, Update
 from batchyard.core.errors import ConditionFailed
-from batchyard.core.files import File, FileStatus, Upload, UploadPart, UploadStatus
+from batchyard.core.files import File, FileRef, FileStatus, Upload, UploadPart, UploadRef, UploadStatus
 from batchyard.core.requests import PageRequest
 
 _EXPIRING = "expiring"
@@ -22,7 +22,7 @@ _ROWS_PER_READ = 100
 
 def file_writes(file: File) -> list[Put]:
     """What a transaction writes to make the file's rows, or to replace them."""
-    writes = [Put(_file_key(file.account_id, file.id), file.to_row())]
+    writes = [Put(_file_key(file.ref), file.to_row())]
     if file.expires_at is not None:
         when = f"{file.expires_at:0{_TIME_DIGITS}d}"
         writes.append(Put(Key(_EXPIRING, f"{when}#{file.id}"), {"account_id": file.account_id}))
@@ -41,26 +41,26 @@ class Files:
     def __init__(self, table: Table) -> None:
         self._table = table
 
-    def get(self, account_id: str, file_id: str, *, consistent: bool = False) -> File | None:
+    def get(self, ref: FileRef, *, consistent: bool = False) -> File | None:
         """Also a file that has expired and whose row is still there."""
-        row = self._table.get(_file_key(account_id, file_id), consistent=consistent)
+        row = self._table.get(_file_key(ref), consistent=consistent)
         return File.from_row(row) if row else None
 
     def put(self, file: File) -> None:
         """Make the file's rows, or replace them."""
         self._table.transact(file_writes(file))
 
-    def arrive(self, file: File, *, bytes: int, rows: int | None = None) -> File:
-        """The file's bytes are there. Raises ConditionFailed where the file was deleted meanwhile."""
-        return self._change(file, {"status": str(FileStatus.PROCESSED), "bytes": bytes, "rows": rows})
+    def arrive(self, file: File, *, bytes: int, lines: int | None = None) -> File:
+        """The file's bytes are there. Raises ConditionFailed if the file was deleted meanwhile."""
+        return self._change(file, {"status": str(FileStatus.PROCESSED), "bytes": bytes, "lines": lines})
 
-    def spoil(self, file: File, details: str) -> File:
-        """The file will never be readable; `details` says why. Raises ConditionFailed where it was deleted."""
+    def mark_broken(self, file: File, details: str) -> File:
+        """The file will never be readable; `details` says why. Raises ConditionFailed if it was deleted."""
         return self._change(file, {"status": str(FileStatus.ERROR), "status_details": details})
 
-    def delete(self, account_id: str, file_id: str) -> File | None:
-        """The file that was deleted, or None where there was none."""
-        row = self._table.delete(_file_key(account_id, file_id))
+    def delete(self, ref: FileRef) -> File | None:
+        """The file that was deleted, or None if there was none."""
+        row = self._table.delete(_file_key(ref))
         return File.from_row(row) if row else None
 
     def expired(self, now: int, at_most: int) -> list[Expired]:
@@ -71,7 +71,7 @@ class Files:
 
     def remove(self, expired: Expired) -> None:
         """Drop the rows of a file whose bytes are gone."""
-        self._table.delete(_file_key(expired.account_id, expired.file_id))
+        self._table.delete(_file_key(FileRef(expired.account_id, expired.file_id)))
         self._table.delete(Key(_EXPIRING, expired.sk))
 
     def page(self, account_id: str, page: PageRequest, now: int) -> tuple[list[File], bool]:
@@ -101,7 +101,7 @@ class Files:
             after = rows[-1]["sk"]
 
     def _change(self, file: File, fields: dict[str, Any]) -> File:
-        key = _file_key(file.account_id, file.id)
+        key = _file_key(file.ref)
         return File.from_row(self._table.update(key, set=fields, condition="attribute_exists(pk)"))
 
 
@@ -110,10 +110,10 @@ class Uploads:
         self._table = table
 
     def create(self, upload: Upload) -> None:
-        self._table.put(_upload_key(upload), upload.to_row())
+        self._table.put(_upload_key(upload.ref), upload.to_row())
 
-    def get(self, account_id: str, upload_id: str) -> Upload | None:
-        row = self._table.get(Key(f"account#{account_id}", f"upload#{upload_id}"), consistent=True)
+    def get(self, ref: UploadRef) -> Upload | None:
+        row = self._table.get(_upload_key(ref), consistent=True)
         return Upload.from_row(row) if row else None
 
     def add_part(self, part: UploadPart, ttl: int) -> None:
@@ -126,9 +126,9 @@ class Uploads:
         return {row["id"]: UploadPart.from_row(row) for row in rows}
 
     def cancel(self, upload: Upload) -> Upload:
-        """Raises ConditionFailed where the upload is not pending any more."""
+        """Raises ConditionFailed if the upload is not pending any more."""
         row = self._table.update(
-            _upload_key(upload),
+            _upload_key(upload.ref),
             set={"status": str(UploadStatus.CANCELLED)},
             condition="#status = :pending",
             values={"pending": str(UploadStatus.PENDING)},
@@ -136,10 +136,10 @@ class Uploads:
         return Upload.from_row(row)
 
     def complete(self, upload: Upload, file: File, part_ids: tuple[str, ...], md5: str | None) -> Upload:
-        """One transaction: the upload is completed, its file exists (its bytes not yet). Raises ConditionFailed where
+        """One transaction: the upload is completed, its file exists (its bytes not yet). Raises ConditionFailed if
         the upload is not pending any more."""
         completed = Update(
-            _upload_key(upload),
+            _upload_key(upload.ref),
             set={
                 "status": str(UploadStatus.COMPLETED),
                 "file_id": file.id,
@@ -150,15 +150,15 @@ class Uploads:
             values={"pending": str(UploadStatus.PENDING)},
         )
         self._table.transact([completed, *file_writes(file)])
-        after = self.get(upload.account_id, upload.id)
+        after = self.get(upload.ref)
         if after is None:
             raise ConditionFailed(f"{upload.id} was deleted as it was completed")
         return after
 
 
-def _file_key(account_id: str, file_id: str) -> Key:
-    return Key(f"account#{account_id}", _FILE + file_id)
+def _file_key(ref: FileRef) -> Key:
+    return Key(f"account#{ref.account_id}", _FILE + ref.file_id)
 
 
-def _upload_key(upload: Upload) -> Key:
-    return Key(f"account#{upload.account_id}", f"upload#{upload.id}")
+def _upload_key(ref: UploadRef) -> Key:
+    return Key(f"account#{ref.account_id}", f"upload#{ref.upload_id}")

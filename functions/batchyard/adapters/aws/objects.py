@@ -1,6 +1,6 @@
 """Objects of one S3 bucket: whole, by range, as streams and by server-side copy, all in flat memory.
 
-A missing key is told apart from a forbidden one only where the role may list the bucket (`s3:ListBucket`); without it
+A missing key is told apart from a forbidden one only if the role may list the bucket (`s3:ListBucket`); without it
 S3 answers 403 for both.
 """
 
@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadErro
 
 from batchyard.adapters.aws.readahead import read_ahead
 from batchyard.adapters.aws.writer import ObjectWriter, Place, abort_upload, completed_part, content_type_header
-from batchyard.core.errors import BatchyardError, NotFound
+from batchyard.core.errors import BatchyardError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -44,11 +44,11 @@ _MISSING = frozenset({"NoSuchKey", "NoSuchVersion", "404", "NotFound"})
 _BROKEN_BODY = (HTTPClientError, IncompleteReadError, ResponseStreamingError)
 
 
-class ObjectMissing(NotFound):
+class ObjectMissing(BatchyardError):
     """There is no object under `key` (or no such version of it)."""
 
     def __init__(self, key: str) -> None:
-        super().__init__("The file's content does not exist.")
+        super().__init__(f"there is no object {key}")
         self.key = key
 
 
@@ -58,7 +58,7 @@ class ObjectChanged(BatchyardError):
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
-    """`etag` as S3 writes it, quotes included. `modified_at`: unix second. `version_id`: where versions are kept."""
+    """`etag` as S3 writes it, quotes included. `modified_at`: unix second. `version_id`: if versions are kept."""
 
     size: int
     etag: str
@@ -114,7 +114,7 @@ class Objects:
         return self._read(request)[0]
 
     def head(self, key: str, *, version_id: str | None = None) -> ObjectInfo | None:
-        """What is known of the object; None where there is none."""
+        """What is known of the object; None if there is none."""
         try:
             reply = self._client.head_object(**self._request(key, version_id))
         except ClientError as error:
@@ -124,7 +124,7 @@ class Objects:
         return _info(reply)
 
     def delete(self, key: str) -> None:
-        """Afterwards there is no such object; no error where there was none."""
+        """Afterwards there is no such object; no error if there was none."""
         self._client.delete_object(Bucket=self.bucket, Key=key)
 
     def delete_many(self, keys: Iterable[str]) -> None:
@@ -173,7 +173,7 @@ class Objects:
         return self._copy(self.bucket, key, None, bucket, to_key, content_type)
 
     def presigned_get(self, key: str, filename: str, seconds: int, content_type: str | None = None) -> str:
-        """A URL that downloads `key` as `filename` for the next `seconds`, as `content_type` where one is given. Made
+        """A URL that downloads `key` as `filename` for the next `seconds`, as `content_type` if one is given. Made
         here, without a call."""
         parameters = {"Bucket": self.bucket, "Key": key, "ResponseContentDisposition": attachment(filename)}
         if content_type:

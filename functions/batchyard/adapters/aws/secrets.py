@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from batchyard.core.errors import BatchyardError
+from batchyard.core.memory import ExpiringMemory
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
 _REMEMBERED_SECONDS = 300.0
 """A rotated key is in use after this long."""
+_REMEMBERED_KEYS = 1000
 
 
 class SecretMissing(BatchyardError):
@@ -28,15 +30,16 @@ class Secrets:
         self._client = client
         self._prefix = prefix
         self._clock = clock
-        self._remembered: dict[str, tuple[float, str]] = {}
+        self._remembered: ExpiringMemory[str] = ExpiringMemory(_REMEMBERED_KEYS)
+        """Provider -> its API key."""
 
     def provider_key(self, provider: str) -> str:
         """The API key of `provider`, at most five minutes old. Raises SecretMissing."""
-        read_at, key = self._remembered.get(provider, (-_REMEMBERED_SECONDS, ""))
         now = self._clock()
-        if now - read_at >= _REMEMBERED_SECONDS:
+        key = self._remembered.get(provider, now)
+        if key is None:
             key = self._read(self._prefix + provider)
-            self._remembered[provider] = now, key
+            self._remembered.put(provider, key, until=now + _REMEMBERED_SECONDS, now=now)
         return key
 
     def _read(self, name: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from batchyard.adapters.aws.table import Key, Table
+from batchyard.core.batches import Ending
 from batchyard.core.errors import ConditionFailed, LeaseLost
 from batchyard.core.shards import LeaseHeld, ShardFenced, ShardRow, ShardSettled, ShardState
 from batchyard.core.usage import Tally
@@ -80,24 +81,24 @@ class Shards:
         """Give the shard back for anyone to claim. Handing back is no failed attempt. Raises LeaseLost."""
         self._owned(batch_id, claim, set={"lease_until": 0, "attempts": 0}, remove=["suspect", "suspicions"])
 
-    def fence(self, batch_id: str, number: int, reason: str) -> ShardRow:
+    def fence(self, batch_id: str, number: int, ending: Ending) -> ShardRow:
         """Let nobody claim the shard any more and ask its owner to stop. Raises ShardSettled (or sealed)."""
-        return self._unsettled(batch_id, number, set={"fence": reason}, default={"lease_until": 0})
+        return self._unsettled(batch_id, number, set={"fence": str(ending)}, default={"lease_until": 0})
 
-    def seal(self, batch_id: str, number: int, reason: str, *, lease_before: int | None = None) -> ShardRow:
-        """Shut the owner out for good. With `lease_before`: only where no lease lasts until then (LeaseHeld)."""
+    def seal(self, batch_id: str, number: int, ending: Ending, *, lease_before: int | None = None) -> ShardRow:
+        """Shut the owner out for good. With `lease_before`: only if no lease lasts until then (LeaseHeld)."""
         idle = "" if lease_before is None else " AND (attribute_not_exists(#lease_until) OR #lease_until < :before)"
         return self._unsettled(
             batch_id,
             number,
-            set={"fence": reason, "state": str(ShardState.SEALED)},
+            set={"fence": str(ending), "state": str(ShardState.SEALED)},
             add={"version": 1},
             condition=idle,
             values={} if lease_before is None else {"before": lease_before},
         )
 
     def rows(self, batch_id: str, first: int = 0, last: int | None = None) -> Iterator[ShardRow]:
-        """Every shard that was ever claimed or fenced, by number; from `first` to `last` where only those count."""
+        """Every shard that was ever claimed or fenced, by number; from `first` to `last` if only those count."""
         for row in self._table.query(
             f"batch#{batch_id}",
             prefix="shard#",

@@ -44,7 +44,7 @@ class Put:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """Change some attributes of a row; the row is made where there is none, unless `condition` forbids."""
+    """Change some attributes of a row; the row is made if there is none, unless `condition` forbids."""
 
     key: Key
     set: Row = field(default_factory=dict)
@@ -55,7 +55,7 @@ class Update:
     append: Mapping[str, list[Any]] = field(default_factory=dict)
     """Attribute -> elements to append to that list."""
     default: Row = field(default_factory=dict)
-    """Attribute -> value it takes only where it has none."""
+    """Attribute -> value it takes only if it has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Delete:
 
 
 class Table:
-    """Raises ConditionFailed where a condition does not hold; any other fault of DynamoDB is botocore's ClientError."""
+    """Raises ConditionFailed if a condition does not hold; any other fault of DynamoDB is botocore's ClientError."""
 
     def __init__(self, client: DynamoDBClient, name: str) -> None:
         self._client = client
@@ -105,7 +105,7 @@ class Table:
             raise ConditionFailed(what, _row(row) if row else None) from error
 
     def delete(self, key: Key) -> Row | None:
-        """The row that was deleted, or None where there was none."""
+        """The row that was deleted, or None if there was none."""
         arguments = {"TableName": self._name, "Key": _key(key), "ReturnValues": "ALL_OLD"}
         reply = _patiently(self._client.delete_item, arguments)
         return _row(reply["Attributes"]) if reply.get("Attributes") else None

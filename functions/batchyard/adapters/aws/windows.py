@@ -12,7 +12,7 @@ class Windows:
 
     def count(self, what: str, start: int, *, limit: int, ttl: int) -> int | None:
         """Counts one more of `what` in the window that starts at the unix second `start`: how many it has now, or None
-        where it has `limit` already. `ttl`: unix second after which the row may be forgotten."""
+        if it has `limit` already. `ttl`: unix second after which the row may be forgotten."""
         try:
             row = self._table.update(
                 Key(f"window#{what}", f"{start:012d}"),

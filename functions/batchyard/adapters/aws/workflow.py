@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import orjson
 from botocore.exceptions import ClientError
 
+from batchyard.core.batches import BatchRef, Ending
+
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
 
@@ -25,7 +27,7 @@ class Life(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """`ended_at`: unix second, 0 where it has not ended."""
+    """`ended_at`: unix second, 0 if it has not ended."""
 
     life: Life
     ended_at: int = 0
@@ -36,14 +38,14 @@ class Workflow:
         self._client = client
         self._arn = state_machine_arn
 
-    def start(self, account_id: str, batch_id: str, execution: int = 0, outcome: str | None = None) -> None:
+    def start(self, ref: BatchRef, execution: int = 0, ending: Ending | None = None) -> None:
         """Start an execution of the batch. Its name derives from its number, so AWS starts it once however often this
-        is called. With `outcome` it does not run the batch but closes it so.
+        is called. With `ending` it does not run the batch but closes it so.
         """
-        state = {"account_id": account_id, "batch_id": batch_id} | ({"outcome": outcome} if outcome else {})
+        state = {"account_id": ref.account_id, "batch_id": ref.batch_id} | ({"ending": str(ending)} if ending else {})
         try:
             self._client.start_execution(
-                stateMachineArn=self._arn, name=_name(batch_id, execution), input=orjson.dumps(state).decode()
+                stateMachineArn=self._arn, name=_name(ref.batch_id, execution), input=orjson.dumps(state).decode()
             )
         except ClientError as error:
             if error.response["Error"]["Code"] != "ExecutionAlreadyExists":
@@ -62,11 +64,11 @@ class Workflow:
             return Execution(Life.RUNNING)
         return Execution(Life.ENDED, int(found["stopDate"].timestamp()))
 
-    def wake(self, task_token: str, outcome: str) -> None:
-        """Let the execution go on from Dispatch with `outcome`. A token that was used before is no error: whoever
+    def wake(self, task_token: str, ending: Ending) -> None:
+        """Let the execution go on from Dispatch, to end as `ending`. A token that was used before is no error: whoever
         used it woke the same execution."""
         try:
-            self._client.send_task_success(taskToken=task_token, output=orjson.dumps({"outcome": outcome}).decode())
+            self._client.send_task_success(taskToken=task_token, output=orjson.dumps({"ending": str(ending)}).decode())
         except ClientError as error:
             if error.response["Error"]["Code"] not in _OVER:
                 raise

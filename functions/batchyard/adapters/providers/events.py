@@ -13,6 +13,8 @@ from typing import Any
 
 import orjson
 
+from batchyard.core.errors import BatchyardError
+
 _DONE = b"[DONE]"
 _ENDS_OF_RESPONSES = ("response.completed", "response.incomplete", "response.failed")
 _WHOLE = frozenset({"id", "object", "type", "role", "name", "index", "finish_reason"})
@@ -21,11 +23,11 @@ _NOT_CARRIED = frozenset({"choices", "object", "usage", "obfuscation"})
 """Members of a chunk that are added up by other means, or mean nothing in an answer."""
 
 
-class StreamBroken(Exception):
+class StreamBroken(BatchyardError):
     """The events are no whole answer."""
 
 
-class StreamFailed(Exception):
+class StreamFailed(BatchyardError):
     """The provider reported an error inside the stream."""
 
 

@@ -195,7 +195,7 @@ def file_object(file: File) -> FileObject:
         "purpose": file.purpose,
         "status": file.status.value,
         "status_details": file.status_details,
-        "num_rows": file.rows,
+        "num_rows": file.lines,
     }
 
 

@@ -1,0 +1,41 @@
+"""Stores: everything that a deployment keeps its state in, by the noun that it keeps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from batchyard.adapters.aws.accounts import Accounts
+from batchyard.adapters.aws.batches import Batches
+from batchyard.adapters.aws.caller_keys import CallerKeys
+from batchyard.adapters.aws.files import Files, Uploads
+from batchyard.adapters.aws.objects import Objects
+from batchyard.adapters.aws.progress import Progress
+from batchyard.adapters.aws.shards import Shards
+from batchyard.adapters.aws.table import Table
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """`objects`: the data bucket; all others are rows of the table. `caller_keys`: None if callers bring none here."""
+
+    accounts: Accounts
+    batches: Batches
+    files: Files
+    uploads: Uploads
+    shards: Shards
+    progress: Progress
+    objects: Objects
+    caller_keys: CallerKeys | None = None
+
+    @classmethod
+    def of(cls, table: Table, objects: Objects, caller_keys: CallerKeys | None = None) -> Stores:
+        return cls(
+            accounts=Accounts(table),
+            batches=Batches(table),
+            files=Files(table),
+            uploads=Uploads(table),
+            shards=Shards(table),
+            progress=Progress(table),
+            objects=objects,
+            caller_keys=caller_keys,
+        )

@@ -1,0 +1,85 @@
+"""Parts, read back: the results of a lane, shard by shard, the next objects already on their way.
+
+An item that was never finished is in no part; once its batch is over its result is made here, from the work file. Merge
+checks what it gets from here and wants all of it; Results shows a window of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+
+from batchyard.adapters.aws.objects import Objects, Span
+from batchyard.core.batches import Batch
+from batchyard.core.items import read_work_lines
+from batchyard.core.keys import work_key
+from batchyard.core.parts import StoredResult, decode_part
+from batchyard.core.results import Outcome, result_line, unfinished
+from batchyard.core.sharding import Plan, Shard
+from batchyard.core.shards import ShardRow, ShardState, done_count
+
+
+@dataclass(frozen=True, slots=True)
+class ShardResults:
+    """`stored`: what the shard's parts hold, as they hold it. `unfinished`: results of items that are in no part."""
+
+    shard: Shard
+    row: ShardRow
+    stored: list[StoredResult]
+    unfinished: list[StoredResult]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadAhead:
+    """How much may be on its way at a time: objects, and bytes."""
+
+    at_most: int
+    held_bytes: int
+
+    def shared_by(self, lanes: int) -> ReadAhead:
+        return ReadAhead(max(1, self.at_most // lanes), self.held_bytes // lanes)
+
+
+class Parts:
+    """The parts of a batch. `rest`: the outcome of items that were never finished; None leaves them out, because they
+    still may be."""
+
+    def __init__(self, batch: Batch, plan: Plan, rest: Outcome | None, objects: Objects) -> None:
+        self._batch_id = batch.id
+        self._work_key = work_key(batch.account_id, batch.id, plan.run)
+        self._rest = rest
+        self._objects = objects
+
+    def read(self, shards: Iterable[Shard], rows: Mapping[int, ShardRow], ahead: ReadAhead) -> Generator[ShardResults]:
+        """What each of `shards` has. `rows`: their rows; a shard without one has not begun."""
+        lane = [(shard, rows.get(shard.number) or ShardRow(shard.number)) for shard in shards]
+        spans = self._spans(lane)
+        with closing(self._objects.get_many(spans, at_most=ahead.at_most, held_bytes=ahead.held_bytes)) as reads:
+            for shard, row in lane:
+                stored = [result for _ in row.parts for result in decode_part(next(reads))]
+                rest = self._unfinished(stored, next(reads)) if self._has_rest(shard, row) else []
+                yield ShardResults(shard, row, stored, rest)
+
+    def _spans(self, lane: Iterable[tuple[Shard, ShardRow]]) -> Iterator[Span]:
+        """What `read` reads, in that order: each shard's parts, then its items if some have no result."""
+        for shard, row in lane:
+            yield from map(Span, row.parts)
+            if self._has_rest(shard, row):
+                yield Span(self._work_key, shard.offset, shard.length)
+
+    def _has_rest(self, shard: Shard, row: ShardRow) -> bool:
+        is_over = self._rest is not None and row.state is not ShardState.SETTLED
+        return is_over and done_count(row.done) < shard.items
+
+    def _unfinished(self, stored: list[StoredResult], work: bytes) -> list[StoredResult]:
+        if self._rest is None:
+            return []
+        found = {result.index for result in stored}
+        return [
+            StoredResult(
+                item.index, self._rest, result_line(self._batch_id, unfinished(item.index, item.custom_id, self._rest))
+            )
+            for item in read_work_lines(work)
+            if item.index not in found
+        ]

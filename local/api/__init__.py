@@ -1,0 +1,1 @@
+"""Plays API Gateway: HTTP requests in, proxy events to the functions, HTTP responses out."""

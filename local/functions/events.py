@@ -1,0 +1,169 @@
+"""Plays EventBridge: objects created in a bucket that tells EventBridge, and rules with a schedule.
+
+Rules come from the template. Played of a pattern: exact values and `prefix`. Targets: queues and functions. Schedules:
+`rate(…)`; a `cron(…)` only fires on demand.
+"""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import re
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import orjson
+from moto.s3.models import s3_backends
+from moto.sqs.models import sqs_backends
+
+from local.deployment.declared import ACCOUNT_ID, REGION, Rule
+from local.functions.invocation import Functions
+from local.http_server import Request, Response
+from local.simulated_aws.calls import Call
+from local.simulated_aws.gate import MotoGate
+
+log = logging.getLogger(__name__)
+
+_REASONS = {
+    "PutObject": "PutObject",
+    "PostObject": "POST Object",
+    "CopyObject": "CopyObject",
+    "CompleteMultipartUpload": "CompleteMultipartUpload",
+}
+_RATE = re.compile(r"rate\((\d+) (second|minute|hour|day)s?\)")
+_UNIT_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
+
+
+class EventBus:
+    def __init__(self, *, gate: MotoGate, functions: Functions, wake: Callable[[str], None]) -> None:
+        self._gate = gate
+        self._functions = functions
+        self._wake = wake
+        self._rules: list[Rule] = []
+        self._buckets: set[str] = set()
+        self._closing = threading.Event()
+
+    def start(self, rules: list[Rule], buckets: set[str]) -> None:
+        self._rules = rules
+        self._buckets = buckets
+        for rule in rules:
+            seconds = _interval_seconds(rule)
+            if seconds is not None:
+                threading.Thread(target=self._tick, args=(rule, seconds), name=rule.name, daemon=True).start()
+
+    def close(self) -> None:
+        self._closing.set()
+
+    def on_call(self, call: Call, request: Request, response: Response) -> None:
+        """The endpoint tells every call; one that created an object in a bucket with EventBridge becomes an event."""
+        if call.service != "s3" or call.bucket not in self._buckets or response.status != 200:
+            return
+        if call.operation in _REASONS and b"<Error>" not in response.body[:200]:
+            self.publish("aws.s3", "Object Created", self._created(call, request), [f"arn:aws:s3:::{call.bucket}"])
+
+    def publish(self, source: str, detail_type: str, detail: Mapping[str, Any], resources: list[str]) -> None:
+        event = _event(source, detail_type, detail, resources)
+        for rule in self._rules:
+            if rule.pattern is not None and matches(rule.pattern, event):
+                self._send(rule, event)
+
+    def fire(self, name: str) -> int:
+        """Runs the scheduled rules that have the function `name` as a target; returns how many."""
+        wanted = [
+            rule
+            for rule in self._rules
+            if rule.schedule is not None and any(self._is(target.arn, name) for target in rule.targets)
+        ]
+        for rule in wanted:
+            self._send(rule, _event("aws.events", "Scheduled Event", {}, [_rule_arn(rule)]))
+        return len(wanted)
+
+    def _is(self, arn: str, name: str) -> bool:
+        return ":lambda:" in arn and self._functions.get(arn).config.name == name
+
+    def _tick(self, rule: Rule, seconds: float) -> None:
+        while not self._closing.wait(seconds):
+            self._send(rule, _event("aws.events", "Scheduled Event", {}, [_rule_arn(rule)]))
+
+    def _send(self, rule: Rule, event: Mapping[str, Any]) -> None:
+        for target in rule.targets:
+            payload = target.input.encode() if target.input is not None else orjson.dumps(event)
+            service = target.arn.split(":")[2]
+            if service == "lambda":
+                self._functions.invoke_async(target.arn, payload)
+            elif service == "sqs":
+                name = target.arn.rpartition(":")[2]
+                with self._gate.lock("sqs"):
+                    sqs_backends[ACCOUNT_ID][REGION].send_message(name, payload.decode())
+                self._wake(name)
+            else:
+                log.warning("rule %s: no local target for %s", rule.name, target.arn)
+
+    def _created(self, call: Call, request: Request) -> dict[str, Any]:
+        with self._gate.lock("s3"):
+            key = s3_backends[ACCOUNT_ID]["aws"].get_object(call.bucket, call.key)
+        described: dict[str, Any] = {"key": call.key, "sequencer": f"{time.time_ns():016X}"}
+        if key is not None:
+            described |= {"size": key.size, "etag": key.etag.strip('"')}
+            if key.version_id != "null":
+                described["version-id"] = key.version_id
+        return {
+            "version": "0",
+            "bucket": {"name": call.bucket},
+            "object": described,
+            "request-id": uuid.uuid4().hex[:16].upper(),
+            "requester": ACCOUNT_ID,
+            "source-ip-address": request.client,
+            "reason": _REASONS[call.operation],
+        }
+
+
+def matches(pattern: Any, event: Any) -> bool:
+    """Whether every field of the pattern is in the event, with one of the values listed for it.
+
+    https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-event-patterns.html"""
+    if isinstance(pattern, dict):
+        return all(
+            matches(filters, event.get(name) if isinstance(event, dict) else None) for name, filters in pattern.items()
+        )
+    values = event if isinstance(event, list) else [event]
+    return any(_fits(wanted, value) for wanted in pattern for value in values)
+
+
+def _fits(wanted: Any, value: Any) -> bool:
+    if not isinstance(wanted, dict):
+        return bool(wanted == value)
+    if wanted.keys() != {"prefix"}:
+        raise ValueError(f"the event filter {wanted!r} is not played by the local cloud")
+    return isinstance(value, str) and value.startswith(wanted["prefix"])
+
+
+def _event(source: str, detail_type: str, detail: Mapping[str, Any], resources: list[str]) -> dict[str, Any]:
+    return {
+        "version": "0",
+        "id": str(uuid.uuid4()),
+        "detail-type": detail_type,
+        "source": source,
+        "account": ACCOUNT_ID,
+        "time": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "region": REGION,
+        "resources": resources,
+        "detail": detail,
+    }
+
+
+def _rule_arn(rule: Rule) -> str:
+    return f"arn:aws:events:{REGION}:{ACCOUNT_ID}:rule/{rule.name}"
+
+
+def _interval_seconds(rule: Rule) -> float | None:
+    if rule.schedule is None:
+        return None
+    match = _RATE.fullmatch(rule.schedule)
+    if match is None:
+        log.info("rule %s: %s fires only on demand", rule.name, rule.schedule)
+        return None
+    return float(match[1]) * _UNIT_SECONDS[match[2]]

@@ -1,0 +1,42 @@
+"""How a local cloud is started: what its process is told, by people as flags, by programs as JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from local.deployment.templates import ROOT
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    port: int = 0
+    """Of the API; 0 takes any free one."""
+    folder: Path = ROOT / ".local"
+    """For env and logs."""
+    provider_url: str | None = None
+    """The OpenAI base address that answers the items; None starts a simulated provider."""
+    account: str | None = "local"
+    """Name of the first account; None for none."""
+    processes: int = max(2, min(4, os.cpu_count() or 2))
+    """How many processes a function has at most."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Variables that every function gets beside those of the template, or, as `function.NAME`, that one function."""
+    wait_scale: float = 1.0
+    """A factor for the state machine's waits and retry intervals."""
+    templates: Path | None = None
+    """A JSON file of stacks that are deployed instead of those of infra/."""
+    functions_path: Path = ROOT / "functions"
+    """Where handlers are imported from."""
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), default=str)
+
+    @classmethod
+    def from_json(cls, text: str) -> Options:
+        given = json.loads(text)
+        paths = {name: Path(given[name]) for name in ("folder", "templates", "functions_path") if given[name]}
+        return cls(**(given | paths))

@@ -1,0 +1,26 @@
+"""What is changed in moto 5.2, one function per change. Each says why, and names AWS's documentation of the behaviour.
+
+tests/local_cloud/test_moto_patches.py shows the behaviour of moto as it is: a test there fails when a new moto no
+longer needs the change. pyproject.toml pins moto to the minor version that these were tried with.
+"""
+
+from __future__ import annotations
+
+from moto.core.config import default_user_config
+
+from local.simulated_aws.patches import cloudformation, dynamodb, sqs, stepfunctions
+
+
+def apply() -> None:
+    """Called once per process, before moto is used."""
+    default_user_config["stepfunctions"] = {"execute_state_machine": True}
+    default_user_config["lambda"] = {"use_docker": False}
+    cloudformation.read_templates_as_json()
+    cloudformation.create_state_machines_that_run()
+    stepfunctions.call_functions_as_the_state_machine()
+    stepfunctions.accept_a_task_token_once()
+    stepfunctions.stop_executions_at_once()
+    dynamodb.write_rows_without_the_serializer()
+    dynamodb.query_one_partition()
+    dynamodb.undo_transactions_by_row()
+    sqs.count_messages_only_when_asked()

@@ -1,0 +1,152 @@
+"""Compiles genai-prices (https://github.com/pydantic/genai-prices) into functions/batchyard/catalogue.json.
+
+    python -m tools.compile_catalogue [--as-of 2026-11-20] [--check]
+
+The result depends only on the installed genai-prices, the providers in providers.toml and the date, which picks
+among prices that change on announced days; `--check` compiles for the committed date and fails on a difference.
+
+What is simplified: if a price depends on the time of day, the highest one counts; if it rises with the length of the
+prompt, the base price counts; a model that is not priced per token (images, audio hours) is left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from decimal import ROUND_HALF_UP, Decimal
+from importlib.metadata import version
+from typing import Any
+
+import orjson
+from genai_prices import types
+from genai_prices.data import providers as price_lists
+
+from batchyard.adapters.catalogue import CATALOGUE_FILE, load_providers
+
+MODERATION_PREFIXES = ["omni-moderation-", "text-moderation-"]
+"""genai-prices matches OpenAI's free moderation models by "contains moderation", which fits names of other models."""
+
+NOT_SERVED = {"openai": re.compile(r"gpt-oss|gpt-(realtime|live)|.*-(realtime|transcribe|tts)\b|.*:extended$")}
+"""Listed by genai-prices, but served by no endpoint of a batch: open weights that others host, and models of the audio
+and realtime APIs."""
+
+
+def compile_catalogue(as_of: date) -> dict[str, Any]:
+    """The whole document, ready to be written."""
+    lists = {price_list.id: price_list for price_list in price_lists}
+    wanted = sorted({provider.catalogue for provider in load_providers() if provider.catalogue})
+    return {
+        "source": f"genai-prices {version('genai-prices')}",
+        "as_of": as_of.isoformat(),
+        "providers": {name: list(_models(lists[name], as_of)) for name in wanted},
+    }
+
+
+def encode(document: dict[str, Any]) -> bytes:
+    """JSON with one model a line, so that a change of prices reads well as a diff."""
+    head = orjson.dumps({key: value for key, value in document.items() if key != "providers"})[1:-1]
+    shelves = [
+        orjson.dumps(name) + b": [\n" + b",\n".join(orjson.dumps(model) for model in models) + b"\n]"
+        for name, models in document["providers"].items()
+    ]
+    return b"{" + head + b',\n"providers": {\n' + b",\n".join(shelves) + b"\n}}\n"
+
+
+def _models(price_list: types.Provider, as_of: date) -> Iterator[dict[str, Any]]:
+    for model in price_list.models:
+        if price_list.id in NOT_SERVED and NOT_SERVED[price_list.id].match(model.id):
+            continue
+        if price_list.id == "openai" and model.id == "moderation":
+            yield {"id": "omni-moderation-latest", "microusd": [0, 0, 0], "prefixes": MODERATION_PREFIXES}
+            continue
+        prices = _prices(model, as_of)
+        if prices is None:
+            continue
+        rules: dict[str, list[str]] = {"aliases": [], "prefixes": [], "patterns": []}
+        for clause in _leaves(model.match):
+            _add(rules, clause)
+        names = rules["aliases"]
+        # A family's id ("ft:gpt-4o") is genai-prices' word for it, not always a name that the vendor knows.
+        identifier = model.id if model.is_match(model.id) else [*names, *(p + "*" for p in rules["prefixes"])][0]
+        rules["aliases"] = [name for name in names if name != identifier]
+        entry: dict[str, Any] = {"id": identifier, "microusd": prices}
+        yield entry | {kind: found for kind, found in rules.items() if found}
+
+
+def _leaves(match: Any) -> Iterator[Any]:
+    if isinstance(match, types.ClauseOr):
+        for clause in match.or_:
+            yield from _leaves(clause)
+    else:
+        yield match
+
+
+def _add(rules: dict[str, list[str]], clause: Any) -> None:
+    match clause:
+        case types.ClauseEquals(equals=text):
+            rules["aliases"].append(text)
+        case types.ClauseStartsWith(starts_with=text):
+            rules["prefixes"].append(text)
+        case types.ClauseEndsWith(ends_with=text):
+            rules["patterns"].append(re.escape(text) + "$")
+        case types.ClauseContains(contains=text):
+            rules["patterns"].append(re.escape(text))
+        case types.ClauseRegex(regex=text):
+            rules["patterns"].append(text)
+        case _:
+            raise NotImplementedError(f"a match rule this compiler does not know: {clause!r}")
+
+
+def _prices(model: types.ModelInfo, as_of: date) -> list[int] | None:
+    """[input, cached, output] in micro-dollars per million tokens; None for a model without a price per token."""
+    if not isinstance(model.prices, list):
+        candidates = [model.prices]
+    else:
+        standing = types.ModelPrice()
+        by_the_hour = []
+        for conditional in model.prices:
+            constraint = conditional.constraint
+            if isinstance(constraint, types.TimeOfDateConstraint):
+                by_the_hour.append(conditional.prices)
+            elif constraint is None or constraint.start_date <= as_of:
+                standing = conditional.prices
+        candidates = [standing, *by_the_hour]
+    triples = [_triple(price) for price in candidates if price.input_mtok is not None]
+    return max(triples) if triples else None
+
+
+def _triple(price: types.ModelPrice) -> list[int]:
+    fresh = _microusd(price.input_mtok)
+    cached = fresh if price.cache_read_mtok is None else _microusd(price.cache_read_mtok)
+    return [fresh, cached, 0 if price.output_mtok is None else _microusd(price.output_mtok)]
+
+
+def _microusd(price: Decimal | types.TieredPrices | None) -> int:
+    usd = price.base if isinstance(price, types.TieredPrices) else price or Decimal(0)
+    return int((usd * 1_000_000).to_integral_value(ROUND_HALF_UP))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tools.compile_catalogue", description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--as-of", type=date.fromisoformat, default=datetime.now(UTC).date(), help="default: today")
+    parser.add_argument("--check", action="store_true", help="compare with the committed file, write nothing")
+    arguments = parser.parse_args()
+    if arguments.check:
+        committed = CATALOGUE_FILE.read_bytes()
+        as_of = date.fromisoformat(orjson.loads(committed)["as_of"])
+        if encode(compile_catalogue(as_of)) != committed:
+            print(f"{CATALOGUE_FILE} is not what genai-prices {version('genai-prices')} gives: run make catalogue")
+            return 1
+        return 0
+    document = compile_catalogue(arguments.as_of)
+    CATALOGUE_FILE.write_bytes(encode(document))
+    for name, models in document["providers"].items():
+        print(f"{name}: {len(models)} models")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
