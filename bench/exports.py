@@ -22,7 +22,6 @@ from pathlib import Path
 
 import orjson
 
-from batchyard.adapters.aws.objects import Objects
 from batchyard.content.export import Spool, Target, pack
 from batchyard.content.results import results
 from batchyard.core.batches import Batch, Status
@@ -34,7 +33,7 @@ from batchyard.core.results import Outcome, Result
 from batchyard.core.sharding import LaneShards, Plan, Shard, manifest_record
 from batchyard.core.shards import ShardRow, ShardState, mark_done
 from batchyard.surfaces.registry import surface
-from bench.folder import FolderS3
+from bench.folder import objects_in
 
 REPOSITORY = Path(__file__).parents[1]
 ACCOUNT, BATCH_ID = "acct_bench", "batch_01m7vzgc0060rk4csm6mv3ee1s"
@@ -57,7 +56,7 @@ class Rows:
 
 def prepare(folder: Path, items: int, answer_bytes: int) -> None:
     """Writes manifest and parts as Validate and the workers do."""
-    objects = Objects(FolderS3(folder), "bench")
+    objects = objects_in(folder)
     shards = [
         Shard(number, 0, 0, 1, min(SHARD_ITEMS, items - start), start)
         for number, start in enumerate(range(0, items, SHARD_ITEMS))
@@ -100,7 +99,7 @@ def export(folder: Path, items: int, packing: Packing) -> None:
     batch = Batch(
         BATCH_ID, ACCOUNT, "kushrouter", "/v1/chat/completions", "file-x", "24h", Status.COMPLETED, 1, 2, plan=plan
     )
-    objects = Objects(FolderS3(folder), "bench")
+    objects = objects_in(folder)
     rows = Rows(shards)
     form = surface("kushrouter").results
     assert form is not None

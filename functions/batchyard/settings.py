@@ -37,7 +37,9 @@ class Limits(BaseModel):
     """Larger files are answered by a redirect to a presigned URL. Lambda replies end at 6 MB."""
     max_upload_part_bytes: int = 4_000_000
     """What fits through API Gateway and Lambda in one request, after base64."""
-    presigned_url_seconds: int = 3600
+    presigned_url_seconds: int = Field(default=3600, ge=60, le=3600)
+    """A URL dies with the credentials of the role that signed it, however long it was meant to live: an hour is what
+    they are sure to have."""
     surface_limits: Json[dict[str, dict[str, int]]] = Field(default="{}", validate_default=True)
     """Surface -> those of its limits (`batchyard.core.limits.Limits`) that this deployment replaces."""
     batch_file_days: int = 30
@@ -108,7 +110,7 @@ class DropSettings(ApiSettings):
     drop_bucket: str
 
 
-class SweepSettings(Settings):
+class SweepSettings(Settings, Limits):
     state_machine_arn: str
     sweep_grace_seconds: int = 120
     max_executions: int = 5

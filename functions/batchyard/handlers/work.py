@@ -158,7 +158,6 @@ def _report(meter: Meter) -> None:
         "ItemsSucceeded": tally.succeeded,
         "ItemsFailed": tally.failed,
         "ProviderCalls": meter.calls,
-        "ProviderRetries": meter.retries,
         "ProviderThrottles": meter.failures[FailureReason.THROTTLED],
     }
     metrics.add_dimension("provider", meter.provider or "none")
@@ -169,5 +168,9 @@ def _report(meter: Meter) -> None:
     metrics.flush_metrics()
     if meter.usages_refused:
         logger.warning("token counts that cannot be true count as 0", extra={"answers": meter.usages_refused})
-    figures = {"failures": {str(reason): count for reason, count in meter.failures.items()}, "shards": meter.shards}
+    figures = {
+        "failures": {str(reason): count for reason, count in meter.failures.items()},
+        "shards": meter.shards,
+        "retries": meter.retries,
+    }
     logger.info("worked", extra=counts | figures | {"provider": meter.provider})
