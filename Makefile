@@ -6,6 +6,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 CLIENTS := .build/node/.ready .build/litellm/.ready
 PORT ?= 8787
+DEPLOYMENT ?= local
 # What a benchmark is to be told, for example ARGS=--quick.
 ARGS ?=
 export PYTHONPATH := functions:.
@@ -51,14 +52,27 @@ test: $(READY) $(CLIENTS) lint ## Every test
 unit: $(READY) ## The quick tests: unit, property, adapters, steps, worker, api. No local cloud
 	$(BIN)/pytest -q -n 2 tests/unit tests/property tests/adapters tests/steps tests/worker tests/api
 
+lambda-python: .build/python3.13/.ready ## The unit tests and the steps on the Python that Lambda runs
+	.build/python3.13/bin/python -m pytest -q -p no:cacheprovider tests/unit tests/property tests/steps
+
+# An interpreter that is there (infra/bytecode.py looks for it), else one that uv downloads.
+.build/python3.13/.ready: requirements.lock $(READY)
+	python=$$($(BIN)/python -c 'from infra.bytecode import VERSION, interpreter; print(interpreter() or VERSION)') && \
+	    $(BIN)/uv venv --quiet --clear --python "$$python" $(@D)
+	$(BIN)/uv pip sync --quiet --python $(@D)/bin/python requirements.lock
+	@touch $@
+
 e2e: $(READY) $(CLIENTS) ## The local cloud driven by real clients
 	$(BIN)/pytest -q tests/e2e
 
 fault: $(READY) ## Crashes, duplicates and refused calls on the local cloud
 	$(BIN)/pytest -q tests/fault
 
-synth: $(READY) ## Write the CloudFormation templates to cdk.out
-	CDK_OUTDIR=cdk.out $(BIN)/python -m infra.app && ls cdk.out/*.template.json
+synth: $(READY) ## Write the CloudFormation templates of DEPLOYMENT (local) to cdk.out
+	CDK_OUTDIR=cdk.out $(BIN)/python -m infra.app $(DEPLOYMENT) && ls cdk.out/*.template.json
+
+cost: $(READY) ## What DEPLOYMENT (local) costs while nobody uses it, line by line
+	$(BIN)/python -m tools.idle_cost $(DEPLOYMENT)
 
 lint: $(READY) ## Style, formatting and types
 	$(BIN)/ruff check .
@@ -91,4 +105,4 @@ lock: $(READY) ## Resolve pyproject.toml into requirements.lock
 clean: ## Remove everything that the commands made
 	rm -rf .venv .local .build cdk.out demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help setup clients demo local test unit e2e fault synth lint format bench size exports openapi catalogue lock clean
+.PHONY: help setup clients demo local test unit lambda-python e2e fault synth cost lint format bench size exports openapi catalogue lock clean

@@ -22,7 +22,6 @@ from pathlib import Path
 
 import orjson
 
-from batchyard.adapters.aws.objects import Objects
 from batchyard.content.export import Spool, Target, pack
 from batchyard.content.results import results
 from batchyard.core.batches import Batch, Status
@@ -34,7 +33,7 @@ from batchyard.core.results import Outcome, Result
 from batchyard.core.sharding import LaneShards, Plan, Shard, manifest_record
 from batchyard.core.shards import ShardRow, ShardState, mark_done
 from batchyard.surfaces.registry import surface
-from bench.folder import FolderS3
+from bench.folder import objects_in
 
 REPOSITORY = Path(__file__).parents[1]
 ACCOUNT, BATCH_ID = "acct_bench", "batch_01m7vzgc0060rk4csm6mv3ee1s"
@@ -57,7 +56,7 @@ class Rows:
 
 def prepare(folder: Path, items: int, answer_bytes: int) -> None:
     """Writes manifest and parts as Validate and the workers do."""
-    objects = Objects(FolderS3(folder), "bench")
+    objects = objects_in(folder)
     shards = [
         Shard(number, 0, 0, 1, min(SHARD_ITEMS, items - start), start)
         for number, start in enumerate(range(0, items, SHARD_ITEMS))
@@ -100,14 +99,15 @@ def export(folder: Path, items: int, packing: Packing) -> None:
     batch = Batch(
         BATCH_ID, ACCOUNT, "kushrouter", "/v1/chat/completions", "file-x", "24h", Status.COMPLETED, 1, 2, plan=plan
     )
-    objects = Objects(FolderS3(folder), "bench")
+    objects = objects_in(folder)
     rows = Rows(shards)
-    write = surface("kushrouter").write_result
+    form = surface("kushrouter").results
+    assert form is not None
     before = _peak_bytes()
     started, processor = time.perf_counter(), time.process_time()
     with Spool(Target(f"exports/{packing}", "x"), 4_000_000, objects) as spool:
         found = results(batch, ResultWindow(), shards=rows, objects=objects)  # type: ignore[arg-type]
-        pack(map(write, found), packing, "results.ndjson", spool)
+        pack(map(form.write, found), packing, "results.ndjson", spool)
     measured = {
         "packing": packing,
         "seconds": time.perf_counter() - started,

@@ -47,7 +47,7 @@ from batchyard.steps.validate import validate
 from batchyard.surfaces.registry import surface
 from batchyard.surfaces.surface import LineContext
 from bench import items
-from bench.folder import FolderS3
+from bench.folder import objects_in
 from local.provider.answers import chat_completion, count_tokens
 from local.provider.faults import NO_WISHES
 from local.provider.ledger import hash_request
@@ -194,14 +194,14 @@ def _plan(folder: Path) -> Plan:
 
 
 def _objects(folder: Path) -> Objects:
-    return Objects(FolderS3(folder), "bench")
+    return objects_in(folder)
 
 
 @contextmanager
 def _table() -> Iterator[Table]:
     with mock_aws():
-        credentials = {"aws_access_key_id": "bench", "aws_secret_access_key": "bench"}
-        yield create_table(boto3.client("dynamodb", region_name="us-east-1", **credentials), "bench")
+        session = boto3.session.Session("bench", "bench", region_name="us-east-1")
+        yield create_table(session.client("dynamodb"), "bench")
 
 
 def main() -> None:

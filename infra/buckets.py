@@ -1,4 +1,6 @@
-"""The buckets: data (keys: batchyard.core.keys), the drop folder, and the access log of both."""
+"""The buckets: data (keys: batchyard.core.keys), the drop folder, and the access log of both. Data and drop can be
+found by name instead: then their lifecycle and their events are as an earlier stack left them.
+"""
 
 from __future__ import annotations
 
@@ -8,22 +10,26 @@ from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from infra.environment import Environment
+from infra.deployment import Deployment
 
 _NEVER_FINISHED = s3.LifecycleRule(abort_incomplete_multipart_upload_after=Duration.days(2))
 
 
 class Buckets(Construct):
-    def __init__(self, scope: Construct, name: str, *, environment: Environment, removal: RemovalPolicy) -> None:
+    def __init__(self, scope: Construct, name: str, *, deployment: Deployment, removal: RemovalPolicy) -> None:
         super().__init__(scope, name)
         self._removal = removal
-        self.access_log = self._bucket(
+        self._access_log = self._bucket(
             "AccessLog", lifecycle_rules=[s3.LifecycleRule(expiration=Duration.days(90)), _NEVER_FINISHED]
         )
-        working = Duration.days(environment.working_days)
-        self.data = self._bucket(
+        self.data = self._found("Data", deployment.existing_data_bucket) or self._data(deployment)
+        self.drop = self._found("Drop", deployment.existing_drop_bucket) or self._drop(deployment)
+
+    def _data(self, deployment: Deployment) -> s3.Bucket:
+        working = Duration.days(deployment.working_days)
+        return self._bucket(
             "Data",
-            server_access_logs_bucket=self.access_log,
+            server_access_logs_bucket=self._access_log,
             server_access_logs_prefix="data/",
             lifecycle_rules=[
                 s3.LifecycleRule(prefix="work/", expiration=working),
@@ -41,23 +47,31 @@ class Buckets(Construct):
                 _NEVER_FINISHED,
             ],
         )
-        self.drop = self._bucket(
+
+    def _drop(self, deployment: Deployment) -> s3.Bucket:
+        kept = Duration.days(deployment.drop_days) if deployment.drop_days else None
+        bucket = self._bucket(
             "Drop",
             versioned=True,
-            server_access_logs_bucket=self.access_log,
+            server_access_logs_bucket=self._access_log,
             server_access_logs_prefix="drop/",
             lifecycle_rules=[
                 s3.LifecycleRule(
-                    noncurrent_version_expiration=Duration.days(environment.drop_version_days),
+                    noncurrent_version_expiration=Duration.days(deployment.drop_version_days),
                     expired_object_delete_marker=True,
                 ),
+                *(s3.LifecycleRule(prefix=prefix, expiration=kept) for prefix in ("drop/", "results/") if kept),
                 _NEVER_FINISHED,
             ],
         )
         # The L2 switch would deploy a custom resource with a function of its own.
-        bucket = self.drop.node.default_child
-        assert isinstance(bucket, s3.CfnBucket)
-        bucket.add_property_override("NotificationConfiguration.EventBridgeConfiguration.EventBridgeEnabled", True)
+        resource = bucket.node.default_child
+        assert isinstance(resource, s3.CfnBucket)
+        resource.add_property_override("NotificationConfiguration.EventBridgeConfiguration.EventBridgeEnabled", True)
+        return bucket
+
+    def _found(self, name: str, existing: str | None) -> s3.IBucket | None:
+        return s3.Bucket.from_bucket_name(self, name, existing) if existing else None
 
     def _bucket(self, name: str, **properties: Any) -> s3.Bucket:
         return s3.Bucket(

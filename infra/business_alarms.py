@@ -1,64 +1,49 @@
-"""Alarms that say customers fare badly although nothing of ours is broken: look at their batches and the providers."""
+"""Alarms that say customers fare badly, or spend a lot, although nothing of ours is broken: look at their batches."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
-from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
-from infra import metrics
+from infra.alarm import Alarms
+from infra.deployment import Deployment
+from infra.metrics import Metrics
 
 _REFUSED_BATCHES = 20
 _FAILED_PERCENT = 20
 _ITEMS_AT_LEAST = 100
 """Below this many items in the period a share says nothing."""
-
+_MICROUSD = 1_000_000
 _HOUR = Duration.hours(1)
 
 
-class BusinessAlarms(Construct):
-    def __init__(self, scope: Construct, name: str, *, topic: sns.Topic, providers: Iterable[str]) -> None:
-        super().__init__(scope, name)
-        self._action = actions.SnsAction(topic)
-        self._alarm(
+class BusinessAlarms(Alarms):
+    def __init__(self, scope: Construct, name: str, *, deployment: Deployment, topic: sns.Topic) -> None:
+        super().__init__(scope, name, deployment=deployment, topic=topic)
+        metrics = Metrics(deployment.name)
+        self.fires(
             "RefusedBatches",
-            metrics.batches_refused().with_(period=_HOUR),
+            metrics.batches_refused(),
             "Many input files were refused within an hour. The batches' errors say why; somebody may need help.",
             threshold=_REFUSED_BATCHES,
         )
-        for provider in providers:
-            self._alarm(
-                f"{provider.capitalize()}FailedItems",
-                _failed_percent(provider),
-                f"More than {_FAILED_PERCENT} % of an hour's items failed at {provider}. Is it down, is its key valid?",
-                threshold=_FAILED_PERCENT,
-            )
-
-    def _alarm(self, name: str, metric: cloudwatch.IMetric, description: str, *, threshold: float) -> None:
-        alarm = cloudwatch.Alarm(
-            self,
-            name,
-            metric=metric,
-            alarm_description=description,
-            threshold=threshold,
-            evaluation_periods=1,
-            comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
-            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+        self.fires(
+            "FailedItems",
+            cloudwatch.MathExpression(
+                expression=f"IF(failed + succeeded >= {_ITEMS_AT_LEAST}, 100 * failed / (failed + succeeded), 0)",
+                using_metrics={"failed": metrics.items_failed(_HOUR), "succeeded": metrics.items_succeeded(_HOUR)},
+                label="Failed items (%)",
+                period=_HOUR,
+            ),
+            f"More than {_FAILED_PERCENT} % of the items of an hour's batches failed. Their error files say why.",
+            threshold=_FAILED_PERCENT,
         )
-        alarm.add_alarm_action(self._action)
-
-
-def _failed_percent(provider: str) -> cloudwatch.MathExpression:
-    return cloudwatch.MathExpression(
-        expression=f"IF(failed + succeeded >= {_ITEMS_AT_LEAST}, 100 * failed / (failed + succeeded), 0)",
-        using_metrics={
-            "failed": metrics.provider_items("ItemsFailed", provider).with_(period=_HOUR),
-            "succeeded": metrics.provider_items("ItemsSucceeded", provider).with_(period=_HOUR),
-        },
-        label=f"Failed items at {provider} (%)",
-        period=_HOUR,
-    )
+        self.fires(
+            "SpendPerDay",
+            metrics.cost_microusd(Duration.days(1)),
+            f"Batches that ended today cost {deployment.daily_spend_limit_usd} dollars at the providers, the limit "
+            "that the deployment's file sets. The dashboard or the accounts' usage says who.",
+            threshold=deployment.daily_spend_limit_usd * _MICROUSD,
+        )

@@ -9,27 +9,30 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from infra import metrics
-from infra.environment import Environment
+from infra.deployment import Deployment
+from infra.metrics import Metrics
 from infra.watched import Watched
 
 _MINUTES_5 = Duration.minutes(5)
+_BUSY = ("work", "validate", "finalize", "files", "batches", "results")
+"""The functions whose figures a person looks at. A dashboard of up to 50 metrics may be free."""
 _HALF, _THIRD = 12, 8
 
 
 class Dashboard(Construct):
-    def __init__(self, scope: Construct, name: str, *, environment: Environment, watched: Watched) -> None:
+    def __init__(self, scope: Construct, name: str, *, deployment: Deployment, watched: Watched) -> None:
         super().__init__(scope, name)
-        all_functions = [each.function for each in watched.functions.all.values()]
+        metrics = Metrics(deployment.name)
+        functions = [watched.functions[each].function for each in _BUSY]
         cloudwatch.Dashboard(
             self,
             "Dashboard",
-            dashboard_name=environment.name,
+            dashboard_name=deployment.name,
             default_interval=Duration.hours(6),
             widgets=[
                 [
                     _graph("Batches that ended, by status", [metrics.batches_by_status()], width=_THIRD),
-                    _graph("Items", [metrics.items_succeeded(), metrics.items_failed()], width=_THIRD),
+                    _graph("Items by provider", metrics.items_by_provider(), width=_THIRD),
                     _graph("Cost (US dollars)", [metrics.cost_usd()], width=_THIRD),
                 ],
                 [
@@ -75,12 +78,12 @@ class Dashboard(Construct):
                 [
                     _graph(
                         "Function duration (p95, milliseconds)",
-                        [each.metric_duration(period=_MINUTES_5, statistic="p95") for each in all_functions],
+                        [each.metric_duration(period=_MINUTES_5, statistic="p95") for each in functions],
                     ),
                     _graph(
                         "Function errors and throttles",
-                        [each.metric_errors(period=_MINUTES_5) for each in all_functions]
-                        + [each.metric_throttles(period=_MINUTES_5) for each in all_functions],
+                        [each.metric_errors(period=_MINUTES_5) for each in functions]
+                        + [each.metric_throttles(period=_MINUTES_5) for each in functions],
                     ),
                 ],
             ],

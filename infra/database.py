@@ -1,4 +1,4 @@
-"""The one table (row shapes: batchyard.core and batchyard.adapters.aws)."""
+"""The one table (row shapes: batchyard.core and batchyard.adapters.aws), made here or found by its name."""
 
 from __future__ import annotations
 
@@ -8,8 +8,15 @@ from constructs import Construct
 
 
 class Database(Construct):
-    def __init__(self, scope: Construct, name: str, *, removal: RemovalPolicy) -> None:
+    """`existing`: the name of a table to use instead of making one. Whoever restored it from a backup has to switch on
+    what a backup does not hold: TTL, point-in-time recovery and deletion protection (docs/deploy.md)."""
+
+    def __init__(self, scope: Construct, name: str, *, existing: str | None, removal: RemovalPolicy) -> None:
         super().__init__(scope, name)
+        self.table: dynamodb.ITable
+        if existing:
+            self.table = dynamodb.Table.from_table_name(self, "Table", existing)
+            return
         self.table = dynamodb.Table(
             self,
             "Table",

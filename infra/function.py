@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,13 +11,13 @@ from aws_cdk import aws_lambda as lambda_
 from cdk_nag import NagSuppressions
 from constructs import Construct
 
-from infra.environment import Environment
+from infra.deployment import Deployment, variable
 from infra.log import Log
 
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """`concurrency` is reserved for the function; None where its event source has a maximum concurrency.
+    """`concurrency` is what to reserve for the function; None if its event source has a maximum concurrency.
     `feeds_itself`: it sends messages to the queue that it is invoked by."""
 
     description: str
@@ -36,16 +35,18 @@ class Function(Construct):
         scope: Construct,
         name: str,
         *,
-        environment: Environment,
+        deployment: Deployment,
         spec: Spec,
+        reserved: int | None,
         code: lambda_.Code,
         variables: Mapping[str, str],
     ) -> None:
+        """`reserved`: concurrent executions kept for it."""
         super().__init__(scope, name.capitalize())
-        full_name = f"{environment.name}-{name}"
+        full_name = f"{deployment.name}-{name}"
         self.name = name
         self.timeout = Duration.seconds(spec.timeout_seconds)
-        self.log = Log(self, "Log", environment=environment, log_group_name=f"/aws/lambda/{full_name}")
+        self.log = Log(self, "Log", deployment=deployment, log_group_name=f"/aws/lambda/{full_name}")
         self.role = iam.Role(
             self,
             "Role",
@@ -65,16 +66,16 @@ class Function(Construct):
             role=self.role,
             memory_size=spec.memory_mib,
             timeout=self.timeout,
-            reserved_concurrent_executions=spec.concurrency if environment.reserve_concurrency else None,
+            reserved_concurrent_executions=reserved,
             # Lambda takes a function that feeds itself for a runaway loop, and stops it after 16 rounds.
             recursive_loop=lambda_.RecursiveLoop.ALLOW if spec.feeds_itself else lambda_.RecursiveLoop.TERMINATE,
             tracing=lambda_.Tracing.ACTIVE,
             log_group=self.log,
             environment={
                 "POWERTOOLS_SERVICE_NAME": name,
-                "POWERTOOLS_METRICS_NAMESPACE": "Batchyard",
-                "LOG_LEVEL": environment.log_level,
-                **{limit.upper(): _text(value) for limit, value in environment.limits.items()},
+                "POWERTOOLS_METRICS_NAMESPACE": deployment.name,
+                "LOG_LEVEL": deployment.log_level,
+                **{limit.upper(): variable(value) for limit, value in deployment.limits.items()},
                 **variables,
             },
         )
@@ -106,7 +107,3 @@ class Function(Construct):
             [{"id": "AwsSolutions-IAM5", "reason": reason, "appliesTo": list(findings)}],
             apply_to_children=True,
         )
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value)

@@ -1,8 +1,9 @@
-"""The functions, one per trigger: how large each is and what it is told through its environment."""
+"""The functions, one per trigger: how large each is and what it is told through environment variables."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_lambda as lambda_
@@ -10,7 +11,7 @@ from constructs import Construct
 
 from infra.asset import lambda_asset
 from infra.buckets import Buckets
-from infra.environment import Environment
+from infra.deployment import Deployment
 from infra.function import Function, Spec
 
 _LONGEST = 900
@@ -67,7 +68,14 @@ class Functions(Construct):
     """`functions["validate"]` and so on; what they may do is granted by `infra.permissions`."""
 
     def __init__(
-        self, scope: Construct, name: str, *, environment: Environment, table: dynamodb.Table, buckets: Buckets
+        self,
+        scope: Construct,
+        name: str,
+        *,
+        deployment: Deployment,
+        reserved: Mapping[str, int | None],
+        table: dynamodb.ITable,
+        buckets: Buckets,
     ) -> None:
         super().__init__(scope, name)
         code = lambda_.Code.from_asset(str(lambda_asset()))
@@ -80,14 +88,16 @@ class Functions(Construct):
             each: Function(
                 self,
                 each,
-                environment=environment,
+                deployment=deployment,
                 spec=spec,
+                reserved=reserved[each],
                 code=code,
                 variables=variables,
             )
             for each, spec in SPECS.items()
         }
-        self["work"].tell("PROVIDER_URLS", json.dumps(dict(environment.provider_urls)))
+        self["work"].tell("PROVIDER_URLS", json.dumps(dict(deployment.provider_urls)))
+        self["work"].tell("SECRET_PREFIX", deployment.secret_prefix)
 
     def __getitem__(self, name: str) -> Function:
         return self.all[name]

@@ -1,8 +1,13 @@
 """What API Gateway answers by itself: the OpenAI surface's error envelope, with the request id that every answer
-carries. Where the status is the gateway's own choice, the envelope cannot name it.
+carries. If the status is the gateway's own choice, the envelope cannot name it.
 
-The gateway's own words are never passed on. Of a request that has no route it takes the Authorization header for one of
-AWS's signatures, and quotes it: to every client with a bearer's key it would answer a 403 with that key.
+A request that has no route is asked for a signature of AWS's: without an Authorization header API Gateway says
+MISSING_AUTHENTICATION_TOKEN, and a bearer's key it takes for a broken signature, which is INVALID_SIGNATURE or, by
+other reports, a kind without a name of its own, which falls to DEFAULT_4XX. All of them are 404 here; so every other
+kind of 4XX stands beside them with its own status.
+https://docs.aws.amazon.com/apigateway/latest/developerguide/supported-gateway-response-types.html
+
+The gateway's own words are never passed on: they quote the Authorization header, with the caller's key.
 """
 
 from __future__ import annotations
@@ -18,6 +23,9 @@ _TOO_LARGE = (
 )
 _UNKNOWN = "Unknown request URL, or a URL that does not take this method. GET /openapi.json lists them all."
 _REFUSED = "The request was refused before it was read. Compare its URL and its method with GET /openapi.json."
+_KEYLESS = "Send your API key in the header: Authorization: Bearer <key>."
+_DENIED = "This address or key sends too many requests, or may not use this API from where it is."
+_SLOWER = "Too many requests. Slow down and try again."
 _FAILED = "The request could not be processed. Send it again; if it makes a batch, with the same Idempotency-Key."
 _KIND = "$context.error.responseType"
 
@@ -33,14 +41,23 @@ class GatewayResponse:
     message: str
 
 
+_REQUEST = "invalid_request_error"
 RESPONSES = (
-    GatewayResponse("REQUEST_TOO_LARGE", 413, "invalid_request_error", "request_too_large", _TOO_LARGE),
-    GatewayResponse("MISSING_AUTHENTICATION_TOKEN", 404, "invalid_request_error", "unknown_url", _UNKNOWN),
-    GatewayResponse("INVALID_SIGNATURE", 404, "invalid_request_error", "unknown_url", _UNKNOWN),
-    GatewayResponse(
-        "THROTTLED", 429, "rate_limit_error", "rate_limit_exceeded", "Too many requests. Slow down and try again."
-    ),
-    GatewayResponse("DEFAULT_4XX", None, "invalid_request_error", _KIND, _REFUSED),
+    GatewayResponse("MISSING_AUTHENTICATION_TOKEN", 404, _REQUEST, "unknown_url", _UNKNOWN),
+    GatewayResponse("INVALID_SIGNATURE", 404, _REQUEST, "unknown_url", _UNKNOWN),
+    GatewayResponse("EXPIRED_TOKEN", 404, _REQUEST, "unknown_url", _UNKNOWN),
+    GatewayResponse("RESOURCE_NOT_FOUND", 404, _REQUEST, "unknown_url", _UNKNOWN),
+    GatewayResponse("DEFAULT_4XX", 404, _REQUEST, "unknown_url", _UNKNOWN),
+    GatewayResponse("BAD_REQUEST_BODY", 400, _REQUEST, "bad_request", _REFUSED),
+    GatewayResponse("BAD_REQUEST_PARAMETERS", 400, _REQUEST, "bad_request", _REFUSED),
+    GatewayResponse("UNAUTHORIZED", 401, _REQUEST, "invalid_api_key", _KEYLESS),
+    GatewayResponse("INVALID_API_KEY", 401, _REQUEST, "invalid_api_key", _KEYLESS),
+    GatewayResponse("ACCESS_DENIED", 403, "permission_error", "access_denied", _DENIED),
+    GatewayResponse("WAF_FILTERED", 403, "permission_error", "refused_by_firewall", _DENIED),
+    GatewayResponse("REQUEST_TOO_LARGE", 413, _REQUEST, "request_too_large", _TOO_LARGE),
+    GatewayResponse("UNSUPPORTED_MEDIA_TYPE", 415, _REQUEST, "unsupported_media_type", _REFUSED),
+    GatewayResponse("THROTTLED", 429, "rate_limit_error", "rate_limit_exceeded", _SLOWER),
+    GatewayResponse("QUOTA_EXCEEDED", 429, "rate_limit_error", "rate_limit_exceeded", _SLOWER),
     GatewayResponse("DEFAULT_5XX", None, "server_error", _KIND, _FAILED),
 )
 
@@ -48,7 +65,7 @@ RESPONSES = (
 def add_gateway_responses(api: apigateway.RestApi) -> None:
     for response in RESPONSES:
         headers = {"x-request-id": "context.requestId"}
-        if response.kind == "THROTTLED":
+        if response.status == 429:
             headers["Retry-After"] = "'1'"
         api.add_gateway_response(
             response.kind,

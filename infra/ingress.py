@@ -9,7 +9,7 @@ from cdk_nag import NagSuppressions
 from constructs import Construct
 
 from batchyard.surfaces.route import Route
-from infra.environment import Environment
+from infra.deployment import Deployment
 from infra.functions import Functions
 from infra.gateway_responses import add_gateway_responses
 from infra.log import Log
@@ -23,18 +23,18 @@ class Ingress(Construct):
         scope: Construct,
         name: str,
         *,
-        environment: Environment,
+        deployment: Deployment,
         functions: Functions,
         routes: Collection[Route],
     ) -> None:
         super().__init__(scope, name)
         access_log = Log(
-            self, "AccessLog", environment=environment, log_group_name=f"/aws/apigateway/{environment.name}-access"
+            self, "AccessLog", deployment=deployment, log_group_name=f"/aws/apigateway/{deployment.name}-access"
         )
         self.api = apigateway.RestApi(
             self,
             "Api",
-            rest_api_name=environment.name,
+            rest_api_name=deployment.name,
             description="Batchyard",
             binary_media_types=["*/*"],
             cloud_watch_role=True,
@@ -42,11 +42,12 @@ class Ingress(Construct):
             deploy_options=apigateway.StageOptions(
                 stage_name=STAGE,
                 tracing_enabled=True,
-                metrics_enabled=True,
-                logging_level=apigateway.MethodLoggingLevel.ERROR,
+                metrics_enabled=False,  # They are billed per method; what alarms read is there without them.
+                # Execution logs go to a group that API Gateway makes itself and that forgets nothing.
+                logging_level=apigateway.MethodLoggingLevel.OFF,
                 data_trace_enabled=False,  # It would log bodies and keys.
-                throttling_rate_limit=environment.api_requests_per_second,
-                throttling_burst_limit=environment.api_burst,
+                throttling_rate_limit=deployment.api_requests_per_second,
+                throttling_burst_limit=deployment.api_burst,
                 access_log_destination=apigateway.LogGroupLogDestination(access_log),
                 access_log_format=_access_log_format(),
             ),
@@ -60,14 +61,18 @@ class Ingress(Construct):
         # Dialects that share a path are told apart by the function, so both have to name the same one.
         for path, method, function in dict.fromkeys((each.path, each.method, each.function) for each in routes):
             self.api.root.resource_for_path(path).add_method(method, integrations[function])
-        self._accept_findings(environment)
+        self._accept_findings(deployment)
 
-    def _accept_findings(self, environment: Environment) -> None:
+    def _accept_findings(self, deployment: Deployment) -> None:
         NagSuppressions.add_resource_suppressions(
             self.api,
             [
                 {"id": "AwsSolutions-APIG2", "reason": "Functions parse requests and answer in the caller's dialect."},
                 {"id": "AwsSolutions-APIG4", "reason": "Every function checks the API key against the table first."},
+                {
+                    "id": "AwsSolutions-APIG6",
+                    "reason": "The access log has each request's error; execution logs would be kept for ever.",
+                },
                 {"id": "AwsSolutions-COG4", "reason": "Callers are programs with API keys, not people who sign in."},
                 {
                     "id": "AwsSolutions-IAM4",
@@ -79,10 +84,10 @@ class Ingress(Construct):
             ],
             apply_to_children=True,
         )
-        if not environment.waf:
+        if not deployment.waf:
             NagSuppressions.add_resource_suppressions(
                 self.api.deployment_stage,
-                [{"id": "AwsSolutions-APIG3", "reason": "WAF costs money and is the operator's choice: -c waf=true."}],
+                [{"id": "AwsSolutions-APIG3", "reason": "WAF costs money and is the operator's choice."}],
             )
 
 
@@ -99,6 +104,7 @@ def _access_log_format() -> apigateway.AccessLogFormat:
                 "resource": "$context.resourcePath",
                 "status": "$context.status",
                 "error": "$context.error.responseType",
+                "integration_error": "$context.integration.error",
                 "response_bytes": "$context.responseLength",
                 "latency_milliseconds": "$context.responseLatency",
                 "integration_milliseconds": "$context.integrationLatency",

@@ -6,12 +6,12 @@ from aws_cdk import RemovalPolicy
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from infra.environment import Environment
+from infra.deployment import Deployment
 
 
 class Log(logs.LogGroup):
-    def __init__(self, scope: Construct, name: str, *, environment: Environment, log_group_name: str) -> None:
+    def __init__(self, scope: Construct, name: str, *, deployment: Deployment, log_group_name: str) -> None:
         super().__init__(scope, name, log_group_name=log_group_name, removal_policy=RemovalPolicy.DESTROY)
         group = self.node.default_child
         assert isinstance(group, logs.CfnLogGroup)
-        group.retention_in_days = environment.log_retention_days
+        group.retention_in_days = deployment.log_retention_days

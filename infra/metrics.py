@@ -1,7 +1,9 @@
-"""The metrics that functions emit (EMF, namespace Batchyard), as the dashboard and the alarms read them.
+"""The metrics that functions emit (EMF), as the dashboard and the alarms read them. The namespace is the deployment's
+name, so that no deployment's alarms hear of another.
 
 Powertools adds the dimension `service`, the name of the function. What a batch came to is counted where it ends, which
 is Validate for a refused input file and Finalize for everything else; calls are counted by the worker, by provider.
+What alarms read has no further dimension, or a fixed one: each value of a dimension is a metric of its own.
 """
 
 from __future__ import annotations
@@ -9,68 +11,85 @@ from __future__ import annotations
 from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
 
-NAMESPACE = "Batchyard"
 _MINUTES_5 = Duration.minutes(5)
 
 
-def batches_by_status() -> cloudwatch.MathExpression:
-    return _search("BatchesEnded", "status", "Sum")
+class Metrics:
+    def __init__(self, namespace: str) -> None:
+        self._namespace = namespace
 
+    def lanes_blocked(self) -> cloudwatch.Metric:
+        """Lanes on which people have to act: a key is refused, an account has no money, a secret is missing."""
+        return self._metric("LanesBlocked", service="work", statistic="Maximum", period=Duration.minutes(1))
 
-def batches_given_up() -> cloudwatch.Metric:
-    """Batches that ended as failed although their input was good."""
-    return _metric("BatchesEnded", service="finalize", status="failed")
+    def lanes_open(self) -> cloudwatch.Metric:
+        """Lanes in trouble, on which only probes are sent."""
+        return self._metric("LanesOpen", service="work", statistic="Maximum")
 
+    def shard_errors(self) -> cloudwatch.Metric:
+        """Shards that a worker could not work on, for a reason that is neither the provider's nor the customer's."""
+        return self._metric("ShardErrors", service="work")
 
-def batches_refused() -> cloudwatch.Metric:
-    """Batches whose input file did not pass validation."""
-    return _metric("BatchesEnded", service="validate", status="failed")
+    def oldest_batch_seconds_left(self) -> cloudwatch.Metric:
+        """Until the deadline of the open batch whose deadline is next; no data when no batch is open."""
+        return self._metric("OldestBatchSecondsLeft", service="sweep", statistic="Minimum")
 
+    def batches_by_status(self) -> cloudwatch.MathExpression:
+        return self._search("BatchesEnded", "status", "Sum")
 
-def items_succeeded() -> cloudwatch.Metric:
-    return _metric("ItemsSucceeded", service="finalize")
+    def batches_given_up(self) -> cloudwatch.Metric:
+        """Batches that ended as failed although their input was good."""
+        return self._metric("BatchesEnded", service="finalize", status="failed")
 
+    def batches_refused(self) -> cloudwatch.Metric:
+        """Batches whose input file did not pass validation."""
+        return self._metric("BatchesEnded", service="validate", status="failed", period=Duration.hours(1))
 
-def items_failed() -> cloudwatch.Metric:
-    return _metric("ItemsFailed", service="finalize")
+    def items_succeeded(self, period: Duration = _MINUTES_5) -> cloudwatch.Metric:
+        return self._metric("ItemsSucceeded", service="finalize", period=period)
 
+    def items_failed(self, period: Duration = _MINUTES_5) -> cloudwatch.Metric:
+        return self._metric("ItemsFailed", service="finalize", period=period)
 
-def cost_usd() -> cloudwatch.MathExpression:
-    cost = _metric("CostMicrousd", service="finalize")
-    return cloudwatch.MathExpression(
-        expression="cost / 1000000", using_metrics={"cost": cost}, label="Cost", period=_MINUTES_5
-    )
+    def cost_microusd(self, period: Duration = _MINUTES_5) -> cloudwatch.Metric:
+        """What ended batches cost at the providers, without those whose callers brought their own key."""
+        return self._metric("CostMicrousd", service="finalize", period=period)
 
+    def cost_usd(self) -> cloudwatch.MathExpression:
+        return cloudwatch.MathExpression(
+            expression="cost / 1000000", using_metrics={"cost": self.cost_microusd()}, label="Cost", period=_MINUTES_5
+        )
 
-def calls_by_provider() -> cloudwatch.MathExpression:
-    return _search("ProviderCalls", "provider", "Sum")
+    def items_by_provider(self) -> list[cloudwatch.MathExpression]:
+        """As the worker counts them, before their batches end."""
+        return [self._search(name, "provider", "Sum") for name in ("ItemsSucceeded", "ItemsFailed")]
 
+    def calls_by_provider(self) -> cloudwatch.MathExpression:
+        return self._search("ProviderCalls", "provider", "Sum")
 
-def throttles_by_provider() -> cloudwatch.MathExpression:
-    """Answers of 429."""
-    return _search("ProviderThrottles", "provider", "Sum")
+    def throttles_by_provider(self) -> cloudwatch.MathExpression:
+        """Answers of 429."""
+        return self._search("ProviderThrottles", "provider", "Sum")
 
+    def latency_by_provider(self) -> cloudwatch.MathExpression:
+        return self._search("ProviderLatency", "provider", "p95")
 
-def latency_by_provider() -> cloudwatch.MathExpression:
-    return _search("ProviderLatency", "provider", "p95")
+    def _metric(
+        self, name: str, *, statistic: str = "Sum", period: Duration = _MINUTES_5, **dimensions: str
+    ) -> cloudwatch.Metric:
+        return cloudwatch.Metric(
+            namespace=self._namespace,
+            metric_name=name,
+            dimensions_map=dimensions,
+            statistic=statistic,
+            period=period,
+        )
 
-
-def provider_items(name: str, provider: str) -> cloudwatch.Metric:
-    """`name`: ItemsSucceeded or ItemsFailed, as the worker counts them."""
-    return _metric(name, service="work", provider=provider)
-
-
-def _metric(name: str, **dimensions: str) -> cloudwatch.Metric:
-    return cloudwatch.Metric(
-        namespace=NAMESPACE, metric_name=name, dimensions_map=dimensions, statistic="Sum", period=_MINUTES_5
-    )
-
-
-def _search(name: str, dimension: str, statistic: str) -> cloudwatch.MathExpression:
-    """One line per value of `dimension`. Dashboards take searches, alarms do not."""
-    return cloudwatch.MathExpression(
-        expression=f"SEARCH('{{{NAMESPACE},service,{dimension}}} MetricName=\"{name}\"', '{statistic}', 300)",
-        using_metrics={},
-        label="",
-        period=_MINUTES_5,
-    )
+    def _search(self, name: str, dimension: str, statistic: str) -> cloudwatch.MathExpression:
+        """One line per value of `dimension`. Dashboards take searches, alarms do not."""
+        return cloudwatch.MathExpression(
+            expression=f"SEARCH('{{{self._namespace},service,{dimension}}} MetricName=\"{name}\"', '{statistic}', 300)",
+            using_metrics={},
+            label="",
+            period=_MINUTES_5,
+        )

@@ -2,47 +2,37 @@
 
 from __future__ import annotations
 
-from aws_cdk import RemovalPolicy, Stack
+from aws_cdk import Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
-from infra.environment import Environment
+from infra.deployment import Deployment
 
 
 class Notifications(Construct):
     """`technical`: something is broken, somebody must act. `business`: the service runs, its customers fare badly."""
 
-    def __init__(self, scope: Construct, name: str, *, environment: Environment) -> None:
+    def __init__(self, scope: Construct, name: str, *, deployment: Deployment, key: kms.IKey) -> None:
         super().__init__(scope, name)
-        # AWS's own key for SNS does not let CloudWatch publish.
-        key = kms.Key(
-            self,
-            "Key",
-            description="Batchyard: alarms on their way to people",
-            enable_key_rotation=True,
-            removal_policy=RemovalPolicy.DESTROY,
-        )
-        key.add_to_resource_policy(self._for_alarms(["kms:Decrypt", "kms:GenerateDataKey*"], "*"))
-        self.technical = self._topic("Technical", environment, key)
-        self.business = self._topic("Business", environment, key)
+        self.technical = self._topic("Technical", deployment, key)
+        self.business = self._topic("Business", deployment, key)
 
-    def _topic(self, name: str, environment: Environment, key: kms.Key) -> sns.Topic:
+    def _topic(self, name: str, deployment: Deployment, key: kms.IKey) -> sns.Topic:
         topic = sns.Topic(
-            self, name, display_name=f"{environment.title} {name.lower()}", master_key=key, enforce_ssl=True
+            self, name, display_name=f"{deployment.title} {name.lower()}", master_key=key, enforce_ssl=True
         )
         # A topic with a policy of its own loses the default one, which let the account's alarms in.
-        topic.add_to_resource_policy(self._for_alarms(["sns:Publish"], topic.topic_arn))
-        if environment.alarm_email:
-            topic.add_subscription(subscriptions.EmailSubscription(environment.alarm_email))
-        return topic
-
-    def _for_alarms(self, actions: list[str], resource: str) -> iam.PolicyStatement:
-        return iam.PolicyStatement(
-            principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
-            actions=actions,
-            resources=[resource],
-            conditions={"StringEquals": {"aws:SourceAccount": Stack.of(self).account}},
+        topic.add_to_resource_policy(
+            iam.PolicyStatement(
+                principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
+                actions=["sns:Publish"],
+                resources=[topic.topic_arn],
+                conditions={"StringEquals": {"aws:SourceAccount": Stack.of(self).account}},
+            )
         )
+        if deployment.alarm_email:
+            topic.add_subscription(subscriptions.EmailSubscription(deployment.alarm_email))
+        return topic

@@ -66,7 +66,7 @@ DROP_ACTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 FINDS = {"files", "batches", "results", "drop", "validate", "finalize", "notify", "assemble"}
 
 
-def grant_storage(functions: Functions, table: dynamodb.Table, buckets: Buckets) -> None:
+def grant_storage(functions: Functions, table: dynamodb.ITable, buckets: Buckets) -> None:
     """Table actions and objects, as listed above."""
     for name, actions in TABLE_ACTIONS.items():
         functions[name].allow(actions, table.table_arn)
@@ -77,7 +77,7 @@ def grant_storage(functions: Functions, table: dynamodb.Table, buckets: Buckets)
                 functions[name].allow(["s3:ListBucket"], bucket.bucket_arn)
 
 
-def _grant_objects(function: Function, bucket: s3.Bucket, prefixes: Mapping[str, Sequence[str]]) -> None:
+def _grant_objects(function: Function, bucket: s3.IBucket, prefixes: Mapping[str, Sequence[str]]) -> None:
     for prefix, actions in prefixes.items():
         function.allow(actions, bucket.arn_for_objects(f"{prefix}*"))
     function.accept(
@@ -109,18 +109,18 @@ def grant_queues(functions: Functions, queues: ProviderQueues) -> None:
     functions["work"].allow(["sqs:ChangeMessageVisibility"], *queues.arns)
 
 
-def grant_provider_secrets(worker: Function) -> None:
+def grant_provider_secrets(worker: Function, prefix: str) -> None:
     """Provider keys are found by name: an operator puts them there, the template never holds one."""
     secrets = Stack.of(worker).format_arn(
         service="secretsmanager",
         resource="secret",
-        resource_name="batchyard/providers/*",
+        resource_name=f"{prefix}*",
         arn_format=ArnFormat.COLON_RESOURCE_NAME,
     )
     worker.allow(["secretsmanager:GetSecretValue"], secrets)
     worker.accept(
         "A secret's ARN ends in six random characters, and its name in the provider's.",
-        [{"regex": "/^Resource::.*:secret:batchyard\\/providers\\/\\*$/"}],
+        [{"regex": "/^Resource::.*:secret:" + prefix.replace("/", "\\/") + "\\*$/"}],
     )
 
 

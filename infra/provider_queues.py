@@ -5,48 +5,33 @@ The event source's maximum concurrency is that vendor's ceiling on workers.
 
 from __future__ import annotations
 
-import tomllib
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
 
 from aws_cdk import Duration, Stack
 from aws_cdk import aws_lambda_event_sources as event_sources
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from infra.environment import Environment
+from infra.deployment import Deployment
 from infra.function import Function
 from infra.queue import queue_with_dead_letters
 
-PROVIDERS_FILE = Path(__file__).resolve().parent.parent / "functions" / "batchyard" / "providers.toml"
-
-
-@dataclass(frozen=True, slots=True)
-class Provider:
-    """What of a provider matters here; `batchyard.core.providers` has the rest."""
-
-    name: str
-    max_concurrency: int
-
-
-def providers() -> tuple[Provider, ...]:
-    """The providers of this deployment, in the file's order."""
-    entries = tomllib.loads(PROVIDERS_FILE.read_text())["providers"]
-    return tuple(Provider(entry["name"], entry["max_concurrency"]) for entry in entries)
-
 
 class ProviderQueues(Construct):
-    """`queues` and `dead_letters` by provider name. `worker` takes from every queue."""
+    """`queues` and `dead_letters` by provider name. `worker` takes from every queue, up to the provider's maximum of
+    `maxima` at once."""
 
-    def __init__(self, scope: Construct, name: str, *, environment: Environment, worker: Function) -> None:
+    def __init__(
+        self, scope: Construct, name: str, *, deployment: Deployment, worker: Function, maxima: Mapping[str, int]
+    ) -> None:
         super().__init__(scope, name)
         self.queues: dict[str, sqs.Queue] = {}
         self.dead_letters: dict[str, sqs.Queue] = {}
-        for provider in providers():
+        for provider, maximum in maxima.items():
             queue, dead_letters = queue_with_dead_letters(
                 self,
-                provider.name.capitalize(),
-                queue_name=f"{environment.name}-provider-{provider.name}",
+                provider.capitalize(),
+                queue_name=f"{deployment.name}-provider-{provider}",
                 # A shard's lease is renewed in the table; this only has to outlast one invocation, and a worker
                 # that was killed holds its messages back this long at most.
                 visibility_timeout=Duration.seconds(worker.timeout.to_seconds() + 60),
@@ -58,11 +43,11 @@ class ProviderQueues(Construct):
                     batch_size=10,
                     max_batching_window=Duration.seconds(0),
                     report_batch_item_failures=True,
-                    max_concurrency=provider.max_concurrency,
+                    max_concurrency=maximum,
                 )
             )
-            self.queues[provider.name] = queue
-            self.dead_letters[provider.name] = dead_letters
+            self.queues[provider] = queue
+            self.dead_letters[provider] = dead_letters
 
     @property
     def arns(self) -> list[str]:

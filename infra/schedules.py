@@ -7,15 +7,17 @@ from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
 from constructs import Construct
 
+from infra.deployment import Deployment
 from infra.function import Function
 
 
 class Schedules(Construct):
-    def __init__(self, scope: Construct, name: str, *, sweep: Function) -> None:
+    def __init__(self, scope: Construct, name: str, *, deployment: Deployment, sweep: Function) -> None:
         super().__init__(scope, name)
         events.Rule(
             self,
             "Sweep",
+            rule_name=f"{deployment.name}-sweep",
             description="Starts again what a crash left standing",
             schedule=events.Schedule.rate(Duration.minutes(2)),
             # The next sweep is soon enough: no retries.

@@ -6,22 +6,22 @@ from aws_cdk import CfnOutput, DefaultStackSynthesizer, RemovalPolicy, Stack
 from constructs import Construct
 
 from infra.buckets import Buckets
-from infra.caller_key import CallerKey
 from infra.database import Database
-from infra.environment import Environment
+from infra.deployment import Deployment
+from infra.key import Key
 
 
 class StatefulStack(Stack):
-    def __init__(self, scope: Construct, name: str, *, environment: Environment) -> None:
+    def __init__(self, scope: Construct, name: str, *, deployment: Deployment) -> None:
         super().__init__(
             scope,
             name,
             description="Batchyard: table, buckets and key",
-            termination_protection=environment.retain_data,
+            termination_protection=deployment.retain_data,
             synthesizer=DefaultStackSynthesizer(generate_bootstrap_version_rule=False),
         )
-        removal = RemovalPolicy.RETAIN if environment.retain_data else RemovalPolicy.DESTROY
-        self.table = Database(self, "Database", removal=removal).table
-        self.buckets = Buckets(self, "Buckets", environment=environment, removal=removal)
-        self.caller_key = CallerKey(self, "CallerKey", removal=removal).key
+        removal = RemovalPolicy.RETAIN if deployment.retain_data else RemovalPolicy.DESTROY
+        self.table = Database(self, "Database", existing=deployment.existing_table, removal=removal).table
+        self.buckets = Buckets(self, "Buckets", deployment=deployment, removal=removal)
+        self.key = Key(self, "CallerKey", removal=removal).key
         CfnOutput(self, "DropBucket", value=self.buckets.drop.bucket_name, description="Files go under drop/<account>/")

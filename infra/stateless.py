@@ -5,63 +5,94 @@ from __future__ import annotations
 from aws_cdk import CfnOutput, DefaultStackSynthesizer, Stack
 from constructs import Construct
 
+from batchyard.adapters.catalogue import load_providers
 from batchyard.surfaces.registry import ROUTES
 from infra import permissions
 from infra.business_alarms import BusinessAlarms
+from infra.concurrency import share_out
 from infra.dashboard import Dashboard
+from infra.deployment import Deployment
 from infra.drop_folder import DropFolder
-from infra.environment import Environment
 from infra.firewall import Firewall
-from infra.functions import Functions
+from infra.functions import SPECS, Functions
 from infra.ingress import Ingress
 from infra.notifications import Notifications
 from infra.provider_queues import ProviderQueues
 from infra.schedules import Schedules
 from infra.stateful import StatefulStack
 from infra.technical_alarms import TechnicalAlarms
+from infra.uploads import Uploads
 from infra.watched import Watched
 from infra.workflow import Workflow, state_machine_arn
 
+_DROP = "drop"
+_DROPPED_FILES_AT_ONCE = 10
+
 
 class StatelessStack(Stack):
-    def __init__(self, scope: Construct, name: str, *, environment: Environment, stateful: StatefulStack) -> None:
+    def __init__(self, scope: Construct, name: str, *, deployment: Deployment, stateful: StatefulStack) -> None:
         super().__init__(
             scope,
             name,
             description="Batchyard: API, functions, queues and state machine",
             synthesizer=DefaultStackSynthesizer(generate_bootstrap_version_rule=False),
         )
+        concurrency = share_out(
+            deployment.lambda_concurrency_quota,
+            {each: spec.concurrency for each, spec in SPECS.items()},
+            {each.name: each.max_concurrency for each in load_providers()} | {_DROP: _DROPPED_FILES_AT_ONCE},
+        )
+        maxima = dict(concurrency.maxima)
+        dropped_at_once = maxima.pop(_DROP)
         functions = Functions(
-            self, "Functions", environment=environment, table=stateful.table, buckets=stateful.buckets
+            self,
+            "Functions",
+            deployment=deployment,
+            reserved=concurrency.reserved,
+            table=stateful.table,
+            buckets=stateful.buckets,
         )
-        queues = ProviderQueues(self, "ProviderQueues", environment=environment, worker=functions["work"])
-        ingress = Ingress(self, "Ingress", environment=environment, functions=functions, routes=ROUTES)
+        queues = ProviderQueues(self, "ProviderQueues", deployment=deployment, worker=functions["work"], maxima=maxima)
+        ingress = Ingress(self, "Ingress", deployment=deployment, functions=functions, routes=ROUTES)
         drop_folder = DropFolder(
-            self, "DropFolder", environment=environment, bucket=stateful.buckets.drop, function=functions["drop"]
+            self,
+            "DropFolder",
+            deployment=deployment,
+            bucket=stateful.buckets.drop,
+            function=functions["drop"],
+            maximum=dropped_at_once,
         )
-        Schedules(self, "Schedules", sweep=functions["sweep"])
-        workflow = Workflow(self, "Workflow", environment=environment, functions=functions)
+        uploads = Uploads(self, "Uploads", deployment=deployment, assemble=functions["assemble"])
+        Schedules(self, "Schedules", deployment=deployment, sweep=functions["sweep"])
+        workflow = Workflow(self, "Workflow", deployment=deployment, functions=functions)
 
         permissions.grant_storage(functions, stateful.table, stateful.buckets)
-        permissions.grant_workflow(functions, state_machine_arn(self, environment))
+        permissions.grant_workflow(functions, state_machine_arn(self, deployment))
         permissions.grant_queues(functions, queues)
-        permissions.grant_provider_secrets(functions["work"])
-        permissions.grant_caller_key(functions, stateful.caller_key)
+        permissions.grant_provider_secrets(functions["work"], deployment.secret_prefix)
+        permissions.grant_caller_key(functions, stateful.key)
         permissions.grant_assembly(functions)
 
         watched = Watched(
             functions=functions,
-            queues={**queues.queues, "drop": drop_folder.queue},
-            dead_letters={**queues.dead_letters, "drop": drop_folder.dead_letters},
+            queues={**queues.queues, _DROP: drop_folder.queue},
+            dead_letters={
+                **queues.dead_letters,
+                _DROP: drop_folder.dead_letters,
+                "assemble": uploads.dead_letters,
+            },
+            drop_rule=drop_folder.rule,
             state_machine=workflow.state_machine,
             api=ingress.api,
+            table=stateful.table,
         )
-        notifications = Notifications(self, "Notifications", environment=environment)
-        TechnicalAlarms(self, "TechnicalAlarms", topic=notifications.technical, watched=watched)
-        BusinessAlarms(self, "BusinessAlarms", topic=notifications.business, providers=queues.queues)
-        Dashboard(self, "Dashboard", environment=environment, watched=watched)
-        if environment.waf:
-            Firewall(self, "Firewall", environment=environment, stage=ingress.api.deployment_stage)
+        topics = Notifications(self, "Notifications", deployment=deployment, key=stateful.key)
+        TechnicalAlarms(self, "TechnicalAlarms", deployment=deployment, topic=topics.technical, watched=watched)
+        BusinessAlarms(self, "BusinessAlarms", deployment=deployment, topic=topics.business)
+        if deployment.dashboard:
+            Dashboard(self, "Dashboard", deployment=deployment, watched=watched)
+        if deployment.waf:
+            Firewall(self, "Firewall", deployment=deployment, stage=ingress.api.deployment_stage)
 
         for output, (value, description) in {
             "BaseUrl": (ingress.api.url_for_path("/v1"), "Where OpenAI's SDK is pointed at"),

@@ -13,7 +13,7 @@ from aws_cdk import aws_stepfunctions as stepfunctions
 from cdk_nag import NagSuppressions
 from constructs import Construct
 
-from infra.environment import Environment
+from infra.deployment import Deployment
 from infra.functions import Functions
 from infra.log import Log
 
@@ -26,36 +26,36 @@ def definition(arns: Mapping[str, str]) -> str:
     return re.sub(r"\$\{(\w+)\}", lambda name: arns[name[1]], DEFINITION_FILE.read_text())
 
 
-def state_machine_arn(scope: Construct, environment: Environment) -> str:
+def state_machine_arn(scope: Construct, deployment: Deployment) -> str:
     """Known from its name, since its functions and their roles need it before it exists."""
     return Stack.of(scope).format_arn(
         service="states",
         resource="stateMachine",
-        resource_name=state_machine_name(environment),
+        resource_name=state_machine_name(deployment),
         arn_format=ArnFormat.COLON_RESOURCE_NAME,
     )
 
 
-def state_machine_name(environment: Environment) -> str:
-    return f"{environment.name}-batches"
+def state_machine_name(deployment: Deployment) -> str:
+    return f"{deployment.name}-batches"
 
 
 class Workflow(Construct):
-    def __init__(self, scope: Construct, name: str, *, environment: Environment, functions: Functions) -> None:
+    def __init__(self, scope: Construct, name: str, *, deployment: Deployment, functions: Functions) -> None:
         super().__init__(scope, name)
         arns = {step.capitalize(): functions[step].arn for step in STEPS}
         self.state_machine = stepfunctions.StateMachine(
             self,
             "StateMachine",
-            state_machine_name=state_machine_name(environment),
+            state_machine_name=state_machine_name(deployment),
             definition_body=stepfunctions.DefinitionBody.from_string(definition(arns)),
             tracing_enabled=True,
             logs=stepfunctions.LogOptions(
                 destination=Log(
                     self,
                     "Log",
-                    environment=environment,
-                    log_group_name=f"/aws/vendedlogs/states/{state_machine_name(environment)}",
+                    deployment=deployment,
+                    log_group_name=f"/aws/vendedlogs/states/{state_machine_name(deployment)}",
                 ),
                 level=stepfunctions.LogLevel.ALL,
                 # A task token in a log would let its reader end somebody's batch.

@@ -56,7 +56,7 @@ def _one_call_at_a_time(process: Callable[..., Any]) -> Callable[..., Any]:
 def aws_clients() -> Iterator[None]:
     """Clients are kept from test to test: moto answers all of them, and a new one costs more than a test."""
     yield
-    clients.client.cache_clear()
+    clients._client.cache_clear()
     clients._session.cache_clear()
 
 

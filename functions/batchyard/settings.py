@@ -37,7 +37,9 @@ class Limits(BaseModel):
     """Larger files are answered by a redirect to a presigned URL. Lambda replies end at 6 MB."""
     max_upload_part_bytes: int = 4_000_000
     """What fits through API Gateway and Lambda in one request, after base64."""
-    presigned_url_seconds: int = 3600
+    presigned_url_seconds: int = Field(default=3600, ge=60, le=3600)
+    """A URL dies with the credentials of the role that signed it, however long it was meant to live: an hour is what
+    they are sure to have."""
     surface_limits: Json[dict[str, dict[str, int]]] = Field(default="{}", validate_default=True)
     """Surface -> those of its limits (`batchyard.core.limits.Limits`) that this deployment replaces."""
     batch_file_days: int = 30
@@ -90,7 +92,7 @@ class WorkSettings(Settings):
     """Calls per worker process. Lambda allows 1,024 open files; what a worker waits for together costs the least."""
     max_answer_bytes: int = 96_000_000
     """What answers in flight (judged by recent ones) and answers not flushed yet may add up to: large ones come fewer
-    at a time. A flush holds them two more times, as lines and as the part."""
+    at a time. A flush holds them once more, as the part."""
     max_response_bytes: int = 16_000_000
     stop_before_timeout_seconds: float = 20.0
     """How long before the invocation ends the worker stops and hands back what is left."""
@@ -108,7 +110,7 @@ class DropSettings(ApiSettings):
     drop_bucket: str
 
 
-class SweepSettings(Settings):
+class SweepSettings(Settings, Limits):
     state_machine_arn: str
     sweep_grace_seconds: int = 120
     max_executions: int = 5

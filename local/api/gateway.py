@@ -76,7 +76,7 @@ class Gateway:
         context = {"requestId": str(uuid.uuid4())}
         if status == 413:
             return self._gateway_response("REQUEST_TOO_LARGE", context)
-        kind = "DEFAULT_4XX" if status < 500 else "DEFAULT_5XX"
+        kind = "BAD_REQUEST_BODY" if status < 500 else "DEFAULT_5XX"
         return self._gateway_response(kind, context, status=status, message=reason)
 
     def close(self) -> None:

@@ -146,6 +146,9 @@ def _for_moto(template: Properties) -> Properties:
         if kept["Type"] == "AWS::Lambda::Function":
             # The code runs from this checkout; moto would look for the asset in a bucket that does not exist.
             kept["Properties"]["Code"] = {"ZipFile": "# runs from the checkout"}
+        if kept["Type"] == "AWS::KMS::Key":
+            # moto takes the template's Key and Value for the API's TagKey and TagValue.
+            kept["Properties"].pop("Tags", None)
         if kept["Type"] == "AWS::S3::Bucket":
             kept["Properties"].pop("NotificationConfiguration", None)
             kept["Properties"].pop("LoggingConfiguration", None)

@@ -19,12 +19,22 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".local" / "synth"
+DEPLOYMENT = "local"
+"""The file of deployments/ that the local cloud deploys."""
 _READ_BY_THE_APP = (
+    f"deployments/{DEPLOYMENT}.toml",
     "infra/**/*.py",
     "infra/**/*.json",
     "cdk.json",
     "functions/batchyard/providers.toml",
     "functions/batchyard/__init__.py",
+    "functions/batchyard/adapters/__init__.py",
+    "functions/batchyard/adapters/catalogue.py",
+    "functions/batchyard/core/__init__.py",
+    "functions/batchyard/core/catalogue.py",
+    "functions/batchyard/core/providers.py",
+    "functions/batchyard/core/usage.py",
+    "functions/batchyard/settings.py",
     "functions/batchyard/surfaces/*.py",
     "functions/batchyard/surfaces/*/__init__.py",
     "functions/batchyard/surfaces/*/routes.py",
@@ -60,6 +70,7 @@ def _synthesize(folder: Path) -> None:
     unfinished = folder.with_name(f"{folder.name}.{os.getpid()}")
     environment = os.environ | {
         "CDK_OUTDIR": str(unfinished),
+        "CDK_CONTEXT_JSON": json.dumps({"deployment": DEPLOYMENT}),
         "JSII_NODE": _node(),
         "JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION": "1",
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -60,6 +61,29 @@ def test_fence_seals_what_nobody_works_on(batch: Batch, batches: Batches, shards
     assert (reply["drained"], reply["live"]) == (True, 0)
     assert reply["since"] > NOW
     assert [row.state for row in shards.rows(BATCH_ID)] == [ShardState.SEALED] * 2
+
+
+def test_sweep_says_how_long_the_oldest_batch_has_left(
+    batch: Batch,
+    batches: Batches,
+    cloud: Cloud,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The figure of the alarm that fires before a batch expires, by function only; none when no batch is open."""
+    monkeypatch.setattr("time.time", lambda: NOW + 600.0)
+
+    def emitted() -> list[dict[str, Any]]:
+        capsys.readouterr()
+        sweep.handler(event("sweep"), Context())
+        lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
+        return [each for each in lines if "OldestBatchSecondsLeft" in each]
+
+    (metric,) = emitted()
+    assert metric["OldestBatchSecondsLeft"] == [86_400 - 600]
+    assert metric["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["service"]]
+    batches.forget_open(batch.id)
+    assert emitted() == []
 
 
 def test_sweep_starts_a_batch_that_nobody_started(batch: Batch, cloud: Cloud) -> None:

@@ -18,26 +18,23 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="session")
 def synthesized(tmp_path_factory: pytest.TempPathFactory) -> Synthesized:
-    """The default environment."""
-    return _synthesize(tmp_path_factory, "default", {})
+    """The deployment that the local cloud runs: every setting at its default."""
+    return _synthesize(tmp_path_factory, "default", "local")
 
 
 @pytest.fixture(scope="session")
 def staging(tmp_path_factory: pytest.TempPathFactory) -> Synthesized:
-    """An environment with every switch turned the other way, as `cdk -c` passes it."""
-    context = {
-        "name": "batchyard-staging",
-        "alarm_email": "ops@example.com",
-        "waf": "true",
-        "retain_data": "false",
-        "reserve_concurrency": "false",
-        "limits": '{"max_batch_items": 1000000, "surface_limits": {"openai": {"requests_per_minute": 600}}}',
-        "provider_urls": '{"openai": "https://gateway.example.internal/v1"}',
-    }
-    return _synthesize(tmp_path_factory, "staging", context)
+    """A deployment with every switch turned the other way, from a file of its own."""
+    return _synthesize(tmp_path_factory, "staging", "tests/infra/staging.toml")
 
 
-def _synthesize(tmp_path_factory: pytest.TempPathFactory, name: str, context: dict[str, str]) -> Synthesized:
+@pytest.fixture(scope="session")
+def restored(tmp_path_factory: pytest.TempPathFactory) -> Synthesized:
+    """A deployment on a table and buckets that are there already."""
+    return _synthesize(tmp_path_factory, "restored", "tests/infra/restored.toml")
+
+
+def _synthesize(tmp_path_factory: pytest.TempPathFactory, name: str, chosen: str) -> Synthesized:
     """Every xdist worker asks for this; the first one to come does it."""
     shared = tmp_path_factory.getbasetemp()
     if os.environ.get("PYTEST_XDIST_WORKER"):
@@ -46,6 +43,6 @@ def _synthesize(tmp_path_factory: pytest.TempPathFactory, name: str, context: di
     with (shared / f"cdk-{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "manifest.json").exists():
-            variables = os.environ | {"CDK_OUTDIR": str(folder), "CDK_CONTEXT_JSON": json.dumps(context)}
+            variables = os.environ | {"CDK_OUTDIR": str(folder), "CDK_CONTEXT_JSON": json.dumps({"deployment": chosen})}
             subprocess.run([sys.executable, "infra/app.py"], cwd=ROOT, env=variables, check=True, timeout=300)
     return read(folder)

@@ -8,14 +8,17 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 
-from infra import asset
+from infra import asset, bytecode
 from tests.infra.conftest import ROOT
 
 _MEGABYTE = 1_000_000
+_MAGIC_OF_3_13 = (3571).to_bytes(2, "little")
+_HASH_NOT_CHECKED = 1
+"""The flags of https://peps.python.org/pep-0552/."""
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +30,7 @@ def archive() -> Iterator[zipfile.ZipFile]:
 def test_the_same_inputs_give_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Built twice from the same dependencies and sources, the archive does not differ in a byte."""
     first = asset.lambda_asset()
-    dependencies = next(asset.BUILD.glob(f"dependencies-{asset._digest([Path(asset.__file__), *asset._LOCKS])}.zip"))
+    dependencies = next(asset.BUILD.glob(f"dependencies-{asset._digest([*asset._BUILDERS, *asset._LOCKS])}.zip"))
     (tmp_path / dependencies.name).write_bytes(dependencies.read_bytes())
     monkeypatch.setattr(asset, "BUILD", tmp_path)
     second = asset.lambda_asset()
@@ -53,10 +56,9 @@ def test_versions_are_those_of_the_lock_file(archive: zipfile.ZipFile) -> None:
 
 
 def test_no_tool_of_the_workshop_is_deployed(archive: zipfile.ZipFile) -> None:
-    """Neither CDK nor moto nor pytest, no compiled leftovers, and nothing of another platform."""
+    """Neither CDK nor moto nor pytest, and nothing of another platform."""
     tops = {name.partition("/")[0] for name in archive.namelist()}
     assert tops.isdisjoint({"aws_cdk", "moto", "pytest", "openai", "mypy", "uv", "local", "infra", "tests"})
-    assert not [name for name in archive.namelist() if "__pycache__" in name or name.endswith(".pyc")]
     libraries = [name for name in archive.namelist() if name.endswith(".so")]
     assert libraries
     assert [name for name in libraries if "aarch64" not in name and "cpython" in name] == []
@@ -65,13 +67,17 @@ def test_no_tool_of_the_workshop_is_deployed(archive: zipfile.ZipFile) -> None:
 def test_everything_that_functions_import_is_deployed(archive: zipfile.ZipFile) -> None:
     """Each package that functions/batchyard imports is in the archive or in Python itself."""
     tops = {name.partition("/")[0].removesuffix(".py") for name in archive.namelist()}
-    imported = set()
+    imported: set[str] = set()
+    type_checking: set[str] = set()
     for path in (ROOT / "functions").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import):
                 imported |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+                type_checking |= {each.module for each in node.body if isinstance(each, ast.ImportFrom) and each.module}
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 imported.add(node.module.partition(".")[0])
+    imported -= {name.partition(".")[0] for name in type_checking if name.startswith("mypy_boto3_")}
     assert imported - set(sys.stdlib_module_names) <= tops
 
 
@@ -86,6 +92,42 @@ def test_every_aws_service_that_is_called_is_described(archive: zipfile.ZipFile)
     assert described >= asset.SERVICES
     for service in asset.SERVICES:
         assert any(re.match(rf"botocore/data/{service}/.*/service-2.json", name) for name in archive.namelist())
+
+
+@pytest.mark.skipif(bytecode.interpreter() is None, reason=f"needs a Python {bytecode.VERSION}")
+def test_every_module_is_compiled_for_lambdas_python(archive: zipfile.ZipFile) -> None:
+    """Each module has bytecode of 3.13 beside it, which Python loads without a look at the source's time, which
+    unpacking changes; and a traceback names the file where it is deployed."""
+    names = set(archive.namelist())
+    modules = [name for name in names if name.endswith(".py")]
+    assert len(modules) > 900
+    for name in modules:
+        path = PurePosixPath(name)
+        compiled = archive.read(str(path.parent / "__pycache__" / f"{path.stem}.cpython-313.pyc"))
+        assert compiled[:2] == _MAGIC_OF_3_13, name
+        assert int.from_bytes(compiled[4:8], "little") == _HASH_NOT_CHECKED, name
+    assert b"/var/task/batchyard/settings.py" in archive.read("batchyard/__pycache__/settings.cpython-313.pyc")
+
+
+def test_without_lambdas_python_the_asset_is_built_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is compiled by a wrong interpreter, and the operator is told what it costs."""
+    monkeypatch.setattr(bytecode, "interpreter", lambda: None)
+    (tmp_path / "module.py").write_text("x = 1\n")
+    bytecode.compile_folder(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["module.py"]
+    assert "uv python install 3.13" in capsys.readouterr().err
+
+
+def test_pages_of_our_own_are_deployed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Style sheets, scripts and pages are trimmed from other people's packages, not from batchyard."""
+    page = tmp_path / "batchyard" / "dashboard" / "page.html"
+    page.parent.mkdir(parents=True)
+    for name in ("page.html", "page.css", "page.js"):
+        (page.parent / name).write_text("/* */")
+    monkeypatch.setattr(asset, "FUNCTIONS", tmp_path)
+    assert {path.name for path in asset._sources()} == {"page.html", "page.css", "page.js"}
 
 
 def test_it_is_small(archive: zipfile.ZipFile) -> None:

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import io
 import json
-import warnings
-import zipfile
 from collections.abc import Iterator
 from typing import Any
 
 import boto3
 import pytest
-from moto import mock_aws
 
+from tests.infra.moto_stacks import create_stack, empty_account, publish_assets
 from tests.infra.templates import Synthesized, Template
 
-REGION = "us-east-1"
-_ASSETS = "cdk-hnb659fds-assets-123456789012-us-east-1"
 _LEFT_OUT = {
     "AWS::ApiGateway::Account",
     "AWS::ApiGateway::GatewayResponse",
     "AWS::ApiGateway::Stage",
     "AWS::CloudWatch::Alarm",
+    "AWS::Lambda::EventInvokeConfig",
     "AWS::S3::BucketPolicy",
     "AWS::SNS::TopicPolicy",
     "AWS::SQS::QueuePolicy",
@@ -32,38 +28,12 @@ _LEFT_OUT = {
 @pytest.fixture(scope="module")
 def deployed(synthesized: Synthesized) -> Iterator[dict[str, set[str]]]:
     """Stack -> logical ids that exist, while both stacks stand."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ACCESS_KEY_ID", "testing")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-        patch.setenv("AWS_DEFAULT_REGION", REGION)
-        with warnings.catch_warnings(), mock_aws(config={"lambda": {"use_docker": False}}):
-            warnings.filterwarnings("ignore", message="Tried to parse .* not supported by moto")
-            _publish_assets(synthesized)
-            client = boto3.client("cloudformation")
-            found = {}
-            for stack, template in (("Stateful", synthesized.stateful), ("Stateless", synthesized.stateless)):
-                name = f"Batchyard-{stack}"
-                client.create_stack(
-                    StackName=name, TemplateBody=json.dumps(template.body), Capabilities=["CAPABILITY_NAMED_IAM"]
-                )
-                (described,) = client.describe_stacks(StackName=name)["Stacks"]
-                assert described["StackStatus"] == "CREATE_COMPLETE"
-                resources = client.get_paginator("list_stack_resources").paginate(StackName=name)
-                found[stack] = {
-                    each["LogicalResourceId"] for page in resources for each in page["StackResourceSummaries"]
-                }
-            yield found
-
-
-def _publish_assets(synthesized: Synthesized) -> None:
-    """Put something where CDK's publishing would have put the functions' code."""
-    empty = io.BytesIO()
-    with zipfile.ZipFile(empty, "w") as archive:
-        archive.writestr("empty.py", "")
-    s3 = boto3.client("s3")
-    s3.create_bucket(Bucket=_ASSETS)
-    for function in synthesized.stateless.resources("AWS::Lambda::Function").values():
-        s3.put_object(Bucket=_ASSETS, Key=function["Code"]["S3Key"], Body=empty.getvalue())
+    with empty_account():
+        publish_assets(synthesized)
+        yield {
+            stack: create_stack(f"Batchyard-{stack}", template)
+            for stack, template in (("Stateful", synthesized.stateful), ("Stateless", synthesized.stateless))
+        }
 
 
 def _variables(function: str) -> dict[str, str]:
@@ -84,7 +54,7 @@ def test_everything_that_moto_knows_is_created(deployed: dict[str, set[str]], sy
 
 @pytest.mark.usefixtures("deployed")
 def test_functions_are_told_of_what_was_deployed() -> None:
-    """Names in the functions' environment resolve to the table, the buckets, the state machine and the queues."""
+    """Names in the functions' variables resolve to the table, the buckets, the state machine and the queues."""
     tables = boto3.client("dynamodb").list_tables()["TableNames"]
     buckets = {each["Name"] for each in boto3.client("s3").list_buckets()["Buckets"]}
     (machine,) = boto3.client("stepfunctions").list_state_machines()["stateMachines"]

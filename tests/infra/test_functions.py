@@ -80,11 +80,12 @@ def test_each_function_is_told_what_it_needs(synthesized: Synthesized) -> None:
     for name, variables in told.items():
         assert {"TABLE_NAME", "DATA_BUCKET", "LOG_LEVEL"} <= variables.keys()
         assert variables["POWERTOOLS_SERVICE_NAME"] == name
-        assert variables["POWERTOOLS_METRICS_NAMESPACE"] == "Batchyard"
+        assert variables["POWERTOOLS_METRICS_NAMESPACE"] == "batchyard"
     for variable, names in {
         "STATE_MACHINE_ARN": {"batches", "drop", "sweep"},
         "QUEUE_URLS": {"dispatch", "work"},
         "PROVIDER_URLS": {"work"},
+        "SECRET_PREFIX": {"work"},
         "ASSEMBLE_FUNCTION": {"files"},
         "CALLER_KEY_ID": {"batches", "work"},
     }.items():
@@ -92,8 +93,8 @@ def test_each_function_is_told_what_it_needs(synthesized: Synthesized) -> None:
     assert {"drop", "finalize", "notify"} <= {name for name, variables in told.items() if "DROP_BUCKET" in variables}
 
 
-def test_the_environment_reaches_the_functions(staging: Synthesized) -> None:
-    """Limits, provider addresses and the concurrency switch of an environment are in its template."""
+def test_the_deployment_reaches_the_functions(staging: Synthesized) -> None:
+    """Limits, provider addresses and the concurrency switch of a deployment are in its template."""
     found = functions(staging)
     assert "max_batch_items" in Limits.model_fields
     for each in found.values():
@@ -105,7 +106,4 @@ def test_the_environment_reaches_the_functions(staging: Synthesized) -> None:
         assert told.surface_limits == {"openai": {"requests_per_minute": 600}}
         assert each["FunctionName"].startswith("batchyard-staging-")
         assert "ReservedConcurrentExecutions" not in each
-    assert (
-        found["work"]["Environment"]["Variables"]["PROVIDER_URLS"]
-        == '{"openai": "https://gateway.example.internal/v1"}'
-    )
+    assert found["work"]["Environment"]["Variables"]["PROVIDER_URLS"] == '{"openai": "https://gateway.example.com/v1"}'

@@ -65,14 +65,25 @@ def test_the_gateways_own_answers_look_like_ours(synthesized: Synthesized) -> No
 
 
 def test_statuses_of_the_gateways_answers(synthesized: Synthesized) -> None:
-    """413, 404 for what is no route, 429 with Retry-After; the defaults keep the gateway's own status."""
+    """404 for what is no route, whatever API Gateway takes its Authorization header for: the kinds that have no name of
+    their own are 404 too, so every kind of 4XX that is something else is named. 429 comes with Retry-After."""
     responses = _responses(synthesized)
     assert {kind: each.get("StatusCode") for kind, each in responses.items()} == {
-        "REQUEST_TOO_LARGE": "413",
         "MISSING_AUTHENTICATION_TOKEN": "404",
         "INVALID_SIGNATURE": "404",
+        "EXPIRED_TOKEN": "404",
+        "RESOURCE_NOT_FOUND": "404",
+        "DEFAULT_4XX": "404",
+        "BAD_REQUEST_BODY": "400",
+        "BAD_REQUEST_PARAMETERS": "400",
+        "UNAUTHORIZED": "401",
+        "INVALID_API_KEY": "401",
+        "ACCESS_DENIED": "403",
+        "WAF_FILTERED": "403",
+        "REQUEST_TOO_LARGE": "413",
+        "UNSUPPORTED_MEDIA_TYPE": "415",
         "THROTTLED": "429",
-        "DEFAULT_4XX": None,
+        "QUOTA_EXCEEDED": "429",
         "DEFAULT_5XX": None,
     }
     assert responses["THROTTLED"]["ResponseParameters"]["gatewayresponse.header.Retry-After"] == "'1'"
@@ -106,11 +117,12 @@ def test_access_logs_tell_nothing_private(synthesized: Synthesized) -> None:
         assert private not in log_format.lower()
     (every_method,) = stage["MethodSettings"]
     assert every_method["DataTraceEnabled"] is False
-    assert every_method["LoggingLevel"] == "ERROR"
+    assert every_method["LoggingLevel"] == "OFF", "execution logs go to a group that forgets nothing"
+    assert every_method["MetricsEnabled"] is False, "they are billed by method, and nobody reads them"
 
 
 def test_the_stage_is_throttled_and_traced(synthesized: Synthesized) -> None:
-    """The environment's request rate holds for every method."""
+    """The deployment's request rate holds for every method."""
     (stage,) = synthesized.stateless.resources("AWS::ApiGateway::Stage").values()
     (every_method,) = stage["MethodSettings"]
     assert (every_method["HttpMethod"], every_method["ResourcePath"]) == ("*", "/*")
@@ -120,7 +132,7 @@ def test_the_stage_is_throttled_and_traced(synthesized: Synthesized) -> None:
 
 
 def test_the_firewall_is_a_choice(synthesized: Synthesized, staging: Synthesized) -> None:
-    """WAF is there where the environment asks for it, in front of the stage, and nowhere else."""
+    """WAF is there if the deployment asks for it, in front of the stage, and nowhere else."""
     assert not synthesized.stateless.resources("AWS::WAFv2::WebACL")
     assert len(staging.stateless.resources("AWS::WAFv2::WebACL")) == 1
     assert len(staging.stateless.resources("AWS::WAFv2::WebACLAssociation")) == 1

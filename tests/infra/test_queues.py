@@ -6,6 +6,7 @@ import json
 import tomllib
 from typing import Any
 
+from batchyard.adapters.catalogue import read_providers
 from batchyard.worker.work import RECEIVES_AT_MOST
 from tests.infra.conftest import ROOT
 from tests.infra.templates import Synthesized
@@ -23,12 +24,13 @@ def _queues(synthesized: Synthesized) -> dict[str, dict[str, Any]]:
 
 
 def test_every_provider_has_its_queue(synthesized: Synthesized) -> None:
-    """A queue per provider of providers.toml, one for the drop folder, each with a dead-letter queue of its own."""
+    """A queue per provider of providers.toml, one for the drop folder, each with a dead-letter queue of its own; and
+    one for uploads that could not be joined, which no queue feeds."""
     queues = _queues(synthesized)
     assert queues.keys() == {f"batchyard-provider-{name}" for name in PROVIDERS} | {"batchyard-drop"}
     dead_letters = {each["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0] for each in queues.values()}
     assert len(dead_letters) == len(queues)
-    assert len(synthesized.stateless.resources("AWS::SQS::Queue")) == 2 * len(queues)
+    assert len(synthesized.stateless.resources("AWS::SQS::Queue")) == 2 * len(queues) + 1
     assert {queues[f"batchyard-provider-{name}"]["RedrivePolicy"]["maxReceiveCount"] for name in PROVIDERS} == {
         RECEIVES_AT_MOST
     }
@@ -111,3 +113,10 @@ def test_only_the_worker_may_feed_itself(synthesized: Synthesized) -> None:
     }
     assert {name for name, loop in loops.items() if loop == "Allow"} == {"work"}
     assert set(loops.values()) == {"Allow", "Terminate"}
+
+
+def test_an_entry_needs_no_maximum_concurrency() -> None:
+    """The queues are made for the very providers that the functions read, defaults included."""
+    text = '[[providers]]\nname = "edge"\nkind = "openai"\nbase_url = "https://llm.example.com/v1"\n'
+    (edge,) = read_providers(tomllib.loads(text))
+    assert edge.max_concurrency == 10

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from tests.infra.templates import Synthesized
@@ -22,7 +23,7 @@ def test_the_table(synthesized: Synthesized) -> None:
 
 
 def test_what_holds_data_is_kept(synthesized: Synthesized, staging: Synthesized) -> None:
-    """Deleting the stack keeps table, buckets and key; an environment may choose otherwise."""
+    """Deleting the stack keeps table, buckets and key; a deployment may choose otherwise."""
     kinds = {"AWS::DynamoDB::Table", "AWS::S3::Bucket", "AWS::KMS::Key"}
     for template, policy in ((synthesized.stateful, "Retain"), (staging.stateful, "Delete")):
         kept = [each for each in template.body["Resources"].values() if each["Type"] in kinds]
@@ -55,6 +56,34 @@ def test_what_is_temporary_expires(synthesized: Synthesized) -> None:
         assert any("AbortIncompleteMultipartUpload" in rule for rule in _rules(bucket))
 
 
+def test_dropped_files_expire_if_the_operator_says_so(synthesized: Synthesized, staging: Synthesized) -> None:
+    """drop_days is a lifecycle of drop/ and results/; without it they are kept until somebody deletes them."""
+
+    def days(template: Synthesized) -> dict[str, int]:
+        drop = _bucket(template, lambda bucket: "VersioningConfiguration" in bucket)
+        return {rule["Prefix"]: rule["ExpirationInDays"] for rule in _rules(drop) if "ExpirationInDays" in rule}
+
+    assert days(synthesized) == {}
+    assert days(staging) == {"drop/": 90, "results/": 90}
+
+
+def test_what_an_earlier_stack_left_is_found_again(restored: Synthesized) -> None:
+    """A deployment whose file names a table and buckets makes none, and its functions use and may use those."""
+    assert not restored.stateful.resources("AWS::DynamoDB::Table")
+    assert len(restored.stateful.resources("AWS::S3::Bucket")) == 1, "the access log"
+    for function in restored.stateless.resources("AWS::Lambda::Function").values():
+        variables = function["Environment"]["Variables"]
+        assert (variables["TABLE_NAME"], variables["DATA_BUCKET"]) == ("restored-table", "kept-data")
+    policies = json.dumps(restored.stateless.resources("AWS::IAM::Policy"))
+    assert ":table/restored-table" in policies
+    assert ":s3:::kept-data/files/*" in policies
+    (rule,) = [each for each in restored.stateless.resources("AWS::Events::Rule").values() if "EventPattern" in each]
+    assert rule["EventPattern"]["detail"]["bucket"] == {"name": ["kept-drop"]}
+    assert {output for output in restored.stateful.body["Outputs"] if not output.startswith("Exports")} == {
+        "DropBucket"
+    }
+
+
 def test_the_drop_bucket_reports_to_event_bridge(synthesized: Synthesized) -> None:
     """It is versioned, forgets old versions, and sends its events without a custom resource's help."""
     drop = _bucket(synthesized, lambda bucket: "VersioningConfiguration" in bucket)
@@ -64,11 +93,10 @@ def test_the_drop_bucket_reports_to_event_bridge(synthesized: Synthesized) -> No
 
 
 def test_keys_rotate(synthesized: Synthesized) -> None:
-    """Every KMS key of the deployment rotates."""
-    for template in (synthesized.stateful, synthesized.stateless):
-        keys = template.resources("AWS::KMS::Key").values()
-        assert keys
-        assert all(key["EnableKeyRotation"] is True for key in keys)
+    """The one KMS key of the deployment rotates."""
+    assert not synthesized.stateless.resources("AWS::KMS::Key")
+    (key,) = synthesized.stateful.resources("AWS::KMS::Key").values()
+    assert key["EnableKeyRotation"] is True
 
 
 def test_nothing_hidden_is_deployed(synthesized: Synthesized) -> None:

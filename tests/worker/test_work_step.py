@@ -11,10 +11,9 @@ import pytest
 
 from batchyard.core.batches import Ending
 from batchyard.core.calls import Answer, NoAnswer
-from batchyard.core.lanes import LaneId
 from batchyard.core.retry import FailureReason, RetryAdvice
 from batchyard.core.shards import LeaseHeld, ShardFenced, ShardState
-from batchyard.core.usage import Usage
+from batchyard.core.usage import REFUSED_USAGE, Usage
 from batchyard.worker.gate import Gates
 from tests.memory import memory_objects
 from tests.memory_table import memory_shards
@@ -22,6 +21,7 @@ from tests.virtual_time import EPOCH
 from tests.worker.workshop import (
     BATCH_ID,
     LIMITS,
+    PRICE,
     TIMED_OUT,
     Killed,
     Outcome,
@@ -153,6 +153,20 @@ def test_a_rejected_item_is_sent_once(start: Start) -> None:
     assert set(shop.provider.received.values()) == {1}
 
 
+def test_token_counts_that_cannot_be_true_cost_nothing(start: Start) -> None:
+    """The item succeeds, its bill is 0, and the meter says how many there were."""
+
+    def answer(index: int) -> Answer:
+        return replace(succeed(index), usage=REFUSED_USAGE) if index == 1 else succeed(index)
+
+    shop = start(after(0.1, answer))
+    shop.run_to_the_end(shop.message(3))
+    assert shop.outcomes() == {"succeeded": 3}
+    assert shop.meter.usages_refused == 1
+    row = shop.shards.get(BATCH_ID, 0)
+    assert row is not None and row.tally.cost_picousd == 2 * PRICE.cost_picousd(succeed(0).usage)
+
+
 @pytest.mark.parametrize(
     ("reason", "calls"),
     [
@@ -202,8 +216,7 @@ def test_answers_that_wait_for_their_flush_hold_back_new_calls(start: Start) -> 
     async def behave(index: int, attempt: int) -> Outcome:
         nonlocal most
         await asyncio.sleep(1)
-        shared = shop.gates.of(LaneId("openai", "m"))._shared
-        most = max(most, shared.held_bytes + shop.provider.in_flight * 100_000)
+        most = max(most, shop.gates.memory.held_bytes + shop.provider.in_flight * 100_000)
         return Answer(200, b'{"x":"%s"}' % (b"y" * 100_000))
 
     shop = start(behave, limits=replace(LIMITS, flush_bytes=1_000_000))
@@ -211,7 +224,7 @@ def test_answers_that_wait_for_their_flush_hold_back_new_calls(start: Start) -> 
     shop.work(shop.message(100))
     assert shop.outcomes() == {"succeeded": 100}
     assert most <= 64 * 100_000 + 2_000_000, "the first calls are let in before any size is known"
-    assert shop.gates.of(LaneId("openai", "m"))._shared.held_bytes == 0
+    assert shop.gates.memory.held_bytes == 0
     most = 0
     shop.work(shop.message(100, number=1))
     assert shop.outcomes(1) == {"succeeded": 100}

@@ -15,14 +15,15 @@ import orjson
 
 from batchyard.adapters.aws.lanes import Lanes
 from batchyard.adapters.aws.objects import Objects
-from batchyard.adapters.aws.queues import Record
 from batchyard.adapters.aws.shards import Shards
 from batchyard.core.calls import Answer, NoAnswer
 from batchyard.core.items import Item, work_line
 from batchyard.core.keys import work_key
 from batchyard.core.lanes import LaneId
 from batchyard.core.messages import ShardMessage
-from batchyard.core.parts import StoredResult, decode_part
+from batchyard.core.parts import decode_part
+from batchyard.core.result_lines import result_line
+from batchyard.core.results import StoredResult
 from batchyard.core.retry import FailureReason, RetryAdvice, RetryPolicy, failure_of
 from batchyard.core.sharding import Shard
 from batchyard.core.shards import ShardRow, ShardState
@@ -34,7 +35,7 @@ from batchyard.worker.meter import Meter
 from batchyard.worker.runtime import Runtime
 from batchyard.worker.shard_run import ShardStores
 from batchyard.worker.stopping import RunLimits
-from batchyard.worker.work import Worker
+from batchyard.worker.work import Record, Worker
 from tests.virtual_time import EPOCH, VirtualTimeLoop, inline
 
 BATCH_ID = "batch_01m7vzgc0060rk4csm6mv3ee1s"
@@ -242,7 +243,7 @@ class Workshop:
         return Counter(str(result.outcome) for result in self.results(number).values())
 
     def lines(self, number: int = 0) -> dict[int, dict[str, Any]]:
-        return {index: orjson.loads(result.line) for index, result in self.results(number).items()}
+        return {index: orjson.loads(result_line(result)) for index, result in self.results(number).items()}
 
     def close(self) -> None:
         self._bury()

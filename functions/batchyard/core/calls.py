@@ -5,13 +5,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from batchyard.core.ratelimits import RateAdvice
 from batchyard.core.retry import NO_ADVICE, FailureReason, RetryAdvice
 from batchyard.core.usage import Usage
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`body` is a JSON value on one line. `failure` is None for a 2xx whose body is a JSON object."""
+    """`body` is a JSON value on one line. `failure` is None for a 2xx whose body is a JSON object. A 2xx that is only
+    an error is a failure, and `status` the one that the error names."""
 
     status: int
     body: bytes
@@ -19,6 +21,8 @@ class Answer:
     usage: Usage = field(default_factory=Usage)
     failure: FailureReason | None = None
     retry_advice: RetryAdvice = NO_ADVICE
+    rate_advice: RateAdvice | None = None
+    """What its headers say about the provider's rate limits; None if nothing."""
 
 
 @dataclass(frozen=True, slots=True)

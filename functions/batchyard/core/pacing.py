@@ -59,6 +59,8 @@ class Pacer:
         self._last_full = 0
         self._refusals = 0
         self._weight = 1.0
+        self._is_shared = False
+        """Whether the workers of the lane work out its rate together, so that a guess is soon replaced."""
         self._rate: float | None = None
         self._tokens = 0.0
         self._guess_began_at = self._guess_holds_until = -math.inf
@@ -79,6 +81,7 @@ class Pacer:
     def allow(self, rate: float | None, now: float) -> None:
         """`rate` calls a second may start from now on, this worker's share of what the lane's provider takes; None: as
         many as the limit has room for. Once a rate is known, a refusal is its matter and cuts the limit no more."""
+        self._is_shared = True
         self._refill(now)
         if rate is None and now < self._guess_holds_until:
             return
@@ -87,6 +90,10 @@ class Pacer:
             self._limit = min(max(self._limit, in_flight, 1.0), float(self._pace.ceiling))
             self._tokens = min(self._tokens, _most_tokens(rate))
         self._rate = rate
+
+    def pause(self, until: float) -> None:
+        """No call starts before then."""
+        self.resumes_at = max(self.resumes_at, until)
 
     def begin_with(self, limit: int) -> None:
         """A worker that is not alone on its lane starts with fewer calls."""
@@ -150,7 +157,7 @@ class Pacer:
         if call > self._last_cut and (self._rate is None or now < self._guess_holds_until):
             self._limit = max(self._limit / 2, float(self._pace.floor))
             self._last_cut = self._started
-        if self._rate is None or now < self._guess_holds_until:
+        if self._is_shared and (self._rate is None or now < self._guess_holds_until):
             self._guess_rate(now)
         spent = self._refusals >= max(_REFUSALS_TO_PAUSE, 2 * int(self._limit))
         if retry_after_seconds is not None and spent:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from functools import cache, partial
+from functools import cache
 
 from batchyard.adapters.aws.accounts import Accounts
 from batchyard.adapters.aws.batches import Batches
@@ -66,7 +66,7 @@ def lanes() -> Lanes:
 
 @cache
 def caller_keys(key_id: str) -> CallerKeys:
-    return CallerKeys(table(), partial(client, "kms"), key_id, time.monotonic)
+    return CallerKeys(table(), lambda: client("kms"), key_id, time.monotonic)
 
 
 @cache

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from aws_lambda_powertools import Logger
+from aws_lambda_powertools import Logger, single_metric
+from aws_lambda_powertools.metrics import MetricUnit
 
 from batchyard.handlers import resources
 from batchyard.settings import SweepSettings, load
@@ -19,6 +20,7 @@ logger = Logger()
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     settings = load(SweepSettings)
     now = int(time.time())
+    _report_deadline(now, settings.completion_window_seconds)
     try:  # first, because it is quick: with very many open batches there may be no time after them
         expired = expire(now=now, files=resources.files(), objects=resources.objects())
         if expired:
@@ -26,6 +28,16 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     finally:
         revived = _sweep(now, settings)
     return {"revived": revived, "expired": expired}
+
+
+def _report_deadline(now: int, window_seconds: int) -> None:
+    """For the alarm that fires before a batch expires; nothing while no batch is open. Its only
+    dimension is the one that Powertools adds, the function."""
+    oldest = resources.batches().oldest_open()
+    if oldest is not None:
+        seconds_left = oldest + window_seconds - now
+        with single_metric(name="OldestBatchSecondsLeft", unit=MetricUnit.Seconds, value=seconds_left):
+            pass
 
 
 def _sweep(now: int, settings: SweepSettings) -> list[str]:

@@ -22,10 +22,10 @@ from aws_lambda_powertools.metrics import MetricUnit
 
 from batchyard.adapters import catalogue
 from batchyard.adapters.aws.clients import client
-from batchyard.adapters.aws.queues import Record
 from batchyard.adapters.aws.secrets import Secrets
 from batchyard.adapters.providers.kinds import connect
 from batchyard.adapters.providers.openai_compatible import CallLimits
+from batchyard.core.health import LaneState
 from batchyard.core.retry import FailureReason, RetryPolicy
 from batchyard.handlers import resources
 from batchyard.settings import WorkSettings, load
@@ -53,7 +53,7 @@ _HANDED_BACK_BY = 0.75
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     records = [
-        Record(
+        work.Record(
             record["messageId"],
             record["body"],
             record["receiptHandle"],
@@ -82,6 +82,7 @@ class Process:
         self._runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
         self._runner.get_loop().set_default_executor(ThreadPoolExecutor(_BLOCKING_CALLS_AT_ONCE, "blocking"))
         runtime = Runtime(time.time, random.random, partial(secrets.token_hex, 8), logger)
+        gates = Gates(settings.max_in_flight, time.time, settings.max_answer_bytes, settings.max_response_bytes)
         self._upstreams = Upstreams(
             catalogue.load(),
             ProviderKeys(
@@ -89,7 +90,7 @@ class Process:
                 resources.caller_keys(settings.caller_key_id),
             ),
             resources.lanes(),
-            Gates(settings.max_in_flight, time.time, settings.max_answer_bytes),
+            gates,
             RetryPolicy(settings.max_attempts, settings.retry_base_seconds, settings.retry_cap_seconds),
             runtime,
             urls=settings.provider_urls,
@@ -101,6 +102,7 @@ class Process:
                     max_connections=settings.max_in_flight,
                     max_response_bytes=settings.max_response_bytes,
                 ),
+                memory=gates.memory,
             ),
         )
         objects = resources.objects()
@@ -126,13 +128,17 @@ class Process:
             runtime,
         )
 
-    def run(self, records: list[Record], stop_at: float, meter: Meter) -> list[str]:
+    def run(self, records: list[work.Record], stop_at: float, meter: Meter) -> list[str]:
         """The ids of the records that failed."""
         return self._runner.run(self._run(records, stop_at, meter))
 
-    async def _run(self, records: list[Record], stop_at: float, meter: Meter) -> list[str]:
+    async def _run(self, records: list[work.Record], stop_at: float, meter: Meter) -> list[str]:
         await asyncio.sleep(0)  # the process may have been frozen: let connections that ended meanwhile notice it
         return await self._worker.work(records, stop_at=stop_at, meter=meter)
+
+    def lanes(self, state: LaneState) -> int:
+        """How many lanes that this process knows are in that state."""
+        return self._upstreams.lanes(state)
 
     def close(self) -> None:
         self._runner.run(self._upstreams.close())
@@ -162,7 +168,6 @@ def _report(meter: Meter) -> None:
         "ItemsSucceeded": tally.succeeded,
         "ItemsFailed": tally.failed,
         "ProviderCalls": meter.calls,
-        "ProviderRetries": meter.retries,
         "ProviderThrottles": meter.failures[FailureReason.THROTTLED],
     }
     metrics.add_dimension("provider", meter.provider or "none")
@@ -171,5 +176,25 @@ def _report(meter: Meter) -> None:
     for seconds in meter.latencies_seconds:
         metrics.add_metric("ProviderLatency", MetricUnit.Milliseconds, seconds * 1000)
     metrics.flush_metrics()
-    figures = {"failures": {str(reason): count for reason, count in meter.failures.items()}, "shards": meter.shards}
+    _report_trouble(meter)
+    if meter.usages_refused:
+        logger.warning("token counts that cannot be true count as 0", extra={"answers": meter.usages_refused})
+    figures = {
+        "failures": {str(reason): count for reason, count in meter.failures.items()},
+        "shards": meter.shards,
+        "retries": meter.retries,
+    }
     logger.info("worked", extra=counts | figures | {"provider": meter.provider})
+
+
+def _report_trouble(meter: Meter) -> None:
+    """What alarms look at, of all providers together. Nothing is said while nothing is the matter."""
+    counts = {
+        "ShardErrors": meter.shards["error"],
+        "LanesOpen": _process().lanes(LaneState.OPEN),
+        "LanesBlocked": _process().lanes(LaneState.BLOCKED),
+    }
+    if any(counts.values()):
+        for name, value in counts.items():
+            metrics.add_metric(name, MetricUnit.Count, value)
+        metrics.flush_metrics()

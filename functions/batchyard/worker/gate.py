@@ -11,10 +11,14 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from batchyard.adapters.providers.answer_memory import AnswerMemory
 from batchyard.core.calls import Answer, ProviderReply
 from batchyard.core.lanes import LaneId
 from batchyard.core.pacing import Pace, Pacer
 from batchyard.core.turns import Turns
+
+_LONGEST_ADVISED_PAUSE_SECONDS = 1.0
+"""A provider that has nothing left says when it has all again, which is later than when it has some."""
 
 
 @dataclass(slots=True)
@@ -22,7 +26,7 @@ class Shared:
     """What the gates of a process have in common: its calls in flight, and the bytes of results not flushed yet."""
 
     calls: asyncio.Semaphore
-    held_bytes: int = 0
+    memory: AnswerMemory
 
 
 class Gate:
@@ -83,18 +87,19 @@ class Gate:
         return call
 
     def leave(self, call: int, reply: ProviderReply | None, seconds: float) -> None:
-        """The call took `seconds` and came to `reply`; None if it was cancelled. The body of a success counts as
-        held from now on: `free` must follow."""
+        """The call took `seconds` and came to `reply`; None if it was cancelled."""
         self._shared.calls.release()
         self._starts.pop(call, None)
         if reply is not None:
             self._last_reply_at = self._clock()
+        if isinstance(reply, Answer):
+            self.pacer.weigh(len(reply.body))
+            if reply.rate_advice is not None and reply.rate_advice.wait_seconds > 0:
+                self.pacer.pause(self._clock() + min(reply.rate_advice.wait_seconds, _LONGEST_ADVISED_PAUSE_SECONDS))
         if reply is None:
             self.pacer.end(call)
         elif isinstance(reply, Answer) and reply.failure is None:
             self.pacer.end_well(call, seconds)
-            self.pacer.weigh(len(reply.body))
-            self._shared.held_bytes += len(reply.body)
         elif reply.failure is not None and reply.failure.asks_for_less:
             self.pacer.end_throttled(call, self._clock(), reply.retry_advice.retry_after_seconds)
         else:
@@ -102,15 +107,19 @@ class Gate:
         if len(self._waiting):
             self._admit()
 
+    def hold(self, answer_bytes: int) -> None:
+        """An answer of that many bytes waits for its flush: `free` must follow."""
+        self._shared.memory.hold(answer_bytes)
+
     def free(self, answer_bytes: int) -> None:
-        """Successes of that many bytes are out of memory."""
-        self._shared.held_bytes -= answer_bytes
+        """Answers of that many bytes are out of memory."""
+        self._shared.memory.free(answer_bytes)
         self._admit()
 
     def _wait_seconds(self) -> float:
         if self._is_shut:
             return math.inf
-        return self.pacer.wait_seconds(self._clock(), self._shared.held_bytes)
+        return self.pacer.wait_seconds(self._clock(), self._shared.memory.held_bytes)
 
     async def _queue(self, account_id: str, batch_id: str) -> int:
         turn: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -146,10 +155,17 @@ class Gate:
 class Gates:
     """One gate per lane, made when it is first asked for. `max_in_flight` bounds all of them together."""
 
-    def __init__(self, max_in_flight: int, clock: Callable[[], float], memory_bytes: int = 96_000_000) -> None:
+    def __init__(
+        self,
+        max_in_flight: int,
+        clock: Callable[[], float],
+        memory_bytes: int = 96_000_000,
+        largest_answer_bytes: int = 16_000_000,
+    ) -> None:
         """`memory_bytes`: what a lane's answers in flight, judged by recent ones, and all those held may add up to."""
         self._pace = Pace(ceiling=max_in_flight, memory_bytes=memory_bytes)
-        self._shared = Shared(asyncio.Semaphore(max_in_flight))
+        self.memory = AnswerMemory(memory_bytes, largest_answer_bytes)
+        self._shared = Shared(asyncio.Semaphore(max_in_flight), self.memory)
         self._clock = clock
         self._gates: dict[LaneId, Gate] = {}
 

@@ -145,6 +145,8 @@ class ItemRunner:
             self._upstream.watch.replied(reply, failed_before=failures.counted > 0)
             reason = reply.failure
             if reason is None:
+                assert isinstance(reply, Answer)
+                self._meter.usages_refused += reply.usage.refused
                 return self._on_result(item, _succeeded(item, reply, self._upstream.price))
             if self._upstream.watch.is_the_lanes(reason):
                 return None
@@ -213,8 +215,7 @@ class ItemRunner:
         return True
 
 
-def _succeeded(item: WorkItem, reply: ProviderReply, price: Price) -> Result:
-    assert isinstance(reply, Answer)
+def _succeeded(item: WorkItem, reply: Answer, price: Price) -> Result:
     return Result(
         item.index,
         item.custom_id,

@@ -25,7 +25,7 @@ from batchyard.core.items import WorkItem
 from batchyard.core.keys import part_key
 from batchyard.core.messages import ShardMessage
 from batchyard.core.parts import encode_part
-from batchyard.core.results import Outcome, Result, failed, tally
+from batchyard.core.results import Result, failed, tally
 from batchyard.core.retry import FailureReason
 from batchyard.core.shards import ShardRow, ShardState, is_done, mark_done
 from batchyard.worker.item_runner import Conditions, ItemRunner, Upstream
@@ -227,9 +227,10 @@ class ShardRun:
         del self._left[item.position]
         self._results.append(result)
         self._positions.append(item.position)
-        if result.outcome is Outcome.SUCCEEDED and result.body is not None:
-            self._result_bytes += len(result.body)
-            self._held_bytes += len(result.body)
+        size = len(result.body or b"")
+        self._result_bytes += size
+        self._held_bytes += size
+        self._gate.hold(size)
         if len(self._results) == 1:
             self._flush_at = self._clock() + self._limits.flush_seconds
         if self._is_full():

@@ -12,6 +12,7 @@ from batchyard.adapters.aws.secrets import Secrets
 from batchyard.adapters.providers.openai_compatible import OpenAICompatible
 from batchyard.core.catalogue import Catalogue
 from batchyard.core.errors import BooksDoNotBalance
+from batchyard.core.health import LaneState
 from batchyard.core.lanes import LaneId
 from batchyard.core.messages import ShardMessage
 from batchyard.core.retry import RetryPolicy
@@ -72,7 +73,15 @@ class Upstreams:
         watch = self._watches.get(lane)
         if watch is None:
             forget_key = partial(self._provider_keys.deployment.forget, lane.provider)
-            watch = LaneWatch(lane, self._gates.of(lane), self._lanes, self._runtime, forget_key=forget_key)
+            per_minute = self._catalogue.providers[lane.provider].requests_per_minute
+            watch = LaneWatch(
+                lane,
+                self._gates.of(lane),
+                self._lanes,
+                self._runtime,
+                forget_key=forget_key,
+                ceiling=None if per_minute is None else per_minute / 60,
+            )
             self._watches[lane] = watch
         return watch
 
@@ -83,6 +92,10 @@ class Upstreams:
         call = partial(self._client(message.provider).call, message.endpoint, provider_key)
         witness = partial(call, witness_body(message.endpoint, message.model))
         return Upstream(call, self._gates.of(watch.lane), watch, witness, self._price(message), self._retry)
+
+    def lanes(self, state: LaneState) -> int:
+        """How many of the lanes that were asked for are in that state."""
+        return sum(watch.health.state is state for watch in self._watches.values())
 
     async def close(self) -> None:
         for client in self._clients.values():

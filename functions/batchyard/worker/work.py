@@ -20,10 +20,10 @@ import asyncio
 import contextlib
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
-from batchyard.adapters.aws.queues import Queues, Record
+from batchyard.adapters.aws.queues import Queues
 from batchyard.adapters.aws.secrets import SecretMissing
 from batchyard.core.errors import BooksDoNotBalance, LeaseLost
 from batchyard.core.health import LaneState
@@ -45,6 +45,16 @@ takes its place: without one its shard, and all that follow that, would stand st
 _SENT_AGAIN = (Stop.OUT_OF_TIME, Stop.THROTTLED, Stop.LANE_CLOSED, Stop.SURPLUS)
 _LONGEST_DELAY_SECONDS = 900
 """SQS: both DelaySeconds and, by our choice, the visibility of a message that failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One SQS message as it was received. `receives`: how often it was, this time included."""
+
+    id: str
+    body: str
+    receipt_handle: str
+    receives: int
 
 
 class LaneFinder(Protocol):

@@ -187,6 +187,10 @@ class Batches:
         """(account id, batch id, created_at) of every batch that is not terminal, oldest first."""
         return [(row["account_id"], row["sk"], row["created_at"]) for row in self._table.query(_OPEN)]
 
+    def oldest_open(self) -> int | None:
+        """When the oldest batch that is not terminal was created; None if there is none."""
+        return next((int(row["created_at"]) for row in self._table.query(_OPEN, limit=1)), None)
+
     def forget_open(self, batch_id: str) -> None:
         """Drop the open row of a batch that is terminal or gone."""
         self._table.delete(Key(_OPEN, batch_id))

@@ -8,12 +8,15 @@ context. Should a batch never end, DynamoDB deletes the row some time after the 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from batchyard.adapters.aws.table import Delete, Key, Put, Table
 from batchyard.core.batches import Batch
 from batchyard.core.errors import BatchyardError
 from batchyard.core.memory import ExpiringMemory
+
+if TYPE_CHECKING:
+    from mypy_boto3_kms import KMSClient
 
 _REMEMBERED_SECONDS = 60.0
 _REMEMBERED_KEYS = 1000
@@ -30,7 +33,7 @@ class CallerKeyGone(BatchyardError):
 class CallerKeys:
     """`kms` makes the boto3 client, and is called only when a key is met. `key_id`: the KMS key. `clock`: seconds."""
 
-    def __init__(self, table: Table, kms: Callable[[], Any], key_id: str, clock: Callable[[], float]) -> None:
+    def __init__(self, table: Table, kms: Callable[[], KMSClient], key_id: str, clock: Callable[[], float]) -> None:
         self._table = table
         self._kms = kms
         self._key_id = key_id

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import boto3
 from botocore.config import Config
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_kms import KMSClient
+    from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+    from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_stepfunctions import SFNClient
 
 _CONFIG = Config(
     connect_timeout=3,
     read_timeout=30,
     max_pool_connections=32,
     retries={"mode": "standard", "max_attempts": 4},
-    user_agent_appid="batchyard",
+    user_agent_appid="batchyard",  # type: ignore[call-arg]  # boto3-stubs have forgotten it
 )
 
 _S3_CONFIG = _CONFIG.merge(
@@ -23,12 +32,31 @@ _S3_CONFIG = _CONFIG.merge(
 S3 answers with a redirect that no signature survives. (An endpoint that is an IP address still gets path style.)"""
 
 
+@overload
+def client(service: Literal["dynamodb"]) -> DynamoDBClient: ...
+@overload
+def client(service: Literal["kms"]) -> KMSClient: ...
+@overload
+def client(service: Literal["lambda"]) -> LambdaClient: ...
+@overload
+def client(service: Literal["s3"]) -> S3Client: ...
+@overload
+def client(service: Literal["secretsmanager"]) -> SecretsManagerClient: ...
+@overload
+def client(service: Literal["sqs"]) -> SQSClient: ...
+@overload
+def client(service: Literal["stepfunctions"]) -> SFNClient: ...
+def client(service: str) -> Any:
+    """The client of `service` (its boto3 name). Endpoint, region and credentials come from environment variables."""
+    return _client(service)
+
+
+@cache
+def _client(service: str) -> Any:
+    config = _S3_CONFIG if service == "s3" else _CONFIG
+    return _session().client(service, config=config)  # type: ignore[call-overload]  # one of those above
+
+
 @cache
 def _session() -> boto3.session.Session:
     return boto3.session.Session()
-
-
-@cache
-def client(service: str) -> Any:
-    """The client of `service` (its boto3 name). Endpoint, region and credentials come from the environment."""
-    return _session().client(service, config=_S3_CONFIG if service == "s3" else _CONFIG)

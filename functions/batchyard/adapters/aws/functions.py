@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
+if TYPE_CHECKING:
+    from mypy_boto3_lambda import LambdaClient
+
 
 class Functions:
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: LambdaClient) -> None:
         self._client = client
 
     def start(self, name: str, payload: dict[str, Any]) -> None:

@@ -10,14 +10,24 @@ from collections.abc import Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, NotRequired
 from urllib.parse import quote
 
 from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadError, ResponseStreamingError
 
 from batchyard.adapters.aws.readahead import read_ahead
-from batchyard.adapters.aws.writer import ObjectWriter, abort_upload, completed_part
+from batchyard.adapters.aws.writer import ObjectWriter, Place, abort_upload, completed_part, content_type_header
 from batchyard.core.errors import BatchyardError
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import (
+        CompletedPartTypeDef,
+        CopySourceTypeDef,
+        GetObjectOutputTypeDef,
+        HeadObjectOutputTypeDef,
+        ObjectIdentifierTypeDef,
+    )
 
 CHUNK_BYTES = 8 * 1024 * 1024
 """One ranged GET of a stream: large enough that requests cost little, small enough to hold several."""
@@ -64,12 +74,20 @@ class Span(NamedTuple):
     length: int | None = None
 
 
+class _Reading(Place):
+    """What a GET or HEAD asks for."""
+
+    VersionId: NotRequired[str]
+    Range: NotRequired[str]
+    IfMatch: NotRequired[str]
+
+
 class Objects:
     """The objects of `bucket`. `client` is a boto3 S3 client; calls may come from several threads."""
 
     def __init__(
         self,
-        client: Any,
+        client: S3Client,
         bucket: str,
         *,
         copy_object_bytes: int = _COPY_OBJECT_BYTES,
@@ -81,7 +99,7 @@ class Objects:
         self._copy_part_bytes = copy_part_bytes
 
     def put(self, key: str, data: bytes, content_type: str | None = None) -> None:
-        self._client.put_object(Bucket=self.bucket, Key=key, Body=data, **_content_type(content_type))
+        self._client.put_object(Bucket=self.bucket, Key=key, Body=data, **content_type_header(content_type))
 
     def get(
         self, key: str, start: int | None = None, length: int | None = None, *, version_id: str | None = None
@@ -110,21 +128,23 @@ class Objects:
         self._client.delete_object(Bucket=self.bucket, Key=key)
 
     def delete_many(self, keys: Iterable[str]) -> None:
-        names = [{"Key": key} for key in keys]
+        names: list[ObjectIdentifierTypeDef] = [{"Key": key} for key in keys]
         for start in range(0, len(names), _DELETES_PER_CALL):
-            listed = {"Objects": names[start : start + _DELETES_PER_CALL], "Quiet": True}
-            reply = self._client.delete_objects(Bucket=self.bucket, Delete=listed)
+            listed = names[start : start + _DELETES_PER_CALL]
+            reply = self._client.delete_objects(Bucket=self.bucket, Delete={"Objects": listed, "Quiet": True})
             if failures := reply.get("Errors"):
                 raise BatchyardError(f"{len(failures)} objects could not be deleted, first: {failures[0].get('Code')}")
 
     def stream(self, key: str, chunk_bytes: int = CHUNK_BYTES) -> Generator[bytes]:
         """The object in chunks, all of one version: raises ObjectChanged if it is overwritten meanwhile, ObjectMissing
         if it is or goes missing. Up to five chunks are in memory at once."""
-        first, reply = self._read(self._request(key, None) | {"Range": f"bytes=0-{chunk_bytes - 1}"})
+        request = self._request(key, None)
+        request["Range"] = f"bytes=0-{chunk_bytes - 1}"
+        first, reply = self._read(request)
         if first:
             yield first
         size = _whole_size(reply, len(first))
-        if size <= chunk_bytes:
+        if reply is None or size <= chunk_bytes:
             return
         read = partial(self._read_chunk, key, reply["ETag"], chunk_bytes, size)
         with ThreadPoolExecutor(_CHUNKS_AHEAD, thread_name_prefix="stream") as pool:
@@ -163,21 +183,25 @@ class Objects:
     def presigned_put(self, key: str, seconds: int, content_type: str | None = None) -> str:
         """A URL that takes `key`'s bytes by one PUT (5 GB at most) within `seconds`. With a `content_type`, the PUT
         must send that very header."""
-        parameters = {"Bucket": self.bucket, "Key": key} | _content_type(content_type)
+        parameters = {"Bucket": self.bucket, "Key": key, **content_type_header(content_type)}
         return str(self._client.generate_presigned_url("put_object", Params=parameters, ExpiresIn=seconds))
 
-    def _request(self, key: str, version_id: str | None) -> dict[str, Any]:
-        return {"Bucket": self.bucket, "Key": key} | ({"VersionId": version_id} if version_id else {})
+    def _request(self, key: str, version_id: str | None) -> _Reading:
+        request: _Reading = {"Bucket": self.bucket, "Key": key}
+        if version_id:
+            request["VersionId"] = version_id
+        return request
 
-    def _read(self, request: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
-        """One GET, repeated when its body breaks off (botocore repeats only what fails before the body)."""
+    def _read(self, request: _Reading) -> tuple[bytes, GetObjectOutputTypeDef | None]:
+        """One GET, repeated when its body breaks off (botocore repeats only what fails before the body). No bytes and
+        no reply if the range begins behind the object's end."""
         for attempt in range(1, _READ_ATTEMPTS + 1):
             try:
                 reply = self._client.get_object(**request)
                 return reply["Body"].read(), reply
             except ClientError as error:
                 if _code(error) == "InvalidRange":
-                    return b"", {}
+                    return b"", None
                 raise _translated(error, request["Key"]) from error
             except _BROKEN_BODY:
                 if attempt == _READ_ATTEMPTS:
@@ -186,7 +210,9 @@ class Objects:
 
     def _read_chunk(self, key: str, etag: str, chunk_bytes: int, size: int, start: int) -> bytes:
         last = min(start + chunk_bytes, size) - 1
-        request = self._request(key, None) | {"Range": f"bytes={start}-{last}", "IfMatch": etag}
+        request = self._request(key, None)
+        request["Range"] = f"bytes={start}-{last}"
+        request["IfMatch"] = etag
         data, _ = self._read(request)
         if len(data) != last - start + 1:
             raise ObjectChanged(f"{key}: {len(data)} bytes at {start}, expected {last - start + 1}")
@@ -195,10 +221,12 @@ class Objects:
     def _copy(
         self, bucket: str, key: str, version_id: str | None, to_bucket: str, to_key: str, content_type: str | None
     ) -> ObjectInfo:
-        source = {"Bucket": bucket, "Key": key} | ({"VersionId": version_id} if version_id else {})
+        source: CopySourceTypeDef = {"Bucket": bucket, "Key": key}
+        if version_id:
+            source["VersionId"] = version_id
         try:
             info = _info(self._client.head_object(**source))
-            target = {"Bucket": to_bucket, "Key": to_key}
+            target = Place(Bucket=to_bucket, Key=to_key)
             if info.size <= self._copy_object_bytes:
                 self._client.copy_object(
                     **target,
@@ -206,7 +234,7 @@ class Objects:
                     CopySourceIfMatch=info.etag,
                     MetadataDirective="REPLACE",
                     TaggingDirective="REPLACE",
-                    **_content_type(content_type),
+                    **content_type_header(content_type),
                 )
             else:
                 self._copy_in_parts(source, info, target, content_type)
@@ -215,15 +243,15 @@ class Objects:
         return info
 
     def _copy_in_parts(
-        self, source: dict[str, str], info: ObjectInfo, target: dict[str, str], content_type: str | None
+        self, source: CopySourceTypeDef, info: ObjectInfo, target: Place, content_type: str | None
     ) -> None:
-        upload = self._client.create_multipart_upload(**target, **_content_type(content_type))
-        target = target | {"UploadId": upload["UploadId"]}
+        upload_id = self._client.create_multipart_upload(**target, **content_type_header(content_type))["UploadId"]
 
-        def copy_part(number: int, start: int) -> dict[str, Any]:
+        def copy_part(number: int, start: int) -> CompletedPartTypeDef:
             last = min(start + self._copy_part_bytes, info.size) - 1
             reply = self._client.upload_part_copy(
                 **target,
+                UploadId=upload_id,
                 PartNumber=number,
                 CopySource=source,
                 CopySourceRange=f"bytes={start}-{last}",
@@ -235,9 +263,9 @@ class Objects:
             starts = range(0, info.size, self._copy_part_bytes)
             with ThreadPoolExecutor(_COPY_THREADS, thread_name_prefix="copy") as pool:
                 parts = list(pool.map(copy_part, range(1, len(starts) + 1), starts))
-            self._client.complete_multipart_upload(**target, MultipartUpload={"Parts": parts})
+            self._client.complete_multipart_upload(**target, UploadId=upload_id, MultipartUpload={"Parts": parts})
         except Exception:
-            abort_upload(self._client, target)
+            abort_upload(self._client, target, upload_id)
             raise
 
 
@@ -247,18 +275,14 @@ def attachment(filename: str) -> str:
     return f"attachment; filename=\"{fallback}\"; filename*=UTF-8''{quote(filename, safe='')}"
 
 
-def _info(head: dict[str, Any]) -> ObjectInfo:
+def _info(head: HeadObjectOutputTypeDef) -> ObjectInfo:
     modified_at = int(head["LastModified"].timestamp())
     return ObjectInfo(head["ContentLength"], head["ETag"], modified_at, head.get("VersionId"))
 
 
-def _content_type(content_type: str | None) -> dict[str, str]:
-    return {"ContentType": content_type} if content_type else {}
-
-
-def _whole_size(reply: dict[str, Any], received: int) -> int:
+def _whole_size(reply: GetObjectOutputTypeDef | None, received: int) -> int:
     """The object's size by the reply to a ranged GET: `Content-Range: bytes 0-9/42`."""
-    _, _, size = reply.get("ContentRange", "").rpartition("/")
+    _, _, size = reply.get("ContentRange", "").rpartition("/") if reply else ("", "", "")
     return int(size) if size.isdigit() else received
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from batchyard.core.errors import BatchyardError
 from batchyard.core.messages import ShardMessage
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.type_defs import SendMessageBatchRequestEntryTypeDef
 
 _ENTRIES_PER_CALL = 10
 
@@ -17,20 +20,10 @@ class QueueRefused(BatchyardError):
     """SQS took some messages of a call and refused others; sending them all again is safe."""
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One SQS message as it was received. `receives`: how often it was, this time included."""
-
-    id: str
-    body: str
-    receipt_handle: str
-    receives: int
-
-
 class Queues:
     """`urls`: provider name -> queue URL."""
 
-    def __init__(self, client: Any, urls: Mapping[str, str]) -> None:
+    def __init__(self, client: SQSClient, urls: Mapping[str, str]) -> None:
         self._client = client
         self._urls = urls
 
@@ -50,7 +43,7 @@ class Queues:
         )
 
     def _send(self, url: str, messages: Sequence[ShardMessage], delay_seconds: int) -> None:
-        entries = [
+        entries: list[SendMessageBatchRequestEntryTypeDef] = [
             {"Id": str(number), "MessageBody": message.to_json(), "DelaySeconds": delay_seconds}
             for number, message in enumerate(messages)
         ]

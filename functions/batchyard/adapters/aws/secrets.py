@@ -7,12 +7,15 @@ secret is told apart by it) and forgets all or nothing; what it would save here 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
 from batchyard.core.errors import BatchyardError
 from batchyard.core.memory import ExpiringMemory
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager import SecretsManagerClient
 
 _REMEMBERED_SECONDS = 300.0
 """A rotated key is in use after this long."""
@@ -27,7 +30,7 @@ class SecretMissing(BatchyardError):
 
 
 class Secrets:
-    def __init__(self, client: Any, prefix: str, clock: Callable[[], float]) -> None:
+    def __init__(self, client: SecretsManagerClient, prefix: str, clock: Callable[[], float]) -> None:
         self._client = client
         self._prefix = prefix
         self._clock = clock

@@ -10,11 +10,14 @@ import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from botocore.exceptions import ClientError
 
 from batchyard.core.errors import ConditionFailed
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
 
 Row = dict[str, Any]
 
@@ -63,7 +66,7 @@ class Delete:
 class Table:
     """Raises ConditionFailed if a condition does not hold; any other fault of DynamoDB is botocore's ClientError."""
 
-    def __init__(self, client: Any, name: str) -> None:
+    def __init__(self, client: DynamoDBClient, name: str) -> None:
         self._client = client
         self._name = name
 
@@ -97,7 +100,7 @@ class Table:
         except ClientError as error:
             if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
                 raise
-            row = error.response.get("Item")
+            row: Any = error.response.get("Item")
             what = f"{key.sk}: the condition of a write did not hold"
             raise ConditionFailed(what, _row(row) if row else None) from error
 
@@ -233,7 +236,7 @@ def _key(key: Key) -> dict[str, Any]:
     return {"pk": {"S": key.pk}, "sk": {"S": key.sk}}
 
 
-def _row(item: dict[str, Any]) -> Row:
+def _row(item: Mapping[str, Any]) -> Row:
     return {name: _value(attribute) for name, attribute in item.items()}
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import orjson
 from botocore.exceptions import ClientError
 
 from batchyard.core.batches import BatchRef, Ending
+
+if TYPE_CHECKING:
+    from mypy_boto3_stepfunctions import SFNClient
 
 _OVER = frozenset({"TaskTimedOut", "TaskDoesNotExist", "InvalidToken"})
 
@@ -31,7 +34,7 @@ class Execution:
 
 
 class Workflow:
-    def __init__(self, client: Any, state_machine_arn: str) -> None:
+    def __init__(self, client: SFNClient, state_machine_arn: str) -> None:
         self._client = client
         self._arn = state_machine_arn
 

@@ -6,18 +6,33 @@ import contextlib
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Literal, Self, TypedDict
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from batchyard.core.errors import BatchyardError
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import CompletedPartTypeDef, CopyPartResultTypeDef, UploadPartOutputTypeDef
 
 PART_BYTES = 8 * 1024 * 1024
 PARTS_AT_MOST = 10_000
 """S3's limit (https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html); with PART_BYTES, 80 GB an object."""
 
 _UPLOADS_AT_ONCE = 3
-_CHECKSUM = "CRC32"
+_CHECKSUM: Literal["CRC32"] = "CRC32"
+
+
+class Place(TypedDict):
+    """Where an object is, as S3's calls name it."""
+
+    Bucket: str
+    Key: str
+
+
+class ContentType(TypedDict, total=False):
+    ContentType: str
 
 
 class ObjectTooLarge(BatchyardError):
@@ -29,18 +44,18 @@ class ObjectWriter:
     is aborted if the block ends with an exception. Holds at most four parts (plus one write) in memory."""
 
     def __init__(
-        self, client: Any, bucket: str, key: str, content_type: str | None = None, *, part_bytes: int = PART_BYTES
+        self, client: S3Client, bucket: str, key: str, content_type: str | None = None, *, part_bytes: int = PART_BYTES
     ) -> None:
         self._client = client
-        self._target = {"Bucket": bucket, "Key": key}
-        self._content_type = {"ContentType": content_type} if content_type else {}
+        self._target = Place(Bucket=bucket, Key=key)
+        self._content_type = content_type_header(content_type)
         self._part_bytes = part_bytes
         self._pieces: list[bytes] = []
         self._held = 0
         self._pool: ThreadPoolExecutor | None = None
-        self._upload_id: str | None = None
-        self._uploads: deque[Future[dict[str, Any]]] = deque()
-        self._parts: list[dict[str, Any]] = []
+        self._upload_id = ""  # none was begun
+        self._uploads: deque[Future[CompletedPartTypeDef]] = deque()
+        self._parts: list[CompletedPartTypeDef] = []
         self._next_part = 1
         self.bytes_written = 0
 
@@ -93,7 +108,7 @@ class ObjectWriter:
         self._uploads.append(self._pool.submit(self._upload_part, self._next_part, data))
         self._next_part += 1
 
-    def _upload_part(self, number: int, data: bytes) -> dict[str, Any]:
+    def _upload_part(self, number: int, data: bytes) -> CompletedPartTypeDef:
         reply = self._client.upload_part(
             **self._target, UploadId=self._upload_id, PartNumber=number, Body=data, ChecksumAlgorithm=_CHECKSUM
         )
@@ -112,25 +127,29 @@ class ObjectWriter:
         )
 
     def _abort(self) -> None:
-        if self._upload_id is None:
+        if not self._upload_id:
             return
         for upload in self._uploads:
             upload.cancel()
         if self._pool is not None:
             self._pool.shutdown()
-        abort_upload(self._client, {**self._target, "UploadId": self._upload_id})
+        abort_upload(self._client, self._target, self._upload_id)
 
 
-def abort_upload(client: Any, target: dict[str, str]) -> None:
+def abort_upload(client: S3Client, target: Place, upload_id: str) -> None:
     """Gives up a multipart upload. Called while an exception is on its way up, which must not be replaced by one from
     here; what an abort leaves behind is removed by the bucket's lifecycle rule."""
     with contextlib.suppress(BotoCoreError, ClientError):
-        client.abort_multipart_upload(**target)
+        client.abort_multipart_upload(**target, UploadId=upload_id)
 
 
-def completed_part(number: int, reply: dict[str, Any]) -> dict[str, Any]:
+def content_type_header(content_type: str | None) -> ContentType:
+    return {"ContentType": content_type} if content_type else {}
+
+
+def completed_part(number: int, reply: UploadPartOutputTypeDef | CopyPartResultTypeDef) -> CompletedPartTypeDef:
     """What CompleteMultipartUpload wants to know of a part, from the reply that stored or copied it."""
-    part = {"PartNumber": number, "ETag": reply["ETag"]}
-    if checksum := reply.get(f"Checksum{_CHECKSUM}"):
-        part[f"Checksum{_CHECKSUM}"] = checksum
+    part: CompletedPartTypeDef = {"PartNumber": number, "ETag": reply["ETag"]}
+    if checksum := reply.get("ChecksumCRC32"):
+        part["ChecksumCRC32"] = checksum
     return part

@@ -10,35 +10,42 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+import zlib
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
 import aiohttp
 import httpx
-import orjson
 from httpx_aiohttp import AiohttpTransport
 from multidict import CIMultiDict
 
-from batchyard.adapters.providers.events import EventStream, StreamBroken, StreamFailed
-from batchyard.core.calls import Answer, NoAnswer, ProviderReply
-from batchyard.core.refusals import ErrorDetails
-from batchyard.core.retry import FailureReason, failure_of, read_retry_advice
-from batchyard.core.usage import Usage
+from batchyard.adapters.providers.answer_memory import SMALL_BYTES, AnswerMemory
+from batchyard.adapters.providers.events import EventStream
+from batchyard.adapters.providers.openai_replies import (
+    HEADERS_READ,
+    MOST_ERROR_BYTES,
+    Received,
+    reply_of,
+    streamed_reply_of,
+)
+from batchyard.core.calls import NoAnswer, ProviderReply
+from batchyard.core.retry import FailureReason
 
 _KEEP_ALIVE_SECONDS = 30.0
 _DNS_SECONDS = 60
-_ERROR_TEXT_CHARS = 2000
-"""How much of an error page that is no JSON the customer gets to see."""
-
 _EVENT_STREAM = "text/event-stream"
 _EVENTS_PER_ANSWER = 24
 """How many times longer a streamed answer may be than a plain one: each token comes in an object of its own."""
 
-_HEADERS_READ = frozenset(
-    {b"content-length", b"content-encoding", b"content-type", b"x-request-id"}
-    | {b"retry-after", b"retry-after-ms", b"x-should-retry"}
-)
+_PACKED = frozenset({"gzip", "x-gzip", "deflate"})
+_GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
+_UNPACKED_PIECE_BYTES = 262_144
+
+_TRANSPORT_FAULTS = (httpx.HTTPError, aiohttp.ClientError, zlib.error, OSError, RuntimeError)
+"""uvloop raises bare RuntimeErrors, too."""
+
+_NAMES_OF_HEADERS = {name.encode(): name for name in HEADERS_READ}
 
 _Headers = Mapping[str, str]
 
@@ -74,8 +81,10 @@ class OpenAICompatible:
     `base_url` ends before the endpoint's path: `https://api.openai.com/v1`.
     """
 
-    def __init__(self, base_url: str, limits: CallLimits) -> None:
+    def __init__(self, base_url: str, limits: CallLimits, memory: AnswerMemory | None = None) -> None:
+        """`memory`: shared by all clients of a process; without it a client has its own."""
         self._base_url = base_url
+        self._memory = memory or AnswerMemory(6 * limits.max_response_bytes, limits.max_response_bytes)
         self._limits = limits
         self._prepared: tuple[str | None, CIMultiDict[str]] = None, CIMultiDict()
         self._extensions = {
@@ -90,7 +99,8 @@ class OpenAICompatible:
         self._transport = AiohttpTransport(verify=ssl_context, client=lambda: self._session(ssl_context))
 
     async def call(self, endpoint: str, api_key: str, body: bytes) -> ProviderReply:
-        """POST `body` to `endpoint` (`/v1/chat/completions`). The whole answer must arrive within the two timeouts."""
+        """POST `body` to `endpoint` (`/v1/chat/completions`). The whole answer must arrive within the two timeouts. A
+        call that is cancelled closes its connection, so that the provider may stop working on it."""
         url = self._base_url + endpoint.removeprefix("/v1")
         request = _Post(url, self._headers(api_key), body, self._extensions)
         try:
@@ -99,35 +109,46 @@ class OpenAICompatible:
                 try:
                     headers = _headers_read(response)
                     events = EventStream() if _is_streamed(response.status_code, headers) else None
-                    content = await self._read(response, headers, events)
+                    received = await self._read(response, headers, events)
                 finally:
                     await response.aclose()
         except TimeoutError:
             return NoAnswer(FailureReason.TIMEOUT)
-        except (httpx.HTTPError, aiohttp.ClientError, OSError, RuntimeError) as error:  # uvloop raises bare ones too
+        except _TRANSPORT_FAULTS as error:
             return NoAnswer(_transport_failure(error))
-        if events is not None and content is not None:
-            return _streamed(response.status_code, headers, events)
-        return _reply(response.status_code, headers, content)
+        if events is not None and received.is_whole:
+            return streamed_reply_of(response.status_code, headers, events, time.time())
+        return reply_of(response.status_code, headers, received, time.time())
 
     async def close(self) -> None:
         await self._transport.aclose()
 
-    async def _read(self, response: httpx.Response, headers: _Headers, events: EventStream | None) -> bytes | None:
-        """The body, which goes to `events` instead where there are any; None where it is longer than the limit."""
-        most = self._limits.max_response_bytes * (1 if events is None else _EVENTS_PER_ANSWER)
-        if int(headers.get("content-length", "0")) > most:
-            return None
-        encoded = headers.get("content-encoding", "identity") != "identity"
+    async def _read(self, response: httpx.Response, headers: _Headers, events: EventStream | None) -> Received:
+        """The body, which goes to `events` instead if there are any. Reading stops when it is longer than allowed; of a
+        success that is too long nothing is needed."""
+        is_success = 200 <= response.status_code < 300
+        most = self._limits.max_response_bytes if is_success else MOST_ERROR_BYTES
+        if events is not None:
+            most *= _EVENTS_PER_ANSWER
+        if is_success and int(headers.get("content-length", "0")) > most:
+            return Received(b"", is_whole=False)
         chunks: list[bytes] = []
         take = chunks.append if events is None else events.feed
-        size = 0
-        async for chunk in response.aiter_bytes() if encoded else response.stream:  # type: ignore[union-attr]
-            take(chunk)
-            size += len(chunk)
-            if size > most:
-                return None
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        size, is_large = 0, False
+        stream = cast(AsyncIterable[bytes], response.stream)
+        try:
+            async for chunk in _unpacked(stream) if headers.get("content-encoding", "").lower() in _PACKED else stream:
+                take(chunk)
+                size += len(chunk)
+                if size > most:
+                    break
+                if size > SMALL_BYTES and not is_large:
+                    await self._memory.begin_large()
+                    is_large = True
+            return Received(chunks[0] if len(chunks) == 1 else b"".join(chunks), is_whole=size <= most)
+        finally:
+            if is_large:
+                self._memory.end_large()
 
     def _headers(self, api_key: str) -> CIMultiDict[str]:
         if self._prepared[0] != api_key:
@@ -157,97 +178,25 @@ def _headers_read(response: httpx.Response) -> dict[str, str]:
     """The headers that mean something here, by their names in lower case."""
     found = {}
     for name, value in response.headers.raw:
-        lower = name.lower()
-        if lower in _HEADERS_READ:
-            found[lower.decode()] = value.decode("latin-1")
+        known = _NAMES_OF_HEADERS.get(name.lower())
+        if known is not None:
+            found[known] = value.decode("latin-1")
     return found
 
 
-def _reply(status: int, headers: _Headers, content: bytes | None) -> ProviderReply:
-    """What an answer means. `content`: None where it was too long to be read."""
-    request_id = headers.get("x-request-id")
-    if 200 <= status < 300:
-        if content is None:
-            return NoAnswer(FailureReason.TOO_LARGE)
-        document = _json_object(content)
-        if document is None:
-            return NoAnswer(FailureReason.INVALID_RESPONSE)
-        return Answer(status, _one_line(content), request_id, usage_of(document))
-    advice = read_retry_advice(headers, time.time())
-    document = _json_object(content or b"")
-    body = _one_line(content or b"") if document is not None else _wrapped_error(status, content or b"")
-    failure = failure_of(status, advice, ErrorDetails.of(document))
-    return Answer(status, body, request_id, failure=failure, retry_advice=advice)
+async def _unpacked(stream: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+    """Some servers compress although they were asked not to. In pieces of a bounded size, unlike httpx, because one
+    packed chunk may hold a thousand times its bytes."""
+    unpacker = zlib.decompressobj(_GZIP_OR_ZLIB)
+    async for chunk in stream:
+        while chunk:
+            yield unpacker.decompress(chunk, _UNPACKED_PIECE_BYTES)
+            chunk = unpacker.unconsumed_tail
+    yield unpacker.flush()
 
 
 def _is_streamed(status: int, headers: _Headers) -> bool:
     return 200 <= status < 300 and headers.get("content-type", "").lower().startswith(_EVENT_STREAM)
-
-
-def _streamed(status: int, headers: _Headers, events: EventStream) -> ProviderReply:
-    """What an answer means that came as events."""
-    try:
-        document = events.answer()
-    except StreamBroken:
-        return NoAnswer(FailureReason.INVALID_RESPONSE)
-    except StreamFailed:
-        return NoAnswer(FailureReason.SERVER_ERROR)
-    return Answer(status, _one_line(orjson.dumps(document)), headers.get("x-request-id"), usage_of(document))
-
-
-def usage_of(document: dict[str, Any]) -> Usage:
-    """Token counts of an answer, by the names of chat completions and embeddings or by those of responses. What is
-    missing or no count is 0."""
-    usage = document.get("usage")
-    if not isinstance(usage, dict):
-        return Usage()
-    if "input_tokens" in usage:
-        given, made = _count(usage, "input_tokens"), _count(usage, "output_tokens")
-        given_details, made_details = usage.get("input_tokens_details"), usage.get("output_tokens_details")
-    else:
-        given, made = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
-        given_details, made_details = usage.get("prompt_tokens_details"), usage.get("completion_tokens_details")
-    cached, reasoning = _count(given_details, "cached_tokens"), _count(made_details, "reasoning_tokens")
-    return Usage(given, min(cached, given), made, min(reasoning, made))
-
-
-def _count(mapping: object, name: str) -> int:
-    value = mapping.get(name) if isinstance(mapping, dict) else None
-    return value if type(value) is int and value > 0 else 0
-
-
-def _json_object(content: bytes) -> dict[str, Any] | None:
-    try:
-        document = orjson.loads(content)
-    except orjson.JSONDecodeError:
-        return None
-    return document if isinstance(document, dict) else None
-
-
-def _one_line(content: bytes) -> bytes:
-    """`content`, which is JSON, as one line by anybody's definition. Raw line ends only stand between its tokens; the
-    other separators (U+0085, U+2028, U+2029) only inside its strings, where an escape means the same."""
-    if b"\n" in content or b"\r" in content:
-        content = content.replace(b"\n", b" ").replace(b"\r", b" ")
-    if not content.isascii():
-        content = (
-            content.replace(b"\xe2\x80\xa8", b"\\u2028")
-            .replace(b"\xe2\x80\xa9", b"\\u2029")
-            .replace(b"\xc2\x85", b"\\u0085")
-        )
-    return content
-
-
-def _wrapped_error(status: int, content: bytes) -> bytes:
-    """An error object of ours around what the provider said instead of one."""
-    text = content[: 4 * _ERROR_TEXT_CHARS].decode("utf-8", "replace").strip()[:_ERROR_TEXT_CHARS]
-    error = {
-        "message": text or f"The provider answered with status {status} and no error object.",
-        "type": "provider_error",
-        "param": None,
-        "code": None,
-    }
-    return _one_line(orjson.dumps({"error": error}))
 
 
 def _transport_failure(error: Exception) -> FailureReason:

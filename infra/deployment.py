@@ -1,0 +1,125 @@
+"""What differs between deployments: one value that every construct reads, from a file per deployment.
+
+`cdk deploy -c deployment=<file>` chooses `deployments/<file>.toml`. There is no default, so that nobody changes one
+deployment when they meant another.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from batchyard import settings
+
+FOLDER = Path(__file__).resolve().parent.parent / "deployments"
+
+
+class DeploymentRefused(Exception):
+    """The file of a deployment is not there or not right; the message is for whoever wrote it."""
+
+
+class Deployment(BaseModel):
+    """The fields of a deployment's file. `deployments/example.toml` has each with its default and what it is for."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=30)
+    """Starts the name of every stack, function, queue, metric and secret: two deployments of a region share nothing."""
+    lambda_concurrency_quota: int = Field(ge=10)
+    """The account's limit of concurrent executions in this region; `infra.concurrency` shares it out."""
+    alarm_email: str | None = None
+    daily_spend_limit_usd: int = Field(default=100, ge=1)
+    """An alarm fires on the day on which batches that ended cost this much at the providers."""
+    dashboard: bool = False
+    """Make a CloudWatch dashboard: 3 dollars a month, unless it is among the account's first three."""
+    log_level: str = "INFO"
+    log_retention_days: int = Field(default=30, ge=1)
+    waf: bool = False
+    """Put AWS WAF in front of the API (about 7 dollars a month and 0.60 per million requests)."""
+    requests_per_address: int = Field(default=10_000, ge=10)
+    """In five minutes, for one address and for one value of the Authorization header; only with `waf`."""
+    api_requests_per_second: int = Field(default=200, ge=1)
+    api_burst: int = Field(default=400, ge=1)
+    retain_data: bool = True
+    """Keep table, buckets and key when the stateful stack is deleted."""
+    existing_table: str | None = None
+    """Name of a table to use instead of a new one: one restored from a backup, or kept by an earlier stack."""
+    existing_data_bucket: str | None = None
+    existing_drop_bucket: str | None = None
+    working_days: int = Field(default=14, ge=9)
+    """How long work files and parts are kept; longer than the longest life of an execution, eight days."""
+    drop_days: int | None = Field(default=None, ge=1)
+    """How long dropped files and their results are kept; None: until somebody deletes them."""
+    drop_version_days: int = Field(default=30, ge=1)
+    """How long replaced and deleted versions of dropped files are kept."""
+    limits: Mapping[str, Any] = Field(default_factory=dict)
+    """Overrides of what `batchyard.settings` has defaults for, by field name; what is more than a number or a text
+    reaches the functions as JSON."""
+    provider_urls: Mapping[str, str] = Field(default_factory=dict)
+    """Provider name -> base URL that replaces the one in providers.toml."""
+    tags: Mapping[str, str] = Field(default_factory=dict)
+    """Cost-allocation tags of every resource, beside `batchyard:deployment`."""
+
+    @field_validator("limits")
+    @classmethod
+    def _limits_exist(cls, limits: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What the functions would ignore or refuse at their first use is refused here."""
+        unknown = sorted(limits.keys() - _setting_names())
+        if unknown:
+            raise ValueError(f"no setting of functions/batchyard/settings.py is called {', '.join(unknown)}")
+        settings.Limits.model_validate({name: variable(value) for name, value in limits.items()})
+        return limits
+
+    @property
+    def title(self) -> str:
+        """The name as a stack's name has it: batchyard-dev -> Batchyard-Dev."""
+        return "-".join(word.capitalize() for word in self.name.split("-"))
+
+    @property
+    def completion_window_seconds(self) -> int:
+        """How long a batch may take, if its caller says nothing else."""
+        default = settings.Limits.model_fields["completion_window_seconds"].default
+        return int(self.limits.get("completion_window_seconds", default))
+
+    @property
+    def secret_prefix(self) -> str:
+        """What the names of the providers' secrets begin with."""
+        return f"{self.name}/providers/"
+
+
+def read(chosen: str | None, folder: Path = FOLDER) -> Deployment:
+    """The deployment of `<folder>/<chosen>.toml`, or of the file `chosen` if that ends in `.toml`. Raises
+    DeploymentRefused."""
+    there = ", ".join(sorted(path.stem for path in folder.glob("*.toml"))) or "none yet"
+    if not chosen:
+        raise DeploymentRefused(f"Which deployment? Say -c deployment=<file>. Files in {folder.name}/: {there}.")
+    path = Path(chosen) if chosen.endswith(".toml") else folder / f"{chosen}.toml"
+    if not path.is_file():
+        raise DeploymentRefused(f"There is no {path}. Files in {folder.name}/: {there}.")
+    return parse(path.read_text(), path.name)
+
+
+def parse(text: str, file: str) -> Deployment:
+    """The deployment that the TOML `text` describes; `file` is named in errors. Raises DeploymentRefused."""
+    try:
+        return Deployment.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise DeploymentRefused(f"{file} is no TOML: {error}") from error
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+        raise DeploymentRefused(f"{file}: {wrong}") from error
+
+
+def variable(value: object) -> str:
+    """A setting's value as the functions' environment variables have it."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _setting_names() -> set[str]:
+    kinds = (each for each in vars(settings).values() if isinstance(each, type) and issubclass(each, BaseModel))
+    return {name for kind in kinds for name in kind.model_fields}
