@@ -3,8 +3,9 @@
 Every worker counts its good and its refused calls into the lane's row, in slots of a few seconds, and says which
 batches have something waiting. From that row each of them works out the same:
 
-    rate     what got through in a slot in which some calls were refused is what the provider takes. It is tried a
-             little higher as long as nothing is refused, and forgotten when nothing was for a long time.
+    rate     what got through in a slot in which some calls were refused, as in the one before, is what the provider
+             takes; until then each worker finds its own way (`core.pacing`). It is tried a little higher as long as
+             nothing is refused, and forgotten when nothing was for a long time.
     share    accounts share the rate equally, the batches of an account its part, the workers that carry a batch that.
     surplus  a lane needs only as many workers as can keep its rate in flight. Others leave, unless they carry a batch
              that nobody else does.
@@ -42,11 +43,9 @@ _MARGIN = 0.99
 _USED = 0.8
 """A rate that is used less than this says nothing about whether it could be higher."""
 _DEEPEST_CUT = 0.85
-_RISE = 0.01
+_RISE = 0.02
 _QUICKEST_RISE = 1.3
-"""The rate rises by one per cent in the first slot after a refusal, by two in the next one, and so on."""
-_FIRST_GUESS_SLOTS = 30
-"""What got through before there was a rate may be far too little: from there the rate rises quickly."""
+"""The rate rises by two per cent in the first slot after a refusal, by four in the next one, and so on."""
 _FORGOTTEN_SLOTS = 360
 """Half an hour without a refusal: the provider has no limit that matters."""
 
@@ -149,8 +148,9 @@ def rate_change(pace: LanePace, now: float, ceiling: float | None) -> RateChange
     good, refused = pace.good.get(slot - 1, 0), pace.refused.get(slot - 1, 0)
     through = good / SLOT_SECONDS
     rate, refused_slot = pace.rate, pace.refused_slot
-    if refused > max(1.0, _REFUSED_SHARE * (good + refused)):
-        refused_slot = slot - 1 if rate is not None else slot - 1 - _FIRST_GUESS_SLOTS
+    is_first_slot = rate is None and not pace.refused.get(slot - 2)
+    if refused > max(1.0, _REFUSED_SHARE * (good + refused)) and not is_first_slot:
+        refused_slot = slot - 1
         reached = through if rate is None else min(rate, max(through, _DEEPEST_CUT * rate))
         rate = max(_LEAST_RATE, _MARGIN * reached)
     elif rate is not None and through >= _USED * rate:

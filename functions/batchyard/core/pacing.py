@@ -26,8 +26,6 @@ _WEIGHT_KEPT = 0.98
 _ROOM_ABOVE_RATE = 1.5
 _LEAST_CALL_SECONDS = 0.1
 _SAVED_SECONDS = 0.25
-_LEAST_GUESS = 1.0
-_GUESS_SECONDS = 8.0
 _TIMER_SECONDS = 0.0005
 """Timers may go off a little early."""
 _CALLS_AFTER_TROUBLE = 8
@@ -59,11 +57,8 @@ class Pacer:
         self._last_full = 0
         self._refusals = 0
         self._weight = 1.0
-        self._is_shared = False
-        """Whether the workers of the lane work out its rate together, so that a guess is soon replaced."""
         self._rate: float | None = None
         self._tokens = 0.0
-        self._guess_began_at = self._guess_holds_until = -math.inf
         self._refilled_at = -math.inf
         self.in_flight = 0
         self.resumes_at = -math.inf
@@ -81,10 +76,7 @@ class Pacer:
     def allow(self, rate: float | None, now: float) -> None:
         """`rate` calls a second may start from now on, this worker's share of what the lane's provider takes; None: as
         many as the limit has room for. Once a rate is known, a refusal is its matter and cuts the limit no more."""
-        self._is_shared = True
         self._refill(now)
-        if rate is None and now < self._guess_holds_until:
-            return
         if rate is not None:
             in_flight = _ROOM_ABOVE_RATE * rate * max(self.latency.bound_seconds, _LEAST_CALL_SECONDS)
             self._limit = min(max(self._limit, in_flight, 1.0), float(self._pace.ceiling))
@@ -154,26 +146,12 @@ class Pacer:
         self.in_flight -= 1
         self._refusals += 1
         self._opening = False
-        if call > self._last_cut and (self._rate is None or now < self._guess_holds_until):
+        if call > self._last_cut and self._rate is None:
             self._limit = max(self._limit / 2, float(self._pace.floor))
             self._last_cut = self._started
-        if self._is_shared and (self._rate is None or now < self._guess_holds_until):
-            self._guess_rate(now)
         spent = self._refusals >= max(_REFUSALS_TO_PAUSE, 2 * int(self._limit))
         if retry_after_seconds is not None and spent:
             self.resumes_at = max(self.resumes_at, now + retry_after_seconds)
-
-    def _guess_rate(self, now: float) -> None:
-        """Refused, and nobody knows the rate: what the provider has taken and not answered yet is all that there is to
-        go by. It holds until the workers of the lane have worked it out together, or had the time to."""
-        guess = self.in_flight / max(self.latency.bound_seconds, 1.0)
-        if self._rate is not None:
-            guess = min(self._rate, guess)
-        else:
-            self._guess_began_at = now
-        self._guess_holds_until = -math.inf
-        self.allow(max(_LEAST_GUESS, guess), now)
-        self._guess_holds_until = self._guess_began_at + _GUESS_SECONDS
 
     def _refill(self, now: float) -> None:
         if self._rate is not None and self._refilled_at > -math.inf:
