@@ -101,12 +101,13 @@ def export(folder: Path, items: int, packing: Packing) -> None:
     )
     objects = objects_in(folder)
     rows = Rows(shards)
-    write = surface("kushrouter").write_result
+    form = surface("kushrouter").results
+    assert form is not None
     before = _peak_bytes()
     started, processor = time.perf_counter(), time.process_time()
     with Spool(Target(f"exports/{packing}", "x"), 4_000_000, objects) as spool:
         found = results(batch, ResultWindow(), shards=rows, objects=objects)  # type: ignore[arg-type]
-        pack(map(write, found), packing, "results.ndjson", spool)
+        pack(map(form.write, found), packing, "results.ndjson", spool)
     measured = {
         "packing": packing,
         "seconds": time.perf_counter() - started,

@@ -92,7 +92,7 @@ class WorkSettings(Settings):
     """Calls per worker process. Lambda allows 1,024 open files; what a worker waits for together costs the least."""
     max_answer_bytes: int = 96_000_000
     """What answers in flight (judged by recent ones) and answers not flushed yet may add up to: large ones come fewer
-    at a time. A flush holds them two more times, as lines and as the part."""
+    at a time. A flush holds them once more, as the part."""
     max_response_bytes: int = 16_000_000
     stop_before_timeout_seconds: float = 20.0
     """How long before the invocation ends the worker stops and hands back what is left."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import ssl
+import tracemalloc
+import zlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from email.utils import formatdate
@@ -14,10 +17,11 @@ import orjson
 import pytest
 from httpx_aiohttp import AiohttpTransport
 
-from batchyard.adapters.providers.openai_compatible import OpenAICompatible
-from batchyard.core.calls import Answer, NoAnswer
+from batchyard.adapters.providers.openai_compatible import CallLimits, OpenAICompatible
+from batchyard.core.calls import Answer, NoAnswer, ProviderReply
+from batchyard.core.ratelimits import RateAdvice, Window
 from batchyard.core.retry import FailureReason
-from batchyard.core.usage import Usage
+from batchyard.core.usage import REFUSED_USAGE, Usage
 from local.provider import SimulatedProvider, request_hash
 
 CHAT = "/v1/chat/completions"
@@ -44,7 +48,7 @@ def simulate(what: str, text: str = "hello") -> bytes:
 
 
 def call(url: str, *bodies: bytes, endpoint: str = CHAT, key: str = "sk-test", **settings: Any) -> Any:
-    """The outcome of each body, sent together over one client; just the outcome where there is one body."""
+    """The reply to each body, sent together over one client; just the reply if there is one body."""
 
     async def send() -> list[Answer | NoAnswer]:
         defaults = {
@@ -53,14 +57,14 @@ def call(url: str, *bodies: bytes, endpoint: str = CHAT, key: str = "sk-test", *
             "max_connections": 64,
             "max_response_bytes": 1_000_000,
         }
-        client = OpenAICompatible(url, **defaults | settings)
+        client = OpenAICompatible(url, CallLimits(**defaults | settings))
         try:
             return await asyncio.gather(*(client.call(endpoint, key, body) for body in bodies))
         finally:
             await client.close()
 
-    outcomes = asyncio.run(send())
-    return outcomes[0] if len(bodies) == 1 else outcomes
+    replies = asyncio.run(send())
+    return replies[0] if len(bodies) == 1 else replies
 
 
 def test_an_answer_comes_back_byte_for_byte(provider: SimulatedProvider) -> None:
@@ -126,7 +130,7 @@ def test_retry_after_on_the_wire(provider: SimulatedProvider, form: str) -> None
     provider.configure(retry_after=form)
     answer = call(provider.url, simulate("status:429;retry_after:30"))
     assert isinstance(answer, Answer) and answer.failure is FailureReason.THROTTLED
-    wait = answer.word.retry_after_seconds
+    wait = answer.retry_advice.retry_after_seconds
     assert wait is None if form == "none" else wait is not None and 25 <= wait <= 31
 
 
@@ -167,11 +171,18 @@ def test_nobody_listens() -> None:
 
 
 def test_the_key_goes_to_the_provider(provider: SimulatedProvider) -> None:
-    """The secret is sent as a bearer token; a wrong one is a final 401."""
+    """The secret is sent as a bearer token; a wrong one is told as such."""
     provider.configure(keys={"default": "sk-right"})
     assert call(provider.url, chat("x"), key="sk-right").failure is None
     wrong = call(provider.url, chat("x"), key="sk-wrong")
-    assert (wrong.status, wrong.failure) == (401, FailureReason.REJECTED)
+    assert (wrong.status, wrong.failure) == (401, FailureReason.KEY_REFUSED)
+
+
+def test_an_empty_account_is_no_rate_limit() -> None:
+    """OpenAI's 429 for missing money blocks the lane; the customer still gets the provider's words."""
+    body = orjson.dumps({"error": {"message": "You exceeded your quota.", "code": "insufficient_quota"}})
+    answer = answer_of(http(body, "x-should-retry: true", status="429 Too Many Requests"))
+    assert (answer.status, answer.failure, answer.body) == (429, FailureReason.OUT_OF_MONEY, body)
 
 
 @asynccontextmanager
@@ -212,7 +223,7 @@ def answer_of(reply: bytes, *, drip: float = 0.0, **settings: Any) -> Any:
             "max_response_bytes": 100_000,
         }
         async with serve(reply, drip=drip) as url:
-            client = OpenAICompatible(url, **defaults | settings)
+            client = OpenAICompatible(url, CallLimits(**defaults | settings))
             try:
                 return await client.call(CHAT, "sk-test", b"{}")
             finally:
@@ -243,15 +254,184 @@ def test_a_pretty_answer_becomes_one_line() -> None:
         ({"prompt_tokens": 5, "total_tokens": 5}, Usage(5)),
         ({"input_tokens": 3, "output_tokens": 4, "input_tokens_details": {"cached_tokens": 2}}, Usage(3, 2, 4)),
         ({"prompt_tokens": 5, "prompt_tokens_details": {"cached_tokens": 9}, "completion_tokens": 1}, Usage(5, 5, 1)),
-        ({"prompt_tokens": "5", "completion_tokens": True, "prompt_tokens_details": []}, Usage()),
-        ({"prompt_tokens": -5, "completion_tokens": 1.5, "completion_tokens_details": None}, Usage()),
+        ({"prompt_tokens": 5.0, "completion_tokens": None, "prompt_tokens_details": []}, Usage(5)),
+        ({"prompt_tokens": "5", "completion_tokens": 1}, REFUSED_USAGE),
+        ({"prompt_tokens": 5, "completion_tokens": True}, REFUSED_USAGE),
+        ({"prompt_tokens": -5, "completion_tokens": 1}, REFUSED_USAGE),
+        ({"prompt_tokens": 5, "completion_tokens": 1.5}, REFUSED_USAGE),
+        ({"prompt_tokens": 5, "completion_tokens": 9 * 10**18}, REFUSED_USAGE),
+        ({"input_tokens": 10_000_001, "output_tokens": 1}, REFUSED_USAGE),
+        ({"input_tokens": 10_000_000, "output_tokens": 10_000_000}, Usage(10_000_000, 0, 10_000_000)),
+        ({"prompt_tokens": 5, "prompt_tokens_details": {"cached_tokens": -1}}, REFUSED_USAGE),
         ([], Usage()),
+        (None, Usage()),
     ],
 )
 def test_odd_usage_never_breaks_an_answer(usage: Any, expected: Usage) -> None:
-    """Counts that are none are 0, and no detail exceeds what it is a part of."""
+    """Figures that cannot be true are refused and cost nothing; no detail exceeds what it is a part of."""
     answer = answer_of(http(orjson.dumps({"usage": usage})))
     assert (answer.failure, answer.usage) == (None, expected)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        rb'{"choices":[{"message":{"content":"half an emoji: \ud83d"}}],"usage":{"prompt_tokens":3}}',
+        b'{"n":' + b"7" * 400 + b',"usage":{"prompt_tokens":3}}',
+        b'{"n":' + b"7" * 5000 + b',"usage":{"prompt_tokens":3}}',
+        b'{"n":[1e400,-1E999],"usage":{"prompt_tokens":3}}',
+    ],
+)
+def test_valid_json_that_orjson_refuses_is_an_answer(body: bytes) -> None:
+    """Lone surrogates and numbers beyond a double are the customer's: the bytes stay, the usage is read."""
+    answer = answer_of(http(body))
+    assert (answer.failure, answer.body, answer.usage) == (None, body, Usage(3))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(b'{"n":NaN}', b'{"n":-Infinity}', b"[1e400]", b"{'a':1}", b'{"a":1e400}}'),
+        *(b"\xef\xbb\xbf{}", b'{"a":"\xff"}', b'{"a":"\x01"}', '{"a":1}'.encode("utf-16")),
+        b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    ],
+)
+def test_what_is_no_json_object_is_no_answer(body: bytes) -> None:
+    """The slow way takes nothing that RFC 8259 does not."""
+    assert answer_of(http(body), max_response_bytes=10**6) == NoAnswer(FailureReason.INVALID_RESPONSE)
+
+
+def test_a_usage_beyond_every_number_is_refused() -> None:
+    """Even one that no integer of ours could hold."""
+    answer = answer_of(http(b'{"usage":{"prompt_tokens":' + b"9" * 30 + b',"completion_tokens":1e400}}'))
+    assert (answer.failure, answer.usage) == (None, REFUSED_USAGE)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "reason"),
+    [
+        ({"message": "slow down", "code": 429}, 429, FailureReason.THROTTLED),
+        ({"message": "bad gateway", "code": "502"}, 502, FailureReason.SERVER_ERROR),
+        ({"message": "no credits", "code": 402}, 402, FailureReason.OUT_OF_MONEY),
+        ({"message": "flagged", "code": 403}, 403, FailureReason.REJECTED),
+        ({"message": "bad model", "code": 400}, 400, FailureReason.REJECTED),
+        ({"type": "rate_limit_error", "message": "x"}, 429, FailureReason.THROTTLED),
+        ({"type": "overloaded_error", "message": "x"}, 529, FailureReason.OVERLOADED),
+        ({"type": "invalid_request_error", "message": "x"}, 400, FailureReason.REJECTED),
+        ({"message": "something", "code": 200}, 502, FailureReason.SERVER_ERROR),
+        ("something", 502, FailureReason.SERVER_ERROR),
+    ],
+)
+@pytest.mark.parametrize("around", [{}, {"choices": []}, {"output": [], "status": "failed"}, {"data": None}])
+def test_a_success_that_is_only_an_error_is_a_failure(
+    error: Any, status: int, reason: FailureReason, around: dict[str, Any]
+) -> None:
+    """A 200 that holds an error and no answer counts as the status that it names; the provider's words are kept."""
+    document = {"error": error, **around}
+    answer = answer_of(http(orjson.dumps(document)))
+    assert (answer.status, answer.failure, answer.usage) == (status, reason, Usage())
+    assert orjson.loads(answer.body) == document
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"error": None, "output": []},
+        {"error": {}, "x": 1},
+        {"error": {"code": 429}, "choices": [{"index": 0}]},
+        {"error": {"code": 429}, "data": [{"embedding": [0.5]}]},
+        {"choices": []},
+    ],
+)
+def test_an_answer_with_an_error_beside_it_is_an_answer(document: dict[str, Any]) -> None:
+    """What was asked for is there, or no error is."""
+    assert answer_of(http(orjson.dumps(document))).failure is None
+
+
+def test_a_long_error_is_cut() -> None:
+    """What is kept of an error has a bound, stays valid JSON, and says that it was cut."""
+    body = b'{"error":{"message":"' + b"\xe2\x82\xac" * 500_000 + b'"}}'
+    answer = answer_of(http(body, status="500 Oops"), max_response_bytes=10**9)
+    assert (answer.status, answer.failure) == (500, FailureReason.SERVER_ERROR)
+    assert len(answer.body) < 10_000
+    message = orjson.loads(answer.body)["error"]["message"]
+    assert message.startswith('{"error":{"message":"€€€') and message.endswith("too long and is cut off here.)")
+
+
+def test_a_long_error_inside_a_success_is_cut() -> None:
+    """It may be as long as an answer, and is no longer kept than any other error; its code still counts."""
+    body = orjson.dumps({"error": {"code": 429, "message": "x" * 90_000}})
+    answer = answer_of(http(body))
+    assert (answer.status, answer.failure) == (429, FailureReason.THROTTLED)
+    assert len(answer.body) < 10_000 and b"cut off here" in answer.body
+
+
+@pytest.mark.parametrize("sent", [b"", b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n{"])
+def test_a_cancelled_call_closes_its_connection(sent: bytes) -> None:
+    """Before and in the middle of the answer: the provider sees the end, and the next call finds its place free."""
+
+    async def cancel_one() -> tuple[bytes, ProviderReply]:
+        waiting = asyncio.Event()
+        rest_of_first: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n{}")
+            if waiting.is_set():
+                writer.write(http(b"{}"))
+            else:
+                writer.write(sent)
+                await writer.drain()
+                waiting.set()
+                rest_of_first.set_result(await reader.read())
+            writer.close()
+
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        client = OpenAICompatible(f"http://127.0.0.1:{port}/v1", CallLimits(5.0, 10.0, 1, 100_000))
+        async with server:
+            try:
+                call = asyncio.create_task(client.call(CHAT, "sk-test", b"{}"))
+                await waiting.wait()
+                call.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await call
+                async with asyncio.timeout(10):
+                    return await rest_of_first, await client.call(CHAT, "sk-test", b"{}")
+            finally:
+                await client.close()
+
+    rest, reply = asyncio.run(cancel_one())
+    assert rest == b""
+    assert isinstance(reply, Answer) and reply.failure is None
+
+
+def test_an_endless_error_is_not_read() -> None:
+    """No more of it than what is kept, and a chunk: the connection is closed on the rest."""
+    sent = 0
+
+    async def send() -> ProviderReply:
+        async def pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            nonlocal sent
+            with contextlib.suppress(ConnectionError):
+                await reader.readuntil(b"\r\n\r\n")
+                writer.write(b"HTTP/1.1 400 No\r\ncontent-length: 1000000000000\r\n\r\n")
+                while True:
+                    writer.write(b"x" * 65_536)
+                    sent += 65_536
+                    await writer.drain()
+
+        server = await asyncio.start_server(pour, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        client = OpenAICompatible(f"http://127.0.0.1:{port}/v1", CallLimits(5.0, 10.0, 4, 100_000))
+        async with server:
+            try:
+                return await client.call(CHAT, "sk-test", b"{}")
+            finally:
+                await client.close()
+
+    answer = asyncio.run(send())
+    assert isinstance(answer, Answer) and answer.failure is FailureReason.REJECTED
+    assert sent < 50_000_000
 
 
 def test_an_error_page_is_wrapped() -> None:
@@ -272,7 +452,22 @@ def test_dates_and_milliseconds() -> None:
     """retry-after-ms wins over an HTTP date."""
     late = f"retry-after: {formatdate(4_000_000_000, usegmt=True)}"
     answer = answer_of(http(b"{}", late, "Retry-After-Ms: 1500", status="429 Slow down"))
-    assert answer.word.retry_after_seconds == 1.5
+    assert answer.retry_advice.retry_after_seconds == 1.5
+
+
+def test_what_the_headers_say_about_limits_comes_along() -> None:
+    """With a success and with a failure; None if the headers say nothing."""
+    left = ("X-RateLimit-Limit-Requests: 5000", "X-RateLimit-Remaining-Requests: 0", "x-ratelimit-reset-requests: 6m0s")
+    advice = RateAdvice(requests=Window(5000, 0, 360.0))
+    assert answer_of(http(b"{}", *left)).rate_advice == advice
+    assert answer_of(http(b"{}", *left, status="500 Oops")).rate_advice == advice
+    assert answer_of(http(b"{}")).rate_advice is None
+
+
+def test_a_limit_of_nothing_is_no_throttling() -> None:
+    """A 429 from an account whose limit is 0 does not pass by itself."""
+    reply = http(b"{}", "x-ratelimit-limit-tokens: 0", "x-ratelimit-remaining-tokens: 0", status="429 No")
+    assert answer_of(reply).failure is FailureReason.OUT_OF_MONEY
 
 
 def test_a_redirect_is_not_followed() -> None:
@@ -283,14 +478,29 @@ def test_a_redirect_is_not_followed() -> None:
 
 def test_compressed_answers_are_read() -> None:
     """Some servers compress although they were asked not to."""
-    packed = gzip.compress(b'{"usage":{"prompt_tokens":3}}')
-    assert answer_of(http(packed, "content-encoding: gzip")).usage == Usage(3)
+    plain = b'{"usage":{"prompt_tokens":3},"x":"' + b"y" * 90_000 + b'"}'
+    for encoding, packed in (("gzip", gzip.compress(plain)), ("deflate", zlib.compress(plain))):
+        answer = answer_of(http(packed, f"content-encoding: {encoding}"))
+        assert (answer.body, answer.usage) == (plain, Usage(3))
+    assert answer_of(http(plain, "content-encoding: identity")).body == plain
 
 
 def test_a_compressed_bomb_is_bounded() -> None:
     """The limit holds for what is unpacked, too."""
     packed = gzip.compress(b'{"x":"' + b"y" * 5_000_000 + b'"}')
     assert answer_of(http(packed, "content-encoding: gzip")) == NoAnswer(FailureReason.TOO_LARGE)
+
+
+def test_a_compressed_bomb_is_never_held() -> None:
+    """A few packed bytes that stand for hundreds of megabytes cost no more memory than what is kept."""
+    packed = gzip.compress(b" " * 100_000_000, compresslevel=9)
+    reply = http(packed, "content-encoding: gzip")
+    tracemalloc.start()
+    try:
+        assert answer_of(reply) == NoAnswer(FailureReason.TOO_LARGE)
+        assert tracemalloc.get_traced_memory()[1] < 30_000_000
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize(
@@ -322,6 +532,6 @@ def test_faults_that_no_library_wraps_are_broken_connections(monkeypatch: pytest
 
 def test_a_drip_is_no_answer() -> None:
     """A byte now and then keeps no read timeout from ending the call as a whole."""
-    reply = http(b'{"a":"' + b"b" * 50 + b'"}')
-    outcome = answer_of(reply, drip=0.1, connect_timeout_seconds=0.5, read_timeout_seconds=0.5)
-    assert outcome == NoAnswer(FailureReason.TIMEOUT)
+    dripping = http(b'{"a":"' + b"b" * 50 + b'"}')
+    reply = answer_of(dripping, drip=0.1, connect_timeout_seconds=0.5, read_timeout_seconds=0.5)
+    assert reply == NoAnswer(FailureReason.TIMEOUT)

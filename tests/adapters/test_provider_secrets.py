@@ -32,3 +32,17 @@ def test_a_missing_key_is_not_remembered() -> None:
         secrets.provider_key("openai")
     client.create_secret(Name="batchyard/providers/openai", SecretString="sk-late")
     assert secrets.provider_key("openai") == "sk-late"
+
+
+def test_a_forgotten_key_is_read_again() -> None:
+    """A key that was refused is dropped before its five minutes are over; those of other providers stay."""
+    client = boto3.client("secretsmanager", region_name=REGION)
+    for provider in ("openai", "groq"):
+        client.create_secret(Name=f"batchyard/providers/{provider}", SecretString="sk-old")
+    secrets = Secrets(client, "batchyard/providers/", lambda: 0.0)
+    for provider in ("openai", "groq"):
+        secrets.provider_key(provider)
+        client.put_secret_value(SecretId=f"batchyard/providers/{provider}", SecretString="sk-new")
+    secrets.forget("openai")
+    secrets.forget("never-read")
+    assert (secrets.provider_key("openai"), secrets.provider_key("groq")) == ("sk-new", "sk-old")

@@ -229,7 +229,7 @@ def test_a_flush_that_is_repeated_names_its_part_once(shards: Shards) -> None:
 
 def test_an_upload_whose_answer_got_lost_is_made(table: Table) -> None:
     """botocore writes it again: that is no conflict, the id is new."""
-    upload = Upload("upload_1", "acct_a", "in.jsonl", "batch", 10, "application/jsonl", NOW, NOW + 3600)
+    upload = Upload("upload_1", "acct_a", "in.jsonl", "batch", 10, NOW, NOW + 3600)
     for _ in range(2):
         Uploads(table).create(upload)
     assert Uploads(table).get(UploadRef("acct_a", "upload_1")) == upload

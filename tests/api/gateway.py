@@ -18,7 +18,7 @@ os.environ.setdefault("POWERTOOLS_SERVICE_NAME", "test")
 os.environ.setdefault("POWERTOOLS_METRICS_NAMESPACE", "Batchyard")
 
 from batchyard.handlers import account, batches, files, results
-from batchyard.surfaces.registry import ROUTES
+from batchyard.surfaces.registry import routes
 
 EVENTS = Path(__file__).parents[2] / "events"
 HANDLERS = {"files": files.handler, "batches": batches.handler, "account": account.handler, "results": results.handler}
@@ -95,7 +95,7 @@ def to_event(request: httpx.Request) -> tuple[str, dict[str, Any]]:
 
 def _resource(method: str, raw_path: str) -> tuple[str, str, dict[str, str]]:
     """(function, resource, path parameters); a literal path beats one with parameters, as in API Gateway."""
-    for route in sorted(ROUTES, key=lambda route: ("{" in route.path, route.path)):
+    for route in sorted(routes(), key=lambda route: ("{" in route.path, route.path)):
         pattern = re.sub(r"\{(\w+)\+\}", r"(?P<\1>.+)", route.path)
         pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", pattern)
         found = re.fullmatch(pattern, raw_path)

@@ -100,7 +100,7 @@ def test_accounts_are_listed(alice: Customer, mallory: Customer) -> None:
 
 
 def test_models_are_listed_and_retrieved(alice: Customer) -> None:
-    """Every listed model is whole and can be retrieved by its name; names are told once."""
+    """Every listed model is whole, and can be retrieved by its name; names are told once."""
     raw = alice.http.get("/v1/models").json()
     assert set(raw) == {"object", "data"} and all(set(model) == set(Model.model_fields) for model in raw["data"])
     names = [model.id for model in alice.openai.models.list()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -22,6 +23,7 @@ from batchyard.core.lanes import Lane
 from batchyard.core.messages import shard_message
 from batchyard.core.sharding import LaneShards, Plan, Shard
 from batchyard.handlers import resources
+from batchyard.handlers.http import logger
 from batchyard.settings import load
 from tests.api.api import Cloud, Customer, jsonl
 from tests.api.api import customer as new_customer
@@ -267,6 +269,7 @@ def test_without_kms_nothing_is_made(
     wanted = body(customer)
     monkeypatch.setenv("CALLER_KEY_ID", "11111111-2222-3333-4444-555555555555")
     load.cache_clear()
+    monkeypatch.setattr(logger.registered_handler, "stream", sys.stdout)  # as this test captures it
     reply = http.post("/v1/batches", json=wanted)
     assert (reply.status_code, reply.json()["error"]["code"]) == (500, "internal_error")
     assert http.get("/v1/batches").json()["data"] == [] and cloud.started == []

@@ -23,9 +23,9 @@ from batchyard.core.items import LineError
 from batchyard.core.keys import file_key
 from batchyard.core.limits import BatchTerms, Bounds, FileTerms
 from batchyard.core.usage import Tally
-from batchyard.handlers.drop import read_parameters
 from batchyard.steps.drop import Folder, Refused, drop
 from batchyard.steps.notify import notify
+from batchyard.surfaces.openai.reading import batch_request
 from tests.aws import REGION
 from tests.steps.running import ACCOUNT, NOW, RecordedWorkflow
 
@@ -116,7 +116,7 @@ def dropbox(table: Table, batches: Batches, objects: Objects) -> Dropbox:
         drop=Objects(s3, BUCKET),
         stores=Stores.of(table, objects),
         workflow=workflow,  # type: ignore[arg-type]
-        read_batch=read_parameters,
+        read_batch=batch_request,
         terms=BatchTerms(86_400, Bounds(100, 10_000, 1_000, 0), FileTerms(10_000, 30)),
     )
     return Dropbox(s3, folder, workflow)
@@ -230,7 +230,7 @@ def test_what_cannot_be_a_batch_leaves_its_reason(dropbox: Dropbox, key: str, da
         (b'{"metadata":{"a":1}}', "invalid_type"),
         (b'{"colour":"red"}', "unknown_parameter"),
         (b'{"completion_window":"1h"}', "invalid_value"),
-        (b'{"metadata":' + b'{"a":' * 300 + b"1" + b"}" * 301, "invalid_json"),
+        (b'{"metadata":' + b'{"a":' * 300 + b"1" + b"}" * 301, "invalid_type"),
     ],
 )
 def test_bad_parameters_leave_their_reason(dropbox: Dropbox, parameters: bytes, code: str) -> None:

@@ -8,7 +8,8 @@ import pytest
 from batchyard.core.errors import BooksDoNotBalance
 from batchyard.core.ids import derive_id, new_id
 from batchyard.core.parts import decode_part, encode_part
-from batchyard.core.results import Outcome, Result, failed, result_line, tally, unfinished
+from batchyard.core.result_lines import result_line
+from batchyard.core.results import Outcome, Result, failed, stored, tally, unfinished
 from batchyard.core.shards import done_count, is_done, mark_done
 from batchyard.core.usage import Price, Usage, decimal_usd
 
@@ -45,16 +46,20 @@ def test_cost_is_exact_and_rounds_only_at_the_edge() -> None:
     assert decimal_usd(12_345_678_500_000) == "12.345679"
 
 
+def line(result: Result) -> bytes:
+    return result_line(stored("batch_x", result))
+
+
 def test_a_result_line_is_openais_in_each_of_its_three_forms() -> None:
     """Success and HTTP failure carry the provider's body as it came; the rest carries an error."""
     body = b'{"big":123456789012345678901234567890,"text":"\xe2\x80\xa8"}'
-    ok = orjson.loads(result_line("batch_x", Result(0, "a", Outcome.SUCCEEDED, 200, "req_1", body)))
+    ok = orjson.loads(line(Result(0, "a", Outcome.SUCCEEDED, 200, "req_1", body)))
     assert set(ok) == {"id", "custom_id", "response", "error"}
     assert (ok["response"]["status_code"], ok["response"]["request_id"], ok["error"]) == (200, "req_1", None)
-    assert body in result_line("batch_x", Result(0, "a", Outcome.SUCCEEDED, 200, "req_1", body))
-    http = orjson.loads(result_line("batch_x", Result(1, "b", Outcome.FAILED, 400, None, b'{"error":{}}')))
+    assert body in line(Result(0, "a", Outcome.SUCCEEDED, 200, "req_1", body))
+    http = orjson.loads(line(Result(1, "b", Outcome.FAILED, 400, None, b'{"error":{}}')))
     assert (http["response"]["status_code"], http["response"]["request_id"], http["error"]) == (400, "", None)
-    lost = orjson.loads(result_line("batch_x", failed(2, "c", "request_timeout", "No answer.")))
+    lost = orjson.loads(line(failed(2, "c", "request_timeout", "No answer.")))
     assert (lost["response"], lost["error"]) == (None, {"code": "request_timeout", "message": "No answer."})
     assert len({ok["id"], http["id"], lost["id"]}) == 3
 
@@ -76,9 +81,20 @@ def test_a_tally_counts_each_outcome_under_its_name() -> None:
 def test_a_cut_part_is_noticed() -> None:
     """A part whose bytes do not match its header never passes for results."""
     part = encode_part("batch_x", [failed(3, "a", "x", "y"), failed(1, "b", "x", "y")])
-    assert [stored.index for stored in decode_part(part)] == [3, 1]
+    assert [result.index for result in decode_part(part)] == [3, 1]
     with pytest.raises(BooksDoNotBalance):
         list(decode_part(part[:-1]))
+
+
+def test_a_part_of_a_later_version_is_read() -> None:
+    """Columns that this version does not know do no harm; a column that is cut does."""
+    head, _, bodies = encode_part("batch_x", [failed(3, "a", "x", "y"), failed(1, "b", "x", "y")]).partition(b"\n")
+    header = orjson.loads(head)
+    later = orjson.dumps(header | {"colour": ["red", "blue"]}) + b"\n" + bodies
+    assert [result.custom_id for result in decode_part(later)] == ["a", "b"]
+    cut = orjson.dumps(header | {"custom_id": ["a"]}) + b"\n" + bodies
+    with pytest.raises(BooksDoNotBalance):
+        list(decode_part(cut))
 
 
 def test_bitmaps_remember_positions() -> None:

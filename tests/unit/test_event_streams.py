@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import orjson
 import pytest
 
 from batchyard.adapters.providers.events import EventStream, StreamBroken, StreamFailed
-from batchyard.adapters.providers.openai_compatible import _streamed
+from batchyard.adapters.providers.openai_replies import streamed_reply_of
 from batchyard.core.calls import Answer, NoAnswer
 from batchyard.core.retry import FailureReason
 from local.provider.answers import ENDPOINTS, count_tokens
@@ -137,16 +138,51 @@ def test_the_format_is_read_as_the_standard_has_it() -> None:
         (b"", FailureReason.INVALID_RESPONSE),
         (b"data: {not json\n\n", FailureReason.INVALID_RESPONSE),
         (b"data: [1]\n\n", FailureReason.INVALID_RESPONSE),
-        (sse(chunk({"content": "half"}), {"error": {"message": "overloaded"}}), FailureReason.SERVER_ERROR),
     ],
 )
 def test_half_a_stream_is_no_answer(content: bytes, reason: FailureReason) -> None:
-    """A stream that breaks off or reports an error is a failure to be tried again, never half a result."""
-    outcome = _streamed(200, {}, fed(content))
-    assert isinstance(outcome, NoAnswer)
-    assert outcome.failure is reason and outcome.failure.may_be_retried
-    with pytest.raises((StreamBroken, StreamFailed)):
+    """A stream that breaks off is a failure to be tried again, never half a result."""
+    reply = streamed_reply_of(200, {}, fed(content), 0.0)
+    assert isinstance(reply, NoAnswer)
+    assert reply.failure is reason and reply.failure.may_be_retried
+    with pytest.raises(StreamBroken):
         assemble(content)
+
+
+@pytest.mark.parametrize(
+    ("event", "status", "reason"),
+    [
+        ({"error": {"message": "overloaded"}}, 502, FailureReason.SERVER_ERROR),
+        ({"error": {"message": "slow down", "code": 429}, "choices": []}, 429, FailureReason.THROTTLED),
+        ({"type": "error", "error": {"type": "overloaded_error", "message": "x"}}, 529, FailureReason.OVERLOADED),
+        ({"type": "error", "code": "rate_limit_exceeded", "message": "x"}, 429, FailureReason.THROTTLED),
+        ({"error": {"message": "no", "code": 400}}, 400, FailureReason.REJECTED),
+        ({"type": "response.failed", "response": {"error": {"code": "server_error"}, "output": []}}, 502, None),
+    ],
+)
+def test_an_error_inside_a_stream_fails_it(event: dict[str, Any], status: int, reason: FailureReason | None) -> None:
+    """It counts as the status that it names, and its words are kept; the half that came before it is no result."""
+    content = sse(chunk({"content": "half"}), event)
+    reply = streamed_reply_of(200, {}, fed(content), 0.0)
+    assert isinstance(reply, Answer)
+    assert (reply.status, reply.failure) == (status, reason or FailureReason.SERVER_ERROR)
+    assert orjson.loads(reply.body) == event.get("response", event)
+    if "response" not in event:
+        with pytest.raises(StreamFailed):
+            assemble(content)
+
+
+def test_a_character_in_two_halves_is_whole() -> None:
+    """Some servers cut an emoji's surrogate pair between two chunks; a half that stays alone is no reason to lose the
+    rest."""
+    halves = [
+        b'{"choices":[{"index":0,"delta":{"content":"%b"},"finish_reason":null}]}' % half
+        for half in (rb"a\ud83d", rb"\ude00b", rb"\ud800")
+    ]
+    content = b"".join(b"data: %b\n\n" % half for half in halves) + sse(chunk({}, "stop"))
+    reply = streamed_reply_of(200, {}, fed(content), 0.0)
+    assert isinstance(reply, Answer) and reply.failure is None
+    assert json.loads(reply.body)["choices"][0]["message"]["content"] == "a\U0001f600b\ud800"
 
 
 def test_a_streamed_answer_counts_its_tokens() -> None:
@@ -154,11 +190,11 @@ def test_a_streamed_answer_counts_its_tokens() -> None:
     usage = {"prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 8}
     last = {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [], "usage": usage}
     content = sse(chunk({"content": "a\nb\u2028"}), chunk({}, "stop"), last)
-    outcome = _streamed(200, {"x-request-id": "r1"}, fed(content))
-    assert isinstance(outcome, Answer)
-    assert (outcome.usage.input_tokens, outcome.usage.output_tokens, outcome.request_id) == (5, 3, "r1")
-    assert len(outcome.body.decode().splitlines()) == 1
-    assert orjson.loads(outcome.body)["choices"][0]["message"]["content"] == "a\nb\u2028"
+    reply = streamed_reply_of(200, {"x-request-id": "r1"}, fed(content), 0.0)
+    assert isinstance(reply, Answer)
+    assert (reply.usage.input_tokens, reply.usage.output_tokens, reply.request_id) == (5, 3, "r1")
+    assert len(reply.body.decode().splitlines()) == 1
+    assert orjson.loads(reply.body)["choices"][0]["message"]["content"] == "a\nb\u2028"
 
 
 def test_a_long_stream_is_not_held() -> None:

@@ -35,7 +35,7 @@ BATCH = Batch(
     plan=PLAN,
 )
 FILE = File("file-1", "acct_a", "a.jsonl", "batch", 7, 1, lines=2)
-UPLOAD = Upload("upload_1", "acct_a", "a.jsonl", "batch", 7, "text/plain", 1, 2)
+UPLOAD = Upload("upload_1", "acct_a", "a.jsonl", "batch", 7, 1, 2)
 PART = UploadPart("part_1", "upload_1", 7, 1)
 ACCOUNT = Account("acct_a", "team", 1)
 API_KEY = ApiKey("key_1", "acct_a", "default", "abcd", 1)

@@ -1,4 +1,4 @@
-"""KushRouter's lines, rows, statuses and limits, without any cloud."""
+"""KushRouter's lines, results, statuses and limits, without any cloud."""
 
 from __future__ import annotations
 
@@ -8,21 +8,20 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from batchyard import settings
 from batchyard.core.batches import Batch, Status
 from batchyard.core.errors import InvalidRequest, NotFound, RateLimited, RequestError, Unauthenticated
 from batchyard.core.items import Item, LineError
 from batchyard.core.limits import Allowance, Bounds, Limits
-from batchyard.core.parts import StoredResult
-from batchyard.core.requests import Packing, ResultWindow
-from batchyard.core.results import Outcome, Result, failed, read_result_line, result_line, unfinished
+from batchyard.core.requests import ExportRequest, Packing, ResultWindow
+from batchyard.core.results import Outcome, Result, failed, stored, unfinished
 from batchyard.handlers.limits import limits_of
 from batchyard.surfaces import registry
 from batchyard.surfaces.http import Request
-from batchyard.surfaces.kushrouter import replies
+from batchyard.surfaces.kushrouter import reading, replies, writing
+from batchyard.surfaces.kushrouter.results import write_result
+from batchyard.surfaces.operations import Page
 from batchyard.surfaces.surface import LineContext
 from tests import kushrouter as client
 
@@ -31,6 +30,7 @@ CONTEXT = LineContext(CHAT, max_custom_id_chars=64)
 SURFACE = registry.surface("kushrouter")
 BODY: dict[str, Any] = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]}
 BATCH = "batch_01m7vzgc0060rk4csm6mv3ee1s"
+LONG = b"123456789012345678901234567890"
 
 
 def parse(line: Any, index: int = 4) -> Item | LineError:
@@ -41,7 +41,7 @@ def parse(line: Any, index: int = 4) -> Item | LineError:
 def request(body: Any = None, query: dict[str, str] | None = None, **headers: str) -> Request:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     data = json.dumps(body).encode() if body is not None else b""
-    return Request("POST", "/api/openai/v1/batches", "req_1", named, query or {}, {}, data)
+    return Request("POST", "/api/openai/v1/batches", "req_1", named, query or {}, {"batch_id": BATCH}, data)
 
 
 # Lines.
@@ -63,6 +63,17 @@ def test_a_line_without_a_custom_id_is_known_by_its_place(line: Any) -> None:
     taken = parse(BODY | {"custom_id": "index:17"})
     assert isinstance(taken, LineError) and (taken.code, taken.line) == ("invalid_custom_id", 7)
     assert isinstance(parse(BODY | {"custom_id": "index:x"}), Item)
+
+
+@pytest.mark.parametrize("around", [b"%b", b'{"custom_id":"a","method":"POST","url":"/v1/chat/completions","body":%b}'])
+def test_long_numbers_are_sent_as_they_came(around: bytes) -> None:
+    """In a bare body and in one with an envelope, also where something is taken out of it or put into it."""
+    body = b'{"model":"m","messages":[{"n":%b}],"custom_id":"a","stream":true}' % LONG
+    if b"body" in around:
+        body = body.replace(b',"custom_id":"a"', b"")
+    item = parse(around % body)
+    assert isinstance(item, Item)
+    assert LONG in item.body and b"include_usage" in item.body and b"custom_id" not in item.body
 
 
 def test_a_streamed_line_asks_for_its_token_counts() -> None:
@@ -112,21 +123,33 @@ def test_a_bad_line_is_told_with_its_number(line: Any, code: str, param: str | N
 def test_exactly_one_input(body: dict[str, Any]) -> None:
     """Both and neither are a 400."""
     with pytest.raises(InvalidRequest) as caught:
-        SURFACE.read_batch(request(body))
+        reading.read_batch(request(body))
     assert caught.value.status == 400 and caught.value.code == "invalid_input"
+
+
+def test_inline_requests_keep_their_numbers() -> None:
+    """Also those that no double holds, in the requests and in the metadata."""
+    body = b'{"requests":[{"model":"m","messages":[{"n":%b}],"x":%b}],"metadata":{"n":{"of":%b}}}' % ((LONG,) * 3)
+    made = reading.read_batch(replace(request(), body=body))
+    assert made.lines is not None and made.lines.count(LONG) == 2
+    assert LONG in orjson.dumps(made.metadata)
+    batch = Batch(BATCH, "a", "kushrouter", CHAT, "f", "24h", Status.VALIDATING, 1, 2, made.metadata)
+    assert LONG in orjson.dumps(Batch.from_row(batch.to_row()).metadata)
+    other = reading.read_batch(replace(request(), body=body.replace(LONG, LONG[:-1] + b"1")))
+    assert made.fingerprint == reading.read_batch(replace(request(), body=body)).fingerprint != other.fingerprint
 
 
 def test_inline_requests_become_lines() -> None:
     """One line each, as they came; the settings and the metadata are kept."""
     wanted = [BODY | {"custom_id": "a"}, BODY]
-    made = SURFACE.read_batch(
+    made = reading.read_batch(
         request({"requests": wanted, "settings": {"concurrency": 4}, "metadata": {"a": {"b": [1, 2.5]}}})
     )
     assert made.lines is not None and made.input_file_id == ""
     assert [json.loads(line) for line in made.lines.splitlines()] == wanted
     assert (made.concurrency, made.metadata, made.endpoint) == (4, {"a": {"b": [1, 2.5]}}, CHAT)
-    same = SURFACE.read_batch(request({"requests": wanted}, idempotency_key="k"))
-    other = SURFACE.read_batch(request({"requests": wanted[:1]}, idempotency_key="k"))
+    same = reading.read_batch(request({"requests": wanted}, idempotency_key="k"))
+    other = reading.read_batch(request({"requests": wanted[:1]}, idempotency_key="k"))
     assert same.fingerprint != other.fingerprint
 
 
@@ -149,7 +172,7 @@ def test_inline_requests_become_lines() -> None:
 def test_a_bad_body_names_what_is_wrong(body: Any, param: str | None) -> None:
     """A 400 with the parameter's name."""
     with pytest.raises(InvalidRequest) as caught:
-        SURFACE.read_batch(request(body))
+        reading.read_batch(request(body))
     assert caught.value.param == param
 
 
@@ -164,7 +187,7 @@ def test_what_is_taken_can_be_answered() -> None:
     taken = []
     for levels in (1, 16, 17, 100, 249, 250, 251, 252, 253, 254, 255, 300):
         try:
-            read = SURFACE.read_batch(request({"input_file_id": f"file-{'0' * 26}", "metadata": nested(levels)}))
+            read = reading.read_batch(request({"input_file_id": f"file-{'0' * 26}", "metadata": nested(levels)}))
         except InvalidRequest as error:
             assert error.param == "metadata"
             continue
@@ -172,7 +195,7 @@ def test_what_is_taken_can_be_answered() -> None:
         assert read.fingerprint
         made = Batch(BATCH, "acct_a", "kushrouter", CHAT, "file-1", "24h", Status.VALIDATING, 1, 2, read.metadata)
         kept = Batch.from_row(made.to_row())
-        assert orjson.loads(SURFACE.write_batches([kept], False).body)["data"][0]["metadata"] == nested(levels)
+        assert orjson.loads(writing.write_batches(Page([kept], False)).body)["data"][0]["metadata"] == nested(levels)
     assert taken == [1, 16]
 
 
@@ -182,7 +205,7 @@ def test_requests_of_any_depth_are_taken_or_refused(around: Any) -> None:
     taken = []
     for levels in range(245, 258):
         try:
-            read = SURFACE.read_batch(request({"requests": [around(BODY | {"tools": nested(levels)})]}))
+            read = reading.read_batch(request({"requests": [around(BODY | {"tools": nested(levels)})]}))
         except InvalidRequest as error:
             assert error.code == "invalid_json_line"
             continue
@@ -195,9 +218,9 @@ def test_ids_of_no_form_of_ours_are_not_found() -> None:
     """The documents' own examples, paths and foreign alphabets never reach the table."""
     for value in ("file_123", "../x", "file-" + "u" * 26, ""):
         with pytest.raises(NotFound):
-            SURFACE.read_id(replace(request(), parameters={"file_id": value}), "file")
+            reading.read_file_id(replace(request(), parameters={"file_id": value}))
     with pytest.raises(NotFound):
-        SURFACE.read_batch(request({"input_file_id": "file_123"}))
+        reading.read_batch(request({"input_file_id": "file_123"}))
 
 
 @pytest.mark.parametrize(
@@ -213,25 +236,29 @@ def test_ids_of_no_form_of_ours_are_not_found() -> None:
 )
 def test_a_key_comes_either_way(headers: dict[str, str], key: str) -> None:
     """A bearer token, or x-api-key where there is none."""
-    assert SURFACE.read_key(request(**headers)) == key
+    assert reading.read_api_key(request(**headers)) == key
 
 
 @pytest.mark.parametrize("headers", [{}, {"authorization": "Basic abc"}, {"x_api_key": " "}])
 def test_no_key_is_a_401(headers: dict[str, str]) -> None:
     """In this surface's words."""
     with pytest.raises(Unauthenticated):
-        SURFACE.read_key(request(**headers))
+        reading.read_api_key(request(**headers))
+
+
+def export(**query: str) -> ExportRequest:
+    return reading.read_export(request(query=query)).request
 
 
 def test_windows_and_exports_are_read() -> None:
     """Defaults, bounds and the three packings; a ZIP needs no gzip."""
-    assert SURFACE.read_window(request()) == ResultWindow(0, 100)
-    assert SURFACE.read_window(request(query={"offset": "7", "limit": "1000"})) == ResultWindow(7, 1000)
-    wanted = SURFACE.read_export(request(query={"format": "ndjson", "gzip": "true", "offset": "3", "limit": "5000"}))
+    assert reading.read_results(request()).window == ResultWindow(0, 100)
+    assert reading.read_results(request(query={"offset": "7", "limit": "1000"})).window == ResultWindow(7, 1000)
+    wanted = export(format="ndjson", gzip="true", offset="3", limit="5000")
     assert (wanted.window, wanted.packing) == (ResultWindow(3, 5000), Packing.GZIP)
-    assert SURFACE.read_export(request()).packing is Packing.PLAIN
-    assert SURFACE.read_export(request()).window == ResultWindow(0, None)
-    assert SURFACE.read_export(request(query={"format": "zip", "gzip": "true"})).packing is Packing.ZIP
+    assert export().packing is Packing.PLAIN
+    assert export().window == ResultWindow(0, None)
+    assert export(format="zip", gzip="true").packing is Packing.ZIP
 
 
 @pytest.mark.parametrize(
@@ -241,7 +268,7 @@ def test_windows_and_exports_are_read() -> None:
 def test_a_bad_window_is_refused(query: dict[str, str]) -> None:
     """A 400 that names the parameter and its bounds."""
     with pytest.raises(InvalidRequest) as caught:
-        SURFACE.read_window(request(query=query))
+        reading.read_results(request(query=query))
     assert caught.value.param == next(iter(query))
 
 
@@ -249,16 +276,15 @@ def test_a_bad_window_is_refused(query: dict[str, str]) -> None:
 def test_a_bad_export_is_refused(query: dict[str, str]) -> None:
     """Formats are ndjson and zip, gzip is true or false, numbers are plain digits."""
     with pytest.raises(InvalidRequest) as caught:
-        SURFACE.read_export(request(query=query))
+        reading.read_export(request(query=query))
     assert caught.value.param == next(iter(query))
 
 
-# Rows.
+# Results.
 
 
-def row(result: Result) -> client.Row:
-    stored = StoredResult(result.index, result.outcome, result_line(BATCH, result))
-    return client.Row.model_validate_json(SURFACE.write_result(stored))
+def shown_result(result: Result) -> client.Row:
+    return client.Row.model_validate_json(write_result(stored(BATCH, result)))
 
 
 def answered(status: int, body: Any, custom_id: str = "mine", outcome: Outcome = Outcome.FAILED) -> Result:
@@ -268,10 +294,10 @@ def answered(status: int, body: Any, custom_id: str = "mine", outcome: Outcome =
 def test_a_success_holds_the_answer_and_its_usage() -> None:
     """The answer unchanged, usage beside it where it has one, custom_id only where the client gave one."""
     answer = {"id": "c", "object": "chat.completion", "usage": {"total_tokens": 3}, "text": 'a "body": b'}
-    shown = row(answered(200, answer, outcome=Outcome.SUCCEEDED))
+    shown = shown_result(answered(200, answer, outcome=Outcome.SUCCEEDED))
     assert (shown.index, shown.status, shown.result, shown.usage) == (3, "succeeded", answer, {"total_tokens": 3})
     assert (shown.custom_id, shown.error) == ("mine", None)
-    bare = row(answered(200, {"id": "c"}, custom_id="index:3", outcome=Outcome.SUCCEEDED))
+    bare = shown_result(answered(200, {"id": "c"}, custom_id="index:3", outcome=Outcome.SUCCEEDED))
     assert (bare.custom_id, bare.usage) == (None, None)
 
 
@@ -288,7 +314,7 @@ def test_a_success_holds_the_answer_and_its_usage() -> None:
 )
 def test_a_refusal_has_message_code_and_status(body: Any, code: str, message: str) -> None:
     """Whatever shape the provider's error has."""
-    shown = row(answered(422, body))
+    shown = shown_result(answered(422, body))
     assert shown.error is not None and shown.result is None and shown.status == "failed"
     assert (shown.error.code, shown.error.message, shown.error.status) == (code, message, 422)
 
@@ -306,31 +332,41 @@ def test_a_refusal_has_message_code_and_status(body: Any, code: str, message: st
 )
 def test_an_item_without_an_answer_has_them_too(result: Result, code: str, status: int) -> None:
     """The status is the one a gateway would have answered with."""
-    shown = row(result)
+    shown = shown_result(result)
     assert shown.error is not None and shown.error.message
     assert (shown.status, shown.error.code, shown.error.status, shown.custom_id) == ("failed", code, status, "mine")
 
 
-TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30) | st.just('x","body":{"a":1},"error":null}\n')
+@pytest.mark.parametrize(
+    "usage",
+    [
+        rb'{"note":"\ud800"}',
+        b'{"n":1e400}',
+        b'{"n":' + b"9" * 400 + b"}",
+        rb'{"n":1e400,"note":"\ud800"}',
+        b'{"n":' + b"[" * 400 + b"]" * 400 + b"}",
+        b'{"n":' + b"[" * 900 + b"]" * 900 + b"}",
+    ],
+)
+def test_answers_that_orjson_refuses_are_shown(usage: bytes) -> None:
+    """Their bytes are copied; the usage beside them is the same, or none if it cannot be written again."""
+    body = b'{"id":"c","usage":' + usage + b"}"
+    result = Result(3, "a\u2028b", Outcome.SUCCEEDED, 200, "r", body)
+    shown = write_result(stored(BATCH, result))
+    assert body in shown
+    assert len(shown.decode().splitlines()) == 1
+    fields = json.loads(shown, parse_int=str, parse_float=str)
+    assert fields["custom_id"] == "a\u2028b"
+    assert fields.get("usage") in (None, json.loads(usage, parse_int=str, parse_float=str))
 
 
-@given(st.dictionaries(TEXT, TEXT, max_size=4), TEXT, TEXT, st.integers(0, 10**6))
-def test_a_line_is_read_back_without_parsing_its_body(
-    answer: dict[str, str], custom_id: str, request_id: str, index: int
-) -> None:
-    """Cutting the body out finds what parsing finds, whatever the strings hold."""
-    body = orjson.dumps(answer)
-    for result in (
-        Result(index, custom_id, Outcome.SUCCEEDED, 200, request_id, body),
-        failed(index, custom_id, "code", request_id),
-    ):
-        line = result_line(BATCH, result)
-        read, fields = read_result_line(line), orjson.loads(line)
-        assert read.custom_id == fields["custom_id"] == custom_id
-        if fields["response"] is None:
-            assert (read.error_code, read.error_message, read.body) == ("code", request_id, None)
-        else:
-            assert (read.status_code, orjson.loads(read.body or b"")) == (200, fields["response"]["body"])
+def test_an_error_that_orjson_refuses_is_shown() -> None:
+    """A lone surrogate in its message, and a line separator, break neither the row nor the page."""
+    body = rb'{"error":{"message":"half \ud83d\u2028","code":1e400}}'
+    result = Result(3, "mine", Outcome.FAILED, 422, "r", body)
+    shown = write_result(stored(BATCH, result))
+    assert len(shown.decode().splitlines()) == 1
+    assert json.loads(shown)["error"]["message"] == "half \ud83d\u2028"
 
 
 # Objects.
@@ -358,18 +394,15 @@ def test_a_batch_has_every_field(status: Status) -> None:
     batch = Batch(
         BATCH, "acct_1", "kushrouter", CHAT, "file-x", "24h", status, 1, 2, {"a": [1]}, status_times={str(status): 9}
     )
-    shown = client.Batch.model_validate_json(SURFACE.write_batch(batch).body)
+    shown = client.Batch.model_validate_json(writing.write_batch(batch).body)
     assert (shown.status, shown.metadata) == (replies.STATUSES[status], {"a": [1]})
 
 
 def test_a_page_is_framed() -> None:
     """Head, rows and tail are one JSON object."""
     batch = Batch(BATCH, "a", "kushrouter", CHAT, "f", "24h", Status.VALIDATING, 1, 2)
-    frame = SURFACE.frame_results(batch, ResultWindow(5, 10))
-    rows = [
-        SURFACE.write_result(StoredResult(n, Outcome.FAILED, result_line(BATCH, failed(n, "c", "x", "y"))))
-        for n in (5, 6)
-    ]
+    frame = writing.frame_results(batch, ResultWindow(5, 10))
+    rows = [write_result(stored(BATCH, failed(n, "c", "x", "y"))) for n in (5, 6)]
     page = client.Results.model_validate_json(frame.head + frame.separator.join(rows) + frame.tail)
     assert (page.id, page.status, page.total, page.offset, page.limit) == (BATCH, "queued", 0, 5, 10)
     assert [each.index for each in page.results] == [5, 6]
@@ -382,7 +415,7 @@ def test_a_page_is_framed() -> None:
 def test_errors_have_one_shape(status: int) -> None:
     """Message, type, code, param and status, under `error`."""
     kind = type("Some", (RequestError,), {"status": status})
-    reply = SURFACE.write_error(kind("what is wrong", param="p", code="c"))
+    reply = SURFACE.rules.write_error(kind("what is wrong", param="p", code="c"))
     detail = client.Error.model_validate_json(reply.body).error
     assert (reply.status, detail.message, detail.param, detail.code, detail.status) == (
         status,
@@ -391,18 +424,19 @@ def test_errors_have_one_shape(status: int) -> None:
         "c",
         status,
     )
+    assert client.Error.model_validate_json(SURFACE.rules.write_error(kind("wrong")).body).error.code
 
 
 def test_a_429_is_a_text() -> None:
     """`error` is the documented string; Retry-After says how long to wait."""
-    reply = SURFACE.write_error(RateLimited("…", retry_after_seconds=17))
+    reply = SURFACE.rules.write_error(RateLimited("…", retry_after_seconds=17))
     assert json.loads(reply.body) == {"error": "Rate limit exceeded (key)"}
     assert (reply.status, reply.headers["retry-after"]) == (429, "17")
 
 
 def test_what_is_left_is_in_the_headers() -> None:
     """X-RateLimit-Limit, -Remaining and -Reset, the last in epoch seconds."""
-    assert SURFACE.allowance_headers(Allowance(100, 7, 1_800_000_000)) == {
+    assert SURFACE.rules.allowance_headers(Allowance(100, 7, 1_800_000_000)) == {
         "x-ratelimit-limit": "100",
         "x-ratelimit-remaining": "7",
         "x-ratelimit-reset": "1800000000",
@@ -411,7 +445,7 @@ def test_what_is_left_is_in_the_headers() -> None:
 
 def test_a_fault_of_ours_tells_nothing() -> None:
     """A 500 in the same shape."""
-    reply = SURFACE.write_error(None)
+    reply = SURFACE.rules.write_error(None)
     assert reply.status == 500 and client.Error.model_validate_json(reply.body)
 
 
@@ -430,7 +464,7 @@ def test_a_fault_of_ours_tells_nothing() -> None:
 )
 def test_which_limits_hold(own: Limits, named: dict[str, int], expected: Bounds) -> None:
     """The deployment's word for this surface first, else the narrower of the surface's and the deployment's."""
-    surface: Any = type("Some", (), {"name": "some", "limits": own})()
+    surface = replace(SURFACE, name="some", rules=replace(SURFACE.rules, limits=own))
     deployment = settings.Limits.model_validate({"surface_limits": json.dumps({"some": named})})
     assert limits_of(surface, deployment) == expected
 

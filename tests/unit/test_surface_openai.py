@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from openai.types import Batch as BatchObject
 
 import batchyard
+from batchyard.content.reading import _renamed
 from batchyard.core.batches import Batch, Status
 from batchyard.core.errors import Conflict, InvalidRequest, NotFound, RateLimited, Unauthenticated
 from batchyard.core.items import Item, LineError, read_work_lines, work_line
@@ -22,6 +24,8 @@ from batchyard.core.usage import Tally
 from batchyard.surfaces import registry
 from batchyard.surfaces.http import Request
 from batchyard.surfaces.openai.requests import CreateBatch
+from batchyard.surfaces.openai.writing import write_batch
+from batchyard.surfaces.operations import Operation
 from batchyard.surfaces.surface import LineContext
 
 CHAT = "/v1/chat/completions"
@@ -76,6 +80,17 @@ def test_text_survives_the_line_and_the_work_file(text: str) -> None:
         assert isinstance(item, Item) and item.custom_id == text
         (work,) = read_work_lines(work_line(item))
         assert (work.custom_id, json.loads(work.body)["messages"]) == (text, [text])
+
+
+@pytest.mark.parametrize("number", [b"18446744073709551616", b"-9223372036854775809", b"0.12345678901234567890"])
+def test_long_numbers_are_sent_as_they_came(number: bytes) -> None:
+    """To the last digit, under the name that the provider has for the model, too."""
+    body = b'{"model":"m","n":%b,"messages":[%b]}' % (number, number)
+    item = SURFACE.parse_line(
+        b'{"custom_id":"a","method":"POST","url":"/v1/chat/completions","body":%b}' % body, 0, 1, CONTEXT
+    )
+    assert isinstance(item, Item) and item.body == body
+    assert _renamed(item.body, "other") == body.replace(b'"m"', b'"other"')
 
 
 def test_a_line_end_does_no_harm() -> None:
@@ -175,14 +190,14 @@ def test_the_surface_knows_every_endpoint() -> None:
 @pytest.mark.parametrize("header", ["Bearer key", "bearer key", "  Bearer   key  "])
 def test_the_key_is_read(header: str) -> None:
     """The scheme in any case, with any white space."""
-    assert SURFACE.read_key(Request("GET", "/", "r", {"authorization": header})) == "key"
+    assert SURFACE.rules.read_api_key(Request("GET", "/", "r", {"authorization": header})) == "key"
 
 
 def test_no_key_is_told_as_openai_tells_it() -> None:
     """401, and how to send one."""
     with pytest.raises(Unauthenticated) as caught:
-        SURFACE.read_key(Request("GET", "/", "r"))
-    reply = SURFACE.write_error(caught.value)
+        SURFACE.rules.read_api_key(Request("GET", "/", "r"))
+    reply = SURFACE.rules.write_error(caught.value)
     error = orjson.loads(reply.body)["error"]
     assert (reply.status, error["type"], error["code"]) == (401, "invalid_request_error", "unauthorized")
     assert "Authorization: Bearer" in error["message"]
@@ -200,7 +215,7 @@ def test_no_key_is_told_as_openai_tells_it() -> None:
 )
 def test_errors_have_one_shape(error: Any, status: int, headers: dict[str, str]) -> None:
     """OpenAI's envelope, whole, with what SDKs need to decide on a retry, and FastRouter's status and code."""
-    reply = SURFACE.write_error(error)
+    reply = SURFACE.rules.write_error(error)
     assert reply.status == status
     assert {**reply.headers} == headers | {"content-type": "application/json"}
     told = orjson.loads(reply.body)["error"]
@@ -215,7 +230,7 @@ def test_every_status_is_shown(status: Status) -> None:
     batch = Batch(
         "batch_1", "a", "openai", CHAT, "file-1", "24h", status, 1, 2, tally=Tally(1, 2, 3, 4), status_times={status: 9}
     )
-    shown = BatchObject.model_validate(orjson.loads(SURFACE.write_batch(batch).body), strict=True)
+    shown = BatchObject.model_validate(orjson.loads(write_batch(batch).body), strict=True)
     assert shown.status == status
     if status is not Status.VALIDATING:
         assert getattr(shown, f"{status}_at") == 9
@@ -242,11 +257,21 @@ def test_routes_are_one_of_a_kind() -> None:
     described and every surface can be loaded."""
     assert len({(route.method, route.path, route.header_prefix) for route in registry.ROUTES}) == len(registry.ROUTES)
     for route in registry.ROUTES:
-        assert route.operation in registry.surface(route.surface).docs
+        assert registry.surface(route.surface).operation(route.operation).doc.summary
         headers = ["accept", *([f"{route.header_prefix}x"] if route.header_prefix else [])]
         assert registry.find(route.method, route.path, headers) is route
         plain = registry.find(route.method, route.path)
         assert plain is not None and plain.function == route.function
+
+
+@pytest.mark.parametrize("name", sorted(registry.DIALECTS))
+def test_tables_and_routes_agree(name: str) -> None:
+    """A dialect has a route to each of its operations, and no other; its table goes by the name of its routes."""
+    surface, routes = registry.surface(name), registry.DIALECTS[name].routes
+    assert {surface.name} == {route.surface for route in routes} == {name}
+    operations = {field.name for field in fields(surface) if isinstance(getattr(surface, field.name), Operation)}
+    assert {route.operation for route in routes} == operations
+    assert surface.results is not None or not {"list_results", "export_results"} & operations
 
 
 def test_the_registry_stays_light() -> None:

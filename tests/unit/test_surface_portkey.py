@@ -10,9 +10,10 @@ import pytest
 from batchyard.core.batches import Batch, Status
 from batchyard.core.errors import InvalidRequest, Unauthenticated
 from batchyard.core.items import Item, LineError
-from batchyard.core.requests import BatchRequest
+from batchyard.core.requests import BatchRequest, PageRequest
 from batchyard.surfaces import registry
 from batchyard.surfaces.http import Request
+from batchyard.surfaces.portkey.surface import read_batch
 from batchyard.surfaces.surface import LineContext
 
 SURFACE = registry.surface("portkey")
@@ -26,7 +27,7 @@ HEADERS = {"x-portkey-api-key": "by_live_ours", "x-portkey-provider": "openai", 
 
 def read(headers: dict[str, str] | None = None, **changes: Any) -> BatchRequest:
     body = json.dumps(BODY | changes).encode()
-    return SURFACE.read_batch(Request("POST", "/v1/batches", "r", HEADERS | (headers or {}), body=body))
+    return read_batch(Request("POST", "/v1/batches", "r", HEADERS | (headers or {}), body=body))
 
 
 def test_a_portkey_header_chooses_the_surface() -> None:
@@ -44,13 +45,13 @@ def test_a_portkey_header_chooses_the_surface() -> None:
 
 def test_our_key_is_in_portkeys_header() -> None:
     """The Authorization header is the provider's, unless the provider's key is kept here."""
-    assert SURFACE.read_key(Request("GET", "/", "r", HEADERS)) == "by_live_ours"
+    assert SURFACE.rules.read_api_key(Request("GET", "/", "r", HEADERS)) == "by_live_ours"
     nobody = HEADERS | {"x-portkey-api-key": " "}
     with pytest.raises(Unauthenticated):
-        SURFACE.read_key(Request("GET", "/", "r", nobody))
+        SURFACE.rules.read_api_key(Request("GET", "/", "r", nobody))
     for kept in ({"x-portkey-provider": "@openai"}, {"x-portkey-virtual-key": "openai"}):
         ours = nobody | kept | {"authorization": "Bearer by_live_ours"}
-        assert SURFACE.read_key(Request("GET", "/", "r", ours)) == "by_live_ours"
+        assert SURFACE.rules.read_api_key(Request("GET", "/", "r", ours)) == "by_live_ours"
 
 
 @pytest.mark.parametrize(
@@ -95,7 +96,8 @@ def test_pages_of_batches() -> None:
     """20 unless asked otherwise, 1 to 100."""
 
     def limit(**query: str) -> int:
-        return SURFACE.read_page(Request("GET", "/v1/batches", "r", query=query), "batch").limit
+        page: PageRequest = SURFACE.operation("list_batches").read(Request("GET", "/v1/batches", "r", query=query))
+        return page.limit
 
     assert [limit(), limit(limit="1"), limit(limit="100")] == [20, 1, 100]
     for wrong in ("0", "101", "-1", "ten"):
@@ -123,5 +125,6 @@ def test_lines_and_replies_are_openais() -> None:
         assert parsed == openai.parse_line(raw, 0, 1, context)
         assert isinstance(parsed, Item if line is good else LineError)
     batch = Batch("batch_x", "a", "portkey", context.endpoint, "file-x", "immediate", Status.VALIDATING, 1, 2)
-    assert SURFACE.write_batch(batch) == openai.write_batch(batch)
-    assert json.loads(SURFACE.write_batch(batch).body)["usage"]["paid_by"] == "operator"
+    write = SURFACE.operation("create_batch").write
+    assert write(batch) == openai.operation("create_batch").write(batch)
+    assert json.loads(write(batch).body)["usage"]["paid_by"] == "operator"

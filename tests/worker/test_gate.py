@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from batchyard.core.calls import Answer, NoAnswer
-from batchyard.core.retry import FailureReason, ServerWord
+from batchyard.core.calls import Answer, ProviderReply
+from batchyard.core.retry import FailureReason, RetryAdvice
 from batchyard.worker.gate import Gate, Gates
 from tests.virtual_time import VirtualTimeLoop
 
@@ -17,8 +17,8 @@ OK = Answer(200, b"{}")
 
 
 def refused(seconds: float) -> Answer:
-    word = ServerWord(retry_after_seconds=seconds)
-    return Answer(429, b"{}", failure=FailureReason.THROTTLED, word=word)
+    advice = RetryAdvice(retry_after_seconds=seconds)
+    return Answer(429, b"{}", failure=FailureReason.THROTTLED, retry_advice=advice)
 
 
 def run(work: Coroutine[Any, Any, None]) -> float:
@@ -39,7 +39,7 @@ def gates(max_in_flight: int = 512) -> Gates:
     return Gates(max_in_flight, asyncio.get_running_loop().time)
 
 
-async def pass_through(gate: Gate, seconds: float, outcome: Answer | NoAnswer = OK) -> None:
+async def pass_through(gate: Gate, seconds: float, outcome: ProviderReply = OK) -> None:
     call = await gate.enter()
     came_to = None
     try:

@@ -18,7 +18,9 @@ from batchyard.core.items import Item, work_line
 from batchyard.core.keys import work_key
 from batchyard.core.lanes import Lane
 from batchyard.core.messages import ShardMessage
-from batchyard.core.parts import StoredResult, decode_part
+from batchyard.core.parts import decode_part
+from batchyard.core.result_lines import result_line
+from batchyard.core.results import StoredResult
 from batchyard.core.sharding import LaneShards, Plan
 from batchyard.core.shards import ShardState
 from batchyard.handlers import work
@@ -103,7 +105,7 @@ def test_the_event_settles_its_shards(
     assert work.handler(event("work"), LambdaContext()) == {"batchItemFailures": []}
     stored = [result for number in (0, 1) for result in results(cloud, number)]
     assert sorted(result.index for result in stored) == list(range(ITEMS))
-    lines = [orjson.loads(result.line) for result in stored]
+    lines = [orjson.loads(result_line(result)) for result in stored]
     assert {line["response"]["status_code"] for line in lines} == {200}
     assert all(line["response"]["body"]["data"][0]["embedding"] for line in lines)
     batch = Batches(cloud.table).get_with_progress(FIRST.batch)

@@ -11,9 +11,9 @@ import pytest
 
 from batchyard.core.batches import Ending
 from batchyard.core.calls import Answer, NoAnswer
-from batchyard.core.retry import FailureReason, ServerWord
+from batchyard.core.retry import FailureReason, RetryAdvice
 from batchyard.core.shards import LeaseHeld, ShardFenced, ShardState
-from batchyard.core.usage import Usage
+from batchyard.core.usage import REFUSED_USAGE, Usage
 from batchyard.worker.gate import Gates
 from tests.memory import memory_objects
 from tests.memory_table import memory_shards
@@ -21,6 +21,7 @@ from tests.virtual_time import EPOCH
 from tests.worker.workshop import (
     BATCH_ID,
     LIMITS,
+    PRICE,
     TIMED_OUT,
     Killed,
     Outcome,
@@ -101,7 +102,7 @@ def test_a_storm_of_429s_loses_nothing_and_costs_no_retry(start: Start) -> None:
         tokens["at"] = now
         if tokens["left"] < 1:
             refused += 1
-            return status(429, ServerWord(retry_after_seconds=1.0))
+            return status(429, RetryAdvice(retry_after_seconds=1.0))
         tokens["left"] -= 1
         return succeed(index)
 
@@ -114,7 +115,7 @@ def test_a_storm_of_429s_loses_nothing_and_costs_no_retry(start: Start) -> None:
     assert shop.queues.sent == []
 
 
-def test_a_429_without_a_word_ends_too(start: Start) -> None:
+def test_a_429_without_advice_ends_too(start: Start) -> None:
     """Where Retry-After is missing, backoff alone gets through."""
 
     async def behave(index: int, attempt: int) -> Outcome:
@@ -150,6 +151,20 @@ def test_a_rejected_item_is_sent_once(start: Start) -> None:
     shop.work(shop.message(8))
     assert shop.outcomes() == {"succeeded": 7, "failed": 1}
     assert set(shop.provider.received.values()) == {1}
+
+
+def test_token_counts_that_cannot_be_true_cost_nothing(start: Start) -> None:
+    """The item succeeds, its bill is 0, and the meter says how many there were."""
+
+    def answer(index: int) -> Answer:
+        return replace(succeed(index), usage=REFUSED_USAGE) if index == 1 else succeed(index)
+
+    shop = start(after(0.1, answer))
+    shop.run_to_the_end(shop.message(3))
+    assert shop.outcomes() == {"succeeded": 3}
+    assert shop.meter.usages_refused == 1
+    row = shop.shards.get(BATCH_ID, 0)
+    assert row is not None and row.tally.cost_picousd == 2 * PRICE.cost_picousd(succeed(0).usage)
 
 
 @pytest.mark.parametrize(
@@ -279,7 +294,7 @@ def test_a_long_pause_frees_the_worker(start: Start) -> None:
 
     async def behave(index: int, attempt: int) -> Outcome:
         await asyncio.sleep(1)
-        return status(429, ServerWord(retry_after_seconds=300.0)) if index == 2 and attempt == 1 else succeed(index)
+        return status(429, RetryAdvice(retry_after_seconds=300.0)) if index == 2 and attempt == 1 else succeed(index)
 
     shop = start(behave)
     message = shop.message(6, concurrency=2)
@@ -295,7 +310,7 @@ def test_a_long_pause_frees_the_worker(start: Start) -> None:
 
 def test_a_days_pause_waits_no_longer_than_sqs_can(start: Start) -> None:
     """DelaySeconds is at most 900."""
-    shop = start(after(1.0, lambda index: status(429, ServerWord(retry_after_seconds=80_000.0))))
+    shop = start(after(1.0, lambda index: status(429, RetryAdvice(retry_after_seconds=80_000.0))))
     shop.work(shop.message(2))
     assert shop.queues.sent[0][1] == 900
 
@@ -305,7 +320,7 @@ def test_a_short_pause_is_waited_for(start: Start) -> None:
 
     async def behave(index: int, attempt: int) -> Outcome:
         await asyncio.sleep(1)
-        return status(429, ServerWord(retry_after_seconds=20.0)) if attempt == 1 else succeed(index)
+        return status(429, RetryAdvice(retry_after_seconds=20.0)) if attempt == 1 else succeed(index)
 
     shop = start(behave)
     shop.work(shop.message(4))
@@ -318,7 +333,7 @@ def test_another_model_is_not_held_back(start: Start) -> None:
 
     async def behave(index: int, attempt: int) -> Outcome:
         await asyncio.sleep(1)
-        return status(429, ServerWord(retry_after_seconds=25.0)) if index < 10 and attempt == 1 else succeed(index)
+        return status(429, RetryAdvice(retry_after_seconds=25.0)) if index < 10 and attempt == 1 else succeed(index)
 
     shop = start(behave)
     slow, fast = shop.message(10), shop.message(10, number=1, model="other")
@@ -384,7 +399,7 @@ def test_nothing_outlives_the_deadline(start: Start) -> None:
 
 def test_retries_stop_at_the_deadline(start: Start) -> None:
     """An item that may only be tried again after the deadline is left to expire, not failed."""
-    shop = start(after(1.0, lambda index: status(503, ServerWord(retry_after_seconds=25.0))))
+    shop = start(after(1.0, lambda index: status(503, RetryAdvice(retry_after_seconds=25.0))))
     shop.work(shop.message(2, expires_at=int(EPOCH) + 20))
     assert shop.outcomes() == {}
     assert shop.queues.sent == []
@@ -590,7 +605,7 @@ def test_careful_mode_blames_nobody_for_a_pause(start: Start) -> None:
             crashes += 1
             raise Killed
         throttled = index == 0 and attempt <= crashes + 3
-        return status(429, ServerWord(retry_after_seconds=100.0)) if throttled else succeed(index)
+        return status(429, RetryAdvice(retry_after_seconds=100.0)) if throttled else succeed(index)
 
     shop = start(behave)
     shop.run_to_the_end(shop.message(3))
@@ -603,7 +618,7 @@ def test_the_meter_counts_what_was_flushed(start: Start) -> None:
     async def behave(index: int, attempt: int) -> Outcome:
         await asyncio.sleep(1)
         if index == 0 and attempt == 1:
-            return status(429, ServerWord(retry_after_seconds=1.0))
+            return status(429, RetryAdvice(retry_after_seconds=1.0))
         return status(400) if index == 1 else succeed(index)
 
     shop = start(behave)

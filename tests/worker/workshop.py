@@ -19,8 +19,10 @@ from batchyard.core.calls import Answer, NoAnswer
 from batchyard.core.items import Item, work_line
 from batchyard.core.keys import work_key
 from batchyard.core.messages import ShardMessage
-from batchyard.core.parts import StoredResult, decode_part
-from batchyard.core.retry import FailureReason, RetryPolicy, ServerWord, failure_of
+from batchyard.core.parts import decode_part
+from batchyard.core.result_lines import result_line
+from batchyard.core.results import StoredResult
+from batchyard.core.retry import FailureReason, RetryAdvice, RetryPolicy, failure_of
 from batchyard.core.sharding import Shard
 from batchyard.core.shards import ShardRow, ShardState
 from batchyard.core.usage import Price, Usage
@@ -54,9 +56,9 @@ def succeed(index: int) -> Answer:
     return Answer(200, b'{"n":%d}' % index, f"req_{index}", Usage(10, 4, 5, 2))
 
 
-def status(code: int, word: ServerWord | None = None) -> Answer:
-    word = word or ServerWord()
-    return Answer(code, b'{"error":{"message":"no"}}', "req_e", failure=failure_of(code, word), word=word)
+def status(code: int, advice: RetryAdvice | None = None) -> Answer:
+    advice = advice or RetryAdvice()
+    return Answer(code, b'{"error":{"message":"no"}}', "req_e", failure=failure_of(code, advice), retry_advice=advice)
 
 
 class ScriptedProvider:
@@ -231,7 +233,7 @@ class Workshop:
         return Counter(str(result.outcome) for result in self.results(number).values())
 
     def lines(self, number: int = 0) -> dict[int, dict[str, Any]]:
-        return {index: orjson.loads(result.line) for index, result in self.results(number).items()}
+        return {index: orjson.loads(result_line(result)) for index, result in self.results(number).items()}
 
     def close(self) -> None:
         self._bury()

@@ -11,6 +11,7 @@ from batchyard.adapters.aws.objects import ObjectMissing, Objects
 from batchyard.core.batches import DropSource
 from batchyard.core.dropfolder import JSONL, ResultKeys, is_too_long, result_keys
 from batchyard.core.items import LineError
+from batchyard.core.one_line import escape_separators
 
 _LINES = "application/jsonl"
 _DOCUMENT = "application/json"
@@ -33,7 +34,10 @@ def deliver(delivery: Delivery, keys: ResultKeys, *, objects: Objects, drop: Obj
     with_output = _copy(delivery.output_key, keys.output, objects, drop)
     with_errors = _copy(delivery.error_key, keys.errors, objects, drop)
     if not with_errors and delivery.errors:
-        lines = [orjson.dumps(asdict(error), option=orjson.OPT_APPEND_NEWLINE) for error in delivery.errors]
+        lines = [
+            escape_separators(orjson.dumps(asdict(error), option=orjson.OPT_APPEND_NEWLINE))
+            for error in delivery.errors
+        ]
         drop.put(keys.errors, b"".join(lines), _LINES)
         with_errors = True
     document = delivery.status | {

@@ -14,8 +14,7 @@ from batchyard.adapters.aws.objects import Objects
 from batchyard.content.parts import Parts, ReadAhead, ShardResults
 from batchyard.core.batches import Batch
 from batchyard.core.errors import BooksDoNotBalance
-from batchyard.core.parts import StoredResult
-from batchyard.core.results import Outcome
+from batchyard.core.results import Outcome, StoredResult
 from batchyard.core.sharding import Plan, Shard
 from batchyard.core.shards import ShardRow, done_count
 

@@ -14,8 +14,8 @@ from batchyard.adapters.aws.objects import Objects, Span
 from batchyard.core.batches import Batch
 from batchyard.core.items import read_work_lines
 from batchyard.core.keys import work_key
-from batchyard.core.parts import StoredResult, decode_part
-from batchyard.core.results import Outcome, result_line, unfinished
+from batchyard.core.parts import decode_part
+from batchyard.core.results import Outcome, StoredResult, stored, unfinished
 from batchyard.core.sharding import Plan, Shard
 from batchyard.core.shards import ShardRow, ShardState, done_count
 
@@ -57,9 +57,9 @@ class Parts:
         spans = self._spans(lane)
         with closing(self._objects.get_many(spans, at_most=ahead.at_most, held_bytes=ahead.held_bytes)) as reads:
             for shard, row in lane:
-                stored = [result for _ in row.parts for result in decode_part(next(reads))]
-                rest = self._unfinished(stored, next(reads)) if self._has_rest(shard, row) else []
-                yield ShardResults(shard, row, stored, rest)
+                kept = [result for _ in row.parts for result in decode_part(next(reads))]
+                rest = self._unfinished(kept, next(reads)) if self._has_rest(shard, row) else []
+                yield ShardResults(shard, row, kept, rest)
 
     def _spans(self, lane: Iterable[tuple[Shard, ShardRow]]) -> Iterator[Span]:
         """What `read` reads, in that order: each shard's parts, then its items if some have no result."""
@@ -72,14 +72,12 @@ class Parts:
         is_over = self._rest is not None and row.state is not ShardState.SETTLED
         return is_over and done_count(row.done) < shard.items
 
-    def _unfinished(self, stored: list[StoredResult], work: bytes) -> list[StoredResult]:
+    def _unfinished(self, kept: list[StoredResult], work: bytes) -> list[StoredResult]:
         if self._rest is None:
             return []
-        found = {result.index for result in stored}
+        found = {result.index for result in kept}
         return [
-            StoredResult(
-                item.index, self._rest, result_line(self._batch_id, unfinished(item.index, item.custom_id, self._rest))
-            )
+            stored(self._batch_id, unfinished(item.index, item.custom_id, self._rest))
             for item in read_work_lines(work)
             if item.index not in found
         ]

@@ -13,6 +13,7 @@ import orjson
 
 from batchyard.content.lines import read_lines
 from batchyard.content.workfile import OpenLane, TooManyLanes, WorkFile
+from batchyard.core import exact_json
 from batchyard.core.batches import Batch
 from batchyard.core.catalogue import Offer
 from batchyard.core.errors import BatchyardError
@@ -165,7 +166,7 @@ class Reading:
 
 def _renamed(body: bytes, model: str) -> bytes:
     """The request body with the model's name as the provider has it."""
-    return orjson.dumps(orjson.loads(body) | {"model": model})
+    return orjson.dumps(exact_json.loads(body) | {"model": model})
 
 
 def file_error(code: str, message: str) -> LineError:

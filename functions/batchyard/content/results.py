@@ -23,9 +23,9 @@ from batchyard.core.batches import Batch
 from batchyard.core.endings import outcome_of_the_rest
 from batchyard.core.errors import BooksDoNotBalance, NotFound
 from batchyard.core.keys import file_key, manifest_key
-from batchyard.core.parts import StoredResult
 from batchyard.core.requests import ResultWindow
-from batchyard.core.results import Outcome, result_line_start
+from batchyard.core.result_lines import read_result_line, result_line_start
+from batchyard.core.results import StoredResult
 from batchyard.core.sharding import LaneShards, Plan, Shard, read_manifest
 
 _AHEAD = ReadAhead(at_most=16, held_bytes=64 * 1024 * 1024)
@@ -83,8 +83,8 @@ def _in_window(lane: Iterator[ShardResults], wanted: range) -> Iterator[StoredRe
 def _from_files(batch: Batch, wanted: range, objects: Objects) -> Iterator[StoredResult]:
     with ExitStack() as stack:
         heads = [
-            _Head(outcome, stack.enter_context(closing(objects.stream(file_key(batch.account_id, file_id)))))
-            for outcome, file_id in ((Outcome.SUCCEEDED, batch.output_file_id), (Outcome.FAILED, batch.error_file_id))
+            _Head(stack.enter_context(closing(objects.stream(file_key(batch.account_id, file_id)))))
+            for file_id in (batch.output_file_id, batch.error_file_id)
             if file_id is not None
         ]
         if not heads:
@@ -96,7 +96,7 @@ def _from_files(batch: Batch, wanted: range, objects: Objects) -> Iterator[Store
                 if head is None:
                     raise BooksDoNotBalance(f"item {index} of {batch.id} is in neither of its files")
                 if index >= wanted.start:
-                    yield StoredResult(index, head.outcome, head.line)
+                    yield read_result_line(head.line, index)
                 head.advance()
         except ObjectMissing as error:
             raise _no_longer_kept(batch) from error
@@ -110,8 +110,7 @@ def _no_longer_kept(batch: Batch) -> NotFound:
 class _Head:
     """The line of a file that is next, with its line feed; empty behind the last one."""
 
-    def __init__(self, outcome: Outcome, chunks: Iterator[bytes]) -> None:
-        self.outcome = outcome
+    def __init__(self, chunks: Iterator[bytes]) -> None:
         self._lines = read_lines(chunks, _LONGEST_LINE_BYTES)
         self._line: bytes | None = None
 

@@ -24,6 +24,7 @@ from typing import Any
 
 import orjson
 
+from batchyard.core import exact_json
 from batchyard.core.fields import known_fields
 from batchyard.core.items import LineError
 from batchyard.core.sharding import Plan
@@ -184,7 +185,7 @@ class Batch:
         fields = known_fields(cls, row)
         fields["status"] = Status(row["status"])
         metadata = row.get("metadata")
-        fields["metadata"] = orjson.loads(metadata) if isinstance(metadata, str) else metadata
+        fields["metadata"] = exact_json.loads(metadata.encode()) if isinstance(metadata, str) else metadata
         fields["drop"] = DropSource(*row["drop"][:2]) if row.get("drop") else None
         fields["errors"] = tuple(LineError(*error[:4]) for error in row.get("errors") or ())
         fields["plan"] = Plan.from_row(row["plan"]) if row.get("plan") else None

@@ -1,23 +1,28 @@
-"""What comes of one call to a provider: its answer, or the reason there is none. A value, never an exception."""
+"""What a call to a provider comes to: its reply, which is an answer or the reason why there is none. A value, never an
+exception."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from batchyard.core.retry import SILENT, FailureReason, ServerWord
+from batchyard.core.ratelimits import RateAdvice
+from batchyard.core.retry import NO_ADVICE, FailureReason, RetryAdvice
 from batchyard.core.usage import Usage
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`body` is a JSON value on one line. `failure` is None for a 2xx whose body is a JSON object."""
+    """`body` is a JSON value on one line. `failure` is None for a 2xx whose body is a JSON object. A 2xx that is only
+    an error is a failure, and `status` the one that the error names."""
 
     status: int
     body: bytes
     request_id: str | None = None
     usage: Usage = field(default_factory=Usage)
     failure: FailureReason | None = None
-    word: ServerWord = SILENT
+    retry_advice: RetryAdvice = NO_ADVICE
+    rate_advice: RateAdvice | None = None
+    """What its headers say about the provider's rate limits; None if nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,4 +30,7 @@ class NoAnswer:
     """No answer came, or none that can be used."""
 
     failure: FailureReason
-    word: ServerWord = SILENT
+    retry_advice: RetryAdvice = NO_ADVICE
+
+
+ProviderReply = Answer | NoAnswer

@@ -92,7 +92,6 @@ class Upload:
     filename: str
     purpose: str
     bytes: int
-    mime_type: str
     created_at: int
     expires_at: int
     status: UploadStatus = UploadStatus.PENDING

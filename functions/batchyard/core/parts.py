@@ -1,49 +1,48 @@
 """A part: some results of one shard as one S3 object.
 
-    {"indexes": [7, 9], "outcomes": ["succeeded", "failed"], "lengths": [312, 198]}\\n     header, one JSON line
-    <312 bytes: the line of item 7><198 bytes: the line of item 9>
+    {"index": [7, 9], "id": ["batch_req_…", "batch_req_…"], "custom_id": ["a", "b"], …, "length": [312, 0]}\\n
+    <312 bytes: the answer that item 7 got><0 bytes: item 9 got none>
 
-The header lets Finalize merge and check without parsing a single result.
+The header is one JSON line: each field of `StoredResult` but the body, in a column of its own. So Finalize merges and
+checks without parsing a single answer, and every surface finds what it shows without knowing another's form. A reader
+looks for the columns it knows, so that a later version may add some.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from itertools import accumulate, pairwise
 
 import orjson
 
 from batchyard.core.errors import BooksDoNotBalance
-from batchyard.core.results import Outcome, Result, result_line
+from batchyard.core.results import Outcome, Result, StoredResult, stored
 
-
-@dataclass(frozen=True, slots=True)
-class StoredResult:
-    """One result as a part holds it. `line` ends with a newline."""
-
-    index: int
-    outcome: Outcome
-    line: bytes
+_FIELDS = StoredResult._fields[:-1]
+"""All but the body, which is the last."""
+_OUTCOMES = {str(outcome): outcome for outcome in Outcome}
 
 
 def encode_part(batch_id: str, results: list[Result]) -> bytes:
     """The part's bytes. Order is kept; any order will do."""
-    lines = [result_line(batch_id, result) for result in results]
-    header = {
-        "indexes": [result.index for result in results],
-        "outcomes": [str(result.outcome) for result in results],
-        "lengths": [len(line) for line in lines],
-    }
-    return b"".join([orjson.dumps(header), b"\n", *lines])
+    kept = [stored(batch_id, result) for result in results]
+    bodies = [result.body for result in kept]
+    header = {field: [getattr(result, field) for result in kept] for field in _FIELDS}
+    header["length"] = [len(body) for body in bodies]
+    return b"".join([orjson.dumps(header), b"\n", *bodies])
 
 
 def decode_part(data: bytes) -> Iterator[StoredResult]:
     """The results of a part. Raises BooksDoNotBalance if header and bytes disagree."""
-    head, _, lines = data.partition(b"\n")
-    header = orjson.loads(head)
-    if sum(header["lengths"]) != len(lines):
-        raise BooksDoNotBalance(f"a part's header promises {sum(header['lengths'])} bytes, it has {len(lines)}")
-    start = 0
-    for index, outcome, length in zip(header["indexes"], header["outcomes"], header["lengths"], strict=True):
-        yield StoredResult(index, Outcome(outcome), lines[start : start + length])
-        start += length
+    header_end = data.find(b"\n") + 1
+    if not header_end:
+        raise BooksDoNotBalance("a part has no header")
+    header = orjson.loads(data[:header_end])
+    lengths = header["length"]
+    if any(len(header[field]) != len(lengths) for field in _FIELDS):
+        raise BooksDoNotBalance("the columns of a part's header have different lengths")
+    if header_end + sum(lengths) != len(data):
+        raise BooksDoNotBalance(f"a part's header promises {sum(lengths)} bytes, it has {len(data) - header_end}")
+    header["outcome"] = [_OUTCOMES[outcome] for outcome in header["outcome"]]
+    bodies = [data[start:end] for start, end in pairwise(accumulate(lengths, initial=header_end))]
+    return map(StoredResult._make, zip(*(header[field] for field in _FIELDS), bodies, strict=True))

@@ -9,7 +9,7 @@ ENDPOINTS = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/r
 """What a batch may ask for. A provider serves all of them unless its entry says otherwise."""
 
 KINDS = ("openai",)
-"""Dialects that a worker can speak to a provider."""
+"""Dialects that a worker can speak to a provider; `adapters.providers.kinds` has the client of each."""
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import hashlib
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import orjson
@@ -35,10 +35,11 @@ class BatchRequest:
     @property
     def fingerprint(self) -> str:
         """Equal for equal requests. Neither the idempotency key nor the caller's key is a part of it."""
-        fields = asdict(replace(self, idempotency_key=None, caller_key=None))
+        counted = replace(self, idempotency_key=None, caller_key=None)
+        members = {field.name: getattr(counted, field.name) for field in fields(counted)}
         if self.lines is not None:
-            fields["lines"] = hashlib.sha256(self.lines).hexdigest()
-        return hashlib.sha256(orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)).hexdigest()
+            members["lines"] = hashlib.sha256(self.lines).hexdigest()
+        return hashlib.sha256(orjson.dumps(members, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,6 @@ class UploadRequest:
 
     file: FileRequest
     bytes: int
-    mime_type: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,16 +1,13 @@
-"""An item after it ran: its result, and its line in the output or error file.
+"""An item after it ran: its result, as the executor makes it and as it is kept.
 
-The line is OpenAI's (`id`, `custom_id`, `response`, `error`) whatever surface the batch came through, so that one
-merge serves them all. An HTTP-level failure keeps the provider's answer in `response` with `error: null`; a failure
-without an answer (expired, cancelled, no connection) has `response: null` and an `error`.
+No dialect shows in either. `core/result_lines.py` has the form of a batch's files, `surfaces/` the other forms.
 """
 
 from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
-
-import orjson
+from typing import NamedTuple
 
 from batchyard.core.ids import derive_id
 from batchyard.core.usage import Tally, Usage
@@ -27,7 +24,8 @@ class Outcome(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Exactly one of `status_code` (with `body`: the provider's JSON, no raw newline) and `error_code` is set."""
+    """Exactly one of `status_code` and `error_code` is set, the former with `body`: the provider's JSON, made by
+    `one_line`."""
 
     index: int
     custom_id: str
@@ -41,6 +39,24 @@ class Result:
     cost_picousd: int = 0
 
 
+class StoredResult(NamedTuple):
+    """A result as parts hold it, in no dialect. `body` is the provider's answer byte for byte, empty if there was no
+    answer; `status_code` is None then, and `error_code` says why. `id` is the result's public id.
+
+    A tuple, because Finalize makes one for each of a million items: a frozen dataclass takes five times as long.
+    """
+
+    index: int  # type: ignore[assignment]  # tuples have a method of this name, which nobody needs here
+    id: str
+    custom_id: str
+    outcome: Outcome
+    status_code: int | None
+    request_id: str | None
+    error_code: str | None
+    error_message: str | None
+    body: bytes
+
+
 def failed(index: int, custom_id: str, code: str, message: str) -> Result:
     """A result that never got an answer from a provider."""
     return Result(index, custom_id, Outcome.FAILED, error_code=code, error_message=message)
@@ -52,32 +68,24 @@ def unfinished(index: int, custom_id: str, outcome: Outcome) -> Result:
     return Result(index, custom_id, outcome, error_code=code, error_message=message)
 
 
-def result_line_start(batch_id: str, index: int) -> bytes:
-    """What the line of item `index` begins with, and no other line."""
-    return b'{"id":"%b",' % _line_id(batch_id, index).encode()
+def stored(batch_id: str, result: Result) -> StoredResult:
+    """The result as it is kept."""
+    return StoredResult(
+        index=result.index,
+        id=result_id(batch_id, result.index),
+        custom_id=result.custom_id,
+        outcome=result.outcome,
+        status_code=result.status_code,
+        request_id=result.request_id,
+        error_code=result.error_code,
+        error_message=result.error_message,
+        body=b"" if result.status_code is None else result.body or b"null",
+    )
 
 
-def _line_id(batch_id: str, index: int) -> str:
+def result_id(batch_id: str, index: int) -> str:
+    """The public id of the result of item `index`."""
     return derive_id("batch_req_", batch_id, str(index))
-
-
-def result_line(batch_id: str, result: Result) -> bytes:
-    """The result's line, newline included."""
-    line = {
-        "id": _line_id(batch_id, result.index),
-        "custom_id": result.custom_id,
-        "response": None
-        if result.status_code is None
-        else {
-            "status_code": result.status_code,
-            "request_id": result.request_id or "",
-            "body": orjson.Fragment(result.body or b"null"),
-        },
-        "error": None
-        if result.error_code is None
-        else {"code": result.error_code, "message": result.error_message or ""},
-    }
-    return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
 
 
 def tally(results: list[Result]) -> Tally:
@@ -96,31 +104,9 @@ def tally(results: list[Result]) -> Tally:
     return total
 
 
-@dataclass(frozen=True, slots=True)
-class ResultLine:
-    """A line, read back. `body`: the provider's JSON as it stands there."""
-
-    custom_id: str
-    status_code: int | None = None
-    body: bytes | None = None
-    error_code: str | None = None
-    error_message: str | None = None
-
-
-_BODY = b',"body":'
-_AFTER_BODY = b'},"error":null}\n'
-
-
-def read_result_line(line: bytes) -> ResultLine:
-    """What `result_line` wrote. The body is cut out, not parsed: quotes inside strings are escaped, so the first
-    `,"body":` is the one that stands before it."""
-    head, found, rest = line.partition(_BODY)
-    if not found:
-        fields = orjson.loads(line)
-        error = fields["error"]
-        return ResultLine(fields["custom_id"], error_code=error["code"], error_message=error["message"])
-    fields = orjson.loads(head + b"}}")
-    return ResultLine(fields["custom_id"], fields["response"]["status_code"], rest.removesuffix(_AFTER_BODY))
+def outcome_of_error(code: str | None) -> Outcome:
+    """The outcome of an item in the error file, which tells what was never finished by its code."""
+    return next((outcome for outcome, (known, _) in _UNFINISHED.items() if known == code), Outcome.FAILED)
 
 
 _UNFINISHED = {

@@ -1,21 +1,30 @@
 """The one retry table: what may go wrong with a provider call, whether it is tried again, and when.
 
-    answer or fault                          reason              again?   takes a retry from the budget?
-    429, or 503 with Retry-After             throttled           yes      no
-    503, 529                                 overloaded          yes      yes
-    other 5xx                                server_error        yes      yes
-    408                                      request_timeout     yes      yes
-    409                                      conflict            yes      yes
-    no answer in time                        request_timeout     yes      yes
-    connection refused, broken, cut short    connection_error    yes      yes
-    2xx that is no JSON object               invalid_response    yes      yes
-    2xx longer than the limit                response_too_large  no
-    other 3xx, 4xx                           rejected            no
+    answer or fault                          reason              again?  costs a try?  trouble?  blocks the lane?
+    429, or 503 with Retry-After             throttled           yes     no            no        no
+    503, 529                                 overloaded          yes     yes           yes       no
+    other 5xx                                server_error        yes     yes           yes       no
+    408, or no answer in time                request_timeout     yes     yes           yes       no
+    connection refused, broken, cut short    connection_error    yes     yes           yes       no
+    2xx that is no JSON object               invalid_response    yes     yes           yes       no
+    409                                      conflict            yes     yes           no        no
+    2xx longer than the limit                response_too_large  no      -             no        no
+    401 and 403 about the key                key_refused         no      -             no        yes
+    402, no quota or money (429, 400, 403)   out_of_money        no      -             no        yes
+    other 3xx, 4xx                           rejected            no      -             no        no
+    the last one, with x-should-retry: true  retry_requested     yes     yes           no        no
 
-`x-should-retry`, which OpenAI's servers send, overrules the status. A throttled item is tried again for as long as its
-batch may run: the caller stops at the deadline, this table does not know it. The wait is the server's own word where it
-gave one, else exponential with full jitter. Reasons are metric labels and go to logs; what a provider wrote in a body
-never does, because prompts are echoed there.
+*Trouble* is what many calls of a lane fail with when the provider is down, whatever they ask. What *blocks the lane*
+fails every call until a person acts (`core.refusals` tells it from a rejected request). Whose key it was decides what
+follows: with the deployment's own the lane stands still and the item is as if never tried; with the caller's own it is
+the caller's error and, as this table says, final for the item.
+
+`x-should-retry`, which OpenAI's servers send, overrules the status: "false" makes a failure `rejected`, "true" makes
+one that would be final `retry_requested`; neither changes what blocks the lane. A 2xx that holds nothing but an error
+counts as the status that the error names. A throttled item is tried again for as long as its batch may run: the caller
+stops at the deadline, this table does not know it. The wait is the one that the server asked for, else exponential with
+full jitter. Reasons are metric labels and go to logs; what a provider wrote in a body never does, because prompts are
+echoed there.
 """
 
 from __future__ import annotations
@@ -26,23 +35,29 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
+from batchyard.core.refusals import NO_DETAILS, ErrorDetails, says_key_refused, says_no_money
+
 
 class FailureReason(enum.StrEnum):
-    """The value is the metric label and, where no answer came, the item's error code."""
+    """The value is the metric label and, if no answer came, the item's error code."""
 
     THROTTLED = "throttled"
     OVERLOADED = "overloaded"
     SERVER_ERROR = "server_error"
     CONFLICT = "conflict"
+    RETRY_REQUESTED = "retry_requested"
     TIMEOUT = "request_timeout"
     CONNECTION = "connection_error"
     INVALID_RESPONSE = "invalid_response"
     TOO_LARGE = "response_too_large"
+    KEY_REFUSED = "key_refused"
+    OUT_OF_MONEY = "out_of_money"
     REJECTED = "rejected"
 
     @property
     def may_be_retried(self) -> bool:
-        return self not in (FailureReason.TOO_LARGE, FailureReason.REJECTED)
+        """Whether the same item may be sent again, as far as the item is concerned."""
+        return self not in _FINAL
 
     @property
     def costs_a_retry(self) -> bool:
@@ -54,20 +69,40 @@ class FailureReason(enum.StrEnum):
         return self in (FailureReason.THROTTLED, FailureReason.OVERLOADED)
 
     @property
+    def is_trouble(self) -> bool:
+        """Whether this is how calls fail when the lane itself is in trouble."""
+        return self in _TROUBLE
+
+    @property
+    def blocks_the_lane(self) -> bool:
+        """Whether every call with this key fails alike until a person acts."""
+        return self in _BLOCKING
+
+    @property
     def message(self) -> str:
-        """For people, where there is no answer of the provider to show them."""
+        """For people, if there is no answer of the provider to show them."""
         return _MESSAGES[self]
 
+
+_BLOCKING = frozenset({FailureReason.KEY_REFUSED, FailureReason.OUT_OF_MONEY})
+_FINAL = _BLOCKING | {FailureReason.TOO_LARGE, FailureReason.REJECTED}
+_TROUBLE = frozenset(
+    {FailureReason.OVERLOADED, FailureReason.SERVER_ERROR, FailureReason.TIMEOUT}
+    | {FailureReason.CONNECTION, FailureReason.INVALID_RESPONSE}
+)
 
 _MESSAGES = {
     FailureReason.THROTTLED: "The provider's rate limit refused this request.",
     FailureReason.OVERLOADED: "The provider was overloaded.",
     FailureReason.SERVER_ERROR: "The provider failed to process this request.",
     FailureReason.CONFLICT: "The provider reported a conflict with another request.",
+    FailureReason.RETRY_REQUESTED: "The provider refused this request and asked to have it sent again.",
     FailureReason.TIMEOUT: "The provider did not answer this request in time.",
     FailureReason.CONNECTION: "The connection to the provider failed or broke off before the answer was complete.",
     FailureReason.INVALID_RESPONSE: "The provider's answer was not a JSON object.",
     FailureReason.TOO_LARGE: "The provider's answer was larger than this deployment accepts.",
+    FailureReason.KEY_REFUSED: "The provider did not accept the API key.",
+    FailureReason.OUT_OF_MONEY: "The provider's account has no money or quota left.",
     FailureReason.REJECTED: "The provider rejected this request.",
 }
 
@@ -84,14 +119,14 @@ _BY_STATUS = {
 
 
 @dataclass(frozen=True, slots=True)
-class ServerWord:
+class RetryAdvice:
     """What an answer's headers say about calling again."""
 
     retry_after_seconds: float | None = None
     should_retry: bool | None = None
 
 
-SILENT = ServerWord()
+NO_ADVICE = RetryAdvice()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,35 +151,43 @@ class Failures:
         return Failures(self.counted, self.throttled + 1)
 
 
-def failure_of(status: int, word: ServerWord) -> FailureReason | None:
-    """Why an answer with `status` is a failure; None for 2xx."""
+def failure_of(
+    status: int, advice: RetryAdvice, details: ErrorDetails = NO_DETAILS, limit_is_zero: bool = False
+) -> FailureReason | None:
+    """Why an answer with `status` is a failure; None for 2xx. `details`: what its error object says. `limit_is_zero`:
+    the provider's headers allow 0 requests or tokens."""
     if 200 <= status < 300:
         return None
-    if status == 503 and word.retry_after_seconds is not None:
+    if 400 <= status < 500:
+        if says_no_money(status, details, limit_is_zero):
+            return FailureReason.OUT_OF_MONEY
+        if says_key_refused(status, details):
+            return FailureReason.KEY_REFUSED
+    if status == 503 and advice.retry_after_seconds is not None:
         reason = FailureReason.THROTTLED
     else:
         reason = _BY_STATUS.get(status) or (FailureReason.SERVER_ERROR if status >= 500 else FailureReason.REJECTED)
-    if word.should_retry is False:
+    if advice.should_retry is False:
         return FailureReason.REJECTED
-    if word.should_retry is True and not reason.may_be_retried:
-        return FailureReason.SERVER_ERROR
+    if advice.should_retry is True and not reason.may_be_retried:
+        return FailureReason.RETRY_REQUESTED
     return reason
 
 
 def wait_before_retry(
-    reason: FailureReason, failures: Failures, word: ServerWord, policy: RetryPolicy, random: float
+    reason: FailureReason, failures: Failures, advice: RetryAdvice, policy: RetryPolicy, random: float
 ) -> float | None:
     """Seconds until the next call of an item; None: no further call. `failures` include the one of `reason`, `random`
     is in [0, 1)."""
     if not reason.may_be_retried or failures.counted >= policy.max_attempts:
         return None
-    if word.retry_after_seconds is not None:
-        return word.retry_after_seconds + random * min(1.0, policy.base_seconds, word.retry_after_seconds)
+    if advice.retry_after_seconds is not None:
+        return advice.retry_after_seconds + random * min(1.0, policy.base_seconds, advice.retry_after_seconds)
     failed = failures.counted + failures.throttled
     return random * min(policy.cap_seconds, policy.base_seconds * 2.0 ** min(failed - 1, 32))
 
 
-def server_word(headers: Mapping[str, str], now: float) -> ServerWord:
+def read_retry_advice(headers: Mapping[str, str], now: float) -> RetryAdvice:
     """Reads `retry-after-ms`, `retry-after` (seconds or an HTTP date, RFC 9110 section 10.2.3) and `x-should-retry`.
     Header names in lower case; `now` in unix seconds."""
     retry_after = _milliseconds(headers.get("retry-after-ms"))
@@ -152,7 +195,7 @@ def server_word(headers: Mapping[str, str], now: float) -> ServerWord:
         retry_after = _seconds_or_date(headers.get("retry-after"), now)
     if retry_after is not None:
         retry_after = min(retry_after, _LONGEST_WAIT_SECONDS)
-    return ServerWord(retry_after, {"true": True, "false": False}.get(headers.get("x-should-retry", "").lower()))
+    return RetryAdvice(retry_after, {"true": True, "false": False}.get(headers.get("x-should-retry", "").lower()))
 
 
 def _milliseconds(text: str | None) -> float | None:
@@ -174,7 +217,7 @@ def _seconds_or_date(text: str | None, now: float) -> float | None:
 
 
 def _number(text: str | None) -> float | None:
-    """A finite number above 0, or None. "Retry after 0" is no word at all: it must not make a busy loop."""
+    """A finite number above 0, or None. "Retry after 0" is no advice: it must not make a busy loop."""
     try:
         number = float(text or "")
     except ValueError:

@@ -10,19 +10,50 @@ from dataclasses import dataclass, fields
 
 PICOUSD_PER_MICROUSD = 1_000_000
 
+MOST_TOKENS = 10_000_000
+"""That one item may have used: the largest context window that anybody sells. A count beyond it is a fault."""
+
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Token counts. `cached_tokens` are part of `input_tokens`, `reasoning_tokens` part of `output_tokens`."""
+    """Token counts. `cached_tokens` are part of `input_tokens`, `reasoning_tokens` part of `output_tokens`. `refused`:
+    the provider's figures cannot be true, so that all of them count as 0."""
 
     input_tokens: int = 0
     cached_tokens: int = 0
     output_tokens: int = 0
     reasoning_tokens: int = 0
+    refused: bool = False
 
     @property
     def total_tokens(self) -> int:
         return self.input_tokens + self.output_tokens
+
+
+REFUSED_USAGE = Usage(refused=True)
+
+
+def plausible_usage(given: object, cached: object, made: object, reasoning: object) -> Usage:
+    """Figures as a provider sent them, as a usage: REFUSED_USAGE if one of them is no count, negative, or larger than
+    MOST_TOKENS, because no bill is better than a wrong one. None is 0; no detail exceeds what it is a part of."""
+    given_count, cached_count, made_count, reasoning_count = counts = (
+        _count(given),
+        _count(cached),
+        _count(made),
+        _count(reasoning),
+    )
+    if min(counts) < 0:
+        return REFUSED_USAGE
+    return Usage(given_count, min(cached_count, given_count), made_count, min(reasoning_count, made_count))
+
+
+def _count(figure: object) -> int:
+    """`figure` as a number of tokens; negative if it cannot be one."""
+    if figure is None:
+        return 0
+    if type(figure) is float and figure.is_integer():
+        figure = int(figure)
+    return figure if type(figure) is int and figure <= MOST_TOKENS else -1
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,21 +6,22 @@ from functools import cache
 from pathlib import Path
 
 from batchyard.adapters import catalogue
+from batchyard.core.catalogue import Offer
 from batchyard.core.errors import NotFound
-from batchyard.handlers.http import Call, api
+from batchyard.handlers.http import Call, api, serve
 from batchyard.surfaces.http import JSON_TYPE, Reply
+from batchyard.surfaces.operations import NamedOffer
 
 OPENAPI_FILE = Path(__file__).parents[1] / "openapi.json"
 
 
-def list_models(call: Call) -> Reply:
+def list_models(call: Call, _: None) -> list[Offer]:
     """Each name once, though several providers may offer it."""
     offers = {offer.model: offer for offer in reversed(catalogue.load().models())}
-    return call.surface.write_models(sorted(offers.values(), key=lambda offer: offer.model))
+    return sorted(offers.values(), key=lambda offer: offer.model)
 
 
-def retrieve_model(call: Call) -> Reply:
-    name = call.surface.read_id(call.request, "model")
+def retrieve_model(call: Call, name: str) -> NamedOffer:
     offers = catalogue.load().find(name)
     if not offers:
         raise NotFound(
@@ -28,10 +29,10 @@ def retrieve_model(call: Call) -> Reply:
             param="model",
             code="model_not_found",
         )
-    return call.surface.write_model(name, offers[0])
+    return NamedOffer(name, offers[0])
 
 
-def describe_api(call: Call) -> Reply:
+def describe_api(call: Call, _: None) -> Reply:
     return Reply(200, _document(), {"content-type": JSON_TYPE})
 
 
@@ -40,4 +41,10 @@ def _document() -> bytes:
     return OPENAPI_FILE.read_bytes()
 
 
-handler = api({"list_models": list_models, "retrieve_model": retrieve_model, "describe_api": describe_api})
+handler = api(
+    {
+        "list_models": serve(lambda surface: surface.list_models, list_models),
+        "retrieve_model": serve(lambda surface: surface.retrieve_model, retrieve_model),
+        "describe_api": serve(lambda surface: surface.describe_api, describe_api),
+    }
+)

@@ -21,8 +21,8 @@ from typing import Any
 from aws_lambda_powertools import Logger
 
 from batchyard.core.errors import InvalidRequest, NotFound, RequestError
-from batchyard.core.ids import RANDOM_BYTES, new_id
 from batchyard.handlers import resources
+from batchyard.handlers.ids import mint
 from batchyard.steps import accounts
 
 logger = Logger()
@@ -47,8 +47,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 def _create_account(event: dict[str, Any]) -> dict[str, Any]:
     account, new = accounts.create_account(
         _text(event, "name"),
-        account_id=_new_id("acct_"),
-        key_id=_new_id("key_"),
+        account_id=mint("acct_"),
+        key_id=mint("key_"),
         random=secrets.token_bytes(accounts.KEY_RANDOM_BYTES),
         now=int(time.time()),
         accounts=resources.accounts(),
@@ -60,7 +60,7 @@ def _create_key(event: dict[str, Any]) -> dict[str, Any]:
     new = accounts.create_key(
         _id(event, "account_id"),
         _text(event, "name"),
-        key_id=_new_id("key_"),
+        key_id=mint("key_"),
         random=secrets.token_bytes(accounts.KEY_RANDOM_BYTES),
         now=int(time.time()),
         accounts=resources.accounts(),
@@ -96,10 +96,6 @@ def _id(event: dict[str, Any], param: str) -> str:
     if not _ID.fullmatch(value):
         raise NotFound(f"'{param}' is no id.", param=param)
     return value
-
-
-def _new_id(prefix: str) -> str:
-    return new_id(prefix, time.time_ns() // 1_000_000, secrets.token_bytes(RANDOM_BYTES))
 
 
 _ACTIONS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {

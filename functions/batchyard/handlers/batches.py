@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
-import time
 from dataclasses import replace
 
 from batchyard.adapters import catalogue
@@ -11,31 +9,32 @@ from batchyard.content import files as stored
 from batchyard.core.batches import Batch, BatchRef
 from batchyard.core.errors import Conflict, NotFound, RequestError
 from batchyard.core.files import FileRef
-from batchyard.core.ids import RANDOM_BYTES, new_id
 from batchyard.core.limits import BatchTerms, FileTerms
+from batchyard.core.requests import BatchRequest, PageRequest
 from batchyard.handlers import downloads, resources
-from batchyard.handlers.http import Call, api, fault_of, logger
+from batchyard.handlers.http import Call, api, fault_of, logger, serve, serve_page
+from batchyard.handlers.ids import mint
 from batchyard.handlers.limits import limits_of
-from batchyard.handlers.pages import page
 from batchyard.steps import cancel, create
 from batchyard.surfaces.http import Reply
+from batchyard.surfaces.operations import Page
 
 
-def create_batch(call: Call) -> Reply:
-    """A batch that exists is answered, also where its execution could not be started: an error would make SDKs send the
+def create_batch(call: Call, request: BatchRequest) -> Batch:
+    """A batch that exists is answered even if its execution could not be started: an error would make SDKs send the
     request again, which would be a second batch. Sweep starts the execution."""
     try:
-        batch = _create(call)
+        return _create(call, request)
     except create.NotStarted as fault:
         batch = fault.batch
         logger.error("not_started", extra={"batch_id": batch.id, "fault": fault_of(fault.__cause__ or fault)})
-    return call.surface.write_batch(batch)
+        return batch
 
 
-def _create(call: Call) -> Batch:
+def _create(call: Call, request: BatchRequest) -> Batch:
     return create.create(
-        call.surface.read_batch(call.request),
-        BatchRef(call.account_id, new_id("batch_", time.time_ns() // 1_000_000, secrets.token_bytes(RANDOM_BYTES))),
+        request,
+        BatchRef(call.account_id, mint("batch_")),
         now=call.now,
         terms=_terms(call),
         stores=replace(resources.stores(), caller_keys=resources.caller_keys(call.settings.caller_key_id)),
@@ -53,33 +52,28 @@ def _terms(call: Call) -> BatchTerms:
     )
 
 
-def list_batches(call: Call) -> Reply:
-    wanted = call.surface.read_page(call.request, "batch")
-    found, has_more = resources.batches().page(call.account_id, after=wanted.after, limit=wanted.limit)
-    return page(call.surface.write_batches, found, has_more)
+def list_batches(call: Call, wanted: PageRequest) -> Page[Batch]:
+    return Page(*resources.batches().page(call.account_id, after=wanted.after, limit=wanted.limit))
 
 
-def retrieve_batch(call: Call) -> Reply:
-    batch_id = call.surface.read_id(call.request, "batch")
+def retrieve_batch(call: Call, batch_id: str) -> Batch:
     batch = resources.batches().get_with_progress(BatchRef(call.account_id, batch_id))
     if batch is None:
         raise cancel.missing(batch_id)
-    return call.surface.write_batch(batch)
+    return batch
 
 
-def cancel_batch(call: Call) -> Reply:
-    batch = cancel.cancel(
-        BatchRef(call.account_id, call.surface.read_id(call.request, "batch")),
+def cancel_batch(call: Call, batch_id: str) -> Batch:
+    return cancel.cancel(
+        BatchRef(call.account_id, batch_id),
         now=call.now,
         batches=resources.batches(),
         workflow=resources.workflow(call.settings.state_machine_arn),
     )
-    return call.surface.write_batch(batch)
 
 
-def download_output(call: Call) -> Reply:
+def download_output(call: Call, batch_id: str) -> Reply:
     """The content of the output file, by the batch's id."""
-    batch_id = call.surface.read_id(call.request, "batch")
     batch = resources.batches().get(BatchRef(call.account_id, batch_id), consistent=True)
     if batch is None:
         raise cancel.missing(batch_id)
@@ -111,10 +105,10 @@ def _no_output(batch: Batch) -> RequestError:
 
 handler = api(
     {
-        "create_batch": create_batch,
-        "list_batches": list_batches,
-        "retrieve_batch": retrieve_batch,
-        "cancel_batch": cancel_batch,
-        "download_output": download_output,
+        "create_batch": serve(lambda surface: surface.create_batch, create_batch),
+        "list_batches": serve_page(lambda surface: surface.list_batches, list_batches),
+        "retrieve_batch": serve(lambda surface: surface.retrieve_batch, retrieve_batch),
+        "cancel_batch": serve(lambda surface: surface.cancel_batch, cancel_batch),
+        "download_output": serve(lambda surface: surface.download_output, download_output),
     }
 )

@@ -22,7 +22,7 @@ def content(file: File, settings: ApiSettings) -> Reply:
     most = settings.max_inline_download_bytes
     if file.bytes <= most:
         data = _read(file, most + 1)
-        if len(data) <= most:  # a presigned URL may have brought others since they were counted
+        if len(data) <= most:  # a presigned PUT may have replaced them since they were counted
             return Reply(200, data, {"content-type": content_type(file)}, binary=True)
     return Reply(302, headers={"location": storage_url(file, settings)})
 

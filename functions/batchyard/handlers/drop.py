@@ -8,27 +8,21 @@ delivers it again.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from typing import Any
 
-import orjson
 from aws_lambda_powertools import Logger
 from pydantic import BaseModel, Field
 
 from batchyard.adapters.aws.clients import client
 from batchyard.adapters.aws.objects import Objects
 from batchyard.core.batches import DropSource
-from batchyard.core.errors import InvalidRequest
 from batchyard.core.limits import BatchTerms, FileTerms
-from batchyard.core.requests import BatchRequest
 from batchyard.handlers import resources
 from batchyard.handlers.limits import limits_of
 from batchyard.settings import DropSettings, load
 from batchyard.steps.drop import Folder, Refused, drop
-from batchyard.surfaces.http import Request
-from batchyard.surfaces.registry import surface
-
-_SURFACE = "openai"
+from batchyard.surfaces.openai.reading import batch_request
+from batchyard.surfaces.openai.surface import SURFACE as OPENAI
 
 logger = Logger()
 
@@ -74,22 +68,13 @@ def _take(source: DropSource, folder: Folder) -> None:
 
 
 def _folder(settings: DropSettings) -> Folder:
-    limits = limits_of(surface(_SURFACE), settings)
+    limits = limits_of(OPENAI, settings)
     return Folder(
         drop=Objects(client("s3"), settings.drop_bucket),
         stores=resources.stores(),
         workflow=resources.workflow(settings.state_machine_arn),
-        read_batch=read_parameters,
+        read_batch=batch_request,
         terms=BatchTerms(
             settings.completion_window_seconds, limits, FileTerms(limits.max_file_bytes, settings.batch_file_days)
         ),
     )
-
-
-def read_parameters(parameters: Mapping[str, Any]) -> BatchRequest:
-    """Checked by the same rules, and refused in the same words, as a POST /v1/batches."""
-    try:
-        body = orjson.dumps(parameters)
-    except orjson.JSONEncodeError as error:
-        raise InvalidRequest("The parameters are nested too deeply.", code="invalid_json") from error
-    return surface(_SURFACE).read_batch(Request("POST", "/v1/batches", request_id="", body=body))

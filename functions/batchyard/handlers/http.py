@@ -1,8 +1,9 @@
-"""API Gateway's proxy events (REST, version 1) in, replies out: routing, authentication, errors, logs, metrics.
+"""API Gateway's proxy events (REST, version 1) in, replies out: routing, authentication, errors, logs.
 
-A handler gives a table of operations; the route of a request names the operation and the surface that reads it and
-writes the reply. Whatever is raised becomes the surface's error here and nowhere else. What callers send is never
-logged; of an unexpected exception the log gets its type and where it came from, not its text.
+A handler has a table: operation -> function. The route of a request names the operation and the surface; the surface's
+own table says how the request is read and how the reply is written. Whatever is raised becomes the surface's error here
+and nowhere else. What callers send is never logged; of an unexpected exception the log gets its type and where it came
+from, not its text.
 """
 
 from __future__ import annotations
@@ -17,32 +18,32 @@ from functools import cache
 from typing import Any
 from urllib.parse import unquote
 
-from aws_lambda_powertools import Logger, Metrics
-from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools import Logger
 
 from batchyard.core.accounts import key_hash
 from batchyard.core.errors import InvalidRequest, NotFound, RateLimited, RequestError, UnsupportedMediaType
 from batchyard.core.limits import Allowance
 from batchyard.handlers import resources
 from batchyard.handlers.limits import limits_of
+from batchyard.handlers.pages import write_page
 from batchyard.settings import ApiSettings, load
 from batchyard.steps.accounts import Keyring
 from batchyard.steps.admit import Admission
 from batchyard.surfaces import registry
 from batchyard.surfaces.http import Reply, Request
+from batchyard.surfaces.operations import Found, Listed, Operation, Page, Wanted
 from batchyard.surfaces.surface import Surface
 
 _FALLBACK_SURFACE = "openai"
 _FRAMES_LOGGED = 12
 
 logger = Logger()
-metrics = Metrics(namespace="Batchyard")
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request, routed and authenticated. `now`: unix second it is dealt with. `account_id` is empty on public
-    routes."""
+    """One request, routed and authenticated. `now`: the unix second at which it is served. `account_id` is empty
+    on public routes."""
 
     request: Request
     surface: Surface
@@ -51,11 +52,35 @@ class Call:
     now: int
 
 
-Operation = Callable[[Call], Reply]
+Serve = Callable[[Call], Reply]
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
 
 
-def api(operations: Mapping[str, Operation]) -> Handler:
+def serve(
+    operation: Callable[[Surface], Operation[Wanted, Found] | None], step: Callable[[Call, Wanted], Found]
+) -> Serve:
+    """Serves an operation of every surface that has it: `step` does what is wanted and returns what was found."""
+
+    def answer(call: Call) -> Reply:
+        chosen = _chosen(operation(call.surface), call)
+        return chosen.write(step(call, chosen.read(call.request)))
+
+    return answer
+
+
+def serve_page(
+    operation: Callable[[Surface], Operation[Wanted, Page[Listed]] | None], step: Callable[[Call, Wanted], Page[Listed]]
+) -> Serve:
+    """`serve` for lists, whose pages end early if they grow too large for a reply."""
+
+    def answer(call: Call) -> Reply:
+        chosen = _chosen(operation(call.surface), call)
+        return write_page(chosen.write, step(call, chosen.read(call.request)))
+
+    return answer
+
+
+def api(operations: Mapping[str, Serve]) -> Handler:
     """The Lambda handler that serves `operations`."""
 
     @logger.inject_lambda_context(clear_state=True)
@@ -77,12 +102,12 @@ def admission() -> Admission:
 
 @cache
 def keyring() -> Keyring:
-    """The keys this process knows."""
+    """The API keys that this process knows."""
     return Keyring(resources.accounts(), time.monotonic)
 
 
-def _answer(event: dict[str, Any], request_id: str, operations: Mapping[str, Operation]) -> tuple[Reply, str]:
-    """The reply, and the name of the operation for logs and metrics."""
+def _answer(event: dict[str, Any], request_id: str, operations: Mapping[str, Serve]) -> tuple[Reply, str]:
+    """The reply, and the name of the operation for the log."""
     header_names = (header.lower() for header in event.get("headers") or {})
     route = registry.find(event["httpMethod"], event["resource"], header_names)
     name = route.operation if route and route.operation in operations else "unknown"
@@ -90,22 +115,22 @@ def _answer(event: dict[str, Any], request_id: str, operations: Mapping[str, Ope
     allowance: Allowance | None = None
     try:
         if route is None or route.operation not in operations:
-            raise _no_route(event)
+            raise _no_route(event["httpMethod"], event["path"])
         request, settings, now, account_id = _request(event, request_id), load(ApiSettings), int(time.time()), ""
         if not route.public:
-            key = surface.read_key(request)
-            account_id = _account(key)
-            allowance = _admit(key, surface, settings, now)
+            api_key = surface.rules.read_api_key(request)
+            account_id = _account(api_key)
+            allowance = _admit(api_key, surface, settings, now)
         reply = operations[route.operation](Call(request, surface, account_id, settings, now))
     except RequestError as error:
         logger.info("refused", extra={"operation": name, "status": error.status, "code": error.code})
         allowance = error.allowance if isinstance(error, RateLimited) else allowance
-        reply = surface.write_error(error)
+        reply = surface.rules.write_error(error)
     except Exception as error:  # the last line of defence: the caller gets an answer, the operator a trace
         logger.error("failed", extra={"operation": name, "fault": fault_of(error)})
-        reply = surface.write_error(None)
+        reply = surface.rules.write_error(None)
     if allowance is not None:
-        reply = replace(reply, headers={**reply.headers, **surface.allowance_headers(allowance)})
+        reply = replace(reply, headers={**reply.headers, **surface.rules.allowance_headers(allowance)})
     return reply, name
 
 
@@ -129,21 +154,27 @@ def _request(event: dict[str, Any], request_id: str) -> Request:
     )
 
 
-def _account(key: str) -> str:
-    account_id = keyring().account_of(key)
+def _account(api_key: str) -> str:
+    account_id = keyring().account_of(api_key)
     logger.append_keys(account_id=account_id)
     return account_id
 
 
-def _admit(key: str, surface: Surface, settings: ApiSettings, now: int) -> Allowance | None:
-    """What the key has left; None where the surface sets no limit. Raises RateLimited."""
+def _admit(api_key: str, surface: Surface, settings: ApiSettings, now: int) -> Allowance | None:
+    """What the API key has left; None if there is no limit. Raises RateLimited."""
     limit = limits_of(surface, settings).requests_per_minute
-    return admission().admit(key_hash(key), limit=limit, now=now) if limit else None
+    return admission().admit(key_hash(api_key), limit=limit, now=now) if limit else None
 
 
-def _no_route(event: dict[str, Any]) -> RequestError:
-    """API Gateway passes on nothing that is no route, unless it was deployed with other routes than this code."""
-    return NotFound(f"Invalid URL ({event['httpMethod']} {event['path'][:256]})", code="unknown_url")
+def _chosen(operation: Operation[Wanted, Found] | None, call: Call) -> Operation[Wanted, Found]:
+    if operation is None:
+        raise _no_route(call.request.method, call.request.path)
+    return operation
+
+
+def _no_route(method: str, path: str) -> RequestError:
+    """API Gateway passes on requests to known routes only; it may have been deployed with other routes, though."""
+    return NotFound(f"Invalid URL ({method} {path[:256]})", code="unknown_url")
 
 
 def fault_of(error: BaseException) -> dict[str, Any]:
@@ -162,12 +193,6 @@ def fault_of(error: BaseException) -> dict[str, Any]:
 
 def _record(operation: str, status: int, seconds: float) -> None:
     logger.info("answered", extra={"operation": operation, "status": status, "milliseconds": round(seconds * 1000)})
-    metrics.add_dimension("operation", operation)
-    metrics.add_metric("Requests", MetricUnit.Count, 1)
-    metrics.add_metric("ClientErrors", MetricUnit.Count, int(400 <= status < 500))
-    metrics.add_metric("ServerErrors", MetricUnit.Count, int(status >= 500))
-    metrics.add_metric("Latency", MetricUnit.Milliseconds, round(seconds * 1000))
-    metrics.flush_metrics()
 
 
 def _to_event(reply: Reply, request_id: str) -> dict[str, Any]:

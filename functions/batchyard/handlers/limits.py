@@ -1,5 +1,5 @@
-"""Which limits hold for a surface: what the deployment sets for it by name, else the narrower of its own and of the
-deployment's for all."""
+"""Which limits hold for a surface: those that the deployment sets for this surface by name; for the others the narrower
+of the surface's own and of the deployment's general ones."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from batchyard.surfaces.surface import Surface
 
 
 def limits_of(surface: Surface, deployment: settings.Limits) -> Bounds:
-    """Raises TypeError for an unknown limit name."""
+    """Raises TypeError if the deployment sets a limit that does not exist."""
     named = Limits(**deployment.surface_limits.get(surface.name, {}))
     general = Limits(deployment.max_batch_items, deployment.max_file_bytes, deployment.max_line_bytes)
-    return Bounds(**{field.name: _chosen(field.name, named, surface.limits, general) for field in fields(Bounds)})
+    return Bounds(**{field.name: _chosen(field.name, named, surface.rules.limits, general) for field in fields(Bounds)})
 
 
 def _chosen(name: str, named: Limits, own: Limits, general: Limits) -> int:
-    """Nobody sets one: 0, which is none."""
+    """0, which means no limit, if nobody sets one."""
     wanted: int | None = getattr(named, name)
     if wanted is not None:
         return wanted

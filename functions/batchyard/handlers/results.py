@@ -1,7 +1,8 @@
-"""Trigger: the API, for the results of batches: pages of rows, and all of them as one file.
+"""Trigger: the API, for the results of batches: pages of them, and all of them as one file.
 
-The function may run longer than the API waits. What is large of a batch that is over is kept under a name of its own
-for some hours, so a caller whose first request timed out is redirected to it when it asks again.
+The function may run longer than the API waits. A large reply about a batch that is over is therefore kept for some
+hours, under a name that follows from the request: a caller whose first request timed out is redirected to it when it
+asks again.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from batchyard.core.batches import Batch, BatchRef
 from batchyard.core.keys import export_key
 from batchyard.core.requests import Packing, ResultWindow
 from batchyard.handlers import resources
-from batchyard.handlers.http import Call, api
+from batchyard.handlers.http import Call, api, serve
 from batchyard.steps import cancel
 from batchyard.surfaces.http import JSON_TYPE, Reply
+from batchyard.surfaces.operations import BatchExport, ResultsForm, ResultsRequest
 
 _KEPT_SECONDS = 12 * 3600
 """Half the age at which the bucket deletes exports."""
@@ -30,46 +32,51 @@ _PACKINGS = {
 }
 
 
-def list_results(call: Call) -> Reply:
-    batch = _batch(call)
-    window = call.surface.read_window(call.request)
-    frame = call.surface.frame_results(batch, window)
-    target, name = _target(call, batch, f"page {window}", JSON_TYPE), f"{batch.id}.json"
+def list_results(call: Call, wanted: ResultsRequest) -> Reply:
+    batch = _batch(call, wanted.batch_id)
+    form = _form(call)
+    frame = form.frame(batch, wanted.window)
+    target, name = _target(call, batch, f"page {wanted.window}", JSON_TYPE), f"{batch.id}.json"
     if _is_made(call, batch, target):
         return _redirect(call, target, name)
-    with closing(_rows(call, batch, window)) as rows, _spool(call, target) as spool:
-        join(rows, frame.head, frame.separator, frame.tail, spool)
+    with closing(_shown(form, batch, wanted.window)) as shown, _spool(call, target) as spool:
+        join(shown, frame.head, frame.separator, frame.tail, spool)
     return _answer(call, spool, target, name)
 
 
-def export_results(call: Call) -> Reply:
-    wanted = call.surface.read_export(call.request)
-    batch = _batch(call)
+def export_results(call: Call, export: BatchExport) -> Reply:
+    batch, wanted = _batch(call, export.batch_id), export.request
     suffix, content_type = _PACKINGS[wanted.packing]
     name = batch.id + suffix
     target = _target(call, batch, f"{wanted}", content_type)
     if _is_made(call, batch, target):
         return _redirect(call, target, name)
-    with closing(_rows(call, batch, wanted.window)) as rows, _spool(call, target) as spool:
-        pack(rows, wanted.packing, f"{batch.id}.ndjson", spool)
+    with closing(_shown(_form(call), batch, wanted.window)) as shown, _spool(call, target) as spool:
+        pack(shown, wanted.packing, f"{batch.id}.ndjson", spool)
     return _answer(call, spool, target, name, {"content-disposition": attachment(name)})
 
 
-def _batch(call: Call) -> Batch:
-    batch_id = call.surface.read_id(call.request, "batch")
+def _form(call: Call) -> ResultsForm:
+    form = call.surface.results
+    if form is None:
+        raise TypeError(f"the surface {call.surface.name} shows results and does not say how")
+    return form
+
+
+def _batch(call: Call, batch_id: str) -> Batch:
     batch = resources.batches().get(BatchRef(call.account_id, batch_id), consistent=True)
     if batch is None:
         raise cancel.missing(batch_id)
     return batch
 
 
-def _rows(call: Call, batch: Batch, window: ResultWindow) -> Generator[bytes]:
+def _shown(form: ResultsForm, batch: Batch, window: ResultWindow) -> Generator[bytes]:
     with closing(results(batch, window, shards=resources.shards(), objects=resources.objects())) as found:
-        yield from map(call.surface.write_result, found)
+        yield from map(form.write, found)
 
 
 def _target(call: Call, batch: Batch, wanted: str, content_type: str) -> Target:
-    """The same for the same request, once the batch can change no more."""
+    """Where the reply is kept: in the same place for the same request, if the batch is over."""
     name = call.request.request_id
     if batch.status.is_terminal:
         name = hashlib.sha256(f"{call.surface.name} {wanted} {batch.status}".encode()).hexdigest()[:32]
@@ -98,4 +105,9 @@ def _redirect(call: Call, target: Target, name: str) -> Reply:
     return Reply(302, headers={"location": url})
 
 
-handler = api({"list_results": list_results, "export_results": export_results})
+handler = api(
+    {
+        "list_results": serve(lambda surface: surface.list_results, list_results),
+        "export_results": serve(lambda surface: surface.export_results, export_results),
+    }
+)

@@ -23,7 +23,8 @@ from aws_lambda_powertools.metrics import MetricUnit
 from batchyard.adapters import catalogue
 from batchyard.adapters.aws.clients import client
 from batchyard.adapters.aws.secrets import Secrets
-from batchyard.adapters.providers.openai_compatible import OpenAICompatible
+from batchyard.adapters.providers.kinds import connect
+from batchyard.adapters.providers.openai_compatible import CallLimits
 from batchyard.core.retry import FailureReason, RetryPolicy
 from batchyard.handlers import resources
 from batchyard.settings import WorkSettings, load
@@ -85,11 +86,13 @@ class Process:
             RetryPolicy(settings.max_attempts, settings.retry_base_seconds, settings.retry_cap_seconds),
             urls=settings.provider_urls,
             connect=partial(
-                OpenAICompatible,
-                connect_timeout_seconds=settings.connect_timeout_seconds,
-                read_timeout_seconds=settings.read_timeout_seconds,
-                max_connections=settings.max_in_flight,
-                max_response_bytes=settings.max_response_bytes,
+                connect,
+                limits=CallLimits(
+                    connect_timeout_seconds=settings.connect_timeout_seconds,
+                    read_timeout_seconds=settings.read_timeout_seconds,
+                    max_connections=settings.max_in_flight,
+                    max_response_bytes=settings.max_response_bytes,
+                ),
             ),
         )
         objects = resources.objects()
@@ -163,6 +166,8 @@ def _report(meter: Meter) -> None:
     for seconds in meter.latencies_seconds:
         metrics.add_metric("ProviderLatency", MetricUnit.Milliseconds, seconds * 1000)
     metrics.flush_metrics()
+    if meter.usages_refused:
+        logger.warning("token counts that cannot be true count as 0", extra={"answers": meter.usages_refused})
     figures = {
         "failures": {str(reason): count for reason, count in meter.failures.items()},
         "shards": meter.shards,

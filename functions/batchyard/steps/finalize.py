@@ -28,8 +28,8 @@ from batchyard.core.files import File
 from batchyard.core.ids import derive_id
 from batchyard.core.items import LineError
 from batchyard.core.keys import file_key, manifest_key
-from batchyard.core.parts import StoredResult
-from batchyard.core.results import Outcome
+from batchyard.core.result_lines import result_line
+from batchyard.core.results import Outcome, StoredResult
 from batchyard.core.sharding import Plan, read_manifest
 from batchyard.core.shards import ClaimRefused
 from batchyard.core.usage import Tally
@@ -156,7 +156,7 @@ def _write(
         output, error = (_Sheet(batch, ending, kind, objects, stack) for kind in ("output", "error"))
         for result in results:
             counts[result.outcome] += 1
-            (output if result.outcome is Outcome.SUCCEEDED else error).write(result.line)
+            (output if result.outcome is Outcome.SUCCEEDED else error).write(result_line(result))
     return output.file(now), error.file(now), counts
 
 

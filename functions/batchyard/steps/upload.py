@@ -40,7 +40,6 @@ def begin(request: UploadRequest, ref: UploadRef, *, now: int, max_file_bytes: i
         filename=request.file.filename,
         purpose=request.file.purpose,
         bytes=request.bytes,
-        mime_type=request.mime_type,
         created_at=now,
         expires_at=now + LIFETIME_SECONDS,
         file_expires_after_seconds=request.file.expires_after_seconds,

@@ -1,18 +1,23 @@
 """What JSON bodies as pydantic models have in common: strict types, no unknown members, and few of them.
 
 pydantic lists every fault of a body, and a body of 4 MB has room for two million: more memory than a function has. So
-where a body could be wrong in many places, the number of places is checked first.
+if a body could be wrong in many places, the number of places is checked first.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from batchyard.core.errors import InvalidRequest
 
 _MEMBERS = 64
+
+M = TypeVar("M", bound=BaseModel)
 
 
 def at_most(members: int) -> BeforeValidator:
@@ -27,6 +32,17 @@ class Body(BaseModel):
     @classmethod
     def _count(cls, value: Any) -> Any:
         return _counted(_MEMBERS, value)
+
+
+def parse_body(model: type[M], body: Any, explain: Callable[[ErrorDetails], InvalidRequest]) -> M:
+    """`body` as `model`. Raises InvalidRequest: `explain` puts the first thing that is wrong in the dialect's words."""
+    if not isinstance(body, Mapping):
+        raise InvalidRequest("The request body must be a JSON object.", code="invalid_type")
+    try:
+        return model.model_validate(body)
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_input=False)[0]
+    raise explain(problem)
 
 
 def _counted(allowed: int, value: Any) -> Any:

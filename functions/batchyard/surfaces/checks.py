@@ -1,15 +1,20 @@
-"""What every dialect checks alike: ids, cursors, whole numbers, file names, idempotency keys.
+"""What every dialect checks alike: keys, ids, cursors, whole numbers, forms, file names, idempotency keys.
 
-Object keys, rows and download headers are made of these, so the rules stand once.
+Object keys, rows and download headers are made of these values, so the checks stand once.
 """
 
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING, Literal
 
 from batchyard.core.errors import InvalidRequest
 from batchyard.surfaces.http import Request
-from batchyard.surfaces.surface import Kind
+
+if TYPE_CHECKING:
+    from batchyard.surfaces.forms import Form, FormFile
+
+Kind = Literal["file", "batch", "upload", "model"]
 
 _ID = {
     "file": re.compile(r"file-[0-9a-hjkmnp-tv-z]{26}"),
@@ -20,6 +25,12 @@ _ID = {
 _FILE_NAME_CHARACTERS = 255
 _FOLDERS = (".", "..")
 _IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,255}")
+
+
+def bearer_key(request: Request) -> str:
+    """What the Authorization header holds as a bearer key; empty if it holds none."""
+    scheme, _, secret = request.headers.get("authorization", "").strip().partition(" ")
+    return secret.strip() if scheme.lower() == "bearer" else ""
 
 
 def is_id(kind: Kind, text: str) -> bool:
@@ -47,8 +58,20 @@ def whole_number(request: Request, name: str, least: int, most: int, default: in
     return int(text)
 
 
+def file_of_form(request: Request, name: str, missing: str) -> tuple[Form, FormFile]:
+    """The body as a form, and its part `name`, which is a file. Raises InvalidRequest with the message `missing` if
+    there is no such part."""
+    from batchyard.surfaces.forms import read_form  # only uploads have a form, and every cold start would pay for it
+
+    form = read_form(request.content_type, request.body)
+    file = form.files.get(name)
+    if file is None:
+        raise InvalidRequest(missing, param=name, code="missing_required_parameter")
+    return form, file
+
+
 def file_name(name: str, param: str) -> str:
-    """`name` without the folders some clients send along. Raises InvalidRequest where nothing usable is left."""
+    """`name` without the folders some clients send along. Raises InvalidRequest if nothing usable is left."""
     name = name.replace("\\", "/").rpartition("/")[2].strip()
     if not 0 < len(name) <= _FILE_NAME_CHARACTERS or not name.isprintable() or name in _FOLDERS:
         raise InvalidRequest(

@@ -1,4 +1,4 @@
-"""multipart/form-data, as browsers, SDKs and curl send it. Whatever is wrong with a form is the caller's to mend."""
+"""multipart/form-data, as browsers, SDKs and curl send it. A broken form is the caller's mistake."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from batchyard.core.errors import InvalidRequest, UnsupportedMediaType
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
-logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # it warns of what the caller is told anyway
+logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # it warns of mistakes that the caller is told of
 
 _PARTS = 32
 _FIELD_BYTES = 65_536
@@ -22,7 +22,7 @@ _FIELD_BYTES = 65_536
 
 @dataclass(frozen=True, slots=True)
 class FormFile:
-    """A part that came with a file name."""
+    """A form part that came with a file name."""
 
     filename: str
     data: bytes
@@ -30,14 +30,14 @@ class FormFile:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """By name. Of a repeated name the last one counts."""
+    """Form parts by name. Of a repeated name the last one counts."""
 
     fields: dict[str, str] = field(default_factory=dict)
     files: dict[str, FormFile] = field(default_factory=dict)
 
 
 def read_form(content_type: str, body: bytes) -> Form:
-    """Raises UnsupportedMediaType where the body is no form, InvalidRequest where it is a broken one."""
+    """Raises UnsupportedMediaType if the body is no form, InvalidRequest if it is a broken one."""
     kind, options = parse_options_header(content_type.encode("latin-1", "replace"))
     if kind != b"multipart/form-data":
         raise UnsupportedMediaType("Send the file as multipart/form-data, as `curl -F file=@name` does.")
@@ -57,7 +57,7 @@ def read_form(content_type: str, body: bytes) -> Form:
 
 
 class _Reader:
-    """What the parser calls. Data is taken as slices of the body, in as few pieces as the parser gives."""
+    """Takes what the parser finds: slices of the body, in as few pieces as the parser gives."""
 
     def __init__(self) -> None:
         self.form = Form()

@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from batchyard.core import exact_json
 from batchyard.core.errors import InvalidRequest, UnsupportedMediaType
 
 JSON_TYPE = "application/json"
@@ -33,11 +34,11 @@ class Request:
         return self.headers.get("content-type", "")
 
     def json(self) -> Any:
-        """The body as JSON. Raises UnsupportedMediaType or InvalidRequest."""
+        """The body as JSON, every number exact (`core.exact_json`). Raises UnsupportedMediaType or InvalidRequest."""
         if self.content_type and not _JSON.match(self.content_type.strip()):
             raise UnsupportedMediaType("Send a JSON body with the header 'Content-Type: application/json'.")
         try:
-            return orjson.loads(self.body or b"{}")
+            return exact_json.loads(self.body or b"{}")
         except orjson.JSONDecodeError as error:
             raise InvalidRequest(
                 f"We could not parse the JSON body of your request: {error.msg} at character {error.pos}.",

@@ -1,6 +1,6 @@
 """The OpenAPI document of every route, from the routes and what each surface says of its operations.
 
-`tools/write_openapi.py` writes it to docs/ and into the deployed package, so no function builds it.
+`make openapi` writes it to docs/ and into the deployed package, so no function builds it.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from typing import Any, Literal
 from pydantic import TypeAdapter
 
 from batchyard.surfaces import registry
+from batchyard.surfaces.operations import OperationDoc
 from batchyard.surfaces.route import Route
-from batchyard.surfaces.surface import OperationDoc, Surface
+from batchyard.surfaces.surface import Surface
 
 _REFERENCE = "#/components/schemas/{model}"
 _REQUEST_ID = {
@@ -27,7 +28,7 @@ def document(version: str) -> Schema:
     errors: Schema = {}
     paths: dict[str, Schema] = {}
     ids: set[str] = set()
-    for route in registry.ROUTES:
+    for route in registry.routes():
         if route.header_prefix is not None:  # the document has one operation per path: that of requests without
             continue
         surface = registry.surface(route.surface)
@@ -62,7 +63,7 @@ def document(version: str) -> Schema:
 
 def _operation(route: Route, surface: Surface, schemas: Schema, ids: set[str]) -> Schema:
     """`ids`: the operation ids that are taken."""
-    doc = surface.docs[route.operation]
+    doc = surface.operation(route.operation).doc
     operation_id = f"{surface.name}_{route.operation}"
     if operation_id in ids:
         operation_id += "_" + re.sub(r"\W+", "_", route.path).strip("_")
@@ -129,7 +130,7 @@ def _error_name(surface: Surface) -> str:
 
 
 def _error(surface: Surface, schemas: Schema) -> Schema:
-    content = {"application/json": {"schema": _schema(surface.error_doc, "serialization", schemas)}}
+    content = {"application/json": {"schema": _schema(surface.rules.error_shape, "serialization", schemas)}}
     return {"description": "What is wrong, and what to do about it.", "headers": _REQUEST_ID, "content": content}
 
 
@@ -137,7 +138,13 @@ def _schema(kind: Any, mode: Literal["validation", "serialization"], schemas: Sc
     """A reference to `kind`'s schema, which is put into `schemas` with all it refers to."""
     schema = TypeAdapter(kind).json_schema(ref_template=_REFERENCE, mode=mode)
     for name, nested in schema.pop("$defs", {}).items():
-        schemas[name] = nested
+        _put(name, nested, schemas)
     if "$ref" not in schema:
-        schemas[kind.__name__] = schema
+        _put(kind.__name__, schema, schemas)
     return {"$ref": _REFERENCE.format(model=kind.__name__)}
+
+
+def _put(name: str, schema: Schema, schemas: Schema) -> None:
+    """Raises ValueError if another dialect has given another schema the same name."""
+    if schemas.setdefault(name, schema) != schema:
+        raise ValueError(f"two schemas are called {name}: give one of them its dialect's name")

@@ -1,14 +1,13 @@
-"""Every surface and every route. Adding a surface is a folder beside this file and a line in each of two tables here.
+"""Every dialect and every route. Adding a dialect is a folder beside this file and an entry in `DIALECTS`.
 
-The infrastructure and the local gateway build the API from `ROUTES`, so importing this module loads route tables
-only; `surface(name)` loads the rest of a surface when a request or a batch asks for it.
+The infrastructure and the local gateway build the API from `ROUTES`, so importing this module loads routes only;
+`surface(name)` loads the rest of a dialect when a request or a batch asks for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from functools import cache
-from importlib import import_module
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from batchyard.surfaces.kushrouter.routes import ROUTES as KUSHROUTER_ROUTES
@@ -19,30 +18,60 @@ from batchyard.surfaces.route import Route
 if TYPE_CHECKING:
     from batchyard.surfaces.surface import Surface
 
-ROUTES: tuple[Route, ...] = (*OPENAI_ROUTES, *PORTKEY_ROUTES, *KUSHROUTER_ROUTES)
 
-_MODULES = {
-    "openai": "batchyard.surfaces.openai.surface",
-    "portkey": "batchyard.surfaces.portkey.surface",
-    "kushrouter": "batchyard.surfaces.kushrouter.surface",
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """`load` imports the surface and returns it."""
+
+    routes: tuple[Route, ...]
+    load: Callable[[], Surface]
+
+
+def _openai() -> Surface:
+    from batchyard.surfaces.openai.surface import SURFACE
+
+    return SURFACE
+
+
+def _portkey() -> Surface:
+    from batchyard.surfaces.portkey.surface import SURFACE
+
+    return SURFACE
+
+
+def _kushrouter() -> Surface:
+    from batchyard.surfaces.kushrouter.surface import SURFACE
+
+    return SURFACE
+
+
+DIALECTS = {
+    "openai": Dialect(OPENAI_ROUTES, _openai),
+    "portkey": Dialect(PORTKEY_ROUTES, _portkey),
+    "kushrouter": Dialect(KUSHROUTER_ROUTES, _kushrouter),
 }
 
-_PLAIN = {(route.method, route.path): route for route in ROUTES if route.header_prefix is None}
-_MARKED = [(route.header_prefix, route) for route in ROUTES if route.header_prefix is not None]
+
+def routes() -> Iterator[Route]:
+    """Every route of every dialect."""
+    for dialect in DIALECTS.values():
+        yield from dialect.routes
+
+
+ROUTES = tuple(routes())
 
 
 def find(method: str, path: str, headers: Iterable[str] = ()) -> Route | None:
     """The route of a method and an API Gateway resource path such as `/v1/files/{file_id}`. `headers`: the names of
-    the request's headers, in lower case."""
+    the request's headers, in lower case. A route that is marked by a header comes before the one without."""
+    candidates = [route for route in routes() if (route.method, route.path) == (method, path)]
     names = tuple(headers)
-    for prefix, route in _MARKED:
-        if (route.method, route.path) == (method, path) and any(name.startswith(prefix) for name in names):
+    for route in candidates:
+        if route.header_prefix is not None and any(name.startswith(route.header_prefix) for name in names):
             return route
-    return _PLAIN.get((method, path))
+    return next((route for route in candidates if route.header_prefix is None), None)
 
 
-@cache
 def surface(name: str) -> Surface:
-    """The surface called `name` (KeyError: there is none). Its module has it as `SURFACE`."""
-    found: Surface = import_module(_MODULES[name]).SURFACE
-    return found
+    """The surface called `name`. Raises KeyError if there is none."""
+    return DIALECTS[name].load()

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from batchyard.core.calls import Answer, NoAnswer
+from batchyard.core.calls import Answer, ProviderReply
 from batchyard.core.pacing import Pace, Pacer
 
 
@@ -47,7 +47,7 @@ class Gate:
             raise
         return call
 
-    def leave(self, call: int, outcome: Answer | NoAnswer | None, seconds: float) -> None:
+    def leave(self, call: int, outcome: ProviderReply | None, seconds: float) -> None:
         """The call took `seconds` and came to `outcome`; None where it was cancelled. The body of a success counts as
         held from now on: `free` must follow."""
         self._shared.calls.release()
@@ -58,7 +58,7 @@ class Gate:
             self.pacer.weigh(len(outcome.body))
             self._shared.held_bytes += len(outcome.body)
         elif outcome.failure is not None and outcome.failure.asks_for_less:
-            self.pacer.end_throttled(call, self._clock(), outcome.word.retry_after_seconds)
+            self.pacer.end_throttled(call, self._clock(), outcome.retry_advice.retry_after_seconds)
         else:
             self.pacer.end(call)
         if self._waiting:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
-from batchyard.core.calls import Answer, NoAnswer
+from batchyard.core.calls import Answer, NoAnswer, ProviderReply
 from batchyard.core.errors import BatchyardError
 from batchyard.core.items import WorkItem
 from batchyard.core.results import Outcome, Result, failed
@@ -24,7 +24,7 @@ class ItemBroke(BatchyardError):
 class Upstream:
     """The lane of a shard as its items see it. `call` sends a body to its provider and endpoint."""
 
-    call: Callable[[bytes], Awaitable[Answer | NoAnswer]]
+    call: Callable[[bytes], Awaitable[ProviderReply]]
     gate: Gate
     price: Price
     retry: RetryPolicy
@@ -116,9 +116,11 @@ class ItemRunner:
             outcome = await self._call_in_turn(item)
             reason = outcome.failure
             if reason is None:
+                assert isinstance(outcome, Answer)
+                self._meter.usages_refused += outcome.usage.refused
                 return self._on_result(item, _succeeded(item, outcome, self._upstream.price))
             failures = failures.plus(reason)
-            wait = wait_before_retry(reason, failures, outcome.word, self._upstream.retry, self._random())
+            wait = wait_before_retry(reason, failures, outcome.retry_advice, self._upstream.retry, self._random())
             if wait is None:
                 return self._on_result(item, _failed(item, outcome))
             if reason is FailureReason.TIMEOUT and isinstance(outcome, NoAnswer):
@@ -128,19 +130,19 @@ class ItemRunner:
             self._meter.retries += 1
         return None
 
-    async def _call_in_turn(self, item: WorkItem) -> Answer | NoAnswer:
+    async def _call_in_turn(self, item: WorkItem) -> ProviderReply:
         if self._slots is None:
             return await self._call(item)
         async with self._slots:
             return await self._call(item)
 
-    async def _call(self, item: WorkItem) -> Answer | NoAnswer:
+    async def _call(self, item: WorkItem) -> ProviderReply:
         gate = self._upstream.gate
         call = await gate.enter()
         task = asyncio.current_task()
         self._in_call.add(task)
         started_at = self._clock()
-        outcome: Answer | NoAnswer | None = None
+        outcome: ProviderReply | None = None
         try:
             outcome = await self._upstream.call(item.body)
         finally:
@@ -163,8 +165,7 @@ class ItemRunner:
         return True
 
 
-def _succeeded(item: WorkItem, outcome: Answer | NoAnswer, price: Price) -> Result:
-    assert isinstance(outcome, Answer)
+def _succeeded(item: WorkItem, outcome: Answer, price: Price) -> Result:
     return Result(
         item.index,
         item.custom_id,
@@ -177,7 +178,7 @@ def _succeeded(item: WorkItem, outcome: Answer | NoAnswer, price: Price) -> Resu
     )
 
 
-def _failed(item: WorkItem, outcome: Answer | NoAnswer) -> Result:
+def _failed(item: WorkItem, outcome: ProviderReply) -> Result:
     if isinstance(outcome, NoAnswer):
         return failed(item.index, item.custom_id, str(outcome.failure), outcome.failure.message)
     return Result(item.index, item.custom_id, Outcome.FAILED, outcome.status, outcome.request_id, outcome.body)

@@ -15,12 +15,14 @@ _LATENCY_SAMPLES = 99
 @dataclass(slots=True)
 class Meter:
     """`provider`: whose calls these are; an invocation has records of one. `failures`: calls that did not succeed, by
-    reason. `tally`: what was flushed, so nothing counts twice. `shards`: runs by how they ended."""
+    reason. `usages_refused`: successes whose token counts cannot be true. `tally`: what was flushed, so
+    nothing counts twice. `shards`: runs by how they ended."""
 
     provider: str | None = None
     calls: int = 0
     failures: Counter[FailureReason] = field(default_factory=Counter)
     retries: int = 0
+    usages_refused: int = 0
     tally: Tally = field(default_factory=Tally)
     shards: Counter[str] = field(default_factory=Counter)
     latencies_seconds: list[float] = field(default_factory=list)

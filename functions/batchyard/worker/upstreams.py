@@ -20,8 +20,8 @@ from batchyard.worker.item_runner import Upstream
 
 
 class Upstreams:
-    """`connect` makes the client of a base URL. `urls`: provider name -> base URL instead of the catalogue's. Used on
-    the event loop only, so that no two shards make a client or a gate each for what they share."""
+    """`connect` makes the client for a provider's kind and base URL. `urls`: provider name -> base URL instead of the
+    catalogue's. Used on the event loop only, so that no two shards make a client or a gate each for what they share."""
 
     def __init__(
         self,
@@ -32,7 +32,7 @@ class Upstreams:
         retry: RetryPolicy,
         *,
         urls: Mapping[str, str],
-        connect: Callable[[str], OpenAICompatible],
+        connect: Callable[[str, str], OpenAICompatible],
         blocking: Blocking = asyncio.to_thread,
     ) -> None:
         self._catalogue = catalogue
@@ -62,11 +62,11 @@ class Upstreams:
         for client in self._clients.values():
             await client.close()
 
-    def _client(self, provider: str) -> OpenAICompatible:
-        if provider not in self._clients:
-            url = self._urls.get(provider) or self._catalogue.providers[provider].base_url
-            self._clients[provider] = self._connect(url)
-        return self._clients[provider]
+    def _client(self, name: str) -> OpenAICompatible:
+        if name not in self._clients:
+            provider = self._catalogue.providers[name]
+            self._clients[name] = self._connect(provider.kind, self._urls.get(name) or provider.base_url)
+        return self._clients[name]
 
     def _price(self, message: ShardMessage) -> Price:
         offers = self._catalogue.find(message.model, message.provider)

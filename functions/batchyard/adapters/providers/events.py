@@ -11,8 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
-
+from batchyard.core import exact_json
 from batchyard.core.errors import BatchyardError
 
 _DONE = b"[DONE]"
@@ -28,7 +27,11 @@ class StreamBroken(BatchyardError):
 
 
 class StreamFailed(BatchyardError):
-    """The provider reported an error inside the stream."""
+    """The provider reported an error inside the stream; `error` is the event that did."""
+
+    def __init__(self, error: dict[str, Any]) -> None:
+        super().__init__("an event reports an error")
+        self.error = error
 
 
 class EventStream:
@@ -38,7 +41,7 @@ class EventStream:
         self._rest = b""
         self._data: list[bytes] = []
         self._done = False
-        self._failed = False
+        self._error: dict[str, Any] | None = None
         self._broken = False
         self._whole: dict[str, Any] | None = None
         self._answer: dict[str, Any] = {}
@@ -54,8 +57,8 @@ class EventStream:
         """What the events add up to, once all bytes are there. Raises StreamBroken or StreamFailed."""
         self._take_line(self._rest.removesuffix(b"\r"))
         self._take_line(b"")
-        if self._failed:
-            raise StreamFailed
+        if self._error is not None:
+            raise StreamFailed(self._error)
         if self._broken:
             raise StreamBroken("an event is no JSON object")
         if self._whole is not None:
@@ -74,7 +77,7 @@ class EventStream:
                 self._data.append(line.partition(b":")[2].removeprefix(b" "))
             return
         data, self._data = b"\n".join(self._data), []
-        if data and not (self._done or self._failed or self._broken):
+        if data and not (self._done or self._error is not None or self._broken):
             self._take_event(data)
 
     def _take_event(self, data: bytes) -> None:
@@ -82,13 +85,13 @@ class EventStream:
             self._done = True
             return
         try:
-            event = orjson.loads(data)
-        except orjson.JSONDecodeError:
+            event = exact_json.loads_anything(data)
+        except ValueError:
             event = None
         if not isinstance(event, dict):
             self._broken = True
-        elif event.get("error"):
-            self._failed = True
+        elif event.get("error") or event.get("type") == "error":
+            self._error = event
         elif event.get("type") in _ENDS_OF_RESPONSES and isinstance(event.get("response"), dict):
             self._whole, self._done = event["response"], True
         elif isinstance(event.get("choices"), list):

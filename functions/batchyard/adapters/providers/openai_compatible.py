@@ -10,34 +10,41 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+import zlib
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
 import aiohttp
 import httpx
-import orjson
 from httpx_aiohttp import AiohttpTransport
 from multidict import CIMultiDict
 
-from batchyard.adapters.providers.events import EventStream, StreamBroken, StreamFailed
-from batchyard.core.calls import Answer, NoAnswer
-from batchyard.core.retry import FailureReason, failure_of, server_word
-from batchyard.core.usage import Usage
+from batchyard.adapters.providers.events import EventStream
+from batchyard.adapters.providers.openai_replies import (
+    HEADERS_READ,
+    MOST_ERROR_BYTES,
+    Received,
+    reply_of,
+    streamed_reply_of,
+)
+from batchyard.core.calls import NoAnswer, ProviderReply
+from batchyard.core.retry import FailureReason
 
 _KEEP_ALIVE_SECONDS = 30.0
 _DNS_SECONDS = 60
-_ERROR_TEXT_CHARS = 2000
-"""How much of an error page that is no JSON the customer gets to see."""
-
 _EVENT_STREAM = "text/event-stream"
 _EVENTS_PER_ANSWER = 24
 """How many times longer a streamed answer may be than a plain one: each token comes in an object of its own."""
 
-_HEADERS_READ = frozenset(
-    {b"content-length", b"content-encoding", b"content-type", b"x-request-id"}
-    | {b"retry-after", b"retry-after-ms", b"x-should-retry"}
-)
+_PACKED = frozenset({"gzip", "x-gzip", "deflate"})
+_GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
+_UNPACKED_PIECE_BYTES = 262_144
+
+_TRANSPORT_FAULTS = (httpx.HTTPError, aiohttp.ClientError, zlib.error, OSError, RuntimeError)
+"""uvloop raises bare RuntimeErrors, too."""
+
+_NAMES_OF_HEADERS = {name.encode(): name for name in HEADERS_READ}
 
 _Headers = Mapping[str, str]
 
@@ -53,38 +60,44 @@ class _Post:
     method: str = "POST"
 
 
+@dataclass(frozen=True, slots=True)
+class CallLimits:
+    """What a provider's client keeps to. A whole answer must arrive within the two timeouts together."""
+
+    connect_timeout_seconds: float
+    read_timeout_seconds: float
+    max_connections: int
+    max_response_bytes: int
+
+    @property
+    def total_seconds(self) -> float:
+        return self.connect_timeout_seconds + self.read_timeout_seconds
+
+
 class OpenAICompatible:
     """One provider. Belongs to the event loop that makes its first call; connections stay open between calls.
 
     `base_url` ends before the endpoint's path: `https://api.openai.com/v1`.
     """
 
-    def __init__(
-        self,
-        base_url: str,
-        *,
-        connect_timeout_seconds: float,
-        read_timeout_seconds: float,
-        max_connections: int,
-        max_response_bytes: int,
-    ) -> None:
+    def __init__(self, base_url: str, limits: CallLimits) -> None:
         self._base_url = base_url
+        self._limits = limits
         self._prepared: tuple[str | None, CIMultiDict[str]] = None, CIMultiDict()
         self._extensions = {
             "timeout": {
-                "connect": connect_timeout_seconds,
-                "read": read_timeout_seconds,
-                "pool": connect_timeout_seconds + read_timeout_seconds,
+                "connect": limits.connect_timeout_seconds,
+                "read": limits.read_timeout_seconds,
+                "pool": limits.total_seconds,
             }
         }
-        self._total_seconds = connect_timeout_seconds + read_timeout_seconds
-        self._max_connections = max_connections
-        self._max_response_bytes = max_response_bytes
+        self._total_seconds = limits.total_seconds
         ssl_context = httpx.create_ssl_context()
         self._transport = AiohttpTransport(verify=ssl_context, client=lambda: self._session(ssl_context))
 
-    async def call(self, endpoint: str, api_key: str, body: bytes) -> Answer | NoAnswer:
-        """POST `body` to `endpoint` (`/v1/chat/completions`). The whole answer must arrive within the two timeouts."""
+    async def call(self, endpoint: str, api_key: str, body: bytes) -> ProviderReply:
+        """POST `body` to `endpoint` (`/v1/chat/completions`). The whole answer must arrive within the two timeouts. A
+        call that is cancelled closes its connection, so that the provider may stop working on it."""
         url = self._base_url + endpoint.removeprefix("/v1")
         request = _Post(url, self._headers(api_key), body, self._extensions)
         try:
@@ -93,35 +106,39 @@ class OpenAICompatible:
                 try:
                     headers = _headers_read(response)
                     events = EventStream() if _is_streamed(response.status_code, headers) else None
-                    content = await self._read(response, headers, events)
+                    received = await self._read(response, headers, events)
                 finally:
                     await response.aclose()
         except TimeoutError:
             return NoAnswer(FailureReason.TIMEOUT)
-        except (httpx.HTTPError, aiohttp.ClientError, OSError, RuntimeError) as error:  # uvloop raises bare ones too
+        except _TRANSPORT_FAULTS as error:
             return NoAnswer(_transport_failure(error))
-        if events is not None and content is not None:
-            return _streamed(response.status_code, headers, events)
-        return _outcome(response.status_code, headers, content)
+        if events is not None and received.is_whole:
+            return streamed_reply_of(response.status_code, headers, events, time.time())
+        return reply_of(response.status_code, headers, received, time.time())
 
     async def close(self) -> None:
         await self._transport.aclose()
 
-    async def _read(self, response: httpx.Response, headers: _Headers, events: EventStream | None) -> bytes | None:
-        """The body, which goes to `events` instead where there are any; None where it is longer than the limit."""
-        most = self._max_response_bytes * (1 if events is None else _EVENTS_PER_ANSWER)
-        if int(headers.get("content-length", "0")) > most:
-            return None
-        encoded = headers.get("content-encoding", "identity") != "identity"
+    async def _read(self, response: httpx.Response, headers: _Headers, events: EventStream | None) -> Received:
+        """The body, which goes to `events` instead if there are any. Reading stops when it is longer than allowed; of a
+        success that is too long nothing is needed."""
+        is_success = 200 <= response.status_code < 300
+        most = self._limits.max_response_bytes if is_success else MOST_ERROR_BYTES
+        if events is not None:
+            most *= _EVENTS_PER_ANSWER
+        if is_success and int(headers.get("content-length", "0")) > most:
+            return Received(b"", is_whole=False)
         chunks: list[bytes] = []
         take = chunks.append if events is None else events.feed
         size = 0
-        async for chunk in response.aiter_bytes() if encoded else response.stream:  # type: ignore[union-attr]
+        stream = cast(AsyncIterable[bytes], response.stream)
+        async for chunk in _unpacked(stream) if headers.get("content-encoding", "").lower() in _PACKED else stream:
             take(chunk)
             size += len(chunk)
             if size > most:
-                return None
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+                break
+        return Received(chunks[0] if len(chunks) == 1 else b"".join(chunks), is_whole=size <= most)
 
     def _headers(self, api_key: str) -> CIMultiDict[str]:
         if self._prepared[0] != api_key:
@@ -138,7 +155,7 @@ class OpenAICompatible:
     def _session(self, ssl_context: Any) -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(
             ssl=ssl_context,
-            limit=self._max_connections,
+            limit=self._limits.max_connections,
             keepalive_timeout=_KEEP_ALIVE_SECONDS,
             ttl_dns_cache=_DNS_SECONDS,
         )
@@ -151,101 +168,29 @@ def _headers_read(response: httpx.Response) -> dict[str, str]:
     """The headers that mean something here, by their names in lower case."""
     found = {}
     for name, value in response.headers.raw:
-        lower = name.lower()
-        if lower in _HEADERS_READ:
-            found[lower.decode()] = value.decode("latin-1")
+        known = _NAMES_OF_HEADERS.get(name.lower())
+        if known is not None:
+            found[known] = value.decode("latin-1")
     return found
 
 
-def _outcome(status: int, headers: _Headers, content: bytes | None) -> Answer | NoAnswer:
-    """What an answer means. `content`: None where it was too long to be read."""
-    request_id = headers.get("x-request-id")
-    if 200 <= status < 300:
-        if content is None:
-            return NoAnswer(FailureReason.TOO_LARGE)
-        document = _json_object(content)
-        if document is None:
-            return NoAnswer(FailureReason.INVALID_RESPONSE)
-        return Answer(status, _one_line(content), request_id, usage_of(document))
-    word = server_word(headers, time.time())
-    body = _error_body(status, content or b"")
-    return Answer(status, body, request_id, failure=failure_of(status, word), word=word)
+async def _unpacked(stream: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+    """Some servers compress although they were asked not to. In pieces of a bounded size, unlike httpx, because one
+    packed chunk may hold a thousand times its bytes."""
+    unpacker = zlib.decompressobj(_GZIP_OR_ZLIB)
+    async for chunk in stream:
+        while chunk:
+            yield unpacker.decompress(chunk, _UNPACKED_PIECE_BYTES)
+            chunk = unpacker.unconsumed_tail
+    yield unpacker.flush()
 
 
 def _is_streamed(status: int, headers: _Headers) -> bool:
     return 200 <= status < 300 and headers.get("content-type", "").lower().startswith(_EVENT_STREAM)
 
 
-def _streamed(status: int, headers: _Headers, events: EventStream) -> Answer | NoAnswer:
-    """What an answer means that came as events."""
-    try:
-        document = events.answer()
-    except StreamBroken:
-        return NoAnswer(FailureReason.INVALID_RESPONSE)
-    except StreamFailed:
-        return NoAnswer(FailureReason.SERVER_ERROR)
-    return Answer(status, _one_line(orjson.dumps(document)), headers.get("x-request-id"), usage_of(document))
-
-
-def usage_of(document: dict[str, Any]) -> Usage:
-    """Token counts of an answer, by the names of chat completions and embeddings or by those of responses. What is
-    missing or no count is 0."""
-    usage = document.get("usage")
-    if not isinstance(usage, dict):
-        return Usage()
-    if "input_tokens" in usage:
-        given, made = _count(usage, "input_tokens"), _count(usage, "output_tokens")
-        given_details, made_details = usage.get("input_tokens_details"), usage.get("output_tokens_details")
-    else:
-        given, made = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
-        given_details, made_details = usage.get("prompt_tokens_details"), usage.get("completion_tokens_details")
-    cached, reasoning = _count(given_details, "cached_tokens"), _count(made_details, "reasoning_tokens")
-    return Usage(given, min(cached, given), made, min(reasoning, made))
-
-
-def _count(mapping: object, name: str) -> int:
-    value = mapping.get(name) if isinstance(mapping, dict) else None
-    return value if type(value) is int and value > 0 else 0
-
-
-def _json_object(content: bytes) -> dict[str, Any] | None:
-    try:
-        document = orjson.loads(content)
-    except orjson.JSONDecodeError:
-        return None
-    return document if isinstance(document, dict) else None
-
-
-def _one_line(content: bytes) -> bytes:
-    """`content`, which is JSON, as one line by anybody's definition. Raw line ends only stand between its tokens; the
-    other separators (U+0085, U+2028, U+2029) only inside its strings, where an escape means the same."""
-    if b"\n" in content or b"\r" in content:
-        content = content.replace(b"\n", b" ").replace(b"\r", b" ")
-    if not content.isascii():
-        content = (
-            content.replace(b"\xe2\x80\xa8", b"\\u2028")
-            .replace(b"\xe2\x80\xa9", b"\\u2029")
-            .replace(b"\xc2\x85", b"\\u0085")
-        )
-    return content
-
-
-def _error_body(status: int, content: bytes) -> bytes:
-    """The provider's error object as it is, or one of ours around what it said instead."""
-    if _json_object(content) is not None:
-        return _one_line(content)
-    text = content[: 4 * _ERROR_TEXT_CHARS].decode("utf-8", "replace").strip()[:_ERROR_TEXT_CHARS]
-    error = {
-        "message": text or f"The provider answered with status {status} and no error object.",
-        "type": "provider_error",
-        "param": None,
-        "code": None,
-    }
-    return _one_line(orjson.dumps({"error": error}))
-
-
 def _transport_failure(error: Exception) -> FailureReason:
-    """The transport's own words are too coarse (a server that hangs up is its ConnectTimeout): look at the cause."""
+    """What the transport raises is too coarse (a server that hangs up is its ConnectTimeout): look at the cause."""
     cause = error.__cause__ or error
     if isinstance(cause, aiohttp.ConnectionTimeoutError):
         return FailureReason.CONNECTION

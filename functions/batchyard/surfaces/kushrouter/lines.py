@@ -1,7 +1,7 @@
 """A line of a KushRouter input: the body of a chat completion, with a custom_id among its members if one is wanted.
 
-A line in OpenAI's form ({"custom_id", "method", "url", "body"}) says the same and is taken too. A line without a
-custom_id gets one of its place in the input, which this surface never shows; clients may not use such ids themselves.
+A line in OpenAI's form ({"custom_id", "method", "url", "body"}) is taken too. A line without a custom_id gets
+one that says its place in the input. Such ids are never shown, and clients may not use them.
 A line that asks for a streamed answer is really streamed, with its token counts, and stored as the JSON it adds up to.
 """
 
@@ -13,23 +13,18 @@ from typing import Any
 import orjson
 
 from batchyard.core.items import Item, LineError
+from batchyard.surfaces.json_lines import MOST_MODEL_CHARACTERS, Problem, read_json_line, wrong_length
 from batchyard.surfaces.surface import LineContext
 
-_MODEL_CHARACTERS = 256
 _MEMBERS_AROUND_BODY = frozenset({"custom_id", "method", "url", "body"})
 _PLACE = re.compile(r"index:\d+")
 
-Problem = tuple[str, str, str | None]
-"""(code, message, param)"""
-
 
 def parse_line(raw: bytes, index: int, line: int, context: LineContext) -> Item | LineError:
-    """See `Surface.parse_line`."""
-    try:
-        fields = orjson.loads(raw)
-    except orjson.JSONDecodeError as error:
-        message = f"This line is not parseable as valid JSON: {error.msg} at character {error.pos}."
-        return LineError("invalid_json_line", message, line)
+    """See `surfaces.surface.ParseLine`."""
+    fields = read_json_line(raw, line)
+    if isinstance(fields, LineError):
+        return fields
     item = read_item(fields, index, context)
     return item if isinstance(item, Item) else LineError(item[0], item[1], line, item[2])
 
@@ -66,9 +61,8 @@ def _wrong_custom_id(custom_id: Any, context: LineContext) -> Problem | None:
         return None
     if type(custom_id) is not str:
         return "invalid_custom_id", "'custom_id' must be a string.", "custom_id"
-    if not 0 < len(custom_id) <= context.max_custom_id_chars:
-        message = f"'custom_id' has {len(custom_id)} characters; 1 to {context.max_custom_id_chars} are allowed."
-        return "invalid_custom_id", message, "custom_id"
+    if problem := wrong_length(custom_id, context):
+        return problem
     if _PLACE.fullmatch(custom_id):
         message = "A custom_id of the form 'index:<number>' stands for a line without one. Use another."
         return "invalid_custom_id", message, "custom_id"
@@ -92,8 +86,9 @@ def _wrong_body(body: Any, prefix: str) -> Problem | None:
     model, messages = body.get("model"), body.get("messages")
     if model is None:
         return "missing_required_parameter", "Missing required parameter: 'model'.", f"{prefix}model"
-    if type(model) is not str or not 0 < len(model) <= _MODEL_CHARACTERS:
-        return "invalid_model", f"'model' must be a string of 1 to {_MODEL_CHARACTERS} characters.", f"{prefix}model"
+    if type(model) is not str or not 0 < len(model) <= MOST_MODEL_CHARACTERS:
+        message = f"'model' must be a string of 1 to {MOST_MODEL_CHARACTERS} characters."
+        return "invalid_model", message, f"{prefix}model"
     if messages is None:
         return "missing_required_parameter", "Missing required parameter: 'messages'.", f"{prefix}messages"
     if type(messages) is not list or not messages:
@@ -102,7 +97,7 @@ def _wrong_body(body: Any, prefix: str) -> Problem | None:
 
 
 def _with_token_counts(body: dict[str, Any]) -> dict[str, Any]:
-    """Providers count the tokens of a stream only where they are asked to."""
+    """Providers count the tokens of a stream only if they are asked to."""
     if body.get("stream") is not True:
         return body
     options = body.get("stream_options")

@@ -13,7 +13,15 @@ from typing_extensions import TypedDict
 
 from batchyard.core.batches import Batch, Status
 from batchyard.core.files import File
-from batchyard.core.usage import decimal_usd
+from batchyard.surfaces.batch_fields import (
+    BatchErrors,
+    RequestCounts,
+    TokenUsage,
+    batch_errors,
+    request_counts,
+    token_usage,
+)
+from batchyard.surfaces.errors import ErrorDetail
 
 BatchStatus = Literal["queued", "processing", "completed", "cancelled", "expired", "failed"]
 
@@ -61,49 +69,12 @@ class KushRouterPresignedFile(TypedDict):
     file: KushRouterFile
 
 
-class KushRouterBatchError(TypedDict):
-    code: str
-    message: str
-    param: str | None
-    line: int | None
-
-
-class KushRouterBatchErrors(TypedDict):
-    object: Literal["list"]
-    data: list[KushRouterBatchError]
-
-
-class KushRouterCounts(TypedDict):
-    """`failed` also counts what was cancelled or expired."""
-
-    total: int
-    completed: int
-    failed: int
-
-
-class KushRouterInputDetails(TypedDict):
-    cached_tokens: int
-
-
-class KushRouterOutputDetails(TypedDict):
-    reasoning_tokens: int
-
-
-class KushRouterBatchUsage(TypedDict):
-    input_tokens: int
-    input_tokens_details: KushRouterInputDetails
-    output_tokens: int
-    output_tokens_details: KushRouterOutputDetails
-    total_tokens: int
-    cost_usd: str
-
-
 class KushRouterBatch(TypedDict):
     id: str
     object: Literal["batch"]
     endpoint: str
     model: str | None
-    errors: KushRouterBatchErrors | None
+    errors: BatchErrors | None
     input_file_id: str
     completion_window: str
     status: BatchStatus
@@ -118,8 +89,8 @@ class KushRouterBatch(TypedDict):
     expired_at: int | None
     cancelling_at: int | None
     cancelled_at: int | None
-    request_counts: KushRouterCounts
-    usage: KushRouterBatchUsage
+    request_counts: RequestCounts
+    usage: TokenUsage
     metadata: dict[str, Any] | None
 
 
@@ -136,7 +107,7 @@ class KushRouterItemError(TypedDict):
 
 
 class KushRouterResult(TypedDict):
-    """`result` is null where the item failed; `error` is there only then."""
+    """`result` is null if the item failed; `error` is there only then."""
 
     index: int
     status: Literal["succeeded", "failed"]
@@ -157,20 +128,10 @@ class KushRouterResults(TypedDict):
     results: list[KushRouterResult]
 
 
-class KushRouterErrorDetail(TypedDict):
-    """As the gateway answers by itself, where a request never reaches a function."""
-
-    message: str
-    type: str
-    param: str | None
-    code: str | None
-    status: int
-
-
 class KushRouterError(TypedDict):
-    """`error` is a text where the status is 429."""
+    """`error` is a text if the status is 429."""
 
-    error: KushRouterErrorDetail | str
+    error: ErrorDetail | str
 
 
 def file_object(file: File) -> KushRouterFile:
@@ -191,7 +152,7 @@ def batch_object(batch: Batch) -> KushRouterBatch:
         "object": "batch",
         "endpoint": batch.endpoint,
         "model": batch.model,
-        "errors": _errors(batch),
+        "errors": batch_errors(batch),
         "input_file_id": batch.input_file_id,
         "completion_window": batch.completion_window,
         "status": STATUSES[batch.status],
@@ -206,39 +167,11 @@ def batch_object(batch: Batch) -> KushRouterBatch:
         "expired_at": at(Status.EXPIRED),
         "cancelling_at": at(Status.CANCELLING),
         "cancelled_at": at(Status.CANCELLED),
-        "request_counts": _counts(batch),
-        "usage": _usage(batch),
+        "request_counts": request_counts(batch),
+        "usage": token_usage(batch),
         "metadata": batch.metadata,
     }
 
 
 def listed(data: Sequence[Any], has_more: bool) -> dict[str, Any]:
     return {"object": "list", "data": data, "has_more": has_more}
-
-
-def _errors(batch: Batch) -> KushRouterBatchErrors | None:
-    if not batch.errors:
-        return None
-    data: list[KushRouterBatchError] = [
-        {"code": error.code, "message": error.message, "param": error.param, "line": error.line}
-        for error in batch.errors
-    ]
-    return {"object": "list", "data": data}
-
-
-def _counts(batch: Batch) -> KushRouterCounts:
-    tally = batch.tally
-    failed = tally.failed + tally.cancelled + tally.expired
-    return {"total": batch.total_items, "completed": tally.succeeded, "failed": failed}
-
-
-def _usage(batch: Batch) -> KushRouterBatchUsage:
-    usage = batch.tally.usage
-    return {
-        "input_tokens": usage.input_tokens,
-        "input_tokens_details": {"cached_tokens": usage.cached_tokens},
-        "output_tokens": usage.output_tokens,
-        "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
-        "total_tokens": usage.total_tokens,
-        "cost_usd": decimal_usd(batch.tally.cost_picousd),
-    }

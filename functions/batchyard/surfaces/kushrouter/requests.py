@@ -1,17 +1,18 @@
 """The bodies that KushRouter's API takes, as pydantic models.
 
-What OpenAI's clients send along (`endpoint`, `completion_window`, `purpose`) is taken where it asks for what is done
-anyway. Checks that pydantic cannot put clearly are the surface's.
+What OpenAI's clients send along (`endpoint`, `completion_window`, `purpose`) is taken if it asks for what is done
+anyway. Checks that pydantic cannot put clearly are in `reading.py`.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import ErrorDetails
 
 from batchyard.core.errors import InvalidRequest
-from batchyard.surfaces.bodies import Body
+from batchyard.surfaces.bodies import Body, parse_body
 
 Purpose = Literal["batch", "user_data"]
 
@@ -55,17 +56,15 @@ M = TypeVar("M", bound=BaseModel)
 
 def parsed(model: type[M], body: Any) -> M:
     """`body` as `model`. Raises InvalidRequest with the first problem."""
-    if not isinstance(body, dict):
-        raise InvalidRequest("The request body must be a JSON object.", code="invalid_type")
-    try:
-        return model.model_validate(body)
-    except ValidationError as error:
-        problem = error.errors(include_url=False, include_input=False)[0]
+    return parse_body(model, body, _refusal)
+
+
+def _refusal(problem: ErrorDetails) -> InvalidRequest:
     param = ".".join(str(step)[:64] for step in problem["loc"])
     match problem["type"]:
         case "missing":
-            raise InvalidRequest(f"'{param}' is missing.", param=param, code="missing_required_parameter")
+            return InvalidRequest(f"'{param}' is missing.", param=param, code="missing_required_parameter")
         case "extra_forbidden":
-            raise InvalidRequest(f"There is no parameter '{param}'.", param=param, code="unknown_parameter")
+            return InvalidRequest(f"There is no parameter '{param}'.", param=param, code="unknown_parameter")
     where = f"'{param}'" if param else "The request body"
-    raise InvalidRequest(f"{where}: {problem['msg']}.", param=param or None, code="invalid_value")
+    return InvalidRequest(f"{where}: {problem['msg']}.", param=param or None, code="invalid_value")

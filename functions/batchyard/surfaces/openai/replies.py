@@ -1,7 +1,7 @@
 """The objects that OpenAI answers, every field always there. TypedDicts, so that the OpenAPI document says the same.
 
-FastRouter's beside OpenAI's: `file_id`, `num_rows` and `url` of a file, `batch_id` of a batch, `status` of an error,
-whose `code` is never null. Ours: `usage.cost_usd`, a decimal string, and whose money that is, `usage.paid_by`.
+FastRouter adds `file_id`, `num_rows` and `url` to a file, `batch_id` to a batch, and `status` to an error, whose `code`
+is never null. Batchyard adds `usage.cost_usd`, a decimal string, and `usage.paid_by`, which says whose money that is.
 """
 
 from __future__ import annotations
@@ -12,12 +12,21 @@ from typing import Any, Literal
 from typing_extensions import TypedDict
 
 from batchyard.core.batches import Batch, Status
+from batchyard.core.catalogue import Offer
 from batchyard.core.files import File, Upload, UploadPart
-from batchyard.core.usage import decimal_usd
+from batchyard.surfaces.batch_fields import (
+    BatchErrors,
+    RequestCounts,
+    TokenUsage,
+    batch_errors,
+    request_counts,
+    token_usage,
+)
+from batchyard.surfaces.errors import ErrorDetail
 
 
 class FileObject(TypedDict):
-    """`num_rows`: lines that are not blank, where they were counted."""
+    """`num_rows`: lines that are not blank, if they were counted."""
 
     id: str
     file_id: str
@@ -82,46 +91,14 @@ class PartObject(TypedDict):
     upload_id: str
 
 
-class BatchError(TypedDict):
-    code: str
-    message: str
-    param: str | None
-    line: int | None
+class BatchUsage(TokenUsage):
+    """`paid_by`: whose provider key the batch runs with, and so whose money it is."""
 
-
-class BatchErrors(TypedDict):
-    object: Literal["list"]
-    data: list[BatchError]
-
-
-class RequestCounts(TypedDict):
-    """`failed` also counts what was cancelled or expired."""
-
-    total: int
-    completed: int
-    failed: int
-
-
-class InputDetails(TypedDict):
-    cached_tokens: int
-
-
-class OutputDetails(TypedDict):
-    reasoning_tokens: int
-
-
-class BatchUsage(TypedDict):
-    input_tokens: int
-    input_tokens_details: InputDetails
-    output_tokens: int
-    output_tokens_details: OutputDetails
-    total_tokens: int
-    cost_usd: str
     paid_by: Literal["operator", "caller"]
 
 
 class BatchObject(TypedDict):
-    """`usage.paid_by`: `caller` where the batch runs with a provider key that came with it."""
+    """`usage.paid_by`: `caller` if the batch runs with a provider key that came with it."""
 
     id: str
     batch_id: str
@@ -171,14 +148,6 @@ class ModelList(TypedDict):
     data: list[ModelObject]
 
 
-class ErrorDetail(TypedDict):
-    message: str
-    type: str
-    param: str | None
-    code: str
-    status: int
-
-
 class ErrorObject(TypedDict):
     error: ErrorDetail
 
@@ -225,7 +194,7 @@ def batch_object(batch: Batch) -> BatchObject:
         "object": "batch",
         "endpoint": batch.endpoint,
         "model": batch.model,
-        "errors": _errors(batch),
+        "errors": batch_errors(batch),
         "input_file_id": batch.input_file_id,
         "completion_window": batch.completion_window,
         "status": batch.status.value,
@@ -240,8 +209,8 @@ def batch_object(batch: Batch) -> BatchObject:
         "expired_at": at(Status.EXPIRED),
         "cancelling_at": at(Status.CANCELLING),
         "cancelled_at": at(Status.CANCELLED),
-        "request_counts": _counts(batch),
-        "usage": _usage(batch),
+        "request_counts": request_counts(batch),
+        "usage": {**token_usage(batch), "paid_by": "caller" if batch.caller_pays else "operator"},
         "metadata": batch.text_metadata,
     }
 
@@ -252,38 +221,6 @@ def listed(data: Sequence[Any], has_more: bool) -> dict[str, Any]:
     return {"object": "list", "data": data, "first_id": first, "last_id": last, "has_more": has_more}
 
 
-def model_object(model: str, provider: str) -> ModelObject:
+def model_object(name: str, offer: Offer) -> ModelObject:
     """When other people's models were made, and when they will be gone, is not known."""
-    return {"id": model, "object": "model", "created": 0, "owned_by": provider, "shutdown_date": None}
-
-
-def _errors(batch: Batch) -> BatchErrors | None:
-    if not batch.errors:
-        return None
-    data: list[BatchError] = [
-        {"code": error.code, "message": error.message, "param": error.param, "line": error.line}
-        for error in batch.errors
-    ]
-    return {"object": "list", "data": data}
-
-
-def _counts(batch: Batch) -> RequestCounts:
-    tally = batch.tally
-    return {
-        "total": batch.total_items,
-        "completed": tally.succeeded,
-        "failed": tally.failed + tally.cancelled + tally.expired,
-    }
-
-
-def _usage(batch: Batch) -> BatchUsage:
-    usage = batch.tally.usage
-    return {
-        "input_tokens": usage.input_tokens,
-        "input_tokens_details": {"cached_tokens": usage.cached_tokens},
-        "output_tokens": usage.output_tokens,
-        "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
-        "total_tokens": usage.total_tokens,
-        "cost_usd": decimal_usd(batch.tally.cost_picousd),
-        "paid_by": "caller" if batch.caller_pays else "operator",
-    }
+    return {"id": name, "object": "model", "created": 0, "owned_by": offer.provider, "shutdown_date": None}

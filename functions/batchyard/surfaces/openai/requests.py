@@ -1,6 +1,6 @@
-"""The bodies that OpenAI's API takes, as pydantic models, and what it answers where one does not fit.
+"""The bodies that OpenAI's API takes, as pydantic models, and what it answers if one does not fit.
 
-Only the first problem is told, as OpenAI does, in its words and codes.
+Only the first problem is reported, as OpenAI does it, in its words and codes.
 """
 
 from __future__ import annotations
@@ -8,11 +8,11 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 from pydantic_core import ErrorDetails
 
 from batchyard.core.errors import InvalidRequest
-from batchyard.surfaces.bodies import Body, at_most
+from batchyard.surfaces.bodies import Body, at_most, parse_body
 
 Endpoint = Literal["/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses", "/v1/moderations"]
 Purpose = Literal["assistants", "batch", "fine-tune", "vision", "user_data", "evals"]
@@ -63,6 +63,8 @@ class PresignFile(Body):
 
 
 class CreateUpload(Body):
+    """`mime_type` is taken because OpenAI asks for it; files are served by the ending of their names."""
+
     bytes: int = Field(ge=1, le=10**13)
     filename: FileName
     mime_type: str = Field(min_length=1, max_length=255)
@@ -80,15 +82,10 @@ M = TypeVar("M", bound=BaseModel)
 
 def parsed(model: type[M], body: Any) -> M:
     """`body` as `model`. Raises InvalidRequest."""
-    if not isinstance(body, dict):
-        raise InvalidRequest("The request body must be a JSON object.", code="invalid_type")
-    try:
-        return model.model_validate(body)
-    except ValidationError as error:
-        raise _told(error.errors(include_url=False)[0]) from None
+    return parse_body(model, body, _refusal)
 
 
-def _told(problem: ErrorDetails) -> InvalidRequest:
+def _refusal(problem: ErrorDetails) -> InvalidRequest:
     """OpenAI's answer to a body that does not fit."""
     param = _path(problem["loc"])
     context = problem.get("ctx", {})

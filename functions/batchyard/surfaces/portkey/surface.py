@@ -5,7 +5,7 @@
     Authorization: Bearer <provider key>   ... and runs with this key, on the caller's own bill
 
 A provider as `@openai`, or by `x-portkey-virtual-key: openai`, is one whose key is kept here: the batch runs with the
-deployment's key. The Authorization header, which SDKs send in any case, is then looked at only where there is no
+deployment's key. The Authorization header, which SDKs send in any case, is then looked at only if there is no
 `x-portkey-api-key`: it holds the Batchyard key.
 """
 
@@ -18,19 +18,22 @@ from typing import Literal
 
 from batchyard.core.errors import InvalidRequest, Unauthenticated
 from batchyard.core.requests import BatchRequest
+from batchyard.surfaces.checks import bearer_key, idempotency_key
 from batchyard.surfaces.http import Request
-from batchyard.surfaces.openai import requests
-from batchyard.surfaces.openai.docs import DOCS
-from batchyard.surfaces.openai.surface import OpenAISurface
-from batchyard.surfaces.surface import OperationDoc
+from batchyard.surfaces.openai import reading, requests
+from batchyard.surfaces.openai.surface import CREATE_BATCH_DOC
+from batchyard.surfaces.openai.surface import SURFACE as OPENAI
+from batchyard.surfaces.openai.writing import write_batch
+from batchyard.surfaces.operations import Operation
 
+_NAME = "portkey"
 _API_KEY = "x-portkey-api-key"
 _PROVIDER = "x-portkey-provider"
 _VIRTUAL_KEY = "x-portkey-virtual-key"
 _NOT_TAKEN = ("x-portkey-config", "x-portkey-custom-host")
-"""They say where a call goes. A batch that went elsewhere would take the caller's key there."""
+"""Headers by which a caller would choose the address that a call, and with it the caller's key, is sent to."""
 _NAMES = {"mistral-ai": "mistral", "together-ai": "together"}
-"""Portkey's names of providers, where ours differ."""
+"""Portkey's name of a provider -> ours, if they differ."""
 _PROVIDER_KEY = re.compile(r"[\x21-\x7e]{1,4096}")
 """KMS encrypts up to 4,096 bytes."""
 
@@ -42,33 +45,33 @@ class CreatePortkeyBatch(requests.CreateBatch):
     completion_window: Literal["24h", "immediate"]  # type: ignore[assignment]
 
 
-class PortkeySurface(OpenAISurface):
-    name = "portkey"
-    docs: Mapping[str, OperationDoc] = DOCS
-    batch_body = CreatePortkeyBatch
-
-    def read_key(self, request: Request) -> str:
-        key = request.headers.get(_API_KEY, "").strip()
-        if not key:
-            if _is_kept(request.headers):
-                return super().read_key(request)
-            raise Unauthenticated(
-                f"You didn't provide a Batchyard API key. Send it in the header '{_API_KEY}'; the Authorization header "
-                "is for the key of your provider.",
-                param=_API_KEY,
-            )
-        return key
-
-    def read_batch(self, request: Request) -> BatchRequest:
-        for header in _NOT_TAKEN:
-            if header in request.headers:
-                raise InvalidRequest(f"'{header}' is not supported.", param=header, code="unsupported_header")
-        provider, key = _provider(request.headers)
-        return replace(super().read_batch(request), provider=provider, caller_key=key)
+def read_api_key(request: Request) -> str:
+    key = request.headers.get(_API_KEY, "").strip()
+    if not key:
+        if _is_kept(request.headers):
+            return reading.read_api_key(request)
+        raise Unauthenticated(
+            f"You didn't provide a Batchyard API key. Send it in the header '{_API_KEY}'; the Authorization header "
+            "is for the key of your provider.",
+            param=_API_KEY,
+        )
+    return key
 
 
-def _provider(headers: Mapping[str, str]) -> tuple[str, str | None]:
+def read_batch(request: Request) -> BatchRequest:
+    for header in _NOT_TAKEN:
+        if header in request.headers:
+            raise InvalidRequest(f"'{header}' is not supported.", param=header, code="unsupported_header")
+    provider, key = _provider(request)
+    wanted = reading.batch_request(
+        request.json(), idempotency_key=idempotency_key(request), surface=_NAME, body=CreatePortkeyBatch
+    )
+    return replace(wanted, provider=provider, caller_key=key)
+
+
+def _provider(request: Request) -> tuple[str, str | None]:
     """The provider that is asked for, and the caller's own key with it; None: the one that is kept here."""
+    headers = request.headers
     named = headers.get(_PROVIDER, "").strip().lower()
     kept = headers.get(_VIRTUAL_KEY, "").strip().lower().removeprefix("@")
     if kept and named.removeprefix("@") not in ("", kept):
@@ -82,7 +85,7 @@ def _provider(headers: Mapping[str, str]) -> tuple[str, str | None]:
             code="missing_required_parameter",
         )
     name = kept or named.removeprefix("@")
-    return _NAMES.get(name, name), None if _is_kept(headers) else _provider_key(headers)
+    return _NAMES.get(name, name), None if _is_kept(headers) else _provider_key(request)
 
 
 def _is_kept(headers: Mapping[str, str]) -> bool:
@@ -90,17 +93,16 @@ def _is_kept(headers: Mapping[str, str]) -> bool:
     return bool(headers.get(_VIRTUAL_KEY, "").strip()) or headers.get(_PROVIDER, "").strip().startswith("@")
 
 
-def _provider_key(headers: Mapping[str, str]) -> str:
-    scheme, _, secret = headers.get("authorization", "").strip().partition(" ")
-    secret = secret.strip()
-    if scheme.lower() != "bearer" or not secret:
+def _provider_key(request: Request) -> str:
+    secret = bearer_key(request)
+    if not secret:
         raise Unauthenticated(
             "You didn't provide your provider's API key. Send it as 'Authorization: Bearer PROVIDER_KEY', or write "
             f"'{_PROVIDER}: @name' to use the key that is kept here.",
             param="authorization",
             code="missing_provider_key",
         )
-    if secret == headers.get(_API_KEY, "").strip():
+    if secret == request.headers.get(_API_KEY, "").strip():
         raise InvalidRequest(
             "The Authorization header holds your Batchyard key, which no provider gets. Put the provider's key there.",
             param="authorization",
@@ -115,4 +117,10 @@ def _provider_key(headers: Mapping[str, str]) -> str:
     return secret
 
 
-SURFACE = PortkeySurface()
+SURFACE = replace(
+    OPENAI,
+    name=_NAME,
+    rules=replace(OPENAI.rules, read_api_key=read_api_key),
+    describe_api=None,
+    create_batch=Operation(read_batch, write_batch, replace(CREATE_BATCH_DOC, request=CreatePortkeyBatch)),
+)

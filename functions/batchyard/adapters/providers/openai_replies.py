@@ -1,0 +1,171 @@
+"""What an answer in OpenAI's dialect means: its status, headers and bytes become a reply. No I/O.
+
+A success keeps the provider's bytes. A failure keeps its error object, or gets one of ours around what was said
+instead. A 2xx that holds nothing but an error is a failure with the status that the error names: OpenRouter answers so
+when the provider behind it fails, and a response of OpenAI's that failed looks like it, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from batchyard.adapters.providers.events import EventStream, StreamBroken, StreamFailed
+from batchyard.core import exact_json
+from batchyard.core.calls import Answer, NoAnswer, ProviderReply
+from batchyard.core.one_line import one_line
+from batchyard.core.ratelimits import RATE_LIMIT_HEADERS, read_rate_advice
+from batchyard.core.refusals import ErrorDetails
+from batchyard.core.retry import FailureReason, failure_of, read_retry_advice
+from batchyard.core.usage import Usage, plausible_usage
+
+HEADERS_READ = frozenset(
+    {"content-length", "content-encoding", "content-type", "x-request-id"}
+    | {"retry-after", "retry-after-ms", "x-should-retry"}
+    | RATE_LIMIT_HEADERS
+)
+"""In lower case; whatever else a server sends means nothing here."""
+
+MOST_ERROR_BYTES = 65_536
+"""That are kept of a failure's body. Many calls fail at once, and together their bodies must not fill a worker."""
+
+_ERROR_TEXT_CHARS = 2000
+"""How much of an error that is no JSON, or too long, the customer gets to see."""
+
+_ANSWER_MEMBERS = ("choices", "output", "data", "results", "content", "candidates")
+"""Where the endpoints of OpenAI's dialect, and those that are close to it, put what was asked for."""
+
+_STATUS_BY_WORD = {
+    "rate_limit_exceeded": 429,
+    "rate_limit_error": 429,
+    "overloaded_error": 529,
+    "invalid_request_error": 400,
+    "content_filter": 400,
+    "content_policy_violation": 400,
+}
+"""Codes and types of errors inside a 2xx that name no status."""
+_BAD_GATEWAY = 502
+"""For the others: something behind the server went wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A body as it came; not `is_whole`: reading stopped because it is too long."""
+
+    content: bytes
+    is_whole: bool = True
+
+
+def reply_of(status: int, headers: Mapping[str, str], received: Received, now: float) -> ProviderReply:
+    """`headers`: those of HEADERS_READ; `now` in unix seconds."""
+    if not 200 <= status < 300:
+        return _failed(status, headers, received, now)
+    if not received.is_whole:
+        return NoAnswer(FailureReason.TOO_LARGE)
+    try:
+        document = exact_json.loads_anything(received.content)
+    except ValueError:
+        document = None
+    if not isinstance(document, dict):
+        return NoAnswer(FailureReason.INVALID_RESPONSE)
+    if _is_error_only(document):
+        return _failed(_status_inside(document), headers, received, now)
+    return _succeeded(status, headers, received.content, document, now)
+
+
+def streamed_reply_of(status: int, headers: Mapping[str, str], events: EventStream, now: float) -> ProviderReply:
+    """What the events of a 2xx add up to."""
+    try:
+        document = events.answer()
+        is_failed = _is_error_only(document)
+    except StreamFailed as failed:
+        document, is_failed = failed.error, True
+    except (StreamBroken, RecursionError):
+        return NoAnswer(FailureReason.INVALID_RESPONSE)
+    try:
+        content = exact_json.dumps_anything(document)
+    except TypeError:
+        return NoAnswer(FailureReason.INVALID_RESPONSE)
+    if is_failed:
+        return _failed(_status_inside(document), headers, Received(content), now)
+    return _succeeded(status, headers, content, document, now)
+
+
+def _succeeded(status: int, headers: Mapping[str, str], content: bytes, document: dict[str, Any], now: float) -> Answer:
+    return Answer(
+        status,
+        one_line(content),
+        headers.get("x-request-id"),
+        usage_of(document),
+        rate_advice=read_rate_advice(headers, now),
+    )
+
+
+def _failed(status: int, headers: Mapping[str, str], received: Received, now: float) -> Answer:
+    retry_advice, rate_advice = read_retry_advice(headers, now), read_rate_advice(headers, now)
+    document = _error_document(received)
+    if document is None or len(received.content) > MOST_ERROR_BYTES:
+        body = _wrapped(status, received)
+    else:
+        body = one_line(received.content)
+    allows_nothing = rate_advice is not None and rate_advice.allows_nothing
+    failure = failure_of(status, retry_advice, ErrorDetails.of(document), limit_is_zero=allows_nothing)
+    return Answer(status, body, headers.get("x-request-id"), Usage(), failure, retry_advice, rate_advice)
+
+
+def _error_document(received: Received) -> dict[str, Any] | None:
+    if not received.is_whole:
+        return None
+    try:
+        document = exact_json.loads_anything(received.content)
+    except ValueError:
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def _is_error_only(document: dict[str, Any]) -> bool:
+    return bool(document.get("error")) and not any(document.get(member) for member in _ANSWER_MEMBERS)
+
+
+def _status_inside(document: dict[str, Any]) -> int:
+    """The status that the error of a 2xx stands for."""
+    details = ErrorDetails.of(document)
+    if len(details.code) == 3 and details.code.isdecimal() and 400 <= int(details.code) < 600:
+        return int(details.code)
+    return _STATUS_BY_WORD.get(details.code) or _STATUS_BY_WORD.get(details.type) or _BAD_GATEWAY
+
+
+def _wrapped(status: int, received: Received) -> bytes:
+    """An error object of ours around the beginning of what the provider said."""
+    text = received.content[: 4 * _ERROR_TEXT_CHARS].decode("utf-8", "replace").strip()[:_ERROR_TEXT_CHARS]
+    if not received.is_whole or len(received.content) > MOST_ERROR_BYTES:
+        text += "… (The provider's error was too long and is cut off here.)"
+    error = {
+        "message": text or f"The provider answered with status {status} and no error object.",
+        "type": "provider_error",
+        "param": None,
+        "code": None,
+    }
+    return one_line(orjson.dumps({"error": error}))
+
+
+def usage_of(document: dict[str, Any]) -> Usage:
+    """Token counts of an answer, by the names of chat completions and embeddings or by those of responses."""
+    usage = document.get("usage")
+    if not isinstance(usage, dict):
+        return Usage()
+    if "input_tokens" in usage:
+        given, made = usage["input_tokens"], usage.get("output_tokens")
+        given_details, made_details = usage.get("input_tokens_details"), usage.get("output_tokens_details")
+    else:
+        given, made = usage.get("prompt_tokens"), usage.get("completion_tokens")
+        given_details, made_details = usage.get("prompt_tokens_details"), usage.get("completion_tokens_details")
+    cached, reasoning = _member(given_details, "cached_tokens"), _member(made_details, "reasoning_tokens")
+    return plausible_usage(given, cached, made, reasoning)
+
+
+def _member(mapping: object, name: str) -> object:
+    return mapping.get(name) if isinstance(mapping, dict) else None

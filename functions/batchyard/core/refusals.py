@@ -1,0 +1,87 @@
+"""Refusals that nobody's request is to blame for: the provider does not take the key, or its account has no money.
+
+    what the provider says                                                          reason
+    402; a code or type of _NO_MONEY; a message that begins like _NO_MONEY_MESSAGES  out_of_money
+    429 with a rate limit of 0                                                       out_of_money
+    401; a code or type of _KEY_REFUSED                                              key_refused
+    403 with a code or type of _KEY_REFUSED_BY_403                                   key_refused
+
+Any other 403 is about the request: moderation, region, a model that the account may not use, a context too long
+(Together). Codes and types are the provider's own words. Messages are looked at from their first character only, and
+only where a vendor has no code for it: somewhere inside, many quote the prompt, and no prompt may stop a lane.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+_NO_MONEY = frozenset(
+    {"insufficient_quota", "billing_not_active", "billing_hard_limit_reached"}  # OpenAI
+    | {"credit_balance_exhausted", "organization_spend_limit_exceeded"}
+    | {"project_spend_limit_exceeded", "organization_usage_limit_exceeded"}
+    | {"billing_error"}  # Anthropic
+    | {"insufficient_balance", "insufficient_credits", "payment_required"}  # DeepSeek, OpenRouter, Together
+    | {"exceeded_current_quota_error", "arrearage"}  # Moonshot, Alibaba
+)
+_NO_MONEY_MESSAGES = re.compile(
+    r"Your credit balance is too low"  # Anthropic, 400
+    r"|Key limit exceeded"  # OpenRouter, 403: the key's own spending cap
+    r"|Your team \S{1,64} has either used all available credits",  # xAI, 403 and 429
+)
+_KEY_REFUSED = frozenset(
+    {"invalid_api_key", "incorrect_api_key", "account_deactivated", "access_terminated", "invalid_organization"}
+    | {"missing_scope", "ip_not_authorized", "authentication_error", "unauthenticated"}
+)
+_KEY_REFUSED_BY_403 = _KEY_REFUSED | {"permission_error", "insufficient_permissions", "unauthorized"}
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorDetails:
+    """What an error object says, whichever vendor's shape it has. `code` and `type` in lower case; empty if missing."""
+
+    code: str = ""
+    type: str = ""
+    message: str = ""
+
+    @classmethod
+    def of(cls, document: Any) -> ErrorDetails:
+        """`document`: the parsed body. Its error stands in a member `error` (OpenAI, Anthropic, most others), is the
+        body itself (Mistral), or is a text in `error` with its code beside it (xAI)."""
+        if not isinstance(document, dict):
+            return NO_DETAILS
+        error = document.get("error")
+        if isinstance(error, str):
+            return cls(_word(document.get("code")), _word(document.get("type")), error)
+        fields = error if isinstance(error, dict) else document
+        message = fields.get("message")
+        return cls(_word(fields.get("code")), _word(fields.get("type")), message if isinstance(message, str) else "")
+
+
+NO_DETAILS = ErrorDetails()
+
+
+def says_no_money(status: int, details: ErrorDetails, limit_is_zero: bool) -> bool:
+    """Whether a 4xx says that the provider's account cannot pay. `limit_is_zero`: its rate limit is 0 requests or
+    tokens, as vendors set it for accounts without a plan."""
+    return (
+        status == 402
+        or (status == 429 and limit_is_zero)
+        or details.code in _NO_MONEY
+        or details.type in _NO_MONEY
+        or _NO_MONEY_MESSAGES.match(details.message) is not None
+    )
+
+
+def says_key_refused(status: int, details: ErrorDetails) -> bool:
+    """Whether a 4xx says that the key is not taken."""
+    words = _KEY_REFUSED_BY_403 if status == 403 else _KEY_REFUSED
+    return status == 401 or details.code in words or details.type in words
+
+
+def _word(value: object) -> str:
+    """`value` as a code: a number is one, too."""
+    if isinstance(value, str):
+        return value.lower()
+    return str(value) if type(value) is int and 0 <= value < 1_000_000 else ""

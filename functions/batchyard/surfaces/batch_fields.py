@@ -1,0 +1,76 @@
+"""Fields of a batch that several dialects show alike: its errors, counts and tokens. TypedDicts, so that the OpenAPI
+document says the same."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from typing_extensions import TypedDict
+
+from batchyard.core.batches import Batch
+from batchyard.core.usage import decimal_usd
+
+
+class BatchError(TypedDict):
+    code: str
+    message: str
+    param: str | None
+    line: int | None
+
+
+class BatchErrors(TypedDict):
+    object: Literal["list"]
+    data: list[BatchError]
+
+
+class RequestCounts(TypedDict):
+    """`failed` also counts what was cancelled or expired."""
+
+    total: int
+    completed: int
+    failed: int
+
+
+class InputDetails(TypedDict):
+    cached_tokens: int
+
+
+class OutputDetails(TypedDict):
+    reasoning_tokens: int
+
+
+class TokenUsage(TypedDict):
+    input_tokens: int
+    input_tokens_details: InputDetails
+    output_tokens: int
+    output_tokens_details: OutputDetails
+    total_tokens: int
+    cost_usd: str
+
+
+def batch_errors(batch: Batch) -> BatchErrors | None:
+    if not batch.errors:
+        return None
+    data: list[BatchError] = [
+        {"code": error.code, "message": error.message, "param": error.param, "line": error.line}
+        for error in batch.errors
+    ]
+    return {"object": "list", "data": data}
+
+
+def request_counts(batch: Batch) -> RequestCounts:
+    tally = batch.tally
+    failed = tally.failed + tally.cancelled + tally.expired
+    return {"total": batch.total_items, "completed": tally.succeeded, "failed": failed}
+
+
+def token_usage(batch: Batch) -> TokenUsage:
+    usage = batch.tally.usage
+    return {
+        "input_tokens": usage.input_tokens,
+        "input_tokens_details": {"cached_tokens": usage.cached_tokens},
+        "output_tokens": usage.output_tokens,
+        "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
+        "total_tokens": usage.total_tokens,
+        "cost_usd": decimal_usd(batch.tally.cost_picousd),
+    }

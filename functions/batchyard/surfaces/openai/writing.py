@@ -1,0 +1,98 @@
+"""What Batchyard found -> OpenAI's replies and errors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from batchyard.core.batches import Batch
+from batchyard.core.catalogue import Offer
+from batchyard.core.errors import RateLimited, RequestError, Unauthenticated
+from batchyard.core.files import File, UploadPart
+from batchyard.core.limits import Allowance
+from batchyard.surfaces.errors import error_detail, fault_detail
+from batchyard.surfaces.http import Reply, json_reply
+from batchyard.surfaces.openai import replies
+from batchyard.surfaces.operations import NamedOffer, Page, Presigned, ShownFile, ShownUpload
+
+_FAULT = (
+    "The server had an error while processing your request. Send it again; if it fails again, tell your operator the "
+    "x-request-id of this reply."
+)
+
+
+def write_new_file(shown: ShownFile) -> Reply:
+    return json_reply(replies.UploadedFile(**replies.file_object(shown.file), url=shown.url))
+
+
+def write_file(file: File) -> Reply:
+    return json_reply(replies.file_object(file))
+
+
+def write_files(page: Page[File]) -> Reply:
+    return json_reply(replies.listed([replies.file_object(file) for file in page.found], page.has_more))
+
+
+def write_deleted_file(file: File) -> Reply:
+    deleted: replies.DeletedFile = {"id": file.id, "object": "file", "deleted": True}
+    return json_reply(deleted)
+
+
+def write_presigned(presigned: Presigned) -> Reply:
+    body: replies.PresignedFile = {
+        "object": "file.presigned",
+        "url": presigned.url,
+        "method": "PUT",
+        "headers": dict(presigned.headers),
+        "expires_at": presigned.expires_at,
+        "file": replies.file_object(presigned.file),
+    }
+    return json_reply(body)
+
+
+def write_upload(shown: ShownUpload) -> Reply:
+    return json_reply(replies.upload_object(shown.upload, shown.now, shown.file))
+
+
+def write_upload_part(part: UploadPart) -> Reply:
+    return json_reply(replies.part_object(part))
+
+
+def write_batch(batch: Batch) -> Reply:
+    return json_reply(replies.batch_object(batch))
+
+
+def write_batches(page: Page[Batch]) -> Reply:
+    return json_reply(replies.listed([replies.batch_object(batch) for batch in page.found], page.has_more))
+
+
+def write_models(offers: list[Offer]) -> Reply:
+    models = [replies.model_object(offer.model, offer) for offer in offers]
+    body: replies.ModelList = {"object": "list", "data": models}
+    return json_reply(body)
+
+
+def write_model(named: NamedOffer) -> Reply:
+    return json_reply(replies.model_object(named.name, named.offer))
+
+
+def allowance_headers(allowance: Allowance) -> Mapping[str, str]:
+    return {
+        "x-ratelimit-limit-requests": str(allowance.limit),
+        "x-ratelimit-remaining-requests": str(allowance.remaining),
+    }
+
+
+def write_error(error: RequestError | None) -> Reply:
+    if error is None:
+        return json_reply({"error": fault_detail(_FAULT)}, 500)
+    detail = error_detail(error)
+    if isinstance(error, Unauthenticated):
+        detail["type"] = "invalid_request_error"  # as OpenAI calls it
+    return json_reply({"error": detail}, error.status, _error_headers(error))
+
+
+def _error_headers(error: RequestError) -> dict[str, str]:
+    """OpenAI's SDKs send a 409 again unless they are told not to; ours would only conflict again."""
+    if isinstance(error, RateLimited):
+        return {"retry-after": str(error.retry_after_seconds)}
+    return {"x-should-retry": "false"} if error.status == 409 else {}

@@ -1,0 +1,19 @@
+"""A provider's kind decides which client calls it."""
+
+from __future__ import annotations
+
+import pytest
+
+from batchyard.adapters.providers.kinds import CLIENTS
+from batchyard.core.providers import KINDS, Provider
+
+
+def test_every_kind_has_its_client() -> None:
+    """What providers.toml may say and what a worker can speak are the same."""
+    assert set(CLIENTS) == set(KINDS)
+
+
+def test_another_kind_is_refused() -> None:
+    """An entry of a kind that nobody speaks does not get as far as a worker."""
+    with pytest.raises(ValueError, match="kind 'smoke-signals' is not one of"):
+        Provider("signals", "smoke-signals", "https://signals.example")
