@@ -165,11 +165,16 @@ class Host:
             stepfunctions.use_client(role_arn, client)
 
     def _create_provider_secrets(self) -> None:
-        names = {name for config in self.deployment.functions for name in _providers(config)}
+        names = {
+            config.environment["SECRET_PREFIX"] + name
+            for config in self.deployment.functions
+            for name in _providers(config)
+            if "SECRET_PREFIX" in config.environment
+        }
         for name in sorted(names):
             secretsmanager_backends[ACCOUNT_ID][REGION].create_secret(
-                f"batchyard/providers/{name}",
-                secret_string=f"local-{name}-key",
+                name,
+                secret_string=f"local-{name.rpartition('/')[2]}-key",
                 secret_binary=None,
                 description=None,
                 tags=[],
