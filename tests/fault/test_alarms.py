@@ -1,7 +1,7 @@
 """Each alarm fires when what it is about happens, and only then: by driving the system, never the metric.
 
-Lanes (LaneBlocked, LaneOpen, ShardErrors) are driven where the worker's troubles are. FunctionsThrottled needs an
-account's concurrency, FailedDeliveries an EventBridge that cannot deliver.
+Lanes and shards have a page of their own, test_alarms_of_lanes.py. FunctionsThrottled needs an account's concurrency,
+FailedDeliveries an EventBridge that cannot deliver.
 """
 
 from __future__ import annotations
