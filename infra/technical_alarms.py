@@ -46,6 +46,7 @@ class TechnicalAlarms(Alarms):
             metrics.lanes_blocked(),
             "A provider refuses the deployment's key, its account has no money, or its secret is missing. Batches wait "
             "for people: mend it, and they go on by themselves.",
+            of_periods=(1, 5),  # a blocked lane is probed, and heard of, about once a minute
         )
         self.fires(
             "LaneOpen",

@@ -37,7 +37,7 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     try:
-        templates = read_stacks(options.templates) if options.templates else stacks()
+        templates = read_stacks(options.templates) if options.templates else stacks(options.deployment)
     except SynthFailed as error:
         print(error, file=sys.stderr)
         return 1

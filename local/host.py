@@ -76,6 +76,7 @@ class Host:
         self._aws = HttpServer(self.endpoint, name="aws")
         self.poller = QueuePoller(gate=self.gate, functions=self.functions, meter=self.meter, switches=self.switches)
         self.events = EventBus(gate=self.gate, functions=self.functions, wake=self.poller.wake)
+        self.functions.give_up = self.events.send_to_queue
         try:
             self._start(stacks)
         except BaseException:
@@ -164,11 +165,16 @@ class Host:
             stepfunctions.use_client(role_arn, client)
 
     def _create_provider_secrets(self) -> None:
-        names = {name for config in self.deployment.functions for name in _providers(config)}
+        names = {
+            config.environment["SECRET_PREFIX"] + name
+            for config in self.deployment.functions
+            for name in _providers(config)
+            if "SECRET_PREFIX" in config.environment
+        }
         for name in sorted(names):
             secretsmanager_backends[ACCOUNT_ID][REGION].create_secret(
-                f"batchyard/providers/{name}",
-                secret_string=f"local-{name}-key",
+                name,
+                secret_string=f"local-{name.rpartition('/')[2]}-key",
                 secret_binary=None,
                 description=None,
                 tags=[],

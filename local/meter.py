@@ -30,6 +30,9 @@ class Usage:
     """Sums over the invocations of one function. `peak_rss_bytes`: the largest of all its processes."""
 
     invocations: int = 0
+    errors: int = 0
+    """Invocations that raised, timed out or were killed, as CloudWatch's `Errors` counts them."""
+    throttles: int = 0
     timeouts: int = 0
     init_seconds: float = 0.0
     billed_seconds: float = 0.0
@@ -44,6 +47,7 @@ class Meter:
     _calls: dict[tuple[str, str, str], Count] = field(default_factory=dict)
     _functions: dict[str, Usage] = field(default_factory=dict)
     _requests: int = 0
+    _server_errors: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def count_call(self, caller: str, call: Call, request_bytes: int, response_bytes: int, *, failed: bool) -> None:
@@ -57,10 +61,16 @@ class Meter:
             count.units += units
             count.errors += failed
 
-    def count_request(self) -> None:
-        """One request to the API."""
+    def count_request(self, status: int) -> None:
+        """One request to the API, answered with `status`."""
         with self._lock:
             self._requests += 1
+            self._server_errors += status >= 500
+
+    def count_throttle(self, function: str) -> None:
+        """One invocation for which there was no concurrency."""
+        with self._lock:
+            self._functions.setdefault(function, Usage()).throttles += 1
 
     def count_cold_start(self, function: str, seconds: float) -> None:
         with self._lock:
@@ -68,13 +78,14 @@ class Meter:
             usage.init_seconds += seconds
 
     def count_invocation(
-        self, function: str, seconds: float, memory_megabytes: int, rss_bytes: int, *, timed_out: bool
+        self, function: str, seconds: float, memory_megabytes: int, rss_bytes: int, *, timed_out: bool, failed: bool
     ) -> None:
         billed = -(-seconds * 1000 // 1) / 1000
         with self._lock:
             usage = self._functions.setdefault(function, Usage())
             usage.invocations += 1
             usage.timeouts += timed_out
+            usage.errors += failed
             usage.billed_seconds += billed
             usage.gigabyte_seconds += billed * memory_megabytes / 1024
             usage.peak_rss_bytes = max(usage.peak_rss_bytes, rss_bytes)
@@ -88,6 +99,7 @@ class Meter:
                 ],
                 "functions": {name: asdict(usage) for name, usage in sorted(self._functions.items())},
                 "api_requests": self._requests,
+                "api_server_errors": self._server_errors,
                 "state_transitions": state_transitions,
             }
 
@@ -95,7 +107,7 @@ class Meter:
         with self._lock:
             self._calls.clear()
             self._functions.clear()
-            self._requests = 0
+            self._requests = self._server_errors = 0
 
 
 def _units(call: Call, request_bytes: int, response_bytes: int) -> float:

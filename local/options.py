@@ -27,6 +27,8 @@ class Options:
     """Variables that every function gets beside those of the template, or, as `function.NAME`, that one function."""
     wait_scale: float = 1.0
     """A factor for the state machine's waits and retry intervals."""
+    deployment: str = "local"
+    """The file of deployments/, or the path of one from the repository's root, that is deployed."""
     templates: Path | None = None
     """A JSON file of stacks that are deployed instead of those of infra/."""
     functions_path: Path = ROOT / "functions"

@@ -1,1 +1,2 @@
-"""What developers run now and then: compile the catalogue of models and prices, write the OpenAPI document."""
+"""What developers run now and then: compile the catalogue of models and prices, write the OpenAPI document, list what a
+deployment costs idle."""

@@ -55,7 +55,11 @@ class Gateway:
         self._waiting = ThreadPoolExecutor(max_workers=256, thread_name_prefix="integration")
 
     def __call__(self, request: Request) -> Response:
-        self._meter.count_request()
+        response = self._answer(request)
+        self._meter.count_request(response.status)
+        return response
+
+    def _answer(self, request: Request) -> Response:
         context = {"requestId": str(uuid.uuid4()), "path": request.path, "httpMethod": request.method}
         route = self._routes.find(request.method, request.path)
         if route is None:

@@ -24,6 +24,8 @@ class FunctionConfig:
     memory_megabytes: int
     timeout_seconds: float
     reserved_concurrency: int | None
+    on_failure: str | None
+    """ARN of the queue that is told of asynchronous events which failed for good."""
     environment: Mapping[str, str]
 
 

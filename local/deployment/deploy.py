@@ -105,8 +105,9 @@ def _deploy(stack: Stack, deployment: Deployment) -> None:
         assert resource is not None, f"moto made no {logical_id}"
         return str(resource.physical_resource_id)
 
+    destinations = dict(_destination(properties) for _, properties in of_type("AWS::Lambda::EventInvokeConfig"))
     for logical_id, properties in of_type("AWS::Lambda::Function"):
-        deployment.functions.append(_function(physical(logical_id), properties))
+        deployment.functions.append(_function(physical(logical_id), properties, destinations.get(physical(logical_id))))
     for logical_id, properties in of_type("AWS::S3::Bucket"):
         _finish_bucket(physical(logical_id), properties, deployment)
     for logical_id, properties in of_type("AWS::DynamoDB::Table"):
@@ -206,7 +207,7 @@ def _finish_table(name: str, properties: Properties) -> None:
 # What the local cloud plays.
 
 
-def _function(physical_name: str, properties: Properties) -> FunctionConfig:
+def _function(physical_name: str, properties: Properties, on_failure: str | None) -> FunctionConfig:
     module = properties["Handler"].rpartition(".")[0]
     reserved = properties.get("ReservedConcurrentExecutions")
     return FunctionConfig(
@@ -218,8 +219,15 @@ def _function(physical_name: str, properties: Properties) -> FunctionConfig:
         memory_megabytes=int(properties.get("MemorySize", 128)),
         timeout_seconds=float(properties.get("Timeout", 3)),
         reserved_concurrency=None if reserved is None else int(reserved),
+        on_failure=on_failure,
         environment={k: str(v) for k, v in properties.get("Environment", {}).get("Variables", {}).items()},
     )
+
+
+def _destination(properties: Properties) -> tuple[str, str | None]:
+    """(function, ARN of the queue for what it failed to do)"""
+    on_failure = properties.get("DestinationConfig", {}).get("OnFailure", {})
+    return properties["FunctionName"], on_failure.get("Destination")
 
 
 def _event_source(properties: Properties) -> EventSource:

@@ -19,10 +19,8 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".local" / "synth"
-DEPLOYMENT = "local"
-"""The file of deployments/ that the local cloud deploys."""
 _READ_BY_THE_APP = (
-    f"deployments/{DEPLOYMENT}.toml",
+    "deployments/*.toml",
     "infra/**/*.py",
     "infra/**/*.json",
     "cdk.json",
@@ -53,11 +51,12 @@ class Stack:
     template: dict[str, Any]
 
 
-def stacks() -> list[Stack]:
-    """The app's stacks in the order of their dependencies. Takes seconds when the tree has changed."""
-    folder = CACHE / _fingerprint()
+def stacks(deployment: str = "local") -> list[Stack]:
+    """The stacks of a deployment (a file of deployments/, or the path of one) in the order of their dependencies. Takes
+    seconds when the tree has changed."""
+    folder = CACHE / _fingerprint(deployment)
     if not (folder / "manifest.json").exists():
-        _synthesize(folder)
+        _synthesize(folder, deployment)
     return list(_read(folder))
 
 
@@ -66,11 +65,11 @@ def read_stacks(path: Path) -> list[Stack]:
     return [Stack(each["name"], each["template"]) for each in json.loads(path.read_text())]
 
 
-def _synthesize(folder: Path) -> None:
+def _synthesize(folder: Path, deployment: str) -> None:
     unfinished = folder.with_name(f"{folder.name}.{os.getpid()}")
     environment = os.environ | {
         "CDK_OUTDIR": str(unfinished),
-        "CDK_CONTEXT_JSON": json.dumps({"deployment": DEPLOYMENT}),
+        "CDK_CONTEXT_JSON": json.dumps({"deployment": deployment}),
         "JSII_NODE": _node(),
         "JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION": "1",
     }
@@ -119,9 +118,10 @@ def inputs() -> list[Path]:
     return [path for pattern in _READ_BY_THE_APP for path in sorted(ROOT.glob(pattern))]
 
 
-def _fingerprint() -> str:
-    digest = hashlib.sha256(sys.version.encode())
-    for path in inputs():
+def _fingerprint(deployment: str) -> str:
+    digest = hashlib.sha256(f"{sys.version} {deployment}".encode())
+    own = [ROOT / deployment] if deployment.endswith(".toml") else []
+    for path in [*inputs(), *own]:
         digest.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:20]
 

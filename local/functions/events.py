@@ -95,12 +95,16 @@ class EventBus:
             if service == "lambda":
                 self._functions.invoke_async(target.arn, payload)
             elif service == "sqs":
-                name = target.arn.rpartition(":")[2]
-                with self._gate.lock("sqs"):
-                    sqs_backends[ACCOUNT_ID][REGION].send_message(name, payload.decode())
-                self._wake(name)
+                self.send_to_queue(target.arn, payload.decode())
             else:
                 log.warning("rule %s: no local target for %s", rule.name, target.arn)
+
+    def send_to_queue(self, arn: str, body: str) -> None:
+        """As AWS itself does it: for a rule, or for an asynchronous event that failed for good."""
+        name = arn.rpartition(":")[2]
+        with self._gate.lock("sqs"):
+            sqs_backends[ACCOUNT_ID][REGION].send_message(name, body)
+        self._wake(name)
 
     def _created(self, call: Call, request: Request) -> dict[str, Any]:
         with self._gate.lock("s3"):

@@ -9,11 +9,13 @@ from __future__ import annotations
 import logging
 import threading
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import orjson
 
 from local.deployment.declared import FunctionConfig
 from local.functions.sandboxes import InvocationResult, Sandbox
@@ -60,7 +62,11 @@ class Function:
         """Raises PayloadTooLarge, or Throttled unless `wait`."""
         if len(payload) > MAX_REQUEST_BYTES:
             raise PayloadTooLarge(f"{len(payload)} bytes exceeded the limit of {MAX_REQUEST_BYTES}")
-        sandbox = self._acquire(wait=wait)
+        try:
+            sandbox = self._acquire(wait=wait)
+        except Throttled:
+            self._meter.count_throttle(self.config.name)
+            raise
         cold = not sandbox.init_seconds
         try:
             result = sandbox.invoke(payload, str(uuid.uuid4()))
@@ -74,6 +80,7 @@ class Function:
             self.config.memory_megabytes,
             sandbox.peak_rss_bytes,
             timed_out=result.timed_out,
+            failed=result.error is not None,
         )
         return result
 
@@ -156,6 +163,8 @@ class Functions:
         self._by_name: dict[str, Function] = {}
         self._background = ThreadPoolExecutor(max_workers=32, thread_name_prefix="async-invoke")
         self._closing = threading.Event()
+        self.give_up: Callable[[str, str], None] = lambda arn, body: None
+        """Sends an event that failed for good to its destination: (ARN, body)."""
 
     def add(self, function: Function) -> None:
         for name in (function.config.name, function.config.physical_name, function.config.arn):
@@ -195,3 +204,6 @@ class Functions:
             if result.error is None:
                 return
             log.warning("asynchronous invoke of %s failed (attempt %d)", function.config.name, attempt + 1)
+        if function.config.on_failure is not None:
+            letter = {"requestPayload": orjson.Fragment(payload), "responseContext": {"functionError": "Unhandled"}}
+            self.give_up(function.config.on_failure, orjson.dumps(letter).decode())

@@ -6,7 +6,7 @@ import boto3
 
 from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.table import Table
-from batchyard.core.batches import Batch, Status
+from batchyard.core.batches import Batch, BatchRef, Status
 from tests.infra.moto_stacks import create_stack, empty_account, publish_assets
 from tests.infra.templates import Synthesized
 
@@ -43,7 +43,7 @@ def test_a_deployment_goes_on_with_a_restored_table(synthesized: Synthesized, re
         found = boto3.client("lambda").get_function_configuration(FunctionName="batchyard-batches")
         variables = found["Environment"]["Variables"]
         assert variables["DATA_BUCKET"] == "kept-data"
-        assert Batches(Table(dynamodb, variables["TABLE_NAME"])).get("acct_1", "batch_1") == BATCH
+        assert Batches(Table(dynamodb, variables["TABLE_NAME"])).get(BatchRef("acct_1", "batch_1")) == BATCH
         assert dynamodb.describe_time_to_live(TableName="restored-table")["TimeToLiveDescription"] == {
             "TimeToLiveStatus": "ENABLED",
             "AttributeName": "ttl",

@@ -30,7 +30,7 @@ class OneFunction:
     """Stands for all functions; `behave` answers every invoke."""
 
     def __init__(self, behave: Behaviour) -> None:
-        self.config = FunctionConfig("it", "it", "arn:it", "arn:role", "it.handler", 128, 60.0, None, {})
+        self.config = FunctionConfig("it", "it", "arn:it", "arn:role", "it.handler", 128, 60.0, None, None, {})
         self.invoke = behave
 
     def get(self, _: str) -> OneFunction:
