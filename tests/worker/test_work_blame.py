@@ -88,6 +88,30 @@ def test_a_crash_next_door_blames_nobody(start: Start) -> None:
     assert shop.lines(1)[9]["error"]["code"] == "item_crashed_worker"
 
 
+def test_kills_of_other_causes_blame_nobody(start: Start) -> None:
+    """Worker after worker dies half a call or one and a half after it began, whatever it runs: no item is blamed for
+    being the last word of three of them, and each answer of a suspect counts at once."""
+    dies_at = 0.0
+
+    async def behave(index: int, attempt: int) -> Outcome:
+        left = dies_at - shop.clock()
+        await asyncio.sleep(min(left, 1.0))
+        if left < 1.0:
+            raise Killed
+        return succeed(index)
+
+    shop = start(behave)
+    message = shop.message(6)
+    for number in range(40):
+        dies_at = shop.clock() + (1.5 if number % 3 == 2 else 0.5)
+        with contextlib.suppress(Killed):
+            shop.work(message)
+            break
+        shop._bury()
+        shop.loop.advance(90)
+    assert shop.outcomes() == {"succeeded": 6}
+
+
 @pytest.mark.parametrize(("receives", "copies"), [(RECEIVES_AT_MOST - 1, 0), (RECEIVES_AT_MOST, 1)])
 @pytest.mark.parametrize("fault", [ConnectionError, Killed])
 def test_a_message_that_sqs_is_about_to_give_up_leaves_a_copy(
