@@ -56,7 +56,7 @@ DATA_ACTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "work": {"work/": _READ, "parts/": _WRITE},
     "finalize": {"work/": _READ, "parts/": _READ, "files/": _WRITE + _REMOVE},
     "notify": {"files/": _READ},
-    "sweep": {"files/": _REMOVE},
+    "sweep": {"files/": _REMOVE, "work/": _READ},
     "assemble": {"uploads/": _READ + _REMOVE, "files/": _WRITE},
 }
 DROP_ACTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
@@ -102,8 +102,9 @@ def grant_workflow(functions: Functions, state_machine_arn: str) -> None:
 
 
 def grant_queues(functions: Functions, queues: ProviderQueues) -> None:
-    """Dispatch sends a batch's first shards, a worker each shard's follower; a worker also defers its messages."""
-    for name in ("dispatch", "work"):
+    """Dispatch sends a batch's first shards, a worker each shard's follower, Sweep those whose owner died; a worker
+    also defers its messages."""
+    for name in ("dispatch", "work", "sweep"):
         functions[name].allow(["sqs:SendMessage"], *queues.arns)
         functions[name].tell("QUEUE_URLS", queues.urls_json)
     functions["work"].allow(["sqs:ChangeMessageVisibility"], *queues.arns)

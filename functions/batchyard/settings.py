@@ -110,7 +110,7 @@ class DropSettings(ApiSettings):
     drop_bucket: str
 
 
-class SweepSettings(Settings, Limits):
+class SweepSettings(DispatchSettings, Limits):
     state_machine_arn: str
     sweep_grace_seconds: int = 120
     max_executions: int = 5

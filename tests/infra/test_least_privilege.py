@@ -146,9 +146,9 @@ def test_who_starts_and_who_wakes(synthesized: Synthesized) -> None:
 
 
 def test_who_sends_and_who_invokes(synthesized: Synthesized) -> None:
-    """Shards are sent by dispatch and work only, and assemble may say that it gave up; functions are invoked by the
-    state machine and, to assemble, files."""
-    assert who_may(synthesized, "sqs:SendMessage") == {"dispatch", "work", "assemble"}
+    """Shards are sent by dispatch, work and sweep only, and assemble may say that it gave up; functions are invoked
+    by the state machine and, to assemble, files."""
+    assert who_may(synthesized, "sqs:SendMessage") == {"dispatch", "work", "sweep", "assemble"}
     letters = [each for each in grants(synthesized) if (each.role, each.action) == ("assemble", "sqs:SendMessage")]
     assert ["AssembleDeadLetters" in each.resource for each in letters] == [True]
     invokers = who_may(synthesized, "lambda:InvokeFunction")

@@ -1,8 +1,11 @@
-"""Trigger: a schedule. Starts again what has no running execution, and removes files whose time is over."""
+"""Trigger: a schedule. Removes files whose time is over, starts batches again that have no running execution, and sends
+shards again that have no owner."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from aws_lambda_powertools import Logger, single_metric
@@ -11,9 +14,13 @@ from aws_lambda_powertools.metrics import MetricUnit
 from batchyard.handlers import resources
 from batchyard.settings import SweepSettings, load
 from batchyard.steps.expire import expire
-from batchyard.steps.sweep import sweep
+from batchyard.steps.recover import recover
+from batchyard.steps.sweep import Revived, SentAgain, SweepLimits, sweep
 
 logger = Logger()
+
+_MILLISECONDS_TO_SPARE = 15_000
+"""What looking after one more batch takes at worst, with AWS slow and all its shards to be sent again."""
 
 
 @logger.inject_lambda_context(clear_state=True)
@@ -26,8 +33,10 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         if expired:
             logger.info("expired", extra={"files": expired})
     finally:
-        revived = _sweep(now, settings)
-    return {"revived": revived, "expired": expired}
+        revived, sent_again = _sweep(
+            now, settings, lambda: context.get_remaining_time_in_millis() > _MILLISECONDS_TO_SPARE
+        )
+    return {"revived": revived, "sent_again": sent_again, "expired": expired}
 
 
 def _report_deadline(now: int, window_seconds: int) -> None:
@@ -40,15 +49,25 @@ def _report_deadline(now: int, window_seconds: int) -> None:
             pass
 
 
-def _sweep(now: int, settings: SweepSettings) -> list[str]:
-    revived = []
+def _sweep(now: int, settings: SweepSettings, has_time: Callable[[], bool]) -> tuple[list[str], int]:
+    """(the batches started again, how many shards were sent again)"""
+    stores = resources.stores()
+    revived, sent_again = [], 0
     for one in sweep(
         now=now,
-        grace_seconds=settings.sweep_grace_seconds,
-        max_executions=settings.max_executions,
-        batches=resources.batches(),
+        limits=SweepLimits(settings.sweep_grace_seconds, settings.max_executions),
+        batches=stores.batches,
         workflow=resources.workflow(settings.state_machine_arn),
+        recover=partial(recover, now=now, stores=stores, queues=resources.queues()),
+        has_time=has_time,
     ):
-        logger.warning("revived", extra={"batch_id": one.batch_id, "execution": one.execution})
-        revived.append(one.batch_id)
-    return revived
+        match one:
+            case Revived():
+                logger.warning("revived", extra={"batch_id": one.batch_id, "execution": one.execution})
+                revived.append(one.batch_id)
+            case SentAgain():
+                logger.warning("sent again", extra={"batch_id": one.batch_id, "shards": one.shards})
+                sent_again += len(one.shards)
+    if not has_time():
+        logger.warning("out of time: the next sweep begins with other batches")
+    return revived, sent_again
