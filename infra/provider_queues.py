@@ -54,6 +54,15 @@ class ProviderQueues(Construct):
         return [queue.queue_arn for queue in self.queues.values()]
 
     @property
+    def dead_letter_arns(self) -> list[str]:
+        return [queue.queue_arn for queue in self.dead_letters.values()]
+
+    @property
+    def dead_letter_urls_json(self) -> str:
+        """The URLs of the dead-letter queues, as the variable DEAD_LETTER_URLS has them."""
+        return Stack.of(self).to_json_string([queue.queue_url for queue in self.dead_letters.values()])
+
+    @property
     def urls_json(self) -> str:
         """Provider name -> queue URL, as the variable QUEUE_URLS has it."""
         return Stack.of(self).to_json_string({name: queue.queue_url for name, queue in self.queues.items()})

@@ -72,6 +72,7 @@ def cloud(table: Table, objects: Objects, monkeypatch: pytest.MonkeyPatch) -> It
         "STATE_MACHINE_ARN": machine["stateMachineArn"],
         "ASSEMBLE_FUNCTION": ASSEMBLE,
         "QUEUE_URLS": "{}",
+        "DEAD_LETTER_URLS": "[]",
     }.items():
         monkeypatch.setenv(name, value)
     forget()

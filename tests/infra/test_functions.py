@@ -84,6 +84,7 @@ def test_each_function_is_told_what_it_needs(synthesized: Synthesized) -> None:
     for variable, names in {
         "STATE_MACHINE_ARN": {"batches", "drop", "sweep"},
         "QUEUE_URLS": {"dispatch", "work", "sweep"},
+        "DEAD_LETTER_URLS": {"sweep"},
         "PROVIDER_URLS": {"work"},
         "SECRET_PREFIX": {"work"},
         "ASSEMBLE_FUNCTION": {"files"},

@@ -156,6 +156,21 @@ def test_who_sends_and_who_invokes(synthesized: Synthesized) -> None:
     assert len(invokers) == 2
 
 
+def test_sweep_moves_the_dead_letters_of_providers(synthesized: Synthesized) -> None:
+    """And no others, back to where they came from: what a move task takes of the queue that it empties."""
+    assert who_may(synthesized, "sqs:StartMessageMoveTask") == {"sweep"}
+    queues = synthesized.stateless.resources("AWS::SQS::Queue")
+    emptied: dict[str, set[str]] = {}
+    for grant in grants(synthesized):
+        if grant.role == "sweep" and grant.action.startswith("sqs:") and grant.action != "sqs:SendMessage":
+            queue = queues[json.loads(grant.resource)["Fn::GetAtt"][0]]["QueueName"]
+            emptied.setdefault(queue, set()).add(grant.action.removeprefix("sqs:"))
+    assert len(emptied) == 5
+    assert all(name.startswith("batchyard-provider-") and name.endswith("-dead-letters") for name in emptied)
+    needed = {"StartMessageMoveTask", "ReceiveMessage", "DeleteMessage", "GetQueueAttributes"}
+    assert all(actions == needed for actions in emptied.values())
+
+
 def test_no_function_may_administer(synthesized: Synthesized) -> None:
     """Nothing that changes infrastructure, scans or drops the table, or deletes a queue or a secret."""
     for grant in grants(synthesized):

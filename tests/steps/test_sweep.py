@@ -183,7 +183,7 @@ def test_a_batch_that_was_started_again_is_left_to_its_execution(batches: Batche
 
 
 def test_files_expire_though_a_batch_cannot_be_looked_after(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The two duties of the schedule do not hinder each other: this way round,"""
+    """The duties of the schedule do not hinder each other: neither the last one the first,"""
     files = Files(cloud.table)
     files.put(File("file-1", ACCOUNT, "r.jsonl", "batch", 3, 1, expires_at=2))
     create_batch(Batches(cloud.table))
@@ -195,11 +195,11 @@ def test_files_expire_though_a_batch_cannot_be_looked_after(cloud: Cloud, monkey
 
 
 def test_batches_are_looked_after_though_files_cannot_expire(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    """and the other."""
+    """nor the first one the last."""
     create_batch(Batches(cloud.table))
     monkeypatch.setenv("SWEEP_GRACE_SECONDS", str(-NOW))
     monkeypatch.setattr(Files, "expired", None)
-    with pytest.raises(TypeError):
+    with pytest.raises(ExceptionGroup):
         handler.handler({}, Context())
     assert cloud.started == [BATCH_ID]
 

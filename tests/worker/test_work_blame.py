@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -112,20 +113,24 @@ def test_kills_of_other_causes_blame_nobody(start: Start) -> None:
     assert shop.outcomes() == {"succeeded": 6}
 
 
-@pytest.mark.parametrize(("receives", "copies"), [(RECEIVES_AT_MOST - 1, 0), (RECEIVES_AT_MOST, 1)])
-@pytest.mark.parametrize("fault", [ConnectionError, Killed])
-def test_a_message_that_sqs_is_about_to_give_up_leaves_a_copy(
-    start: Start, receives: int, copies: int, fault: type[BaseException]
-) -> None:
-    """The dead-letter queue tells the operator; the shard, and those that follow it, go on being tried. The copy comes
-    when this invocation is over, whatever becomes of it."""
+@pytest.mark.parametrize("receives", [1, RECEIVES_AT_MOST - 1, RECEIVES_AT_MOST])
+def test_a_failed_message_leaves_no_copy(start: Start, receives: int) -> None:
+    """The dead-letter queue tells the operator, and Sweep moves it back: with a copy beside it, there would be twice
+    as many after every ten receives."""
 
     async def behave(index: int, attempt: int) -> Outcome:
         await asyncio.sleep(1)
-        raise fault
+        raise ConnectionError
 
     shop = start(behave)
-    message = shop.message(3)
-    with contextlib.suppress(Killed):
-        assert shop.work(message, receives=receives) == ["0"]
-    assert shop.queues.sent == [(message, 900)] * copies
+    assert shop.work(shop.message(3), receives=receives) == ["0"]
+    assert shop.queues.sent == []
+
+
+@pytest.mark.parametrize(("receives", "failed"), [(1, ["0"]), (RECEIVES_AT_MOST - 1, ["0"]), (RECEIVES_AT_MOST, [])])
+def test_a_message_that_cannot_be_read_is_dropped_at_last(start: Start, receives: int, failed: list[str]) -> None:
+    """On its last receive: nobody knows what batch it is of, so moving it back would never end."""
+    shop = start(after(1.0))
+    unreadable = Mock(spec_set=["to_json"], to_json=lambda: "{}")
+    assert shop.work(unreadable, receives=receives) == failed
+    assert (shop.queues.sent, shop.queues.postponed) == ([], [])

@@ -1,5 +1,5 @@
 """Trigger: a schedule. Removes files whose time is over, starts batches again that have no running execution, and sends
-shards again that have no owner."""
+shards again that have no owner, also those that SQS gave up."""
 
 from __future__ import annotations
 
@@ -25,34 +25,58 @@ _MILLISECONDS_TO_SPARE = 15_000
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Every duty has its turn; then what went wrong with one is raised. The open batches come last, because with very
+    many of them no time may be left."""
     settings = load(SweepSettings)
     now = int(time.time())
-    _report_deadline(now, settings.completion_window_seconds)
-    try:  # first, because it is quick: with very many open batches there may be no time after them
-        expired = expire(now=now, files=resources.files(), objects=resources.objects())
-        if expired:
-            logger.info("expired", extra={"files": expired})
-    finally:
-        revived, sent_again = _sweep(
-            now, settings, lambda: context.get_remaining_time_in_millis() > _MILLISECONDS_TO_SPARE
-        )
-    return {"revived": revived, "sent_again": sent_again, "expired": expired}
+
+    def has_time() -> bool:
+        return bool(context.get_remaining_time_in_millis() > _MILLISECONDS_TO_SPARE)
+
+    duties: list[Callable[[], dict[str, Any]]] = [
+        lambda: _expire(now),
+        lambda: _look_at_oldest(now, settings.completion_window_seconds),
+        lambda: _sweep(now, settings, has_time),
+    ]
+    done: dict[str, Any] = {}
+    faults = []
+    for duty in duties:
+        try:
+            done |= duty()
+        except Exception as fault:
+            faults.append(fault)
+    if faults:
+        raise ExceptionGroup("duties of the sweep that failed", faults)
+    return done
 
 
-def _report_deadline(now: int, window_seconds: int) -> None:
-    """For the alarm that fires before a batch expires; nothing while no batch is open. Its only
-    dimension is the one that Powertools adds, the function."""
+def _expire(now: int) -> dict[str, Any]:
+    expired = expire(now=now, files=resources.files(), objects=resources.objects())
+    if expired:
+        logger.info("expired", extra={"files": expired})
+    return {"expired": expired}
+
+
+def _look_at_oldest(now: int, window_seconds: int) -> dict[str, Any]:
+    """Nothing while no batch is open, so that an idle deployment costs nothing. Else: the metric of the alarm that
+    fires before a batch expires, whose only dimension is the one that Powertools adds, the function; and dead letters
+    go back, which may be the shards of that batch."""
     oldest = resources.batches().oldest_open()
-    if oldest is not None:
-        seconds_left = oldest + window_seconds - now
-        with single_metric(name="OldestBatchSecondsLeft", unit=MetricUnit.Seconds, value=seconds_left):
-            pass
+    if oldest is None:
+        return {"dead_letters": {}}
+    with single_metric(name="OldestBatchSecondsLeft", unit=MetricUnit.Seconds, value=oldest + window_seconds - now):
+        pass
+    moved = resources.dead_letters().move_back()
+    if moved:
+        logger.error("dead letters moved back", extra={"queues": moved})
+    return {"dead_letters": moved}
 
 
-def _sweep(now: int, settings: SweepSettings, has_time: Callable[[], bool]) -> tuple[list[str], int]:
-    """(the batches started again, how many shards were sent again)"""
+def _sweep(now: int, settings: SweepSettings, has_time: Callable[[], bool]) -> dict[str, Any]:
+    """The batches started again, and how many shards were sent again."""
     stores = resources.stores()
-    revived, sent_again = [], 0
+    revived: list[str] = []
+    sent_again = 0
     for one in sweep(
         now=now,
         limits=SweepLimits(settings.sweep_grace_seconds, settings.max_executions),
@@ -70,4 +94,4 @@ def _sweep(now: int, settings: SweepSettings, has_time: Callable[[], bool]) -> t
                 sent_again += len(one.shards)
     if not has_time():
         logger.warning("out of time: the next sweep begins with other batches")
-    return revived, sent_again
+    return {"revived": revived, "sent_again": sent_again}
