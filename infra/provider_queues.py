@@ -32,8 +32,8 @@ class ProviderQueues(Construct):
                 self,
                 provider.capitalize(),
                 queue_name=f"{deployment.name}-provider-{provider}",
-                # A shard's lease is renewed in the table; this only has to outlast one invocation, and a worker
-                # that was killed holds its messages back this long at most.
+                # A shard's lease is renewed in the table; this only has to outlast one invocation. What a worker that
+                # was killed holds back for as long, Sweep sends again sooner.
                 visibility_timeout=Duration.seconds(worker.timeout.to_seconds() + 60),
                 max_receive_count=10,
             )
