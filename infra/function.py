@@ -18,13 +18,14 @@ from infra.log import Log
 @dataclass(frozen=True, slots=True)
 class Spec:
     """`concurrency` is what to reserve for the function; None if its event source has a maximum concurrency.
-    `feeds_itself`: it sends messages to the queue that it is invoked by."""
+    `feeds_itself`: it sends messages to the queue that it is invoked by. `traced`: X-Ray follows its invocations."""
 
     description: str
     memory_mib: int
     timeout_seconds: int
     concurrency: int | None
     feeds_itself: bool = False
+    traced: bool = True
 
 
 class Function(Construct):
@@ -69,7 +70,7 @@ class Function(Construct):
             reserved_concurrent_executions=reserved,
             # Lambda takes a function that feeds itself for a runaway loop, and stops it after 16 rounds.
             recursive_loop=lambda_.RecursiveLoop.ALLOW if spec.feeds_itself else lambda_.RecursiveLoop.TERMINATE,
-            tracing=lambda_.Tracing.ACTIVE,
+            tracing=lambda_.Tracing.ACTIVE if spec.traced else lambda_.Tracing.DISABLED,
             log_group=self.log,
             environment={
                 "POWERTOOLS_SERVICE_NAME": name,
@@ -83,7 +84,8 @@ class Function(Construct):
             self.function,
             [{"id": "AwsSolutions-L1", "reason": "Python 3.13 is what the locked wheels are tested with."}],
         )
-        self.accept("X-Ray's write actions take no resource.", ["Resource::*"])
+        if spec.traced:
+            self.accept("X-Ray's write actions take no resource.", ["Resource::*"])
 
     @property
     def arn(self) -> str:

@@ -56,9 +56,17 @@ DATA_ACTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "work": {"work/": _READ, "parts/": _WRITE},
     "finalize": {"work/": _READ, "parts/": _READ, "files/": _WRITE + _REMOVE},
     "notify": {"files/": _READ},
-    "sweep": {"files/": _REMOVE},
+    "sweep": {"files/": _REMOVE, "work/": _READ},
     "assemble": {"uploads/": _READ + _REMOVE, "files/": _WRITE},
 }
+_MOVE_DEAD_LETTERS = (
+    "sqs:StartMessageMoveTask",
+    "sqs:ReceiveMessage",
+    "sqs:DeleteMessage",
+    "sqs:GetQueueAttributes",
+)
+"""Of the dead-letter queue; of the queue that they go to, sqs:SendMessage.
+https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-dead-letter-queues-redrive-permissions.html"""
 DROP_ACTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "drop": {"drop/": _READ_VERSION, "results/": _READ + _WRITE + _REMOVE},
     "notify": {"drop/": _READ, "results/": _READ + _WRITE + _REMOVE},
@@ -102,11 +110,14 @@ def grant_workflow(functions: Functions, state_machine_arn: str) -> None:
 
 
 def grant_queues(functions: Functions, queues: ProviderQueues) -> None:
-    """Dispatch sends a batch's first shards, a worker each shard's follower; a worker also defers its messages."""
-    for name in ("dispatch", "work"):
+    """Dispatch sends a batch's first shards, a worker each shard's follower, Sweep those whose owner died; a worker
+    also defers its messages. What SQS gave up Sweep moves back, for which it has to be able to do it by hand."""
+    for name in ("dispatch", "work", "sweep"):
         functions[name].allow(["sqs:SendMessage"], *queues.arns)
         functions[name].tell("QUEUE_URLS", queues.urls_json)
     functions["work"].allow(["sqs:ChangeMessageVisibility"], *queues.arns)
+    functions["sweep"].allow(list(_MOVE_DEAD_LETTERS), *queues.dead_letter_arns)
+    functions["sweep"].tell("DEAD_LETTER_URLS", queues.dead_letter_urls_json)
 
 
 def grant_provider_secrets(worker: Function, prefix: str) -> None:

@@ -32,8 +32,8 @@ class ProviderQueues(Construct):
                 self,
                 provider.capitalize(),
                 queue_name=f"{deployment.name}-provider-{provider}",
-                # A shard's lease is renewed in the table; this only has to outlast one invocation, and a worker
-                # that was killed holds its messages back this long at most.
+                # A shard's lease is renewed in the table; this only has to outlast one invocation. What a worker that
+                # was killed holds back for as long, Sweep sends again sooner.
                 visibility_timeout=Duration.seconds(worker.timeout.to_seconds() + 60),
                 max_receive_count=10,
             )
@@ -52,6 +52,15 @@ class ProviderQueues(Construct):
     @property
     def arns(self) -> list[str]:
         return [queue.queue_arn for queue in self.queues.values()]
+
+    @property
+    def dead_letter_arns(self) -> list[str]:
+        return [queue.queue_arn for queue in self.dead_letters.values()]
+
+    @property
+    def dead_letter_urls_json(self) -> str:
+        """The URLs of the dead-letter queues, as the variable DEAD_LETTER_URLS has them."""
+        return Stack.of(self).to_json_string([queue.queue_url for queue in self.dead_letters.values()])
 
     @property
     def urls_json(self) -> str:

@@ -1,4 +1,4 @@
-"""What runs by the clock."""
+"""What runs by the clock: Sweep, every minute, because a shard whose owner died waits for it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Schedules(Construct):
             "Sweep",
             rule_name=f"{deployment.name}-sweep",
             description="Starts again what a crash left standing",
-            schedule=events.Schedule.rate(Duration.minutes(2)),
+            schedule=events.Schedule.rate(Duration.minutes(1)),
             # The next sweep is soon enough: no retries.
-            targets=[targets.LambdaFunction(sweep.function, retry_attempts=0, max_event_age=Duration.minutes(2))],
+            targets=[targets.LambdaFunction(sweep.function, retry_attempts=0, max_event_age=Duration.minutes(1))],
         )

@@ -45,6 +45,7 @@ _SQS_WAKES = {
     "ChangeMessageVisibility",
     "ChangeMessageVisibilityBatch",
     "PurgeQueue",
+    "StartMessageMoveTask",
 }
 
 
@@ -186,7 +187,7 @@ class Host:
 
     def _wake_poller(self, call: Call, request: Request, response: Response) -> None:
         if call.service == "sqs" and call.operation in _SQS_WAKES:
-            self.poller.wake(str(call.parameters.get("QueueUrl", "")).rpartition("/")[2])
+            self.poller.wake(str(call.parameters.get("QueueUrl", "")).rpartition("/")[2] or None)
 
     # Controls.
 

@@ -121,14 +121,14 @@ def _schedules(resources: list[Resource]) -> Iterator[Line]:
     run = (
         _INVOCATION
         + sweep["MemorySize"] / 1024 * _SWEEP_SECONDS * _GIGABYTE_SECOND
-        + _TRACE
+        + (_TRACE if "TracingConfig" in sweep else 0)
         + _SWEEP_READS * _READ
         + _SWEEP_LOG_BYTES / 1e9 * _LOG_GIGABYTE
     )
     for rule in _of(resources, "AWS::Events::Rule"):
-        if every := re.fullmatch(r"rate\((\d+) minutes\)", rule.get("ScheduleExpression", "")):
+        if every := re.fullmatch(r"rate\((\d+) minutes?\)", rule.get("ScheduleExpression", "")):
             runs = _MONTH_SECONDS // (60 * int(every[1]))
-            yield Line("sweep, every two minutes", runs, runs * run)
+            yield Line("sweep, every minute", runs, runs * run)
 
 
 def main() -> None:

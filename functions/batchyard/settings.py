@@ -110,8 +110,10 @@ class DropSettings(ApiSettings):
     drop_bucket: str
 
 
-class SweepSettings(Settings, Limits):
+class SweepSettings(DispatchSettings, Limits):
     state_machine_arn: str
+    dead_letter_urls: Json[list[str]]
+    """Of the providers' dead-letter queues."""
     sweep_grace_seconds: int = 120
     max_executions: int = 5
 

@@ -116,6 +116,8 @@ def needs(call: Call, request: Request, account_id: str, resolve: Resolver) -> l
     if call.service == "sqs":
         queue = str(parameters.get("QueueUrl", "")).rpartition("/")[2] or parameters.get("QueueName") or "*"
         operation = call.operation.removesuffix("Batch")
+        if operation == "StartMessageMoveTask":
+            return _move_needs(parameters)
         return [(f"sqs:{operation}", f"{prefix}:{queue}" if queue != "*" else "*")]
     if call.service == "states":
         return [(f"states:{call.operation}", resolve.state_machine(call))]
@@ -130,6 +132,17 @@ def needs(call: Call, request: Request, account_id: str, resolve: Resolver) -> l
         return [(f"kms:{call.operation}", resolve.key(_key_id(parameters)))]
     service = {"monitoring": "cloudwatch"}.get(call.service, call.service)
     return [(f"{service}:{call.operation}", "*")]
+
+
+def _move_needs(parameters: Mapping[str, Any]) -> list[Need]:
+    """Of the dead-letter queue; without a DestinationArn, where the messages go is not in the call.
+    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-dead-letter-queues-redrive-permissions.html"""
+    source = str(parameters.get("SourceArn", "*"))
+    actions = ("StartMessageMoveTask", "ReceiveMessage", "DeleteMessage", "GetQueueAttributes")
+    destination = parameters.get("DestinationArn")
+    return [(f"sqs:{action}", source) for action in actions] + (
+        [("sqs:SendMessage", str(destination))] if destination else []
+    )
 
 
 def encryption_context(call: Call) -> dict[str, str]:

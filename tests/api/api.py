@@ -71,6 +71,8 @@ def cloud(table: Table, objects: Objects, monkeypatch: pytest.MonkeyPatch) -> It
         "DATA_BUCKET": DATA_BUCKET,
         "STATE_MACHINE_ARN": machine["stateMachineArn"],
         "ASSEMBLE_FUNCTION": ASSEMBLE,
+        "QUEUE_URLS": "{}",
+        "DEAD_LETTER_URLS": "[]",
     }.items():
         monkeypatch.setenv(name, value)
     forget()

@@ -146,14 +146,29 @@ def test_who_starts_and_who_wakes(synthesized: Synthesized) -> None:
 
 
 def test_who_sends_and_who_invokes(synthesized: Synthesized) -> None:
-    """Shards are sent by dispatch and work only, and assemble may say that it gave up; functions are invoked by the
-    state machine and, to assemble, files."""
-    assert who_may(synthesized, "sqs:SendMessage") == {"dispatch", "work", "assemble"}
+    """Shards are sent by dispatch, work and sweep only, and assemble may say that it gave up; functions are invoked
+    by the state machine and, to assemble, files."""
+    assert who_may(synthesized, "sqs:SendMessage") == {"dispatch", "work", "sweep", "assemble"}
     letters = [each for each in grants(synthesized) if (each.role, each.action) == ("assemble", "sqs:SendMessage")]
     assert ["AssembleDeadLetters" in each.resource for each in letters] == [True]
     invokers = who_may(synthesized, "lambda:InvokeFunction")
     assert "files" in invokers
     assert len(invokers) == 2
+
+
+def test_sweep_moves_the_dead_letters_of_providers(synthesized: Synthesized) -> None:
+    """And no others, back to where they came from: what a move task takes of the queue that it empties."""
+    assert who_may(synthesized, "sqs:StartMessageMoveTask") == {"sweep"}
+    queues = synthesized.stateless.resources("AWS::SQS::Queue")
+    emptied: dict[str, set[str]] = {}
+    for grant in grants(synthesized):
+        if grant.role == "sweep" and grant.action.startswith("sqs:") and grant.action != "sqs:SendMessage":
+            queue = queues[json.loads(grant.resource)["Fn::GetAtt"][0]]["QueueName"]
+            emptied.setdefault(queue, set()).add(grant.action.removeprefix("sqs:"))
+    assert len(emptied) == 5
+    assert all(name.startswith("batchyard-provider-") and name.endswith("-dead-letters") for name in emptied)
+    needed = {"StartMessageMoveTask", "ReceiveMessage", "DeleteMessage", "GetQueueAttributes"}
+    assert all(actions == needed for actions in emptied.values())
 
 
 def test_no_function_may_administer(synthesized: Synthesized) -> None:

@@ -92,12 +92,12 @@ def test_a_dropped_object_becomes_a_message(synthesized: Synthesized) -> None:
     assert all("aws:SourceArn" in json.dumps(each["Condition"]) for each in allowed)
 
 
-def test_the_sweep_runs_every_two_minutes(synthesized: Synthesized) -> None:
+def test_the_sweep_runs_every_minute(synthesized: Synthesized) -> None:
     """A schedule invokes the sweep, and does not repeat one that failed."""
     (rule,) = [
         each for each in synthesized.stateless.resources("AWS::Events::Rule").values() if "ScheduleExpression" in each
     ]
-    assert rule["ScheduleExpression"] == "rate(2 minutes)"
+    assert rule["ScheduleExpression"] == "rate(1 minute)"
     (target,) = rule["Targets"]
     functions = synthesized.stateless.resources("AWS::Lambda::Function")
     assert functions[target["Arn"]["Fn::GetAtt"][0]]["FunctionName"] == "batchyard-sweep"

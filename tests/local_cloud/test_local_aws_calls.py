@@ -134,6 +134,23 @@ def request(method: str, target: str, body: bytes = b"", service: str = "s3", **
             [("sqs:SendMessage", "arn:aws:sqs:us-east-1:1:q")],
         ),
         (
+            request(
+                "POST",
+                "/",
+                b'{"SourceArn":"arn:d","DestinationArn":"arn:q"}',
+                service="sqs",
+                x_amz_target="AmazonSQS.StartMessageMoveTask",
+            ),
+            "StartMessageMoveTask",
+            [
+                ("sqs:StartMessageMoveTask", "arn:d"),
+                ("sqs:ReceiveMessage", "arn:d"),
+                ("sqs:DeleteMessage", "arn:d"),
+                ("sqs:GetQueueAttributes", "arn:d"),
+                ("sqs:SendMessage", "arn:q"),
+            ],
+        ),
+        (
             request("POST", "/2015-03-31/functions/f/invocations", service="lambda"),
             "Invoke",
             [("lambda:InvokeFunction", "arn:aws:lambda:us-east-1:1:function:f")],

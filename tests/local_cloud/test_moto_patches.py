@@ -20,6 +20,7 @@ from botocore.exceptions import ClientError
 from moto import mock_aws
 from moto.dynamodb.models import Table
 from moto.sqs.models import Queue
+from moto.sqs.responses import SQSResponse
 from moto.stepfunctions.parser.asl.component.state.exec.state_task import lambda_eval_utils
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 
@@ -200,6 +201,11 @@ def test_a_send_counts_the_messages_of_its_queue(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(Queue, "approximate_number_of_messages", property(lambda queue: counted.append(queue) or 0))
     client("sqs").send_message(QueueUrl=queue, MessageBody="x")
     assert counted
+
+
+def test_dead_letters_are_not_moved() -> None:
+    """move_dead_letters: moto has no StartMessageMoveTask."""
+    assert not hasattr(SQSResponse, "start_message_move_task")
 
 
 # Answers.

@@ -14,7 +14,7 @@ from batchyard.adapters.aws.workflow import Execution, Life, Workflow
 from batchyard.core.batches import Status
 from batchyard.core.files import File, FileRef
 from batchyard.handlers import sweep as handler
-from batchyard.steps.sweep import sweep
+from batchyard.steps.sweep import Revived, SentAgain, SweepLimits, sweep
 from tests.api.api import Cloud
 from tests.api.gateway import Context
 from tests.steps.running import (
@@ -33,12 +33,13 @@ from tests.steps.running import (
 def run(batches: Batches, workflow: RecordedWorkflow, now: int = NOW + 10_000) -> list[tuple[str, int]]:
     found = sweep(
         now=now,
-        grace_seconds=120,
-        max_executions=2,
+        limits=SweepLimits(grace_seconds=120, max_executions=2),
         batches=batches,
         workflow=workflow,  # type: ignore[arg-type]
+        recover=lambda batch: [],
+        has_time=lambda: True,
     )
-    return [(one.batch_id, one.execution) for one in found]
+    return [(one.batch_id, one.execution) for one in found if isinstance(one, Revived)]
 
 
 def test_a_batch_whose_start_was_lost_is_started(batches: Batches) -> None:
@@ -144,11 +145,45 @@ def test_one_batch_that_cannot_be_looked_after_keeps_no_other_waiting(
     with pytest.raises(ExceptionGroup) as caught:
         run(batches, workflow)
     assert [str(fault) for fault in caught.value.exceptions] == ["Step Functions is away"]
-    assert [batch_id for batch_id, _, _ in workflow.started] == ["batch_0", "batch_2"]
+    assert {batch_id for batch_id, _, _ in workflow.started} == {"batch_0", "batch_2"}
+
+
+def test_with_too_little_time_each_sweep_has_others_in_turn(batches: Batches) -> None:
+    """Time for two of seven batches: no sweep looks at more, and in ten minutes all had their turn."""
+    for number in range(7):
+        batches.create(make_batch(f"batch_{number}"))
+    workflow = RecordedWorkflow()
+    for minute in range(10):
+        left = iter([True, True, False])
+        found = sweep(
+            now=NOW + 10_000 + 60 * minute,
+            limits=SweepLimits(grace_seconds=120, max_executions=2),
+            batches=batches,
+            workflow=workflow,  # type: ignore[arg-type]
+            recover=lambda batch: [],
+            has_time=lambda left=left: next(left),  # type: ignore[misc]
+        )
+        assert len(list(found)) <= 2
+    assert {batch_id for batch_id, _, _ in workflow.started} == {f"batch_{number}" for number in range(7)}
+
+
+def test_a_batch_that_was_started_again_is_left_to_its_execution(batches: Batches) -> None:
+    """Dispatch sends whatever is due; of all others the shards are looked at, and told."""
+    batches.create(make_batch("batch_0"))
+    batches.create(make_batch("batch_1"))
+    found = sweep(
+        now=NOW + 10_000,
+        limits=SweepLimits(grace_seconds=120, max_executions=2),
+        batches=batches,
+        workflow=RecordedWorkflow(lives={("batch_0", 0): Life.RUNNING}),  # type: ignore[arg-type]
+        recover=lambda batch: [3, 4],
+        has_time=lambda: True,
+    )
+    assert sorted(found, key=lambda one: one.batch_id) == [SentAgain("batch_0", [3, 4]), Revived("batch_1", 0)]
 
 
 def test_files_expire_though_a_batch_cannot_be_looked_after(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The two duties of the schedule do not hinder each other: this way round,"""
+    """The duties of the schedule do not hinder each other: neither the last one the first,"""
     files = Files(cloud.table)
     files.put(File("file-1", ACCOUNT, "r.jsonl", "batch", 3, 1, expires_at=2))
     create_batch(Batches(cloud.table))
@@ -160,11 +195,11 @@ def test_files_expire_though_a_batch_cannot_be_looked_after(cloud: Cloud, monkey
 
 
 def test_batches_are_looked_after_though_files_cannot_expire(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    """and the other."""
+    """nor the first one the last."""
     create_batch(Batches(cloud.table))
     monkeypatch.setenv("SWEEP_GRACE_SECONDS", str(-NOW))
     monkeypatch.setattr(Files, "expired", None)
-    with pytest.raises(TypeError):
+    with pytest.raises(ExceptionGroup):
         handler.handler({}, Context())
     assert cloud.started == [BATCH_ID]
 

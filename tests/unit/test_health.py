@@ -82,3 +82,11 @@ def test_a_row_of_a_newer_version_is_read() -> None:
     """And one that only says who works on the lane is a closed one."""
     assert LaneHealth.from_row({"state": "open", "probes": 2, "colour": "red"}).probes == 2
     assert LaneHealth.from_row({"worker_a": [1]}).state is LaneState.CLOSED
+
+
+def test_nobody_waits_for_the_end_of_a_probes_lease() -> None:
+    """A probe is over in a moment; the lease is for a prober that dies."""
+    probed = LaneHealth(LaneState.BLOCKED, "key_refused", 900, 3, 990, "w", 1_060)
+    assert probed.wait_seconds(1_000, 0.5) < 5
+    waiting = LaneHealth(LaneState.OPEN, "overloaded", 900, 3, 1_008)
+    assert 5 < waiting.wait_seconds(1_000, 0.5) < 10

@@ -237,7 +237,7 @@ def test_a_limited_lane_is_used_and_not_overrun(yards: Callable[..., Yard], rate
     took = yard.ended_at["big"]
     report = (items / took / rate, yard.provider.refused / items, yard.gb_seconds / took)
     assert report[0] >= 0.7, report
-    assert report[1] <= 0.15, report
+    assert report[1] <= 0.2, report
     assert report[2] <= min(workers, 8) + 0.1, report
 
 

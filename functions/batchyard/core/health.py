@@ -35,6 +35,8 @@ _LONGEST_PROBE_SECONDS = {"open": 15, "blocked": 60}
 """A lane is at full speed within half a minute of its provider's return, so no wait may be longer than half of that. A
 key that was rotated is found at once, one that people have to mend takes them longer."""
 
+_PROBE_USUALLY_TAKES_SECONDS = 3.0
+"""Its lease lasts much longer, for the case that the prober dies."""
 _LEAST_CALL_SECONDS = 15.0
 _UNKNOWN_CALL_SECONDS = 180.0
 _FAR_BEYOND = 3.0
@@ -73,7 +75,9 @@ class LaneHealth:
 
     def wait_seconds(self, now: float, random: float) -> float:
         """How long to leave a shard of a lane that is not closed alone. `random` in [0, 1) spreads those who ask."""
-        until_probe = max(float(self.probe_at), float(self.probe_until)) - now
+        until_probe = float(self.probe_at) - now
+        if now < self.probe_until:
+            until_probe = max(until_probe, _PROBE_USUALLY_TAKES_SECONDS)
         longest = float(_LONGEST_PROBE_SECONDS[self.state])
         return min(max(1.0, until_probe), longest) * (0.7 + 0.6 * random)
 

@@ -65,6 +65,19 @@ class ShardRow:
         )
 
 
+LOST_AFTER_SECONDS = 30
+"""How long after the end of its lease an owner counts as lost. Within them whoever waits for the lease claims it: a
+message that was refused comes back a second after it."""
+
+
+def owner_is_lost(row: ShardRow, now: int) -> bool:
+    """Whether the shard has to be sent again: its owner let the lease end, and nobody claimed it since. Of a settled
+    shard, whose results count but may not be reported, the same is true. A shard that was handed back (no lease) has a
+    message on its way, a fenced or sealed one needs none."""
+    may_be_sent = row.state is not ShardState.SEALED and row.fence is None
+    return may_be_sent and 0 < row.lease_until < now - LOST_AFTER_SECONDS
+
+
 class ClaimRefused(BatchyardError):
     """The shard is not to be had. `row` says what holds it."""
 

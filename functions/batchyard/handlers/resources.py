@@ -9,6 +9,7 @@ from batchyard.adapters.aws.accounts import Accounts
 from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.caller_keys import CallerKeys
 from batchyard.adapters.aws.clients import client
+from batchyard.adapters.aws.dead_letters import DeadLetters
 from batchyard.adapters.aws.files import Files
 from batchyard.adapters.aws.functions import Functions
 from batchyard.adapters.aws.lanes import Lanes
@@ -19,7 +20,7 @@ from batchyard.adapters.aws.stores import Stores
 from batchyard.adapters.aws.table import Table
 from batchyard.adapters.aws.windows import Windows
 from batchyard.adapters.aws.workflow import Workflow
-from batchyard.settings import DispatchSettings, Settings, load
+from batchyard.settings import DispatchSettings, Settings, SweepSettings, load
 
 
 @cache
@@ -72,6 +73,11 @@ def caller_keys(key_id: str) -> CallerKeys:
 @cache
 def queues() -> Queues:
     return Queues(client("sqs"), load(DispatchSettings).queue_urls)
+
+
+@cache
+def dead_letters() -> DeadLetters:
+    return DeadLetters(client("sqs"), load(SweepSettings).dead_letter_urls)
 
 
 @cache

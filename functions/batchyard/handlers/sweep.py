@@ -1,8 +1,11 @@
-"""Trigger: a schedule. Starts again what has no running execution, and removes files whose time is over."""
+"""Trigger: a schedule. Removes files whose time is over, starts batches again that have no running execution, and sends
+shards again that have no owner, also those that SQS gave up."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from aws_lambda_powertools import Logger, single_metric
@@ -11,44 +14,84 @@ from aws_lambda_powertools.metrics import MetricUnit
 from batchyard.handlers import resources
 from batchyard.settings import SweepSettings, load
 from batchyard.steps.expire import expire
-from batchyard.steps.sweep import sweep
+from batchyard.steps.recover import recover
+from batchyard.steps.sweep import Revived, SentAgain, SweepLimits, sweep
 
 logger = Logger()
+
+_MILLISECONDS_TO_SPARE = 15_000
+"""What looking after one more batch takes at worst, with AWS slow and all its shards to be sent again."""
 
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Every duty has its turn; then what went wrong with one is raised. The open batches come last, because with very
+    many of them no time may be left."""
     settings = load(SweepSettings)
     now = int(time.time())
-    _report_deadline(now, settings.completion_window_seconds)
-    try:  # first, because it is quick: with very many open batches there may be no time after them
-        expired = expire(now=now, files=resources.files(), objects=resources.objects())
-        if expired:
-            logger.info("expired", extra={"files": expired})
-    finally:
-        revived = _sweep(now, settings)
-    return {"revived": revived, "expired": expired}
+
+    def has_time() -> bool:
+        return bool(context.get_remaining_time_in_millis() > _MILLISECONDS_TO_SPARE)
+
+    duties: list[Callable[[], dict[str, Any]]] = [
+        lambda: _expire(now),
+        lambda: _look_at_oldest(now, settings.completion_window_seconds),
+        lambda: _sweep(now, settings, has_time),
+    ]
+    done: dict[str, Any] = {}
+    faults = []
+    for duty in duties:
+        try:
+            done |= duty()
+        except Exception as fault:
+            faults.append(fault)
+    if faults:
+        raise ExceptionGroup("duties of the sweep that failed", faults)
+    return done
 
 
-def _report_deadline(now: int, window_seconds: int) -> None:
-    """For the alarm that fires before a batch expires; nothing while no batch is open. Its only
-    dimension is the one that Powertools adds, the function."""
+def _expire(now: int) -> dict[str, Any]:
+    expired = expire(now=now, files=resources.files(), objects=resources.objects())
+    if expired:
+        logger.info("expired", extra={"files": expired})
+    return {"expired": expired}
+
+
+def _look_at_oldest(now: int, window_seconds: int) -> dict[str, Any]:
+    """Nothing while no batch is open, so that an idle deployment costs nothing. Else: the metric of the alarm that
+    fires before a batch expires, whose only dimension is the one that Powertools adds, the function; and dead letters
+    go back, which may be the shards of that batch."""
     oldest = resources.batches().oldest_open()
-    if oldest is not None:
-        seconds_left = oldest + window_seconds - now
-        with single_metric(name="OldestBatchSecondsLeft", unit=MetricUnit.Seconds, value=seconds_left):
-            pass
+    if oldest is None:
+        return {"dead_letters": {}}
+    with single_metric(name="OldestBatchSecondsLeft", unit=MetricUnit.Seconds, value=oldest + window_seconds - now):
+        pass
+    moved = resources.dead_letters().move_back()
+    if moved:
+        logger.error("dead letters moved back", extra={"queues": moved})
+    return {"dead_letters": moved}
 
 
-def _sweep(now: int, settings: SweepSettings) -> list[str]:
-    revived = []
+def _sweep(now: int, settings: SweepSettings, has_time: Callable[[], bool]) -> dict[str, Any]:
+    """The batches started again, and how many shards were sent again."""
+    stores = resources.stores()
+    revived: list[str] = []
+    sent_again = 0
     for one in sweep(
         now=now,
-        grace_seconds=settings.sweep_grace_seconds,
-        max_executions=settings.max_executions,
-        batches=resources.batches(),
+        limits=SweepLimits(settings.sweep_grace_seconds, settings.max_executions),
+        batches=stores.batches,
         workflow=resources.workflow(settings.state_machine_arn),
+        recover=partial(recover, now=now, stores=stores, queues=resources.queues()),
+        has_time=has_time,
     ):
-        logger.warning("revived", extra={"batch_id": one.batch_id, "execution": one.execution})
-        revived.append(one.batch_id)
-    return revived
+        match one:
+            case Revived():
+                logger.warning("revived", extra={"batch_id": one.batch_id, "execution": one.execution})
+                revived.append(one.batch_id)
+            case SentAgain():
+                logger.warning("sent again", extra={"batch_id": one.batch_id, "shards": one.shards})
+                sent_again += len(one.shards)
+    if not has_time():
+        logger.warning("out of time: the next sweep begins with other batches")
+    return {"revived": revived, "sent_again": sent_again}

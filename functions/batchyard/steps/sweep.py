@@ -1,13 +1,17 @@
-"""Sweep: find batches whose execution never started or has died, and start them again.
+"""Sweep: find batches whose execution never started or has died, and start them again; send shards again whose owner
+died (`recover`).
 
 Every step picks up where the rows say, so a further execution finishes what the first one left. Each one waits twice as
 long as the one before it, so that an outage does not use them all up. A batch that has used up its executions is closed
 as failed, with the results it has.
+
+A sweep has so much time. Each begins at another one of the open batches, so that with very many of them all get their
+turn.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from batchyard.adapters.aws.batches import Batches
@@ -17,6 +21,7 @@ from batchyard.core.endings import asked_of
 from batchyard.core.errors import ConditionFailed
 
 _LONGEST_WAIT_SECONDS = 3600
+_GOLDEN_RATIO = 0.618034
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,46 +30,79 @@ class Revived:
     execution: int
 
 
+@dataclass(frozen=True, slots=True)
+class SentAgain:
+    """Shards whose owner died."""
+
+    batch_id: str
+    shards: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class SweepLimits:
+    """`grace_seconds`: how old a batch must be to be looked at, and how long ago its first execution must have ended.
+    `max_executions`: how many further ones a batch may have."""
+
+    grace_seconds: int
+    max_executions: int
+
+
 def sweep(
-    *, now: int, grace_seconds: int, max_executions: int, batches: Batches, workflow: Workflow
-) -> Iterator[Revived]:
-    """The batches started again in this call. `grace_seconds`: how old a batch must be to be looked at, and how long
-    ago its first execution must have ended. Raises what went wrong with some once all others had their turn."""
+    *,
+    now: int,
+    limits: SweepLimits,
+    batches: Batches,
+    workflow: Workflow,
+    recover: Callable[[Batch], list[int]],
+    has_time: Callable[[], bool],
+) -> Iterator[Revived | SentAgain]:
+    """What was started or sent again in this call. `recover`: the step of that name, bound to its adapters; a batch
+    that was just started again does not need it, because its execution dispatches it. Raises what went wrong with some
+    batches once all others had their turn, or there `has_time` no more."""
     faults: list[Exception] = []
-    for account_id, batch_id, created_at in batches.open_batches():
-        if created_at > now - grace_seconds:
+    for account_id, batch_id, created_at in _in_turns(batches.open_batches(), now):
+        if not has_time():
+            break
+        if created_at > now - limits.grace_seconds:
             continue
         try:
             batch = batches.get(BatchRef(account_id, batch_id), consistent=True)
             if batch is None or batch.status.is_terminal:
                 batches.forget_open(batch_id)
                 continue
-            revived = _look_after(batch, now, grace_seconds, max_executions, batches, workflow)
+            revived = _look_after(batch, now, limits, batches, workflow)
+            sent = [] if revived else recover(batch)
         except Exception as fault:
             faults.append(fault)
             continue
         if revived is not None:
             yield revived
+        if sent:
+            yield SentAgain(batch_id, sent)
     if faults:
         raise ExceptionGroup("batches that could not be looked after", faults)
 
 
-def _look_after(
-    batch: Batch, now: int, grace_seconds: int, max_executions: int, batches: Batches, workflow: Workflow
-) -> Revived | None:
+def _in_turns(found: list[tuple[str, str, int]], now: int) -> list[tuple[str, str, int]]:
+    """Beginning elsewhere each minute: multiples of the golden ratio leave no part of the list out for long."""
+    first = int(now // 60 * _GOLDEN_RATIO % 1 * len(found))
+    return found[first:] + found[:first]
+
+
+def _look_after(batch: Batch, now: int, limits: SweepLimits, batches: Batches, workflow: Workflow) -> Revived | None:
     last = workflow.execution(batch.id, batch.executions)
     if last.life is Life.RUNNING:
         _repeat_wake(batch, workflow)
         return None
     number = batch.executions
     if last.life is Life.ENDED:
-        if now < last.ended_at + min(grace_seconds << number, _LONGEST_WAIT_SECONDS):
+        if now < last.ended_at + min(limits.grace_seconds << number, _LONGEST_WAIT_SECONDS):
             return None
         try:
             number = batches.count_execution(batch)
         except ConditionFailed:  # it ended, or another sweep was faster
             return None
-    workflow.start(batch.ref, number, Ending.FAILED if number > max_executions else None)
+    workflow.start(batch.ref, number, Ending.FAILED if number > limits.max_executions else None)
     return Revived(batch.id, number)
 
 

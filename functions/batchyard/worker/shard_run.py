@@ -7,8 +7,9 @@ order allows. Then everything that came in is flushed and the shard released. An
 nothing.
 
 Poison: a shard that crashed its owners again and again is run one item at a time, each announced in the row before its
-call. An item that was the last word of two owners in a row takes the blame: it fails, and the rest goes on. One crash
-is not enough, because workers die of other things too.
+call. An item that was the last word of four owners in a row takes the blame: it fails, and the rest goes on. Fewer are
+not enough, because workers die of other things too. A suspect is run first, and its result is kept at once: an owner
+that dies after that says nothing about it any more.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ CRASH_CODE = "item_crashed_worker"
 
 _TICK_SECONDS = 1.0
 _CAREFUL_FROM_ATTEMPT = 3
-_BLAME_FROM_SUSPICION = 2
+_BLAME_FROM_SUSPICION = 4
 
 
 def is_suspicious(claim: ShardRow) -> bool:
@@ -163,7 +164,8 @@ class ShardRun:
                 break
             self._runner.start([item])
             await self._attend()
-            if self._clock() >= self._flush_at:
+            is_cleared = item is announced and item.position not in self._left
+            if is_cleared or self._clock() >= self._flush_at:
                 await self._flush()
 
     def _announced(self) -> WorkItem | None:

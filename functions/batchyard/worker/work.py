@@ -39,8 +39,8 @@ from batchyard.worker.shard_run import Assignment, Ended, Invocation, ShardRun, 
 from batchyard.worker.stopping import RunLimits, Stop
 
 RECEIVES_AT_MOST = 10
-"""After as many SQS gives a message up (infra/provider_queues.py), which is for people to notice. A copy of itself
-takes its place: without one its shard, and all that follow that, would stand still until the deadline."""
+"""After as many SQS gives a message up (infra/provider_queues.py), which is for people to notice. Sweep moves it back:
+its shard, and all that follow that, would stand still until the deadline otherwise."""
 
 _SENT_AGAIN = (Stop.OUT_OF_TIME, Stop.THROTTLED, Stop.LANE_CLOSED, Stop.SURPLUS)
 _LONGEST_DELAY_SECONDS = 900
@@ -104,8 +104,6 @@ class Worker:
             try:
                 message = ShardMessage.from_json(record.body)
                 meter.provider = message.provider
-                if record.receives >= RECEIVES_AT_MOST:
-                    await self._send_again(message, _LONGEST_DELAY_SECONDS)
                 await self._work_shard(message, invocation)
             except LeaseLost:
                 meter.shards["lease_lost"] += 1
@@ -113,8 +111,9 @@ class Worker:
                 where = "of no shard" if message is None else f"{message.batch_id} shard {message.shard.number}"
                 self._log.exception("the message %s, %s, failed", record.id, where)
                 meter.shards["error"] += 1
-                if message is not None:
-                    await self._postpone(message, record)
+                if message is None:  # it would be moved back for ever, and never tell of what batch it is
+                    return record.receives >= RECEIVES_AT_MOST
+                await self._postpone(message, record)
                 return False
             finally:
                 self._running -= 1

@@ -24,3 +24,4 @@ def apply() -> None:
     dynamodb.query_one_partition()
     dynamodb.undo_transactions_by_row()
     sqs.count_messages_only_when_asked()
+    sqs.move_dead_letters()

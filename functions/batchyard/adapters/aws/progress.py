@@ -45,6 +45,10 @@ class Progress:
         taken = [len(row.taken) for row in self._rows(batch_id, consistent=True)]
         return sum(taken) == shards
 
+    def taken(self, batch_id: str) -> set[int]:
+        """The shards that have reported, as of a moment ago."""
+        return {shard for row in self._rows(batch_id) for shard in row.taken}
+
     def row_is_full(self, row: ProgressRow, shard: int, shards: int, rows: int) -> bool:
         """Whether `row`, the row of `shard`, waits for no further shard."""
         return len(row.taken) == shards_of_progress_row(progress_row_of(shard, rows), shards, rows)

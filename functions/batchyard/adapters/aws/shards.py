@@ -81,6 +81,20 @@ class Shards:
         """Give the shard back for anyone to claim. Handing back is no failed attempt. Raises LeaseLost."""
         self._owned(batch_id, claim, set={"lease_until": 0, "attempts": 0}, remove=["suspect", "suspicions"])
 
+    def forget_lease(self, batch_id: str, row: ShardRow) -> bool:
+        """Take away the lease that an owner let end, when the shard was sent again: its row reads like one that was
+        handed back. Attempts and suspicions stay. False if the owner or another one was there since `row` was read."""
+        try:
+            self._table.update(
+                _key(batch_id, row.number),
+                set={"lease_until": 0},
+                condition="#version = :seen AND #lease_until = :ended",
+                values={"seen": row.version, "ended": row.lease_until},
+            )
+        except ConditionFailed:
+            return False
+        return True
+
     def fence(self, batch_id: str, number: int, ending: Ending) -> ShardRow:
         """Let nobody claim the shard any more and ask its owner to stop. Raises ShardSettled (or sealed)."""
         return self._unsettled(batch_id, number, set={"fence": str(ending)}, default={"lease_until": 0})
