@@ -216,7 +216,8 @@ class LocalCloud:
         self._control("POST", "faults/clear")
 
     def deliver(self, **switches: Any) -> None:
-        """Sets switches of the queue poller: duplicate, visibility_seconds, redelivery_seconds."""
+        """Sets switches of the queue poller: duplicate, visibility_seconds, redelivery_seconds,
+        noisy_messages."""
         self._control("POST", "delivery", **switches)
 
     def fire(self, name: str) -> int:
