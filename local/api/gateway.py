@@ -36,7 +36,6 @@ _DEFAULTS = {
     "MISSING_AUTHENTICATION_TOKEN": (403, "Missing Authentication Token"),
     "INVALID_SIGNATURE": (403, "The request signature does not match"),
     "INTEGRATION_TIMEOUT": (504, "Endpoint request timed out"),
-    "THROTTLED": (429, "Too Many Requests"),
     "DEFAULT_4XX": (400, "Bad Request"),
     "DEFAULT_5XX": (502, "Internal server error"),
 }
@@ -67,7 +66,9 @@ class Gateway:
         except PayloadTooLarge:
             return self._gateway_response("REQUEST_TOO_LARGE", context)
         except Throttled:
-            return self._gateway_response("THROTTLED", context)
+            # API Gateway answers 500, not 429, when Lambda refuses an invoke:
+            # https://docs.aws.amazon.com/lambda/latest/dg/services-apigateway-errors.html
+            return self._gateway_response("DEFAULT_5XX", context, status=500)
         except FutureTimeout:
             return self._gateway_response("INTEGRATION_TIMEOUT", context)
         return self._response(result, context)

@@ -1,9 +1,10 @@
 """Plays Lambda's SQS event source: takes records from moto's queues, invokes the function, deletes what it settled.
 
 One dispatcher thread per event source sleeps until a message is due and an invocation may start; nothing polls. A
-message whose invocation failed stays invisible until its visibility timeout ends, as in AWS; `redelivery_seconds`
-shortens that for tests. moto's own event source (all or nothing, called from within SendMessage) is not used: event
-source mappings are never deployed into moto. Which of the waiting messages comes next: fair_queues.py.
+message whose invocation failed or was throttled stays invisible until its visibility timeout ends, as in AWS, and the
+receive counts; `redelivery_seconds` shortens that for tests. moto's own event source (all or nothing, called from
+within SendMessage) is not used: event source mappings are never deployed into moto. Which of the waiting messages comes
+next: fair_queues.py.
 """
 
 from __future__ import annotations
@@ -236,10 +237,10 @@ class _Source:
             log.exception("second delivery of %s", self.source.queue_name)
 
     def _invoke(self, records: list[dict[str, Any]]) -> set[str]:
-        """Returns the ids of the messages that failed."""
+        """Returns the ids of the messages that failed; after a throttled invoke, all of them did."""
         everything = {record["messageId"] for record in records}
         try:
-            result = self._function.invoke(orjson.dumps({"Records": records}), wait=True)
+            result = self._function.invoke(orjson.dumps({"Records": records}))
         except Throttled:
             return everything
         if result.error is not None:
