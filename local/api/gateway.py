@@ -33,6 +33,7 @@ INTEGRATION_SECONDS = 29.0
 LIMITS = HttpLimits(header_bytes=10_240, body_bytes=10 * 1024 * 1024, idle_seconds=350.0, stall_seconds=30.0)
 _DEFAULTS = {
     "REQUEST_TOO_LARGE": (413, "Request Too Long"),
+    "BAD_REQUEST_BODY": (400, "Bad Request"),
     "MISSING_AUTHENTICATION_TOKEN": (403, "Missing Authentication Token"),
     "INVALID_SIGNATURE": (403, "The request signature does not match"),
     "INTEGRATION_TIMEOUT": (504, "Endpoint request timed out"),
