@@ -197,6 +197,24 @@ def test_peak_memory_is_measured(local: LocalCloud) -> None:
     assert local.meter()["functions"]["echo"]["peak_rss_bytes"] > 150_000_000
 
 
+def test_a_process_that_outgrows_its_memory_is_killed(local: LocalCloud) -> None:
+    """In the middle of its work, as a crash: Runtime.ExitError, "signal: killed", and the next invoke gets a new
+    process. What fits into the function's memory goes through."""
+    fits = local.invoke("filler", {"do": "fill", "bytes": 40_000_000})
+    error, payload = raw_invoke(local, "filler", {"do": "fill", "bytes": 150_000_000, "seconds": 15})
+    assert (error, payload["errorType"]) == ("Unhandled", "Runtime.ExitError")
+    assert payload["errorMessage"].endswith("Runtime exited with error: signal: killed")
+    assert local.invoke("filler", {"do": "fill", "bytes": 40_000_000})["pid"] != fits["pid"]
+    assert "Memory Size: 128 MB" in local.log("filler")
+
+
+def test_memory_that_was_held_for_a_moment_counts(local: LocalCloud) -> None:
+    """A process that let go of its memory before anybody looked fails all the same, as it would in AWS."""
+    error, payload = raw_invoke(local, "filler", {"do": "fill", "bytes": 150_000_000, "let_go": True})
+    assert (error, payload["errorType"]) == ("Unhandled", "Runtime.ExitError")
+    assert local.invoke("filler", {})["event"] == {}
+
+
 def test_an_unknown_function_is_not_found(local: LocalCloud) -> None:
     """ResourceNotFoundException."""
     with pytest.raises(ClientError) as caught:
