@@ -44,6 +44,7 @@ class Ledger:
         self._keys: Counter[tuple[str, str]] = Counter()
         self._most_in_flight: Counter[str] = Counter()
         self.requests = 0
+        self.witnesses = 0
 
     def received(self, request: bytes, provider: str, key: str, now: float) -> int:
         """Books a request by its hash; returns which attempt of it this is, from 1."""
@@ -53,6 +54,11 @@ class Ledger:
         booked = self._bodies.get(request, 0) + _ONE_RECEIVED
         self._bodies[request] = booked
         return booked >> 32
+
+    def witnessed(self) -> int:
+        """Books a witness (`batchyard.core.witness`), which is no item's request; returns which one it is, from 1."""
+        self.witnesses += 1
+        return self.witnesses
 
     def begun(self, tags: tuple[str, ...]) -> None:
         for tag in tags:
@@ -70,10 +76,12 @@ class Ledger:
             self._bodies[request] += 1
 
     def stats(self) -> dict[str, Any]:
-        """`max_in_flight` is overall, `max_in_flight_by_tag` per model and per `metadata.tag`."""
+        """`requests` are those of items, without `witnesses`. `max_in_flight` is overall, `max_in_flight_by_tag` per
+        model and per `metadata.tag`."""
         counts = self._bodies.values()
         return {
             "requests": self.requests,
+            "witnesses": self.witnesses,
             "bodies": len(self._bodies),
             "succeeded": sum(booked % _ONE_RECEIVED for booked in counts),
             "answered_twice": sum(booked % _ONE_RECEIVED > 1 for booked in counts),

@@ -16,6 +16,9 @@ from local.provider.config import Config
 from local.provider.faults import NO_WISHES, Dice, Fault, wishes_of
 from local.provider.ledger import Ledger, hash_request
 
+_WITNESS_TEXT = "."
+"""All that a witness says (`batchyard.core.witness`)."""
+
 KEEP, CLOSE, RESET, SILENT = "keep", "close", "reset", "silent"
 """How a reply ends: as HTTP says, with the connection closed or reset, or never (the bytes stay unfinished)."""
 
@@ -85,7 +88,7 @@ class Simulator:
         except ValueError:
             return _error(400, "We could not parse the JSON body of your request.")
         request = hash_request(parsed)
-        attempt = self.ledger.received(request, provider, key, now)
+        attempt = self.ledger.witnessed() if _is_witness(parsed) else self.ledger.received(request, provider, key, now)
         wishes = NO_WISHES
         if "metadata" in parsed or "user" in parsed:
             try:
@@ -289,3 +292,10 @@ def _tags(parsed: dict[str, Any]) -> tuple[str, ...]:
     if isinstance(metadata, dict) and "tag" in metadata:
         return (*tags, f"tag:{metadata['tag']}")
     return tags
+
+
+def _is_witness(parsed: dict[str, Any]) -> bool:
+    messages = parsed.get("messages")
+    if type(messages) is list and len(messages) == 1:
+        return messages == [{"role": "user", "content": _WITNESS_TEXT}]
+    return _WITNESS_TEXT in (parsed.get("input"), parsed.get("prompt"))

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from batchyard.core.calls import Answer, ProviderReply
+from batchyard.core.lanes import LaneId
 from batchyard.core.retry import FailureReason, RetryAdvice
 from batchyard.worker.gate import Gate, Gates
 from tests.virtual_time import VirtualTimeLoop
@@ -32,7 +33,7 @@ def run(work: Coroutine[Any, Any, None]) -> float:
 
 
 def gate_of(gates: Gates, model: str = "m") -> Gate:
-    return gates.of("openai", model)
+    return gates.of(LaneId("openai", model))
 
 
 def gates(max_in_flight: int = 512) -> Gates:
@@ -54,8 +55,8 @@ def test_an_account_with_a_key_of_its_own_has_a_pace_of_its_own() -> None:
 
     async def story() -> None:
         made = gates()
-        ours, theirs, others = (made.of("openai", "m", owner) for owner in (None, "acct_a", "acct_b"))
-        assert made.of("openai", "m", "acct_a") is theirs
+        ours, theirs, others = (made.of(LaneId("openai", "m", owner)) for owner in (None, "acct_a", "acct_b"))
+        assert made.of(LaneId("openai", "m", "acct_a")) is theirs
         await asyncio.gather(*(pass_through(theirs, 0, refused(30)) for _ in range(512)))
         now = asyncio.get_running_loop().time()
         assert theirs.pacer.wait_seconds(now) > 0

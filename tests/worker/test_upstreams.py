@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Any
 
 from batchyard.core.catalogue import Catalogue, Model
@@ -12,7 +13,8 @@ from batchyard.core.retry import RetryPolicy
 from batchyard.core.sharding import Shard
 from batchyard.core.usage import Price
 from batchyard.worker.gate import Gates
-from batchyard.worker.upstreams import Upstreams
+from batchyard.worker.runtime import Runtime
+from batchyard.worker.upstreams import ProviderKeys, Upstreams
 from tests.virtual_time import inline
 
 
@@ -21,6 +23,9 @@ class OneKey:
 
     def provider_key(self, provider: str) -> str:
         return f"sk-{provider}"
+
+    def forget(self, provider: str) -> None:
+        """Nothing is remembered."""
 
 
 class Client:
@@ -46,9 +51,10 @@ def test_the_client_follows_the_providers_kind() -> None:
     gates = Gates(8, lambda: 0.0)
     secrets: Any = OneKey()
     nobodys_keys: Any = None
-    upstreams = Upstreams(
-        catalogue, secrets, nobodys_keys, gates, RetryPolicy(), urls={}, connect=connect, blocking=inline
-    )
+    no_rows: Any = None
+    runtime = Runtime(lambda: 0.0, lambda: 0.0, lambda: "owner", logging.getLogger("worker"), inline)
+    keys = ProviderKeys(secrets, nobodys_keys)
+    upstreams = Upstreams(catalogue, keys, no_rows, gates, RetryPolicy(), runtime, urls={}, connect=connect)
     message = ShardMessage(
         account_id="acct_a",
         batch_id="batch_a",

@@ -60,13 +60,13 @@ def test_a_missing_key_slows_nothing_down_once_it_is_there(start: Start, monkeyp
     """Deliveries that found no API key of the provider are no crashes: items need not run one at a time for them."""
     shop = start(after(1.0))
     found = fails_first(lambda: None, 5)
-    upstream = shop._upstream
+    upstream = shop.of
 
     async def upstream_once_there_is_a_key(message: Any) -> Upstream:
         found()
         return await upstream(message)
 
-    monkeypatch.setattr(shop, "_upstream", upstream_once_there_is_a_key)
+    monkeypatch.setattr(shop, "of", upstream_once_there_is_a_key)
     shop.run_to_the_end(shop.message(8))
     assert shop.outcomes() == {"succeeded": 8}
     assert shop.provider.most_in_flight == 8

@@ -12,11 +12,13 @@ import pytest
 
 from batchyard.adapters.aws import clients
 from batchyard.adapters.aws.batches import Batches
+from batchyard.adapters.aws.lanes import Lanes
 from batchyard.adapters.aws.shards import Shards
 from batchyard.core.batches import Batch, Status
+from batchyard.core.health import LaneState
 from batchyard.core.items import Item, work_line
 from batchyard.core.keys import work_key
-from batchyard.core.lanes import Lane
+from batchyard.core.lanes import Lane, LaneId
 from batchyard.core.messages import ShardMessage
 from batchyard.core.parts import decode_part
 from batchyard.core.result_lines import result_line
@@ -142,17 +144,21 @@ def test_a_broken_record_fails_alone(cloud: Cloud, queue: str, caplog: pytest.Lo
     assert "of no shard, failed" in logged.getMessage() and logged.exc_info is not None
 
 
-def test_no_key_is_a_failure_that_names_the_secret(
+def test_no_key_blocks_the_lane_and_names_the_secret(
     cloud: Cloud,
     queue: str,
     provider: SimulatedProvider,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A deployment without the provider's key fails the records, calls nobody, and says what to do."""
+    """A deployment without the provider's key calls nobody, says what to do, and keeps the shards for later."""
     clients.client("secretsmanager").delete_secret(SecretId=SECRET, ForceDeleteWithoutRecovery=True)
-    assert len(work.handler(event("work"), LambdaContext())["batchItemFailures"]) == 2
+    assert work.handler(records(MESSAGES), LambdaContext()) == {"batchItemFailures": []}
     assert provider.stats()["requests"] == 0
     assert f"there is no secret {SECRET}" in caplog.text
+    health = Lanes(cloud.table).health(LaneId("openai", FIRST.model))
+    assert (health.state, health.reason) == (LaneState.BLOCKED, "secret_missing")
+    rows = [Shards(cloud.table).get(FIRST.batch_id, number) for number in (0, 1)]
+    assert all(row is None or row.lease_until == 0 for row in rows)
 
 
 def test_the_end_of_the_invocation_sends_the_message_again(

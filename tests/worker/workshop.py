@@ -13,11 +13,13 @@ from typing import Any
 
 import orjson
 
+from batchyard.adapters.aws.lanes import Lanes
 from batchyard.adapters.aws.objects import Objects
 from batchyard.adapters.aws.shards import Shards
 from batchyard.core.calls import Answer, NoAnswer
 from batchyard.core.items import Item, work_line
 from batchyard.core.keys import work_key
+from batchyard.core.lanes import LaneId
 from batchyard.core.messages import ShardMessage
 from batchyard.core.parts import decode_part
 from batchyard.core.result_lines import result_line
@@ -28,8 +30,11 @@ from batchyard.core.shards import ShardRow, ShardState
 from batchyard.core.usage import Price, Usage
 from batchyard.worker.gate import Gates
 from batchyard.worker.item_runner import Upstream
+from batchyard.worker.lane_watch import LaneWatch
 from batchyard.worker.meter import Meter
-from batchyard.worker.shard_run import RunLimits
+from batchyard.worker.runtime import Runtime
+from batchyard.worker.shard_run import ShardStores
+from batchyard.worker.stopping import RunLimits
 from batchyard.worker.work import Record, Worker
 from tests.virtual_time import EPOCH, VirtualTimeLoop, inline
 
@@ -122,11 +127,22 @@ class Workshop:
         self.max_in_flight = 512
         self._owners = itertools.count()
         self._random = random.Random(7)
+        self.runtime = Runtime(
+            self.clock,
+            self._random.random,
+            lambda: f"owner_{next(self._owners)}",
+            logging.getLogger("worker"),
+            inline,
+        )
+        self.lanes = Lanes(shards._table)
+        self.forgotten_keys = 0
+        self.witnesses = 0
         self.new_process()
 
     def new_process(self) -> None:
         """Forgets what a worker process remembers."""
         self.gates = Gates(self.max_in_flight, self.clock)
+        self.watches: dict[LaneId, LaneWatch] = {}
 
     def clock(self) -> float:
         return self.loop.clock()
@@ -161,18 +177,12 @@ class Workshop:
             for number, message in enumerate(messages)
         ]
         worker = Worker(
-            shards=self.shards,
-            objects=self.objects,
-            queues=self.queues,  # type: ignore[arg-type]
-            upstream=self._upstream,
-            settle=lambda message, row: self.settled.append((message, row)),
-            limits=self.limits,
-            shards_at_once=10,
-            clock=self.clock,
-            random=self._random.random,
-            new_owner=lambda: f"owner-{next(self._owners)}",
-            log=logging.getLogger("worker"),
-            blocking=inline,
+            ShardStores(self.shards, self.objects),
+            self.queues,  # type: ignore[arg-type]
+            self,
+            lambda message, row: self.settled.append((message, row)),
+            self.limits,
+            self.runtime,
         )
         working = worker.work(records, stop_at=self.clock() + seconds, meter=self.meter)
         return self.loop.run_until_complete(working)
@@ -239,8 +249,27 @@ class Workshop:
         self._bury()
         self.loop.close()
 
-    async def _upstream(self, message: ShardMessage) -> Upstream:
-        return Upstream(self.provider, self.gates.of(message.provider, message.model), PRICE, self.retry)
+    def watch_of(self, message: ShardMessage) -> LaneWatch:
+        """Stands for `Upstreams.watch_of`."""
+        lane = LaneId(message.provider, message.model, message.account_id if message.caller_pays else None)
+        if lane not in self.watches:
+            self.watches[lane] = LaneWatch(
+                lane, self.gates.of(lane), self.lanes, self.runtime, forget_key=self._forget_key
+            )
+        return self.watches[lane]
+
+    async def of(self, message: ShardMessage) -> Upstream:
+        """Stands for `Upstreams.of`."""
+        watch = self.watch_of(message)
+        return Upstream(self.provider, self.gates.of(watch.lane), watch, self._witness, PRICE, self.retry)
+
+    async def _witness(self) -> Outcome:
+        """Behaves as the item -1, which is sent for the first time whenever it is sent."""
+        self.witnesses += 1
+        return await self.provider.behave(-1, 1)
+
+    def _forget_key(self) -> None:
+        self.forgotten_keys += 1
 
     def _bury(self) -> None:
         """What a dead process was still doing is gone with it."""

@@ -1,9 +1,10 @@
-"""A lane: one provider running one model in one mode."""
+"""A lane: one provider running one model in one mode; and whose limits and health a lane has."""
 
 from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
 class Mode(enum.StrEnum):
@@ -20,3 +21,12 @@ class Lane:
 
     def __str__(self) -> str:
         return f"{self.provider}/{self.model}/{self.mode}"
+
+
+class LaneId(NamedTuple):
+    """What vendors limit, and what is in trouble together: a model at a provider, called with the provider key of
+    `key_owner` (an account that brought its own; None: the deployment)."""
+
+    provider: str
+    model: str
+    key_owner: str | None = None

@@ -8,8 +8,9 @@
       └──────────────────────▶ time
 
 `Retry-After` is always the word for the item that got it. Once a whole round of calls was refused it also holds back
-new calls of the lane until then: the provider is spent, not just busy. Other lanes never notice. Time is passed in, in
-seconds of any one clock.
+new calls of the lane until then: the provider is spent, not just busy. Other lanes never notice. Once the workers of a
+lane know how many calls a second its provider takes (`core.lane_pace`), each starts no more than its share of them.
+Time is passed in, in seconds of any one clock.
 """
 
 from __future__ import annotations
@@ -22,6 +23,14 @@ _STEP_SHARE = 1 / 8
 which at an LLM's latency is half a minute."""
 _WEIGHT_KEPT = 0.98
 """A large answer is half forgotten after 34 smaller ones."""
+_ROOM_ABOVE_RATE = 1.5
+_LEAST_CALL_SECONDS = 0.1
+_SAVED_SECONDS = 0.25
+_LEAST_GUESS = 1.0
+_GUESS_SECONDS = 8.0
+_TIMER_SECONDS = 0.0005
+"""Timers may go off a little early."""
+_CALLS_AFTER_TROUBLE = 8
 _REFUSALS_TO_PAUSE = 3
 """At least so many, and as many as may be in flight, without a success in between. Fewer only halve the limit: what
 still gets through must not stand still for them."""
@@ -50,17 +59,58 @@ class Pacer:
         self._last_full = 0
         self._refusals = 0
         self._weight = 1.0
+        self._is_shared = False
+        """Whether the workers of the lane work out its rate together, so that a guess is soon replaced."""
+        self._rate: float | None = None
+        self._tokens = 0.0
+        self._guess_began_at = self._guess_holds_until = -math.inf
+        self._refilled_at = -math.inf
         self.in_flight = 0
         self.resumes_at = -math.inf
         self.latency = Latency()
 
     @property
+    def rate(self) -> float | None:
+        """Calls that may start here per second; None: as many as the limit has room for."""
+        return self._rate
+
+    @property
     def limit(self) -> int:
         return int(self._limit)
+
+    def allow(self, rate: float | None, now: float) -> None:
+        """`rate` calls a second may start from now on, this worker's share of what the lane's provider takes; None: as
+        many as the limit has room for. Once a rate is known, a refusal is its matter and cuts the limit no more."""
+        self._is_shared = True
+        self._refill(now)
+        if rate is None and now < self._guess_holds_until:
+            return
+        if rate is not None:
+            in_flight = _ROOM_ABOVE_RATE * rate * max(self.latency.bound_seconds, _LEAST_CALL_SECONDS)
+            self._limit = min(max(self._limit, in_flight, 1.0), float(self._pace.ceiling))
+            self._tokens = min(self._tokens, _most_tokens(rate))
+        self._rate = rate
+
+    def pause(self, until: float) -> None:
+        """No call starts before then."""
+        self.resumes_at = max(self.resumes_at, until)
+
+    def begin_with(self, limit: int) -> None:
+        """A worker that is not alone on its lane starts with fewer calls."""
+        if self._opening and not self._started:
+            self._limit = max(1.0, min(self._limit, float(limit)))
 
     def weigh(self, answer_bytes: int) -> None:
         """Takes note of how large an answer was: large ones leave room for fewer at a time."""
         self._weight = max(float(answer_bytes), self._weight * _WEIGHT_KEPT, 1.0)
+
+    def restart(self) -> None:
+        """The lane comes back from trouble: a few calls at first, twice as many after each round that succeeds."""
+        self._limit = min(self._limit, float(_CALLS_AFTER_TROUBLE))
+        self._opening = True
+        self._last_cut = self._last_full = self._started
+        self._refusals = 0
+        self.resumes_at = -math.inf
 
     def wait_seconds(self, now: float, held_bytes: int = 0) -> float:
         """0 when a call may start now, infinity when another one has to end first (or some of the `held_bytes` of
@@ -69,12 +119,19 @@ class Pacer:
             return self.resumes_at - now
         needed = (self.in_flight + 1) * self._weight + held_bytes
         room = not self.in_flight or needed <= self._pace.memory_bytes
-        return 0.0 if room and self.in_flight < self.limit else math.inf
+        if not room or self.in_flight >= self.limit:
+            return math.inf
+        if self._rate is None:
+            return 0.0
+        self._refill(now)
+        return 0.0 if self._tokens >= 1.0 else (1.0 - self._tokens) / self._rate + _TIMER_SECONDS
 
     def start(self) -> int:
         """Counts a call in. The number returned goes to its `end`."""
         self.in_flight += 1
         self._started += 1
+        if self._rate is not None:
+            self._tokens -= 1.0
         if self.in_flight >= self.limit:
             self._last_full = self._started
         return self._started
@@ -97,12 +154,36 @@ class Pacer:
         self.in_flight -= 1
         self._refusals += 1
         self._opening = False
-        if call > self._last_cut:
+        if call > self._last_cut and (self._rate is None or now < self._guess_holds_until):
             self._limit = max(self._limit / 2, float(self._pace.floor))
             self._last_cut = self._started
+        if self._is_shared and (self._rate is None or now < self._guess_holds_until):
+            self._guess_rate(now)
         spent = self._refusals >= max(_REFUSALS_TO_PAUSE, 2 * int(self._limit))
         if retry_after_seconds is not None and spent:
             self.resumes_at = max(self.resumes_at, now + retry_after_seconds)
+
+    def _guess_rate(self, now: float) -> None:
+        """Refused, and nobody knows the rate: what the provider has taken and not answered yet is all that there is to
+        go by. It holds until the workers of the lane have worked it out together, or had the time to."""
+        guess = self.in_flight / max(self.latency.bound_seconds, 1.0)
+        if self._rate is not None:
+            guess = min(self._rate, guess)
+        else:
+            self._guess_began_at = now
+        self._guess_holds_until = -math.inf
+        self.allow(max(_LEAST_GUESS, guess), now)
+        self._guess_holds_until = self._guess_began_at + _GUESS_SECONDS
+
+    def _refill(self, now: float) -> None:
+        if self._rate is not None and self._refilled_at > -math.inf:
+            self._tokens = min(_most_tokens(self._rate), self._tokens + (now - self._refilled_at) * self._rate)
+        self._refilled_at = now
+
+
+def _most_tokens(rate: float) -> float:
+    """What a worker may save up: what it may start within a quarter of a second, and one call at least."""
+    return max(1.0, rate * _SAVED_SECONDS)
 
 
 class Latency:

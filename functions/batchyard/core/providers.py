@@ -29,6 +29,8 @@ class Provider:
     max_concurrency: int = 10
     catalogue: str | None = None
     endpoints: tuple[str, ...] = ENDPOINTS
+    requests_per_minute: int | None = None
+    """The operator's limit for each of the provider's models; None: as many as the provider takes."""
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -39,6 +41,8 @@ class Provider:
             raise ValueError(f"provider {self.name}: base_url {self.base_url!r} must be http(s) and not end in '/'")
         if not 2 <= self.max_concurrency <= 1000:
             raise ValueError(f"provider {self.name}: max_concurrency is 2 to 1000, not {self.max_concurrency}")
+        if self.requests_per_minute is not None and self.requests_per_minute < 1:
+            raise ValueError(f"provider {self.name}: requests_per_minute is 1 at least, not {self.requests_per_minute}")
         unknown = set(self.endpoints) - set(ENDPOINTS)
         if unknown:
             raise ValueError(f"provider {self.name}: unknown endpoints {', '.join(sorted(unknown))}")

@@ -11,6 +11,7 @@ from batchyard.adapters.aws.caller_keys import CallerKeys
 from batchyard.adapters.aws.clients import client
 from batchyard.adapters.aws.files import Files
 from batchyard.adapters.aws.functions import Functions
+from batchyard.adapters.aws.lanes import Lanes
 from batchyard.adapters.aws.objects import Objects
 from batchyard.adapters.aws.queues import Queues
 from batchyard.adapters.aws.shards import Shards
@@ -57,6 +58,10 @@ def windows() -> Windows:
 
 def shards() -> Shards:
     return Shards(table())
+
+
+def lanes() -> Lanes:
+    return Lanes(table())
 
 
 @cache

@@ -25,6 +25,7 @@ from batchyard.adapters.aws.clients import client
 from batchyard.adapters.aws.secrets import Secrets
 from batchyard.adapters.providers.kinds import connect
 from batchyard.adapters.providers.openai_compatible import CallLimits
+from batchyard.core.health import LaneState
 from batchyard.core.retry import FailureReason, RetryPolicy
 from batchyard.handlers import resources
 from batchyard.settings import WorkSettings, load
@@ -32,8 +33,10 @@ from batchyard.steps.settle import settle
 from batchyard.worker import work
 from batchyard.worker.gate import Gates
 from batchyard.worker.meter import Meter
-from batchyard.worker.shard_run import RunLimits
-from batchyard.worker.upstreams import Upstreams
+from batchyard.worker.runtime import Runtime
+from batchyard.worker.shard_run import ShardStores
+from batchyard.worker.stopping import RunLimits
+from batchyard.worker.upstreams import ProviderKeys, Upstreams
 
 logger = Logger()
 metrics = Metrics()
@@ -78,12 +81,18 @@ class Process:
         _tune_memory()
         self._runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
         self._runner.get_loop().set_default_executor(ThreadPoolExecutor(_BLOCKING_CALLS_AT_ONCE, "blocking"))
+        runtime = Runtime(time.time, random.random, partial(secrets.token_hex, 8), logger)
+        gates = Gates(settings.max_in_flight, time.time, settings.max_answer_bytes, settings.max_response_bytes)
         self._upstreams = Upstreams(
             catalogue.load(),
-            Secrets(client("secretsmanager"), settings.secret_prefix, time.monotonic),
-            resources.caller_keys(settings.caller_key_id),
-            Gates(settings.max_in_flight, time.time, settings.max_answer_bytes),
+            ProviderKeys(
+                Secrets(client("secretsmanager"), settings.secret_prefix, time.monotonic),
+                resources.caller_keys(settings.caller_key_id),
+            ),
+            resources.lanes(),
+            gates,
             RetryPolicy(settings.max_attempts, settings.retry_base_seconds, settings.retry_cap_seconds),
+            runtime,
             urls=settings.provider_urls,
             connect=partial(
                 connect,
@@ -93,33 +102,30 @@ class Process:
                     max_connections=settings.max_in_flight,
                     max_response_bytes=settings.max_response_bytes,
                 ),
+                memory=gates.memory,
             ),
         )
         objects = resources.objects()
         self._worker = work.Worker(
-            shards=resources.shards(),
-            objects=objects,
-            queues=resources.queues(),
-            upstream=self._upstreams.of,
-            settle=partial(
+            ShardStores(resources.shards(), objects),
+            resources.queues(),
+            self._upstreams,
+            partial(
                 settle,
                 stores=resources.stores(),
                 queues=resources.queues(),
                 workflow=resources.workflow(),
             ),
-            limits=RunLimits(
+            RunLimits(
                 flush_items=settings.flush_items,
                 flush_seconds=settings.flush_seconds,
                 flush_bytes=settings.flush_bytes,
                 lease_seconds=settings.lease_seconds,
                 drain_seconds=settings.drain_seconds,
                 patience_seconds=settings.patience_seconds,
+                shards_at_once=settings.shards_at_once,
             ),
-            shards_at_once=settings.shards_at_once,
-            clock=time.time,
-            random=random.random,
-            new_owner=partial(secrets.token_hex, 8),
-            log=logger,
+            runtime,
         )
 
     def run(self, records: list[work.Record], stop_at: float, meter: Meter) -> list[str]:
@@ -129,6 +135,10 @@ class Process:
     async def _run(self, records: list[work.Record], stop_at: float, meter: Meter) -> list[str]:
         await asyncio.sleep(0)  # the process may have been frozen: let connections that ended meanwhile notice it
         return await self._worker.work(records, stop_at=stop_at, meter=meter)
+
+    def lanes(self, state: LaneState) -> int:
+        """How many lanes that this process knows are in that state."""
+        return self._upstreams.lanes(state)
 
     def close(self) -> None:
         self._runner.run(self._upstreams.close())
@@ -166,6 +176,7 @@ def _report(meter: Meter) -> None:
     for seconds in meter.latencies_seconds:
         metrics.add_metric("ProviderLatency", MetricUnit.Milliseconds, seconds * 1000)
     metrics.flush_metrics()
+    _report_trouble(meter)
     if meter.usages_refused:
         logger.warning("token counts that cannot be true count as 0", extra={"answers": meter.usages_refused})
     figures = {
@@ -174,3 +185,16 @@ def _report(meter: Meter) -> None:
         "retries": meter.retries,
     }
     logger.info("worked", extra=counts | figures | {"provider": meter.provider})
+
+
+def _report_trouble(meter: Meter) -> None:
+    """What alarms look at, of all providers together. Nothing is said while nothing is the matter."""
+    counts = {
+        "ShardErrors": meter.shards["error"],
+        "LanesOpen": _process().lanes(LaneState.OPEN),
+        "LanesBlocked": _process().lanes(LaneState.BLOCKED),
+    }
+    if any(counts.values()):
+        for name, value in counts.items():
+            metrics.add_metric(name, MetricUnit.Count, value)
+        metrics.flush_metrics()

@@ -1,4 +1,4 @@
-"""The gates in front of the providers: every call of a lane passes through one, first come first served.
+"""The gates in front of the providers: every call of a lane passes through one, accounts and batches in turns.
 
 A gate lets through what its lane's pacer allows; all gates of a process share its number of calls in flight. Gates
 live as long as the process, so that one invocation starts with what the last one learned.
@@ -7,12 +7,18 @@ live as long as the process, so that one invocation starts with what the last on
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from batchyard.adapters.providers.answer_memory import AnswerMemory
 from batchyard.core.calls import Answer, ProviderReply
+from batchyard.core.lanes import LaneId
 from batchyard.core.pacing import Pace, Pacer
+from batchyard.core.turns import Turns
+
+_LONGEST_ADVISED_PAUSE_SECONDS = 1.0
+"""A provider that has nothing left says when it has all again, which is later than when it has some."""
 
 
 @dataclass(slots=True)
@@ -20,7 +26,7 @@ class Shared:
     """What the gates of a process have in common: its calls in flight, and the bytes of results not flushed yet."""
 
     calls: asyncio.Semaphore
-    held_bytes: int = 0
+    memory: AnswerMemory
 
 
 class Gate:
@@ -30,13 +36,45 @@ class Gate:
         self.pacer = pacer
         self._shared = shared
         self._clock = clock
-        self._waiting: deque[asyncio.Future[int]] = deque()
+        self._waiting: Turns[asyncio.Future[int]] = Turns()
         self._timer: asyncio.TimerHandle | None = None
+        self._starts: dict[int, float] = {}
+        """Call -> when it started. The first one is the oldest."""
+        self._last_reply_at = clock()
+        self._is_shut = False
 
-    async def enter(self) -> int:
-        """Waits until a call may start. The number returned goes to `leave`, which must follow."""
-        if self._waiting or self._wait_seconds() > 0:
-            call = await self._queue()
+    def shut(self) -> None:
+        """Lets no call start any more. Those in flight go on."""
+        self._is_shut = True
+
+    def open(self, *, gently: bool = False) -> None:
+        """Lets calls start again; `gently`: a few at first."""
+        self._is_shut = False
+        if gently:
+            self.pacer.restart()
+        self._admit()
+
+    def allow(self, rate: float | None) -> None:
+        """So many calls a second may start here; None: as many as the pacer has room for."""
+        self.pacer.allow(rate, self._clock())
+        self._admit()
+
+    def oldest_call_seconds(self, now: float) -> float:
+        """How long the call that started first has been in flight; 0 if none is."""
+        return now - next(iter(self._starts.values()), now)
+
+    def silent_seconds(self, now: float) -> float:
+        """How long ago the last reply came."""
+        return now - self._last_reply_at
+
+    def waiting_batches(self) -> dict[str, str]:
+        """The batches that wait for a call to start -> their accounts."""
+        return self._waiting.batches()
+
+    async def enter(self, account_id: str = "", batch_id: str = "") -> int:
+        """Waits until a call for that batch may start. The number returned goes to `leave`, which must follow."""
+        if len(self._waiting) or self._wait_seconds() > 0:
+            call = await self._queue(account_id, batch_id)
         else:
             call = self.pacer.start()
         try:
@@ -45,36 +83,47 @@ class Gate:
             self.pacer.end(call)
             self._admit()
             raise
+        self._starts[call] = self._clock()
         return call
 
-    def leave(self, call: int, outcome: ProviderReply | None, seconds: float) -> None:
-        """The call took `seconds` and came to `outcome`; None where it was cancelled. The body of a success counts as
-        held from now on: `free` must follow."""
+    def leave(self, call: int, reply: ProviderReply | None, seconds: float) -> None:
+        """The call took `seconds` and came to `reply`; None if it was cancelled."""
         self._shared.calls.release()
-        if outcome is None:
+        self._starts.pop(call, None)
+        if reply is not None:
+            self._last_reply_at = self._clock()
+        if isinstance(reply, Answer):
+            self.pacer.weigh(len(reply.body))
+            if reply.rate_advice is not None and reply.rate_advice.wait_seconds > 0:
+                self.pacer.pause(self._clock() + min(reply.rate_advice.wait_seconds, _LONGEST_ADVISED_PAUSE_SECONDS))
+        if reply is None:
             self.pacer.end(call)
-        elif isinstance(outcome, Answer) and outcome.failure is None:
+        elif isinstance(reply, Answer) and reply.failure is None:
             self.pacer.end_well(call, seconds)
-            self.pacer.weigh(len(outcome.body))
-            self._shared.held_bytes += len(outcome.body)
-        elif outcome.failure is not None and outcome.failure.asks_for_less:
-            self.pacer.end_throttled(call, self._clock(), outcome.retry_advice.retry_after_seconds)
+        elif reply.failure is not None and reply.failure.asks_for_less:
+            self.pacer.end_throttled(call, self._clock(), reply.retry_advice.retry_after_seconds)
         else:
             self.pacer.end(call)
-        if self._waiting:
+        if len(self._waiting):
             self._admit()
 
+    def hold(self, answer_bytes: int) -> None:
+        """An answer of that many bytes waits for its flush: `free` must follow."""
+        self._shared.memory.hold(answer_bytes)
+
     def free(self, answer_bytes: int) -> None:
-        """Successes of that many bytes are out of memory."""
-        self._shared.held_bytes -= answer_bytes
+        """Answers of that many bytes are out of memory."""
+        self._shared.memory.free(answer_bytes)
         self._admit()
 
     def _wait_seconds(self) -> float:
-        return self.pacer.wait_seconds(self._clock(), self._shared.held_bytes)
+        if self._is_shut:
+            return math.inf
+        return self.pacer.wait_seconds(self._clock(), self._shared.memory.held_bytes)
 
-    async def _queue(self) -> int:
+    async def _queue(self, account_id: str, batch_id: str) -> int:
         turn: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
+        self._waiting.add(account_id, batch_id, turn)
         self._admit()
         try:
             return await turn
@@ -86,38 +135,42 @@ class Gate:
 
     def _admit(self) -> None:
         """Let in as many as may start, and come back when time alone will let in more."""
-        while self._waiting:
-            if self._waiting[0].done():
-                self._waiting.popleft()
-                continue
+        while len(self._waiting):
             wait = self._wait_seconds()
             if wait > 0:
                 self._wake_after(wait)
                 return
-            self._waiting.popleft().set_result(self.pacer.start())
+            turn = self._waiting.take()
+            if not turn.done():
+                turn.set_result(self.pacer.start())
 
     def _wake_after(self, seconds: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if seconds != float("inf"):
+        if seconds != math.inf:
             self._timer = asyncio.get_running_loop().call_later(seconds, self._admit)
 
 
 class Gates:
     """One gate per lane, made when it is first asked for. `max_in_flight` bounds all of them together."""
 
-    def __init__(self, max_in_flight: int, clock: Callable[[], float], memory_bytes: int = 96_000_000) -> None:
+    def __init__(
+        self,
+        max_in_flight: int,
+        clock: Callable[[], float],
+        memory_bytes: int = 96_000_000,
+        largest_answer_bytes: int = 16_000_000,
+    ) -> None:
         """`memory_bytes`: what a lane's answers in flight, judged by recent ones, and all those held may add up to."""
         self._pace = Pace(ceiling=max_in_flight, memory_bytes=memory_bytes)
-        self._shared = Shared(asyncio.Semaphore(max_in_flight))
+        self.memory = AnswerMemory(memory_bytes, largest_answer_bytes)
+        self._shared = Shared(asyncio.Semaphore(max_in_flight), self.memory)
         self._clock = clock
-        self._gates: dict[tuple[str, str, str | None], Gate] = {}
+        self._gates: dict[LaneId, Gate] = {}
 
-    def of(self, provider: str, model: str, owner: str | None = None) -> Gate:
-        """Vendors limit by model, so each (provider, model) learns for itself; and by key, so an account that brings
-        its own (`owner`) does, too."""
-        gate = self._gates.get((provider, model, owner))
+    def of(self, lane: LaneId) -> Gate:
+        gate = self._gates.get(lane)
         if gate is None:
-            gate = self._gates[provider, model, owner] = Gate(Pacer(self._pace), self._shared, self._clock)
+            gate = self._gates[lane] = Gate(Pacer(self._pace), self._shared, self._clock)
         return gate

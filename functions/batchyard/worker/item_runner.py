@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
@@ -13,7 +14,9 @@ from batchyard.core.results import Outcome, Result, failed
 from batchyard.core.retry import FailureReason, Failures, RetryPolicy, wait_before_retry
 from batchyard.core.usage import Price
 from batchyard.worker.gate import Gate
+from batchyard.worker.lane_watch import LaneWatch, Witness
 from batchyard.worker.meter import Meter
+from batchyard.worker.runtime import Runtime
 
 
 class ItemBroke(BatchyardError):
@@ -22,45 +25,60 @@ class ItemBroke(BatchyardError):
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """The lane of a shard as its items see it. `call` sends a body to its provider and endpoint."""
+    """The lane of a shard as its items see it. `call` sends a body to its provider and endpoint, `witness` the smallest
+    one that it takes."""
 
     call: Callable[[bytes], Awaitable[ProviderReply]]
     gate: Gate
+    watch: LaneWatch
+    witness: Witness
     price: Price
     retry: RetryPolicy
 
 
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What a shard's message asks of its calls, and for whom they are. `concurrency`: ceiling on calls in flight; None
+    leaves it to the gate. No call starts at or after `expires_at` (unix seconds)."""
+
+    account_id: str
+    batch_id: str
+    concurrency: int | None
+    expires_at: float
+
+
 class ItemRunner:
-    """`concurrency`: ceiling on calls in flight; None leaves it to the gate. No call starts at or after `expires_at`.
-    `on_result` gets every result; `on_idle` is called when nothing runs any more or a task broke."""
+    """`on_result` gets every result; `on_idle` is called when nothing runs any more or a task broke."""
 
     def __init__(
         self,
         upstream: Upstream,
-        *,
-        concurrency: int | None,
-        expires_at: float,
+        conditions: Conditions,
+        runtime: Runtime,
         meter: Meter,
-        clock: Callable[[], float],
-        random: Callable[[], float],
+        *,
         on_result: Callable[[WorkItem, Result], None],
         on_idle: Callable[[], None],
     ) -> None:
         self._upstream = upstream
-        self._slots = asyncio.Semaphore(concurrency) if concurrency else None
-        self._expires_at = expires_at
+        self._conditions = conditions
+        self._slots = asyncio.Semaphore(conditions.concurrency) if conditions.concurrency else None
+        self._expires_at = conditions.expires_at
         self._meter = meter
-        self._clock = clock
-        self._random = random
+        self._clock = runtime.clock
+        self._random = runtime.random
         self._on_result = on_result
         self._on_idle = on_idle
         self._tasks: set[asyncio.Task[None]] = set()
         self._in_call: set[asyncio.Task[None] | None] = set()
         self._ready_at: dict[int, float] = {}
+        self._limits: dict[int, tuple[float, asyncio.Timeout]] = {}
+        """Position of an item in flight -> when its call started, and what ends it."""
+        self._given_up: set[int] = set()
         self._error: BaseException | None = None
         self._held = False
         self.timed_out: set[int] = set()
-        """Positions whose provider let a whole timeout pass, at least once."""
+        """Positions of items whose provider let a whole timeout pass at least once."""
 
     @property
     def running(self) -> bool:
@@ -88,6 +106,14 @@ class ItemRunner:
         for task in self._tasks - self._in_call:
             task.cancel()
 
+    def give_up_calls(self, started_before: float) -> None:
+        """End calls that hang, so that their items are sent again. Each item once: what takes as long a second time is
+        just long."""
+        now = asyncio.get_running_loop().time()
+        for started_at, limit in self._limits.values():
+            if started_at < started_before:
+                limit.reschedule(now)
+
     async def cancel(self) -> None:
         """Cut off everything and wait until it is."""
         self._held = True
@@ -111,46 +137,70 @@ class ItemRunner:
             self._on_idle()
 
     async def _run(self, item: WorkItem) -> None:
-        failures = Failures()
+        failures, failed_at = Failures(), -math.inf
         while not self._held and self._clock() < self._expires_at:
-            outcome = await self._call_in_turn(item)
-            reason = outcome.failure
+            reply = await self._call_in_turn(item)
+            if reply is None:
+                continue
+            self._upstream.watch.replied(reply, failed_before=failures.counted > 0)
+            reason = reply.failure
             if reason is None:
-                assert isinstance(outcome, Answer)
-                self._meter.usages_refused += outcome.usage.refused
-                return self._on_result(item, _succeeded(item, outcome, self._upstream.price))
-            failures = failures.plus(reason)
-            wait = wait_before_retry(reason, failures, outcome.retry_advice, self._upstream.retry, self._random())
+                assert isinstance(reply, Answer)
+                self._meter.usages_refused += reply.usage.refused
+                return self._on_result(item, _succeeded(item, reply, self._upstream.price))
+            if self._upstream.watch.is_the_lanes(reason):
+                return None
+            failures, failed_before_at = failures.plus(reason), failed_at
+            failed_at = self._clock()
+            wait = wait_before_retry(reason, failures, reply.retry_advice, self._upstream.retry, self._random())
             if wait is None:
-                return self._on_result(item, _failed(item, outcome))
-            if reason is FailureReason.TIMEOUT and isinstance(outcome, NoAnswer):
+                return await self._give_up(item, reply, reason, failed_before_at)
+            if reason is FailureReason.TIMEOUT and isinstance(reply, NoAnswer):
                 self.timed_out.add(item.position)
             if not await self._wait(item, wait):
                 return None
             self._meter.retries += 1
         return None
 
-    async def _call_in_turn(self, item: WorkItem) -> ProviderReply:
+    async def _give_up(
+        self, item: WorkItem, reply: ProviderReply, reason: FailureReason, failed_before_at: float
+    ) -> None:
+        """The item's tries are used up, or it may have none. For a passing reason it fails only if the lane is well; if
+        nobody else gets through either, it is as if it had never been tried."""
+        upstream = self._upstream
+        if reason.is_trouble and not await upstream.watch.is_well_since(failed_before_at, reason, upstream.witness):
+            return
+        self._on_result(item, _failed(item, reply))
+
+    async def _call_in_turn(self, item: WorkItem) -> ProviderReply | None:
         if self._slots is None:
             return await self._call(item)
         async with self._slots:
             return await self._call(item)
 
-    async def _call(self, item: WorkItem) -> ProviderReply:
+    async def _call(self, item: WorkItem) -> ProviderReply | None:
+        """The reply; None if the call was given up, which its item is not charged for."""
         gate = self._upstream.gate
-        call = await gate.enter()
+        call = await gate.enter(self._conditions.account_id, self._conditions.batch_id)
         task = asyncio.current_task()
         self._in_call.add(task)
         started_at = self._clock()
-        outcome: ProviderReply | None = None
+        reply: ProviderReply | None = None
         try:
-            outcome = await self._upstream.call(item.body)
+            async with asyncio.timeout(None) as limit:
+                if item.position not in self._given_up:
+                    self._limits[item.position] = started_at, limit
+                reply = await self._upstream.call(item.body)
+        except TimeoutError:
+            self._given_up.add(item.position)
+            return None
         finally:
             seconds = self._clock() - started_at
+            self._limits.pop(item.position, None)
             self._in_call.discard(task)
-            gate.leave(call, outcome, seconds)
-        self._meter.called(outcome.failure, seconds)
-        return outcome
+            gate.leave(call, reply, seconds)
+        self._meter.called(reply.failure, seconds)
+        return reply
 
     async def _wait(self, item: WorkItem, seconds: float) -> bool:
         """Whether there is any point in going on after `seconds`."""
@@ -165,20 +215,20 @@ class ItemRunner:
         return True
 
 
-def _succeeded(item: WorkItem, outcome: Answer, price: Price) -> Result:
+def _succeeded(item: WorkItem, reply: Answer, price: Price) -> Result:
     return Result(
         item.index,
         item.custom_id,
         Outcome.SUCCEEDED,
-        outcome.status,
-        outcome.request_id,
-        outcome.body,
-        usage=outcome.usage,
-        cost_picousd=price.cost_picousd(outcome.usage),
+        reply.status,
+        reply.request_id,
+        reply.body,
+        usage=reply.usage,
+        cost_picousd=price.cost_picousd(reply.usage),
     )
 
 
-def _failed(item: WorkItem, outcome: ProviderReply) -> Result:
-    if isinstance(outcome, NoAnswer):
-        return failed(item.index, item.custom_id, str(outcome.failure), outcome.failure.message)
-    return Result(item.index, item.custom_id, Outcome.FAILED, outcome.status, outcome.request_id, outcome.body)
+def _failed(item: WorkItem, reply: ProviderReply) -> Result:
+    if isinstance(reply, NoAnswer):
+        return failed(item.index, item.custom_id, str(reply.failure), reply.failure.message)
+    return Result(item.index, item.custom_id, Outcome.FAILED, reply.status, reply.request_id, reply.body)

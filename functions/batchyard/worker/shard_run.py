@@ -2,8 +2,9 @@
 
     items ──▶ gate of the lane ──▶ provider ──▶ results ──▶ part object ──▶ the shard row names it   (every few seconds)
 
-A run stops for one of the reasons of `Stop`. No call starts after that; what is in flight gets the time that the reason
-allows. Then everything that came in is flushed and the shard released. An owner that lost its lease flushes nothing.
+A run stops when `stopping.stop_order` says so. No call starts after that; what is in flight gets the time that the
+order allows. Then everything that came in is flushed and the shard released. An owner that lost its lease flushes
+nothing.
 
 Poison: a shard that crashed its owners again and again is run one item at a time, each announced in the row before its
 call. An item that was the last word of two owners in a row takes the blame: it fails, and the rest goes on. One crash
@@ -14,9 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import enum
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,12 +25,14 @@ from batchyard.core.items import WorkItem
 from batchyard.core.keys import part_key
 from batchyard.core.messages import ShardMessage
 from batchyard.core.parts import encode_part
-from batchyard.core.results import Outcome, Result, failed, tally
+from batchyard.core.results import Result, failed, tally
 from batchyard.core.retry import FailureReason
 from batchyard.core.shards import ShardRow, ShardState, is_done, mark_done
-from batchyard.worker.blocking import Blocking
-from batchyard.worker.item_runner import ItemRunner, Upstream
+from batchyard.worker.item_runner import Conditions, ItemRunner, Upstream
+from batchyard.worker.lane_share import Participant
 from batchyard.worker.meter import Meter
+from batchyard.worker.runtime import Runtime
+from batchyard.worker.stopping import SURPLUS_WAIT_SECONDS, RunLimits, Situation, Stop, StopOrder, stop_order
 
 CRASH_CODE = "item_crashed_worker"
 
@@ -40,42 +41,39 @@ _CAREFUL_FROM_ATTEMPT = 3
 _BLAME_FROM_SUSPICION = 2
 
 
-class Stop(enum.StrEnum):
-    """How a run ended."""
-
-    SETTLED = "settled"
-    """Every item has its result."""
-    FENCED = "fenced"
-    """The batch is over. In-flight calls may end within the drain time."""
-    EXPIRED = "expired"
-    """The deadline has passed. In-flight calls are cut off."""
-    OUT_OF_TIME = "out_of_time"
-    """The invocation ends soon. In-flight calls may end until then."""
-    THROTTLED = "throttled"
-    """The provider asked for a longer pause than waiting is worth. In-flight calls may end."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunLimits:
-    """Whatever comes first of the three `flush_` limits makes a part. `drain_seconds`: how long in-flight calls of a
-    fenced shard may go on. `patience_seconds`: how long a shard may wait in a worker when nothing of it can start."""
-
-    flush_items: int
-    flush_seconds: float
-    flush_bytes: int
-    lease_seconds: int
-    drain_seconds: float
-    patience_seconds: float
-
-
 def is_suspicious(claim: ShardRow) -> bool:
     """Whether something in the shard may crash its owners, so that its items run one at a time."""
     return claim.attempts >= _CAREFUL_FROM_ATTEMPT or claim.suspect is not None
 
 
 @dataclass(frozen=True, slots=True)
+class Assignment:
+    """A shard that is ours: the message that sent it, its row as our claim left it, its items."""
+
+    message: ShardMessage
+    claim: ShardRow
+    items: list[WorkItem]
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """One call of the worker's function. At `stop_at` (unix seconds) every shard has to be handed back."""
+
+    stop_at: float
+    meter: Meter
+
+
+@dataclass(frozen=True, slots=True)
+class ShardStores:
+    """Where the worker keeps what it knows of shards: their rows, and their items and parts."""
+
+    rows: Shards
+    objects: Objects
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
-    """`row`: as the last flush left it. `wait_seconds`: how long to leave the shard alone, where it was throttled."""
+    """`row`: as the last flush left it. `wait_seconds`: how long to leave the shard alone, if it was throttled."""
 
     stop: Stop
     row: ShardRow
@@ -83,47 +81,41 @@ class Ended:
 
 
 class ShardRun:
-    """`claim` is the row as this owner's claim left it; at `stop_at` (unix seconds) its invocation has to hand back."""
+    """The run of one shard in one invocation."""
 
     def __init__(
         self,
-        message: ShardMessage,
-        claim: ShardRow,
-        items: list[WorkItem],
+        assignment: Assignment,
         upstream: Upstream,
-        *,
-        stop_at: float,
-        shards: Shards,
-        objects: Objects,
+        invocation: Invocation,
+        stores: ShardStores,
         limits: RunLimits,
-        meter: Meter,
-        clock: Callable[[], float],
-        random: Callable[[], float],
-        blocking: Blocking,
+        runtime: Runtime,
     ) -> None:
+        message, claim, items = assignment.message, assignment.claim, assignment.items
         self._message = message
         self._claim = claim
         self._row = claim
         self._item_count = len(items)
         self._left = {item.position: item for item in items if not is_done(claim.done, item.position)}
         self._gate = upstream.gate
-        self._shards = shards
-        self._objects = objects
+        self._watch = upstream.watch
+        self._witness = upstream.witness
+        self._stores = stores
         self._limits = limits
-        self._meter = meter
-        self._clock = clock
-        self._blocking = blocking
+        self._meter = invocation.meter
+        self._clock = runtime.clock
+        self._blocking = runtime.blocking
         self._changed = asyncio.Event()
         self._runner = ItemRunner(
             upstream,
-            concurrency=message.concurrency,
-            expires_at=message.expires_at,
-            meter=meter,
-            clock=clock,
-            random=random,
+            Conditions(message.account_id, message.batch_id, message.concurrency, message.expires_at),
+            runtime,
+            self._meter,
             on_result=self._take,
             on_idle=self._changed.set,
         )
+        self._participant = Participant(message.batch_id, message.account_id, lambda: len(self._left))
         self._results: list[Result] = []
         self._positions: list[int] = []
         self._result_bytes = 0
@@ -131,25 +123,30 @@ class ShardRun:
         self._parts = 0
         self._suspect: int | None = None
         self._suspicions = 0
-        self._stop: Stop | None = None
-        self._wait_seconds = 0.0
-        self._started_at = self._written_at = clock()
+        self._order: StopOrder | None = None
+        self._started_at = self._written_at = self._clock()
         self._flush_at = math.inf
-        self._stop_at = stop_at
+        self._stop_at = invocation.stop_at
         self._cut_at = math.inf
 
     async def run(self) -> Ended:
         """Raises LeaseLost, ItemBroke, or whatever else went wrong; then only what was flushed counts."""
+        self._watch.tell(self._changed.set)
+        await self._watch.share.join(self._participant)
         try:
-            if is_suspicious(self._claim):
+            if self._watch.share.is_surplus():
+                self._order = StopOrder(Stop.SURPLUS, self._clock(), SURPLUS_WAIT_SECONDS)
+            elif is_suspicious(self._claim):
                 await self._run_one_by_one()
             else:
                 self._runner.start(self._left.values())
-                await self._watch()
+                await self._attend()
             return await self._end()
         finally:
+            self._watch.forget(self._changed.set)
             await self._runner.cancel()
             self._gate.free(self._held_bytes)
+            await self._watch.share.leave(self._participant)
 
     async def _run_one_by_one(self) -> None:
         announced = self._announced()
@@ -162,10 +159,10 @@ class ShardRun:
             self._suspicions = self._claim.suspicions + 1 if item is announced else 1
             await self._heartbeat()
             self._consider_stopping()
-            if self._stop is not None:
+            if self._order is not None:
                 break
             self._runner.start([item])
-            await self._watch()
+            await self._attend()
             if self._clock() >= self._flush_at:
                 await self._flush()
 
@@ -173,7 +170,7 @@ class ShardRun:
         """The item that the last owner was running on its own when it was last heard of."""
         return None if self._claim.suspect is None else self._left.get(self._claim.suspect)
 
-    async def _watch(self) -> None:
+    async def _attend(self) -> None:
         """Until no item runs any more: flush, keep the lease, and stop the items when there is a reason to."""
         while self._runner.running:
             self._changed.clear()
@@ -181,6 +178,9 @@ class ShardRun:
                 async with asyncio.timeout(self._seconds_to_next_duty()):
                     await self._changed.wait()
             self._runner.raise_error()
+            self._watch.look_for_hanging_calls()
+            await self._watch.keep_up(self._witness)
+            self._runner.give_up_calls(self._watch.hung_before)
             self._consider_stopping()
             now = self._clock()
             if now >= self._cut_at:
@@ -197,38 +197,40 @@ class ShardRun:
         return max(0.0, min(_TICK_SECONDS, *(at - now for at in due if at > now)))
 
     def _consider_stopping(self) -> None:
-        now = self._clock()
-        if now >= self._message.expires_at:
-            self._stop_for(Stop.EXPIRED, cut_at=now)
-        elif self._row.fence is not None:
-            self._stop_for(Stop.FENCED, cut_at=now + self._limits.drain_seconds)
-        elif now >= self._stop_at:
-            self._stop_for(Stop.OUT_OF_TIME, cut_at=now)
-        elif self._stop is None and (self._runner.waiting or self._suspect is not None):
-            wait_seconds = self._runner.next_start(now) - now
-            last_start = self._stop_at - min(
-                self._gate.pacer.latency.bound_seconds, (self._stop_at - self._started_at) / 2
-            )
-            if wait_seconds > self._limits.patience_seconds or (wait_seconds > 0 and now + wait_seconds >= last_start):
-                self._wait_seconds = wait_seconds
-                self._stop_for(Stop.THROTTLED, cut_at=self._stop_at)
-            elif now >= last_start:
-                self._stop_for(Stop.OUT_OF_TIME, cut_at=self._stop_at)
-
-    def _stop_for(self, stop: Stop, cut_at: float) -> None:
-        if self._stop is None:
+        order = stop_order(self._situation(), self._limits)
+        if order is None:
+            return
+        if self._order is None:
             self._runner.hold()
-        if self._stop is None or stop in (Stop.FENCED, Stop.EXPIRED):
-            self._stop = stop
-        self._cut_at = min(self._cut_at, cut_at)
+        if self._order is None or order.stop in (Stop.FENCED, Stop.EXPIRED):
+            self._order = order
+        self._cut_at = min(self._cut_at, order.cut_at)
+
+    def _situation(self) -> Situation:
+        now = self._clock()
+        stopping = self._order is not None
+        return Situation(
+            now=now,
+            started_at=self._started_at,
+            stop_at=self._stop_at,
+            expires_at=float(self._message.expires_at),
+            fenced=self._row.fence is not None,
+            lane_closed=self._watch.is_in_trouble,
+            lane_hangs=self._watch.health.reason == FailureReason.TIMEOUT,
+            is_surplus=self._watch.share.is_surplus(),
+            wants_to_start=not stopping and (self._runner.waiting or self._suspect is not None),
+            next_start=self._runner.next_start(now),
+            usual_call_seconds=self._gate.pacer.latency.bound_seconds,
+        )
 
     def _take(self, item: WorkItem, result: Result) -> None:
         del self._left[item.position]
         self._results.append(result)
         self._positions.append(item.position)
-        if result.outcome is Outcome.SUCCEEDED and result.body is not None:
-            self._result_bytes += len(result.body)
-            self._held_bytes += len(result.body)
+        size = len(result.body or b"")
+        self._result_bytes += size
+        self._held_bytes += size
+        self._gate.hold(size)
         if len(self._results) == 1:
             self._flush_at = self._clock() + self._limits.flush_seconds
         if self._is_full():
@@ -238,17 +240,24 @@ class ShardRun:
         return len(self._results) >= self._limits.flush_items or self._result_bytes >= self._limits.flush_bytes
 
     async def _end(self) -> Ended:
-        if self._stop is Stop.OUT_OF_TIME:
+        await self._watch.keep_up(self._witness)
+        self._consider_stopping()
+        order = self._order or StopOrder(Stop.EXPIRED, self._clock())
+        if order.stop is Stop.OUT_OF_TIME:
             self._fail_timed_out()
         if self._results or not (self._left or self._row.state is ShardState.SETTLED):
             await self._flush()
         if not self._left:
             return Ended(Stop.SETTLED, self._row)
-        await self._blocking(self._shards.release, self._message.batch_id, self._claim)
-        return Ended(self._stop or Stop.EXPIRED, self._row, self._wait_seconds)
+        await self._blocking(self._stores.rows.release, self._message.batch_id, self._claim)
+        wait_seconds = self._watch.wait_seconds() if order.stop is Stop.LANE_CLOSED else order.wait_seconds
+        return Ended(order.stop, self._row, wait_seconds)
 
     def _fail_timed_out(self) -> None:
-        """An item that had a full timeout and then ran into the end of the invocation would do so for ever."""
+        """An item that had a full timeout and then ran into the end of the invocation would do so for ever, if others
+        got through meanwhile."""
+        if not self._watch.has_been_well_since(self._started_at):
+            return
         reason = FailureReason.TIMEOUT
         for position in self._runner.timed_out & self._left.keys():
             item = self._left[position]
@@ -257,7 +266,12 @@ class ShardRun:
     async def _heartbeat(self) -> None:
         lease_until = self._lease_until()
         self._row = await self._blocking(
-            self._shards.heartbeat, self._message.batch_id, self._claim, lease_until, self._suspect, self._suspicions
+            self._stores.rows.heartbeat,
+            self._message.batch_id,
+            self._claim,
+            lease_until,
+            self._suspect,
+            self._suspicions,
         )
 
     async def _flush(self) -> None:
@@ -281,8 +295,8 @@ class ShardRun:
         message = self._message
         key = part_key(message.account_id, message.batch_id, self._claim.number, self._claim.version, self._parts)
         self._parts += 1
-        self._objects.put(key, encode_part(message.batch_id, results))
-        return self._shards.flush(message.batch_id, self._claim, part_key=key, **row)
+        self._stores.objects.put(key, encode_part(message.batch_id, results))
+        return self._stores.rows.flush(message.batch_id, self._claim, part_key=key, **row)
 
     def _lease_until(self) -> int:
         self._written_at = self._clock()

@@ -2,21 +2,41 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 
 from batchyard.adapters.aws.caller_keys import CallerKeys
+from batchyard.adapters.aws.lanes import Lanes
 from batchyard.adapters.aws.secrets import Secrets
 from batchyard.adapters.providers.openai_compatible import OpenAICompatible
 from batchyard.core.catalogue import Catalogue
 from batchyard.core.errors import BooksDoNotBalance
+from batchyard.core.health import LaneState
+from batchyard.core.lanes import LaneId
 from batchyard.core.messages import ShardMessage
 from batchyard.core.retry import RetryPolicy
 from batchyard.core.usage import Price
-from batchyard.worker.blocking import Blocking
+from batchyard.core.witness import witness_body
 from batchyard.worker.gate import Gates
 from batchyard.worker.item_runner import Upstream
+from batchyard.worker.lane_watch import LaneWatch
+from batchyard.worker.runtime import Runtime
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderKeys:
+    """The two kinds of keys that providers are called with."""
+
+    deployment: Secrets
+    callers: CallerKeys
+
+    def key_of(self, message: ShardMessage) -> str:
+        """The caller's key if the batch has one, and then never the deployment's. Raises SecretMissing or
+        CallerKeyGone."""
+        if message.caller_pays:
+            return self.callers.read(message.account_id, message.batch_id)
+        return self.deployment.provider_key(message.provider)
 
 
 class Upstreams:
@@ -26,37 +46,56 @@ class Upstreams:
     def __init__(
         self,
         catalogue: Catalogue,
-        secrets: Secrets,
-        caller_keys: CallerKeys,
+        provider_keys: ProviderKeys,
+        lanes: Lanes,
         gates: Gates,
         retry: RetryPolicy,
+        runtime: Runtime,
         *,
         urls: Mapping[str, str],
         connect: Callable[[str, str], OpenAICompatible],
-        blocking: Blocking = asyncio.to_thread,
     ) -> None:
         self._catalogue = catalogue
-        self._secrets = secrets
-        self._caller_keys = caller_keys
+        self._provider_keys = provider_keys
+        self._lanes = lanes
         self._gates = gates
         self._retry = retry
+        self._runtime = runtime
         self._urls = urls
         self._connect = connect
-        self._blocking = blocking
         self._clients: dict[str, OpenAICompatible] = {}
+        self._watches: dict[LaneId, LaneWatch] = {}
+
+    def watch_of(self, message: ShardMessage) -> LaneWatch:
+        """What is known of the health of the lane that `message` needs."""
+        owner = message.account_id if message.caller_pays else None
+        lane = LaneId(message.provider, message.model, owner)
+        watch = self._watches.get(lane)
+        if watch is None:
+            forget_key = partial(self._provider_keys.deployment.forget, lane.provider)
+            per_minute = self._catalogue.providers[lane.provider].requests_per_minute
+            watch = LaneWatch(
+                lane,
+                self._gates.of(lane),
+                self._lanes,
+                self._runtime,
+                forget_key=forget_key,
+                ceiling=None if per_minute is None else per_minute / 60,
+            )
+            self._watches[lane] = watch
+        return watch
 
     async def of(self, message: ShardMessage) -> Upstream:
         """The lane of `message`. Raises SecretMissing or CallerKeyGone."""
-        api_key = await self._blocking(self._key_of, message)
-        call = partial(self._client(message.provider).call, message.endpoint, api_key)
-        gate = self._gates.of(message.provider, message.model, message.account_id if message.caller_pays else None)
-        return Upstream(call, gate, self._price(message), self._retry)
+        watch = self.watch_of(message)
+        provider_key = await self._runtime.blocking(self._provider_keys.key_of, message)
+        call = partial(self._client(message.provider).call, message.endpoint, provider_key)
+        witness = partial(call, witness_body(message.endpoint, message.model))
+        return Upstream(call, self._gates.of(watch.lane), watch, witness, self._price(message), self._retry)
 
-    def _key_of(self, message: ShardMessage) -> str:
-        """The caller's key where the batch has one, and then never the deployment's."""
-        if message.caller_pays:
-            return self._caller_keys.read(message.account_id, message.batch_id)
-        return self._secrets.provider_key(message.provider)
+    def lanes(self, state: LaneState) -> int:
+        """How many of the lanes that were asked for are in that state."""
+        return sum(watch.health.state is state for watch in self._watches.values())
 
     async def close(self) -> None:
         for client in self._clients.values():

@@ -1,11 +1,12 @@
 """Work: take the shards that SQS records name, run them side by side on one event loop, and see each one on its way.
 
-    claim ─▶ read ─▶ run ─▶ settled ─▶ settle
-      │               ├──▶ out of time, throttled ─▶ the message is sent again
-      │               └──▶ fenced, expired, lease lost ─▶ nothing: others close the batch or own the shard
-      ├──▶ settled already ─▶ settle again (whoever settled it may have died before that was through)
-      ├──▶ somebody else's lease ─▶ the message is sent again for when that ends
-      └──▶ fenced ─▶ nothing
+    admit ─▶ claim ─▶ read ─▶ run ─▶ settled ─▶ settle
+      │        │               ├──▶ out of time, throttled, lane closed ─▶ the message is sent again
+      │        │               └──▶ fenced, expired, lease lost ─▶ nothing: others close the batch or own the shard
+      │        ├──▶ settled already ─▶ settle again (whoever settled it may have died before that was through)
+      │        ├──▶ somebody else's lease ─▶ the message is sent again for when that ends
+      │        └──▶ fenced ─▶ nothing
+      └──▶ the lane is in trouble ─▶ the message is sent again for the next probe: nobody waits in here
 
 A shard that crashed its owners waits until the others of this process have ended, so that the next crash is its own.
 
@@ -18,35 +19,32 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from batchyard.adapters.aws.objects import Objects
 from batchyard.adapters.aws.queues import Queues
-from batchyard.adapters.aws.shards import Shards
+from batchyard.adapters.aws.secrets import SecretMissing
 from batchyard.core.errors import BooksDoNotBalance, LeaseLost
+from batchyard.core.health import LaneState
 from batchyard.core.items import WorkItem, read_work_lines
 from batchyard.core.keys import work_key
 from batchyard.core.messages import ShardMessage
-from batchyard.core.shards import LeaseHeld, ShardFenced, ShardRow, ShardSettled
-from batchyard.worker.blocking import Blocking
+from batchyard.core.shards import LeaseHeld, ShardFenced, ShardRow, ShardSettled, ShardState
 from batchyard.worker.item_runner import ItemBroke, Upstream
+from batchyard.worker.lane_watch import SECRET_MISSING, Admission, LaneWatch
 from batchyard.worker.meter import Meter
-from batchyard.worker.shard_run import Ended, RunLimits, ShardRun, Stop, is_suspicious
+from batchyard.worker.runtime import Runtime
+from batchyard.worker.shard_run import Assignment, Ended, Invocation, ShardRun, ShardStores, is_suspicious
+from batchyard.worker.stopping import RunLimits, Stop
 
 RECEIVES_AT_MOST = 10
 """After as many SQS gives a message up (infra/provider_queues.py), which is for people to notice. A copy of itself
 takes its place: without one its shard, and all that follow that, would stand still until the deadline."""
 
+_SENT_AGAIN = (Stop.OUT_OF_TIME, Stop.THROTTLED, Stop.LANE_CLOSED, Stop.SURPLUS)
 _LONGEST_DELAY_SECONDS = 900
 """SQS: both DelaySeconds and, by our choice, the visibility of a message that failed."""
-
-
-class Log(Protocol):
-    """The part of a logger that this step needs."""
-
-    def exception(self, msg: object, *args: object) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,47 +57,47 @@ class Record:
     receives: int
 
 
+class LaneFinder(Protocol):
+    """The part of `upstreams.Upstreams` that this module needs."""
+
+    def watch_of(self, message: ShardMessage) -> LaneWatch: ...
+
+    async def of(self, message: ShardMessage) -> Upstream: ...
+
+
 class Worker:
-    """Lives as long as its process. `settle` is the step of that name, bound to its adapters; `new_owner` makes a name
-    that no claim had before; `shards_at_once` bounds memory."""
+    """Lives as long as its process. `settle` is the step of that name, bound to its adapters."""
 
     def __init__(
         self,
-        *,
-        shards: Shards,
-        objects: Objects,
+        stores: ShardStores,
         queues: Queues,
-        upstream: Callable[[ShardMessage], Awaitable[Upstream]],
+        upstreams: LaneFinder,
         settle: Callable[[ShardMessage, ShardRow], None],
         limits: RunLimits,
-        shards_at_once: int,
-        clock: Callable[[], float],
-        random: Callable[[], float],
-        new_owner: Callable[[], str],
-        log: Log,
-        blocking: Blocking = asyncio.to_thread,
+        runtime: Runtime,
     ) -> None:
-        self._shards = shards
-        self._objects = objects
+        self._stores = stores
         self._queues = queues
-        self._upstream = upstream
+        self._upstreams = upstreams
         self._settle = settle
         self._limits = limits
-        self._room = asyncio.Semaphore(shards_at_once)
+        self._runtime = runtime
+        self._clock = runtime.clock
+        self._blocking = runtime.blocking
+        self._log = runtime.log
+        self._room = asyncio.Semaphore(limits.shards_at_once)
         self._running = 0
         self._ended = asyncio.Event()
-        self._clock = clock
-        self._random = random
-        self._new_owner = new_owner
-        self._log = log
-        self._blocking = blocking
 
     async def work(self, records: Sequence[Record], *, stop_at: float, meter: Meter) -> list[str]:
         """The ids of the records that failed. At `stop_at` (unix seconds) every shard is handed back."""
-        succeeded = await asyncio.gather(*(self._work_one(record, stop_at, meter) for record in records))
+        invocation = Invocation(stop_at, meter)
+        succeeded = await asyncio.gather(*(self._work_one(record, invocation) for record in records))
         return [record.id for record, fine in zip(records, succeeded, strict=True) if not fine]
 
-    async def _work_one(self, record: Record, stop_at: float, meter: Meter) -> bool:
+    async def _work_one(self, record: Record, invocation: Invocation) -> bool:
+        meter = invocation.meter
         async with self._room:
             message = None
             self._running += 1
@@ -108,7 +106,7 @@ class Worker:
                 meter.provider = message.provider
                 if record.receives >= RECEIVES_AT_MOST:
                     await self._send_again(message, _LONGEST_DELAY_SECONDS)
-                await self._work_shard(message, stop_at, meter)
+                await self._work_shard(message, invocation)
             except LeaseLost:
                 meter.shards["lease_lost"] += 1
             except Exception:
@@ -123,59 +121,88 @@ class Worker:
                 self._ended.set()
             return True
 
-    async def _work_shard(self, message: ShardMessage, stop_at: float, meter: Meter) -> None:
-        claim = await self._claim(message)
-        if claim is None:
+    async def _work_shard(self, message: ShardMessage, invocation: Invocation) -> None:
+        if not await self._may_run(message):
+            await self._pass_on(message, invocation.meter)
             return
+        claim = await self._claim(message)
+        if claim is not None:
+            await self._work_claimed(message, claim, invocation)
+
+    async def _may_run(self, message: ShardMessage) -> bool:
+        """Whether the lane of the message is well, now or after a probe that fell to us."""
+        watch = self._upstreams.watch_of(message)
+        admission = await watch.admit(message.batch_id)
+        if admission is Admission.PROBE:
+            try:
+                upstream = await self._upstreams.of(message)
+            except SecretMissing:
+                await watch.probe_failed(LaneState.BLOCKED, SECRET_MISSING)
+            else:
+                await watch.probe(upstream.witness)
+            return not watch.is_in_trouble
+        return admission is Admission.PASS
+
+    async def _work_claimed(self, message: ShardMessage, claim: ShardRow, invocation: Invocation) -> None:
         if is_suspicious(claim):
-            claim = await self._until_alone(message, claim, stop_at)
+            claim = await self._until_alone(message, claim, invocation.stop_at)
         try:
-            ended = await self._run(message, claim, stop_at, meter)
+            ended = await self._run(message, claim, invocation)
+        except SecretMissing:
+            self._log.exception("the provider %s cannot be called", message.provider)
+            await self._give_back(message, claim)
+            ended = await self._block(message, claim)
         except (LeaseLost, ItemBroke):
             raise
         except Exception:
             await self._give_back(message, claim)
             raise
-        meter.shards[ended.stop] += 1
+        invocation.meter.shards[ended.stop] += 1
         if ended.stop is Stop.SETTLED:
             await self._blocking(self._settle, message, ended.row)
-        elif ended.stop in (Stop.OUT_OF_TIME, Stop.THROTTLED):
+        elif ended.stop in _SENT_AGAIN:
             await self._send_again(message, ended.wait_seconds)
 
-    async def _run(self, message: ShardMessage, claim: ShardRow, stop_at: float, meter: Meter) -> Ended:
-        upstream = await self._upstream(message)
+    async def _block(self, message: ShardMessage, claim: ShardRow) -> Ended:
+        watch = self._upstreams.watch_of(message)
+        watch.blocked(SECRET_MISSING)
+        await watch.keep_up()
+        return Ended(Stop.LANE_CLOSED, claim, watch.wait_seconds())
+
+    async def _pass_on(self, message: ShardMessage, meter: Meter) -> None:
+        """The lane is in trouble, or has workers enough: leave a shard alone that has something left to run."""
+        if self._clock() >= message.expires_at:
+            return
+        row = await self._blocking(self._stores.rows.get, message.batch_id, message.shard.number)
+        if row is not None and row.state is ShardState.SETTLED:
+            await self._blocking(self._settle_again, message, row)
+        elif row is None or (row.state is ShardState.OPEN and row.fence is None):
+            watch = self._upstreams.watch_of(message)
+            meter.shards[Stop.LANE_CLOSED if watch.is_in_trouble else Stop.SURPLUS] += 1
+            await self._send_again(message, watch.wait_seconds())
+
+    async def _run(self, message: ShardMessage, claim: ShardRow, invocation: Invocation) -> Ended:
+        upstream = await self._upstreams.of(message)
         items = await self._blocking(self._read, message)
-        run = ShardRun(
-            message,
-            claim,
-            items,
-            upstream,
-            stop_at=stop_at,
-            shards=self._shards,
-            objects=self._objects,
-            limits=self._limits,
-            meter=meter,
-            clock=self._clock,
-            random=self._random,
-            blocking=self._blocking,
-        )
+        assignment = Assignment(message, claim, items)
+        run = ShardRun(assignment, upstream, invocation, self._stores, self._limits, self._runtime)
         return await run.run()
 
     async def _give_back(self, message: ShardMessage, claim: ShardRow) -> None:
         """After a fault that is none of its items': it must not count as a crash, or an outage would have the shard run
         one item at a time, and an item be blamed."""
         with contextlib.suppress(Exception):  # the fault itself is what gets told
-            await self._blocking(self._shards.release, message.batch_id, claim)
+            await self._blocking(self._stores.rows.release, message.batch_id, claim)
 
     async def _claim(self, message: ShardMessage) -> ShardRow | None:
-        """The row of a shard that is ours now; None where there is nothing to run."""
+        """The row of a shard that is ours now; None if there is nothing to run."""
         now = int(self._clock())
         if now >= message.expires_at:
             return None
-        batch_id, number, owner = message.batch_id, message.shard.number, self._new_owner()
+        batch_id, number, owner = message.batch_id, message.shard.number, self._runtime.new_owner()
         try:
             lease_until = now + self._limits.lease_seconds
-            claim: ShardRow = await self._blocking(self._shards.claim, batch_id, number, owner, now, lease_until)
+            claim: ShardRow = await self._blocking(self._stores.rows.claim, batch_id, number, owner, now, lease_until)
         except ShardSettled as refused:
             await self._blocking(self._settle_again, message, refused.row)
         except ShardFenced:
@@ -199,7 +226,7 @@ class Worker:
             while self._running and self._clock() < patience_ends:
                 if self._clock() >= beat_at:
                     lease_until = int(self._clock()) + self._limits.lease_seconds
-                    claim = await self._blocking(self._shards.heartbeat, message.batch_id, claim, lease_until)
+                    claim = await self._blocking(self._stores.rows.heartbeat, message.batch_id, claim, lease_until)
                     beat_at = self._clock() + self._limits.lease_seconds / 3
                     continue
                 self._ended.clear()
@@ -213,14 +240,14 @@ class Worker:
     def _read(self, message: ShardMessage) -> list[WorkItem]:
         shard = message.shard
         key = work_key(message.account_id, message.batch_id, message.run)
-        items = read_work_lines(self._objects.get(key, shard.offset, shard.length))
+        items = read_work_lines(self._stores.objects.get(key, shard.offset, shard.length))
         if len(items) != shard.items:
             raise BooksDoNotBalance(f"shard {shard.number} of {message.batch_id} has {len(items)} items in {key}")
         return items
 
     def _settle_again(self, message: ShardMessage, row: ShardRow) -> None:
         """Without sending a follower that was under way already: messages delivered twice must not breed."""
-        if message.follower is not None and self._shards.get(message.batch_id, message.follower) is not None:
+        if message.follower is not None and self._stores.rows.get(message.batch_id, message.follower) is not None:
             message = replace(message, follower=None)
         self._settle(message, row)
 

@@ -6,6 +6,7 @@ refuses an entry with any other.
 
 from __future__ import annotations
 
+from batchyard.adapters.providers.answer_memory import AnswerMemory
 from batchyard.adapters.providers.openai_compatible import CallLimits, OpenAICompatible
 
 CLIENTS: dict[str, type[OpenAICompatible]] = {
@@ -13,6 +14,6 @@ CLIENTS: dict[str, type[OpenAICompatible]] = {
 }
 
 
-def connect(kind: str, base_url: str, limits: CallLimits) -> OpenAICompatible:
+def connect(kind: str, base_url: str, limits: CallLimits, memory: AnswerMemory) -> OpenAICompatible:
     """The client of a provider of `kind`, which is one of `core.providers.KINDS`."""
-    return CLIENTS[kind](base_url, limits)
+    return CLIENTS[kind](base_url, limits, memory)

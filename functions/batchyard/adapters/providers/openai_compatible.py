@@ -20,6 +20,7 @@ import httpx
 from httpx_aiohttp import AiohttpTransport
 from multidict import CIMultiDict
 
+from batchyard.adapters.providers.answer_memory import SMALL_BYTES, AnswerMemory
 from batchyard.adapters.providers.events import EventStream
 from batchyard.adapters.providers.openai_replies import (
     HEADERS_READ,
@@ -80,8 +81,10 @@ class OpenAICompatible:
     `base_url` ends before the endpoint's path: `https://api.openai.com/v1`.
     """
 
-    def __init__(self, base_url: str, limits: CallLimits) -> None:
+    def __init__(self, base_url: str, limits: CallLimits, memory: AnswerMemory | None = None) -> None:
+        """`memory`: shared by all clients of a process; without it a client has its own."""
         self._base_url = base_url
+        self._memory = memory or AnswerMemory(6 * limits.max_response_bytes, limits.max_response_bytes)
         self._limits = limits
         self._prepared: tuple[str | None, CIMultiDict[str]] = None, CIMultiDict()
         self._extensions = {
@@ -131,14 +134,21 @@ class OpenAICompatible:
             return Received(b"", is_whole=False)
         chunks: list[bytes] = []
         take = chunks.append if events is None else events.feed
-        size = 0
+        size, is_large = 0, False
         stream = cast(AsyncIterable[bytes], response.stream)
-        async for chunk in _unpacked(stream) if headers.get("content-encoding", "").lower() in _PACKED else stream:
-            take(chunk)
-            size += len(chunk)
-            if size > most:
-                break
-        return Received(chunks[0] if len(chunks) == 1 else b"".join(chunks), is_whole=size <= most)
+        try:
+            async for chunk in _unpacked(stream) if headers.get("content-encoding", "").lower() in _PACKED else stream:
+                take(chunk)
+                size += len(chunk)
+                if size > most:
+                    break
+                if size > SMALL_BYTES and not is_large:
+                    await self._memory.begin_large()
+                    is_large = True
+            return Received(chunks[0] if len(chunks) == 1 else b"".join(chunks), is_whole=size <= most)
+        finally:
+            if is_large:
+                self._memory.end_large()
 
     def _headers(self, api_key: str) -> CIMultiDict[str]:
         if self._prepared[0] != api_key:

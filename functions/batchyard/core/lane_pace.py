@@ -1,0 +1,203 @@
+"""What the workers of a lane know together: how many calls a second its provider takes, who works on it, for whom.
+
+Every worker counts its good and its refused calls into the lane's row, in slots of a few seconds, and says which
+batches have something waiting. From that row each of them works out the same:
+
+    rate     what got through in a slot in which some calls were refused is what the provider takes. It is tried a
+             little higher as long as nothing is refused, and forgotten when nothing was for a long time.
+    share    accounts share the rate equally, the batches of an account its part, the workers that carry a batch that.
+    surplus  a lane needs only as many workers as can keep its rate in flight. Others leave, unless they carry a batch
+             that nobody else does.
+
+A provider that never refuses has no rate here; how much it gets is each worker's own matter (`core.pacing`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+SLOT_SECONDS = 5
+REPORTED_AFTER_SECONDS = 2.5
+"""So long after a slot has ended every worker has reported it."""
+_SLOTS_KEPT = 4
+_ABSENT_AFTER_SECONDS = 15
+"""A worker that has not reported for so long has left, or died."""
+
+_RELIEF_SECONDS = 6
+"""A worker that runs out of work so soon needs somebody to take over."""
+_NEWCOMERS_SHARE = 0.05
+_WORK_AT_HAND_SECONDS = 30
+_ITEMS_PER_WORKER = 2_560
+"""Ten shards: with fewer items at hand than for half a minute, workers would come and go all the time."""
+_CALLS_PER_WORKER = 256
+"""In flight, at which a worker costs little per call and still answers in time."""
+_LEAST_RATE = 0.05
+_REFUSED_SHARE = 0.005
+"""More refusals than this share of a slot's calls, and the rate was too high."""
+_MARGIN = 0.99
+_USED = 0.8
+"""A rate that is used less than this says nothing about whether it could be higher."""
+_DEEPEST_CUT = 0.85
+_RISE = 0.01
+_QUICKEST_RISE = 1.3
+"""The rate rises by one per cent in the first slot after a refusal, by two in the next one, and so on."""
+_FIRST_GUESS_SLOTS = 30
+"""What got through before there was a rate may be far too little: from there the rate rises quickly."""
+_FORGOTTEN_SLOTS = 360
+"""Half an hour without a refusal: the provider has no limit that matters."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerReport:
+    """`at`, `since`: unix seconds of this report and of the worker's first one. `batches`: those that have something
+    waiting -> their accounts. `busy_until`: when it runs out of work, as far as it knows."""
+
+    at: int
+    since: int
+    batches: Mapping[str, str]
+    busy_until: int
+
+    def to_row(self) -> list[Any]:
+        return [self.at, self.since, dict(self.batches), self.busy_until]
+
+    @classmethod
+    def from_row(cls, row: list[Any]) -> WorkerReport:
+        """What a newer version wrote behind these fields is left alone."""
+        return cls(*row[:4])
+
+
+@dataclass(frozen=True, slots=True)
+class LanePace:
+    """What a lane's row says. `rate`: calls per second for all workers together; None: no limit is known. `good`,
+    `refused`: calls by slot. `changed_slot`: in which the rate was last worked out, `refused_slot`: the last one with
+    too many refusals. `workers`: by name."""
+
+    rate: float | None = None
+    changed_slot: int = 0
+    refused_slot: int = 0
+    good: Mapping[int, int] = field(default_factory=dict)
+    refused: Mapping[int, int] = field(default_factory=dict)
+    workers: Mapping[str, WorkerReport] = field(default_factory=dict)
+
+    @classmethod
+    def from_row(cls, row: dict[str, Any]) -> LanePace:
+        """`good_<slot>`, `refused_<slot>`, `worker_<name>`: a WorkerReport's fields; the rate in thousandths."""
+        return cls(
+            rate=_from_thousandths(row.get("rate_thousandths")),
+            changed_slot=row.get("rate_slot", 0),
+            refused_slot=row.get("rate_refused_slot", 0),
+            good={int(n.removeprefix("good_")): v for n, v in row.items() if n.startswith("good_")},
+            refused={int(n.removeprefix("refused_")): v for n, v in row.items() if n.startswith("refused_")},
+            workers={
+                n.removeprefix("worker_"): WorkerReport.from_row(report)
+                for n, report in row.items()
+                if n.startswith("worker_")
+            },
+        )
+
+    def present(self, now: float) -> dict[str, WorkerReport]:
+        """The workers that are there, in the order in which they came."""
+        there = {name: each for name, each in self.workers.items() if each.at > now - _ABSENT_AFTER_SECONDS}
+        return dict(sorted(there.items(), key=lambda entry: (entry[1].since, entry[0])))
+
+    def outdated(self, now: float) -> list[str]:
+        """Attributes of the row that nobody needs any more."""
+        oldest = slot_of(now) - _SLOTS_KEPT
+        slots = [f"{kind}_{n}" for kind in ("good", "refused") for n in getattr(self, kind) if n < oldest]
+        here = self.present(now)
+        return slots + [f"worker_{name}" for name in self.workers if name not in here]
+
+
+def slot_of(now: float) -> int:
+    return int(now) // SLOT_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class RateChange:
+    """The rate from `slot` on; the others as in LanePace."""
+
+    rate: float | None
+    slot: int
+    refused_slot: int
+
+    def to_row(self) -> dict[str, int | None]:
+        return {
+            "rate_thousandths": _to_thousandths(self.rate),
+            "rate_slot": self.slot,
+            "rate_refused_slot": self.refused_slot,
+        }
+
+
+def _from_thousandths(number: int | None) -> float | None:
+    return None if number is None else number / 1000
+
+
+def _to_thousandths(number: float | None) -> int | None:
+    return None if number is None else round(number * 1000)
+
+
+def rate_change(pace: LanePace, now: float, ceiling: float | None) -> RateChange | None:
+    """What follows from the last whole slot, once all workers had time to report it; None if that was worked out
+    before. `ceiling`: the operator's limit."""
+    slot = slot_of(now)
+    if pace.changed_slot >= slot or now < slot * SLOT_SECONDS + REPORTED_AFTER_SECONDS:
+        return None
+    good, refused = pace.good.get(slot - 1, 0), pace.refused.get(slot - 1, 0)
+    through = good / SLOT_SECONDS
+    rate, refused_slot = pace.rate, pace.refused_slot
+    if refused > max(1.0, _REFUSED_SHARE * (good + refused)):
+        refused_slot = slot - 1 if rate is not None else slot - 1 - _FIRST_GUESS_SLOTS
+        reached = through if rate is None else min(rate, max(through, _DEEPEST_CUT * rate))
+        rate = max(_LEAST_RATE, _MARGIN * reached)
+    elif rate is not None and through >= _USED * rate:
+        rate *= min(_QUICKEST_RISE, 1 + _RISE * (slot - 1 - refused_slot))
+    if rate is not None and slot - refused_slot > _FORGOTTEN_SLOTS:
+        rate = None
+    if ceiling is not None:
+        rate = ceiling if rate is None else min(rate, ceiling)
+    return RateChange(rate, slot, refused_slot)
+
+
+def share(pace: LanePace, name: str, now: float) -> float:
+    """The part of the lane's rate that worker `name` may use: 0 to 1. One that has just come gets little until the
+    others have heard of it."""
+    present = pace.present(now)
+    if name in present and len(present) > 1 and slot_of(now) == slot_of(present[name].since):
+        return _NEWCOMERS_SHARE
+    if name not in present:
+        return 1 / (len(present) + 1)
+    carriers = Counter(batch_id for report in present.values() for batch_id in report.batches)
+    accounts = {batch_id: account for report in present.values() for batch_id, account in report.batches.items()}
+    if not present[name].batches:
+        return 1 / len(present)
+    batches_of = Counter(accounts.values())
+    return sum(
+        1 / len(batches_of) / batches_of[account] / carriers[batch_id]
+        for batch_id, account in present[name].batches.items()
+    )
+
+
+def workers_needed(rate: float, usual_call_seconds: float) -> int:
+    """So many keep `rate` calls a second in flight, and have work for a while."""
+    in_flight = rate * max(usual_call_seconds, 0.1) / _CALLS_PER_WORKER
+    at_hand = rate * _WORK_AT_HAND_SECONDS / _ITEMS_PER_WORKER
+    return max(1, math.ceil(in_flight), math.ceil(at_hand))
+
+
+def is_surplus(pace: LanePace, name: str, batch_ids: set[str], now: float, usual_call_seconds: float) -> bool:
+    """Whether worker `name`, which has `batch_ids` to work on, is not needed: those that were there before it, and have
+    work for a while, are enough, and carry all of its batches."""
+    if pace.rate is None:
+        return False
+    before: dict[str, WorkerReport] = {}
+    for other, report in pace.present(now).items():
+        if other == name:
+            break
+        if report.busy_until > now + _RELIEF_SECONDS:
+            before[other] = report
+    carried = {batch_id for report in before.values() for batch_id in report.batches}
+    return len(before) >= workers_needed(pace.rate, usual_call_seconds) and batch_ids <= carried

@@ -1,0 +1,330 @@
+"""What a worker process knows of the health of a lane, and what it does about it.
+
+    replies ─▶ trouble? ─▶ suspected: the gate shuts, witnesses are sent ─▶ they answer: the items are at fault, go on
+                                                │
+                                                └─▶ they fail too: the lane is open, its row says so, all runs stop
+    a message of a shard ─▶ admit ─▶ the lane is closed: go on
+                                └──▶ open or blocked: come again; once the next probe is due, one of all workers gets
+                                     the lease and sends witnesses
+
+Decisions are made at once, on the event loop; the row is written and read by `keep_up`, which every run calls when
+something has changed and every few seconds. The row counts more than what one process thinks: a lane that another
+worker opened is open.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import math
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from functools import partial
+
+from batchyard.adapters.aws.lanes import Lanes, LaneView
+from batchyard.core.calls import ProviderReply
+from batchyard.core.health import (
+    PROBE_LEASE_SECONDS,
+    WITNESS_SECONDS,
+    LaneHealth,
+    LaneState,
+    RecentReplies,
+    failed_probes_before,
+    hang_patience_seconds,
+    is_stalled,
+    probe_wait_seconds,
+)
+from batchyard.core.lanes import LaneId
+from batchyard.core.retry import FailureReason
+from batchyard.worker.gate import Gate
+from batchyard.worker.lane_share import LaneShare
+from batchyard.worker.runtime import Runtime
+
+SECRET_MISSING = "secret_missing"
+"""Why a lane is blocked whose provider key is not there."""
+
+Witness = Callable[[], Awaitable[ProviderReply]]
+"""Sends the smallest request of the lane (`core.witness`)."""
+
+_WITNESSES = 8
+"""So many have to get through, because half of all calls failing is trouble, too. The first one goes alone: in an
+outage a probe costs one call."""
+_TRUSTED_SECONDS = 10.0
+"""How long a lane that witnesses found well is not suspected again."""
+_FRESH_SECONDS = 2.0
+"""How old what is known of a lane may be when a shard of it is about to start."""
+_WAIT_FOR_ROOM_SECONDS = 5.0
+_LOOK_SECONDS = 5.0
+"""How often a run looks whether another worker has closed or opened its lane."""
+
+
+class Verdict(enum.Enum):
+    WELL = "well"
+    TROUBLE = "trouble"
+    BLOCKED = "blocked"
+
+
+class Admission(enum.Enum):
+    """What may become of a shard whose message is here."""
+
+    PASS = "pass"
+    """The lane is closed."""
+    PROBE = "probe"
+    """The lane is in trouble, and it is ours to find out whether that is over: `probe` must follow."""
+    WAIT = "wait"
+    """The lane is in trouble, or has workers enough: come again after `wait_seconds`."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    verdict: Verdict
+    reason: str | None = None
+
+
+class LaneWatch:
+    """Lives as long as its process, one for each lane. Used from one event loop only. `forget_key` is called when the
+    lane is found blocked, because the provider key may have been rotated."""
+
+    def __init__(
+        self,
+        lane: LaneId,
+        gate: Gate,
+        lanes: Lanes,
+        runtime: Runtime,
+        *,
+        forget_key: Callable[[], None],
+        ceiling: float | None = None,
+    ) -> None:
+        """`ceiling`: how many calls a second the operator allows the lane; None: as many as the provider takes."""
+        self._lane = lane
+        self._gate = gate
+        self._lanes = lanes
+        self._clock = runtime.clock
+        self._random = runtime.random
+        self._blocking = runtime.blocking
+        self._name = runtime.new_owner()
+        self._forget_key = forget_key
+        self._recent = RecentReplies()
+        self._suspected: str | None = None
+        self._well_at = -math.inf
+        self._read_at = -math.inf
+        self._write: Callable[[], LaneHealth] | None = None
+        self._probing = False
+        self._keeping_up = asyncio.Lock()
+        self._examining = asyncio.Lock()
+        self._on_change: set[Callable[[], None]] = set()
+        self._hang_suspected_before = -math.inf
+        self.hung_before = -math.inf
+        """Calls that started before then will never end, though the lane is well again: they are given up."""
+        self.health = LaneHealth()
+        self.share = LaneShare(lane, gate, lanes, runtime, ceiling=ceiling, take=self._take_view)
+
+    @property
+    def lane(self) -> LaneId:
+        return self._lane
+
+    @property
+    def is_in_trouble(self) -> bool:
+        """Whether nobody may start a call."""
+        return self.health.state is not LaneState.CLOSED
+
+    def is_the_lanes(self, reason: FailureReason) -> bool:
+        """Whether a call that failed so is the lane's fault, and its item as if it had never been tried."""
+        return self._blocks(reason) or (reason.is_trouble and self.is_in_trouble)
+
+    def tell(self, on_change: Callable[[], None]) -> None:
+        """Call `on_change` whenever the lane is suspected, closes or opens, until `forget`."""
+        self._on_change.add(on_change)
+
+    def forget(self, on_change: Callable[[], None]) -> None:
+        self._on_change.discard(on_change)
+
+    def wait_seconds(self) -> float:
+        """How long to leave a shard alone that cannot run now: of a lane in trouble, or of one that has workers
+        enough."""
+        if not self.is_in_trouble:
+            return _WAIT_FOR_ROOM_SECONDS * (0.7 + 0.6 * self._random())
+        return self.health.wait_seconds(self._clock(), self._random())
+
+    async def admit(self, batch_id: str) -> Admission:
+        """What may become of a shard of this batch."""
+        if self._clock() >= self._read_at + _FRESH_SECONDS:
+            await self._look()
+        if not self.is_in_trouble:
+            return Admission.WAIT if self.share.enough_others(batch_id) else Admission.PASS
+        now = self._clock()
+        if self._probing or not self.health.probe_is_due(now):
+            return Admission.WAIT
+        self._probing = True
+        until = int(now) + PROBE_LEASE_SECONDS
+        try:
+            health = await self._blocking(partial(self._lanes.claim_probe, self._lane, self._name, int(now), until))
+        except BaseException:
+            self._probing = False
+            raise
+        self._take(health)
+        if self.is_in_trouble and self.health.prober == self._name:
+            return Admission.PROBE
+        self._probing = False
+        return Admission.WAIT if self.is_in_trouble else Admission.PASS
+
+    async def probe(self, witness: Witness) -> None:
+        """Finds out whether the trouble is over, and lets everybody know."""
+        try:
+            found = await self._hear(witness)
+            now = int(self._clock())
+            if found.verdict is Verdict.WELL:
+                self._take(await self._blocking(partial(self._lanes.close, self._lane, self._name, now)))
+            else:
+                await self.probe_failed(_STATES[found.verdict], found.reason)
+        finally:
+            self._probing = False
+
+    async def probe_failed(self, state: LaneState, reason: str | None) -> None:
+        """The lane is still in trouble. Gives the lease back."""
+        probes, now = self.health.probes + 1, int(self._clock())
+        health = replace(
+            self.health, state=state, reason=reason, probes=probes, probe_at=now + probe_wait_seconds(state, probes)
+        )
+        try:
+            self._take(await self._blocking(partial(self._lanes.probe_failed, self._lane, self._name, health, now)))
+        finally:
+            self._probing = False
+
+    def replied(self, reply: ProviderReply, *, failed_before: bool) -> None:
+        """Takes note of a reply to an item. `failed_before`: the item had other failures, so that one more says more
+        about the item than about the lane."""
+        self.share.replied(reply)
+        failure = reply.failure
+        if failure is not None and self._blocks(failure):
+            self.blocked(str(failure))
+        elif failure is None or not (failure.is_trouble or failure.asks_for_less):
+            self._recent.add(self._clock(), trouble=False)
+        elif failure.is_trouble and not failed_before:
+            self._recent.add(self._clock(), trouble=True)
+            if self._recent.is_trouble(self._clock()):
+                self._suspect(str(failure))
+
+    def look_for_hanging_calls(self) -> None:
+        """Suspects a lane whose calls in flight are all far beyond what its calls take."""
+        now, gate = self._clock(), self._gate
+        usual = gate.pacer.latency.bound_seconds
+        patience = hang_patience_seconds(usual)
+        if is_stalled(gate.oldest_call_seconds(now), gate.silent_seconds(now), gate.pacer.in_flight, patience):
+            self._suspect(str(FailureReason.TIMEOUT), hung_before=now - patience if usual > 0 else -math.inf)
+
+    def has_been_well_since(self, moment: float) -> bool:
+        """Whether somebody got through after `moment`, and nothing is the matter now."""
+        return not self.is_in_trouble and max(self._recent.last_good_at, self._well_at) > moment
+
+    async def is_well_since(self, moment: float, reason: FailureReason, witness: Witness) -> bool:
+        """Whether an item whose tries are used up is to blame: others, or a witness, got through after `moment`."""
+        if not self.has_been_well_since(moment):
+            await self._examine(str(reason), witness, since=moment)
+        return not self.is_in_trouble
+
+    async def keep_up(self, witness: Witness | None = None) -> None:
+        """Settle a suspicion if there is a witness, write what has changed, read what others wrote if that is due.
+        Returns at once if somebody else is at it."""
+        if self._keeping_up.locked():
+            return
+        async with self._keeping_up:
+            if self._suspected is not None and witness is not None:
+                await self._examine(self._suspected, witness, since=self._clock())
+            if self._write is not None:
+                write, self._write = self._write, None
+                self._take(await self._blocking(write))
+            elif self._clock() >= self._read_at + _LOOK_SECONDS:
+                await self._look()
+            await self.share.keep_up()
+
+    def blocked(self, reason: str) -> None:
+        """The lane stands still until people have mended something."""
+        self._enter(LaneState.BLOCKED, reason)
+
+    async def _examine(self, reason: str, witness: Witness, since: float) -> None:
+        """Asks witnesses whether the lane is well, unless that is known for a moment after `since`."""
+        async with self._examining:
+            if self.is_in_trouble or self._well_at > since:
+                return
+            found = await self._hear(witness)
+            self._suspected = None
+            if found.verdict is Verdict.WELL:
+                self._well_at = self._clock()
+                self.hung_before = max(self.hung_before, self._hang_suspected_before)
+                self._recent.forget()
+                self._gate.open()
+                self._changed()
+            else:
+                self._enter(_STATES[found.verdict], found.reason or reason)
+
+    async def _hear(self, witness: Witness) -> _Found:
+        first = await self._hear_one(witness)
+        if first.verdict is not Verdict.WELL:
+            return first
+        others = await asyncio.gather(*(self._hear_one(witness) for _ in range(_WITNESSES - 1)))
+        return next((found for found in others if found.verdict is not Verdict.WELL), first)
+
+    async def _hear_one(self, witness: Witness) -> _Found:
+        try:
+            async with asyncio.timeout(WITNESS_SECONDS):
+                failure = (await witness()).failure
+        except TimeoutError:
+            failure = FailureReason.TIMEOUT
+        if failure is not None and self._blocks(failure):
+            return _Found(Verdict.BLOCKED, str(failure))
+        if failure is not None and failure.is_trouble:
+            return _Found(Verdict.TROUBLE, str(failure))
+        return _Found(Verdict.WELL)
+
+    def _blocks(self, reason: FailureReason) -> bool:
+        """A caller's own key that is refused is the caller's error."""
+        return reason.blocks_the_lane and self._lane.key_owner is None
+
+    def _suspect(self, reason: str, hung_before: float = -math.inf) -> None:
+        if self._suspected is None and not self.is_in_trouble and self._clock() >= self._well_at + _TRUSTED_SECONDS:
+            self._suspected = reason
+            self._hang_suspected_before = hung_before
+            self._gate.shut()
+            self._changed()
+
+    def _enter(self, state: LaneState, reason: str) -> None:
+        if self.health.state in (LaneState.BLOCKED, state):
+            return
+        now = int(self._clock())
+        probes = failed_probes_before(self.health, now)
+        self.health = LaneHealth(state, reason, now, probes, now + probe_wait_seconds(state, probes))
+        self._write = partial(self._lanes.open, self._lane, self.health, now)
+        self._suspected = None
+        self._gate.shut()
+        self._changed()
+
+    async def _look(self) -> None:
+        self.share.take(await self._blocking(partial(self._lanes.look, self._lane)))
+
+    def _take_view(self, view: LaneView) -> None:
+        self._take(view.health)
+
+    def _take(self, health: LaneHealth) -> None:
+        """What the row says holds, unless something was decided meanwhile that is not written yet."""
+        self._read_at = self._clock()
+        if self._write is not None:
+            return
+        before, self.health = self.health.state, health
+        if before is health.state:
+            return
+        if health.state is LaneState.CLOSED:
+            self._recent.forget()
+            self._gate.open(gently=True)
+        else:
+            self._gate.shut()
+        self._changed()
+
+    def _changed(self) -> None:
+        if self.health.state is LaneState.BLOCKED:
+            self._forget_key()
+        for on_change in tuple(self._on_change):
+            on_change()
+
+
+_STATES = {Verdict.TROUBLE: LaneState.OPEN, Verdict.BLOCKED: LaneState.BLOCKED}

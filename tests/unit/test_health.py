@@ -1,0 +1,84 @@
+"""Whether a lane is in trouble, and when to look whether it is over."""
+
+from __future__ import annotations
+
+import pytest
+
+from batchyard.core.health import (
+    LaneHealth,
+    LaneState,
+    RecentReplies,
+    failed_probes_before,
+    hang_patience_seconds,
+    is_stalled,
+    probe_wait_seconds,
+)
+
+
+def replies(pattern: str, seconds_apart: float = 0.1) -> tuple[RecentReplies, float]:
+    """`.` is a good reply, `x` a trouble. And the moment of the last one."""
+    recent, now = RecentReplies(), 1_000.0
+    for mark in pattern:
+        now += seconds_apart
+        recent.add(now, trouble=mark == "x")
+    return recent, now
+
+
+@pytest.mark.parametrize(
+    ("pattern", "seconds_apart", "trouble"),
+    [
+        ("." * 50, 0.1, False),
+        ("x" * 7, 0.1, False),
+        ("x" * 8, 0.1, True),
+        ("." * 40 + "x" * 8, 0.01, True),
+        (".x" * 20, 0.1, True),
+        ("...x" * 20, 0.1, False),
+        (".x" * 10, 5.0, True),
+        ("x" * 8, 20.0, False),
+    ],
+    ids=["well", "too few", "all", "the last few", "half", "a quarter", "seldom, but half", "over long ago"],
+)
+def test_trouble_is_most_of_the_last_replies(pattern: str, seconds_apart: float, trouble: bool) -> None:
+    """Of the last ten seconds, or of the last twenty replies of a lane with little to do."""
+    recent, now = replies(pattern, seconds_apart)
+    assert recent.is_trouble(now) is trouble
+
+
+def test_a_lane_that_comes_back_starts_anew() -> None:
+    """And when it was last good stays known."""
+    recent, now = replies(".." + "x" * 10)
+    good_at = recent.last_good_at
+    recent.forget()
+    assert not recent.is_trouble(now)
+    assert recent.last_good_at == good_at
+
+
+def test_probes_come_less_often_but_never_seldom() -> None:
+    """Full speed within half a minute of the provider's return; a key that people mend within two."""
+    assert [probe_wait_seconds(LaneState.OPEN, n) for n in range(6)] == [2, 4, 8, 15, 15, 15]
+    assert probe_wait_seconds(LaneState.BLOCKED, 50) == 60
+
+
+def test_a_lane_that_comes_and_goes_is_probed_less_often() -> None:
+    """Within a minute of its return the count goes on; later it starts anew."""
+    back = LaneHealth(since=1_000, probes=3)
+    assert failed_probes_before(back, 1_030) == 4
+    assert failed_probes_before(back, 1_100) == 0
+    assert failed_probes_before(LaneHealth(), 10) == 0
+
+
+@pytest.mark.parametrize(
+    ("usual", "patience"), [(0.0, 180.0), (0.5, 15.0), (20.0, 60.0)], ids=["unknown", "fast", "slow"]
+)
+def test_how_long_silence_may_last(usual: float, patience: float) -> None:
+    """Three times what calls usually take, and a quarter of a minute at least."""
+    assert hang_patience_seconds(usual) == patience
+    assert is_stalled(patience + 1, patience + 1, 3, patience)
+    assert not is_stalled(patience + 1, patience + 1, 2, patience), "two calls may just be long"
+    assert not is_stalled(patience + 1, 1, 30, patience), "others get through"
+
+
+def test_a_row_of_a_newer_version_is_read() -> None:
+    """And one that only says who works on the lane is a closed one."""
+    assert LaneHealth.from_row({"state": "open", "probes": 2, "colour": "red"}).probes == 2
+    assert LaneHealth.from_row({"worker_a": [1]}).state is LaneState.CLOSED
