@@ -207,6 +207,11 @@ class LocalCloud:
         """Gives the function another timeout, from its next invocation on; None: the template's."""
         self._control("POST", "limit", function=function, timeout_seconds=timeout_seconds)
 
+    def occupy(self, executions: int) -> None:
+        """So many of the account's concurrent executions are used by neighbours from now on. Needs the option
+        `account_concurrency`."""
+        self._control("POST", "neighbours", executions=executions)
+
     def faults(self) -> list[Described]:
         """The faults that were set, with `seen` (calls that matched) and `fired`."""
         found: list[Described] = self._control("GET", "faults")
@@ -216,7 +221,8 @@ class LocalCloud:
         self._control("POST", "faults/clear")
 
     def deliver(self, **switches: Any) -> None:
-        """Sets switches of the queue poller: duplicate, visibility_seconds, redelivery_seconds."""
+        """Sets switches of the queue poller: duplicate, visibility_seconds, redelivery_seconds,
+        noisy_messages."""
         self._control("POST", "delivery", **switches)
 
     def fire(self, name: str) -> int:

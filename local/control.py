@@ -5,6 +5,7 @@ the AWS endpoint. `cloud.LocalCloud` is its client.
     GET  /_local/processes   POST /_local/kill                   POST /_local/limit      another timeout
     GET  /_local/faults      POST /_local/faults (…/clear, …/remove)
     GET  /_local/queues      messages per queue                  POST /_local/delivery   the poller's switches
+    POST /_local/neighbours  executions of the account that others use
     POST /_local/accounts    an account with its first key       POST /_local/fire       a scheduled rule, now
 """
 

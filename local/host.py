@@ -23,6 +23,7 @@ from local.deployment.deploy import deploy
 from local.deployment.templates import Stack
 from local.endpoint import Endpoint
 from local.faults import Faults
+from local.functions.concurrency import AccountConcurrency
 from local.functions.events import EventBus
 from local.functions.invocation import Function, Functions
 from local.functions.queues import DeliverySwitches, QueuePoller
@@ -129,6 +130,8 @@ class Host:
         return self._provider.url
 
     def _add_functions(self) -> None:
+        reservations = [config.reserved_concurrency for config in self.deployment.functions]
+        self.account = AccountConcurrency.of(self.options.account_concurrency, reservations)
         for config in self.deployment.functions:
             added = {"AWS_ENDPOINT_URL": self._aws.url, **self._provider_urls(config)}
             added |= _meant_for(config.name, self.options.environment)
@@ -136,7 +139,7 @@ class Host:
             variables = process_variables(config, added, credentials, self.options.functions_path)
             log_path = self._logs / f"{config.name}.log"
             cap = self.options.processes
-            self.functions.add(Function(config, variables, log_path, cap=cap, meter=self.meter))
+            self.functions.add(Function(config, variables, log_path, cap=cap, account=self.account, meter=self.meter))
 
     def _provider_urls(self, config: FunctionConfig) -> dict[str, str]:
         """Only the workers call providers: all of them at the same address."""
@@ -208,6 +211,7 @@ class Host:
             "GET /_local/queues": lambda _: self.poller.depths(),
             "POST /_local/delivery": self._set_delivery,
             "POST /_local/fire": lambda body: self.events.fire(body["name"]),
+            "POST /_local/neighbours": lambda body: self.account.occupy(body["executions"]),
             "POST /_local/accounts": lambda body: self.create_account(body["name"]),
         }
 

@@ -27,13 +27,15 @@ class Count:
 
 @dataclass(slots=True)
 class Usage:
-    """Sums over the invocations of one function. `peak_rss_bytes`: the largest of all its processes."""
+    """Sums over the invocations of one function. `throttles`: those that were refused for want of concurrency and never
+    ran. `peak_rss_bytes`: the largest of all its processes."""
 
     invocations: int = 0
     errors: int = 0
     """Invocations that raised, timed out or were killed, as CloudWatch's `Errors` counts them."""
     throttles: int = 0
     timeouts: int = 0
+    throttles: int = 0
     init_seconds: float = 0.0
     billed_seconds: float = 0.0
     gigabyte_seconds: float = 0.0
@@ -69,6 +71,10 @@ class Meter:
 
     def count_throttle(self, function: str) -> None:
         """One invocation for which there was no concurrency."""
+        with self._lock:
+            self._functions.setdefault(function, Usage()).throttles += 1
+
+    def count_throttle(self, function: str) -> None:
         with self._lock:
             self._functions.setdefault(function, Usage()).throttles += 1
 

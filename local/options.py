@@ -23,6 +23,8 @@ class Options:
     """Name of the first account; None for none."""
     processes: int = max(2, min(4, os.cpu_count() or 2))
     """How many processes a function has at most."""
+    account_concurrency: int | None = None
+    """Lambda's quota of concurrent executions; None: more than is ever needed."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Variables that every function gets beside those of the template, or, as `function.NAME`, that one function."""
     wait_scale: float = 1.0

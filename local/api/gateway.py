@@ -33,10 +33,10 @@ INTEGRATION_SECONDS = 29.0
 LIMITS = HttpLimits(header_bytes=10_240, body_bytes=10 * 1024 * 1024, idle_seconds=350.0, stall_seconds=30.0)
 _DEFAULTS = {
     "REQUEST_TOO_LARGE": (413, "Request Too Long"),
+    "BAD_REQUEST_BODY": (400, "Bad Request"),
     "MISSING_AUTHENTICATION_TOKEN": (403, "Missing Authentication Token"),
     "INVALID_SIGNATURE": (403, "The request signature does not match"),
     "INTEGRATION_TIMEOUT": (504, "Endpoint request timed out"),
-    "THROTTLED": (429, "Too Many Requests"),
     "DEFAULT_4XX": (400, "Bad Request"),
     "DEFAULT_5XX": (502, "Internal server error"),
 }
@@ -71,7 +71,9 @@ class Gateway:
         except PayloadTooLarge:
             return self._gateway_response("REQUEST_TOO_LARGE", context)
         except Throttled:
-            return self._gateway_response("THROTTLED", context)
+            # API Gateway answers 500, not 429, when Lambda refuses an invoke:
+            # https://docs.aws.amazon.com/lambda/latest/dg/services-apigateway-errors.html
+            return self._gateway_response("DEFAULT_5XX", context, status=500)
         except FutureTimeout:
             return self._gateway_response("INTEGRATION_TIMEOUT", context)
         return self._response(result, context)

@@ -1,7 +1,8 @@
 """Invokes functions, synchronously and asynchronously: starts sandboxes as they are needed and keeps them for later.
 
-Lambda's limits hold: payload sizes, reserved concurrency, two retries of an asynchronous invoke. There is also a local
-cap on processes per function, which keeps a small machine usable; an invoke that only the cap holds back waits.
+Lambda's limits hold: payload sizes, reserved concurrency, the account's concurrency, two retries of an asynchronous
+invoke. There is also a local cap on processes per function, which keeps a small machine usable; an invoke that only the
+cap holds back waits.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any
 import orjson
 
 from local.deployment.declared import FunctionConfig
+from local.functions.concurrency import AccountConcurrency
 from local.functions.sandboxes import InvocationResult, Sandbox
 from local.meter import Meter
 
@@ -35,7 +37,7 @@ class PayloadTooLarge(Exception):
 
 
 class Throttled(Exception):
-    """Lambda's TooManyRequestsException (429): the reserved concurrency is in use."""
+    """Lambda's TooManyRequestsException (429): the function's reserved concurrency, or the account's, is in use."""
 
 
 class UnknownFunction(Exception):
@@ -46,12 +48,20 @@ class Function:
     """One function and its sandboxes. `variables` are the environment variables of its processes."""
 
     def __init__(
-        self, config: FunctionConfig, variables: Mapping[str, str], log_path: Path, *, cap: int, meter: Meter
+        self,
+        config: FunctionConfig,
+        variables: Mapping[str, str],
+        log_path: Path,
+        *,
+        cap: int,
+        account: AccountConcurrency,
+        meter: Meter,
     ) -> None:
         self.config = self._declared = config
         self.cap = cap
         self._variables = variables
         self._log_path = log_path
+        self._account = account
         self._meter = meter
         self._changed = threading.Condition()
         self._sandboxes: list[Sandbox] = []
@@ -72,6 +82,7 @@ class Function:
             result = sandbox.invoke(payload, str(uuid.uuid4()))
         finally:
             self._release(sandbox)
+            self._give_back()
         if cold:
             self._meter.count_cold_start(self.config.name, sandbox.init_seconds)
         self._meter.count_invocation(
@@ -122,25 +133,49 @@ class Function:
             sandbox.close()
 
     def _acquire(self, *, wait: bool) -> Sandbox:
+        """A sandbox, and for a function without a reservation one of the account's executions."""
+        while True:
+            sandbox = self._take_sandbox(wait=wait)
+            if sandbox is not None:
+                return sandbox
+            if not wait:
+                raise Throttled("Rate Exceeded.")
+            self._account.wait_for_room()
+
+    def _take_sandbox(self, *, wait: bool) -> Sandbox | None:
+        """None if the account has no execution left for it."""
         reserved = self.config.reserved_concurrency
         limit = self.cap if reserved is None else min(self.cap, reserved)
         with self._changed:
             while True:
                 if self._closed:
                     raise Throttled("the local cloud is stopping")
-                if self._idle:
-                    sandbox = self._idle.pop()
-                    if sandbox.alive:
-                        return sandbox
-                    self._discard(sandbox)
-                    continue
-                if len(self._sandboxes) < limit:
-                    sandbox = Sandbox(self.config, self._variables, self._log_path)
-                    self._sandboxes.append(sandbox)
-                    return sandbox
+                self._drop_dead()
+                if self._idle or len(self._sandboxes) < limit:
+                    if reserved is None and not self._account.take():
+                        return None
+                    return self._idle.pop() if self._idle else self._new_sandbox()
                 if not wait and reserved is not None and len(self._sandboxes) >= reserved:
                     raise Throttled("Rate Exceeded.")
                 self._changed.wait()
+
+    def _drop_dead(self) -> None:
+        for sandbox in [each for each in self._idle if not each.alive]:
+            self._idle.remove(sandbox)
+            self._discard(sandbox)
+
+    def _new_sandbox(self) -> Sandbox:
+        try:
+            sandbox = Sandbox(self.config, self._variables, self._log_path)
+        except BaseException:
+            self._give_back()
+            raise
+        self._sandboxes.append(sandbox)
+        return sandbox
+
+    def _give_back(self) -> None:
+        if self.config.reserved_concurrency is None:
+            self._account.give_back()
 
     def _release(self, sandbox: Sandbox) -> None:
         with self._changed:
@@ -198,6 +233,7 @@ class Functions:
             if attempt and self._closing.wait(_ASYNC_RETRY_SECONDS * attempt):
                 return
             try:
+                # Lambda repeats a throttled asynchronous invoke for six hours, and does not count it as a try.
                 result = function.invoke(payload, wait=True)
             except Throttled:
                 return

@@ -1,9 +1,10 @@
 """Plays Lambda's SQS event source: takes records from moto's queues, invokes the function, deletes what it settled.
 
 One dispatcher thread per event source sleeps until a message is due and an invocation may start; nothing polls. A
-message whose invocation failed stays invisible until its visibility timeout ends, as in AWS; `redelivery_seconds`
-shortens that for tests. moto's own event source (all or nothing, called from within SendMessage) is not used: event
-source mappings are never deployed into moto.
+message whose invocation failed or was throttled stays invisible until its visibility timeout ends, as in AWS, and the
+receive counts; `redelivery_seconds` shortens that for tests. moto's own event source (all or nothing, called from
+within SendMessage) is not used: event source mappings are never deployed into moto. Which of the waiting messages comes
+next: fair_queues.py.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +22,7 @@ from moto.sqs.models import Message, Queue, sqs_backends
 from moto.sqs.utils import generate_receipt_handle
 
 from local.deployment.declared import ACCOUNT_ID, REGION, EventSource
+from local.functions.fair_queues import NOISY_MESSAGES, Backlog, next_fairly
 from local.functions.invocation import Function, Functions, Throttled
 from local.meter import Meter
 from local.simulated_aws.gate import MotoGate
@@ -33,11 +36,14 @@ _MAX_EVENT_BYTES = 6_000_000
 @dataclass(slots=True)
 class DeliverySwitches:
     """`duplicate`: every message is delivered twice, at the same time. `visibility_seconds`: overrides the queues' own.
-    `redelivery_seconds`: how soon a failed record comes back; None leaves it to the visibility timeout."""
+    `redelivery_seconds`: how soon a failed record comes back; None leaves it to the visibility timeout.
+    `noisy_messages`: how many of a group's messages must be in flight before others go first; a small machine may never
+    have as many in flight as AWS asks for."""
 
     duplicate: bool = False
     visibility_seconds: float | None = None
     redelivery_seconds: float | None = None
+    noisy_messages: int = NOISY_MESSAGES
 
 
 class QueuePoller:
@@ -137,7 +143,9 @@ class _Source:
                 return [], min(next_due, window_ends) - now
             records = []
             size = 0
-            for message in due[: self.source.batch_size]:
+            backlog = Backlog(self._in_flight(now), self._switches.noisy_messages)
+            waiting = [(_group(message), message) for message in due]
+            for message in next_fairly(waiting, backlog, self.source.batch_size):
                 size += len(message.body)
                 if size > _MAX_EVENT_BYTES:
                     break
@@ -157,6 +165,14 @@ class _Source:
             else:
                 next_due = min(next_due, visible_at)
         return due, next_due
+
+    def _in_flight(self, now: float) -> Counter[str]:
+        """How many messages of each group were received and are neither deleted nor visible again."""
+        return Counter(
+            _group(message)
+            for message in self._queue._messages
+            if message.approximate_receive_count and message.visible_at / 1000 > now
+        )
 
     def _without_dead_letters(self, due: list[Message]) -> list[Message]:
         queue = self._queue
@@ -183,6 +199,7 @@ class _Source:
             message._old_receipt_handles.append(message.receipt_handle)
         message.receipt_handle = generate_receipt_handle()
         self._queue.pending_messages.add(message)
+        group = {} if message.group_id is None else {"MessageGroupId": message.group_id}
         return {
             "messageId": message.id,
             "receiptHandle": message.receipt_handle,
@@ -192,6 +209,7 @@ class _Source:
                 "SentTimestamp": str(message.sent_timestamp),
                 "SenderId": message.sender_id,
                 "ApproximateFirstReceiveTimestamp": str(message.approximate_first_receive_timestamp),
+                **group,
             },
             "messageAttributes": {},
             "md5OfBody": message.body_md5,
@@ -219,10 +237,10 @@ class _Source:
             log.exception("second delivery of %s", self.source.queue_name)
 
     def _invoke(self, records: list[dict[str, Any]]) -> set[str]:
-        """Returns the ids of the messages that failed."""
+        """Returns the ids of the messages that failed; after a throttled invoke, all of them did."""
         everything = {record["messageId"] for record in records}
         try:
-            result = self._function.invoke(orjson.dumps({"Records": records}), wait=True)
+            result = self._function.invoke(orjson.dumps({"Records": records}))
         except Throttled:
             return everything
         if result.error is not None:
@@ -265,6 +283,11 @@ def _reported_failures(payload: bytes, everything: set[str]) -> set[str]:
         return everything
     named = {str(failure.get("itemIdentifier") if isinstance(failure, dict) else None) for failure in failures}
     return named if named <= everything else everything
+
+
+def _group(message: Message) -> str:
+    """A message without a group is a tenant of its own."""
+    return message.group_id if message.group_id is not None else f"message {message.id}"
 
 
 def _due_at(message: Message) -> float:

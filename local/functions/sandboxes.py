@@ -4,7 +4,8 @@
                └────────────────────────────▶ gone      (init error, exit, time-out, kill)
 
 A sandbox runs one invocation at a time. Between invocations its process is stopped (SIGSTOP), as Lambda freezes
-it; an invocation that outlives the function's timeout is ended with SIGKILL. The Runtime API is the one of
+it; an invocation that outlives the function's timeout is ended with SIGKILL, and so is one whose process ever held more
+memory than the function has. The Runtime API is the one of
 https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html, one port per sandbox, because the paths do not say
 who is asking.
 """
@@ -31,6 +32,8 @@ from local.http_server import HttpServer, Request, Response
 INIT_SECONDS = 60.0
 """Lambda allows 10 s; a small machine that starts many processes at once needs more."""
 MAX_RESPONSE_BYTES = 6_291_556
+MEMORY_LOOKS_SECONDS = 0.25
+"""How often a busy process's memory is looked at. Its peak is what counts, so nothing is missed, only noticed late."""
 _PREFIX = "/2018-06-01/runtime"
 
 
@@ -95,10 +98,7 @@ class Sandbox:
             if invocation.handed_out is None:
                 return self._not_started(invocation)
             deadline = invocation.handed_out + self.config.timeout_seconds
-            self._changed.wait_for(
-                lambda: invocation.result is not None or self._exit_code is not None,
-                max(0.0, deadline - time.monotonic()),
-            )
+            self._wait_for_end(invocation, deadline)
             if invocation.result is not None:
                 # The sandbox is free again only when its process asks for the next invocation.
                 self._changed.wait_for(lambda: self._is_asking or self._exit_code is not None, INIT_SECONDS)
@@ -110,6 +110,24 @@ class Sandbox:
             self.peak_rss_bytes = max(self.peak_rss_bytes, _peak_rss_bytes(self.pid))
         self._log_report(invocation.id, invocation.result)
         return invocation.result
+
+    def _wait_for_end(self, invocation: _Invocation, deadline: float) -> None:
+        """Until there is a result, or the process is gone, or `deadline`. Looks at the process's memory meanwhile."""
+
+        def is_over() -> bool:
+            return invocation.result is not None or self._exit_code is not None
+
+        while (left := deadline - time.monotonic()) > 0:
+            if self._changed.wait_for(is_over, min(left, MEMORY_LOOKS_SECONDS)):
+                return
+            self._kill_if_too_large()
+
+    def _kill_if_too_large(self) -> bool:
+        """Ends a process that has held more memory than its function has; it shows as a crash."""
+        if _peak_rss_bytes(self.pid) <= self.config.memory_megabytes << 20:
+            return False
+        self.kill()
+        return True
 
     def kill(self) -> None:
         """SIGKILL; also ends a frozen process."""
@@ -179,6 +197,8 @@ class Sandbox:
             invocation = self._invocation
             if invocation is None or invocation.id != request_id or invocation.handed_out is None:
                 return Response(400, [("Content-Type", "application/json")], b'{"errorType":"InvalidRequestID"}')
+            if self._kill_if_too_large():
+                return Response(500, cut=True)
             if len(body) > MAX_RESPONSE_BYTES and error is None:
                 body = _error("Function.ResponseSizeTooLarge", _TOO_LARGE)
                 error = "Unhandled"

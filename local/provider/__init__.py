@@ -6,6 +6,7 @@
     ledger.py     what was received and answered, for tests to read
     simulator.py  one request -> one reply, without any I/O
     server.py     HTTP
+    listener.py   its ports, and how it goes down
     process.py    starts and stops it as a process of its own
 
 Run it with `python -m local.provider`, or in a test:

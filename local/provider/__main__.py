@@ -11,7 +11,7 @@ import orjson
 import uvloop
 
 from local.provider.config import Config
-from local.provider.server import start
+from local.provider.listener import HOST, Listener
 from local.provider.simulator import Simulator
 
 
@@ -23,10 +23,12 @@ async def serve(port: int, config: Config, *, ends_with_stdin: bool) -> None:
         loop.add_signal_handler(number, stopped.set)
     if ends_with_stdin:
         loop.add_reader(sys.stdin.fileno(), stopped.set)
-    server = await start(Simulator(config), "127.0.0.1", port)
-    print(f"listening on http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1", flush=True)
+    listener = Listener(Simulator(config))
+    await listener.open(port)
+    print(
+        f"listening on http://{HOST}:{listener.port}/v1 (controls: http://{HOST}:{listener.control_port})", flush=True
+    )
     await stopped.wait()
-    server.close()
 
 
 def main() -> None:

@@ -30,6 +30,11 @@ class Config:
     keys: dict[str, str] = field(default_factory=dict)
     """Provider -> the only API key it accepts. A provider is the path's first word in `/<provider>/v1/...`, and
     "default" for `/v1/...`. One that is not listed accepts any key."""
+    rate_headers: bool = False
+    """Whether every answer has OpenAI's `x-ratelimit-*-requests` headers, if `rate_per_second` is set. A 429 above that
+    rate always has them."""
+    is_down: bool = False
+    """Whether connections are refused, and the open ones reset."""
     huge_bytes: int = 32_000_000
     """Size of the body of a `malformed:huge`."""
 

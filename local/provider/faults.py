@@ -4,12 +4,14 @@ A fault is written as one word, in the configuration (with a probability) or in 
 `metadata.simulate` or as `user: "simulate:<words>"`, several joined by `;`:
 
     status:500          this status, with OpenAI's error body (429 also brings Retry-After)
+    insufficient_quota  429 with this code and no Retry-After: the account has no money left
     hang                no answer at all
     stall               headers, half the body, then silence
     disconnect          the connection closes before any header
     disconnect_mid_body headers, half the body, then the connection closes
     reset               the connection is reset (RST)
-    malformed:not_json  200 with words; likewise malformed:truncated, :html, :empty, :huge, :wrong_type
+    malformed:not_json  200 with words; likewise malformed:truncated, :html, :empty, :huge, :wrong_type, and :error (an
+                        object that has only an `error`)
 
 In a request a fault may end in `xN`, for the first N attempts only (`status:500x2`); attempts are counted per body.
 Requests can also ask for `latency:<ms>`, `output:<tokens>`, `cached:<tokens>`, `reasoning:<tokens>` and
@@ -27,8 +29,8 @@ import struct
 from dataclasses import dataclass, field
 from typing import Any
 
-MALFORMED = ("not_json", "truncated", "html", "empty", "huge", "wrong_type")
-_PLAIN = ("hang", "stall", "disconnect", "disconnect_mid_body", "reset")
+MALFORMED = ("not_json", "truncated", "html", "empty", "huge", "wrong_type", "error")
+_PLAIN = ("insufficient_quota", "hang", "stall", "disconnect", "disconnect_mid_body", "reset")
 _WISHES = ("latency", "output", "cached", "reasoning", "retry_after")
 _WORD = re.compile(r"([a-z_]+?)(?::([a-z0-9_.]+?))?(?:x(\d+))?")
 _USER_PREFIX = "simulate:"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ from local.provider.config import Config
 from local.provider.ledger import Served
 
 _REPOSITORY = Path(__file__).parents[2]
-_ANNOUNCEMENT = "listening on "
+_ANNOUNCEMENT = re.compile(r"listening on (\S+) \(controls: (\S+)\)\n")
 
 
 class SimulatedProvider:
@@ -36,12 +37,12 @@ class SimulatedProvider:
             text=True,
         )
         assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line.startswith(_ANNOUNCEMENT):
+        announced = _ANNOUNCEMENT.fullmatch(self._process.stdout.readline())
+        if announced is None:
             self.stop()
             raise RuntimeError("the simulated provider did not start; its standard error says why")
-        self.url = line.removeprefix(_ANNOUNCEMENT).strip()
-        """Base URL, `http://127.0.0.1:<port>/v1`."""
+        self.url, self._control_url = announced.groups()
+        """`url`: base URL, `http://127.0.0.1:<port>/v1`. Controls are reached while that refuses connections, too."""
 
     def url_of(self, provider: str) -> str:
         """Base URL under which requests count as those of `provider`."""
@@ -57,7 +58,8 @@ class SimulatedProvider:
         return {name: Served(*pair) for name, pair in self._call("GET", "/_sim/counts").items()}
 
     def configure(self, **settings: Any) -> None:
-        """Changes some settings; the others stay."""
+        """Changes some settings, from the next request on; the others stay. So an outage is switched on with
+        `faults={"status:503": 1}` and off with `faults={}`; `is_down` takes effect within a few milliseconds."""
         self._call("POST", "/_sim/config", settings)
 
     def reset(self) -> None:
@@ -82,7 +84,7 @@ class SimulatedProvider:
         self.stop()
 
     def _call(self, method: str, path: str, content: dict[str, Any] | None = None) -> Any:
-        address = urlsplit(self.url)
+        address = urlsplit(self._control_url)
         connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=30)
         try:
             connection.request(method, path, None if content is None else orjson.dumps(content))

@@ -20,9 +20,11 @@ _BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: cl
 class Connection(asyncio.Protocol):
     """One client connection. A pipelined request waits until the one before it is answered."""
 
-    def __init__(self, simulator: Simulator, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, simulator: Simulator, loop: asyncio.AbstractEventLoop, open_ones: set[Connection]) -> None:
+        """`open_ones`: where it is listed while it is open."""
         self._simulator = simulator
         self._loop = loop
+        self._open_ones = open_ones
         self._waiting: deque[tuple[str, str, str, bytes, bool]] = deque()
         self._reply: Reply | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -30,8 +32,14 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._parser = httptools.HttpRequestParser(self)
+        self._open_ones.add(self)
+
+    def abort(self) -> None:
+        """Resets the connection, whatever is in flight on it."""
+        self._transport.abort()
 
     def connection_lost(self, _: Exception | None) -> None:
+        self._open_ones.discard(self)
         if self._timer is not None:
             self._timer.cancel()
         if self._reply is not None:
@@ -111,9 +119,3 @@ class Connection(asyncio.Protocol):
         reply, self._reply = self._reply, None
         if reply is not None and reply.tags:
             self._simulator.ledger.ended(reply.tags, reply.request, answer, good)
-
-
-async def start(simulator: Simulator, host: str, port: int) -> asyncio.Server:
-    """Listens; `port` 0 takes a free one."""
-    loop = asyncio.get_running_loop()
-    return await loop.create_server(lambda: Connection(simulator, loop), host, port, backlog=4096)

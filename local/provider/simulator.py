@@ -38,6 +38,8 @@ class Reply:
 
 class Simulator:
     def __init__(self, config: Config, clock: Callable[[], float] = time.time) -> None:
+        self.on_change: Callable[[], None] = lambda: None
+        """Called after every change of the settings."""
         self.configure(config)
         self._initial = self.config
         self._clock = clock
@@ -49,6 +51,7 @@ class Simulator:
         self.config = config
         self._draws = bool(config.faults or config.latency_sigma)
         self._fixed_delay = config.latency_ms / 1000
+        self.on_change()
 
     def receive(self, method: str, path: str, authorization: str, body: bytes) -> Reply:
         """The reply to a request. If it has tags, the caller tells the ledger when it begins and ends."""
@@ -99,10 +102,14 @@ class Simulator:
             reply = self._too_many(limited, now)
         elif fault is not None and fault.kind == "status":
             reply = self._failed(fault.status, wishes.numbers.get("retry_after", 1.0), now)
+        elif fault is not None and fault.kind == "insufficient_quota":
+            reply = _error(429, _NO_MONEY, kind=fault.kind, code=fault.kind)
         else:
             reply = self._good(endpoint, parsed, len(body), request, wishes, now)
             if fault is not None:
                 reply = _with_fault(reply, fault, self.config.huge_bytes)
+        if self.config.rate_headers and self.config.rate_per_second and limited is None:
+            reply.data = _with_headers(reply.data, self._rate_headers())
         reply.delay_seconds = self._delay(dice, wishes.numbers.get("latency"))
         if reply.answer != "200":
             reply.data = reply.data.replace(_NO_REQUEST_ID, b"x-request-id: req_%b" % request.hex().encode(), 1)
@@ -141,13 +148,17 @@ class Simulator:
 
     def _too_many(self, seconds: float, now: float) -> Reply:
         message = f"Rate limit reached. Please try again in {seconds:.3f}s."
-        limits = [
-            f"x-ratelimit-limit-requests: {self.config.rate_per_second:g}",
-            "x-ratelimit-remaining-requests: 0",
-            f"x-ratelimit-reset-requests: {seconds:.3f}s",
-            *self._retry_after(seconds, now),
-        ]
+        limits = [*self._rate_headers(), *self._retry_after(seconds, now)]
         return _error(429, message, kind="requests", code="rate_limit_exceeded", headers=limits)
+
+    def _rate_headers(self) -> list[str]:
+        """OpenAI's: the size of the bucket, what is left in it, and how long until it is full again."""
+        left = int(self._bucket)
+        return [
+            f"x-ratelimit-limit-requests: {self.config.burst}",
+            f"x-ratelimit-remaining-requests: {left}",
+            f"x-ratelimit-reset-requests: {(self.config.burst - left) / self.config.rate_per_second:.3f}s",
+        ]
 
     def _failed(self, status: int, retry_after_seconds: float, now: float) -> Reply:
         headers = self._retry_after(retry_after_seconds, now) if status == 429 else []
@@ -184,6 +195,7 @@ class Simulator:
         return _error(404, f"Unknown control ({method} {path})")
 
 
+_NO_MONEY = "You exceeded your current quota, please check your plan and billing details."
 _OK_HEAD = (
     b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nopenai-version: 2020-10-01\r\n"
     b"x-request-id: req_%b\r\ncontent-length: %d\r\n\r\n"
@@ -211,6 +223,12 @@ def _reply(status: int, content: bytes, content_type: str, headers: list[str], *
         f"content-length: {len(content)}",
     ]
     return Reply("\r\n".join(lines).encode() + b"\r\n\r\n" + content, answer=str(status), good=good)
+
+
+def _with_headers(data: bytes, headers: list[str]) -> bytes:
+    """`headers` come right behind the status; a reply that sends nothing stays that way."""
+    status, end, rest = data.partition(b"\r\n")
+    return b"\r\n".join([status, *(header.encode() for header in headers), rest]) if end else data
 
 
 def _phrase(status: int) -> str:
@@ -255,6 +273,8 @@ def _with_fault(reply: Reply, fault: Fault, huge_bytes: int) -> Reply:
             content, content_type = content[: len(content) // 2], "application/json"
         case "html":
             content, content_type = b"<html><body><h1>502 Bad Gateway</h1></body></html>", "text/html"
+        case "error":
+            content, content_type = error_body("The model failed to answer.", "server_error"), "application/json"
         case "empty":
             content, content_type = b"", "application/json"
         case "huge":

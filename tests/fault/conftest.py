@@ -4,6 +4,7 @@ state machine's waits a twentieth of what they are. A module's own settings stan
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -33,10 +34,19 @@ def simulator() -> Iterator[SimulatedProvider]:
 
 
 @pytest.fixture(scope="module")
-def running(simulator: SimulatedProvider, request: pytest.FixtureRequest) -> Iterator[LocalCloud]:
+def settings(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Further options of the module's cloud."""
+    found: dict[str, Any] = getattr(request.module, "CLOUD", {})
+    return found
+
+
+@pytest.fixture(scope="module")
+def running(
+    simulator: SimulatedProvider, settings: dict[str, Any], request: pytest.FixtureRequest
+) -> Iterator[LocalCloud]:
     environment = ENVIRONMENT | getattr(request.module, "ENVIRONMENT", {})
-    settings = {"wait_scale": WAIT_SCALE} | getattr(request.module, "CLOUD", {})
-    with LocalCloud(provider_url=simulator.url, environment=environment, **settings) as cloud:
+    options = {"wait_scale": WAIT_SCALE} | settings
+    with LocalCloud(provider_url=simulator.url, environment=environment, **options) as cloud:
         yield cloud
 
 

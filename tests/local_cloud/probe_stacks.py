@@ -95,6 +95,7 @@ def _stateless() -> dict[str, Any]:
         ),
         **_function("narrow", {}, ReservedConcurrentExecutions=1),
         **_function("brief", {}, Timeout=1),
+        **_function("filler", {}, MemorySize=128),
         **_function("missing", {}),
         **_function(
             "records",
@@ -259,7 +260,7 @@ def _function(name: str, variables: dict[str, Any], grants: Any = (), **more: An
             Role={"Fn::GetAtt": [f"{title}Role", "Arn"]},
             Code={"S3Bucket": "assets", "S3Key": "asset.zip"},
             Environment={"Variables": {"TABLE_NAME": _import("TableName")} | variables},
-            **({"MemorySize": 128, "Timeout": 20} | more),
+            **({"MemorySize": 512, "Timeout": 20} | more),
         ),
     }
 

@@ -50,7 +50,7 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
 def undisturbed(local: LocalCloud) -> Iterator[None]:
     yield
     local.clear_faults()
-    local.deliver(duplicate=False, visibility_seconds=None, redelivery_seconds=None)
+    local.deliver(duplicate=False, visibility_seconds=None, redelivery_seconds=None, noisy_messages=30)
 
 
 def eventually(probe: Callable[[], Any], seconds: float = 20.0) -> Any:
@@ -76,12 +76,13 @@ def counted(local: LocalCloud, pk: str, sk: str) -> dict[str, Any]:
     return {name: next(iter(value.values())) for name, value in row.get("Item", {}).items()}
 
 
-def send(local: LocalCloud, *bodies: dict[str, Any]) -> None:
+def send(local: LocalCloud, *bodies: dict[str, Any], group: str | None = None) -> None:
     sqs = local.client("sqs")
     url = sqs.get_queue_url(QueueName="probe")["QueueUrl"]
+    grouped = {} if group is None else {"MessageGroupId": group}
     sqs.send_message_batch(
         QueueUrl=url,
-        Entries=[{"Id": str(n), "MessageBody": json.dumps(body)} for n, body in enumerate(bodies)],
+        Entries=[{"Id": str(n), "MessageBody": json.dumps(body), **grouped} for n, body in enumerate(bodies)],
     )
 
 
@@ -194,6 +195,24 @@ def test_peak_memory_is_measured(local: LocalCloud) -> None:
     """The meter's peak of a function grows by what it allocates."""
     local.invoke("echo", {"do": "fill", "bytes": 150_000_000})
     assert local.meter()["functions"]["echo"]["peak_rss_bytes"] > 150_000_000
+
+
+def test_a_process_that_outgrows_its_memory_is_killed(local: LocalCloud) -> None:
+    """In the middle of its work, as a crash: Runtime.ExitError, "signal: killed", and the next invoke gets a new
+    process. What fits into the function's memory goes through."""
+    fits = local.invoke("filler", {"do": "fill", "bytes": 40_000_000})
+    error, payload = raw_invoke(local, "filler", {"do": "fill", "bytes": 150_000_000, "seconds": 15})
+    assert (error, payload["errorType"]) == ("Unhandled", "Runtime.ExitError")
+    assert payload["errorMessage"].endswith("Runtime exited with error: signal: killed")
+    assert local.invoke("filler", {"do": "fill", "bytes": 40_000_000})["pid"] != fits["pid"]
+    assert "Memory Size: 128 MB" in local.log("filler")
+
+
+def test_memory_that_was_held_for_a_moment_counts(local: LocalCloud) -> None:
+    """A process that let go of its memory before anybody looked fails all the same, as it would in AWS."""
+    error, payload = raw_invoke(local, "filler", {"do": "fill", "bytes": 150_000_000, "let_go": True})
+    assert (error, payload["errorType"]) == ("Unhandled", "Runtime.ExitError")
+    assert local.invoke("filler", {})["event"] == {}
 
 
 def test_an_unknown_function_is_not_found(local: LocalCloud) -> None:
@@ -370,6 +389,19 @@ def test_maximum_concurrency_holds(local: LocalCloud) -> None:
     while local.queue_depths()["probe"] and time.monotonic() < deadline:
         most = max(most, sum(each["busy"] for each in local.processes("records")))
     assert most == 2
+
+
+def test_a_newcomer_goes_before_a_group_that_has_much_in_flight(local: LocalCloud) -> None:
+    """Fair queues: while ten messages of one group wait, one of another is delivered as soon as a process is free; the
+    function sees the group."""
+    local.deliver(noisy_messages=2)
+    send(local, *({"name": f"crowd-{n}", "do": "sleep", "seconds": 1} for n in range(10)), group="crowd")
+    eventually(lambda: sum(each["busy"] for each in local.processes("records")) == 2)
+    send(local, {"name": "newcomer"}, group="newcomer")
+    newcomer = eventually(lambda: counted(local, "records", "newcomer"))
+    assert newcomer["message_group"] == "newcomer"
+    assert counted(local, "records", "crowd-9") == {}
+    eventually(lambda: local.queue_depths()["probe"] == 0)
 
 
 # The state machine.

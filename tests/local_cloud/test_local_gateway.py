@@ -78,15 +78,18 @@ def test_a_slow_function_is_a_504(serve: Callable[..., Response], monkeypatch: p
     assert ended.wait(10)
 
 
-def test_a_throttled_function_is_a_429(serve: Callable[..., Response]) -> None:
-    """Reserved concurrency in use: try again, not a server error."""
+def test_a_throttled_function_is_a_500(serve: Callable[..., Response]) -> None:
+    """Concurrency in use: API Gateway calls that an internal error, and only its own throttling THROTTLED."""
 
     def busy(_: bytes) -> InvocationResult:
         raise Throttled("Rate Exceeded.")
 
-    declared = GatewayResponse(429, {"Retry-After": "'1'"}, "{}")
-    response = serve(busy, {"THROTTLED": declared})
-    assert response.status == 429
+    declared = {
+        "THROTTLED": GatewayResponse(429, {}, "{}"),
+        "DEFAULT_5XX": GatewayResponse(None, {"Retry-After": "'1'"}, "{}"),
+    }
+    response = serve(busy, declared)
+    assert response.status == 500
     assert ("Retry-After", "1") in response.headers
 
 

@@ -6,7 +6,7 @@ import email.utils
 import http.client
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,11 +17,13 @@ import pytest
 
 from batchyard.adapters.catalogue import load
 from batchyard.core.catalogue import Offer
+from batchyard.core.ratelimits import read_rate_advice
 from batchyard.core.routing import route
 from local.provider import SimulatedProvider, request_hash
 from local.provider.config import Config
 from local.provider.simulator import Simulator
 
+KEY = {"authorization": "Bearer sk-test"}
 REPOSITORY = Path(__file__).parents[2]
 
 
@@ -57,6 +59,13 @@ def post(
         return response.status, response.headers, response.read()
     finally:
         connection.close()
+
+
+def eventually(probe: Callable[[], bool], seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not probe():
+        assert time.monotonic() < deadline, "it never came true"
+        time.sleep(0.01)
 
 
 def statuses(provider: SimulatedProvider, body: dict[str, Any], times: int) -> list[int]:
@@ -170,6 +179,7 @@ def test_a_fault_for_the_first_attempts_ends_with_them(provider: SimulatedProvid
         ("html", lambda content: content.startswith(b"<html>")),
         ("empty", lambda content: content == b""),
         ("huge", lambda content: len(content) > 100_000),
+        ("error", lambda content: orjson.loads(content).keys() == {"error"}),
     ],
 )
 def test_malformed_answers_are_200_and_never_count_as_served(
@@ -241,6 +251,68 @@ def test_the_token_bucket_refuses_with_retry_after(provider: SimulatedProvider, 
         assert 0 < at - time.time() <= 21
     else:
         assert "retry-after" not in headers
+
+
+def test_every_answer_can_say_what_is_left(provider: SimulatedProvider) -> None:
+    """OpenAI's headers, from the token bucket: its size, what is in it, and how long until it is full, which together
+    give the rate. Only if they were asked for, except on a 429."""
+    provider.configure(rate_per_second=0.05, burst=3, rate_headers=True)
+    told = [read_rate_advice(dict(post(provider, chat("headers"))[1]), time.time()) for _ in range(4)]
+    windows = [advice.requests for advice in told if advice is not None and advice.requests is not None]
+    assert [(window.limit, window.remaining) for window in windows] == [(3, 2), (3, 1), (3, 0), (3, 0)]
+    assert [window.refill_per_second for window in windows] == [0.05] * 4
+    provider.configure(rate_headers=False)
+    answered = [post(provider, chat("headers"))[:2] for _ in range(4)]
+    assert [(status, "x-ratelimit-limit-requests" in headers) for status, headers in answered] == [
+        *[(200, False)] * 3,
+        (429, True),
+    ]
+
+
+def test_an_account_without_money_gets_a_429_of_its_own(provider: SimulatedProvider) -> None:
+    """OpenAI's code for it, and no word about when to come back."""
+    status, headers, content = post(provider, chat("poor", metadata={"simulate": "insufficient_quota"}))
+    assert status == 429 and "retry-after" not in headers
+    error = orjson.loads(content)["error"]
+    assert (error["code"], error["type"]) == ("insufficient_quota", "insufficient_quota")
+
+
+@pytest.mark.parametrize("fault", ["status:503", "status:401", "insufficient_quota", "malformed:error"])
+def test_an_outage_is_switched_on_and_off(provider: SimulatedProvider, fault: str) -> None:
+    """With one setting, from the next request on."""
+    body = chat(f"outage {fault}")
+    post(provider, body)
+    provider.configure(faults={fault: 1})
+    post(provider, body)
+    post(provider, body)
+    provider.configure(faults={})
+    post(provider, body)
+    assert provider.counts()[request_hash(body)] == (4, 2)
+
+
+def test_a_provider_that_is_down_refuses_connections(provider: SimulatedProvider) -> None:
+    """And breaks the open ones, again and again; its port stays its own, and it still obeys."""
+    address = urlsplit(provider.url)
+    for number in range(3):
+        open_one = http.client.HTTPConnection(address.hostname or "", address.port, timeout=10)
+        open_one.request("POST", "/v1/chat/completions", orjson.dumps(chat("x", metadata={"simulate": "hang"})), KEY)
+        eventually(lambda: provider.stats()["in_flight"] == 1)
+        provider.configure(is_down=True)
+        with pytest.raises(ConnectionError):
+            open_one.getresponse()
+        open_one.close()
+        eventually(lambda n=number: not answers(provider, n))
+        assert not answers(provider, number)
+        assert provider.stats()["in_flight"] == 0
+        provider.configure(is_down=False)
+        eventually(lambda n=number: answers(provider, n))
+
+
+def answers(provider: SimulatedProvider, number: int) -> bool:
+    try:
+        return post(provider, chat(f"anybody there {number}"))[0] == 200
+    except ConnectionError:
+        return False
 
 
 def test_the_ledger_knows_keys_and_providers_and_tags(provider: SimulatedProvider) -> None:

@@ -1,4 +1,5 @@
-"""The SQS queues of the providers: one message per shard."""
+"""The SQS queues of the providers: one message per shard. Its batch is its group, so that batches take turns (SQS fair
+queues): what a batch has in flight decides whether a smaller one goes first."""
 
 from __future__ import annotations
 
@@ -44,7 +45,12 @@ class Queues:
 
     def _send(self, url: str, messages: Sequence[ShardMessage], delay_seconds: int) -> None:
         entries: list[SendMessageBatchRequestEntryTypeDef] = [
-            {"Id": str(number), "MessageBody": message.to_json(), "DelaySeconds": delay_seconds}
+            {
+                "Id": str(number),
+                "MessageBody": message.to_json(),
+                "DelaySeconds": delay_seconds,
+                "MessageGroupId": message.batch_id,
+            }
             for number, message in enumerate(messages)
         ]
         reply = self._client.send_message_batch(QueueUrl=url, Entries=entries)

@@ -21,7 +21,11 @@ def handler(event, context):
     if kind == "large":
         return {"data": "x" * event["bytes"]}
     if kind == "fill":
-        return {"length": len(bytearray(event["bytes"]))}
+        filling = b"x" * event["bytes"]
+        if event.get("let_go"):
+            del filling
+        time.sleep(event.get("seconds", 0))
+        return {"bytes": event["bytes"], "pid": os.getpid()}
     if kind == "print":
         sys.stdout.write(event["text"] + "\n")
     return {

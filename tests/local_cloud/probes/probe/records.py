@@ -16,8 +16,12 @@ def handler(event, context):
         table.update_item(
             TableName=os.environ["TABLE_NAME"],
             Key={"pk": {"S": "records"}, "sk": {"S": body["name"]}},
-            UpdateExpression="ADD deliveries :one SET largest_batch = :size",
-            ExpressionAttributeValues={":one": {"N": "1"}, ":size": {"N": str(len(event["Records"]))}},
+            UpdateExpression="ADD deliveries :one SET largest_batch = :size, message_group = :group",
+            ExpressionAttributeValues={
+                ":one": {"N": "1"},
+                ":size": {"N": str(len(event["Records"]))},
+                ":group": {"S": record["attributes"].get("MessageGroupId", "none")},
+            },
         )
         if body.get("do") == "sleep":
             time.sleep(body["seconds"])
