@@ -89,5 +89,5 @@ def test_sweep_says_how_long_the_oldest_batch_has_left(
 def test_sweep_starts_a_batch_that_nobody_started(batch: Batch, cloud: Cloud) -> None:
     """The schedule's event: the batch has no execution, and then it has one under its id."""
     assert cloud.started == []
-    assert sweep.handler(event("sweep"), Context()) == {"revived": [BATCH_ID], "expired": 0}
+    assert sweep.handler(event("sweep"), Context()) == {"revived": [BATCH_ID], "expired": 0, "purged": 0}
     assert cloud.started == [BATCH_ID]

@@ -3,6 +3,8 @@ what came back as a 5xx, with the same Idempotency-Key: the batch is made once a
 
 from __future__ import annotations
 
+import pytest
+
 from local.cloud import LocalCloud
 from local.provider import SimulatedProvider
 from tests.customer import eventually, jsonl
@@ -48,6 +50,27 @@ def test_a_session_survives_any_call(cloud: LocalCloud, provider: SimulatedProvi
     note(f"calls of a session, {way}", met)
     assert met["files"] >= 3
     assert met["batches"] >= 4
+
+
+@pytest.mark.parametrize("way", ["refused", "lost_answer"])
+def test_no_call_makes_a_second_batch(cloud: LocalCloud, provider: SimulatedProvider, way: str) -> None:
+    """Upload and create without an Idempotency-Key, as SDKs do: what the client repeats by itself is made once."""
+
+    def run(attempt: Attempt) -> None:
+        customer = attempt.customer
+        lines = own_lines(customer, 2)
+        attempt.strike()
+        file_id = customer.upload(jsonl(lines))
+        created = customer.openai.batches.create(
+            input_file_id=file_id, endpoint="/v1/chat/completions", completion_window="24h"
+        )
+        attempt.spare()
+        assert [file.id for file in customer.openai.files.list(purpose="batch")] == [file_id]
+        assert [batch.id for batch in customer.openai.batches.list()] == [created.id]
+
+    met = walk(cloud, ("files", "batches"), way, run)
+    assert met["files"] >= 2
+    assert met["batches"] >= 3
 
 
 @each_way

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from batchyard.content import files as stored
 from batchyard.core.files import File, FileRef, Upload, UploadPart, UploadRef
 from batchyard.core.keys import file_key
@@ -18,7 +20,7 @@ from batchyard.surfaces.operations import Completion, NewFile, NewUploadPart, Pa
 
 def create_file(call: Call, new: NewFile) -> ShownFile:
     file = receive.receive(
-        new.request,
+        replace(new.request, is_repeat=call.request.is_repeat),
         new.data,
         FileRef(call.account_id, mint("file-")),
         now=call.now,

@@ -1,4 +1,5 @@
-"""Trigger: a schedule. Starts again what has no running execution, and removes files whose time is over."""
+"""Trigger: a schedule. Starts again what has no running execution, and removes files whose time is over
+and what batches hold of files that are gone."""
 
 from __future__ import annotations
 
@@ -11,7 +12,11 @@ from aws_lambda_powertools.metrics import MetricUnit
 from batchyard.handlers import resources
 from batchyard.settings import SweepSettings, load
 from batchyard.steps.expire import expire
+from batchyard.steps.purge import purge
 from batchyard.steps.sweep import sweep
+
+_PURGED_AT_MOST = 20_000
+"""Objects per call; the next sweep takes the next ones."""
 
 logger = Logger()
 
@@ -22,12 +27,14 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     now = int(time.time())
     _report_deadline(now, settings.completion_window_seconds)
     try:  # first, because it is quick: with very many open batches there may be no time after them
-        expired = expire(now=now, files=resources.files(), objects=resources.objects())
+        stores = resources.stores()
+        expired = expire(now=now, stores=stores)
+        purged = purge(stores.leftovers.all(), at_most=_PURGED_AT_MOST, stores=stores)
         if expired:
             logger.info("expired", extra={"files": expired})
     finally:
         revived = _sweep(now, settings)
-    return {"revived": revived, "expired": expired}
+    return {"revived": revived, "expired": expired, "purged": purged}
 
 
 def _report_deadline(now: int, window_seconds: int) -> None:

@@ -135,6 +135,15 @@ class Objects:
             if failures := reply.get("Errors"):
                 raise BatchyardError(f"{len(failures)} objects could not be deleted, first: {failures[0].get('Code')}")
 
+    def keys(self, prefix: str, *, at_most: int) -> list[str]:
+        """Keys that start with `prefix`, in order, `at_most` of them."""
+        if at_most < 1:
+            return []
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=self.bucket, Prefix=prefix, PaginationConfig={"MaxItems": at_most}
+        )
+        return [found["Key"] for page in pages for found in page.get("Contents", [])]
+
     def stream(self, key: str, chunk_bytes: int = CHUNK_BYTES) -> Generator[bytes]:
         """The object in chunks, all of one version: raises ObjectChanged if it is overwritten meanwhile, ObjectMissing
         if it is or goes missing. Up to five chunks are in memory at once."""
