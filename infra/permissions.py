@@ -49,8 +49,13 @@ _LEFTOVERS: Mapping[str, tuple[str, ...]] = {"work/": _REMOVE, "parts/": _REMOVE
 """What batches hold of files that are gone."""
 
 DATA_ACTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
-    "files": {"files/": _READ + _WRITE + _REMOVE, "uploads/": _READ + _WRITE + _REMOVE, **_LEFTOVERS},
-    "batches": {"files/": _READ + _WRITE + _REMOVE},
+    "files": {
+        "files/": _READ + _WRITE + _REMOVE,
+        "incoming/": _READ + _WRITE + _REMOVE,
+        "uploads/": _READ + _WRITE + _REMOVE,
+        **_LEFTOVERS,
+    },
+    "batches": {"files/": _READ + _WRITE + _REMOVE, "incoming/": _READ + _REMOVE},
     "results": {"files/": _READ, "work/": _READ, "parts/": _READ, "exports/": _READ + _WRITE},
     "drop": {"files/": _READ + _WRITE},
     "validate": {"files/": _READ, "work/": _WRITE + _REMOVE},
@@ -58,7 +63,7 @@ DATA_ACTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "work": {"work/": _READ, "parts/": _WRITE},
     "finalize": {"work/": _READ, "parts/": _READ, "files/": _WRITE + _REMOVE},
     "notify": {"files/": _READ},
-    "sweep": {"files/": _REMOVE, **_LEFTOVERS},
+    "sweep": {"files/": _REMOVE, "incoming/": _REMOVE, **_LEFTOVERS},
     "assemble": {"uploads/": _READ + _REMOVE, "files/": _WRITE},
 }
 DROP_ACTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {

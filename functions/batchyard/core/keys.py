@@ -1,6 +1,7 @@
 """Names of objects in the data bucket, by prefix so that each function's role can be held to what it needs.
 
 files/<account>/<file id>                              what clients uploaded and what Finalize wrote
+incoming/<account>/<file id>                           bytes sent to a presigned URL, until they are noticed
 uploads/<account>/<upload id>/<part id>                parts of an upload that is not complete yet
 work/<account>/<batch id>/<run>/{items,manifest}       what Validate wrote
 parts/<account>/<batch id>/<shard>/<version>-<n>       results, written by a shard's owner
@@ -24,6 +25,10 @@ def export_prefix(account_id: str, batch_id: str) -> str:
 
 def file_key(account_id: str, file_id: str) -> str:
     return f"files/{account_id}/{file_id}"
+
+
+def incoming_key(account_id: str, file_id: str) -> str:
+    return f"incoming/{account_id}/{file_id}"
 
 
 def upload_part_key(account_id: str, upload_id: str, part_id: str) -> str:

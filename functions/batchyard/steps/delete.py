@@ -15,11 +15,11 @@ from batchyard.adapters.aws.leftovers import Leftover
 from batchyard.adapters.aws.stores import Stores
 from batchyard.adapters.aws.workflow import Workflow
 from batchyard.content import files as stored
+from batchyard.content.files import own_keys
 from batchyard.core.batches import Batch, BatchRef, Ending, Status
 from batchyard.core.errors import ConditionFailed
 from batchyard.core.files import File, FileRef
 from batchyard.core.items import LineError
-from batchyard.core.keys import file_key
 from batchyard.steps.purge import note_results, note_work, purge
 
 _THREADS = 16
@@ -44,7 +44,7 @@ def delete(
             _end_batches(ref, now, stores.batches, workflow)
         _purge(note_work(ref, stores=stores), stores)
         raise stored.missing(ref.file_id)
-    stores.objects.delete(file_key(ref.account_id, ref.file_id))
+    stores.objects.delete_many(own_keys(ref))
     leftovers = note_results(file, stores=stores)
     stores.files.delete(ref)
     if end_batches:

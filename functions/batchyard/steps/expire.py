@@ -4,8 +4,8 @@ twice does no harm."""
 from __future__ import annotations
 
 from batchyard.adapters.aws.stores import Stores
+from batchyard.content.files import own_keys
 from batchyard.core.files import FileRef
-from batchyard.core.keys import file_key
 from batchyard.steps.purge import note_results, note_work
 
 _AT_MOST = 500
@@ -15,9 +15,10 @@ _AT_MOST = 500
 def expire(*, now: int, stores: Stores) -> int:
     """How many files were removed. The bytes go first: a call that dies between is made again."""
     expired = stores.files.expired(now, _AT_MOST)
-    stores.objects.delete_many(file_key(file.account_id, file.file_id) for file in expired)
-    for file in expired:
-        _note(FileRef(file.account_id, file.file_id), stores)
+    refs = [FileRef(file.account_id, file.file_id) for file in expired]
+    stores.objects.delete_many(key for ref in refs for key in own_keys(ref))
+    for file, ref in zip(expired, refs, strict=True):
+        _note(ref, stores)
         stores.files.remove(file)
     return len(expired)
 

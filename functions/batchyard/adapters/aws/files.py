@@ -55,6 +55,16 @@ class Files:
         """The file's bytes are there. Raises ConditionFailed if the file was deleted meanwhile."""
         return self._change(file, {"status": str(FileStatus.PROCESSED), "bytes": bytes, "lines": lines})
 
+    def keep(self, file: File, *, bytes: int) -> File:
+        """The bytes of a file that waited for them are there. Raises ConditionFailed if it does not wait any more."""
+        row = self._table.update(
+            _file_key(file.ref),
+            set={"status": str(FileStatus.PROCESSED), "bytes": bytes},
+            condition="#status = :waiting",
+            values={"waiting": str(FileStatus.UPLOADED)},
+        )
+        return File.from_row(row)
+
     def mark_broken(self, file: File, details: str) -> File:
         """The file will never be readable; `details` says why. Raises ConditionFailed if it was deleted."""
         return self._change(file, {"status": str(FileStatus.ERROR), "status_details": details})
