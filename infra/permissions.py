@@ -45,10 +45,17 @@ _READ = ("s3:GetObject",)
 _READ_VERSION = ("s3:GetObject", "s3:GetObjectVersion")
 _WRITE = ("s3:PutObject", "s3:AbortMultipartUpload")
 _REMOVE = ("s3:DeleteObject",)
+_LEFTOVERS: Mapping[str, tuple[str, ...]] = {"work/": _REMOVE, "parts/": _REMOVE, "exports/": _REMOVE}
+"""What batches hold of files that are gone."""
 
 DATA_ACTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
-    "files": {"files/": _READ + _WRITE + _REMOVE, "uploads/": _READ + _WRITE + _REMOVE},
-    "batches": {"files/": _READ + _WRITE + _REMOVE},
+    "files": {
+        "files/": _READ + _WRITE + _REMOVE,
+        "incoming/": _READ + _WRITE + _REMOVE,
+        "uploads/": _READ + _WRITE + _REMOVE,
+        **_LEFTOVERS,
+    },
+    "batches": {"files/": _READ + _WRITE + _REMOVE, "incoming/": _READ + _REMOVE},
     "results": {"files/": _READ, "work/": _READ, "parts/": _READ, "exports/": _READ + _WRITE},
     "drop": {"files/": _READ + _WRITE},
     "validate": {"files/": _READ, "work/": _WRITE + _REMOVE},
@@ -56,7 +63,7 @@ DATA_ACTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "work": {"work/": _READ, "parts/": _WRITE},
     "finalize": {"work/": _READ, "parts/": _READ, "files/": _WRITE + _REMOVE},
     "notify": {"files/": _READ},
-    "sweep": {"files/": _REMOVE, "work/": _READ},
+    "sweep": {"files/": _REMOVE, "incoming/": _REMOVE, **_LEFTOVERS, "work/": _READ + _REMOVE},
     "assemble": {"uploads/": _READ + _REMOVE, "files/": _WRITE},
 }
 _MOVE_DEAD_LETTERS = (
@@ -71,7 +78,7 @@ DROP_ACTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "drop": {"drop/": _READ_VERSION, "results/": _READ + _WRITE + _REMOVE},
     "notify": {"drop/": _READ, "results/": _READ + _WRITE + _REMOVE},
 }
-FINDS = {"files", "batches", "results", "drop", "validate", "finalize", "notify", "assemble"}
+FINDS = {"files", "batches", "results", "drop", "validate", "finalize", "notify", "sweep", "assemble"}
 
 
 def grant_storage(functions: Functions, table: dynamodb.ITable, buckets: Buckets) -> None:

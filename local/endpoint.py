@@ -76,6 +76,9 @@ class Endpoint:
 
     def _fail(self, fault: Fault, call: Call, name: str) -> Response:
         log.info("fault %d strikes %s %s:%s", fault.id, name, call.service, call.operation)
+        if fault.kill:
+            self.functions.get(name).kill(busy_only=True)
+            return Response(500, cut=True)
         return error_response(call, fault.status, fault.code, fault.message)
 
     def _carry_out(self, call: Call, request: Request) -> Response:

@@ -3,7 +3,7 @@ error". Tests increase N until a run completes without meeting the fault.
 
 `when="before"`: the call does not happen. `when="after"`: it happens, but its caller is told that it failed; only
 idempotent code survives that. `when="late"`: it happens `hold_seconds` later, even if its caller has ended by then, and
-is answered as usual.
+is answered as usual. `kill=True`: the process that made the call is killed instead of being answered.
 
 `about` (ids, separated by spaces): the fault is for calls that concern these ids only: calls that name one of them, or
 something that an earlier call named together with one (an account's batch, a batch's task token). With it, tests can
@@ -41,6 +41,7 @@ class Fault:
     when: Literal["before", "after", "late"] = "before"
     hold_seconds: float = 0.0
     about: str | None = None
+    kill: bool = False
     id: int = 0
     seen: int = 0
     fired: int = 0

@@ -1,4 +1,5 @@
-"""Checks a presigned S3 address, which anybody may hold: its expiry, its session token, its signature (version 4).
+"""Checks a presigned S3 address, which anybody may hold: its expiry, its session token, its signature (version 4), and
+that it comes alone.
 
 https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html
 """
@@ -17,9 +18,17 @@ from local.iam.permissions import Principal
 from local.simulated_aws.calls import Call
 from local.simulated_aws.errors import error_response
 
+_TWO_MECHANISMS = (
+    "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query string parameter or "
+    "the Authorization header should be specified"
+)
+
 
 def refuse_presigned(call: Call, request: Request, principal: Principal) -> Response | None:
-    """None if the address is valid now; otherwise S3's answer."""
+    """None if the address is valid now; otherwise S3's answer. A client that follows a redirect here and brings along
+    its key for the API is refused, too."""
+    if request.header("authorization"):
+        return error_response(call, 400, "InvalidArgument", _TWO_MECHANISMS)
     query = {name: values[0] for name, values in call.query.items()}
     signed_at = datetime.datetime.strptime(query["X-Amz-Date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=datetime.UTC)
     if time.time() > signed_at.timestamp() + int(query["X-Amz-Expires"]):

@@ -13,7 +13,7 @@ from openapi_spec_validator import validate
 
 from batchyard import settings
 from batchyard.adapters.aws.accounts import Accounts
-from batchyard.core.errors import Unauthenticated
+from batchyard.core.errors import RateLimited, Unauthenticated
 from batchyard.handlers import admin, http
 from batchyard.steps.accounts import Keyring
 from batchyard.surfaces.registry import ROUTES
@@ -118,10 +118,64 @@ def test_models_need_a_key(cloud: Cloud) -> None:
         client.models.list()
 
 
+@pytest.mark.parametrize("path", ["/v1/files", "/api/v1/files"])
+@pytest.mark.parametrize("header", ["authorization", "x-portkey-api-key"])
+def test_every_surface_limits_requests(alice: Customer, path: str, header: str) -> None:
+    """6,000 a minute and key, unless the deployment says otherwise, each surface for itself."""
+    for limit in ("x-ratelimit-limit-requests", "x-ratelimit-limit"):
+        headers = alice.http.get(
+            path, headers={header: f"{'Bearer ' * (header == 'authorization')}{alice.key}"}
+        ).headers
+        assert headers.get(limit) == ("6000" if limit.endswith("requests") == path.startswith("/v1") else None)
+
+
+def test_a_key_of_nobody_is_looked_up_once(cloud: Cloud, alice: Customer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For ten seconds it is refused without a read, and good keys stay known however many others come."""
+    now, looked_up = 0.0, []
+    accounts = Accounts(cloud.table)
+    find = accounts.find_key
+    monkeypatch.setattr(accounts, "find_key", lambda digest: looked_up.append(digest) or find(digest))
+    keyring = Keyring(accounts, lambda: now)
+    assert keyring.account_of(alice.key) == alice.account_id
+
+    def refused(secret: str) -> int:
+        """How many reads a refusal took."""
+        before = len(looked_up)
+        with pytest.raises(Unauthenticated):
+            keyring.account_of(secret)
+        return len(looked_up) - before
+
+    assert [refused("by_live_wrong") for _ in range(3)] == [1, 0, 0]
+    now = 10.1
+    assert refused("by_live_wrong") == 1
+    assert sum(refused(f"by_live_{number}") for number in range(1500)) == 1500
+    before = len(looked_up)
+    assert keyring.account_of(alice.key) == alice.account_id and len(looked_up) == before
+
+
+def test_whoever_guesses_keys_is_refused_without_a_look(cloud: Cloud, alice: Customer, mallory: Customer) -> None:
+    """After 300 keys of nobody from one address within a minute; keys that are known go on from there, and from other
+    addresses every key does."""
+    now = 0.0
+    keyring = Keyring(Accounts(cloud.table), lambda: now)
+    assert keyring.account_of(alice.key, "10.0.0.1") == alice.account_id
+    for number in range(300):
+        with pytest.raises(Unauthenticated):
+            keyring.account_of(f"by_live_{number}", "10.0.0.1")
+    with pytest.raises(RateLimited) as caught:
+        keyring.account_of(mallory.key, "10.0.0.1")
+    assert caught.value.retry_after_seconds == 60
+    assert keyring.account_of(alice.key, "10.0.0.1") == alice.account_id
+    assert keyring.account_of(mallory.key, "10.0.0.2") == mallory.account_id
+    now = 60.1
+    with pytest.raises(Unauthenticated):
+        keyring.account_of("by_live_300", "10.0.0.1")
+
+
 @pytest.mark.parametrize("surface", ["openai", "portkey"])
 def test_a_deployment_may_limit_requests(alice: Customer, monkeypatch: pytest.MonkeyPatch, surface: str) -> None:
-    """Requests per minute of a key, of which neither surface has a limit of its own: OpenAI's headers count down, then
-    a 429 says when to come again."""
+    """Requests per minute of a key, instead of the surface's own limit: OpenAI's headers count down, then a 429 says
+    when to come again."""
     monkeypatch.setenv("SURFACE_LIMITS", json.dumps({surface: {"requests_per_minute": 2}}))
     settings.load.cache_clear()
     monkeypatch.setattr(time, "time", lambda: 1_800_000_015.0)

@@ -13,9 +13,10 @@ from openai.types import FileDeleted, FileObject
 
 from batchyard import settings
 from batchyard.adapters.aws.files import Files
-from batchyard.adapters.aws.objects import Objects
+from batchyard.adapters.aws.objects import ObjectChanged, ObjectInfo, Objects
+from batchyard.content.files import own_keys
 from batchyard.core.files import File, FileRef, FileStatus
-from batchyard.core.keys import file_key
+from batchyard.core.keys import file_key, incoming_key
 from tests.api.api import Cloud, Customer, jsonl, lines
 
 
@@ -208,8 +209,8 @@ def test_a_presigned_upload_is_noticed(cloud: Cloud, alice: Customer) -> None:
     file_id = made["file"]["id"]
     assert alice.openai.files.retrieve(file_id).status == "uploaded"
     assert alice.http.get(f"/v1/files/{file_id}/content").json()["error"]["code"] == "file_not_ready"
-    assert httpx.URL(made["url"]).path.endswith(file_key(alice.account_id, file_id))
-    cloud.objects.put(file_key(alice.account_id, file_id), lines(4))
+    assert httpx.URL(made["url"]).path.endswith(incoming_key(alice.account_id, file_id))
+    cloud.objects.put(incoming_key(alice.account_id, file_id), lines(4))
     found = alice.openai.files.retrieve(file_id)
     assert (found.status, found.bytes) == ("processed", len(lines(4)))
     assert alice.openai.files.content(file_id).content == lines(4)
@@ -219,31 +220,50 @@ def test_a_presigned_upload_is_noticed(cloud: Cloud, alice: Customer) -> None:
 def test_a_presigned_upload_is_checked(
     cloud: Cloud, alice: Customer, monkeypatch: pytest.MonkeyPatch, data: bytes, limit: str
 ) -> None:
-    """What came straight to the bucket obeys the same limits: nothing, or too much, makes the file an error."""
+    """What came straight to the bucket obeys the same limits: nothing, or too much, makes the file an error, and is not
+    kept."""
     monkeypatch.setenv("MAX_FILE_BYTES", limit)
     made = alice.http.post("/v1/files/presigned", json={"filename": "big.jsonl"}).json()
-    cloud.objects.put(file_key(alice.account_id, made["file"]["id"]), data)
+    keys = own_keys(FileRef(alice.account_id, made["file"]["id"]))
+    cloud.objects.put(incoming_key(alice.account_id, made["file"]["id"]), data)
     found = alice.openai.files.retrieve(made["file"]["id"])
     assert (found.status, bool(found.status_details)) == (str(FileStatus.ERROR), True)
+    assert [cloud.objects.head(key) for key in keys] == [None, None]
 
 
-def test_bytes_that_were_replaced_are_never_held_whole(
+def test_bytes_that_were_noticed_stay(cloud: Cloud, alice: Customer) -> None:
+    """A presigned URL takes bytes for an hour; once the file was looked at, others that come change nothing of it."""
+    made = alice.http.post("/v1/files/presigned", json={"filename": "big.jsonl", "purpose": "batch"}).json()["file"]
+    incoming = incoming_key(alice.account_id, made["id"])
+    cloud.objects.put(incoming, lines(2))
+    assert alice.openai.files.retrieve(made["id"]).bytes == len(lines(2))
+    assert cloud.objects.head(incoming) is None
+    cloud.objects.put(incoming, lines(3))
+    assert alice.openai.files.retrieve(made["id"]).bytes == len(lines(2))
+    assert alice.openai.files.content(made["id"]).content == lines(2)
+    alice.openai.files.delete(made["id"])
+    assert cloud.objects.head(incoming) is None
+
+
+def test_bytes_that_are_replaced_while_they_are_noticed(
     cloud: Cloud, alice: Customer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A presigned URL takes bytes for an hour, also when a first look has noted the size of others: whatever is there
-    now is not read into memory beyond the inline limit."""
-    monkeypatch.setenv("MAX_INLINE_DOWNLOAD_BYTES", "100")
-    settings.load.cache_clear()
+    """What was checked is what is copied: the file waits on, and the next look takes what is there then."""
     made = alice.http.post("/v1/files/presigned", json={"filename": "big.jsonl", "purpose": "batch"}).json()["file"]
-    cloud.objects.put(file_key(alice.account_id, made["id"]), b"x" * 100)
-    assert alice.http.get(f"/v1/files/{made['id']}/content").content == b"x" * 100
-    cloud.objects.put(file_key(alice.account_id, made["id"]), b"x" * 101)
-    read: list[int] = []
-    get = Objects.get
-    monkeypatch.setattr(Objects, "get", lambda *args: read.append(len(data := get(*args))) or data)
-    reply = alice.http.get(f"/v1/files/{made['id']}/content")
-    assert reply.status_code == 302 and file_key(alice.account_id, made["id"]) in reply.headers["location"]
-    assert sum(read) <= 101
+    incoming = incoming_key(alice.account_id, made["id"])
+    cloud.objects.put(incoming, lines(2))
+
+    def replaced(self: Objects, key: str, to_key: str, found: ObjectInfo) -> None:
+        cloud.objects.put(incoming, lines(3))
+        now = self.head(key)
+        assert now is not None and now.etag != found.etag
+        raise ObjectChanged("S3 compares the two, moto does not")
+
+    with monkeypatch.context() as racing:
+        racing.setattr(Objects, "copy_within", replaced)
+        assert alice.openai.files.retrieve(made["id"]).status == "uploaded"
+    assert alice.openai.files.retrieve(made["id"]).bytes == len(lines(3))
+    assert alice.openai.files.content(made["id"]).content == lines(3)
 
 
 def test_another_account_sees_nothing(alice: Customer, mallory: Customer) -> None:

@@ -91,6 +91,7 @@ def test_sweep_starts_a_batch_that_nobody_started(batch: Batch, cloud: Cloud) ->
     assert cloud.started == []
     assert sweep.handler(event("sweep"), Context()) == {
         "expired": 0,
+        "purged": 0,
         "dead_letters": {},
         "revived": [BATCH_ID],
         "sent_again": 0,

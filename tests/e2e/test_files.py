@@ -68,7 +68,8 @@ def test_what_is_too_large_for_one_request_is_told_the_ways_out(customer: Custom
 
 
 def test_a_presigned_upload_becomes_a_batch(customer: Customer) -> None:
-    """The bytes go straight to the bucket; the file is noticed at its first use."""
+    """The bytes go straight to the bucket; the file is noticed at its first use, and stays what it was, whatever else
+    the URL takes."""
     lines = [chat_line(number) for number in range(5)]
     headers = {"Authorization": f"Bearer {customer.api_key}"}
     wish = {"filename": "big.jsonl", "purpose": "batch"}
@@ -81,6 +82,8 @@ def test_a_presigned_upload_becomes_a_batch(customer: Customer) -> None:
     assert put.status_code == 200, put.text
     batch = customer.wait(_create(customer, ticket["file"]["id"]).id)
     assert batch.status == "completed"
+    assert httpx.request(ticket["method"], ticket["url"], content=b"others").status_code == 200
+    assert customer.openai.files.content(batch.input_file_id).content == jsonl(lines)
     assert customer.check(batch, lines).succeeded == 5
 
 

@@ -370,6 +370,23 @@ def test_results_outlive_the_parts(kush: KushRouter, customer: Customer) -> None
     assert (caught.value.status, caught.value.detail.code) == (404, "results_expired")
 
 
+def test_deleted_means_gone(kush: KushRouter, customer: Customer) -> None:
+    """Once input, output and error file are deleted, nothing of the batch is shown or stored but its row."""
+    batch, _ = finished(kush, [line(n, "status:400" if n % 7 == 3 else None) for n in range(40)])
+    kush.export(batch.id)
+    for file_id in (batch.input_file_id, batch.output_file_id, batch.error_file_id):
+        assert file_id is not None
+        kush.delete(file_id)
+    for show in (kush.results, kush.export):
+        with pytest.raises(Refused) as caught:
+            show(batch.id)
+        assert (caught.value.status, caught.value.detail.code) == (404, "results_expired")
+    s3, bucket = customer.cloud.client("s3"), customer.cloud.data_bucket
+    for prefix in ("files", "work", "parts", "exports"):
+        assert s3.list_objects_v2(Bucket=bucket, Prefix=f"{prefix}/{customer.account_id}/").get("Contents", []) == []
+    assert kush.batch(batch.id).status == batch.status
+
+
 def test_cancelled_items_have_rows(tight: KushRouter) -> None:
     """What was done stays; the rest failed as cancelled; every index is there once."""
     kush = tight

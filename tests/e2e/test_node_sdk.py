@@ -115,3 +115,13 @@ def test_errors_are_the_sdks_own(node: Run, requests_file: Callable[[list[dict[s
     assert (said["key"]["code"], said["endpoint"]["param"]) == ("invalid_api_key", "endpoint")
     assert all(said[name]["requestID"].startswith("req_") and said[name]["message"] for name in kinds)
     assert said["model"] == "gpt-4o-mini"
+
+
+def test_lost_answers_make_nothing_twice(
+    node: Run, requests_file: Callable[[list[dict[str, Any]]], str], customer: Customer
+) -> None:
+    """The SDK repeats what it hears no answer to, if its body is no stream: one batch."""
+    customer.lose_answers("batches")
+    said = node("lists", path=requests_file([chat_line(0)]), count=1)
+    assert said["listed"]["files"] == said["files"]
+    assert said["listed"]["batches"] == said["batches"]

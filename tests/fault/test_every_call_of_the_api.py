@@ -3,6 +3,11 @@ what came back as a 5xx, with the same Idempotency-Key: the batch is made once a
 
 from __future__ import annotations
 
+from contextlib import suppress
+
+import openai
+import pytest
+
 from local.cloud import LocalCloud
 from local.provider import SimulatedProvider
 from tests.customer import eventually, jsonl
@@ -48,6 +53,53 @@ def test_a_session_survives_any_call(cloud: LocalCloud, provider: SimulatedProvi
     note(f"calls of a session, {way}", met)
     assert met["files"] >= 3
     assert met["batches"] >= 4
+
+
+@pytest.mark.parametrize("way", ["refused", "lost_answer"])
+def test_no_call_makes_a_second_batch(cloud: LocalCloud, provider: SimulatedProvider, way: str) -> None:
+    """Upload and create without an Idempotency-Key, as SDKs do: what the client repeats by itself is made once."""
+
+    def run(attempt: Attempt) -> None:
+        customer = attempt.customer
+        lines = own_lines(customer, 2)
+        attempt.strike()
+        file_id = customer.upload(jsonl(lines))
+        created = customer.openai.batches.create(
+            input_file_id=file_id, endpoint="/v1/chat/completions", completion_window="24h"
+        )
+        attempt.spare()
+        assert [file.id for file in customer.openai.files.list(purpose="batch")] == [file_id]
+        assert [batch.id for batch in customer.openai.batches.list()] == [created.id]
+
+    met = walk(cloud, ("files", "batches"), way, run)
+    assert met["files"] >= 2
+    assert met["batches"] >= 3
+
+
+@pytest.mark.parametrize("way", ["refused", "lost_answer"])
+def test_a_deletion_survives_any_call(cloud: LocalCloud, provider: SimulatedProvider, way: str) -> None:
+    """Delete input, output and error file of a batch, call N goes wrong: the client repeats, Sweep finishes what is
+    left, and nothing of the content is stored any more."""
+
+    def run(attempt: Attempt) -> None:
+        customer = attempt.customer
+        batch, _ = attempt.run(own_lines(customer, 4, {2: "status:400"}))
+        file_ids = [batch.input_file_id, batch.output_file_id, batch.error_file_id]
+        attempt.strike(batch.id, *map(str, file_ids))
+        for file_id in file_ids:
+            with suppress(openai.NotFoundError):  # the repeat may find that the first one had removed the file
+                customer.openai.files.delete(str(file_id))
+        attempt.spare()
+        s3 = cloud.client("s3")
+
+        def stored() -> list[str]:
+            found = s3.list_objects_v2(Bucket=cloud.data_bucket).get("Contents", [])
+            return [each["Key"] for each in found if customer.account_id in each["Key"]]
+
+        eventually(lambda: cloud.fire("sweep") and not stored(), "nothing is stored")
+
+    met = walk(cloud, ("files",), way, run)
+    assert met["files"] >= 10
 
 
 @each_way

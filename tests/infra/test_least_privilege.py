@@ -85,7 +85,9 @@ def test_every_resource_is_named(synthesized: Synthesized) -> None:
 
 def test_objects_are_granted_by_prefix(synthesized: Synthesized) -> None:
     """Whoever reads or writes objects does so below one of the prefixes that keys have."""
-    prefixes = tuple(f"/{folder}/*" for folder in ("files", "uploads", "work", "parts", "exports", "drop", "results"))
+    prefixes = tuple(
+        f"/{folder}/*" for folder in ("files", "incoming", "uploads", "work", "parts", "exports", "drop", "results")
+    )
     objects = [each for each in grants(synthesized) if each.action.startswith("s3:") and each.action != "s3:ListBucket"]
     assert objects
     for grant in objects:
@@ -103,6 +105,7 @@ def test_who_touches_which_objects(synthesized: Synthesized) -> None:
         }
 
     assert writers("files") == {"files", "batches", "assemble", "drop", "finalize"}
+    assert writers("incoming") == {"files"}
     assert writers("work") == {"validate"}
     assert writers("parts") == {"work"}
     assert writers("exports") == {"results"}

@@ -265,7 +265,8 @@ def test_an_unknown_access_key_gets_nothing(local: LocalCloud) -> None:
 
 
 def test_a_presigned_address_works_as_it_was_signed(local: LocalCloud) -> None:
-    """It serves its object to anybody, until it expires, and nothing else when it is tampered with."""
+    """It serves its object to anybody, until it expires, and nothing else when it is tampered with, or when it comes
+    with a second authentication, which S3 refuses."""
     s3 = local.client("s3", signature_version="s3v4")
     s3.put_object(Bucket=local.data_bucket, Key="a b/ü.txt", Body=b"hello")
     arguments = {
@@ -277,6 +278,8 @@ def test_a_presigned_address_works_as_it_was_signed(local: LocalCloud) -> None:
     answer = httpx.get(url)
     assert (answer.status_code, answer.content) == (200, b"hello")
     assert answer.headers["content-disposition"] == 'attachment; filename="x y.txt"'
+    twice = httpx.get(url, headers={"Authorization": "Bearer by_live_key"})
+    assert twice.status_code == 400 and "<Code>InvalidArgument</Code>" in twice.text
     assert httpx.get(url.replace("a%20b", "a%20c")).status_code == 403
     expired = s3.generate_presigned_url("get_object", Params=arguments, ExpiresIn=-5)
     assert httpx.get(expired).status_code == 403

@@ -7,6 +7,7 @@ from dataclasses import replace
 from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.files import Files
 from batchyard.adapters.aws.objects import Objects
+from batchyard.adapters.aws.stores import Stores
 from batchyard.adapters.aws.table import Table
 from batchyard.core.batches import Status
 from batchyard.core.files import File, FileRef
@@ -30,12 +31,12 @@ def test_only_what_is_past_its_time_goes(table: Table, objects: Objects) -> None
     old = keep(files, objects, FILE)
     young = keep(files, objects, replace(FILE, id="file-2", expires_at=NOW + 1))
     lasting = keep(files, objects, replace(FILE, id="file-3", expires_at=None))
-    assert expire(now=NOW, files=files, objects=objects) == 1
+    assert expire(now=NOW, stores=Stores.of(table, objects)) == 1
     assert files.get(old.ref) is None and objects.head(file_key("acct_a", old.id)) is None
     for file in (young, lasting):
         assert files.get(file.ref) == file and objects.head(file_key("acct_a", file.id)) is not None
     assert [row["sk"] for row in table.query("expiring")] == [f"{NOW + 1:012d}#file-2"]
-    assert expire(now=NOW, files=files, objects=objects) == 0
+    assert expire(now=NOW, stores=Stores.of(table, objects)) == 0
 
 
 def test_a_file_deleted_before_leaves_nothing_behind(table: Table, objects: Objects) -> None:
@@ -43,7 +44,7 @@ def test_a_file_deleted_before_leaves_nothing_behind(table: Table, objects: Obje
     files = Files(table)
     keep(files, objects, FILE)
     files.delete(FILE.ref)
-    assert expire(now=NOW, files=files, objects=objects) == 1
+    assert expire(now=NOW, stores=Stores.of(table, objects)) == 1
     assert list(table.query("expiring")) == []
 
 
@@ -51,5 +52,5 @@ def test_output_files_expire_too(table: Table, objects: Objects, batches: Batche
     """Files that a batch's end makes are found as well."""
     batch = batches.enter(create_batch(batches), Status.CANCELLING, 5)
     batches.finish(batch, Status.CANCELLED, 6, files=(replace(FILE, account_id=batch.account_id), None))
-    assert expire(now=NOW, files=Files(table), objects=objects) == 1
+    assert expire(now=NOW, stores=Stores.of(table, objects)) == 1
     assert Files(table).get(FileRef(batch.account_id, FILE.id)) is None

@@ -1,15 +1,17 @@
 """Files as other steps meet them: found by id, their bytes noticed when they came by another way, checked, counted.
 
 A file's bytes come with the request, or straight to the bucket under a presigned URL; then the first use of the file
-notices them here.
+notices them here. They are copied to where nobody can send others: a presigned URL works for an hour, whatever has
+become of the file meanwhile.
 """
 
 from __future__ import annotations
 
+from batchyard.adapters.aws.objects import ObjectChanged, ObjectMissing
 from batchyard.adapters.aws.stores import Stores
 from batchyard.core.errors import ConditionFailed, InvalidRequest, NotFound, PayloadTooLarge
 from batchyard.core.files import File, FileRef, FileStatus
-from batchyard.core.keys import file_key
+from batchyard.core.keys import file_key, incoming_key
 from batchyard.core.requests import FileRequest
 
 JSONL_SUFFIX = ".jsonl"
@@ -30,18 +32,38 @@ def notice(file: File, *, max_file_bytes: int, stores: Stores) -> File:
     deleted meanwhile."""
     if file.status is not FileStatus.UPLOADED or file.upload_id is not None:
         return file
-    files = stores.files
-    found = stores.objects.head(file_key(file.account_id, file.id))
+    objects, incoming = stores.objects, incoming_key(file.account_id, file.id)
+    found = objects.head(incoming)
     if found is None:
         return file
     try:
-        if found.size == 0:
-            return files.mark_broken(file, "The file is empty.")
-        if found.size > max_file_bytes:
-            return files.mark_broken(file, f"The file has {found.size} bytes; {max_file_bytes} bytes are allowed.")
-        return files.arrive(file, bytes=found.size)
-    except ConditionFailed as error:
-        raise missing(file.id) from error
+        if 0 < found.size <= max_file_bytes:  # copied are the bytes of this size, or none
+            objects.copy_within(incoming, file_key(file.account_id, file.id), found)
+            noticed = stores.files.keep(file, bytes=found.size)
+        else:
+            noticed = stores.files.mark_broken(file, _wrong_size(found.size, max_file_bytes))
+    except (ObjectMissing, ObjectChanged, ConditionFailed):
+        return _noticed_elsewhere(file, stores)
+    objects.delete(incoming)
+    return noticed
+
+
+def _wrong_size(size: int, max_file_bytes: int) -> str:
+    return f"The file has {size} bytes; {max_file_bytes} bytes are allowed." if size else "The file is empty."
+
+
+def _noticed_elsewhere(file: File, stores: Stores) -> File:
+    """The file as somebody else has left it, or as it was if its bytes are just being replaced. Raises NotFound if it
+    was deleted."""
+    found = stores.files.get(file.ref, consistent=True)
+    if found is None:
+        raise missing(file.id)
+    return found
+
+
+def own_keys(ref: FileRef) -> tuple[str, str]:
+    """Where bytes of the file may be."""
+    return file_key(ref.account_id, ref.file_id), incoming_key(ref.account_id, ref.file_id)
 
 
 def check(request: FileRequest, size: int, max_file_bytes: int) -> None:

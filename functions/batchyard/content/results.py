@@ -88,7 +88,7 @@ def _from_files(batch: Batch, wanted: range, objects: Objects) -> Iterator[Store
             if file_id is not None
         ]
         if not heads:
-            raise _no_longer_kept(batch)
+            raise no_longer_kept(batch)
         try:
             for index in range(wanted.stop):
                 start = result_line_start(batch.id, index)
@@ -99,10 +99,10 @@ def _from_files(batch: Batch, wanted: range, objects: Objects) -> Iterator[Store
                     yield read_result_line(head.line, index)
                 head.advance()
         except ObjectMissing as error:
-            raise _no_longer_kept(batch) from error
+            raise no_longer_kept(batch) from error
 
 
-def _no_longer_kept(batch: Batch) -> NotFound:
+def no_longer_kept(batch: Batch) -> NotFound:
     message = f"The results of {batch.id} are no longer kept one by one, and a file that had them is gone."
     return NotFound(message, code="results_expired")
 

@@ -123,6 +123,8 @@ class Batch:
     output_file_id: str | None = None
     error_file_id: str | None = None
     task_token: str | None = None
+    results_hidden: bool = False
+    """A file of its results was deleted or has expired: they are shown nowhere any more."""
     executions: int = 0
     """Executions that Sweep started after the first one died."""
     status_times: dict[str, int] = field(default_factory=dict)
@@ -177,6 +179,7 @@ class Batch:
             "output_file_id": self.output_file_id,
             "error_file_id": self.error_file_id,
             "task_token": self.task_token,
+            "results_hidden": self.results_hidden,
             "executions": self.executions,
         } | {f"{status}_at": at for status, at in self.status_times.items()}
 

@@ -43,7 +43,8 @@ class UploadRef:
 @dataclass(frozen=True, slots=True)
 class File:
     """Times are unix seconds. `lines`: how many there are, if that is known. `upload_id`: the upload whose parts are
-    joined into this file, or were; an `UPLOADED` file without one waits for its bytes under a presigned URL."""
+    joined into this file, or were; an `UPLOADED` file without one waits for its bytes under a presigned URL.
+    `batch_id`: the batch whose results it holds."""
 
     id: str
     account_id: str
@@ -56,6 +57,7 @@ class File:
     lines: int | None = None
     status_details: str | None = None
     upload_id: str | None = None
+    batch_id: str | None = None
 
     @property
     def ref(self) -> FileRef:

@@ -16,7 +16,8 @@ from batchyard.core.batches import DropSource
 class BatchRequest:
     """A batch to be made. `endpoint` is one of `core.providers.ENDPOINTS`; `concurrency` a ceiling on calls in flight.
     `idempotency_key`: the same key with the same request is the same batch. `lines`: the input itself, if it came
-    with the request, as the bytes of a file; `input_file_id` is empty then."""
+    with the request, as the bytes of a file; `input_file_id` is empty then. `is_repeat`: the client says that it has
+    sent this request before."""
 
     surface: str
     endpoint: str
@@ -31,12 +32,13 @@ class BatchRequest:
     caller_key: str | None = field(default=None, repr=False)
     """The caller's own key with `provider`. A secret: it is encrypted at once, and told to nobody but that provider."""
     lines: bytes | None = None
+    is_repeat: bool = False
 
     @property
     def fingerprint(self) -> str:
         """Equal for equal requests. Neither the idempotency key nor the caller's key is a part of it."""
         counted = replace(self, idempotency_key=None, caller_key=None)
-        members = {field.name: getattr(counted, field.name) for field in fields(counted)}
+        members = {field.name: getattr(counted, field.name) for field in fields(counted) if field.name != "is_repeat"}
         if self.lines is not None:
             members["lines"] = hashlib.sha256(self.lines).hexdigest()
         return hashlib.sha256(orjson.dumps(members, option=orjson.OPT_SORT_KEYS)).hexdigest()
@@ -45,12 +47,18 @@ class BatchRequest:
 @dataclass(frozen=True, slots=True)
 class FileRequest:
     """A file to be kept. Its bytes travel beside it, or come later under a presigned URL. `any_name`: a batch's input
-    may be called something else than .jsonl."""
+    may be called something else than .jsonl. `is_repeat`: the client says that it has sent this request before."""
 
     filename: str
     purpose: str
     expires_after_seconds: int | None = None
     any_name: bool = False
+    is_repeat: bool = False
+
+    def fingerprint(self, data: bytes) -> str:
+        """Equal for equal requests that bring the same bytes."""
+        members = ["file", self.filename, self.purpose, self.expires_after_seconds, hashlib.sha256(data).hexdigest()]
+        return hashlib.sha256(orjson.dumps(members)).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ def create_batch(call: Call, request: BatchRequest) -> Batch:
 
 def _create(call: Call, request: BatchRequest) -> Batch:
     return create.create(
-        request,
+        replace(request, is_repeat=call.request.is_repeat),
         BatchRef(call.account_id, mint("batch_")),
         now=call.now,
         terms=_terms(call),

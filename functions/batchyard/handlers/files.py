@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from batchyard.content import files as stored
 from batchyard.core.files import File, FileRef, Upload, UploadPart, UploadRef
-from batchyard.core.keys import file_key
+from batchyard.core.keys import incoming_key
 from batchyard.core.limits import FileTerms
 from batchyard.core.requests import FileRequest, PageRequest, UploadRequest
 from batchyard.handlers import downloads, resources
@@ -18,7 +20,7 @@ from batchyard.surfaces.operations import Completion, NewFile, NewUploadPart, Pa
 
 def create_file(call: Call, new: NewFile) -> ShownFile:
     file = receive.receive(
-        new.request,
+        replace(new.request, is_repeat=call.request.is_repeat),
         new.data,
         FileRef(call.account_id, mint("file-")),
         now=call.now,
@@ -37,7 +39,7 @@ def presign_file(call: Call, request: FileRequest) -> Presigned:
         stores=resources.stores(),
     )
     seconds = call.settings.presigned_url_seconds
-    url = resources.objects().presigned_put(file_key(file.account_id, file.id), seconds)
+    url = resources.objects().presigned_put(incoming_key(file.account_id, file.id), seconds)
     return Presigned(file, url, "PUT", {}, call.now + seconds)
 
 

@@ -119,7 +119,7 @@ def _answer(event: dict[str, Any], request_id: str, operations: Mapping[str, Ser
         request, settings, now, account_id = _request(event, request_id), load(ApiSettings), int(time.time()), ""
         if not route.public:
             api_key = surface.rules.read_api_key(request)
-            account_id = _account(api_key)
+            account_id = _account(api_key, event)
             allowance = _admit(api_key, surface, settings, now)
         reply = operations[route.operation](Call(request, surface, account_id, settings, now))
     except RequestError as error:
@@ -154,16 +154,17 @@ def _request(event: dict[str, Any], request_id: str) -> Request:
     )
 
 
-def _account(api_key: str) -> str:
-    account_id = keyring().account_of(api_key)
+def _account(api_key: str, event: dict[str, Any]) -> str:
+    source = event["requestContext"].get("identity", {}).get("sourceIp") or ""
+    account_id = keyring().account_of(api_key, source)
     logger.append_keys(account_id=account_id)
     return account_id
 
 
 def _admit(api_key: str, surface: Surface, settings: ApiSettings, now: int) -> Allowance | None:
-    """What the API key has left; None if there is no limit. Raises RateLimited."""
+    """What the API key has left on this surface; None if there is no limit. Raises RateLimited."""
     limit = limits_of(surface, settings).requests_per_minute
-    return admission().admit(key_hash(api_key), limit=limit, now=now) if limit else None
+    return admission().admit(f"{surface.name}#{key_hash(api_key)}", limit=limit, now=now) if limit else None
 
 
 def _chosen(operation: Operation[Wanted, Found] | None, call: Call) -> Operation[Wanted, Found]:

@@ -13,7 +13,7 @@ from contextlib import closing
 
 from batchyard.adapters.aws.objects import attachment
 from batchyard.content.export import Spool, Target, join, pack
-from batchyard.content.results import results
+from batchyard.content.results import no_longer_kept, results
 from batchyard.core.batches import Batch, BatchRef
 from batchyard.core.keys import export_key
 from batchyard.core.requests import Packing, ResultWindow
@@ -67,6 +67,8 @@ def _batch(call: Call, batch_id: str) -> Batch:
     batch = resources.batches().get(BatchRef(call.account_id, batch_id), consistent=True)
     if batch is None:
         raise cancel.missing(batch_id)
+    if batch.results_hidden:
+        raise no_longer_kept(batch)
     return batch
 
 

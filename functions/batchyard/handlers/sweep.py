@@ -1,5 +1,5 @@
-"""Trigger: a schedule. Removes files whose time is over, starts batches again that have no running execution, and sends
-shards again that have no owner, also those that SQS gave up."""
+"""Trigger: a schedule. Removes files whose time is over and what batches hold of files that are gone, starts batches again
+that have no running execution, and sends shards again that have no owner, also those that SQS gave up."""
 
 from __future__ import annotations
 
@@ -14,8 +14,12 @@ from aws_lambda_powertools.metrics import MetricUnit
 from batchyard.handlers import resources
 from batchyard.settings import SweepSettings, load
 from batchyard.steps.expire import expire
+from batchyard.steps.purge import purge
 from batchyard.steps.recover import recover
 from batchyard.steps.sweep import Revived, SentAgain, SweepLimits, sweep
+
+_PURGED_AT_MOST = 20_000
+"""Objects per call; the next sweep takes the next ones."""
 
 logger = Logger()
 
@@ -51,10 +55,11 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 
 def _expire(now: int) -> dict[str, Any]:
-    expired = expire(now=now, files=resources.files(), objects=resources.objects())
+    stores = resources.stores()
+    expired = expire(now=now, stores=stores)
     if expired:
         logger.info("expired", extra={"files": expired})
-    return {"expired": expired}
+    return {"expired": expired, "purged": purge(stores.leftovers.all(), at_most=_PURGED_AT_MOST, stores=stores)}
 
 
 def _look_at_oldest(now: int, window_seconds: int) -> dict[str, Any]:

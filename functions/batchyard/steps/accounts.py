@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from batchyard.adapters.aws.accounts import Accounts
 from batchyard.core.accounts import Account, ApiKey, key_hash
-from batchyard.core.errors import InvalidRequest, NotFound, Unauthenticated
+from batchyard.core.errors import InvalidRequest, NotFound, RateLimited, Unauthenticated
 from batchyard.core.memory import ExpiringMemory
 
 KEY_PREFIX = "by_live_"
@@ -18,6 +19,10 @@ _HINT_CHARACTERS = 4
 _NAME_CHARACTERS = 100
 _SECRET_CHARACTERS = 200
 _REMEMBERED_KEYS = 1000
+_UNKNOWN_FOR_SECONDS = 10.0
+_UNKNOWN_KEYS_PER_MINUTE = 300
+"""Of one source and process; each costs a read. A client with one wrong key costs one read in ten seconds."""
+_WINDOW_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +68,8 @@ def revoke_key(account_id: str, key_id: str, *, now: int, accounts: Accounts) ->
 
 class Keyring:
     """Tells whose an API key is, and remembers good ones for `remember_seconds` of `clock`, so that a revoked key is
-    refused that much later at most."""
+    refused that much later at most. Keys that are nobody's are remembered for some seconds, apart from the good ones,
+    and a source that keeps bringing others is refused without a look."""
 
     def __init__(self, accounts: Accounts, clock: Callable[[], float], remember_seconds: float = 30.0) -> None:
         self._accounts = accounts
@@ -71,19 +77,30 @@ class Keyring:
         self._remember_seconds = remember_seconds
         self._known: ExpiringMemory[str] = ExpiringMemory(_REMEMBERED_KEYS)
         """Hash of an API key -> id of its account."""
+        self._unknown: ExpiringMemory[bool] = ExpiringMemory(_REMEMBERED_KEYS)
+        """Hashes of keys that are nobody's."""
+        self._guesses: ExpiringMemory[tuple[int, float]] = ExpiringMemory(_REMEMBERED_KEYS)
+        """Source -> how many keys of nobody it has brought, and when the count begins anew."""
 
-    def account_of(self, secret: str) -> str:
-        """The id of the account that the key belongs to. Raises Unauthenticated."""
+    def account_of(self, secret: str, source: str = "") -> str:
+        """The id of the account that the key belongs to. `source`: the address that it came from, if known. Raises
+        Unauthenticated, or RateLimited if too many of this source's keys were nobody's."""
         if len(secret) > _SECRET_CHARACTERS:
             raise _bad_key()
-        digest = key_hash(secret)
-        account_id = self._known.get(digest, self._clock())
+        digest, now = key_hash(secret), self._clock()
+        account_id = self._known.get(digest, now)
         if account_id is not None:
             return account_id
+        if self._unknown.get(digest, now):
+            raise _bad_key()
+        guesses, until = self._guesses.get(source, now) or (0, now + _WINDOW_SECONDS)
+        if source and guesses >= _UNKNOWN_KEYS_PER_MINUTE:
+            raise _too_many_guesses(until - now)
         key = self._accounts.find_key(digest)
         if key is None or key.revoked_at is not None:
+            self._unknown.put(digest, True, until=now + _UNKNOWN_FOR_SECONDS, now=now)
+            self._guesses.put(source, (guesses + 1, until), until=until, now=now)
             raise _bad_key()
-        now = self._clock()
         self._known.put(digest, key.account_id, until=now + self._remember_seconds, now=now)
         return key.account_id
 
@@ -110,4 +127,11 @@ def _bad_key() -> Unauthenticated:
     return Unauthenticated(
         "Incorrect API key provided, or the key was revoked. The operator of this deployment makes keys.",
         code="invalid_api_key",
+    )
+
+
+def _too_many_guesses(seconds_left: float) -> RateLimited:
+    return RateLimited(
+        "Too many keys from your address were nobody's. Check your API key, and try again later.",
+        retry_after_seconds=max(1, math.ceil(seconds_left)),
     )

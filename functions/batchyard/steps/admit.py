@@ -1,4 +1,4 @@
-"""Admit: hold an API key to its requests per minute, counted in one row per key and minute for all functions.
+"""Admit: hold an API key to its requests per minute, counted in one row per key, surface and minute for all functions.
 
 A minute is the clock's, so up to twice the limit may pass within any sixty seconds; in return a request costs one
 write, and a key that has used up its minute costs none until the next one.
@@ -21,17 +21,18 @@ class Admission:
     def __init__(self, windows: Windows) -> None:
         self._windows = windows
         self._used_up: ExpiringMemory[int] = ExpiringMemory(_REMEMBERED_KEYS)
-        """Hash of an API key -> the unix second at which it may come again."""
+        """Caller -> the unix second at which it may come again."""
 
-    def admit(self, key_hash: str, *, limit: int, now: int) -> Allowance:
-        """Counts one request of an API key. Raises RateLimited if the minute has none left."""
+    def admit(self, caller: str, *, limit: int, now: int) -> Allowance:
+        """Counts one request of a caller: an API key, by its hash, on a surface. Raises RateLimited if the minute has
+        none left."""
         start = now - now % _WINDOW_SECONDS
         end = start + _WINDOW_SECONDS
-        if self._used_up.get(key_hash, now) == end:
+        if self._used_up.get(caller, now) == end:
             raise _used_up(limit, end, now)
-        count = self._windows.count(key_hash, start, limit=limit, ttl=end + _WINDOW_SECONDS)
+        count = self._windows.count(caller, start, limit=limit, ttl=end + _WINDOW_SECONDS)
         if count is None:
-            self._used_up.put(key_hash, end, until=end, now=now)
+            self._used_up.put(caller, end, until=end, now=now)
             raise _used_up(limit, end, now)
         return Allowance(limit, limit - count, end)
 

@@ -2,19 +2,23 @@
 
 The same idempotency key with the same request is the same batch, and so is the same batch id: a repeat answers what
 the first call made, and starts the execution again in case the first call died before it did (AWS starts it once).
+Without an idempotency key, a request whose client says that it repeats it answers what the same request made a short
+time ago; two equal requests that are not marked so are two batches.
 An input that came with the request is kept as a file of the account, so that all batches are run from files.
 """
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 
 import orjson
 
 from batchyard.adapters.aws.batches import Batches, Idempotency, IdempotencyKeyUsed
 from batchyard.adapters.aws.caller_keys import CallerKeys
+from batchyard.adapters.aws.repeats import Repeats, note_of
 from batchyard.adapters.aws.stores import Stores
-from batchyard.adapters.aws.table import Put
+from batchyard.adapters.aws.table import Put, Update
 from batchyard.adapters.aws.workflow import Workflow
 from batchyard.content import files as stored
 from batchyard.core.batches import Batch, BatchRef, Status
@@ -61,6 +65,8 @@ def create(
     used = stores.batches.used(ref.account_id, request.idempotency_key)
     if used is not None:
         batch = _repeated(request, ref.account_id, used, stores.batches)
+    elif request.is_repeat and (made_id := _made_by(request, ref.account_id, now, stores.repeats)):
+        batch = _found(BatchRef(ref.account_id, made_id), stores.batches)
     else:
         batch = _made(request, ref, now, terms, stores)
     if batch.status is Status.VALIDATING:
@@ -83,15 +89,38 @@ def _made(request: BatchRequest, ref: BatchRef, now: int, terms: BatchTerms, sto
         batch = replace(batch, input_file_id=own_file.id)
         stores.objects.put(file_key(ref.account_id, own_file.id), request.lines)
     try:
-        beside = _own_key(request, batch, stores.caller_keys)
+        beside: list[Put | Update] = [*_own_key(request, batch, stores.caller_keys), *_note(request, batch, now)]
         stores.batches.create(batch, _idempotency(request, now), input_file=own_file, beside=beside)
     except IdempotencyKeyUsed as winner:
         if own_file is not None:
             stores.objects.delete(file_key(ref.account_id, own_file.id))
         return _repeated(request, ref.account_id, winner, stores.batches)
     except ConditionFailed:
-        return _found(ref, stores.batches)
+        made_id = _made_by(request, ref.account_id, now, stores.repeats) or ref.batch_id
+        if own_file is not None and made_id != ref.batch_id:
+            stores.objects.delete(file_key(ref.account_id, own_file.id))
+        return _found(BatchRef(ref.account_id, made_id), stores.batches)
     return batch
+
+
+def _note(request: BatchRequest, batch: Batch, now: int) -> list[Update]:
+    """What a repeat of this request finds the batch by."""
+    mark = _mark(request)
+    return [note_of(batch.account_id, mark, batch.id, is_repeat=request.is_repeat, now=now)] if mark else []
+
+
+def _made_by(request: BatchRequest, account_id: str, now: int, repeats: Repeats) -> str | None:
+    """The id of the batch that the same request made a short time ago."""
+    mark = _mark(request)
+    return repeats.made_by(account_id, mark, now) if mark else None
+
+
+def _mark(request: BatchRequest) -> str | None:
+    """What a request without an idempotency key is known again by; its caller's key is a part of it. None if it is
+    known by something else: batches of the drop folder have ids that follow from the file."""
+    if request.idempotency_key is not None or request.drop is not None:
+        return None
+    return hashlib.sha256(f"{request.fingerprint} {request.caller_key or ''}".encode()).hexdigest()
 
 
 def _check_provider(request: BatchRequest, providers: tuple[str, ...]) -> None:

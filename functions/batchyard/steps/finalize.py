@@ -192,4 +192,5 @@ class _Sheet:
             created_at=now,
             expires_at=None if seconds is None else now + seconds,
             lines=self._lines,
+            batch_id=self._batch.id,
         )

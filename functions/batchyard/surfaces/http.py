@@ -13,6 +13,7 @@ from batchyard.core import exact_json
 from batchyard.core.errors import InvalidRequest, UnsupportedMediaType
 
 JSON_TYPE = "application/json"
+_REPEATS = "x-stainless-retry-count"
 _JSON = re.compile(r"application/(json|[\w.+-]+\+json)\s*(;|$)", re.IGNORECASE)
 
 
@@ -32,6 +33,12 @@ class Request:
     @property
     def content_type(self) -> str:
         return self.headers.get("content-type", "")
+
+    @property
+    def is_repeat(self) -> bool:
+        """Whether its client says that it has sent it before and heard no answer. The official SDKs of OpenAI and
+        Anthropic, and what is built on them, count their repeats in a header."""
+        return re.fullmatch(r"0*[1-9][0-9]*", self.headers.get(_REPEATS, "")) is not None
 
     def json(self) -> Any:
         """The body as JSON, every number exact (`core.exact_json`). Raises UnsupportedMediaType or InvalidRequest."""

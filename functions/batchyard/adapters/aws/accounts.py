@@ -40,8 +40,8 @@ class Accounts:
         return [ApiKey.from_row(row) for row in self._table.query(f"account#{account_id}", prefix="key#")]
 
     def find_key(self, key_hash: str) -> ApiKey | None:
-        """The key with this hash, revoked or not."""
-        row = self._table.get(Key(f"key#{key_hash}", "key"))
+        """The key with this hash, revoked or not; also one that was made a moment ago."""
+        row = self._table.get(Key(f"key#{key_hash}", "key"), consistent=True)
         return ApiKey.from_row(row) if row else None
 
     def revoke_key(self, account_id: str, key_id: str, now: int) -> ApiKey | None:

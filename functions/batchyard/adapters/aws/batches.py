@@ -1,13 +1,13 @@
 """Batch rows: created once, moved from status to status by conditional writes, listed by account.
 
-Beside a batch stand, until it is terminal, its row under `open` (what Sweep reads), its row under its input file (how
-the batches of a file are found) and the provider key its caller brought (`caller_keys.py`); and, for a day, the row of
-its idempotency key.
+Beside a batch stand, until it is terminal, its row under `open` (what Sweep reads) and the provider key its caller
+brought (`caller_keys.py`); its row under its input file (how the batches of a file are found), for as long as it may
+hold lines of it; and, for a day, the row of its idempotency key.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,6 +23,8 @@ from batchyard.core.sharding import Plan
 from batchyard.core.usage import Tally
 
 _OPEN = "open"
+_KEEP_INPUT_ROW_SECONDS = 90 * 86_400
+"""Longer than what a batch runs from is kept (`working_days`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +56,11 @@ class Batches:
         idempotency: Idempotency | None = None,
         *,
         input_file: File | None = None,
-        beside: Sequence[Put] = (),
+        beside: Sequence[Put | Update] = (),
     ) -> None:
         """One transaction: batch row, open row, the row under its input file, idempotency row, the rows of
-        `input_file` if that is made with the batch, and what else belongs `beside` it. Raises IdempotencyKeyUsed."""
+        `input_file` if that is made with the batch, and what else belongs `beside` it. Raises IdempotencyKeyUsed, or
+        ConditionFailed if another condition does not hold."""
         writes: list[Put | Update | Delete] = [
             Put(_key(batch.ref), batch.to_row(), only_if_absent=True),
             Put(Key(_OPEN, batch.id), {"account_id": batch.account_id, "created_at": batch.created_at}),
@@ -157,7 +160,8 @@ class Batches:
             fields["errors"] = [[e.code, e.message, e.line, e.param] for e in errors]
         writes: list[Put | Update | Delete] = [Update(**_entering(batch, (batch.status,), status, now, fields))]
         writes += [write for file in files if file for write in file_writes(file)]
-        writes += [Delete(Key(_OPEN, batch.id)), Delete(_input_key(batch))]
+        ended = {"ended_at": now, "ttl": now + _KEEP_INPUT_ROW_SECONDS}
+        writes += [Delete(Key(_OPEN, batch.id)), Update(_input_key(batch), set=ended)]
         if batch.caller_pays:
             writes.append(removal_of(batch.id))
         self._table.transact(writes)
@@ -179,9 +183,15 @@ class Batches:
 
     def made_from(self, ref: FileRef) -> list[str]:
         """The ids of the batches with this input file that are not terminal."""
-        prefix = f"input#{ref.file_id}#"
-        rows = self._table.query(f"account#{ref.account_id}", prefix=prefix, consistent=True)
-        return [row["sk"].removeprefix(prefix) for row in rows]
+        return [batch_id for batch_id, is_over in self._of_file(ref) if not is_over]
+
+    def ever_made_from(self, ref: FileRef) -> list[str]:
+        """The ids of the batches with this input file, also of those that ended some weeks ago."""
+        return [batch_id for batch_id, _ in self._of_file(ref)]
+
+    def hide_results(self, ref: BatchRef) -> None:
+        """Show the results of this batch nowhere any more. Raises ConditionFailed if there is no such batch."""
+        self._table.update(_key(ref), set={"results_hidden": True}, condition="attribute_exists(pk)")
 
     def open_batches(self) -> list[tuple[str, str, int]]:
         """(account id, batch id, created_at) of every batch that is not terminal, oldest first."""
@@ -205,6 +215,12 @@ class Batches:
             values={"seen": batch.executions, "unmoved": str(batch.status)},
         )
         return int(row["executions"])
+
+    def _of_file(self, ref: FileRef) -> Iterator[tuple[str, bool]]:
+        """(batch id, whether it is terminal) of the batches with this input file."""
+        prefix = f"input#{ref.file_id}#"
+        for row in self._table.query(f"account#{ref.account_id}", prefix=prefix, consistent=True):
+            yield row["sk"].removeprefix(prefix), "ended_at" in row
 
     def _live(self, batch: Batch) -> Batch:
         if batch.status.is_terminal or batch.plan is None:

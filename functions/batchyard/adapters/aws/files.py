@@ -5,7 +5,7 @@ A file that expires has a second row, under `expiring` by the second it expires 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -46,13 +46,24 @@ class Files:
         row = self._table.get(_file_key(ref), consistent=consistent)
         return File.from_row(row) if row else None
 
-    def put(self, file: File) -> None:
-        """Make the file's rows, or replace them."""
-        self._table.transact(file_writes(file))
+    def put(self, file: File, *, beside: Sequence[Update] = ()) -> None:
+        """Make the file's rows, or replace them, with what else belongs `beside` them. Raises ConditionFailed if a
+        condition of that does not hold."""
+        self._table.transact([*file_writes(file), *beside])
 
     def arrive(self, file: File, *, bytes: int, lines: int | None = None) -> File:
         """The file's bytes are there. Raises ConditionFailed if the file was deleted meanwhile."""
         return self._change(file, {"status": str(FileStatus.PROCESSED), "bytes": bytes, "lines": lines})
+
+    def keep(self, file: File, *, bytes: int) -> File:
+        """The bytes of a file that waited for them are there. Raises ConditionFailed if it does not wait any more."""
+        row = self._table.update(
+            _file_key(file.ref),
+            set={"status": str(FileStatus.PROCESSED), "bytes": bytes},
+            condition="#status = :waiting",
+            values={"waiting": str(FileStatus.UPLOADED)},
+        )
+        return File.from_row(row)
 
     def mark_broken(self, file: File, details: str) -> File:
         """The file will never be readable; `details` says why. Raises ConditionFailed if it was deleted."""

@@ -135,6 +135,15 @@ class Objects:
             if failures := reply.get("Errors"):
                 raise BatchyardError(f"{len(failures)} objects could not be deleted, first: {failures[0].get('Code')}")
 
+    def keys(self, prefix: str, *, at_most: int) -> list[str]:
+        """Keys that start with `prefix`, in order, `at_most` of them."""
+        if at_most < 1:
+            return []
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=self.bucket, Prefix=prefix, PaginationConfig={"MaxItems": at_most}
+        )
+        return [found["Key"] for page in pages for found in page.get("Contents", [])]
+
     def stream(self, key: str, chunk_bytes: int = CHUNK_BYTES) -> Generator[bytes]:
         """The object in chunks, all of one version: raises ObjectChanged if it is overwritten meanwhile, ObjectMissing
         if it is or goes missing. Up to five chunks are in memory at once."""
@@ -171,6 +180,10 @@ class Objects:
     def copy_to(self, key: str, bucket: str, to_key: str, content_type: str | None = None) -> ObjectInfo:
         """Copies `key` of this bucket to `to_key` of another, inside S3."""
         return self._copy(self.bucket, key, None, bucket, to_key, content_type)
+
+    def copy_within(self, key: str, to_key: str, found: ObjectInfo) -> None:
+        """Copies `key` to `to_key`, inside S3, if it is still the object that was `found`. Raises ObjectChanged."""
+        self._copy(self.bucket, key, None, self.bucket, to_key, None, found)
 
     def presigned_get(self, key: str, filename: str, seconds: int, content_type: str | None = None) -> str:
         """A URL that downloads `key` as `filename` for the next `seconds`, as `content_type` if one is given. Made
@@ -219,13 +232,20 @@ class Objects:
         return data
 
     def _copy(
-        self, bucket: str, key: str, version_id: str | None, to_bucket: str, to_key: str, content_type: str | None
+        self,
+        bucket: str,
+        key: str,
+        version_id: str | None,
+        to_bucket: str,
+        to_key: str,
+        content_type: str | None,
+        found: ObjectInfo | None = None,
     ) -> ObjectInfo:
         source: CopySourceTypeDef = {"Bucket": bucket, "Key": key}
         if version_id:
             source["VersionId"] = version_id
         try:
-            info = _info(self._client.head_object(**source))
+            info = found or _info(self._client.head_object(**source))
             target = Place(Bucket=to_bucket, Key=to_key)
             if info.size <= self._copy_object_bytes:
                 self._client.copy_object(

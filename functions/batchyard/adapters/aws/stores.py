@@ -8,8 +8,10 @@ from batchyard.adapters.aws.accounts import Accounts
 from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.caller_keys import CallerKeys
 from batchyard.adapters.aws.files import Files, Uploads
+from batchyard.adapters.aws.leftovers import Leftovers
 from batchyard.adapters.aws.objects import Objects
 from batchyard.adapters.aws.progress import Progress
+from batchyard.adapters.aws.repeats import Repeats
 from batchyard.adapters.aws.shards import Shards
 from batchyard.adapters.aws.table import Table
 
@@ -24,6 +26,8 @@ class Stores:
     uploads: Uploads
     shards: Shards
     progress: Progress
+    repeats: Repeats
+    leftovers: Leftovers
     objects: Objects
     caller_keys: CallerKeys | None = None
 
@@ -36,6 +40,8 @@ class Stores:
             uploads=Uploads(table),
             shards=Shards(table),
             progress=Progress(table),
+            repeats=Repeats(table),
+            leftovers=Leftovers(table),
             objects=objects,
             caller_keys=caller_keys,
         )

@@ -6,11 +6,14 @@ are in `replies.py`; lines are read in `lines.py`.
 
 from __future__ import annotations
 
+from batchyard.core.limits import Limits
 from batchyard.surfaces.openai import reading, replies, requests, writing
 from batchyard.surfaces.openai.lines import parse_line
 from batchyard.surfaces.operations import FILE_TYPES, Operation, OperationDoc, as_it_is, nothing
 from batchyard.surfaces.surface import Surface, SurfaceRules
 
+_REQUESTS_PER_MINUTE = 6_000
+"""Of one API key: nobody who polls reasonably meets it, and nobody who does not can use up what all keys share."""
 _AFTER = {"type": "string", "description": "The id of the object the page starts behind."}
 _FILE_QUERY = {
     "purpose": {"type": "string", "description": "Only files with this purpose."},
@@ -49,6 +52,7 @@ SURFACE = Surface(
         write_error=writing.write_error,
         error_shape=replies.ErrorObject,
         allowance_headers=writing.allowance_headers,
+        limits=Limits(requests_per_minute=_REQUESTS_PER_MINUTE),
     ),
     parse_line=parse_line,
     create_file=Operation(
