@@ -35,7 +35,6 @@ class Usage:
     """Invocations that raised, timed out or were killed, as CloudWatch's `Errors` counts them."""
     throttles: int = 0
     timeouts: int = 0
-    throttles: int = 0
     init_seconds: float = 0.0
     billed_seconds: float = 0.0
     gigabyte_seconds: float = 0.0
@@ -71,10 +70,6 @@ class Meter:
 
     def count_throttle(self, function: str) -> None:
         """One invocation for which there was no concurrency."""
-        with self._lock:
-            self._functions.setdefault(function, Usage()).throttles += 1
-
-    def count_throttle(self, function: str) -> None:
         with self._lock:
             self._functions.setdefault(function, Usage()).throttles += 1
 

@@ -1,5 +1,5 @@
-"""Trigger: a schedule. Removes files whose time is over and what batches hold of files that are gone, starts batches again
-that have no running execution, and sends shards again that have no owner, also those that SQS gave up."""
+"""Trigger: a schedule. Removes files whose time is over and what batches hold of files that are gone, starts batches
+again that have no running execution, and sends shards again that have no owner, also those that SQS gave up."""
 
 from __future__ import annotations
 
