@@ -1,4 +1,5 @@
-"""JSON on one line by anybody's definition of a line: the files that customers get are read with all kinds of tools."""
+"""JSON on one line, whatever a reader takes for the end of a line: customers read their files with all kinds of
+tools."""
 
 from __future__ import annotations
 

@@ -7,8 +7,8 @@
       │   ╱             │
       └──────────────────────▶ time
 
-`Retry-After` is always the word for the item that got it. Once a whole round of calls was refused it also holds back
-new calls of the lane until then: the provider is spent, not just busy. Other lanes never notice. Time is passed in, in
+The item that got a `Retry-After` always waits that long. Once a whole round of calls was refused, new calls of the lane
+wait for it too: the provider's limit is used up, and not just tight. Other lanes never notice. Time is passed in, in
 seconds of any one clock.
 """
 

@@ -1,4 +1,4 @@
-"""What a caller asks for, in no dialect: surfaces make these of their own requests, steps take them."""
+"""What a caller asks for, whatever the dialect: surfaces turn their requests into these, and steps take them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class BatchRequest:
     drop: DropSource | None = None
     provider: str | None = None
     caller_key: str | None = field(default=None, repr=False)
-    """The caller's own key with `provider`. A secret: it is encrypted at once, and told to nobody but that provider."""
+    """The caller's own key with `provider`. A secret: it is encrypted at once, and sent to nobody but that provider."""
     lines: bytes | None = None
 
     @property
@@ -45,7 +45,7 @@ class BatchRequest:
 @dataclass(frozen=True, slots=True)
 class FileRequest:
     """A file to be kept. Its bytes travel beside it, or come later under a presigned URL. `any_name`: a batch's input
-    may be called something else than .jsonl."""
+    may have a name that does not end in .jsonl."""
 
     filename: str
     purpose: str
@@ -63,7 +63,8 @@ class UploadRequest:
 
 @dataclass(frozen=True, slots=True)
 class CompletionRequest:
-    """The parts of an upload in the order they are to be joined, and the hex MD5 the whole should have, if given."""
+    """The parts of an upload in the order they are to be joined, and the MD5 (in hex) that the whole must have, if the
+    caller gave one."""
 
     part_ids: tuple[str, ...]
     md5: str | None = None
