@@ -1,4 +1,4 @@
-"""Accounts: who may call, and with which keys. A key's secret is seen once, by the person who made it."""
+"""Accounts: who may call, and with which keys. The secret of a key is shown once, to the person who made it."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def list_keys(account_id: str, *, accounts: Accounts) -> list[ApiKey]:
 
 
 def revoke_key(account_id: str, key_id: str, *, now: int, accounts: Accounts) -> ApiKey:
-    """Functions notice within the seconds that a Keyring remembers."""
+    """Functions refuse the key as soon as their Keyring has forgotten it."""
     key = accounts.revoke_key(account_id, key_id, now)
     if key is None:
         raise NotFound(f"The account {account_id} has no key {key_id}.", param="key_id")
@@ -62,8 +62,8 @@ def revoke_key(account_id: str, key_id: str, *, now: int, accounts: Accounts) ->
 
 
 class Keyring:
-    """Tells whose an API key is, and remembers good ones for `remember_seconds` of `clock`, so that a revoked key is
-    refused that much later at most."""
+    """Finds the account of an API key, and remembers it for `remember_seconds` of `clock`. So a key that is revoked may
+    work for that long."""
 
     def __init__(self, accounts: Accounts, clock: Callable[[], float], remember_seconds: float = 30.0) -> None:
         self._accounts = accounts

@@ -1,7 +1,8 @@
-"""Admit: hold an API key to its requests per minute, counted in one row per key and minute for all functions.
+"""Admit: refuse an API key that has used up its requests of this minute. All functions count in one row per key and
+minute.
 
-A minute is the clock's, so up to twice the limit may pass within any sixty seconds; in return a request costs one
-write, and a key that has used up its minute costs none until the next one.
+Minutes begin on the minute, so up to twice the limit may pass within sixty seconds. In return a request costs one
+write, and a key that has used up its minute costs no more until the next one.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ _REMEMBERED_KEYS = 1000
 
 
 class Admission:
-    """Lives as long as its process."""
+    """One for each process."""
 
     def __init__(self, windows: Windows) -> None:
         self._windows = windows
         self._used_up: ExpiringMemory[int] = ExpiringMemory(_REMEMBERED_KEYS)
-        """Hash of an API key -> the unix second at which it may come again."""
+        """Hash of an API key -> the unix second from which it is admitted again."""
 
     def admit(self, key_hash: str, *, limit: int, now: int) -> Allowance:
         """Counts one request of an API key. Raises RateLimited if the minute has none left."""

@@ -1,4 +1,4 @@
-"""Receive: make a file of the bytes that came with a request, or announce one whose bytes will come later.
+"""Receive: make a file from the bytes that came with a request, or one whose bytes will come later.
 
 Joined uploads are `steps/upload.py`'s.
 """
@@ -22,7 +22,7 @@ def receive(
     terms: FileTerms,
     stores: Stores,
 ) -> File:
-    """A file whose bytes are here. `ref`: what it is called."""
+    """The file that `ref` names, whose bytes are here."""
     check(request, len(data), terms.max_bytes)
     file = File(
         id=ref.file_id,
@@ -40,7 +40,7 @@ def receive(
 
 
 def announce(request: FileRequest, ref: FileRef, *, now: int, terms: FileTerms, stores: Stores) -> File:
-    """A file whose bytes will come under a presigned URL."""
+    """The file that `ref` names, whose bytes will come by a presigned URL."""
     check_name(request)
     file = File(
         id=ref.file_id,

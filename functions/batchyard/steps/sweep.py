@@ -1,8 +1,8 @@
 """Sweep: find batches whose execution never started or has died, and start them again.
 
-Every step picks up where the rows say, so a further execution finishes what the first one left. Each one waits twice as
-long as the one before it, so that an outage does not use them all up. A batch that has used up its executions is closed
-as failed, with the results it has.
+Every step goes on from what the rows say, so a further execution finishes what the first one left. Each one waits twice
+as long as the one before it, so that an outage does not use them all up. A batch that has used up its executions is
+closed as failed, with the results it has.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ def sweep(
     *, now: int, grace_seconds: int, max_executions: int, batches: Batches, workflow: Workflow
 ) -> Iterator[Revived]:
     """The batches started again in this call. `grace_seconds`: how old a batch must be to be looked at, and how long
-    ago its first execution must have ended. Raises what went wrong with some once all others had their turn."""
+    ago its first execution must have ended. If something goes wrong with some batches, the others are looked at first,
+    and then it is raised."""
     faults: list[Exception] = []
     for account_id, batch_id, created_at in batches.open_batches():
         if created_at > now - grace_seconds:
@@ -62,15 +63,15 @@ def _look_after(
             return None
         try:
             number = batches.count_execution(batch)
-        except ConditionFailed:  # it ended, or another sweep was faster
+        except ConditionFailed:  # the batch ended, or another sweep was faster
             return None
     workflow.start(batch.ref, number, Ending.FAILED if number > max_executions else None)
     return Revived(batch.id, number)
 
 
 def _repeat_wake(batch: Batch, workflow: Workflow) -> None:
-    """A cancel or a deletion that died between the batch's row and its wake-up would leave the execution waiting until
-    the deadline."""
+    """If a cancel or a deletion died after it had changed the batch's row and before it woke the execution, the
+    execution would wait until the deadline."""
     asked = asked_of(batch)
     if batch.task_token is not None and asked is not Ending.COMPLETED:
         workflow.wake(batch.task_token, asked)
