@@ -71,5 +71,5 @@ def queues() -> Queues:
 
 @cache
 def workflow(state_machine_arn: str = "") -> Workflow:
-    """Without an ARN it can only wake, not start."""
+    """Without an ARN it can wake executions, but start none."""
     return Workflow(client("stepfunctions"), state_machine_arn)

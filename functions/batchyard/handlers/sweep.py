@@ -21,7 +21,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     settings = load(SweepSettings)
     now = int(time.time())
     _report_deadline(now, settings.completion_window_seconds)
-    try:  # first, because it is quick: with very many open batches there may be no time after them
+    try:  # first, because it is quick, and with very many open batches there may be no time left after them
         expired = expire(now=now, files=resources.files(), objects=resources.objects())
         if expired:
             logger.info("expired", extra={"files": expired})

@@ -1,8 +1,8 @@
 """Batch rows: created once, moved from status to status by conditional writes, listed by account.
 
-Beside a batch stand, until it is terminal, its row under `open` (what Sweep reads), its row under its input file (how
-the batches of a file are found) and the provider key its caller brought (`caller_keys.py`); and, for a day, the row of
-its idempotency key.
+Until it is terminal a batch has further rows: one under `open` (what Sweep reads), one under its input file (by which
+the batches of a file are found), and one with the provider key that its caller brought (`caller_keys.py`). Its
+idempotency key has a row for a day.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ _OPEN = "open"
 
 @dataclass(frozen=True, slots=True)
 class Idempotency:
-    """`fingerprint` tells whether a reused key comes with the same request. `ttl`: unix second it may be forgotten."""
+    """`fingerprint` tells whether a reused key comes with the same request. `ttl`: unix second after which the row may
+    be deleted."""
 
     key: str
     fingerprint: str
@@ -35,7 +36,7 @@ class Idempotency:
 
 
 class IdempotencyKeyUsed(ConditionFailed):
-    """The key already stands for `batch_id`, created with `fingerprint`."""
+    """The key was used for `batch_id`, by a request with `fingerprint`."""
 
     def __init__(self, batch_id: str, fingerprint: str) -> None:
         super().__init__(f"the idempotency key already stands for {batch_id}")
@@ -57,7 +58,7 @@ class Batches:
         beside: Sequence[Put] = (),
     ) -> None:
         """One transaction: batch row, open row, the row under its input file, idempotency row, the rows of
-        `input_file` if that is made with the batch, and what else belongs `beside` it. Raises IdempotencyKeyUsed."""
+        `input_file` if that is made with the batch, and the writes `beside` them. Raises IdempotencyKeyUsed."""
         writes: list[Put | Update | Delete] = [
             Put(_key(batch.ref), batch.to_row(), only_if_absent=True),
             Put(Key(_OPEN, batch.id), {"account_id": batch.account_id, "created_at": batch.created_at}),
@@ -78,7 +79,7 @@ class Batches:
             raise used from error
 
     def used(self, account_id: str, idempotency_key: str | None) -> IdempotencyKeyUsed | None:
-        """What the key already stands for, if anything."""
+        """The batch that the key was used for; None if it was not."""
         if idempotency_key is None:
             return None
         row = self._table.get(_idempotency_key(account_id, idempotency_key), consistent=True)
@@ -89,7 +90,7 @@ class Batches:
         return Batch.from_row(row) if row else None
 
     def current(self, ref: BatchRef) -> Batch:
-        """The batch as it stands. Raises BooksDoNotBalance if there is none: only for batches that were made."""
+        """The batch as it stands. For batches that must exist: raises BooksDoNotBalance if there is none."""
         batch = self.get(ref, consistent=True)
         if batch is None:
             raise BooksDoNotBalance(f"{ref.batch_id} is not a batch of {ref.account_id}")
@@ -142,8 +143,8 @@ class Batches:
         errors: tuple[LineError, ...] = (),
     ) -> Batch:
         """Enter a terminal status: batch row, its (output, error) file rows, and the end of its open row, in one
-        transaction. Raises ConditionFailed if the batch cannot go there, or if it has left the status that
-        `batch` was read in: what there is to publish may have changed with it."""
+        transaction. Raises ConditionFailed if the batch may not enter it, or is no longer in the status that `batch`
+        was read in, because what is to be published may have changed with the status."""
         if batch.status not in FROM[status]:
             raise ConditionFailed(f"{batch.id} is {batch.status} and cannot end as {status}")
         output, error = files
@@ -167,8 +168,8 @@ class Batches:
         return finished
 
     def doom(self, batch: Batch, errors: tuple[LineError, ...]) -> Batch:
-        """Let a batch that runs end as failed, whatever else comes of it, for the reason `errors`. Raises
-        ConditionFailed if it does not run (any more)."""
+        """Decides that a batch which runs will end as failed, for the reason `errors`. Raises ConditionFailed if it
+        does not run (any more)."""
         row = self._table.update(
             _key(batch.ref),
             set={"errors": [[e.code, e.message, e.line, e.param] for e in errors]},
@@ -227,7 +228,7 @@ def _idempotency_key(account_id: str, key: str) -> Key:
 def _entering(
     batch: Batch, sources: Sequence[Status], status: Status, now: int, fields: dict[str, Any]
 ) -> dict[str, Any]:
-    """A batch that is doomed cannot end well: the condition says so."""
+    """The update that enters `status` from one of `sources`. Its condition keeps a doomed batch from ending well."""
     values: dict[str, Any] = {f"from_{number}": str(source) for number, source in enumerate(sources)}
     condition = "#status IN (" + ", ".join(f":{name}" for name in values) + ")"
     if status in (Status.COMPLETED, Status.EXPIRED):
