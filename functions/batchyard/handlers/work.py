@@ -127,9 +127,7 @@ class Process:
         return self._runner.run(self._run(records, stop_at, meter))
 
     async def _run(self, records: list[work.Record], stop_at: float, meter: Meter) -> list[str]:
-        await asyncio.sleep(
-            0
-        )  # after having been frozen the process notices here which connections were closed
+        await asyncio.sleep(0)  # after having been frozen the process notices here which connections were closed
         return await self._worker.work(records, stop_at=stop_at, meter=meter)
 
     def close(self) -> None:
