@@ -1,4 +1,4 @@
-"""A queue with a dead-letter queue for every provider of providers.toml: one vendor's outage holds back nobody else.
+"""A queue with a dead-letter queue for every provider of providers.toml: the outage of one vendor delays no other.
 
 The event source's maximum concurrency is that vendor's ceiling on workers.
 """
@@ -32,7 +32,7 @@ class ProviderQueues(Construct):
                 self,
                 provider.capitalize(),
                 queue_name=f"{deployment.name}-provider-{provider}",
-                # A shard's lease is renewed in the table; this only has to outlast one invocation, and a worker
+                # A shard's lease is renewed in the table; this only has to outlast one invocation. A worker
                 # that was killed holds its messages back this long at most.
                 visibility_timeout=Duration.seconds(worker.timeout.to_seconds() + 60),
                 max_receive_count=10,

@@ -1,4 +1,4 @@
-"""What runs by the clock."""
+"""Schedules: the sweep."""
 
 from __future__ import annotations
 
@@ -20,6 +20,6 @@ class Schedules(Construct):
             rule_name=f"{deployment.name}-sweep",
             description="Starts again what a crash left standing",
             schedule=events.Schedule.rate(Duration.minutes(2)),
-            # The next sweep is soon enough: no retries.
+            # No retries: the next sweep comes soon enough.
             targets=[targets.LambdaFunction(sweep.function, retry_attempts=0, max_event_age=Duration.minutes(2))],
         )
