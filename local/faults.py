@@ -1,9 +1,9 @@
 """Makes AWS calls fail on demand: "the Nth call that function F makes (of operation O), K times in a row, with this
 error". Tests increase N until a run completes without meeting the fault.
 
-`when="before"`: the call does not happen. `when="after"`: it happens, but its caller is told that it failed; only
-idempotent code survives that. `when="late"`: it happens `hold_seconds` later, even if its caller has ended by then, and
-is answered as usual.
+`when="before"`: the call does not happen. `when="after"`: it happens, but its caller gets an error; only idempotent
+code survives that. `when="late"`: it happens `hold_seconds` later, even if its caller has ended by then, and is
+answered as usual.
 
 `about` (ids, separated by spaces): the fault is for calls that concern these ids only: calls that name one of them, or
 something that an earlier call named together with one (an account's batch, a batch's task token). With it, tests can
@@ -27,7 +27,7 @@ _TOKEN_SET = re.compile(rb'":task_token": \{"S": "([^"]+)"')
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What the module's docstring says in fields. None for `function`, `service` or `operation` means any of them.
+    """A fault as the module's docstring describes it. None for `function`, `service` or `operation` means any of them.
     `seen` counts the calls that matched, `fired` those that met the fault."""
 
     function: str | None = None
@@ -45,7 +45,7 @@ class Fault:
     seen: int = 0
     fired: int = 0
     landed: int = 0
-    """Of the late calls, those that have happened."""
+    """How many of the late calls have happened."""
 
     def matches(self, function: str, call: Call) -> bool:
         return (
@@ -77,7 +77,7 @@ class Faults:
             return self._faults.pop(id)
 
     def land(self, id: int) -> None:
-        """A held call has happened."""
+        """Counts a late call that has happened."""
         with self._lock:
             if id in self._faults:
                 self._faults[id] = replace(self._faults[id], landed=self._faults[id].landed + 1)

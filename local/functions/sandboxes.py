@@ -3,10 +3,10 @@
     start ─▶ init ─▶ idle (frozen) ⇄ busy ─▶ gone
                └────────────────────────────▶ gone      (init error, exit, time-out, kill)
 
-A sandbox runs one invocation at a time. Between invocations its process is stopped (SIGSTOP), as Lambda freezes
-it; an invocation that outlives the function's timeout is ended with SIGKILL. The Runtime API is the one of
-https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html, one port per sandbox, because the paths do not say
-who is asking.
+A sandbox runs one invocation at a time. Between invocations its process is stopped (SIGSTOP), as Lambda freezes it; an
+invocation that outlives the function's timeout is ended with SIGKILL. The Runtime API is the one of
+https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html, one port per sandbox, because the paths do not say which
+sandbox asks.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class Sandbox:
         return invocation is not None and invocation.handed_out is not None and invocation.result is None
 
     def invoke(self, payload: bytes, request_id: str) -> InvocationResult:
-        """Runs one invocation until it ends, in whatever way. The caller sees to it that there is one at a time."""
+        """Runs one invocation until it ends, in whatever way. The caller must not start another one before that."""
         invocation = _Invocation(request_id, payload)
         with self._changed:
             self._invocation = invocation
@@ -186,7 +186,7 @@ class Sandbox:
             self._changed.notify_all()
         return _accepted()
 
-    # Ends without an answer.
+    # Invocations that end without an answer.
 
     def _watch(self) -> None:
         code = self._process.wait()

@@ -1,4 +1,4 @@
-"""Checks a presigned S3 address, which anybody may hold: its expiry, its session token, its signature (version 4).
+"""Checks a presigned S3 URL, which anybody may use: its expiry, its session token, its signature (version 4).
 
 https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html
 """
@@ -19,7 +19,7 @@ from local.simulated_aws.errors import error_response
 
 
 def refuse_presigned(call: Call, request: Request, principal: Principal) -> Response | None:
-    """None if the address is valid now; otherwise S3's answer."""
+    """None if the URL is valid now; otherwise S3's error."""
     query = {name: values[0] for name, values in call.query.items()}
     signed_at = datetime.datetime.strptime(query["X-Amz-Date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=datetime.UTC)
     if time.time() > signed_at.timestamp() + int(query["X-Amz-Expires"]):
@@ -32,7 +32,7 @@ def refuse_presigned(call: Call, request: Request, principal: Principal) -> Resp
 
 
 def _signature(request: Request, query: dict[str, str], principal: Principal) -> str:
-    """What the signature has to be."""
+    """The signature that the request must have."""
     access_key, _, region = query["X-Amz-Credential"].split("/")[:3]
     auth = S3SigV4QueryAuth(
         Credentials(access_key, principal.secret_key), "s3", region, expires=int(query["X-Amz-Expires"])
