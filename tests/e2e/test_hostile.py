@@ -72,7 +72,7 @@ def refused(reply: httpx.Response, *statuses: int, root: Root | None = None) -> 
     assert reply.headers["x-request-id"]
     error: dict[str, Any] = reply.json()["error"]
     assert error["message"] and len(error["message"]) < 1000
-    # Where the gateway chooses the status, its envelope cannot name it.
+    # If the gateway chooses the status, its error object cannot name it.
     assert set(error) == ENVELOPE or (root is None and set(error) == ENVELOPE - {"status"}), sorted(error)
     return error
 

@@ -56,7 +56,7 @@ def api(customer: Customer) -> Iterator[Dialects]:
 def test_the_same_items_have_the_same_results(
     api: Dialects, bodies: dict[str, dict[str, Any]], metadata: dict[str, str], misspelt: bool
 ) -> None:
-    """Whatever is asked, and however: each surface's batch ends alike, and every surface tells of it alike."""
+    """Whatever is asked, and however: each surface's batch ends alike, and every surface shows it alike."""
     items = [Sent(custom_id, body) for custom_id, body in bodies.items()]
     if misspelt:
         items[-1] = Sent(items[-1].custom_id, items[-1].body | {"model": UNKNOWN_MODEL})

@@ -26,7 +26,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "throttled": {"status": 400, "code": "ThrottlingException", "times": 5},
     # The SDK does not try again.
     "refused": {"status": 400, "code": "InternalFailure"},
-    # It happened, and the caller is told that it did not.
+    # It happened, but its caller gets an error.
     "lost_answer": {"status": 400, "code": "InternalFailure", "when": "after"},
     # It happened, and the caller did not live to hear of it.
     "killed": {"kill": True, "when": "after"},
@@ -88,7 +88,7 @@ def walk(
 ) -> Counter[str]:
     """For each function, how many of its calls went wrong once. `run` is the whole life of something, and checks it.
     Not `scoped`: calls count whatever they are about, for those that name nothing; then one run at a time. `enough`:
-    how far to go where the calls repeat themselves."""
+    how far to go if the calls repeat themselves."""
 
     def attempt(number: int) -> Counter[str]:
         customer = Customer(cloud, f"{functions[0]} {way} {number}")

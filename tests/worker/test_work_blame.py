@@ -33,7 +33,7 @@ def start() -> Iterator[Start]:
 
 
 def fails_first(function: Callable[..., Any], times: int) -> Callable[..., Any]:
-    """`function`, away for its first calls."""
+    """`function`, whose first calls fail."""
     left = times
 
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -47,7 +47,7 @@ def fails_first(function: Callable[..., Any], times: int) -> Callable[..., Any]:
 
 
 def test_an_outage_blames_no_item(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    """S3 takes no part for some minutes: no item is to blame, and afterwards all of them run at once as before."""
+    """S3 stores no part for some minutes: no item is to blame, and afterwards all of them run at once as before."""
     shop = start(after(6.0))
     message = shop.message(8)
     monkeypatch.setattr(shop.objects, "put", fails_first(shop.objects.put, 5))
@@ -93,8 +93,8 @@ def test_a_crash_next_door_blames_nobody(start: Start) -> None:
 def test_a_message_that_sqs_is_about_to_give_up_leaves_a_copy(
     start: Start, receives: int, copies: int, fault: type[BaseException]
 ) -> None:
-    """The dead-letter queue tells the operator; the shard, and those that follow it, go on being tried. The copy comes
-    when this invocation is over, whatever becomes of it."""
+    """The dead-letter queue raises the operator's alarm; the shard, and those that follow it, are still tried. The copy
+    comes when this invocation is over, whatever becomes of it."""
 
     async def behave(index: int, attempt: int) -> Outcome:
         await asyncio.sleep(1)
