@@ -30,7 +30,7 @@ def cloud(simulator: SimulatedProvider) -> Iterator[LocalCloud]:
 
 @pytest.fixture
 def provider(simulator: SimulatedProvider) -> SimulatedProvider:
-    """The simulator, its ledger empty and its settings those of the start."""
+    """The simulator with an empty ledger and the settings that it started with."""
     simulator.reset()
     return simulator
 

@@ -1,4 +1,4 @@
-"""All surfaces are ways to say the same: what is sent does not depend on the dialect, nor does what comes back."""
+"""All surfaces lead to the same batches: neither what a provider is sent nor what comes back depends on the dialect."""
 
 from __future__ import annotations
 
@@ -114,5 +114,5 @@ def _watch(api: Dialects, batch_id: str) -> str:
 
 
 def _comparable(ended: Ended, sender: str) -> Ended:
-    """Without what differs by nature: each batch has an input file of its own."""
+    """The batch without the fields that always differ, such as the id of its input file."""
     return replace(ended, input_file_id="")

@@ -19,7 +19,7 @@ from tests.customer import Customer, eventually
 from tests.invariants import TERMINAL, Checked
 
 CALLS_AT_MOST = 100
-"""A walk this long does not end: the faults themselves make new calls."""
+"""After this many calls a run is taken to be endless: faults may cause new calls."""
 
 WAYS: dict[str, dict[str, Any]] = {
     # Five times in a row: all the tries that the SDK has.
@@ -28,7 +28,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "refused": {"status": 400, "code": "InternalFailure"},
     # It happened, but its caller gets an error.
     "lost_answer": {"status": 400, "code": "InternalFailure", "when": "after"},
-    # It happened, and the caller did not live to hear of it.
+    # It happened, but its caller was killed before the reply came.
     "killed": {"kill": True, "when": "after"},
 }
 each_way = pytest.mark.parametrize("way", WAYS)

@@ -84,7 +84,7 @@ def test_every_resource_is_named(synthesized: Synthesized) -> None:
 
 
 def test_objects_are_granted_by_prefix(synthesized: Synthesized) -> None:
-    """Whoever reads or writes objects does so below one of the prefixes that keys have."""
+    """Each role reads and writes objects only below the prefixes of `core/keys.py`."""
     prefixes = tuple(f"/{folder}/*" for folder in ("files", "uploads", "work", "parts", "exports", "drop", "results"))
     objects = [each for each in grants(synthesized) if each.action.startswith("s3:") and each.action != "s3:ListBucket"]
     assert objects
@@ -111,7 +111,8 @@ def test_who_touches_which_objects(synthesized: Synthesized) -> None:
 
 
 def test_every_function_of_the_api_may_count_requests(synthesized: Synthesized) -> None:
-    """A deployment may set a limit per key for any surface: whoever serves one of its routes has to count."""
+    """A deployment may set a limit per key for any surface: every function that serves one of its routes has to
+    count."""
     assert {route.function for route in ROUTES} <= who_may(synthesized, "dynamodb:UpdateItem")
 
 

@@ -1,4 +1,4 @@
-"""The local cloud against functions and stacks made for it: does it do what AWS would do?"""
+"""The local cloud does what AWS would do, with functions and stacks that are made for these tests."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NO_PROVIDER = "http://127.0.0.1:9/v1"
 
 @pytest.fixture(autouse=True)
 def aws() -> None:
-    """These tests want no mocked AWS of their own."""
+    """The local cloud has its own moto: these tests need none in their process."""
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from local.meter import Meter
 
 @pytest.fixture(autouse=True)
 def aws() -> None:
-    """These tests want no AWS."""
+    """These tests need no AWS in the process."""
 
 
 Behaviour = Callable[[bytes], InvocationResult]

@@ -13,7 +13,7 @@ from local.http_server import HttpLimits, HttpServer, Request, Response
 
 @pytest.fixture(autouse=True)
 def aws() -> None:
-    """These tests want no AWS."""
+    """These tests need no AWS in the process."""
 
 
 class Echo:
