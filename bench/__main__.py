@@ -23,7 +23,7 @@ COST_LATENCY = {"latency_ms": 2647.5, "latency_sigma": 0.5}
 """Lognormal with a mean of 3 s: the median is 3,000 ms / exp(0.5² / 2); one call in a hundred takes over 8.5 s."""
 
 _COST_POLL_SECONDS = 5.0
-"""How often the customer of the cost run asks whether the batch is done; each time is a request to the API."""
+"""How often the customer of the cost run asks whether the batch is done. Each time it costs a request to the API."""
 
 _WARM_UP_ITEMS = 500
 _IN_FLIGHT = 256

@@ -34,7 +34,7 @@ _DYNAMODB_READS = frozenset({"GetItem", "Query", "Scan", "BatchGetItem", "Transa
 _S3_FREE = frozenset({"DeleteObject", "DeleteObjects", "DeleteBucket", "AbortMultipartUpload"})
 _S3_GETS = frozenset({"GetObject", "HeadObject", "HeadBucket", "GetObjectTagging", "GetObjectAttributes"})
 _FREE_SERVICES = frozenset({"sts", "logs", "xray", "lambda", "stepfunctions", "states"})
-"""Their calls cost nothing by themselves: invocations and transitions are counted where they happen."""
+"""Services whose calls cost nothing: invocations and state transitions are counted when they happen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,8 @@ class Charge:
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """What a run of `items` items cost. `unpriced`: calls this module knows no price of, as `service:operation`."""
+    """What a run of `items` items cost. `unpriced`: calls for which this module has no price, as
+    `service:operation`."""
 
     items: int
     charges: tuple[Charge, ...]

@@ -2,8 +2,8 @@
 
     python -m bench.exports [--megabytes 500] [--answer-bytes 10000]
 
-A folder stands in for S3, so what is measured is what the function has to do itself. Each packing runs in a process of
-its own. API Gateway waits 29 s; the function has one processor (1,769 MB) or a part of one.
+A folder stands in for S3, so that only the function's own work is measured. Each packing runs in a process of its own.
+API Gateway waits 29 s; the function has one processor (1,769 MB) or a part of one.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def prepare(folder: Path, items: int, answer_bytes: int) -> None:
 
 @cache
 def _text() -> str:
-    """Four megabytes of words that nobody wrote, which compress about as text does."""
+    """Four megabytes of made-up words, which compress about as well as text does."""
     dice = random.Random(1)
     words = ["".join(dice.choices(_LETTERS, range(26, 0, -1), k=dice.randint(2, 9))) for _ in range(5000)]
     return " ".join(dice.choices(words, k=700_000))

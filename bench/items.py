@@ -1,4 +1,4 @@
-"""The input of a benchmark: small chat requests, each different, always the same for the same number."""
+"""The input of a benchmark: small chat requests, each different, and the same ones in every run."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Keeps what a benchmark found: all of it as JSON in bench/results/, the tables people read in docs/benchmarks.md.
 
-Only the lines between the two markers of docs/benchmarks.md are replaced; what is written around them is by people.
+Only the lines between the two markers of docs/benchmarks.md are replaced; the rest of the page is written by people.
 """
 
 from __future__ import annotations

@@ -33,10 +33,10 @@ from local.cloud import LocalCloud
 from local.provider import SimulatedProvider
 
 MOST_BYTES = 512_000_000
-"""What any function may need."""
+"""The most memory that any function may need."""
 LINE_BYTES = 10_000
 ANSWER_TOKENS = 2_350
-"""At four characters a token, about a line's length."""
+"""At four characters a token, an answer is about as long as a line."""
 DOCUMENT = Path(__file__).parents[1] / "docs" / "size.md"
 BEGIN, END = "<!-- measured: make size writes this -->", "<!-- end of what make size writes -->"
 
@@ -58,7 +58,7 @@ class Run:
 
     @contextmanager
     def step(self, what: str) -> Iterator[Callable[[int], None]]:
-        """Times the block, which says how many bytes it moved."""
+        """Times a `with` block, which reports how many bytes it moved."""
         moved: list[int] = []
         started = time.perf_counter()
         yield moved.append
@@ -92,7 +92,7 @@ def main() -> int:
 
 
 class Sender:
-    """Sends, waits, fetches and compares."""
+    """The customer: sends the batch, waits for it, fetches everything and compares it."""
 
     def __init__(self, cloud: LocalCloud, run: Run, folder: Path) -> None:
         self._run = run
@@ -180,7 +180,8 @@ class Sender:
             self._check_lines(unpack(export))
 
     def _fetch(self, path: str, target: Path) -> Path:
-        """Asks again if the gateway stopped waiting: the function goes on, and keeps what it made."""
+        """Downloads `path`. Asks again if the gateway has stopped waiting, because the function goes on and keeps the
+        reply."""
         for _ in range(_ASK_AT_MOST):
             reply = self._http.get(path)
             if reply.status_code != 504:

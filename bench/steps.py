@@ -3,7 +3,8 @@ DynamoDB in the process (Validate makes four calls to it, Finalize one for every
 
     python -m bench.steps validate|answer|finalize FOLDER ITEMS
 
-Each step runs in a process of its own, so that its peak memory is its own. `answer` plays the workers in between.
+Each step runs in a process of its own, so that its peak memory is its own. `answer` takes the place of the workers
+between the two.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One alarm: named after the deployment, told to a topic. Each has a row in docs/runbook.md.
+"""Alarms, each named after the deployment and sent to one topic. Each has a row in docs/runbook.md.
 
 CloudWatch bills an alarm by the metrics it reads, 0.10 dollars each a month, and takes at most ten in one expression.
 """
@@ -22,7 +22,8 @@ _AT_MOST = cloudwatch.ComparisonOperator.LESS_THAN_OR_EQUAL_TO_THRESHOLD
 
 
 class Alarms(Construct):
-    """`fires`: when a value reaches the threshold. `fires_below`: when one sinks to it."""
+    """An alarm made with `fires` fires when its value reaches the threshold, one made with `fires_below` when it sinks
+    to it."""
 
     def __init__(self, scope: Construct, name: str, *, deployment: Deployment, topic: sns.Topic) -> None:
         super().__init__(scope, name)
@@ -38,7 +39,7 @@ class Alarms(Construct):
         threshold: float = 1,
         of_periods: tuple[int, int] = (1, 1),
     ) -> None:
-        """`of_periods`: in how many of how many periods. No data is no trouble."""
+        """`of_periods`: (how many, out of how many) periods have to be so. Periods without data are good ones."""
         quiet = cloudwatch.TreatMissingData.NOT_BREACHING
         self._alarm(name, metric, description, _AT_LEAST, threshold, of_periods, quiet)
 

@@ -1,5 +1,5 @@
-"""The Lambda asset: what pyproject.toml says a function imports, at the versions of requirements.lock, as wheels for
-Lambda's arm64, with functions/batchyard beside it. Built without Docker, byte for byte the same from the same inputs.
+"""The Lambda asset: functions/batchyard, and the packages that pyproject.toml names for functions, in the versions of
+requirements.lock, from wheels for Lambda's arm64. It is built without Docker, and the same inputs give the same bytes.
 
     .build/dependencies-<hash of pyproject.toml, requirements.lock>.zip    takes seconds, changes rarely
     .build/batchyard-<hash of that and of functions/>.zip                  takes a second
@@ -36,7 +36,7 @@ SERVICES = frozenset({"dynamodb", "kms", "lambda", "s3", "secretsmanager", "sqs"
 """The AWS services whose descriptions stay in botocore; those of all 400 would be two fifths of the asset."""
 
 _TRIMMED_SUFFIXES = frozenset({".c", ".css", ".h", ".html", ".js", ".pxd", ".pyi", ".pyx"})
-"""In other people's packages; all of our own is deployed, a page's style sheet included."""
+"""Left out of other people's packages. Of our own package every file is deployed."""
 _KEPT_ASSETS = 5
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -85,7 +85,7 @@ def _dependencies() -> Path:
 
 
 def _runtime_requirements() -> str:
-    """What the deployed functions need, pinned as requirements.lock has it."""
+    """The packages that the deployed functions need, pinned to the versions of requirements.lock."""
     pyproject, lock = _LOCKS
     return _uv("pip", "compile", "--no-header", "--no-annotate", *_PYTHON, "--constraints", lock, pyproject)
 
@@ -97,7 +97,8 @@ def _sources() -> Iterator[Path]:
 
 
 def _is_trimmed(path: Path) -> bool:
-    """Whether a file is nothing that runs. Python files never are: packages import what looks like docs or tests."""
+    """Whether a file may be left out, because nothing runs it. Python files never may: packages import some that look
+    like docs or tests."""
     if path.suffix in _TRIMMED_SUFFIXES or path.parts[0] in ("bin", ".lock"):
         return True
     return path.parts[:2] == ("botocore", "data") and len(path.parts) > 3 and path.parts[2] not in SERVICES

@@ -1,5 +1,5 @@
-"""The buckets: data (keys: batchyard.core.keys), the drop folder, and the access log of both. Data and drop can be
-found by name instead: then their lifecycle and their events are as an earlier stack left them.
+"""The buckets: data (keys: batchyard.core.keys), the drop folder, and the access log of both. Instead of being made,
+data and drop can be existing buckets, given by name. Their lifecycle and events then stay as they are.
 """
 
 from __future__ import annotations

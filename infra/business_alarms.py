@@ -1,4 +1,5 @@
-"""Alarms that say customers fare badly, or spend a lot, although nothing of ours is broken: look at their batches."""
+"""Alarms about customers who fare badly, or spend a lot, while nothing of ours is broken. The place to look is their
+batches."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from infra.metrics import Metrics
 _REFUSED_BATCHES = 20
 _FAILED_PERCENT = 20
 _ITEMS_AT_LEAST = 100
-"""Below this many items in the period a share says nothing."""
+"""With fewer items in the period, the share of failures says nothing."""
 _MICROUSD = 1_000_000
 _HOUR = Duration.hours(1)
 

@@ -16,7 +16,8 @@ _PRINT_VERSION = "import sys; print(sys.version_info.major, sys.version_info.min
 
 
 def compile_folder(folder: Path) -> None:
-    """Compile every module below `folder` in place. Does nothing, and says so, without an interpreter to do it.
+    """Compile every module below `folder` in place. Without an interpreter of that version it prints a note and does
+    nothing.
 
     The bytecode is not checked against its source when it is loaded: unpacking changes the time of a file, which is
     what Python would compare. Names of files in tracebacks are those of the deployed function.
@@ -49,7 +50,8 @@ def _candidates() -> Iterator[Path]:
 
 
 def _version_of(python: Path) -> str | None:
-    """What the interpreter says it is. A shim of pyenv fails if it has no such version switched on."""
+    """The version that the interpreter reports; None if it does not run (pyenv's shims fail for a version that is not
+    switched on)."""
     try:
         done = subprocess.run([python, "-c", _PRINT_VERSION], capture_output=True, text=True, check=True, timeout=30)
     except (OSError, subprocess.SubprocessError):

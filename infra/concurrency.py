@@ -1,8 +1,8 @@
 """How the account's Lambda concurrency is shared out.
 
 With a quota that is large enough, every function has a reservation, so that no neighbour in the account can starve it;
-event sources have a maximum instead. Below that, Lambda lets nothing be reserved: the maxima of the event sources are
-lowered together, so that workers, which may run for 15 minutes, leave room for the API and the steps.
+event sources have a maximum instead. With a smaller quota Lambda lets nothing be reserved. Then the maxima of all event
+sources are lowered, so that workers, which may run for 15 minutes, leave room for the API and the steps.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ class Concurrency:
 
 
 def share_out(quota: int, reservations: Mapping[str, int | None], maxima: Mapping[str, int]) -> Concurrency:
-    """What of `reservations` and `maxima` a `quota` allows. Raises QuotaTooSmall, which says what to do."""
+    """The `reservations` and `maxima` that a `quota` allows. Raises QuotaTooSmall, which says what to do."""
     wanted = sum(reserved or 0 for reserved in reservations.values())
     if quota >= wanted + max(UNRESERVED, sum(maxima.values())):
         return Concurrency(reservations, maxima)
     smallest = len(maxima) * SMALLEST_MAXIMUM
     left = quota - LEFT_TO_THE_REST
     if smallest > left:
-        providers = len(maxima) - 1  # one is the drop folder's
+        providers = len(maxima) - 1  # the other one is the drop folder's
         fitting = left // SMALLEST_MAXIMUM - 1
         raise QuotaTooSmall(
             f"A Lambda concurrency of {quota} is too small for {providers} providers: their workers could take all of "

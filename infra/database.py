@@ -8,8 +8,8 @@ from constructs import Construct
 
 
 class Database(Construct):
-    """`existing`: the name of a table to use instead of making one. Whoever restored it from a backup has to switch on
-    what a backup does not hold: TTL, point-in-time recovery and deletion protection (docs/deploy.md)."""
+    """`existing`: the name of a table to use instead of making one. A table that was restored from a backup has neither
+    TTL nor point-in-time recovery nor deletion protection; an operator has to switch them on (docs/deploy.md)."""
 
     def __init__(self, scope: Construct, name: str, *, existing: str | None, removal: RemovalPolicy) -> None:
         super().__init__(scope, name)

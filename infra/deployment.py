@@ -20,7 +20,7 @@ FOLDER = Path(__file__).resolve().parent.parent / "deployments"
 
 
 class DeploymentRefused(Exception):
-    """The file of a deployment is not there or not right; the message is for whoever wrote it."""
+    """The file of a deployment is missing or wrong. The message is for the person who wrote it."""
 
 
 class Deployment(BaseModel):
@@ -58,8 +58,8 @@ class Deployment(BaseModel):
     drop_version_days: int = Field(default=30, ge=1)
     """How long replaced and deleted versions of dropped files are kept."""
     limits: Mapping[str, Any] = Field(default_factory=dict)
-    """Overrides of what `batchyard.settings` has defaults for, by field name; what is more than a number or a text
-    reaches the functions as JSON."""
+    """Overrides of defaults in `batchyard.settings`, by field name. A value that is no number or text reaches the
+    functions as JSON."""
     provider_urls: Mapping[str, str] = Field(default_factory=dict)
     """Provider name -> base URL that replaces the one in providers.toml."""
     tags: Mapping[str, str] = Field(default_factory=dict)
@@ -68,7 +68,7 @@ class Deployment(BaseModel):
     @field_validator("limits")
     @classmethod
     def _limits_exist(cls, limits: Mapping[str, Any]) -> Mapping[str, Any]:
-        """What the functions would ignore or refuse at their first use is refused here."""
+        """Refuses limits that functions would ignore, or refuse at their first use."""
         unknown = sorted(limits.keys() - _setting_names())
         if unknown:
             raise ValueError(f"no setting of functions/batchyard/settings.py is called {', '.join(unknown)}")
@@ -77,7 +77,7 @@ class Deployment(BaseModel):
 
     @property
     def title(self) -> str:
-        """The name as a stack's name has it: batchyard-dev -> Batchyard-Dev."""
+        """The name as stacks' names begin with it: batchyard-dev -> Batchyard-Dev."""
         return "-".join(word.capitalize() for word in self.name.split("-"))
 
     @property
@@ -116,7 +116,7 @@ def parse(text: str, file: str) -> Deployment:
 
 
 def variable(value: object) -> str:
-    """A setting's value as the functions' environment variables have it."""
+    """A setting's value as the text of an environment variable."""
     return value if isinstance(value, str) else json.dumps(value)
 
 

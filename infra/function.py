@@ -29,7 +29,7 @@ class Spec:
 
 
 class Function(Construct):
-    """Handler `batchyard.handlers.<name>.handler`. What it may do is `infra.permissions`' to say."""
+    """Handler `batchyard.handlers.<name>.handler`. `infra.permissions` says what it may do."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class Function(Construct):
             memory_size=spec.memory_mib,
             timeout=self.timeout,
             reserved_concurrent_executions=reserved,
-            # Lambda takes a function that feeds itself for a runaway loop, and stops it after 16 rounds.
+            # Lambda mistakes a function that feeds itself for a runaway loop, and stops it after 16 rounds.
             recursive_loop=lambda_.RecursiveLoop.ALLOW if spec.feeds_itself else lambda_.RecursiveLoop.TERMINATE,
             tracing=lambda_.Tracing.ACTIVE if spec.traced else lambda_.Tracing.DISABLED,
             log_group=self.log,
@@ -98,7 +98,7 @@ class Function(Construct):
             iam.PolicyStatement(actions=list(actions), resources=list(resources), conditions=conditions)
         )
 
-    def tell(self, variable: str, value: str) -> None:
+    def set_variable(self, variable: str, value: str) -> None:
         """Set an environment variable."""
         self.function.add_environment(variable, value)
 

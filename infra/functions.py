@@ -1,4 +1,4 @@
-"""The functions, one per trigger: how large each is and what it is told through environment variables."""
+"""The functions, one per trigger: how large each is, and its environment variables."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ SPECS = {
     "files": Spec("API: files and uploads", memory_mib=512, timeout_seconds=_API, concurrency=60),
     "batches": Spec("API: batches", memory_mib=512, timeout_seconds=_API, concurrency=60),
     "account": Spec("API: models and the OpenAPI document", memory_mib=512, timeout_seconds=_API, concurrency=20),
-    # It goes on after API Gateway gave up: the export it makes is there when the caller asks again.
-    # An export keeps the processor busy, and 1,769 MiB is where Lambda gives a whole one.
+    # It goes on when API Gateway has given up, so that the export is there when the caller asks again.
+    # An export keeps the processor busy; with 1,769 MiB Lambda gives a whole one.
     "results": Spec(
         "API: results of a batch, by page or as one file", memory_mib=1769, timeout_seconds=_LONGEST, concurrency=20
     ),
@@ -36,14 +36,14 @@ SPECS = {
     "drop": Spec(
         "Turns files put in the drop folder into batches", memory_mib=512, timeout_seconds=300, concurrency=None
     ),
-    # 1,769 MB are one whole CPU. Less would take as much longer, and 5 GB have to be through in a quarter of an hour.
+    # 1,769 MB are one whole CPU. With less it would be slower in proportion, and it has to read 5 GB in 15 minutes.
     "validate": Spec(
         "Checks a batch's input and writes its work file", memory_mib=1769, timeout_seconds=_STEP, concurrency=20
     ),
     "dispatch": Spec(
         "Sends a batch's shards to the providers' queues", memory_mib=512, timeout_seconds=120, concurrency=20
     ),
-    # It waits rather than computes: 0.58 of a CPU runs hundreds of calls of some seconds each.
+    # It mostly waits: 0.58 of a CPU is enough for hundreds of calls of some seconds each.
     "work": Spec(
         "Runs the items of a shard at their provider",
         memory_mib=1024,
@@ -68,7 +68,7 @@ SPECS = {
 
 
 class Functions(Construct):
-    """`functions["validate"]` and so on; what they may do is granted by `infra.permissions`."""
+    """`functions["validate"]` and so on; `infra.permissions` grants what they may do."""
 
     def __init__(
         self,
@@ -99,8 +99,8 @@ class Functions(Construct):
             )
             for each, spec in SPECS.items()
         }
-        self["work"].tell("PROVIDER_URLS", json.dumps(dict(deployment.provider_urls)))
-        self["work"].tell("SECRET_PREFIX", deployment.secret_prefix)
+        self["work"].set_variable("PROVIDER_URLS", json.dumps(dict(deployment.provider_urls)))
+        self["work"].set_variable("SECRET_PREFIX", deployment.secret_prefix)
 
     def __getitem__(self, name: str) -> Function:
         return self.all[name]

@@ -1,10 +1,10 @@
-"""What API Gateway answers by itself: the OpenAI surface's error envelope, with the request id that every answer
-carries. If the status is the gateway's own choice, the envelope cannot name it.
+"""What API Gateway answers by itself: error objects of the OpenAI surface, with the request id that every reply has. If
+the gateway chooses the status, the object cannot name it.
 
-A request that has no route is asked for a signature of AWS's: without an Authorization header API Gateway says
-MISSING_AUTHENTICATION_TOKEN, and a bearer's key it takes for a broken signature, which is INVALID_SIGNATURE or, by
-other reports, a kind without a name of its own, which falls to DEFAULT_4XX. All of them are 404 here; so every other
-kind of 4XX stands beside them with its own status.
+API Gateway expects a request without a route to be signed as for AWS. Without an Authorization header it answers
+MISSING_AUTHENTICATION_TOKEN. A bearer key looks like a broken signature to it: it answers INVALID_SIGNATURE or, as
+others report, a kind without a name of its own, for which DEFAULT_4XX is used. These three are 404 here; so every other
+kind of 4XX is listed with its own status.
 https://docs.aws.amazon.com/apigateway/latest/developerguide/supported-gateway-response-types.html
 
 The gateway's own words are never passed on: they quote the Authorization header, with the caller's key.

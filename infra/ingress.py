@@ -1,4 +1,4 @@
-"""The REST API: a resource and a method per route of the registry; gateway responses answer everything else."""
+"""The REST API: a resource and a method for each route of the registry. Every other request gets a gateway response."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ class Ingress(Construct):
             deploy_options=apigateway.StageOptions(
                 stage_name=STAGE,
                 tracing_enabled=True,
-                metrics_enabled=False,  # They are billed per method; what alarms read is there without them.
-                # Execution logs go to a group that API Gateway makes itself and that forgets nothing.
+                metrics_enabled=False,  # These are billed per method; alarms read metrics that exist without them.
+                # Execution logs would go to a log group that API Gateway makes itself and that keeps them for ever.
                 logging_level=apigateway.MethodLoggingLevel.OFF,
                 data_trace_enabled=False,  # It would log bodies and keys.
                 throttling_rate_limit=deployment.api_requests_per_second,
@@ -52,13 +52,13 @@ class Ingress(Construct):
                 access_log_format=_access_log_format(),
             ),
         )
-        self.api.node.try_remove_child("Endpoint")  # An output of its own, under a generated name.
+        self.api.node.try_remove_child("Endpoint")  # CDK's own output, which has a generated name.
         add_gateway_responses(self.api)
         integrations = {
             each: apigateway.LambdaIntegration(functions[each].function, scope_permission_to_method=False)
             for each in sorted({route.function for route in routes})
         }
-        # Dialects that share a path are told apart by the function, so both have to name the same one.
+        # Dialects may share a path; the function finds out which one it is, so both have to name the same function.
         for path, method, function in dict.fromkeys((each.path, each.method, each.function) for each in routes):
             self.api.root.resource_for_path(path).add_method(method, integrations[function])
         self._accept_findings(deployment)

@@ -1,4 +1,4 @@
-"""The one KMS key of a deployment (each costs a dollar a month). Under it rest
+"""The one KMS key of a deployment (each costs a dollar a month). It encrypts
 
 - a caller's own provider key, until its batch ends. The encryption context names the batch and its account, so a
   ciphertext copied to another batch's row cannot be read there;

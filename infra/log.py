@@ -1,4 +1,4 @@
-"""A log group that forgets after the deployment's number of days."""
+"""A log group that keeps logs for the deployment's number of days."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """The metrics that functions emit (EMF), as the dashboard and the alarms read them. The namespace is the deployment's
-name, so that no deployment's alarms hear of another.
+name, so that no deployment's alarms read the metrics of another.
 
-Powertools adds the dimension `service`, the name of the function. What a batch came to is counted where it ends, which
-is Validate for a refused input file and Finalize for everything else; calls are counted by the worker, by provider.
-What alarms read has no further dimension, or a fixed one: each value of a dimension is a metric of its own.
+Powertools adds the dimension `service`, the name of the function. Batches are counted by the step that ends them:
+Validate if the input file is refused, else Finalize. Calls are counted by the worker, by provider. A metric that an
+alarm reads has no further dimension, or one with a single value, because each value makes a metric of its own.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Metrics:
         return self._metric("ShardErrors", service="work")
 
     def oldest_batch_seconds_left(self) -> cloudwatch.Metric:
-        """Until the deadline of the open batch whose deadline is next; no data when no batch is open."""
+        """Seconds until the next deadline of an open batch; no data while no batch is open."""
         return self._metric("OldestBatchSecondsLeft", service="sweep", statistic="Minimum")
 
     def batches_by_status(self) -> cloudwatch.MathExpression:
@@ -86,7 +86,7 @@ class Metrics:
         )
 
     def _search(self, name: str, dimension: str, statistic: str) -> cloudwatch.MathExpression:
-        """One line per value of `dimension`. Dashboards take searches, alarms do not."""
+        """One line per value of `dimension`. Dashboards can show searches; alarms cannot read them."""
         return cloudwatch.MathExpression(
             expression=f"SEARCH('{{{self._namespace},service,{dimension}}} MetricName=\"{name}\"', '{statistic}', 300)",
             using_metrics={},

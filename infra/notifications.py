@@ -13,7 +13,8 @@ from infra.deployment import Deployment
 
 
 class Notifications(Construct):
-    """`technical`: something is broken, somebody must act. `business`: the service runs, its customers fare badly."""
+    """`technical`: something is broken, somebody must act. `business`: the service runs, but its customers fare
+    badly."""
 
     def __init__(self, scope: Construct, name: str, *, deployment: Deployment, key: kms.IKey) -> None:
         super().__init__(scope, name)
@@ -24,7 +25,7 @@ class Notifications(Construct):
         topic = sns.Topic(
             self, name, display_name=f"{deployment.title} {name.lower()}", master_key=key, enforce_ssl=True
         )
-        # A topic with a policy of its own loses the default one, which let the account's alarms in.
+        # A topic with a policy of its own loses the default one, which lets the account's alarms publish.
         topic.add_to_resource_policy(
             iam.PolicyStatement(
                 principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],

@@ -1,7 +1,7 @@
-"""What each function may do, in one place, so that it can be read and argued about.
+"""What each function may do, in one place, so that it can be reviewed.
 
 S3 grants are by the prefixes of `batchyard.core.keys`; keys hold account and batch ids, so a prefix is the narrowest
-grant there is. A role that may not list a bucket is told 403, not 404, about a missing object: `finds` names those
+grant there is. A role that may not list a bucket gets 403 instead of 404 for a missing object. `finds` names the roles
 that must know the difference.
 """
 
@@ -39,7 +39,7 @@ TABLE_ACTIONS = {
     "sweep": (_GET, _QUERY, _UPDATE, _DELETE),
     "assemble": (_GET, _UPDATE),
 }
-"""A transaction needs the actions of its parts. All functions of the API count the requests of a key."""
+"""A transaction needs the actions of the writes in it. All functions of the API count the requests of a key."""
 
 _READ = ("s3:GetObject",)
 _READ_VERSION = ("s3:GetObject", "s3:GetObjectVersion")
@@ -102,11 +102,11 @@ def _grant_objects(function: Function, bucket: s3.IBucket, prefixes: Mapping[str
 
 
 def grant_workflow(functions: Functions, state_machine_arn: str) -> None:
-    """Who may start a batch's execution, and who may end its wait. The resource of the latter is the state machine
-    (https://github.com/aws/aws-cdk/pull/8486), though it is the token that says which execution."""
+    """Who may start a batch's execution, and who may wake it. The resource of the latter is the state machine
+    (https://github.com/aws/aws-cdk/pull/8486), although the token says which execution is meant."""
     for name in ("batches", "drop", "sweep"):
         functions[name].allow(["states:StartExecution"], state_machine_arn)
-        functions[name].tell("STATE_MACHINE_ARN", state_machine_arn)
+        functions[name].set_variable("STATE_MACHINE_ARN", state_machine_arn)
     for name in ("files", "batches", "dispatch", "work", "sweep"):
         functions[name].allow(["states:SendTaskSuccess"], state_machine_arn)
     executions = state_machine_arn.replace(":stateMachine:", ":execution:") + ":*"
@@ -121,7 +121,7 @@ def grant_queues(functions: Functions, queues: ProviderQueues) -> None:
     also defers its messages. What SQS gave up Sweep moves back, for which it has to be able to do it by hand."""
     for name in ("dispatch", "work", "sweep"):
         functions[name].allow(["sqs:SendMessage"], *queues.arns)
-        functions[name].tell("QUEUE_URLS", queues.urls_json)
+        functions[name].set_variable("QUEUE_URLS", queues.urls_json)
     functions["work"].allow(["sqs:ChangeMessageVisibility"], *queues.arns)
     functions["sweep"].allow(list(_MOVE_DEAD_LETTERS), *queues.dead_letter_arns)
     functions["sweep"].tell("DEAD_LETTER_URLS", queues.dead_letter_urls_json)
@@ -143,17 +143,18 @@ def grant_provider_secrets(worker: Function, prefix: str) -> None:
 
 
 def grant_caller_key(functions: Functions, key: kms.Key) -> None:
-    """Encrypt where a batch is created, decrypt where it is worked; both only for a named batch of a named account."""
+    """The function that creates batches may encrypt, the worker may decrypt; both only for a named batch of a named
+    account."""
     for_a_batch = {
         "Null": {"kms:EncryptionContext:batch_id": "false", "kms:EncryptionContext:account_id": "false"},
     }
     functions["batches"].allow(["kms:Encrypt"], key.key_arn, conditions=for_a_batch)
     functions["work"].allow(["kms:Decrypt"], key.key_arn, conditions=for_a_batch)
     for name in ("batches", "work"):
-        functions[name].tell("CALLER_KEY_ID", key.key_id)
+        functions[name].set_variable("CALLER_KEY_ID", key.key_id)
 
 
 def grant_assembly(functions: Functions) -> None:
-    """Completing an upload hands its joining to a function with the time for it."""
+    """The function that completes an upload leaves the joining of its parts to one that has enough time."""
     functions["files"].allow(["lambda:InvokeFunction"], functions["assemble"].arn)
-    functions["files"].tell("ASSEMBLE_FUNCTION", functions["assemble"].function.function_name)
+    functions["files"].set_variable("ASSEMBLE_FUNCTION", functions["assemble"].function.function_name)

@@ -1,4 +1,4 @@
-"""A queue with a dead-letter queue for every provider of providers.toml: one vendor's outage holds back nobody else.
+"""A queue with a dead-letter queue for every provider of providers.toml: the outage of one vendor delays no other.
 
 The event source's maximum concurrency is that vendor's ceiling on workers.
 """

@@ -1,4 +1,4 @@
-"""A queue and the dead-letter queue behind it: encrypted, TLS only, named so that people find both."""
+"""A queue and its dead-letter queue: encrypted, TLS only, and with names under which people find both."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What must outlive a deployment: the table, the buckets and the key."""
+"""The stack that must outlive the others: the table, the buckets and the key."""
 
 from __future__ import annotations
 

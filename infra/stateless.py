@@ -1,4 +1,4 @@
-"""What can be deployed anew at any time: API, functions, queues, state machine, rules, alarms, dashboard."""
+"""The stack that can be made anew at any time: API, functions, queues, state machine, rules, alarms, dashboard."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Alarms that say something is broken, whoever's batch it hits. Each description says what to do about it.
+"""Alarms about something that is broken, whichever batches it affects. Each description says what to do about it.
 
 They are few on purpose: one per way in which work stops, not one per function. A function of the API that fails shows
 as a 5xx, a step as a failed execution, an event's function as a dead letter.
@@ -20,7 +20,8 @@ _MINUTES_5 = Duration.minutes(5)
 _PART_OF_THE_WINDOW = 12
 """A batch that is open in the last twelfth of its completion window (two of 24 hours) may well expire."""
 _THROTTLED = ("work", "drop", "batches")
-"""Those whose throttles do harm that nothing else shows: messages lose a try, and batches cannot be made."""
+"""The functions for which being throttled does harm that no other alarm shows: messages lose a try, or batches cannot
+be made."""
 
 
 class TechnicalAlarms(Alarms):

@@ -1,4 +1,4 @@
-"""What alarms and dashboard look at."""
+"""The resources that alarms and dashboard are about."""
 
 from __future__ import annotations
 

@@ -22,12 +22,13 @@ STEPS = ("validate", "dispatch", "fence", "finalize", "notify")
 
 
 def definition(arns: Mapping[str, str]) -> str:
-    """The file's text with each function's name, such as `${Validate}`, replaced by its ARN (KeyError: not there)."""
+    """The file's text with each function's name, such as `${Validate}`, replaced by its ARN. Raises KeyError for an
+    unknown name."""
     return re.sub(r"\$\{(\w+)\}", lambda name: arns[name[1]], DEFINITION_FILE.read_text())
 
 
 def state_machine_arn(scope: Construct, deployment: Deployment) -> str:
-    """Known from its name, since its functions and their roles need it before it exists."""
+    """The ARN, composed from the name, because functions and their roles need it before the state machine exists."""
     return Stack.of(scope).format_arn(
         service="states",
         resource="stateMachine",

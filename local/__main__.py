@@ -26,7 +26,7 @@ def main() -> int:
     else:
         options = Options(arguments.port, arguments.folder, arguments.provider_url)
     for name in [name for name in os.environ if name.startswith("AWS_")]:
-        del os.environ[name]  # From somebody's AWS profile, or from the .local/env of an earlier run.
+        del os.environ[name]  # Set by somebody's AWS profile, or by the .local/env of an earlier run.
     logging.basicConfig(level=logging.DEBUG if arguments.verbose else logging.INFO, format="%(name)s: %(message)s")
     for noisy in ("botocore", "boto3", "urllib3", "moto", "werkzeug"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
@@ -119,7 +119,7 @@ def _announce(state: dict[str, str], folder: Path, seconds: float) -> None:
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """moto logs an error if a Choice asks for a field that is not there; that is no news."""
+    """False for the error that moto logs if a Choice asks for a field that is not there, because that is no fault."""
     return "NoSuchJsonPathError" not in record.getMessage()
 
 

@@ -6,7 +6,8 @@
         ...
         cloud.meter()
 
-A process of its own, because moto's state is global and its threads would share an interpreter lock with the caller's.
+It is a process of its own, because moto's state is global, and its threads would share an interpreter lock with the
+caller's.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ Described = dict[str, Any]
 
 
 class LocalCloudError(Exception):
-    """The local cloud did not start, or refused a control call; the message says what it said."""
+    """The local cloud did not start, or refused a control call; the message has its reason."""
 
 
 class LocalCloud:

@@ -1,5 +1,5 @@
-"""What tests, benchmarks and people can do to a running local cloud beside using it: JSON over HTTP under /_local/ of
-the AWS endpoint. `cloud.LocalCloud` is its client.
+"""Ways in which tests, benchmarks and people control a running local cloud: JSON over HTTP under /_local/ of the AWS
+endpoint. `cloud.LocalCloud` is its client.
 
     GET  /_local/meter       (POST …/meter/reset)                GET  /_local/denials    grants that were missing
     GET  /_local/processes   POST /_local/kill                   POST /_local/limit      another timeout
@@ -24,7 +24,7 @@ Action = Callable[[Mapping[str, Any]], Any]
 
 
 class Control:
-    """A handler for the endpoint. Routes map "GET /_local/meter" to what is called with the parsed body."""
+    """A handler for the endpoint. Routes map "GET /_local/meter" to a function of the parsed body."""
 
     def __init__(self, routes: Mapping[str, Action]) -> None:
         self._routes = routes

@@ -82,7 +82,7 @@ def wait(client: OpenAI, batch: Batch) -> Batch:
 
 
 def download(client: OpenAI, batch: Batch, folder: Path) -> None:
-    """Both files, always: an empty one says that there is nothing of its kind."""
+    """Writes both files always, so that an empty one says that there are no results of its kind."""
     folder.mkdir(parents=True, exist_ok=True)
     for file_id, name in ((batch.output_file_id, "output.jsonl"), (batch.error_file_id, "errors.jsonl")):
         data = client.files.content(file_id).read() if file_id else b""
@@ -116,7 +116,7 @@ def report_failure(batch: Batch) -> int:
 
 @contextlib.contextmanager
 def cancelled_on_interrupt(client: OpenAI, batch: Batch) -> Iterator[None]:
-    """On Ctrl-C the batch is cancelled, so that nothing goes on unseen."""
+    """Cancels the batch on Ctrl-C, so that it does not go on unseen."""
     try:
         yield
     except KeyboardInterrupt:

@@ -155,8 +155,8 @@ class Endpoint:
         return Response(200, headers, result.payload)
 
     def _ranged_read(self, call: Call, request: Request) -> Response:
-        """moto reads the whole object for every range of it. So its HEAD gives the headers here, and the bytes are read
-        from where moto keeps them."""
+        """moto reads the whole object for each range of it. So here the headers come from its HEAD, and the bytes from
+        the file in which moto keeps them."""
         with self.gate.lock("s3"):
             head = self.gate.call(Request("HEAD", request.target, request.headers, b"", request.client), "s3")
             content_range = next((v for k, v in head.headers if k.lower() == "content-range"), "")

@@ -27,7 +27,7 @@ _TOKEN_SET = re.compile(rb'":task_token": \{"S": "([^"]+)"')
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What the module's docstring says in fields. None for `function`, `service` or `operation` means any of them.
+    """A fault as the module's docstring describes it. None for `function`, `service` or `operation` means any of them.
     `seen` counts the calls that matched, `fired` those that met the fault."""
 
     function: str | None = None
@@ -46,7 +46,7 @@ class Fault:
     seen: int = 0
     fired: int = 0
     landed: int = 0
-    """Of the late calls, those that have happened."""
+    """How many of the late calls have happened."""
 
     def matches(self, function: str, call: Call) -> bool:
         return (
@@ -78,7 +78,7 @@ class Faults:
             return self._faults.pop(id)
 
     def land(self, id: int) -> None:
-        """A held call has happened."""
+        """Counts a late call that has happened."""
         with self._lock:
             if id in self._faults:
                 self._faults[id] = replace(self._faults[id], landed=self._faults[id].landed + 1)

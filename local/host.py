@@ -123,7 +123,7 @@ class Host:
         if self._provider is not None:
             self._provider.stop()
 
-    # What it is made of.
+    # The parts that it is made of.
 
     def _start_provider(self) -> str:
         self._provider = SimulatedProvider()
@@ -258,8 +258,8 @@ def _providers(config: FunctionConfig) -> list[str]:
 
 
 def _meant_for(function: str, environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables for this function: NAME is for every function, function.NAME for one; if both are there, the second
-    counts."""
+    """The variables for this function: NAME is for every function, function.NAME for one of them, and then comes before
+    NAME."""
     owners = {name: name.rpartition(".")[0] for name in environment}
     return {
         name.rpartition(".")[2]: environment[name]

@@ -1,8 +1,8 @@
-"""A small threaded HTTP/1.1 server: the API gateway, the AWS endpoint and the Lambda Runtime API listen with it.
+"""A small threaded HTTP/1.1 server, for the API gateway, the AWS endpoint and the Lambda Runtime API.
 
 It owns sockets and limits (httptools parses); a handler answers. One thread per connection, connections are kept alive.
 A request that is broken, too large, too slow or cut short never reaches the handler; it is answered with a 4xx if an
-answer can still be sent. Why no server of somebody else's: docs/decisions/0025-a-server-of-our-own.md.
+answer can still be sent. docs/decisions/0025-a-server-of-our-own.md says why no library's server is used.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ class HttpServer:
                 if self._closed:
                     return
                 log.exception("%s: accept failed", self.name)
-                time.sleep(0.1)  # Out of file descriptors: some will be closed.
+                time.sleep(0.1)  # The process has no file descriptor left: wait until some are closed.
                 continue
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self._lock:
@@ -259,7 +259,7 @@ class _Connection:
         self.socket.settimeout(2.0)
         self._send(self.server.refuse(status, reason), "GET", keep_alive=False)
         self.socket.shutdown(socket.SHUT_WR)
-        # Closing while the client still sends would make its kernel drop our answer.
+        # If the connection were closed while the client still sends, its kernel would drop our answer.
         drained = 0
         while drained < DRAIN_BYTES and (data := self.socket.recv(READ_BYTES)):
             drained += len(data)

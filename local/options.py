@@ -1,4 +1,4 @@
-"""How a local cloud is started: what its process is told, by people as flags, by programs as JSON."""
+"""The options of a local cloud, which people give as flags and programs as JSON."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from local.deployment.templates import ROOT
 @dataclass(frozen=True, slots=True)
 class Options:
     port: int = 0
-    """Of the API; 0 takes any free one."""
+    """The API's port; 0 takes any free one."""
     folder: Path = ROOT / ".local"
-    """For env and logs."""
+    """The folder for the file `env` and for logs."""
     provider_url: str | None = None
     """The OpenAI base address that answers the items; None starts a simulated provider."""
     account: str | None = "local"
-    """Name of the first account; None for none."""
+    """Name of the first account; None: no account is made."""
     processes: int = max(2, min(4, os.cpu_count() or 2))
     """How many processes a function has at most."""
     account_concurrency: int | None = None
@@ -34,7 +34,7 @@ class Options:
     templates: Path | None = None
     """A JSON file of stacks that are deployed instead of those of infra/."""
     functions_path: Path = ROOT / "functions"
-    """Where handlers are imported from."""
+    """The folder that handlers are imported from."""
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), default=str)

@@ -9,7 +9,7 @@ from batchyard.adapters.aws.table import Table
 
 
 def create_table(client: Any, name: str) -> Table:
-    """An empty table of that name. `client` is a boto3 DynamoDB client, as a rule one of moto's."""
+    """An empty table of that name. `client` is a boto3 DynamoDB client, usually one that calls moto."""
     client.create_table(
         TableName=name,
         KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],

@@ -111,7 +111,7 @@ class Customer:
         return checked
 
     def status(self, batch_id: str) -> str:
-        """As its row says: cheaper than asking the API again and again."""
+        """The status in the batch's row, which is cheaper to read than the API."""
         row = self._table.get(Key(f"account#{self.account_id}", f"batch#{batch_id}"), consistent=True)
         assert row is not None, f"{batch_id} has no row"
         return str(row["status"])

@@ -1,6 +1,7 @@
-"""The dialects as one thing: how each sends the same items, and how each shows what became of a batch.
+"""All dialects behind one interface: how each sends the same items, and how each shows a batch that has ended.
 
-`SENDERS` create a batch from bodies; `READERS` look at any batch, whoever made it, and tell it in the same words.
+`SENDERS` create a batch from bodies; `READERS` look at any batch, whichever dialect made it, and return the same values
+for the same batch.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ KUSHROUTER_STATUSES = {
     "finalizing": "processing",
     "cancelling": "processing",
 }
-"""Of OpenAI's statuses those that KushRouter names otherwise."""
+"""OpenAI's statuses that KushRouter has another name for."""
 
 
 @dataclass(frozen=True)
 class Sent:
-    """An item as every dialect can say it."""
+    """An item that every dialect can express."""
 
     custom_id: str
     body: dict[str, Any]

@@ -93,7 +93,7 @@ class MemoryWriter:
 
 
 def memory_objects() -> Objects:
-    """An empty bucket, as what it stands for."""
+    """An empty bucket, typed as what it stands for."""
     return cast("Objects", MemoryObjects())
 
 

@@ -17,7 +17,7 @@ from batchyard.core.errors import ConditionFailed
 
 
 class MemoryTable:
-    """Stands for `Table`. One call at a time, as DynamoDB has it for a row."""
+    """Stands for `Table`. It makes one call at a time, as DynamoDB does for a row."""
 
     def __init__(self) -> None:
         self._rows: dict[str, dict[str, Row]] = {}

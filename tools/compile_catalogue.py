@@ -30,8 +30,8 @@ MODERATION_PREFIXES = ["omni-moderation-", "text-moderation-"]
 """genai-prices matches OpenAI's free moderation models by "contains moderation", which fits names of other models."""
 
 NOT_SERVED = {"openai": re.compile(r"gpt-oss|gpt-(realtime|live)|.*-(realtime|transcribe|tts)\b|.*:extended$")}
-"""Listed by genai-prices, but served by no endpoint of a batch: open weights that others host, and models of the audio
-and realtime APIs."""
+"""Models that genai-prices lists, but that no endpoint of a batch serves: open weights that others host, and models of
+the audio and realtime APIs."""
 
 
 def compile_catalogue(as_of: date) -> dict[str, Any]:
@@ -69,7 +69,7 @@ def _models(price_list: types.Provider, as_of: date) -> Iterator[dict[str, Any]]
         for clause in _leaves(model.match):
             _add(rules, clause)
         names = rules["aliases"]
-        # A family's id ("ft:gpt-4o") is genai-prices' word for it, not always a name that the vendor knows.
+        # A family's id ("ft:gpt-4o") is genai-prices' own name, which the vendor may not know.
         identifier = model.id if model.is_match(model.id) else [*names, *(p + "*" for p in rules["prefixes"])][0]
         rules["aliases"] = [name for name in names if name != identifier]
         entry: dict[str, Any] = {"id": identifier, "microusd": prices}

@@ -27,7 +27,7 @@ _MONTH_SECONDS = 30 * 24 * 3600
 _KMS_KEY = 1.00
 _SECRET = 0.40
 _ALARM_METRIC = 0.10
-"""Standard resolution, each metric that the alarm reads."""
+"""For each metric that an alarm reads, at standard resolution."""
 _DASHBOARD = 3.00
 _FIREWALL, _FIREWALL_RULE = 5.00, 1.00
 _SQS_REQUEST = 0.40e-6
@@ -35,7 +35,7 @@ _INVOCATION, _GIGABYTE_SECOND = 0.20e-6, 0.0000133334
 """Lambda on arm64."""
 _TRACE = 5.00e-6
 _READ = 0.125e-6
-"""DynamoDB, on demand, half a read unit counted as one."""
+"""A read unit of DynamoDB on demand."""
 _LOG_GIGABYTE = 0.50
 
 _POLLS_AT_ONCE, _POLL_SECONDS = 5, 20
@@ -44,7 +44,7 @@ https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html"""
 _SWEEP_SECONDS, _SWEEP_READS, _SWEEP_LOG_BYTES = 0.3, 3, 1500
 _SECRETS = 1
 _KEPT = 0.05
-"""What lies in the table, the buckets and the logs of a deployment that did a little: a guess, not a calculation."""
+"""Storage of table, buckets and logs in a deployment that is hardly used: a guess, not a calculation."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Writes the OpenAPI document to docs/openapi.json, for people, and into the deployed package, which serves it.
 
-`--check` writes nothing and fails when either file is not what the code says.
+`--check` writes nothing and fails when either file differs from what the code gives.
 """
 
 from __future__ import annotations

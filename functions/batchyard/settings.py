@@ -1,4 +1,4 @@
-"""The only reader of the environment: one typed class per kind of function, parsed once per process.
+"""The only reader of environment variables: one typed class per kind of function, parsed once per process.
 
 A missing or malformed variable raises pydantic's ValidationError, which names it, at the first use: a deployment
 mistake, never a customer's.
@@ -38,8 +38,8 @@ class Limits(BaseModel):
     max_upload_part_bytes: int = 4_000_000
     """What fits through API Gateway and Lambda in one request, after base64."""
     presigned_url_seconds: int = Field(default=3600, ge=60, le=3600)
-    """A URL dies with the credentials of the role that signed it, however long it was meant to live: an hour is what
-    they are sure to have."""
+    """A URL stops working when the credentials that signed it expire, whatever it says itself. Those of a function are
+    good for an hour at least."""
     surface_limits: Json[dict[str, dict[str, int]]] = Field(default="{}", validate_default=True)
     """Surface -> those of its limits (`batchyard.core.limits.Limits`) that this deployment replaces."""
     batch_file_days: int = 30
@@ -59,7 +59,7 @@ class ValidateSettings(Settings, Limits):
     shard_items: int = 256
     shard_bytes: int = 4_000_000
     dispatch_stride: int = 128
-    """Shards in flight per lane where the customer gave no concurrency hint."""
+    """Shards in flight per lane if the customer gave no concurrency hint."""
 
 
 class DispatchSettings(Settings):
@@ -82,17 +82,18 @@ class WorkSettings(Settings):
     """How long calls in flight may go on once their batch was cancelled. With a third of the lease, which it may take
     to be noticed, this stays below FenceSettings.drain_seconds."""
     patience_seconds: float = 30.0
-    """A shard that a provider wants to wait for longer is handed back."""
+    """The longest wait that a provider may ask for; if it asks for a longer one, the shard is handed back."""
     connect_timeout_seconds: float = 10.0
     read_timeout_seconds: float = 600.0
     max_attempts: int = 5
     retry_base_seconds: float = 1.0
     retry_cap_seconds: float = 60.0
     max_in_flight: int = 768
-    """Calls per worker process. Lambda allows 1,024 open files; what a worker waits for together costs the least."""
+    """Calls per worker process. Lambda allows 1,024 open files. The more calls one worker waits for, the less each of
+    them costs."""
     max_answer_bytes: int = 96_000_000
-    """What answers in flight (judged by recent ones) and answers not flushed yet may add up to: large ones come fewer
-    at a time. A flush holds them once more, as the part."""
+    """The most bytes that answers in flight (judged by recent ones) and answers not flushed yet may add up to: the
+    larger they are, the fewer calls run at once. A flush holds its answers a second time, as the part."""
     max_response_bytes: int = 16_000_000
     stop_before_timeout_seconds: float = 20.0
     """How long before the invocation ends the worker stops and hands back what is left."""

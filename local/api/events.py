@@ -32,7 +32,7 @@ _IDENTITY_OF_NOBODY = dict.fromkeys(
 
 
 def proxy_event(request: Request, route: Route, request_id: str, *, is_binary: bool) -> dict[str, Any]:
-    """`is_binary`: the API takes every body as binary, so that the function gets it in base64."""
+    """`is_binary`: the API treats every body as binary, so the function gets it in base64."""
     headers: dict[str, list[str]] = {}
     for name, value in request.headers:
         headers.setdefault(_title(name), []).append(value)

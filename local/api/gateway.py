@@ -1,7 +1,7 @@
 """Plays an API Gateway REST API: HTTP in, proxy events (version 1) to the functions, HTTP out.
 
 Routes, gateway responses and binary media types are the template's. Limits are AWS's: 10 MB of payload, 10,240 bytes of
-headers, 29 s for the function. The stage is no part of the local address. Not played: throttling, usage plans, CORS.
+headers, 29 s for the function. Local addresses have no stage in them. Not played: throttling, usage plans, CORS.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _HOP_BY_HOP = {"connection", "content-length", "transfer-encoding", "date", "ser
 
 
 class Gateway:
-    """A handler for HttpServer; `refuse` answers what is broken or too large to become a request."""
+    """A handler for HttpServer; `refuse` answers requests that are broken or too large."""
 
     def __init__(self, deployment: Deployment, functions: Functions, meter: Meter) -> None:
         self._functions = functions

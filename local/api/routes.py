@@ -11,7 +11,7 @@ from local.deployment.declared import Method
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """`resource` is the path with its placeholders, `parameters` are what stands in their places."""
+    """`resource` is the path with its placeholders, `parameters` are their values."""
 
     resource: str
     function: str

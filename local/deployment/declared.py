@@ -44,7 +44,7 @@ class EventSource:
 
 @dataclass(frozen=True, slots=True)
 class RuleTarget:
-    """`input` is sent instead of the event; None: the event is."""
+    """`input` is sent instead of the event; None: the event is sent."""
 
     arn: str
     input: str | None
@@ -92,7 +92,7 @@ class QueueStatement:
 
 @dataclass(frozen=True, slots=True)
 class GatewayResponse:
-    """An AWS::ApiGateway::GatewayResponse. None: as API Gateway has it by default."""
+    """An AWS::ApiGateway::GatewayResponse. None: API Gateway's default."""
 
     status: int | None
     headers: Mapping[str, str]

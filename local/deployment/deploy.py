@@ -1,8 +1,8 @@
 """Deploys templates into moto's CloudFormation, and reads from them what moto leaves out.
 
-moto creates the resources it is good at (`_MOTO_CREATES`). What the local cloud plays itself (API, event sources,
-rules, concurrency) is read from the same templates into the values of declared.py. Anything else (alarms, dashboards,
-stages, bucket policies) is skipped, with one line in the log that names the types.
+moto creates the types of resources in `_MOTO_CREATES`. What the local cloud plays itself (API, event sources, rules,
+concurrency) is read from the same templates into the values of declared.py. Anything else (alarms, dashboards, stages,
+bucket policies) is skipped, with one line in the log that names the types.
 """
 
 from __future__ import annotations

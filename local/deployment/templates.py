@@ -1,7 +1,7 @@
 """The templates of the CDK app in infra/, synthesized in a process of their own and cached under .local/synth.
 
-The cache's name is a hash of all that the app reads, so an unchanged tree starts without Node. Nothing of what moto
-cannot do is known here; see deployment.py.
+The cache's name is a hash of all that the app reads, so an unchanged tree starts without Node. What moto cannot do is
+dealt with in deploy.py.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _READ_BY_THE_APP = (
 
 
 class SynthFailed(Exception):
-    """The CDK app did not synthesize; the message is what it said."""
+    """The CDK app did not synthesize; the message has what it printed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +88,10 @@ def _synthesize(folder: Path, deployment: str) -> None:
             raise SynthFailed(f"infra/app.py failed:\n{done.stdout[-4000:]}")
         if not (unfinished / "manifest.json").exists():
             raise SynthFailed(f"infra/app.py wrote no manifest into CDK_OUTDIR:\n{done.stdout[-4000:]}")
-        # Asset copies (30 MB each) are no part of what is deployed locally.
+        # Asset copies (30 MB each) are not deployed locally.
         for asset in unfinished.glob("asset.*"):
             shutil.rmtree(asset) if asset.is_dir() else asset.unlink()
-        if not (folder / "manifest.json").exists():  # Somebody else may have been faster.
+        if not (folder / "manifest.json").exists():  # Another process may have been faster.
             unfinished.rename(folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)

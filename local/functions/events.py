@@ -1,4 +1,5 @@
-"""Plays EventBridge: objects created in a bucket that tells EventBridge, and rules with a schedule.
+"""Plays EventBridge: events of objects that were created, for buckets that send them to EventBridge, and rules with a
+schedule.
 
 Rules come from the template. Played of a pattern: exact values and `prefix`. Targets: queues and functions. Schedules:
 `rate(…)`; a `cron(…)` only fires on demand.
@@ -58,7 +59,8 @@ class EventBus:
         self._closing.set()
 
     def on_call(self, call: Call, request: Request, response: Response) -> None:
-        """The endpoint tells every call; one that created an object in a bucket with EventBridge becomes an event."""
+        """Called by the endpoint after each AWS call. A call that created an object in a bucket with EventBridge
+        becomes an event."""
         if call.service != "s3" or call.bucket not in self._buckets or response.status != 200:
             return
         if call.operation in _REASONS and b"<Error>" not in response.body[:200]:

@@ -29,7 +29,7 @@ MAX_REQUEST_BYTES = 6_291_456
 MAX_ASYNC_REQUEST_BYTES = 1_048_576
 ASYNC_ATTEMPTS = 3
 _ASYNC_RETRY_SECONDS = 1.0
-"""Lambda waits one minute, then two; nobody wants to wait for that here."""
+"""Lambda waits one minute, then two, which is too long for tests."""
 
 
 class PayloadTooLarge(Exception):

@@ -1,4 +1,5 @@
-"""Plays Lambda's SQS event source: takes records from moto's queues, invokes the function, deletes what it settled.
+"""Plays Lambda's SQS event source: takes messages from moto's queues, invokes the function, and deletes the messages
+that it dealt with.
 
 One dispatcher thread per event source sleeps until a message is due and an invocation may start; nothing polls. A
 message whose invocation failed or was throttled stays invisible until its visibility timeout ends, as in AWS, and the
@@ -132,7 +133,8 @@ class _Source:
                 self._changed.wait_for(lambda: self._closed or self._woken, pause_seconds)
 
     def _take(self) -> tuple[list[dict[str, Any]], float]:
-        """(records that are due and from now on invisible, seconds until the next one may be due)"""
+        """(records of messages that are due, which are invisible from now on; seconds until the next message may be
+        due)"""
         now = time.time()
         with self._gate.lock("sqs"):
             due, next_due = self._due(now)
@@ -155,7 +157,7 @@ class _Source:
         return records, max(0.001, next_due - now + 0.001)
 
     def _due(self, now: float) -> tuple[list[Message], float]:
-        """(the messages that are visible now, when the next one may be, but at most a short sleep away)"""
+        """(the messages that are visible now; when the next one may be, but no later than after a short sleep)"""
         due = []
         next_due = now + LONGEST_SLEEP_SECONDS
         for message in self._queue._messages:
@@ -269,7 +271,8 @@ class _Source:
 
 
 def _reported_failures(payload: bytes, everything: set[str]) -> set[str]:
-    """An answer that does not parse, or names a message that was not sent, fails all of `everything`, as in AWS.
+    """The ids of the messages that failed. All of `everything` failed if the reply cannot be parsed, or names a message
+    that was not sent, as in AWS.
 
     https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html"""
     try:

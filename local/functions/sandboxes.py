@@ -89,7 +89,7 @@ class Sandbox:
         return invocation is not None and invocation.handed_out is not None and invocation.result is None
 
     def invoke(self, payload: bytes, request_id: str) -> InvocationResult:
-        """Runs one invocation until it ends, in whatever way. The caller sees to it that there is one at a time."""
+        """Runs one invocation until it ends, in whatever way. The caller must not start another one before that."""
         invocation = _Invocation(request_id, payload)
         with self._changed:
             self._invocation = invocation
@@ -206,7 +206,7 @@ class Sandbox:
             self._changed.notify_all()
         return _accepted()
 
-    # Ends without an answer.
+    # Invocations that end without an answer.
 
     def _watch(self) -> None:
         code = self._process.wait()

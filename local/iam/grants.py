@@ -1,7 +1,7 @@
-"""Checks the grants that no AWS call of a function would miss: API Gateway and EventBridge have to be allowed to invoke
-functions and to send to queues, and an event source reads its queue with the function's role.
+"""Checks the grants that are not used by any AWS call of a function: API Gateway and EventBridge have to be allowed to
+invoke functions and to send to queues, and an event source reads its queue with the function's role.
 
-If one is missing, AWS refuses the deployment or drops events without a word. The local cloud refuses to start.
+If one is missing, AWS refuses the deployment, or silently drops events. The local cloud refuses to start.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _SOURCE_ACTIONS = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttri
 
 
 class GrantMissing(Exception):
-    """The template would deploy, and not work. One line per grant."""
+    """The template would deploy, but not work. One line per grant."""
 
 
 def check(deployment: Deployment, principal_of: Callable[[str], Principal]) -> None:

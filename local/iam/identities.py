@@ -1,4 +1,4 @@
-"""Who calls, with which credentials, and what the names in their calls stand for.
+"""Who calls, with which credentials, and which ARNs the names in their calls mean.
 
 Each function and each state machine has a session of its role from the template; people and tests are the user
 `operator`, who may do anything.
@@ -77,13 +77,13 @@ def _statements(role: Any) -> Iterator[Statement]:
 
 
 class BackendResolver(Resolver):
-    """Asks moto what a name stands for."""
+    """Asks moto for the ARN of a name."""
 
     def state_machine(self, call: Call) -> str:
         for name in ("stateMachineArn", "executionArn"):
             if name in call.parameters:
                 return str(call.parameters[name])
-        # A task token names no state machine; it belongs to the only one, if there is only one.
+        # A task token does not say which state machine it belongs to; if there is only one, it is that one.
         machines = state_machines()
         return machines[0].arn if len(machines) == 1 else "*"
 

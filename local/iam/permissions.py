@@ -1,8 +1,8 @@
 """Decides whether a caller may make an AWS call: IAM's rule (an explicit deny wins, else some allow is needed), applied
 to the policies of the caller's role as the template states them.
 
-moto's own check is left off. It passes the resource "*" for every service but S3, so that a statement which names a
-table or a queue, as least privilege demands, never matches and every call is denied.
+moto's own check is left off. For every service but S3 it checks the resource "*". So a statement that names a table or
+a queue, as least privilege demands, never matches, and every call is denied.
 
 Left out: permission boundaries, session policies, service control policies, key policies, NotAction, NotResource and
 the condition operators that no template of ours uses; a policy that has one of them is an error. A condition on a key

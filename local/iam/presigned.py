@@ -41,7 +41,7 @@ def refuse_presigned(call: Call, request: Request, principal: Principal) -> Resp
 
 
 def _signature(request: Request, query: dict[str, str], principal: Principal) -> str:
-    """What the signature has to be."""
+    """The signature that the request must have."""
     access_key, _, region = query["X-Amz-Credential"].split("/")[:3]
     auth = S3SigV4QueryAuth(
         Credentials(access_key, principal.secret_key), "s3", region, expires=int(query["X-Amz-Expires"])

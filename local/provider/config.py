@@ -12,7 +12,7 @@ RETRY_AFTER_FORMS = ("seconds", "date", "none")
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Raises ValueError with the name of the setting if a value makes no sense."""
+    """The settings. Raises ValueError, which names the setting, if a value makes no sense."""
 
     seed: int = 0
     latency_ms: float = 0.0

@@ -47,7 +47,7 @@ class Ledger:
         self.witnesses = 0
 
     def received(self, request: bytes, provider: str, key: str, now: float) -> int:
-        """Books a request by its hash; returns which attempt of it this is, from 1."""
+        """Notes a request by its hash. Returns the number of this attempt, from 1."""
         self.requests += 1
         self._by_minute[int(now) // 60] += 1
         self._keys[provider, key] += 1

@@ -1,5 +1,5 @@
-"""HTTP/1.1 for the simulator: an asyncio Protocol on httptools' parser, as fast as one core of Python goes. It is the
-other half of every benchmark, so it must never be what is measured."""
+"""HTTP/1.1 for the simulator: an asyncio Protocol with httptools' parser, which is as fast as Python can be on one
+core. Every benchmark runs against it, so it must not be what slows one down."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ class Connection(asyncio.Protocol):
             connection = self._transport.get_extra_info("socket")
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self._transport.abort()
-        # SILENT: in flight until the client gives up.
+        # SILENT: the request stays in flight until the client gives up.
 
     def _book(self, answer: str, good: bool) -> None:
         reply, self._reply = self._reply, None

@@ -20,17 +20,18 @@ _WITNESS_TEXT = "."
 """All that a witness says (`batchyard.core.witness`)."""
 
 KEEP, CLOSE, RESET, SILENT = "keep", "close", "reset", "silent"
-"""How a reply ends: as HTTP says, with the connection closed or reset, or never (the bytes stay unfinished)."""
+"""How a reply ends: the connection is kept, closed or reset; or the reply never ends (only a part of its bytes is
+sent)."""
 
 
 @dataclass(slots=True)
 class Reply:
     data: bytes
-    """Head and body, or what of them gets through."""
+    """Head and body, or the part of them that is sent."""
     delay_seconds: float = 0.0
     ending: str = KEEP
     answer: str = "200"
-    """What the ledger calls it: a status, or the fault that sends none."""
+    """The ledger's name for it: a status, or the fault if no status is sent."""
     good: bool = False
     request: bytes = b""
     tags: tuple[str, ...] = ()
@@ -207,7 +208,7 @@ _STREAM_HEAD = (
 
 
 _NO_REQUEST_ID = b"x-request-id: req_none"
-"""Stands in a reply until the hash of the request takes its place; it stays if the request was refused."""
+"""A placeholder in replies, which the hash of the request replaces. It stays if the request was refused."""
 
 
 def _json_reply(status: int, content: bytes, headers: list[str] | None = None) -> Reply:

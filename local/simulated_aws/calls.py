@@ -1,4 +1,4 @@
-"""Reads an AWS request: who calls which operation of which service, on what.
+"""Reads an AWS request: who calls which operation of which service, and about what.
 
 Nothing is executed here. The cost meter, the fault switchboard and the permission check all work on the `Call`.
 S3's operations and the permissions they need: https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html

@@ -1,8 +1,8 @@
 """Calls moto in this process: one Request in, one Response out.
 
-moto's backends are plain Python objects without locks, and a conditional write is a read followed by a write: of two
-threads, both could find their condition true. So calls are made one at a time per service; under one interpreter lock
-that costs no speed.
+moto's backends are plain Python objects without locks, and a conditional write is a read followed by a write: two
+threads could both find their condition true. So there is one call at a time per service, which costs no speed under
+Python's interpreter lock.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _ONE_APPLICATION = {"dynamodb", "s3", "sqs", "states", "secretsmanager", "kms"}
 
 
 class MotoGate:
-    """Whoever uses a backend's objects directly, as the queue poller does, takes `lock(service)` as well."""
+    """Code that uses a backend's objects directly, as the queue poller does, must hold `lock(service)` too."""
 
     def __init__(self) -> None:
         self._application = DomainDispatcherApplication(create_backend_app)

@@ -126,7 +126,7 @@ def test_an_error_keeps_the_providers_words(provider: SimulatedProvider, code: i
 
 @pytest.mark.parametrize("form", ["seconds", "date", "none"])
 def test_retry_after_on_the_wire(provider: SimulatedProvider, form: str) -> None:
-    """A 429's word is read in both forms, and missed in none."""
+    """The Retry-After of a 429 is read in both of its forms."""
     provider.configure(retry_after=form)
     answer = call(provider.url, simulate("status:429;retry_after:30"))
     assert isinstance(answer, Answer) and answer.failure is FailureReason.THROTTLED
@@ -148,7 +148,7 @@ def test_retry_after_on_the_wire(provider: SimulatedProvider, form: str) -> None
     ],
 )
 def test_broken_answers_are_values(provider: SimulatedProvider, fault: str, reason: FailureReason) -> None:
-    """Whatever breaks is told by its reason; nothing is raised, and the client goes on working."""
+    """Whatever breaks becomes a reason; nothing is raised, and the client goes on working."""
     broken, fine = call(provider.url, simulate(fault), chat("fine"))
     assert broken == NoAnswer(reason)
     assert isinstance(fine, Answer) and fine.failure is None
@@ -171,7 +171,7 @@ def test_nobody_listens() -> None:
 
 
 def test_the_key_goes_to_the_provider(provider: SimulatedProvider) -> None:
-    """The secret is sent as a bearer token; a wrong one is told as such."""
+    """The secret is sent as a bearer token; a wrong one becomes `key_refused`."""
     provider.configure(keys={"default": "sk-right"})
     assert call(provider.url, chat("x"), key="sk-right").failure is None
     wrong = call(provider.url, chat("x"), key="sk-wrong")
@@ -520,8 +520,8 @@ def test_broken_http_is_a_broken_connection(reply: bytes) -> None:
 
 @pytest.mark.parametrize("fault", [ConnectionResetError(), ssl.SSLError(), RuntimeError("the handler is closed")])
 def test_faults_that_no_library_wraps_are_broken_connections(monkeypatch: pytest.MonkeyPatch, fault: Exception) -> None:
-    """What comes from below as it is, such as uvloop's word for a write on a connection that was just closed, is the
-    connection's fault: an exception would count as a crash of the item."""
+    """Errors that aiohttp does not wrap, such as uvloop's for a write on a connection that was just closed, count as
+    connection errors: an exception would count as a crash of the item."""
 
     async def breaks(*_: object) -> None:
         raise fault

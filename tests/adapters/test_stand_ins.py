@@ -52,7 +52,7 @@ STAND_INS: Sequence[tuple[type, type]] = [
     (RecordedWorkflow, Workflow),
 ]
 OURS = frozenset({"numbers"})
-"""What tests ask of a stand-in beside what it stands for."""
+"""Methods of stand-ins that only tests use."""
 
 
 @pytest.mark.parametrize(("stand_in", "real"), STAND_INS, ids=lambda each: each.__module__ + "." + each.__name__)
@@ -258,7 +258,7 @@ def test_what_is_known_of_an_object(store: Any) -> None:
 
 
 def test_objects_as_streams(store: Any) -> None:
-    """Chunks of the size asked for; nothing of an empty object; an object that is overwritten meanwhile is told."""
+    """Chunks of the size asked for; nothing of an empty object; an object that is overwritten meanwhile raises."""
     store.put("a", b"0123456789")
     assert list(store.stream("a", chunk_bytes=4)) == [b"0123", b"4567", b"89"]
     store.put("empty", b"")

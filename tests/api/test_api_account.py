@@ -88,7 +88,7 @@ def test_a_key_is_remembered_for_a_while(cloud: Cloud, alice: Customer) -> None:
     ],
 )
 def test_an_operators_mistake_is_a_value(cloud: Cloud, asked: dict[str, object], param: str) -> None:
-    """The function never fails for what it is asked; it says what is wrong."""
+    """No request makes the function fail; its reply says what is wrong."""
     answer = admin.handler(asked, Context())
     assert answer["error"]["param"] == param and answer["error"]["message"]
 
@@ -100,7 +100,7 @@ def test_accounts_are_listed(alice: Customer, mallory: Customer) -> None:
 
 
 def test_models_are_listed_and_retrieved(alice: Customer) -> None:
-    """Every listed model is whole, and can be retrieved by its name; names are told once."""
+    """Every listed model has all fields, and can be retrieved by its name; each name is listed once."""
     raw = alice.http.get("/v1/models").json()
     assert set(raw) == {"object", "data"} and all(set(model) == set(Model.model_fields) for model in raw["data"])
     names = [model.id for model in alice.openai.models.list()]
@@ -192,7 +192,7 @@ def test_a_deployment_may_limit_requests(alice: Customer, monkeypatch: pytest.Mo
 
 
 def test_an_unknown_path_is_a_404(alice: Customer) -> None:
-    """OpenAI's words for a URL that is none."""
+    """OpenAI's words for an unknown URL."""
     error = alice.http.post("/v1/chat/completions", json={}).json()["error"]
     assert error["message"] == "Invalid URL (POST /v1/chat/completions)"
     assert alice.http.get("/").status_code == 404

@@ -137,7 +137,7 @@ def test_the_input_file_has_to_be_for_batches(alice: Customer) -> None:
 
 
 def test_the_input_files_bytes_have_to_be_there(alice: Customer) -> None:
-    """A presigned upload that never happened is told at once, with what to do."""
+    """If a presigned upload never happened, the reply says so at once, and what to do."""
     made = alice.http.post("/v1/files/presigned", json={"filename": "big.jsonl"}).json()
     with pytest.raises(openai.BadRequestError, match="PUT its bytes"):
         create(alice, input_file_id=made["file"]["id"])
@@ -145,7 +145,7 @@ def test_the_input_files_bytes_have_to_be_there(alice: Customer) -> None:
 
 def test_an_idempotency_key_makes_one_batch(cloud: Cloud, alice: Customer, mallory: Customer) -> None:
     """The same key with the same request is the same batch, even after its input is deleted; another request with it
-    is a conflict that SDKs are told not to repeat; another account's key is its own."""
+    is a conflict that SDKs are asked not to repeat; another account's key is its own."""
     file = alice.openai.files.create(file=jsonl(), purpose="batch")
     key = {"Idempotency-Key": "job-7"}
     first = create(alice, input_file_id=file.id, extra_headers=key)
@@ -283,7 +283,7 @@ def test_counts_and_usage_are_live(cloud: Cloud, alice: Customer) -> None:
     assert usage.to_dict()["cost_usd"] == "0.001500"
 
 
-def test_line_errors_are_told(cloud: Cloud, alice: Customer) -> None:
+def test_line_errors_are_shown(cloud: Cloud, alice: Customer) -> None:
     """A failed batch has OpenAI's list of errors, and is listed with them."""
     made = create(alice)
     errors = (LineError("invalid_json_line", "This line …", 7, None), LineError("empty_file", "Empty.", None, None))

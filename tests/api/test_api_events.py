@@ -67,8 +67,8 @@ def upload_content(proxy_event: dict[str, object]) -> bytes:
 
 
 def test_every_route_has_its_event() -> None:
-    """A route without an event would go untested here; an operation is served by the same function in all dialects, so
-    that one event stands for all."""
+    """A route without an event would not be tested here; an operation is served by the same function in all dialects,
+    so that one event stands for all."""
     assert {route.operation for route in ROUTES} | {"unknown"} == set(API_EVENTS)
     assert all(FUNCTION_OF[route.operation] == route.function for route in ROUTES)
 

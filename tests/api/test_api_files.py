@@ -67,7 +67,7 @@ def test_expires_after_has_bounds(alice: Customer, seconds: int) -> None:
 
 
 def test_an_expired_file_is_gone(cloud: Cloud, alice: Customer) -> None:
-    """A file past its time is in no list and a 404, though its row is still there."""
+    """A file that has expired is in no list and a 404, even while its row is still there."""
     file_id = put_file(cloud, alice.account_id, 1, expires_at=int(time.time()) - 1)
     with pytest.raises(openai.NotFoundError):
         alice.openai.files.retrieve(file_id)

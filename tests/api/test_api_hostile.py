@@ -108,7 +108,8 @@ def test_content_types_that_are_no_form(alice: Customer, path: str) -> None:
 
 @pytest.mark.parametrize("path", ["/v1/files", "/api/v1/files", "/api/openai/v1/files"])
 def test_a_form_without_a_file_name_says_what_to_do(alice: Customer, path: str) -> None:
-    """`curl -F file=<requests.jsonl` sends a field, no file: that is told, not that there is no parameter `file`."""
+    """`curl -F file=<requests.jsonl` sends a field instead of a file, and the message says so; it does not say that
+    `file` is missing."""
     sent = form(PURPOSE, FILE.replace(b'; filename="r.jsonl"', b""))
     reply = alice.http.post(path, content=sent, headers={"content-type": BOUNDARY})
     assert (reply.status_code, reply.json()["error"]["code"]) == (400, "missing_required_parameter")
@@ -161,7 +162,7 @@ def test_models_that_are_none(alice: Customer) -> None:
 
 
 def test_an_event_with_nothing_in_it(cloud: Cloud) -> None:
-    """API Gateway sends null for headers, query and path parameters where there are none."""
+    """API Gateway sends null for headers, query and path parameters if there are none."""
     for name in ("list_files", "create_batch", "retrieve_file"):
         bare = event(f"api/{name}") | {
             "headers": None,

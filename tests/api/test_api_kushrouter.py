@@ -59,9 +59,9 @@ def kush(alice: Customer) -> Iterator[KushRouter]:
 @pytest.fixture
 def woken(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     """(token, ending) of each execution that was woken."""
-    told: list[tuple[str, str]] = []
-    monkeypatch.setattr(Workflow, "wake", lambda self, token, ending: told.append((token, ending)))
-    return told
+    wakes: list[tuple[str, str]] = []
+    monkeypatch.setattr(Workflow, "wake", lambda self, token, ending: wakes.append((token, ending)))
+    return wakes
 
 
 @pytest.fixture
@@ -383,7 +383,7 @@ def test_a_batch_on_its_way_to_dispatch_is_stopped_there(
 
 
 def test_a_marked_batch_ends_as_failed_whatever_woke_it(cloud: Cloud, alice: Customer, kush: KushRouter) -> None:
-    """Also where its last shard settled at the same moment, and where Finalize was under way when the file went."""
+    """Also if its last shard settled at the same moment, or if Finalize was running when the file was deleted."""
     batches, shards = Batches(cloud.table), Shards(cloud.table)
 
     def settled() -> str:
@@ -419,7 +419,7 @@ def test_a_marked_batch_ends_as_failed_whatever_woke_it(cloud: Cloud, alice: Cus
     times = iter(range(100, 200))
 
     def clock() -> int:
-        """Time passes; the second time it is asked for, the file goes."""
+        """Time passes; when it is read for the second time, the file is deleted."""
         now = next(times)
         if now == 101:
             kush.delete(kush.batch(during).input_file_id)
@@ -484,7 +484,7 @@ def test_all_batches_of_a_file_end_and_no_other(cloud: Cloud, alice: Customer, k
 
 
 def test_a_deletion_may_let_batches_run(cloud: Cloud, alice: Customer, kush: KushRouter) -> None:
-    """Where that is not the rule of the surface that deletes, nothing is marked."""
+    """If the surface that deletes has no such rule, nothing is marked."""
     made = kush.create(requests=[line(1)])
     delete(
         FileRef(alice.account_id, made.input_file_id),

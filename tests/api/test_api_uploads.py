@@ -132,7 +132,7 @@ def test_a_batch_may_be_made_while_parts_are_joined(
 def test_a_wrong_md5_makes_no_file(
     cloud: Cloud, alice: Customer, monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
-    """A checksum that does not match is told at once where parts are joined at once, else by the file's status."""
+    """A wrong checksum is refused at once if parts are joined at once; else the file's status says so."""
     monkeypatch.setattr(step, "JOIN_AT_ONCE_BYTES", at_once)
     upload_id = begin(alice)
     parts = send(alice, upload_id, CONTENT)

@@ -63,7 +63,8 @@ def create(batches: Batches, table: Table, objects: Objects, data: bytes, source
 
 
 def test_validate_answers_with_the_status_and_the_time_left(batches: Batches, table: Table, objects: Objects) -> None:
-    """A good file is in progress; asked again it still is. Where another execution had it finalizing, it is that."""
+    """A good file is in progress; asked again it still is. If another execution had it finalizing, it stays
+    finalizing."""
     create(batches, table, objects, LINE)
     for _ in range(2):
         reply = validate.handler(event("validate"), Context())

@@ -78,7 +78,7 @@ def row_of(table: Table, batch: Batch = OURS) -> dict[str, Any] | None:
 
 
 def test_a_key_is_stored_encrypted_and_read_back(table: Table, batches: Batches, keys: CallerKeys) -> None:
-    """The row holds the ciphertext and a time to go, past the batch's deadline; the key is nowhere in clear."""
+    """The row holds the ciphertext and a TTL after the batch's deadline; the key is nowhere in clear."""
     make(batches, keys)
     row = row_of(table)
     assert row is not None and row.keys() == {"pk", "sk", "ciphertext", "ttl"}
@@ -112,7 +112,7 @@ def test_no_context_reads_nothing(table: Table, batches: Batches, keys: CallerKe
 def test_every_end_of_a_batch_forgets_its_key(
     table: Table, batches: Batches, keys: CallerKeys, clock: Clock, end: Status
 ) -> None:
-    """In the transaction that ends it; memory forgets within a minute; another batch keeps its own."""
+    """In the transaction that ends it; processes forget it within a minute; another batch keeps its own."""
     make(batches, keys)
     make(batches, keys, THEIRS)
     keys.read(OURS.account_id, OURS.id)
@@ -139,7 +139,7 @@ def test_a_key_is_decrypted_once_a_minute(table: Table, batches: Batches, keys: 
 
 
 def test_a_batch_that_is_not_made_leaves_no_key(table: Table, batches: Batches, keys: CallerKeys) -> None:
-    """The key stands or falls with the batch: where the transaction fails, neither is there."""
+    """Key and batch are written in one transaction: if it fails, there is neither."""
     batches.create(OURS)
     with pytest.raises(Exception, match="condition"):
         make(batches, keys)
@@ -247,7 +247,7 @@ def test_repeats_make_one_batch_whatever_key_they_bring(cloud: Cloud, portkey: t
         ({"x-portkey-api-key": "by_live_nobody"}, 401, "invalid_api_key"),
     ],
 )
-def test_what_is_wrong_with_the_headers_is_told(
+def test_wrong_headers_are_explained(
     cloud: Cloud, portkey: tuple[Customer, httpx.Client], headers: dict[str, str], status: int, code: str
 ) -> None:
     """A clear 4xx, without the key in it; nothing is made, nothing is stored."""
@@ -320,7 +320,7 @@ def test_the_rest_of_the_surface_needs_no_provider(portkey: tuple[Customer, http
 
 
 def test_output_by_the_batchs_id(cloud: Cloud, portkey: tuple[Customer, httpx.Client]) -> None:
-    """409 while there is none yet, 404 where there never will be, 404 for a stranger's."""
+    """409 while there is none yet, 404 if there never will be one, 404 for another account's."""
     customer, http = portkey
     made = http.post("/v1/batches", json=body(customer)).json()
     early = http.get(f"/v1/batches/{made['id']}/output")

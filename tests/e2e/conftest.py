@@ -21,7 +21,7 @@ def simulator() -> Iterator[SimulatedProvider]:
 
 @pytest.fixture(scope="session")
 def cloud(simulator: SimulatedProvider) -> Iterator[LocalCloud]:
-    """Each provider has an address of its own at the simulator, whose ledger tells them apart."""
+    """Each provider has an address of its own at the simulator, whose ledger counts them separately."""
     urls = {provider.name: simulator.url_of(provider.name) for provider in load_providers()}
     environment = {"work.PROVIDER_URLS": json.dumps(urls)}
     with LocalCloud(provider_url=simulator.url, environment=environment) as cloud:
@@ -30,7 +30,7 @@ def cloud(simulator: SimulatedProvider) -> Iterator[LocalCloud]:
 
 @pytest.fixture
 def provider(simulator: SimulatedProvider) -> SimulatedProvider:
-    """The simulator, its ledger empty and its settings those of the start."""
+    """The simulator with an empty ledger and the settings that it started with."""
     simulator.reset()
     return simulator
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 @dataclass(frozen=True)
 class Recorded:
-    """`operation`: the last part of X-Amz-Target, or method and path where there is none."""
+    """`operation`: the last part of X-Amz-Target, or method and path if there is none."""
 
     operation: str
     request: bytes

@@ -89,7 +89,7 @@ def test_the_same_version_never_runs_twice(customer: Customer, folder: Folder, c
     ],
 )
 def test_a_bad_file_leaves_a_clear_error(folder: Folder, name: str, content: bytes, code: str) -> None:
-    """What is wrong, with the line where there is one, in the errors file and in the status."""
+    """What is wrong, with the line if there is one, in the errors file and in the status."""
     folder.drop(name, content)
     stem = name.removesuffix(".jsonl")
     assert folder.status(stem)["status"] == "failed"

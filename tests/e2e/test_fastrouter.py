@@ -255,7 +255,7 @@ def test_embeddings(customer: Customer, provider: SimulatedProvider) -> None:
 
 def test_what_is_not_configured_fails_with_its_line(customer: Customer, provider: SimulatedProvider) -> None:
     """Unknown provider, unknown model, a provider that lacks the model or the endpoint, a line of another endpoint:
-    each is told with its line, and nothing runs."""
+    each is reported with its line, and nothing runs."""
     lines = [
         line(0, "openai", "openai/gpt-4.1"),
         line(1, "nobody", "nobody/model"),
@@ -342,7 +342,7 @@ def test_errors_of_create(customer: Customer, change: dict[str, Any], status: in
 
 
 def test_errors_of_upload(customer: Customer, cloud: LocalCloud) -> None:
-    """401, 400 and 413 in the same envelope, also where API Gateway itself answers."""
+    """401, 400 and 413 in the same envelope, also if API Gateway itself answers."""
     url = f"{cloud.api_url}/v1/files"
     headers = {"Authorization": f"Bearer {customer.api_key}"}
     replies = {

@@ -57,7 +57,7 @@ def test_a_large_file_goes_up_in_parts_and_down_by_redirect(customer: Customer) 
     assert reply.headers["location"].startswith("http")
 
 
-def test_what_is_too_large_for_one_request_is_told_the_ways_out(customer: Customer) -> None:
+def test_what_is_too_large_for_one_request_is_refused_with_the_ways_out(customer: Customer) -> None:
     """A 413 in OpenAI's envelope that names parts, the presigned upload and the drop folder."""
     with pytest.raises(openai.APIStatusError) as caught:
         customer.upload(b"x" * 11 * MEGABYTE)

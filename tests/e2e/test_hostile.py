@@ -65,14 +65,14 @@ def http(owner: Customer) -> Iterator[httpx.Client]:
 
 
 def refused(reply: httpx.Response, *statuses: int, root: Root | None = None) -> dict[str, Any]:
-    """The error of a reply that is a clear 4xx; `statuses`: which, if not any. `root`: it is this surface's, not the
-    gateway's."""
+    """The error of a reply, after checking that it is a 4xx with a message. `statuses`: those that are allowed, if not
+    all. `root`: the error object is that of this surface."""
     assert reply.status_code in (statuses or range(400, 500)), f"{reply.status_code}: {reply.text[:300]}"
     assert reply.headers["content-type"] == "application/json"
     assert reply.headers["x-request-id"]
     error: dict[str, Any] = reply.json()["error"]
     assert error["message"] and len(error["message"]) < 1000
-    # Where the gateway chooses the status, its envelope cannot name it.
+    # If the gateway chooses the status, its error object cannot name it.
     assert set(error) == ENVELOPE or (root is None and set(error) == ENVELOPE - {"status"}), sorted(error)
     return error
 
@@ -410,7 +410,7 @@ def test_parts_that_are_none(http: httpx.Client, owner: Customer) -> None:
 
 
 def test_providers_that_are_none(http: httpx.Client, owner: Customer) -> None:
-    """Portkey's headers choose a provider by its name alone: nothing else in them leads anywhere."""
+    """Portkey's headers choose a provider by its name only: addresses and configurations in them have no effect."""
     file_id = owner.upload(jsonl([chat_line(1)]))
     wish = {"input_file_id": file_id, "endpoint": CHAT, "completion_window": "24h"}
     key = {"x-portkey-api-key": owner.api_key, "authorization": "Bearer sk-own"}
@@ -457,7 +457,7 @@ def test_headers_without_measure(http: httpx.Client, root: Root) -> None:
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"])
 def test_methods_that_are_not_taken(http: httpx.Client, root: Root, method: str) -> None:
-    """A path that exists says no to other methods, without doing anything."""
+    """A path that exists refuses other methods, and does nothing."""
     for path in ("/files", "/batches", "/files/presigned"):
         refused(http.request(method, root.path + path, headers=root.headers))
 

@@ -586,7 +586,7 @@ def test_lists_come_in_pages(kush: KushRouter) -> None:
 # Limits, each as a setting.
 
 
-def test_limits_of_inline_requests_are_told_at_once(tight: KushRouter) -> None:
+def test_limits_of_inline_requests_are_checked_at_once(tight: KushRouter) -> None:
     """Too many items, too long a line, too much in all: each its own error, none makes a batch."""
     long = line(1, user="x" * 400)
     wide = [line(number, user="x" * 290) for number in range(170)]
@@ -605,7 +605,7 @@ def test_limits_of_inline_requests_are_told_at_once(tight: KushRouter) -> None:
 
 
 @pytest.mark.parametrize("megabytes", [5, 11])
-def test_what_no_request_can_carry_is_told_the_way_in(kush: KushRouter, megabytes: int) -> None:
+def test_what_no_request_can_carry_is_refused_with_the_way_in(kush: KushRouter, megabytes: int) -> None:
     """A 413 in this surface's shape, whoever refuses; the presigned address takes the file, a batch runs from it."""
     with pytest.raises(Refused) as caught:
         kush.upload(b"x" * megabytes * 1_000_000)
@@ -622,7 +622,7 @@ def test_what_no_request_can_carry_is_told_the_way_in(kush: KushRouter, megabyte
 
 
 def test_limits_of_files_fail_the_batch(tight: KushRouter) -> None:
-    """Too many lines and too long a line are told by the failed batch, the line by its number."""
+    """The failed batch reports too many lines, and a line that is too long by its number."""
     batch = tight.create(input_file_id=tight.upload(jsonl([line(number) for number in range(201)])).id)
     ended = tight.wait(batch.id)
     assert ended.errors is not None and (ended.status, ended.errors.data[0].code) == ("failed", "too_many_tasks")

@@ -35,7 +35,7 @@ FAR = 4_000_000_000
 
 
 def finished_batch(customer: Customer, items: int) -> str:
-    """A batch of `items` results of 10 kB each, put where workers and Finalize would have put them."""
+    """A batch of `items` results of 10 kB each, stored as workers and Finalize would have stored them."""
     cloud = customer.cloud
     table = Table(cloud.client("dynamodb"), cloud.table_name)
     objects = Objects(cloud.client("s3"), cloud.data_bucket)

@@ -71,7 +71,7 @@ def test_the_main_job_in_javascript(
 
 
 def test_lists_are_iterated(node: Run, requests_file: Callable[[list[dict[str, Any]]], str]) -> None:
-    """`for await` goes through all pages, newest first, and in the other order where asked."""
+    """`for await` goes through all pages, newest first, and in the other order if that is asked for."""
     said = node("lists", path=requests_file([chat_line(0)]), count=3)
     assert said["listed"]["batches"] == said["batches"][::-1]
     assert said["hasMore"] is True

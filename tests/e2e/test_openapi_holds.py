@@ -13,7 +13,7 @@ from tests.customer import Customer, chat_line
 EXAMPLES = 8
 """Random ones per operation, beside those that go through each schema's cases one by one."""
 NOT_CHECKED = (
-    # Rules that no schema tells: a file must exist, its name must end in .jsonl, an upload's parts must be there.
+    # Rules that no schema expresses: a file must exist, its name must end in .jsonl, an upload's parts must be there.
     "positive_data_acceptance",
     # API Gateway answers a method that a path does not have as it does an unknown path: 404, not 405.
     "unsupported_method",

@@ -1,5 +1,5 @@
-"""Portkey's clients: the openai SDK with its headers and curl, batches on the caller's own provider key, and where that
-key is: at the provider, and nowhere else in clear."""
+"""Portkey's clients: the openai SDK with its headers and curl, batches on the caller's own provider key, and that key,
+which is nowhere in clear but at the provider."""
 
 from __future__ import annotations
 
@@ -336,8 +336,8 @@ def test_the_other_endpoints(caller: Caller, provider: SimulatedProvider, endpoi
     assert keys_used(provider) == {("openai", sha256(KEY)): 3}
 
 
-def test_no_output_is_told(caller: Caller, provider: SimulatedProvider) -> None:
-    """409 while the batch runs, 404 where nothing succeeded, each saying what to do."""
+def test_a_missing_output_is_explained(caller: Caller, provider: SimulatedProvider) -> None:
+    """409 while the batch runs, 404 if nothing succeeded; each says what to do."""
     provider.configure(latency_ms=1000)
     batch_id = caller.submit([chat_line(0, "status:400")])
     early = caller.http.get(f"/batches/{batch_id}/output")

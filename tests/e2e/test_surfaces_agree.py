@@ -1,4 +1,4 @@
-"""All surfaces are ways to say the same: what is sent does not depend on the dialect, nor does what comes back."""
+"""All surfaces lead to the same batches: neither what a provider is sent nor what comes back depends on the dialect."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def api(customer: Customer) -> Iterator[Dialects]:
 def test_the_same_items_have_the_same_results(
     api: Dialects, bodies: dict[str, dict[str, Any]], metadata: dict[str, str], misspelt: bool
 ) -> None:
-    """Whatever is asked, and however: each surface's batch ends alike, and every surface tells of it alike."""
+    """Whatever is asked, and however: each surface's batch ends alike, and every surface shows it alike."""
     items = [Sent(custom_id, body) for custom_id, body in bodies.items()]
     if misspelt:
         items[-1] = Sent(items[-1].custom_id, items[-1].body | {"model": UNKNOWN_MODEL})
@@ -114,5 +114,5 @@ def _watch(api: Dialects, batch_id: str) -> str:
 
 
 def _comparable(ended: Ended, sender: str) -> Ended:
-    """Without what differs by nature: each batch has an input file of its own."""
+    """The batch without the fields that always differ, such as the id of its input file."""
     return replace(ended, input_file_id="")

@@ -52,7 +52,7 @@ def running(
 
 @pytest.fixture
 def cloud(running: LocalCloud) -> Iterator[LocalCloud]:
-    """The module's cloud, undisturbed. Whatever a test does to it, no function may have lacked a grant."""
+    """The module's cloud, undisturbed. At the end no function may have lacked a grant, whatever the test did."""
     running.deliver(**UNDISTURBED)
     yield running
     running.clear_faults()
@@ -64,7 +64,7 @@ def cloud(running: LocalCloud) -> Iterator[LocalCloud]:
 
 @pytest.fixture
 def provider(simulator: SimulatedProvider) -> SimulatedProvider:
-    """The simulator, its ledger empty and its settings those of the start."""
+    """The simulator with an empty ledger and the settings that it started with."""
     simulator.reset()
     return simulator
 

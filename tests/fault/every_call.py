@@ -19,16 +19,16 @@ from tests.customer import Customer, eventually
 from tests.invariants import TERMINAL, Checked
 
 CALLS_AT_MOST = 100
-"""A walk this long does not end: the faults themselves make new calls."""
+"""After this many calls a run is taken to be endless: faults may cause new calls."""
 
 WAYS: dict[str, dict[str, Any]] = {
     # Five times in a row: all the tries that the SDK has.
     "throttled": {"status": 400, "code": "ThrottlingException", "times": 5},
     # The SDK does not try again.
     "refused": {"status": 400, "code": "InternalFailure"},
-    # It happened, and the caller is told that it did not.
+    # It happened, but its caller gets an error.
     "lost_answer": {"status": 400, "code": "InternalFailure", "when": "after"},
-    # It happened, and the caller did not live to hear of it.
+    # It happened, but its caller was killed before the reply came.
     "killed": {"kill": True, "when": "after"},
 }
 each_way = pytest.mark.parametrize("way", WAYS)
@@ -88,7 +88,7 @@ def walk(
 ) -> Counter[str]:
     """For each function, how many of its calls went wrong once. `run` is the whole life of something, and checks it.
     Not `scoped`: calls count whatever they are about, for those that name nothing; then one run at a time. `enough`:
-    how far to go where the calls repeat themselves."""
+    how far to go if the calls repeat themselves."""
 
     def attempt(number: int) -> Counter[str]:
         customer = Customer(cloud, f"{functions[0]} {way} {number}")

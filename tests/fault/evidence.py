@@ -1,4 +1,4 @@
-"""What a run left behind: parts that rows name, bodies that the provider was sent, figures for people."""
+"""Evidence of a run: parts that rows name, bodies that the provider got, figures for people."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def test_a_wrong_result_is_noticed(
 
 
 def test_a_lease_that_holds_nobody_off_is_noticed(tmp_path: Path, provider: SimulatedProvider) -> None:
-    """Claims ignore other owners: of two deliveries at once both run the shard, and the provider's counts tell."""
+    """Claims ignore other owners: two deliveries at once both run the shard, and the provider's counts show it."""
     was, becomes = "AND #lease_until < :now AND", "AND (#lease_until < :now OR #version > :now OR #version < :now) AND"
     with broken(tmp_path, provider, "adapters/aws/shards.py", was, becomes) as customer:
         provider.configure(latency_ms=500)

@@ -39,7 +39,7 @@ def test_a_session_survives_any_call(cloud: LocalCloud, provider: SimulatedProvi
         assert customer.openai.batches.retrieve(created.id).input_file_id == file_id
         assert [batch.id for batch in customer.openai.batches.list()] == [created.id]
         attempt.spare()
-        # Where StartExecution failed, the batch exists and waits for Sweep.
+        # If StartExecution failed, the batch exists and waits for Sweep.
         eventually(lambda: cloud.fire("sweep") and customer.status(created.id) in TERMINAL, "the batch is over")
         batch = customer.wait(created.id)
         attempt.strike()

@@ -1,4 +1,4 @@
-"""Workers that die or stand still in the middle of a shard."""
+"""Workers that die or are paused in the middle of a shard."""
 
 from __future__ import annotations
 

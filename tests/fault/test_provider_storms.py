@@ -26,7 +26,7 @@ def run(customer: Customer, provider: SimulatedProvider, **settings: object) -> 
 
 @pytest.mark.parametrize("retry_after", ["seconds", "date", "none"])
 def test_rate_limits_far_below_the_demand(customer: Customer, provider: SimulatedProvider, retry_after: str) -> None:
-    """429s cost time and nothing else, whatever form the provider's word has."""
+    """429s cost time and nothing else, whatever the form of Retry-After."""
     run(customer, provider, rate_per_second=60, burst=5, retry_after=retry_after)
 
 

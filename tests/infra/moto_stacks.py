@@ -33,7 +33,7 @@ def empty_account() -> Iterator[None]:
 
 
 def publish_assets(synthesized: Synthesized) -> None:
-    """Put something where CDK's publishing would have put the functions' code."""
+    """Stores something in the place of the functions' code, which CDK would publish."""
     empty = io.BytesIO()
     with zipfile.ZipFile(empty, "w") as archive:
         archive.writestr("empty.py", "")

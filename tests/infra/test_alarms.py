@@ -85,8 +85,8 @@ def test_a_batch_near_its_deadline_is_noticed(synthesized: Synthesized) -> None:
 
 
 def test_a_sweep_that_stopped_is_noticed(synthesized: Synthesized) -> None:
-    """Ten minutes without a sweep that ended well, be it that it fails or that nothing invokes it: silence is trouble
-    for this alarm and no other."""
+    """Ten minutes without a sweep that ended well, whether it fails or nothing invokes it. Only for this alarm, missing
+    data is trouble."""
     alarms = _alarms(synthesized)
     alarm = alarms["SweepStopped"]
     (expression,) = [each["Expression"] for each in alarm["Metrics"] if "Expression" in each]

@@ -97,7 +97,7 @@ def test_every_aws_service_that_is_called_is_described(archive: zipfile.ZipFile)
 @pytest.mark.skipif(bytecode.interpreter() is None, reason=f"needs a Python {bytecode.VERSION}")
 def test_every_module_is_compiled_for_lambdas_python(archive: zipfile.ZipFile) -> None:
     """Each module has bytecode of 3.13 beside it, which Python loads without a look at the source's time, which
-    unpacking changes; and a traceback names the file where it is deployed."""
+    unpacking changes; and tracebacks have the deployed file's path."""
     names = set(archive.namelist())
     modules = [name for name in names if name.endswith(".py")]
     assert len(modules) > 900
@@ -112,7 +112,7 @@ def test_every_module_is_compiled_for_lambdas_python(archive: zipfile.ZipFile) -
 def test_without_lambdas_python_the_asset_is_built_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Nothing is compiled by a wrong interpreter, and the operator is told what it costs."""
+    """Nothing is compiled by a wrong interpreter, and the operator reads what that costs."""
     monkeypatch.setattr(bytecode, "interpreter", lambda: None)
     (tmp_path / "module.py").write_text("x = 1\n")
     bytecode.compile_folder(tmp_path)

@@ -53,7 +53,7 @@ def test_everything_that_moto_knows_is_created(deployed: dict[str, set[str]], sy
 
 
 @pytest.mark.usefixtures("deployed")
-def test_functions_are_told_of_what_was_deployed() -> None:
+def test_functions_have_the_names_of_what_was_deployed() -> None:
     """Names in the functions' variables resolve to the table, the buckets, the state machine and the queues."""
     tables = boto3.client("dynamodb").list_tables()["TableNames"]
     buckets = {each["Name"] for each in boto3.client("s3").list_buckets()["Buckets"]}

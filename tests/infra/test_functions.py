@@ -74,10 +74,10 @@ def test_every_function_has_a_ceiling(synthesized: Synthesized) -> None:
         assert ("ReservedConcurrentExecutions" in each) != (name in polled), name
 
 
-def test_each_function_is_told_what_it_needs(synthesized: Synthesized) -> None:
+def test_each_function_has_the_variables_that_it_needs(synthesized: Synthesized) -> None:
     """The variables of the settings classes reach the functions that read them."""
-    told = {name: each["Environment"]["Variables"] for name, each in functions(synthesized).items()}
-    for name, variables in told.items():
+    given = {name: each["Environment"]["Variables"] for name, each in functions(synthesized).items()}
+    for name, variables in given.items():
         assert {"TABLE_NAME", "DATA_BUCKET", "LOG_LEVEL"} <= variables.keys()
         assert variables["POWERTOOLS_SERVICE_NAME"] == name
         assert variables["POWERTOOLS_METRICS_NAMESPACE"] == "batchyard"
@@ -90,8 +90,8 @@ def test_each_function_is_told_what_it_needs(synthesized: Synthesized) -> None:
         "ASSEMBLE_FUNCTION": {"files"},
         "CALLER_KEY_ID": {"batches", "work"},
     }.items():
-        assert {name for name, variables in told.items() if variable in variables} == names, variable
-    assert {"drop", "finalize", "notify"} <= {name for name, variables in told.items() if "DROP_BUCKET" in variables}
+        assert {name for name, variables in given.items() if variable in variables} == names, variable
+    assert {"drop", "finalize", "notify"} <= {name for name, variables in given.items() if "DROP_BUCKET" in variables}
 
 
 def test_the_deployment_reaches_the_functions(staging: Synthesized) -> None:
@@ -100,11 +100,11 @@ def test_the_deployment_reaches_the_functions(staging: Synthesized) -> None:
     assert "max_batch_items" in Limits.model_fields
     for each in found.values():
         variables = each["Environment"]["Variables"]
-        told = Limits.model_validate(
+        limits = Limits.model_validate(
             {name.lower(): value for name, value in variables.items() if isinstance(value, str)}
         )
-        assert told.max_batch_items == 1_000_000
-        assert told.surface_limits == {"openai": {"requests_per_minute": 600}}
+        assert limits.max_batch_items == 1_000_000
+        assert limits.surface_limits == {"openai": {"requests_per_minute": 600}}
         assert each["FunctionName"].startswith("batchyard-staging-")
         assert "ReservedConcurrentExecutions" not in each
     assert found["work"]["Environment"]["Variables"]["PROVIDER_URLS"] == '{"openai": "https://gateway.example.com/v1"}'

@@ -90,7 +90,7 @@ def test_statuses_of_the_gateways_answers(synthesized: Synthesized) -> None:
 
 
 def test_no_answer_of_the_gateway_repeats_a_key(synthesized: Synthesized) -> None:
-    """Where there is no route, API Gateway takes the Authorization header for a signature of AWS's, and its own message
+    """If there is no route, API Gateway takes the Authorization header for a signature of AWS's, and its own message
     quotes the header (https://github.com/serverless/serverless/issues/3205): a bearer's key, in our case."""
     for kind, each in _responses(synthesized).items():
         assert "error.message" not in json.dumps([each["ResponseTemplates"], each["ResponseParameters"]]), kind

@@ -114,7 +114,8 @@ def test_who_touches_which_objects(synthesized: Synthesized) -> None:
 
 
 def test_every_function_of_the_api_may_count_requests(synthesized: Synthesized) -> None:
-    """A deployment may set a limit per key for any surface: whoever serves one of its routes has to count."""
+    """A deployment may set a limit per key for any surface: every function that serves one of its routes has to
+    count."""
     assert {route.function for route in ROUTES} <= who_may(synthesized, "dynamodb:UpdateItem")
 
 

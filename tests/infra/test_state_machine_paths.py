@@ -110,7 +110,7 @@ DRAINED = {"drained": True, "live": 0, "since": 5}
 
 
 def test_a_batch_that_settles_completes(run: Callable[..., dict[str, Any]]) -> None:
-    """Validate, Dispatch, Finalize(completed), Notify; each is told account and batch."""
+    """Validate, Dispatch, Finalize(completed), Notify; each gets account and batch."""
     functions = Functions(
         Validate=[IN_PROGRESS], Dispatch=[wakes("completed")], Finalize=[{"status": "completed"}], Notify=[{}]
     )

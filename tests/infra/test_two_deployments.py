@@ -68,8 +68,8 @@ def test_no_metric_is_shared(synthesized: Synthesized, staging: Synthesized) -> 
     """Functions emit under their deployment's name, and alarms read what their own deployment emits."""
     for template, name in ((synthesized, "batchyard"), (staging, "batchyard-staging")):
         functions = template.stateless.resources("AWS::Lambda::Function").values()
-        told = {each["Environment"]["Variables"]["POWERTOOLS_METRICS_NAMESPACE"] for each in functions}
-        assert told == {name}
+        namespaces = {each["Environment"]["Variables"]["POWERTOOLS_METRICS_NAMESPACE"] for each in functions}
+        assert namespaces == {name}
         alarms = list(template.stateless.resources("AWS::CloudWatch::Alarm").values())
         assert {each for each in _values(alarms, "Namespace") if not each.startswith("AWS/")} == {name}
     (dashboard,) = staging.stateless.resources("AWS::CloudWatch::Dashboard").values()
@@ -77,7 +77,7 @@ def test_no_metric_is_shared(synthesized: Synthesized, staging: Synthesized) -> 
 
 
 def test_no_secret_is_shared(synthesized: Synthesized, staging: Synthesized) -> None:
-    """The worker of a deployment is told of, and may read, secrets below its deployment's name only."""
+    """The worker of a deployment looks for secrets below its deployment's name, and may read no others."""
     for template, name in ((synthesized, "batchyard"), (staging, "batchyard-staging")):
         (worker,) = [
             each

@@ -15,7 +15,7 @@ from local.simulated_aws.errors import error_response
 
 @pytest.fixture(autouse=True)
 def aws() -> None:
-    """These tests want no AWS."""
+    """These tests need no AWS in the process."""
 
 
 def principal(*statements: dict[str, Any]) -> Principal:

@@ -1,4 +1,4 @@
-"""The local cloud against functions and stacks made for it: does it do what AWS would do?"""
+"""The local cloud does what AWS would do, with functions and stacks that are made for these tests."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NO_PROVIDER = "http://127.0.0.1:9/v1"
 
 @pytest.fixture(autouse=True)
 def aws() -> None:
-    """These tests want no mocked AWS of their own."""
+    """The local cloud has its own moto: these tests need none in their process."""
 
 
 @pytest.fixture(scope="module")
@@ -313,7 +313,8 @@ def test_ranged_reads_match_the_object(local: LocalCloud) -> None:
 
 
 def test_an_object_in_the_drop_bucket_becomes_a_message(local: LocalCloud) -> None:
-    """S3 tells EventBridge, the rule's pattern filters by key, the target queue gets the event with its version."""
+    """S3 sends EventBridge an event, the rule's pattern filters by object key, the target queue gets it with the
+    version."""
     s3, sqs = local.client("s3"), local.client("sqs")
     s3.put_object(Bucket=local.drop_bucket, Key="elsewhere/x.jsonl", Body=b"1")
     put = s3.put_object(Bucket=local.drop_bucket, Key="drop/a b/ü.jsonl", Body=b"12345")
@@ -445,7 +446,7 @@ def test_a_task_token_ends_its_task_once(local: LocalCloud) -> None:
 
 
 def test_of_ten_that_end_a_task_at_once_one_does(local: LocalCloud) -> None:
-    """The others are told TaskTimedOut, not that the service broke."""
+    """The others get TaskTimedOut, not a fault of the service."""
     states = local.client("stepfunctions", max_pool_connections=10, retries={"total_max_attempts": 1})
     arn = start(local, "contested")
     held = token(local, "contested")
@@ -458,9 +459,9 @@ def test_of_ten_that_end_a_task_at_once_one_does(local: LocalCloud) -> None:
         return f"won {number}"
 
     with concurrent.futures.ThreadPoolExecutor(10) as pool:
-        told = list(pool.map(end, range(10)))
-    (winner,) = [each for each in told if each.startswith("won")]
-    assert set(told) == {winner, "TaskTimedOut"}
+        answers = list(pool.map(end, range(10)))
+    (winner,) = [each for each in answers if each.startswith("won")]
+    assert set(answers) == {winner, "TaskTimedOut"}
     assert winner == f"won {json.loads(ended(local, arn)['output'])['answer']}"
 
 
@@ -504,7 +505,7 @@ def test_ten_starts_at_once_are_one_execution(local: LocalCloud) -> None:
 
 
 def test_a_condition_is_true_for_one_of_many(local: LocalCloud) -> None:
-    """Forty conditional writes at once, and the version moves once for each that was told it did."""
+    """Forty conditional writes at once, and the version moves once for each that succeeded."""
     dynamodb = local.client("dynamodb", max_pool_connections=20)
     key = {"pk": {"S": "race"}, "sk": {"S": "it"}}
     dynamodb.put_item(TableName=local.table_name, Item=key | {"version": {"N": "0"}})

@@ -20,7 +20,7 @@ from local.meter import Meter
 
 @pytest.fixture(autouse=True)
 def aws() -> None:
-    """These tests want no AWS."""
+    """These tests need no AWS in the process."""
 
 
 Behaviour = Callable[[bytes], InvocationResult]
@@ -98,12 +98,12 @@ def test_a_key_on_no_route_is_taken_for_a_signature() -> None:
     passes on of that message shows in tests."""
     deployment = Deployment(methods=[Method("GET", "/", "it")], gateway_responses={}, binary_media_types=("*/*",))
     no_route = Gateway(deployment, cast(Functions, None), Meter())
-    for headers, told in (
+    for headers, message in (
         ([("authorization", "Bearer by_live_x")], "Bearer by_live_x"),
         ([("host", "x")], "Missing Authentication Token"),
     ):
         answer = no_route(Request("POST", "/v1/chat/completions", headers, b"", "127.0.0.1"))
-        assert answer.status == 403 and told in orjson.loads(answer.body)["message"]
+        assert answer.status == 403 and message in orjson.loads(answer.body)["message"]
     no_route.close()
 
 

@@ -13,7 +13,7 @@ from local.http_server import HttpLimits, HttpServer, Request, Response
 
 @pytest.fixture(autouse=True)
 def aws() -> None:
-    """These tests want no AWS."""
+    """These tests need no AWS in the process."""
 
 
 class Echo:
@@ -80,7 +80,7 @@ def test_chunked_bodies_are_put_together(server: HttpServer, echo: Echo) -> None
     assert echo.requests[0].body == b"abcde"
 
 
-def test_a_client_that_asks_first_is_told_to_go_on(server: HttpServer, echo: Echo) -> None:
+def test_a_client_that_asks_first_may_go_on(server: HttpServer, echo: Echo) -> None:
     """Expect: 100-continue is answered before the body is sent."""
     with socket.create_connection((server.host, server.port), timeout=10) as client:
         client.sendall(b"PUT / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n" + CLOSE)

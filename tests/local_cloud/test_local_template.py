@@ -15,7 +15,7 @@ from local.deployment.templates import ROOT, SynthFailed
 
 @pytest.fixture(autouse=True)
 def aws() -> None:
-    """These tests want no AWS."""
+    """These tests need no AWS in the process."""
 
 
 _IMPORTED = """

@@ -1,4 +1,4 @@
-"""The simulated provider speaks OpenAI's wire format and misbehaves exactly as told."""
+"""The simulated provider speaks OpenAI's wire format and misbehaves exactly as it is asked to."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_the_official_sdk_reads_every_endpoint(provider: SimulatedProvider) -> N
 
 
 def test_a_stream_says_the_same_as_the_plain_answer(provider: SimulatedProvider) -> None:
-    """Streamed chunks join to a whole answer, and usage comes last where stream_options asks for it."""
+    """Streamed chunks join to a whole answer, and usage comes last if stream_options asks for it."""
     client = openai.OpenAI(base_url=provider.url, api_key="sk-test", max_retries=0)
     chunks = list(
         client.chat.completions.create(

@@ -28,7 +28,7 @@ blanks = st.sampled_from([b"", b" ", b"\t", b" \t "])
 
 
 def in_chunks(data: bytes, cuts: list[int]) -> Iterator[bytes]:
-    """`data` cut at `cuts`, with an empty chunk where two are equal."""
+    """`data` cut at `cuts`, with an empty chunk between two that are equal."""
     places = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
     return (data[a:b] for a, b in itertools.pairwise(places))
 

@@ -51,7 +51,7 @@ WINDOW_SECONDS = 1500
 
 
 class Dies(Exception):
-    """Whoever did this is gone in the middle of it."""
+    """The process that made a call has died in the middle of it."""
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ class Woken:
 
 
 class Mortal:
-    """Passes calls on to `target`; when `random` says so the caller dies, before or after the call had its effect."""
+    """Passes calls on to `target`; if `random` says so the caller dies, before or after the call has had its effect."""
 
     def __init__(self, target: Any, random: Random, chance: float) -> None:
         self._target, self._random, self._chance = target, random, chance
@@ -115,7 +115,7 @@ class Mortal:
 
 
 class World:
-    """Everybody who has a hand in one batch. `act` lets somebody do something; `end` lets it come to its end."""
+    """One batch and all that act on it. `act` lets one of them do something; `end` brings the batch to its end."""
 
     def __init__(self, random: Random, table: Any) -> None:
         self.random = random
@@ -375,7 +375,7 @@ def test_whatever_happens_each_item_is_in_one_file_once(seed: int, acts: int) ->
 @settings(max_examples=4)
 @given(seed=st.integers(0, 2**32), acts=st.integers(0, 120))
 def test_the_same_on_motos_table(moto_table: Table, seed: int, acts: int) -> None:
-    """A few of these lives with the table's own conditions."""
+    """A few such lives with the real table's conditions."""
     check(World(Random(seed), moto_table), acts)
 
 

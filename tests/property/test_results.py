@@ -168,7 +168,7 @@ def test_rows_are_joined_to_a_page(rows: list[bytes]) -> None:
 
 
 def test_long_rows_are_joined_too() -> None:
-    """Also where the pieces that are written at once end."""
+    """Also between two pieces that are written by two calls."""
     rows = [str(number).encode() * 50_000 for number in range(20)]
     with Spool(TARGET, 10**9, MemoryObjects()) as spool:  # type: ignore[arg-type]
         join(iter(rows), b"[", b",", b"]", spool)

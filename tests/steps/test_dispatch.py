@@ -147,7 +147,7 @@ def test_a_cancelled_batch_is_not_dispatched(engine: Engine) -> None:
 
 
 def test_the_last_shard_of_a_cancelled_batch_wakes_it_as_cancelled(engine: Engine) -> None:
-    """A cancel that lost its own wake-up is told by the shard that settles last; no follower is sent."""
+    """If a cancel died before it woke the execution, the shard that settles last wakes it; no follower is sent."""
     batch = engine.start(plan({"a": 2}, stride=1))
     engine.dispatch(batch)
     engine.batches.enter(engine.batches.get(batch.ref) or batch, Status.CANCELLING, NOW + 2)

@@ -193,7 +193,7 @@ def test_what_is_no_file_of_its_own_is_ignored(dropbox: Dropbox, key: str) -> No
 
 
 def test_a_version_that_was_deleted_is_ignored(dropbox: Dropbox) -> None:
-    """There is nothing to run, and nobody to tell."""
+    """There is nothing to run, and nobody who waits for a result."""
     source = dropbox.put()
     dropbox.s3.delete_object(Bucket=BUCKET, Key=KEY, VersionId=source.version_id)
     assert dropbox.take(source) is None
@@ -234,7 +234,7 @@ def test_what_cannot_be_a_batch_leaves_its_reason(dropbox: Dropbox, key: str, da
     ],
 )
 def test_bad_parameters_leave_their_reason(dropbox: Dropbox, parameters: bytes, code: str) -> None:
-    """They are refused in the API's words, before anything is copied."""
+    """They are refused with the API's message, before anything is copied."""
     dropbox.put(parameters, KEY.replace(".jsonl", ".batch.json"))
     assert dropbox.refused() == code
 

@@ -1,4 +1,4 @@
-"""Fence: what is idle is sealed, what is live may flush once more, and patience ends."""
+"""Fence: idle shards are sealed, live ones may flush once more, and after a while all are sealed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_a_batch_without_live_owners_is_drained_at_once(stores: Stores) -> None:
 
 
 def test_a_live_owner_keeps_what_it_flushes(stores: Stores) -> None:
-    """Its flush goes through, tells it to stop, and the next round seals the shard with its part."""
+    """Its flush goes through and stops it, and the next round seals the shard with its part."""
     start_batch(stores.batches, stores.objects, plan({"a": 2}))
     claim = stores.shards.claim(BATCH_ID, 0, "w", NOW, NOW + 60)
     assert run(stores, NOW + 1).live == 1

@@ -130,7 +130,7 @@ def test_a_young_batch_hides_no_older_one(batches: Batches) -> None:
 def test_one_batch_that_cannot_be_looked_after_keeps_no_other_waiting(
     batches: Batches, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The others have their turn, then what went wrong is told."""
+    """The others have their turn, then what went wrong is raised."""
     for number in range(3):
         batches.create(make_batch(f"batch_{number}"))
     workflow = RecordedWorkflow()

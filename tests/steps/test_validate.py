@@ -173,7 +173,7 @@ def test_odd_but_valid_files_run(desk: Desk) -> None:
 
 
 def test_wrong_lines_fail_the_batch_with_their_numbers(desk: Desk) -> None:
-    """Each kind of wrong line is told with its code and its number, counted from 1 with blank lines."""
+    """Each kind of wrong line is reported with its code and its number, counted from 1 with blank lines."""
     data = b"\n".join(
         [line(0), b"", b"{not json", line(0), line(2, url="/v1/embeddings"), line(3, model="no-such-model")]
     )
@@ -195,7 +195,7 @@ def test_wrong_lines_fail_the_batch_with_their_numbers(desk: Desk) -> None:
         ({"provider": "nobody"}, "provider_not_found"),
     ],
 )
-def test_a_line_that_lacks_something_is_told(desk: Desk, changes: dict[str, Any], code: str) -> None:
+def test_a_line_that_lacks_something_is_reported(desk: Desk, changes: dict[str, Any], code: str) -> None:
     """What the surface or routing refuses is reported with its line."""
     assert desk.errors(line(0) + b"\n" + line(1, **changes)) == [(code, 2)]
 
@@ -207,7 +207,7 @@ def test_a_repeated_custom_id_is_found_whatever_its_length(desk: Desk) -> None:
     assert desk.errors(data) == [("duplicate_custom_id", n) for n in (5, 6, 7, 8)]
 
 
-def test_a_line_that_is_too_long_is_told(desk: Desk) -> None:
+def test_a_line_that_is_too_long_is_reported(desk: Desk) -> None:
     """A line of one byte too many fails."""
     room = LIMITS.max_line_bytes - len(line(0, text=""))
     assert desk.errors(line(0) + b"\n" + line(1, text="x" * (room + 1))) == [("line_too_long", 2)]
@@ -243,7 +243,7 @@ def test_a_file_without_lines_fails(desk: Desk, data: bytes) -> None:
 
 
 def test_a_file_that_is_too_large_fails(desk: Desk) -> None:
-    """By its row, and by its bytes where the row does not know better."""
+    """By its row, or by its bytes if the row does not say how many they are."""
     data = b"\n".join(line(n) for n in range(5))
     assert desk.errors(data, replace(LIMITS, max_file_bytes=len(data) - 1)) == [("file_too_large", None)]
 
@@ -277,7 +277,7 @@ def test_a_deleted_file_fails_the_batch(desk: Desk) -> None:
     ],
 )
 def test_a_file_that_cannot_be_read_any_more_fails(desk: Desk, changes: dict[str, Any], code: str) -> None:
-    """Expired and spoiled files have rows, but are no input."""
+    """Expired and broken files have rows, but are no input."""
     desk.upload(line(0), **changes)
     assert [error.code for error in desk.validate().errors] == [code]
 
@@ -333,7 +333,7 @@ def test_of_two_runs_at_once_one_wins_and_the_other_leaves_nothing(desk: Desk) -
 
 
 def test_a_write_whose_answer_was_lost_keeps_its_objects(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The SDK sends it again and is told that the condition does not hold: the plan is this run's all the same."""
+    """The SDK repeats it, and then the condition does not hold: the plan is this run's all the same."""
     desk.upload(line(0))
     set_plan = desk.batches.set_plan
 

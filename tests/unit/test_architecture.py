@@ -57,7 +57,8 @@ def test_imports_run_one_way(path: Path) -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_only_the_right_packages_touch_the_outside(path: Path) -> None:
-    """No AWS, HTTP, clock, randomness or environment where it does not belong; boto3 in adapters/aws only."""
+    """AWS, HTTP, clock, randomness and environment variables only in the rooms that may use them; boto3 in adapters/aws
+    only."""
     top = {name.split(".")[0] for name in imports(path)}
     assert not top & BANNED.get(package(path), set())
     if "boto3" in top:

@@ -21,16 +21,20 @@ NOT_RUN = {
     "aws": "needs an AWS account, and the AWS command line, which is not in requirements.lock",
     "npx": "deploys into an AWS account",
     "curl": "asks an API that has been deployed",
-    "bucket": "keeps the name of a bucket that has been deployed",
+    "cdk": "is short for `npx aws-cdk`, as the page says",
+    "jq": "reads what a deployment printed",
+    "cp": "makes a file of the reader's own",
+    ".venv/bin/uv": "downloads an interpreter",
     "git": "changes the reader's checkout",
     "cat": "shows what a command before it wrote",
 }
-SHELL = {"export", "set", ".", "node_home", "npx()", "node", "}"}
+SHELL = {"export", "set", ".", "npx()", "cdk()", "node", "}", "for", "do", "done"}
 """Checked with its block by `bash -n`."""
 _BLOCK = re.compile(r"^( *)```(console|bash)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(r"`((?:make|python|\.venv/bin/\S+|aws|npx|uv|pytest|git|curl) [^`]+)`")
 _HEREDOC = re.compile(r"<<'?(\w+)'?\n(.*?)^\1$", re.MULTILINE | re.DOTALL)
-_VARIABLE = re.compile(r"^[A-Z_]+=\S*$")
+_VARIABLE = re.compile(r"^\w+=\S*$")
+_SUBSTITUTION = re.compile(r"^\w+=\$\((?=aws|jq|\.venv)")
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,11 @@ def commands() -> list[Command]:
         for line in lines:
             line = re.sub(r"\s#.*|^#.*", "", unquoted(line)).removesuffix("&").strip()
             parts = re.split(r"\s*(?:&&|\|\||;)\s+", line)
-            found += [Command(str(page.relative_to(ROOT)), part.strip()) for part in parts if part.strip()]
+            found += [
+                Command(str(page.relative_to(ROOT)), _SUBSTITUTION.sub("", part.strip()))
+                for part in parts
+                if part.strip()
+            ]
     return found
 
 
@@ -81,7 +89,7 @@ def test_every_command_is_known() -> None:
     for command in commands():
         program = command.words[0].partition("=")[0] if command.words else ""
         is_target = program == "make" and all(word in TARGETS or _VARIABLE.match(word) for word in command.words[1:])
-        is_module = program in ("python", ".venv/bin/python") and command.words[1] in ("-", "-m")
+        is_module = program in ("python", ".venv/bin/python") and command.words[1] in ("-", "-c", "-m")
         if not (is_target or is_module or program in NOT_RUN or program in SHELL or not program):
             unknown.append(command)
     assert len(commands()) > 20
@@ -125,7 +133,7 @@ def test_every_block_can_be_read_by_a_shell(page: Path) -> None:
         assert done.returncode == 0, f"{script}\n{done.stderr}"
         for body in re.findall(r"^python - <<'EOF'\n(.*?)^EOF$", script, re.MULTILINE | re.DOTALL):
             compile(body, str(page), "exec")
-        for path in re.findall(r"\b(?:events|docs|infra|bench)/[\w./-]+\.\w+", script):
+        for path in re.findall(r"\b(?:events|docs|infra|bench)/[\w./-]+\.\w+|(?<=^cp )\S+", script, re.MULTILINE):
             assert (ROOT / path).exists(), path
 
 

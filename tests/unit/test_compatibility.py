@@ -13,7 +13,7 @@ _NAMED = re.compile(r"`(?:([\w/]+\.py)::)?(test_\w+)`")
 
 
 def named() -> Iterator[tuple[str, str]]:
-    """(file, test) of each test that a row names; a section says which file it means where a row does not."""
+    """(file, test) of each test that a row names; if a row names no file, its section does."""
     default = ""
     for row in PAGE.read_text().splitlines():
         if found := _FILE.search(row):

@@ -98,7 +98,7 @@ def test_a_part_of_a_later_version_is_read() -> None:
 
 
 def test_bitmaps_remember_positions() -> None:
-    """Marking is additive, out of range is simply not done."""
+    """Marking only adds; a position out of range is not done."""
     done = mark_done(b"", [0, 9], 10)
     done = mark_done(done, [3], 10)
     assert [position for position in range(16) if is_done(done, position)] == [0, 3, 9]

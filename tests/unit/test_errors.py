@@ -46,5 +46,6 @@ def test_the_drawing_shows_every_error_and_no_other() -> None:
 
 
 def test_a_missing_object_is_not_the_callers_mistake() -> None:
-    """S3 lost it, or we did: only a caller who named the file is told 404, by whoever knows that it was named."""
+    """S3 lost it, or we did. It is a 404 only for a caller who named the file, and only the code that knows so makes it
+    one."""
     assert not issubclass(ObjectMissing, RequestError)

@@ -18,7 +18,7 @@ WORKER = Principal("work", "arn:aws:sts::123456789012:assumed-role/work/work", t
 
 
 def test_a_key_opens_only_for_a_named_batch() -> None:
-    """Both names are needed; what they are is KMS's to compare."""
+    """Both names have to be given; KMS compares their values."""
 
     def refused(**context: str) -> bool:
         call = Call("kms", "Decrypt", "", "us-east-1", parameters={"EncryptionContext": context} if context else {})

@@ -100,7 +100,7 @@ def test_a_shard_of_an_older_version_is_read() -> None:
 
 
 def test_the_lines_of_a_file_were_once_called_rows() -> None:
-    """Both are read; the newer name counts where a row has both."""
+    """Both are read; the newer name counts if a row has both."""
     row = FILE.to_row()
     lines = row.pop("lines")
     assert File.from_row(row | {"rows": lines}) == FILE

@@ -1,4 +1,4 @@
-"""The pacer: calls in flight rise slowly, halve at a 429, and wait when told to."""
+"""The pacer: calls in flight rise slowly, halve at a 429, and wait as long as a server asks for."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_an_idle_limit_does_not_rise() -> None:
 
 
 def test_a_spent_provider_is_left_alone_until_it_says() -> None:
-    """A whole round refused: nothing new starts before Retry-After; the longest word of the server counts."""
+    """A whole round refused: nothing new starts before Retry-After; the longest one counts."""
     pacer = Pacer(Pace(start=9, ceiling=9))
     calls = round_of_calls(pacer)
     for call in calls[:7]:
@@ -89,7 +89,7 @@ def test_a_spent_provider_is_left_alone_until_it_says() -> None:
 
 
 def test_a_busy_provider_is_not_left_alone() -> None:
-    """Where some calls get through, single refusals slow the lane down and stop nothing."""
+    """As long as some calls get through, single refusals slow the lane down and stop nothing."""
     pacer = Pacer(Pace(start=8, ceiling=8))
     for _ in range(50):
         refused, refused_too, taken = pacer.start(), pacer.start(), pacer.start()

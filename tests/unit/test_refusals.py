@@ -1,4 +1,4 @@
-"""Refusals that nobody's request is to blame for are told from those that one request is: as the vendors write them."""
+"""Refusals for which no request is to blame, and those for which one is, in the words of the vendors."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def test_these_statuses_are_tried_again(status: int) -> None:
 
 @pytest.mark.parametrize("status", [301, 304, 400, 403, 404, 405, 413, 415, 422, 451])
 def test_these_statuses_are_final(status: int) -> None:
-    """What the request itself is to blame for is never sent twice."""
+    """A request that is itself to blame is never sent twice."""
     reason = failure_of(status, NO_ADVICE)
     assert reason is FailureReason.REJECTED
     assert wait_before_retry(reason, Failures(1), NO_ADVICE, POLICY, 0.5) is None
@@ -39,7 +39,8 @@ def test_these_statuses_are_final(status: int) -> None:
 @pytest.mark.parametrize(("status", "reason"), [(401, FailureReason.KEY_REFUSED), (402, FailureReason.OUT_OF_MONEY)])
 @pytest.mark.parametrize("should_retry", [True, False, None])
 def test_these_statuses_block_the_lane(status: int, reason: FailureReason, should_retry: bool | None) -> None:
-    """Key and money are nobody's request: final for an item whose caller brought the key, and no advice changes it."""
+    """No request is to blame for key and money: final for an item whose caller brought the key, and no advice changes
+    it."""
     advice = RetryAdvice(should_retry=should_retry)
     assert failure_of(status, advice) is reason
     assert reason.blocks_the_lane and not reason.is_trouble
@@ -67,7 +68,7 @@ def test_success_is_no_failure() -> None:
 
 
 def test_the_server_overrules_the_table() -> None:
-    """x-should-retry decides where a server sends it, as in OpenAI's own SDK."""
+    """x-should-retry decides if a server sends it, as in OpenAI's own SDK."""
     assert failure_of(429, RetryAdvice(should_retry=False)) is FailureReason.REJECTED
     assert failure_of(500, RetryAdvice(should_retry=True)) is FailureReason.SERVER_ERROR
 

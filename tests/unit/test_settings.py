@@ -1,4 +1,4 @@
-"""Settings come from the environment, where a function's credentials stand too."""
+"""Settings come from environment variables, which hold a function's credentials too."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ KINDS = [
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-def test_a_missing_variable_is_named_and_no_other_is_told(
+def test_a_missing_variable_is_named_and_no_other_is_shown(
     kind: type[BaseModel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The error, which Lambda logs, names what is missing. It shows nothing of what is there."""

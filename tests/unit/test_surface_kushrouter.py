@@ -67,7 +67,7 @@ def test_a_line_without_a_custom_id_is_known_by_its_place(line: Any) -> None:
 
 @pytest.mark.parametrize("around", [b"%b", b'{"custom_id":"a","method":"POST","url":"/v1/chat/completions","body":%b}'])
 def test_long_numbers_are_sent_as_they_came(around: bytes) -> None:
-    """In a bare body and in one with an envelope, also where something is taken out of it or put into it."""
+    """In a bare body and in an envelope, also if something is taken out of it or put into it."""
     body = b'{"model":"m","messages":[{"n":%b}],"custom_id":"a","stream":true}' % LONG
     if b"body" in around:
         body = body.replace(b',"custom_id":"a"', b"")
@@ -108,7 +108,7 @@ def test_a_streamed_line_asks_for_its_token_counts() -> None:
         (b'{"model":"m","messages":[' + b"[" * 1000 + b"]" * 1000 + b"]}", "invalid_json_line", None),
     ],
 )
-def test_a_bad_line_is_told_with_its_number(line: Any, code: str, param: str | None) -> None:
+def test_a_bad_line_is_reported_with_its_number(line: Any, code: str, param: str | None) -> None:
     """Code, parameter and line number; the message says something."""
     error = parse(line)
     assert isinstance(error, LineError)
@@ -235,7 +235,7 @@ def test_ids_of_no_form_of_ours_are_not_found() -> None:
     ],
 )
 def test_a_key_comes_either_way(headers: dict[str, str], key: str) -> None:
-    """A bearer token, or x-api-key where there is none."""
+    """A bearer token, or x-api-key if there is none."""
     assert reading.read_api_key(request(**headers)) == key
 
 
@@ -292,7 +292,7 @@ def answered(status: int, body: Any, custom_id: str = "mine", outcome: Outcome =
 
 
 def test_a_success_holds_the_answer_and_its_usage() -> None:
-    """The answer unchanged, usage beside it where it has one, custom_id only where the client gave one."""
+    """The answer unchanged, usage beside it if it has one, custom_id only if the client gave one."""
     answer = {"id": "c", "object": "chat.completion", "usage": {"total_tokens": 3}, "text": 'a "body": b'}
     shown = shown_result(answered(200, answer, outcome=Outcome.SUCCEEDED))
     assert (shown.index, shown.status, shown.result, shown.usage) == (3, "succeeded", answer, {"total_tokens": 3})
@@ -463,7 +463,8 @@ def test_a_fault_of_ours_tells_nothing() -> None:
     ],
 )
 def test_which_limits_hold(own: Limits, named: dict[str, int], expected: Bounds) -> None:
-    """The deployment's word for this surface first, else the narrower of the surface's and the deployment's."""
+    """What the deployment sets for this surface; else the narrower of the surface's and the deployment's general
+    limit."""
     surface = replace(SURFACE, name="some", rules=replace(SURFACE.rules, limits=own))
     deployment = settings.Limits.model_validate({"surface_limits": json.dumps({"some": named})})
     assert limits_of(surface, deployment) == expected

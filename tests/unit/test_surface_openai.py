@@ -193,7 +193,7 @@ def test_the_key_is_read(header: str) -> None:
     assert SURFACE.rules.read_api_key(Request("GET", "/", "r", {"authorization": header})) == "key"
 
 
-def test_no_key_is_told_as_openai_tells_it() -> None:
+def test_a_missing_key_is_refused_in_openais_words() -> None:
     """401, and how to send one."""
     with pytest.raises(Unauthenticated) as caught:
         SURFACE.rules.read_api_key(Request("GET", "/", "r"))
@@ -218,10 +218,10 @@ def test_errors_have_one_shape(error: Any, status: int, headers: dict[str, str])
     reply = SURFACE.rules.write_error(error)
     assert reply.status == status
     assert {**reply.headers} == headers | {"content-type": "application/json"}
-    told = orjson.loads(reply.body)["error"]
-    assert set(told) == {"message", "type", "param", "code", "status"}
-    assert told["status"] == status
-    assert told["code"] and type(told["code"]) is str
+    error = orjson.loads(reply.body)["error"]
+    assert set(error) == {"message", "type", "param", "code", "status"}
+    assert error["status"] == status
+    assert error["code"] and type(error["code"]) is str
 
 
 @pytest.mark.parametrize("status", list(Status))

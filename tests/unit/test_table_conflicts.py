@@ -69,7 +69,7 @@ def test_a_throttled_transaction_is_repeated(code: str) -> None:
 
 
 def test_a_failed_condition_is_an_answer() -> None:
-    """A condition that did not hold is told at once, even where another row was in conflict."""
+    """A condition that did not hold is raised at once, even if another row was in conflict."""
     client = Busy(refusal("ConditionalCheckFailed", "TransactionConflict"))
     with pytest.raises(ConditionFailed):
         Table(client, "t").transact([Put(KEY, {}, only_if_absent=True), Put(KEY, {})])

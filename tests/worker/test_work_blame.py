@@ -34,7 +34,7 @@ def start() -> Iterator[Start]:
 
 
 def fails_first(function: Callable[..., Any], times: int) -> Callable[..., Any]:
-    """`function`, away for its first calls."""
+    """`function`, whose first calls fail."""
     left = times
 
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -48,7 +48,7 @@ def fails_first(function: Callable[..., Any], times: int) -> Callable[..., Any]:
 
 
 def test_an_outage_blames_no_item(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    """S3 takes no part for some minutes: no item is to blame, and afterwards all of them run at once as before."""
+    """S3 stores no part for some minutes: no item is to blame, and afterwards all of them run at once as before."""
     shop = start(after(6.0))
     message = shop.message(8)
     monkeypatch.setattr(shop.objects, "put", fails_first(shop.objects.put, 5))

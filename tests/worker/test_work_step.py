@@ -116,7 +116,7 @@ def test_a_storm_of_429s_loses_nothing_and_costs_no_retry(start: Start) -> None:
 
 
 def test_a_429_without_advice_ends_too(start: Start) -> None:
-    """Where Retry-After is missing, backoff alone gets through."""
+    """Without a Retry-After, backoff alone gets through."""
 
     async def behave(index: int, attempt: int) -> Outcome:
         await asyncio.sleep(0.1)
@@ -210,7 +210,7 @@ def test_large_answers_are_flushed_by_size(start: Start) -> None:
 
 
 def test_answers_that_wait_for_their_flush_hold_back_new_calls(start: Start) -> None:
-    """Bytes in flight and bytes held stay within bounds together, nothing stands still, nothing is held for ever."""
+    """Bytes in flight and bytes held stay within bounds together, and every item gets its turn."""
     most = 0
 
     async def behave(index: int, attempt: int) -> Outcome:

@@ -54,7 +54,7 @@ Outcome = Answer | NoAnswer
 
 
 class Killed(BaseException):
-    """The process dies: nobody may clean up after it."""
+    """The process dies, so nothing in it may clean up."""
 
 
 def succeed(index: int) -> Answer:

@@ -43,7 +43,7 @@ def read_providers(document: dict[str, Any]) -> tuple[Provider, ...]:
 
 def read_catalogue(providers_toml: str, catalogue_json: bytes) -> Catalogue:
     """The catalogue that the two files make together: a deployment's own `[[models]]` come first, `[aliases]` are
-    further names of a provider's models. Raises ValueError if something named is not there."""
+    further names of a provider's models. Raises ValueError if one of them names something that does not exist."""
     document = tomllib.loads(providers_toml)
     providers = read_providers(document)
     compiled = orjson.loads(catalogue_json)["providers"]

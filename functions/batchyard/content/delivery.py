@@ -19,8 +19,9 @@ _DOCUMENT = "application/json"
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What there is to deliver. `output_key`, `error_key`: objects of the data bucket. `errors`: why the whole file
-    failed; they are the error file if there is no other. `status`: the rest of the status document."""
+    """What is delivered. `output_key`, `error_key`: objects of the data bucket, if there are such files. `errors`: why
+    the whole file failed; they become the error file if the batch has none. `status`: the other members of the status
+    document."""
 
     status: dict[str, Any]
     output_key: str | None = None
@@ -29,8 +30,8 @@ class Delivery:
 
 
 def deliver(delivery: Delivery, keys: ResultKeys, *, objects: Objects, drop: Objects) -> None:
-    """Everything appears before the status document, which names it; what an earlier version of the file left under
-    these names and this one has not, goes."""
+    """Output and errors appear before the status document, which names them. Results of an earlier version of the file
+    that this one has no counterpart for are deleted."""
     with_output = _copy(delivery.output_key, keys.output, objects, drop)
     with_errors = _copy(delivery.error_key, keys.errors, objects, drop)
     if not with_errors and delivery.errors:
@@ -50,8 +51,8 @@ def deliver(delivery: Delivery, keys: ResultKeys, *, objects: Objects, drop: Obj
 
 def keys_for(source: DropSource, qualifier: str, batch_id: str, drop: Objects) -> ResultKeys:
     """The plain names for the newest version of a dropped file, names with `qualifier` for one that was replaced: late
-    results of an old version never stand in place of a newer one's. Nor does the refusal of `a` in place of the results
-    of `a.jsonl`."""
+    results of an old version never replace those of a newer one. Nor does the refusal of `a` replace the results of
+    `a.jsonl`."""
     plain = result_keys(source.key)
     if is_too_long(source.key):
         return plain
@@ -74,7 +75,8 @@ def _delivered_batch(keys: ResultKeys, drop: Objects) -> str:
 
 
 def _copy(key: str | None, to_key: str, objects: Objects, drop: Objects) -> bool:
-    """Whether there is something under `to_key` now. A file that its owner has deleted meanwhile does not count."""
+    """Copies the object `key` of the data bucket, or deletes `to_key` if there is no such object (any more). Whether it
+    was copied."""
     if key is not None:
         try:
             objects.copy_to(key, drop.bucket, to_key, _LINES)

@@ -1,6 +1,6 @@
 """Export: rows into one file, packed as asked for, in flat memory.
 
-A small file is answered as it is; a larger one becomes an object under `exports/`, from where the client fetches it.
+A small file becomes the reply; a larger one becomes an object under `exports/`, from where the client fetches it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from batchyard.core.requests import Packing
 
 _PIECE_BYTES = 256 * 1024
 _LEVEL = 1
-"""Of compression: a third of the time of zlib's default for a tenth more bytes."""
+"""How hard zlib tries: a third of the time of its default, for a tenth more bytes."""
 _GZIP = 31
 """zlib's window bits for a gzip header; it writes no time, so the same rows are the same bytes."""
 
@@ -31,15 +31,15 @@ class Sink(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The object that a large file becomes."""
+    """The object that a large file is written to."""
 
     key: str
     content_type: str
 
 
 class Spool:
-    """Holds what is written up to `max_inline_bytes`; beyond that it all goes to the target. Use as a context manager;
-    afterwards `data` is the whole file, or None if it lies under the target's key."""
+    """Keeps up to `max_inline_bytes` in memory; a longer file goes to the target, all of it. Use as a context manager;
+    afterwards `data` is the whole file, or None if it is the target's object."""
 
     def __init__(self, target: Target, max_inline_bytes: int, objects: Objects) -> None:
         self._target = target
@@ -76,7 +76,7 @@ class Spool:
 
 
 def pack(rows: Iterable[bytes], packing: Packing, name: str, sink: Sink) -> None:
-    """Rows, each on a line of its own, into `sink`; in a ZIP they are the file `name`."""
+    """Writes rows to `sink`, each on a line of its own. A ZIP has them in a file called `name`."""
     lines = (row + b"\n" for row in rows)
     match packing:
         case Packing.PLAIN:
@@ -93,7 +93,7 @@ def pack(rows: Iterable[bytes], packing: Packing, name: str, sink: Sink) -> None
 
 
 def join(rows: Iterable[bytes], head: bytes, separator: bytes, tail: bytes, sink: Sink) -> None:
-    """`head`, the rows with `separator` between them, `tail`."""
+    """Writes `head`, the rows with `separator` between them, and `tail`."""
     sink.write(head)
     before = b""
     for piece in _pieces(rows, separator):
@@ -112,7 +112,7 @@ def _zip(lines: Iterator[bytes], name: str, sink: Sink) -> None:
 
 
 class _Forward:
-    """What zipfile needs of a file that cannot seek."""
+    """A sink as zipfile wants it: a file that cannot seek."""
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
@@ -129,7 +129,7 @@ class _Forward:
 
 
 def _pieces(rows: Iterable[bytes], separator: bytes = b"") -> Iterator[bytes]:
-    """Rows joined to pieces that are worth a call."""
+    """Rows joined into larger pieces, because each call of a sink costs time."""
     held: list[bytes] = []
     size = 0
     for row in rows:

@@ -1,4 +1,4 @@
-"""Files as other steps meet them: found by id, their bytes noticed when they came by another way, checked, counted.
+"""Files as the steps need them: found by id, checked, and their lines counted.
 
 A file's bytes come with the request, or straight to the bucket under a presigned URL; then the first use of the file
 notices them here. They are copied to where nobody can send others: a presigned URL works for an hour, whatever has
@@ -20,7 +20,7 @@ _DAY_SECONDS = 86_400
 
 
 def find(ref: FileRef, *, now: int, max_file_bytes: int, stores: Stores) -> File:
-    """The account's file, its bytes noticed if they came meanwhile. Raises NotFound, also if it has expired."""
+    """The account's file, as `notice` leaves it. Raises NotFound, also if it has expired."""
     file = stores.files.get(ref, consistent=True)
     if file is None or file.is_expired(now):
         raise missing(ref.file_id)
@@ -28,8 +28,8 @@ def find(ref: FileRef, *, now: int, max_file_bytes: int, stores: Stores) -> File
 
 
 def notice(file: File, *, max_file_bytes: int, stores: Stores) -> File:
-    """`file`, or what became of it when its bytes have come under a presigned URL since. Raises NotFound if it was
-    deleted meanwhile."""
+    """`file`, or if its bytes have come by a presigned URL since it was read, the file with its size. Raises NotFound
+    if it was deleted meanwhile."""
     if file.status is not FileStatus.UPLOADED or file.upload_id is not None:
         return file
     objects, incoming = stores.objects, incoming_key(file.account_id, file.id)

@@ -1,7 +1,8 @@
 """The lines of a JSONL file that comes in chunks: numbered, in flat memory, whatever the file looks like.
 
 Only a line feed ends a line (a JSON string may hold U+2028 or U+0085 as they are). A carriage return before it, spaces
-around the line and a byte order mark in front of the first one are no part of it; blank lines are left out but counted.
+around the line and a byte order mark in front of the first one are not part of it. Blank lines are left out, but they
+count when lines are numbered.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ _AROUND_A_LINE = b" \t\r"
 
 
 def read_lines(chunks: Iterable[bytes], max_line_bytes: int) -> Iterator[tuple[int, bytes | None]]:
-    """(number, counted from 1; the line) of each line that is not blank. A line of more than `max_line_bytes`, with
-    all that is around it, comes as None and is never held whole: memory stays below one chunk plus one line."""
+    """(number, line) of each line that is not blank; numbers start at 1. A line of more than `max_line_bytes`, spaces
+    around it included, is None and is never held whole: memory stays below one chunk plus one line."""
     for number, piece in enumerate(_pieces(chunks, max_line_bytes), start=1):
         if piece is None or len(piece) > max_line_bytes:
             yield number, None
@@ -27,7 +28,7 @@ def read_lines(chunks: Iterable[bytes], max_line_bytes: int) -> Iterator[tuple[i
 
 
 def _pieces(chunks: Iterable[bytes], max_line_bytes: int) -> Iterator[bytes | None]:
-    """What stands between line feeds. None: it was too long to be kept while its end was awaited."""
+    """What is between line feeds. None: it was too long."""
     rest: bytes | None = b""
     for chunk in chunks:
         first, *others = chunk.split(b"\n")

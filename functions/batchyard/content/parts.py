@@ -1,7 +1,7 @@
 """Parts, read back: the results of a lane, shard by shard, the next objects already on their way.
 
 An item that was never finished is in no part; once its batch is over its result is made here, from the work file. Merge
-checks what it gets from here and wants all of it; Results shows a window of it.
+reads all of them and checks them; Results shows a window.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from batchyard.core.shards import ShardRow, ShardState, done_count
 
 @dataclass(frozen=True, slots=True)
 class ShardResults:
-    """`stored`: what the shard's parts hold, as they hold it. `unfinished`: results of items that are in no part."""
+    """`stored`: what the shard's parts hold, as they hold it. `unfinished`: results made here for items that are in no
+    part."""
 
     shard: Shard
     row: ShardRow

@@ -1,4 +1,5 @@
-"""Reading: one pass over a batch's input, line by line, to the items in its work file or the reasons against them.
+"""Reading: one pass over a batch's input, line by line, which puts its items into the work file, or collects what is
+wrong with them.
 
 Memory is flat but for the digests that find repeated custom_ids: about 100 bytes an item, 100 MB for a million.
 """
@@ -22,12 +23,12 @@ from batchyard.core.lanes import Lane
 from batchyard.core.routing import Refusal
 
 ParseLine = Callable[[bytes, int, int], Item | LineError]
-"""(line, index, line number) -> the item, or why it is none."""
+"""(line, index, line number) -> the item, or what is wrong with the line."""
 Route = Callable[[str, str | None, str], Offer | Refusal]
 """(model, provider or None, endpoint) -> where such items run, or why nowhere."""
 
 MODELS_AT_MOST = 100
-"""Lanes of one batch: they all stand in its row."""
+"""The most models of one batch: its row lists the lane of each."""
 
 _MODEL_NAME_CHARS = 256
 _MESSAGE_CHARS = 500
@@ -49,8 +50,8 @@ class InputLimits:
 
 @dataclass(frozen=True, slots=True)
 class Checks:
-    """What an input is read by. `limits`: surface -> its limits; `parser`: (surface, endpoint) -> what parses its
-    lines; `route`: where items run."""
+    """What the lines of an input are checked against. `limits`: surface -> its limits; `parser`: (surface, endpoint) ->
+    what parses its lines; `route`: where items run."""
 
     limits: Callable[[str], InputLimits]
     parser: Callable[[str, str], ParseLine]
@@ -81,11 +82,12 @@ class Reading:
 
     @property
     def only_model(self) -> str | None:
-        """The model that all items name, if they name the same."""
+        """The model of all items, if it is one and the same."""
         return next(iter(self._models)) if len(self._models) == 1 else None
 
     def read(self, chunks: Iterator[bytes], work: WorkFile) -> None:
-        """Raises InputRejected, once all is read or as soon as there are too many errors or items."""
+        """Raises InputRejected if a line is wrong: at the end of the input, or as soon as there are too many errors or
+        items."""
         limits, parse_line = self._limits, self._parse_line
         lanes: dict[tuple[str, str | None], tuple[OpenLane, str | None]] = {}
         seen: set[bytes] = set()
@@ -134,7 +136,8 @@ class Reading:
             yield chunk
 
     def _place(self, item: Item, number: int, work: WorkFile) -> tuple[OpenLane, str | None] | None:
-        """The lane of such items, and the name that their model has there if it is another; None: an error."""
+        """The item's lane, and the name of its model there, if that is another one. None: there is no lane, and the
+        error was noted."""
         if len(item.model) > _MODEL_NAME_CHARS:
             message = f"A model's name has at most {_MODEL_NAME_CHARS} characters."
             self._wrong(LineError("model_not_found", message, number, "body.model"))
@@ -156,7 +159,7 @@ class Reading:
         return lane, offer.model if offer.model != item.model else None
 
     def _wrong(self, error: LineError) -> None:
-        """Notes an error; raises InputRejected when there are enough."""
+        """Notes an error; raises InputRejected if there are as many as are reported."""
         message = error.message if len(error.message) <= _MESSAGE_CHARS else error.message[:_MESSAGE_CHARS] + "…"
         self._errors.append(replace(error, message=message))
         if len(self._errors) == self._limits.max_line_errors:

@@ -4,8 +4,8 @@ A lane's shards hold rising runs of indexes, so the manifest alone tells which s
 and parts are read. While the batch runs, items without a result are left out. Once it is over, those that were never
 finished have the result that Finalize gave them.
 
-Parts are kept for some days. Later the batch's two files are read instead, from their start: a line's id says which
-item it belongs to, so the two are merged without knowing more.
+Parts are kept for some days. After that the batch's two files are read instead, from their start. The id in a line says
+which item it belongs to, which is all that it takes to merge the two.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from batchyard.core.sharding import LaneShards, Plan, Shard, read_manifest
 
 _AHEAD = ReadAhead(at_most=16, held_bytes=64 * 1024 * 1024)
 _LONGEST_LINE_BYTES = 64 * 1024 * 1024
-"""More than any provider's answer may have."""
+"""Longer than any line can be: answers have a limit that is lower."""
 
 
 def results(batch: Batch, window: ResultWindow, *, shards: Shards, objects: Objects) -> Generator[StoredResult]:
@@ -108,7 +108,7 @@ def no_longer_kept(batch: Batch) -> NotFound:
 
 
 class _Head:
-    """The line of a file that is next, with its line feed; empty behind the last one."""
+    """A file that is read line by line. `line` is the next one with its line feed; empty at the end."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._lines = read_lines(chunks, _LONGEST_LINE_BYTES)

@@ -1,7 +1,7 @@
 """Cuts the items of a batch into shards as they come, and writes each shard as one run of bytes.
 
 A lane has one open shard at a time. A shard is closed, and written, when it has its number of items or of bytes; and
-when all open shards together hold too much, the largest of them is. Shards therefore stand in the work file in the
+when all open shards together hold too much, the largest one is closed. Shards therefore stand in the work file in the
 order in which they closed, and are numbered lane by lane only at the end.
 """
 
@@ -35,7 +35,7 @@ class OpenLane:
 
 
 class WorkFile:
-    """`write` takes the work file's bytes in order. Holds at most `held_bytes` and one line."""
+    """`write` is called with the work file's bytes, in order. At most `held_bytes` and one line are held in memory."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class WorkFile:
         self._lanes: dict[Lane, OpenLane] = {}
 
     def lane(self, lane: Lane) -> OpenLane:
-        """What `add` wants to be told of `lane`. Raises TooManyLanes."""
+        """The open lane that `add` takes for items of `lane`. Raises TooManyLanes."""
         if lane not in self._lanes:
             if len(self._lanes) == self._lanes_at_most:
                 raise TooManyLanes
@@ -79,7 +79,8 @@ class WorkFile:
             self._close(max(self._lanes.values(), key=lambda each: each.held))
 
     def finish(self) -> tuple[list[LaneShards], list[Shard]]:
-        """Writes what is still open. The lanes in the order in which they were met, and their shards by number."""
+        """Writes the shards that are still open. Returns the lanes in the order in which they first came, and all
+        shards by number."""
         lanes: list[LaneShards] = []
         shards: list[Shard] = []
         for position, lane in enumerate(self._lanes.values()):

@@ -6,7 +6,7 @@
     validating ──▶ in_progress ──▶ finalizing ────────────▶ completed    (every item has its result)
         │              │               │
         ├──────────────┼───────────────┼──────────────────▶ expired      (the completion window ended)
-        ├──────────────┼───────────────┴──────────────────▶ failed       (bad input, or a fault nothing could mend)
+        ├──────────────┼───────────────┴──────────────────▶ failed       (bad input, or a fault that nothing mends)
         └──────────────┴────▶ cancelling ─────────────────▶ cancelled    (somebody cancelled it)
 
     * No status of its own: a batch that runs (in_progress, finalizing) and has `errors` already. It keeps its status
@@ -32,7 +32,7 @@ from batchyard.core.usage import Tally
 
 
 class Ending(enum.StrEnum):
-    """How a batch ends. Also the words of the state machine, and of the `fence` of a shard row."""
+    """How a batch ends. The state machine, and the `fence` of a shard's row, use the same words."""
 
     COMPLETED = "completed"
     CANCELLED = "cancelled"
@@ -76,7 +76,7 @@ FROM = {
 
 @dataclass(frozen=True, slots=True)
 class BatchRef:
-    """Which batch is meant: ids are looked up within their account only."""
+    """Names one batch. An id is only ever looked up within its account."""
 
     account_id: str
     batch_id: str
@@ -84,7 +84,7 @@ class BatchRef:
 
 @dataclass(frozen=True, slots=True)
 class DropSource:
-    """Where a batch that came through the drop folder has its input and wants its results."""
+    """The version of a file in the drop folder from which a batch was made. Its results go back beside it."""
 
     key: str
     version_id: str
@@ -104,7 +104,7 @@ class Batch:
     created_at: int
     expires_at: int
     metadata: dict[str, Any] | None = None
-    """What the customer wrote; text by text on most surfaces, any JSON object on some."""
+    """What the customer wrote. Most surfaces take a text for each name, some take any JSON object."""
     output_expires_after_seconds: int | None = None
     concurrency: int | None = None
     """The customer's ceiling on calls in flight for this batch."""
@@ -136,7 +136,7 @@ class Batch:
 
     @property
     def text_metadata(self) -> dict[str, str] | None:
-        """Metadata for surfaces that know texts only: what is more than a text as its JSON."""
+        """Metadata for surfaces that know only texts: any other value becomes its JSON."""
         if self.metadata is None:
             return None
         return {n: v if isinstance(v, str) else orjson.dumps(v).decode() for n, v in self.metadata.items()}
@@ -198,7 +198,7 @@ class Batch:
 
 
 def _packed(metadata: dict[str, Any] | None) -> dict[str, Any] | str | None:
-    """Metadata as a row holds it: what is more than texts by name is JSON, because a row knows no fractions."""
+    """Metadata as a row holds it: as JSON if any value is more than a text, because a row cannot hold fractions."""
     if metadata is None or all(isinstance(value, str) for value in metadata.values()):
         return metadata
     return orjson.dumps(metadata).decode()

@@ -12,8 +12,8 @@ from batchyard.core.usage import Usage
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`body` is a JSON value on one line. `failure` is None for a 2xx whose body is a JSON object. A 2xx that is only
-    an error is a failure, and `status` the one that the error names."""
+    """`body` is a JSON value on one line. `failure` is None for a 2xx whose body is a JSON object. A 2xx that holds
+    nothing but an error is a failure, and `status` is then the one that the error names."""
 
     status: int
     body: bytes
@@ -22,7 +22,7 @@ class Answer:
     failure: FailureReason | None = None
     retry_advice: RetryAdvice = NO_ADVICE
     rate_advice: RateAdvice | None = None
-    """What its headers say about the provider's rate limits; None if nothing."""
+    """What its headers say about the provider's rate limits; None if they say nothing."""
 
 
 @dataclass(frozen=True, slots=True)

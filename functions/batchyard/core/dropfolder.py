@@ -6,9 +6,10 @@ results/<account>/<name>.output.jsonl        the results
 results/<account>/<name>.errors.jsonl
 results/<account>/<name>.status.json         written last
 
-Results of a file that was replaced while it ran carry their batch's id: `<name>.<batch id>.output.jsonl`. The refusal
-of `<name>` without .jsonl carries its version's, if there is a `<name>.jsonl`. S3 has no room for the names beside
-a very long one: such a file is refused, under the beginning of its name and a hash of all of it.
+Results of a file that was replaced while it ran carry their batch's id: `<name>.<batch id>.output.jsonl`. A dropped
+`<name>` without .jsonl is refused; if there is a `<name>.jsonl` too, the names of its refusal carry a batch id, so that
+both have room. A name so long that S3 could not take the names of its results is refused as well, under its beginning
+and a hash of the whole.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ RESULTS = "results/"
 JSONL = ".jsonl"
 PARAMETERS = ".batch.json"
 MOST_KEY_BYTES = 950
-"""Of a file's key. S3 takes 1,024, and the keys of results are up to 43 longer."""
+"""The longest key that a dropped file may have. S3 takes 1,024, and the keys of results are up to 43 longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class ResultKeys:
 
 
 def read_key(key: str) -> Dropped | None:
-    """None if the key is not of a file that can become a batch: folders, parameters, and keys elsewhere."""
+    """None if the object cannot become a batch: a folder, a file of parameters, or a key outside of the drop folder."""
     if not key.startswith(DROP) or key.endswith(("/", PARAMETERS)):
         return None
     account_id, slash, name = key.removeprefix(DROP).partition("/")

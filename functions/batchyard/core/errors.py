@@ -10,7 +10,7 @@
     │   ├── UnsupportedMediaType        415
     │   └── RateLimited                 429
     ├── ConditionFailed             a conditional write lost; carries the row that won, if it is known
-    │   └── IdempotencyKeyUsed          by the batch that stands under the key already
+    │   └── IdempotencyKeyUsed          an earlier request has used the idempotency key
     ├── ClaimRefused                a shard cannot be worked on by whoever asked
     │   ├── ShardSettled                nothing is left to do
     │   ├── ShardFenced                 its batch is being stopped
@@ -21,7 +21,7 @@
     ├── InputRejected               a batch's input fails it, with the errors of its lines
     ├── TooManyLanes                a batch has more lanes than a work file may have
     ├── NotStarted                  the batch exists, its execution could not be started
-    ├── ItemBroke                   an item raised what nobody foresaw
+    ├── ItemBroke                   running an item raised something unforeseen
     ├── StreamBroken                a provider's event stream ended before its answer did
     ├── StreamFailed                a provider's event stream reported a failure
     ├── ObjectMissing               there is no such object in S3
@@ -29,9 +29,9 @@
     ├── ObjectTooLarge              an object has more bytes than S3 takes
     ├── QueueRefused                SQS took only some of the messages
     ├── SecretMissing               the deployment has no key for a provider
-    └── CallerKeyGone               the key that a caller brought went with its batch
+    └── CallerKeyGone               a caller's own key was deleted with its batch
 
-Who raises one that no other room needs defines it. An item's failure is no exception: it is a `core.results.Result`.
+An error that only one room needs is defined there. An item's failure is no exception: it is a `core.results.Result`.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class UnsupportedMediaType(RequestError):
 
 
 class RateLimited(RequestError):
-    """429; `retry_after_seconds` is what the caller is told to wait, `allowance` what it used up."""
+    """429; the caller is asked to wait `retry_after_seconds`; `allowance` is what it has used up."""
 
     status = 429
     type = "rate_limit_error"
@@ -114,7 +114,7 @@ class RateLimited(RequestError):
 
 
 class ConditionFailed(BatchyardError):
-    """A conditional write did not hold. `row` is the row as it stands, or None if there is none."""
+    """The condition of a write did not hold. `row` is the row as it stands, or None if there is none."""
 
     def __init__(self, what: str, row: dict[str, Any] | None = None) -> None:
         super().__init__(what)
@@ -122,7 +122,8 @@ class ConditionFailed(BatchyardError):
 
 
 class LeaseLost(BatchyardError):
-    """This owner may no longer write to its shard; whatever it still holds is as if never written."""
+    """This owner may no longer write to its shard; whatever it has not flushed is lost, and somebody else does it
+    again."""
 
 
 class NotReady(BatchyardError):
@@ -130,4 +131,4 @@ class NotReady(BatchyardError):
 
 
 class BooksDoNotBalance(BatchyardError):
-    """Results do not add up to exactly one per item. Raised loudly; nothing is published."""
+    """Results do not add up to exactly one per item. Nothing is published then."""

@@ -1,8 +1,8 @@
-"""JSON whose content is somebody else's: nothing valid is refused, and no number changes on its way.
+"""JSON that belongs to customers and providers: nothing valid is refused, and no number changes on its way.
 
 orjson reads integers beyond 64 bits, and decimals of more than 17 digits, as the nearest double. `loads` makes such a
 number an `orjson.Fragment` of its own digits, which `orjson.dumps` writes as they came. And orjson refuses texts that
-are valid JSON all the same: an escaped lone surrogate ("\\ud800"), and numbers that no double reaches (1e400).
+are valid JSON all the same: an escaped lone surrogate ("\\ud800"), and numbers too large for a double (1e400).
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def loads(raw: bytes) -> Any:
 
 
 def loads_anything(raw: bytes) -> Any:
-    """All that RFC 8259 calls JSON, up to some hundred levels; numbers are exact only as far as orjson's are. For
-    reading something in a text that is kept as it is. Raises ValueError."""
+    """All that RFC 8259 calls JSON, up to some hundred levels; numbers are exact only as far as orjson's are. Use it to
+    look something up in a text that is itself kept as it is. Raises ValueError."""
     try:
         return orjson.loads(raw)
     except orjson.JSONDecodeError:

@@ -1,7 +1,7 @@
-"""Fields: what this code knows of a row or a message that other versions of it write too.
+"""Fields: reading rows and messages that another version of this code may have written.
 
-After a rollback rows and messages carry fields that this version has never heard of. They are left out here, so that
-they harm nobody; fields that older versions did not write have defaults in their dataclass.
+After a rollback rows and messages carry fields that this version has never heard of. `known_fields` leaves them out.
+Fields that older versions did not write have defaults in their dataclass.
 """
 
 from __future__ import annotations
@@ -12,6 +12,6 @@ from typing import Any
 
 
 def known_fields(kind: type[Any], row: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of `row` that are fields of the dataclass `kind`, by name."""
+    """The members of `row` that the dataclass `kind` has fields for."""
     names = {field.name for field in fields(kind)}
     return {name: value for name, value in row.items() if name in names}

@@ -26,7 +26,7 @@ _KEEP_UPLOAD_ROW_SECONDS = 7 * 86_400
 
 @dataclass(frozen=True, slots=True)
 class FileRef:
-    """Which file is meant: ids are looked up within their account only."""
+    """Names one file. An id is only ever looked up within its account."""
 
     account_id: str
     file_id: str
@@ -34,7 +34,7 @@ class FileRef:
 
 @dataclass(frozen=True, slots=True)
 class UploadRef:
-    """Which upload is meant: ids are looked up within their account only."""
+    """Names one upload. An id is only ever looked up within its account."""
 
     account_id: str
     upload_id: str
@@ -107,7 +107,7 @@ class Upload:
         return UploadRef(self.account_id, self.id)
 
     def status_at(self, now: int) -> UploadStatus:
-        """A pending upload whose hour is over is expired, whatever its row says."""
+        """`expired` for a pending upload whose time is over: its row is not written again when that happens."""
         if self.status is UploadStatus.PENDING and self.expires_at <= now:
             return UploadStatus.EXPIRED
         return self.status

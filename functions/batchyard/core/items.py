@@ -25,7 +25,8 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class LineError:
-    """Why a line (1-based; None: the file as a whole) fails the batch. The words of OpenAI's `errors.data[]`."""
+    """Why a line fails its batch. `line` counts from 1; None: the file as a whole. The fields are those of OpenAI's
+    `errors.data[]`."""
 
     code: str
     message: str

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 
 class Mode(enum.StrEnum):
-    """`realtime`: Batchyard calls the provider per item. Plans store it, so that other modes can be told apart."""
+    """`realtime`: Batchyard calls the provider once per item. It is the only mode so far; plans store it, so that a
+    later version can add others."""
 
     REALTIME = "realtime"
 

@@ -1,4 +1,4 @@
-"""How much of what a surface takes. None: no limit of its own, the deployment's counts."""
+"""Limits of surfaces and deployments, and the terms under which files and batches are taken."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`max_batch_items` lines of `max_line_bytes` each and `max_file_bytes` together; `requests_per_minute` of one API
-    key (0: as many as it likes)."""
+    """A surface's own limits; None: only the deployment's counts. A file may have `max_batch_items` lines of
+    `max_line_bytes` each and `max_file_bytes` together; an API key may send `requests_per_minute` (0: any number)."""
 
     max_batch_items: int | None = None
     max_file_bytes: int | None = None
@@ -36,8 +36,8 @@ class FileTerms:
 
 @dataclass(frozen=True, slots=True)
 class BatchTerms:
-    """The terms under which a batch is taken. `limits`: of the batch; `files`: of the files that it is made from;
-    `providers`: those that a request may name."""
+    """The terms under which a batch is taken. `limits`: what a batch may have; `files`: the terms for files that it is
+    made from or writes; `providers`: those that a request may name."""
 
     window_seconds: int
     limits: Bounds
@@ -47,7 +47,7 @@ class BatchTerms:
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """What an API key may still ask for: `remaining` of `limit` requests, until `resets_at` (unix second)."""
+    """What an API key has left: `remaining` of `limit` requests, until `resets_at` (unix second)."""
 
     limit: int
     remaining: int

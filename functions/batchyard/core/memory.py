@@ -1,7 +1,6 @@
 """Memory: what a process remembers for a time, so that it need not ask again.
 
-The one place for what expires: the API keys that a process knows, those that have used up their minute, the provider
-keys that it has read.
+It holds the API keys that a process knows, those that have used up their minute, and the provider keys that were read.
 """
 
 from __future__ import annotations

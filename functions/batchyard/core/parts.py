@@ -5,7 +5,7 @@
 
 The header is one JSON line: each field of `StoredResult` but the body, in a column of its own. So Finalize merges and
 checks without parsing a single answer, and every surface finds what it shows without knowing another's form. A reader
-looks for the columns it knows, so that a later version may add some.
+looks for the columns it knows, so a later version may add some.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _OUTCOMES = {str(outcome): outcome for outcome in Outcome}
 
 
 def encode_part(batch_id: str, results: list[Result]) -> bytes:
-    """The part's bytes. Order is kept; any order will do."""
+    """The part's bytes. The order of the results is kept, and means nothing."""
     kept = [stored(batch_id, result) for result in results]
     bodies = [result.body for result in kept]
     header = {field: [getattr(result, field) for result in kept] for field in _FIELDS}

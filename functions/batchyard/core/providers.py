@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 ENDPOINTS = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses", "/v1/moderations")
-"""What a batch may ask for. A provider serves all of them unless its entry says otherwise."""
+"""The endpoints that a batch may ask for. A provider serves all of them unless its entry says otherwise."""
 
 KINDS = ("openai",)
 """Dialects that a worker can speak to a provider; `adapters.providers.kinds` has the client of each."""
@@ -19,8 +19,8 @@ class Provider:
     """`max_concurrency`: worker invocations at once on this provider's queue (SQS takes 2 to 1000), each of which has
     many calls in flight. `catalogue`: the provider's key in catalogue.json; None: only its own `[[models]]` exist.
 
-    `base_url` ends before the endpoint's path: `https://api.openai.com/v1` + `/chat/completions`.
-    Raises ValueError if an entry cannot be right.
+    `base_url` ends before the endpoint's path: `https://api.openai.com/v1` + `/chat/completions`. Raises ValueError if
+    a value cannot be right.
     """
 
     name: str

@@ -7,8 +7,8 @@
     Together       x-ratelimit-{limit,remaining,reset} and x-tokenlimit-{limit,remaining,reset}
     OpenRouter     x-ratelimit-{limit,remaining,reset}; resets in unix milliseconds
 
-Of several windows for the same thing (minute and month, input and output) the one that is nearest to its end counts.
-What is no sensible figure is as if it were not there: a header never stops a lane for a year.
+Of several windows for the same thing (minute and month, input and output) the one with the smallest share left counts.
+A figure that makes no sense is ignored, so that no header stops a lane for a year.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _ANTHROPIC_SCOPES: dict[str, tuple[str, ...]] = {
 }
 
 _Place = tuple[str, str]
-"""Requests or tokens, and which of their windows."""
+"""Which limit a header is about: requests or tokens, and the name of the window."""
 
 
 def _names() -> dict[str, tuple[_Place, int]]:
@@ -47,14 +47,14 @@ def _names() -> dict[str, tuple[_Place, int]]:
 
 
 _NAMES = _names()
-"""Header → its place, and which of the figures of a window it is."""
+"""Header → the window it is about, and which of its figures it holds."""
 
 RATE_LIMIT_HEADERS = frozenset(_NAMES)
 """In lower case."""
 
 _LONGEST_RESET_SECONDS = 31 * 86_400.0
 _UNIX_SECONDS, _UNIX_MILLISECONDS = 1e9, 1e12
-"""A plain number from here on is a moment, not a duration."""
+"""A reset given as a number this large is a moment, not a duration."""
 _UNITS = {"d": 86_400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _LONGEST_FIGURE = 20
 _NUMBER = re.compile(r"[0-9]{1,15}(\.[0-9]{1,15})?")
@@ -79,8 +79,8 @@ class Window:
 
     @property
     def refill_per_second(self) -> float | None:
-        """How fast the window fills, if it does so steadily, as OpenAI's, Groq's and Anthropic's do: the rate that the
-        provider allows. None if the figures do not tell."""
+        """How fast the window fills, if it fills steadily, as those of OpenAI, Groq and Anthropic do. This is the rate
+        that the provider allows. None if the figures do not say."""
         if self.limit is None or self.remaining is None or not self.resets_in_seconds or self.remaining >= self.limit:
             return None
         return (self.limit - self.remaining) / self.resets_in_seconds
@@ -95,7 +95,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class RateAdvice:
-    """What a provider says with an answer. None: it said nothing about this."""
+    """What a provider says about its rate limits with an answer. None: it said nothing about this one."""
 
     requests: Window | None = None
     tokens: Window | None = None
@@ -107,7 +107,8 @@ class RateAdvice:
 
     @property
     def wait_seconds(self) -> float:
-        """Until what is used up is there again; 0 if nothing is used up, or nobody said how long that takes."""
+        """Seconds until every limit that is used up resets; 0 if none is, or if the provider does not say when it
+        resets."""
         used_up = [window for window in (self.requests, self.tokens) if window is not None and window.is_used_up]
         return max((window.resets_in_seconds or 0.0 for window in used_up), default=0.0)
 

@@ -1,4 +1,4 @@
-"""Refusals that nobody's request is to blame for: the provider does not take the key, or its account has no money.
+"""Refusals for which no request is to blame: the provider does not take the key, or its account has no money.
 
     what the provider says                                                          reason
     402; a code or type of _NO_MONEY; a message that begins like _NO_MONEY_MESSAGES  out_of_money
@@ -7,8 +7,9 @@
     403 with a code or type of _KEY_REFUSED_BY_403                                   key_refused
 
 Any other 403 is about the request: moderation, region, a model that the account may not use, a context too long
-(Together). Codes and types are the provider's own words. Messages are looked at from their first character only, and
-only where a vendor has no code for it: somewhere inside, many quote the prompt, and no prompt may stop a lane.
+(Together). Codes and types are the provider's own words. A message counts only if it begins with one of these texts,
+which belong to vendors that have no code for it: further inside, many messages quote the prompt, and no prompt may stop
+a lane.
 """
 
 from __future__ import annotations
@@ -75,13 +76,13 @@ def says_no_money(status: int, details: ErrorDetails, limit_is_zero: bool) -> bo
 
 
 def says_key_refused(status: int, details: ErrorDetails) -> bool:
-    """Whether a 4xx says that the key is not taken."""
+    """Whether a 4xx says that the provider does not accept the key."""
     words = _KEY_REFUSED_BY_403 if status == 403 else _KEY_REFUSED
     return status == 401 or details.code in words or details.type in words
 
 
 def _word(value: object) -> str:
-    """`value` as a code: a number is one, too."""
+    """`value` as a code or type; a number may be one, too."""
     if isinstance(value, str):
         return value.lower()
     return str(value) if type(value) is int and 0 <= value < 1_000_000 else ""

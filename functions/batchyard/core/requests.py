@@ -1,4 +1,4 @@
-"""What a caller asks for, in no dialect: surfaces make these of their own requests, steps take them."""
+"""What a caller asks for, whatever the dialect: surfaces turn their requests into these, and steps take them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class BatchRequest:
     drop: DropSource | None = None
     provider: str | None = None
     caller_key: str | None = field(default=None, repr=False)
-    """The caller's own key with `provider`. A secret: it is encrypted at once, and told to nobody but that provider."""
+    """The caller's own key with `provider`. A secret: it is encrypted at once, and sent to nobody but that provider."""
     lines: bytes | None = None
     is_repeat: bool = False
 
@@ -71,7 +71,8 @@ class UploadRequest:
 
 @dataclass(frozen=True, slots=True)
 class CompletionRequest:
-    """The parts of an upload in the order they are to be joined, and the hex MD5 the whole should have, if given."""
+    """The parts of an upload in the order they are to be joined, and the MD5 (in hex) that the whole must have, if the
+    caller gave one."""
 
     part_ids: tuple[str, ...]
     md5: str | None = None

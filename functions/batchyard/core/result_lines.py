@@ -1,11 +1,11 @@
-"""A line of a batch's output or error file: OpenAI's form, through whatever surface the batch came.
+"""A line of a batch's output or error file: OpenAI's form, whichever surface the batch came through.
 
     {"id", "custom_id", "response": {"status_code", "request_id", "body"}, "error": null}     there was an answer
     {"id", "custom_id", "response": null, "error": {"code", "message"}}                       there was none
 
-One form for all makes one merge serve them all, and files can be read back when the parts are gone. Lines are composed
-of bytes and cut into bytes; no answer is ever parsed. Nothing but its newline ends a line, whoever reads it: bodies are
-made by `one_line`, and the rest is escaped here.
+With one form for all surfaces one merge serves them all, and files can be read back when the parts are gone. Lines are
+composed of bytes and cut into bytes; no answer is ever parsed. No reader takes anything but its newline for the end of
+a line: bodies are made by `one_line`, and the rest is escaped here.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""An item after it ran: its result, as the executor makes it and as it is kept.
+"""An item after it ran: its result, as the worker makes it and as it is kept.
 
-No dialect shows in either. `core/result_lines.py` has the form of a batch's files, `surfaces/` the other forms.
+Neither is in a dialect. `core/result_lines.py` has the form of a batch's files, `surfaces/` have the other forms.
 """
 
 from __future__ import annotations
@@ -105,7 +105,8 @@ def tally(results: list[Result]) -> Tally:
 
 
 def outcome_of_error(code: str | None) -> Outcome:
-    """The outcome of an item in the error file, which tells what was never finished by its code."""
+    """The outcome of an item in the error file, read from its code: each way of never being finished has its own
+    code."""
     return next((outcome for outcome, (known, _) in _UNFINISHED.items() if known == code), Outcome.FAILED)
 
 

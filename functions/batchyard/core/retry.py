@@ -21,10 +21,10 @@ the caller's error and, as this table says, final for the item.
 
 `x-should-retry`, which OpenAI's servers send, overrules the status: "false" makes a failure `rejected`, "true" makes
 one that would be final `retry_requested`; neither changes what blocks the lane. A 2xx that holds nothing but an error
-counts as the status that the error names. A throttled item is tried again for as long as its batch may run: the caller
-stops at the deadline, this table does not know it. The wait is the one that the server asked for, else exponential with
-full jitter. Reasons are metric labels and go to logs; what a provider wrote in a body never does, because prompts are
-echoed there.
+counts as the status that the error names. A throttled item is tried again for as long as its batch may run; the caller
+watches the deadline, of which this table knows nothing. The wait is the one that the server asked for, else exponential
+with full jitter. Reasons are metric labels and go to logs; what a provider wrote in a body never does, because prompts
+are echoed there.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ _MESSAGES = {
 }
 
 _LONGEST_WAIT_SECONDS = 86_400.0
-"""A server that asks for more is held to this."""
+"""A server that asks for a longer wait gets this one."""
 
 _BY_STATUS = {
     408: FailureReason.TIMEOUT,

@@ -1,4 +1,4 @@
-"""Which offer an item takes. Pure: what is known of providers comes in with the catalogue."""
+"""Which offer an item takes. All that is known of providers is in the catalogue that it gets."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ class Plan:
     """Everything that Dispatch, workers and Finalize need to know about a validated batch."""
 
     run: str
-    """Names the validation that won: part of the keys of work file and manifest."""
+    """The token of the validation that won. The object keys of work file and manifest contain it."""
     items: int
     shards: int
     lanes: tuple[LaneShards, ...]
@@ -60,7 +60,7 @@ class Plan:
     """Shards in flight per chain."""
     one_chain: bool
     shard_concurrency: int | None
-    """Ceiling on calls in flight within one shard; None leaves it to the provider's limiter."""
+    """Ceiling on calls in flight within one shard; None leaves it to the lane's pacer."""
 
     @property
     def progress_rows(self) -> int:

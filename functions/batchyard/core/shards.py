@@ -30,8 +30,9 @@ class ShardState(enum.StrEnum):
 @dataclass(frozen=True, slots=True)
 class ShardRow:
     """`lease_until`: unix second, 0 when nobody holds it. `attempts`: claims since the last flush. `done`: a bitmap by
-    position within the shard. `fence`: the ending that the batch was stopped for. `suspect`: the position that a
-    careful owner was running when it was last heard of, `suspicions`: how many owners in a row it was the last word of.
+    position within the shard. `fence`: the ending that the batch was stopped for. `suspect`: the position that an owner
+    which ran one item at a time was running when it was last heard of; `suspicions`: how many owners in a row were last
+    heard of there.
     """
 
     number: int
@@ -79,7 +80,7 @@ def owner_is_lost(row: ShardRow, now: int) -> bool:
 
 
 class ClaimRefused(BatchyardError):
-    """The shard is not to be had. `row` says what holds it."""
+    """The shard cannot be claimed. `row` says why."""
 
     def __init__(self, row: ShardRow) -> None:
         super().__init__(f"shard {row.number}: {row.state}, fence {row.fence}, lease until {row.lease_until}")
@@ -87,7 +88,7 @@ class ClaimRefused(BatchyardError):
 
 
 class ShardSettled(ClaimRefused):
-    """Nothing is left to do."""
+    """Every item of it has its result already."""
 
 
 class ShardFenced(ClaimRefused):

@@ -1,4 +1,4 @@
-"""What an item used and what it cost.
+"""How many tokens an item used, and what they cost.
 
 Money is exact: a price is an integer of micro-dollars per million tokens, so tokens x price is an integer of
 pico-dollars, and sums of those never round. Only the edge turns them into decimal strings.
@@ -11,7 +11,8 @@ from dataclasses import dataclass, fields
 PICOUSD_PER_MICROUSD = 1_000_000
 
 MOST_TOKENS = 10_000_000
-"""That one item may have used: the largest context window that anybody sells. A count beyond it is a fault."""
+"""The most tokens that one item can have used: the largest context window that anybody sells. A higher count is an
+error of the provider's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ OPENAPI_FILE = Path(__file__).parents[1] / "openapi.json"
 
 
 def list_models(call: Call, _: None) -> list[Offer]:
-    """Each name once, though several providers may offer it."""
+    """Each name once, even if several providers offer it."""
     offers = {offer.model: offer for offer in reversed(catalogue.load().models())}
     return sorted(offers.values(), key=lambda offer: offer.model)
 

@@ -1,4 +1,4 @@
-"""Trigger: the files function, asynchronously, when an upload is too large to be joined within its request.
+"""Trigger: the files function, asynchronously, when an upload is too large to be joined during its request.
 
 {"account_id": …, "upload_id": …}
 """

@@ -21,8 +21,8 @@ from batchyard.surfaces.operations import Page
 
 
 def create_batch(call: Call, request: BatchRequest) -> Batch:
-    """A batch that exists is answered even if its execution could not be started: an error would make SDKs send the
-    request again, which would be a second batch. Sweep starts the execution."""
+    """Even if the execution could not be started the reply is the batch, and Sweep starts the execution. An error would
+    make SDKs repeat the request, which would make a second batch."""
     try:
         return _create(call, request)
     except create.NotStarted as fault:

@@ -1,4 +1,4 @@
-"""Trigger: the state machine's Dispatch, which then waits for the task token that this function is given.
+"""Trigger: the state machine's Dispatch. The execution then waits until somebody uses the task token in the event.
 
 {"account_id": …, "batch_id": …, "task_token": …}
 """

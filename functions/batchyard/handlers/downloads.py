@@ -1,4 +1,4 @@
-"""A file's bytes as a reply: inline, or as a redirect to where a large file's bytes are."""
+"""A file's bytes as a reply; if it is large, a redirect to a URL that has them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _CONTENT_TYPES = {".jsonl": _NDJSON, ".ndjson": _NDJSON}
 
 
 def content(file: File, settings: ApiSettings) -> Reply:
-    """Raises InvalidRequest if there are no bytes yet, or never will be."""
+    """The content of `file`. Raises InvalidRequest if there are no bytes yet, or never will be."""
     if file.status is not FileStatus.PROCESSED:
         reason = file.status_details or "Its content has not arrived yet; try again later."
         raise InvalidRequest(f"The file cannot be downloaded. {reason}", param="file_id", code="file_not_ready")
@@ -26,7 +26,8 @@ def content(file: File, settings: ApiSettings) -> Reply:
 
 
 def _read(file: File, at_most: int) -> bytes:
-    """Up to `at_most` of the file's bytes. Raises NotFound if they are gone: they are deleted before the file's row."""
+    """Up to `at_most` of the file's bytes. Raises NotFound if they are deleted, which happens before the file's row
+    is."""
     try:
         return resources.objects().get(file_key(file.account_id, file.id), 0, at_most)
     except ObjectMissing as error:

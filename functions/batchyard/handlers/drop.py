@@ -1,6 +1,6 @@
 """Trigger: SQS records whose bodies are EventBridge's "Object Created" events of the drop folder's bucket.
 
-Unlike S3's own notifications, these events have the key as it is, not URL-encoded
+Unlike in S3's own notifications, the object key is not URL-encoded
 (https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html). A record that raises is reported back, and SQS
 delivers it again.
 """
@@ -50,7 +50,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         try:
             created = ObjectCreated.model_validate_json(record["body"])
             _take(DropSource(created.detail.object.key, created.detail.object.version_id), folder)
-        except Exception:  # one record's fault, whatever it is, must not hold up the others
+        except Exception:  # whatever is wrong with one record must not hold up the others
             logger.exception("could not take in a dropped file")
             failures.append({"itemIdentifier": record["messageId"]})
     return {"batchItemFailures": failures}

@@ -1,4 +1,4 @@
-"""Metrics of batches that ended: how many, and what they came to."""
+"""Metrics of batches that ended: how many, with how many items, at what cost."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ metrics = Metrics()
 
 
 def report(batch: Batch, since: int) -> None:
-    """Counts a batch that became terminal at or after `since`: in this invocation, not in one that it repeats."""
+    """Counts a batch if it became terminal at or after `since`. So an invocation that repeats an earlier one does not
+    count it again."""
     if not batch.status.is_terminal or batch.status_times.get(batch.status, 0) < since:
         return
     metrics.add_dimension("status", str(batch.status))

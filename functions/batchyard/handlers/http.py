@@ -2,8 +2,8 @@
 
 A handler has a table: operation -> function. The route of a request names the operation and the surface; the surface's
 own table says how the request is read and how the reply is written. Whatever is raised becomes the surface's error here
-and nowhere else. What callers send is never logged; of an unexpected exception the log gets its type and where it came
-from, not its text.
+and nowhere else. What callers send is never logged; an unexpected exception is logged by its type and place, without
+its text.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
 def serve(
     operation: Callable[[Surface], Operation[Wanted, Found] | None], step: Callable[[Call, Wanted], Found]
 ) -> Serve:
-    """Serves an operation of every surface that has it: `step` does what is wanted and returns what was found."""
+    """Serves an operation of every surface that has it. `step` takes what the surface has read, and returns what it
+    will write."""
 
     def answer(call: Call) -> Reply:
         chosen = _chosen(operation(call.surface), call)
@@ -126,7 +127,7 @@ def _answer(event: dict[str, Any], request_id: str, operations: Mapping[str, Ser
         logger.info("refused", extra={"operation": name, "status": error.status, "code": error.code})
         allowance = error.allowance if isinstance(error, RateLimited) else allowance
         reply = surface.rules.write_error(error)
-    except Exception as error:  # the last line of defence: the caller gets an answer, the operator a trace
+    except Exception as error:  # the caller gets an answer all the same, and the operator a trace
         logger.error("failed", extra={"operation": name, "fault": fault_of(error)})
         reply = surface.rules.write_error(None)
     if allowance is not None:
@@ -174,7 +175,8 @@ def _chosen(operation: Operation[Wanted, Found] | None, call: Call) -> Operation
 
 
 def _no_route(method: str, path: str) -> RequestError:
-    """API Gateway passes on requests to known routes only; it may have been deployed with other routes, though."""
+    """For a request to an unknown route. API Gateway passes on none, unless it was deployed with other routes than this
+    code has."""
     return NotFound(f"Invalid URL ({method} {path[:256]})", code="unknown_url")
 
 

@@ -1,4 +1,4 @@
-"""New public ids, of this machine's clock and randomness."""
+"""New public ids, made with this machine's clock and randomness."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from batchyard.core.ids import RANDOM_BYTES, new_id
 
 
 def mint(prefix: str) -> str:
-    """An id that nobody has and nobody can guess."""
+    """An id that is new and cannot be guessed."""
     return new_id(prefix, time.time_ns() // 1_000_000, secrets.token_bytes(RANDOM_BYTES))

@@ -1,5 +1,5 @@
-"""Which limits hold for a surface: those that the deployment sets for this surface by name; for the others the narrower
-of the surface's own and of the deployment's general ones."""
+"""Which limits hold for a surface: the deployment may set each of them for a surface; if it does not, the narrower one
+of the surface's own and the deployment's general limit holds."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from batchyard.surfaces.surface import Surface
 
 
 def limits_of(surface: Surface, deployment: settings.Limits) -> Bounds:
-    """Raises TypeError if the deployment sets a limit that does not exist."""
+    """The limits that hold for `surface`. Raises TypeError if the deployment sets one that does not exist."""
     named = Limits(**deployment.surface_limits.get(surface.name, {}))
     general = Limits(deployment.max_batch_items, deployment.max_file_bytes, deployment.max_line_bytes)
     return Bounds(**{field.name: _chosen(field.name, named, surface.rules.limits, general) for field in fields(Bounds)})
 
 
 def _chosen(name: str, named: Limits, own: Limits, general: Limits) -> int:
-    """0, which means no limit, if nobody sets one."""
+    """The limit `name`. 0, which means no limit, if nobody sets one."""
     wanted: int | None = getattr(named, name)
     if wanted is not None:
         return wanted

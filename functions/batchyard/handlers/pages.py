@@ -1,5 +1,5 @@
-"""A page of a list as a reply. It ends early if Lambda would refuse the whole: a reply is 6 MB of JSON at most, in
-which the page is a string."""
+"""A page of a list as a reply. It ends early if Lambda would refuse the whole: a reply has 6 MB at most, and in it the
+page is a JSON string."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ _REPLY_BYTES = 5_500_000
 
 
 def write_page(write: Callable[[Page[Listed]], Reply], page: Page[Listed]) -> Reply:
-    """`write(page)`, or the first part of that, with more to come."""
+    """`write(page)`; if that is too large, the reply for the first objects of the page, which says that there are
+    more."""
     reply = write(page)
     while len(page.found) > 1 and _bytes_carried(reply) > _REPLY_BYTES:
         page = Page(page.found[: len(page.found) // 2], has_more=True)
@@ -23,7 +24,7 @@ def write_page(write: Callable[[Page[Listed]], Reply], page: Page[Listed]) -> Re
 
 
 def _bytes_carried(reply: Reply) -> int:
-    """Of the body once it is a JSON string, in which quotes and backslashes count twice."""
+    """The length of the body as a JSON string, in which quotes and backslashes count twice."""
     if 2 * len(reply.body) <= _REPLY_BYTES:
         return len(reply.body)
     return len(orjson.dumps(reply.body.decode()))

@@ -82,5 +82,5 @@ def dead_letters() -> DeadLetters:
 
 @cache
 def workflow(state_machine_arn: str = "") -> Workflow:
-    """Without an ARN it can only wake, not start."""
+    """Without an ARN it can wake executions, but start none."""
     return Workflow(client("stepfunctions"), state_machine_arn)

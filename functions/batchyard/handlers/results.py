@@ -1,8 +1,7 @@
 """Trigger: the API, for the results of batches: pages of them, and all of them as one file.
 
-The function may run longer than the API waits. A large reply about a batch that is over is therefore kept for some
-hours, under a name that follows from the request: a caller whose first request timed out is redirected to it when it
-asks again.
+The function may run longer than the API waits. So a large reply about a batch that is over is kept for some hours,
+under a name derived from the request: if a caller's first request timed out, its next one is redirected to that object.
 """
 
 from __future__ import annotations
@@ -78,7 +77,7 @@ def _shown(form: ResultsForm, batch: Batch, window: ResultWindow) -> Generator[b
 
 
 def _target(call: Call, batch: Batch, wanted: str, content_type: str) -> Target:
-    """Where the reply is kept: in the same place for the same request, if the batch is over."""
+    """Where a large reply is kept. If the batch is over, the same request has the same place."""
     name = call.request.request_id
     if batch.status.is_terminal:
         name = hashlib.sha256(f"{call.surface.name} {wanted} {batch.status}".encode()).hexdigest()[:32]

@@ -2,7 +2,7 @@
 
 {"account_id": …, "batch_id": …} → {"status": …, "seconds_left": …}
 
-`status` may be anything that another execution, a cancel or a deletion has made of the batch meanwhile.
+`status` may be any other one, if another execution, a cancel or a deletion has changed the batch meanwhile.
 """
 
 from __future__ import annotations

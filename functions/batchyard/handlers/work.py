@@ -1,7 +1,7 @@
 """Trigger: an SQS queue of one provider, one message per shard.
 
-Records whose shard could not be worked on come back in `batchItemFailures`; all others are done with. One event loop,
-one set of connections and what was learned of each provider's limits last as long as the process.
+Records whose shard could not be worked on are returned in `batchItemFailures`, so that SQS delivers them again. The
+event loop, the connections, and what was learned of each provider's limits last as long as the process.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _M_MMAP_THRESHOLD = -3
 """malloc.h"""
 _MAPPED_FROM_BYTES = 128 * 1024
 _HANDED_BACK_BY = 0.75
-"""Where the function's timeout is short, the worker stops at this part of it at the latest."""
+"""If the function's timeout is short, the worker stops at this share of it at the latest."""
 
 
 @logger.inject_lambda_context(clear_state=True)
@@ -75,7 +75,7 @@ def _stop_at(remaining_seconds: float) -> float:
 
 
 class Process:
-    """What the invocations of one process share."""
+    """What all invocations of one process share."""
 
     def __init__(self, settings: WorkSettings) -> None:
         _tune_memory()
@@ -133,7 +133,7 @@ class Process:
         return self._runner.run(self._run(records, stop_at, meter))
 
     async def _run(self, records: list[work.Record], stop_at: float, meter: Meter) -> list[str]:
-        await asyncio.sleep(0)  # the process may have been frozen: let connections that ended meanwhile notice it
+        await asyncio.sleep(0)  # after having been frozen the process notices here which connections were closed
         return await self._worker.work(records, stop_at=stop_at, meter=meter)
 
     def lanes(self, state: LaneState) -> int:
@@ -146,9 +146,9 @@ class Process:
 
 
 def _tune_memory() -> None:
-    """Thousands of calls in flight are no garbage, and Python's own thresholds look through them so often that it costs
-    a fifth of the CPU time of a call. And large answers that come and go leave glibc's heaps full of holes, which
-    doubles the memory of a worker, unless each is mapped and given back by itself."""
+    """Makes Python look for garbage less often: calls in flight are none, and looking through thousands of them takes a
+    fifth of a call's CPU time. And makes glibc map each large answer by itself: in its heaps they leave holes, which
+    double a worker's memory."""
     gc.freeze()
     gc.set_threshold(*_GARBAGE_THRESHOLDS)
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)

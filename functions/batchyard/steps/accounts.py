@@ -1,4 +1,4 @@
-"""Accounts: who may call, and with which keys. A key's secret is seen once, by the person who made it."""
+"""Accounts: who may call, and with which keys. The secret of a key is shown once, to the person who made it."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def list_keys(account_id: str, *, accounts: Accounts) -> list[ApiKey]:
 
 
 def revoke_key(account_id: str, key_id: str, *, now: int, accounts: Accounts) -> ApiKey:
-    """Functions notice within the seconds that a Keyring remembers."""
+    """Functions refuse the key as soon as their Keyring has forgotten it."""
     key = accounts.revoke_key(account_id, key_id, now)
     if key is None:
         raise NotFound(f"The account {account_id} has no key {key_id}.", param="key_id")

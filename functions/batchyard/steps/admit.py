@@ -1,7 +1,7 @@
 """Admit: hold an API key to its requests per minute, counted in one row per key, surface and minute for all functions.
 
-A minute is the clock's, so up to twice the limit may pass within any sixty seconds; in return a request costs one
-write, and a key that has used up its minute costs none until the next one.
+Minutes begin on the minute, so up to twice the limit may pass within sixty seconds. In return a request costs one
+write, and a key that has used up its minute costs no more until the next one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _REMEMBERED_KEYS = 1000
 
 
 class Admission:
-    """Lives as long as its process."""
+    """One for each process."""
 
     def __init__(self, windows: Windows) -> None:
         self._windows = windows

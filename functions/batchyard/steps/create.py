@@ -42,7 +42,7 @@ _KEEP_IDEMPOTENCY_KEY_SECONDS = 86_400
 
 
 class NotStarted(BatchyardError):
-    """The batch exists, its execution could not be started. The same request again starts it, and so does Sweep."""
+    """The batch exists, its execution could not be started. Repeating the request starts it, and so does Sweep."""
 
     def __init__(self, batch: Batch) -> None:
         super().__init__(f"the execution of {batch.id} could not be started")
@@ -58,9 +58,9 @@ def create(
     stores: Stores,
     workflow: Workflow,
 ) -> Batch:
-    """The batch, `validating` when it is new. `ref`: what a new one is called. Raises NotFound, InvalidRequest or
-    PayloadTooLarge if its input cannot be one, Conflict if its idempotency key stands for another request, NotStarted
-    if only its execution is missing."""
+    """The batch; a new one is `validating`. `ref`: names a new one. Raises NotFound, InvalidRequest or PayloadTooLarge
+    if its input cannot be one, Conflict if its idempotency key stands for another request, NotStarted if only its
+    execution is missing."""
     _check_provider(request, terms.providers)
     used = stores.batches.used(ref.account_id, request.idempotency_key)
     if used is not None:
@@ -78,7 +78,7 @@ def create(
 
 
 def _made(request: BatchRequest, ref: BatchRef, now: int, terms: BatchTerms, stores: Stores) -> Batch:
-    """A new batch; or the one that was made meanwhile, under this id or with this idempotency key."""
+    """A new batch; or the one that was made meanwhile with this id or this idempotency key."""
     batch = _new_batch(request, ref, now, terms.window_seconds)
     own_file = None
     if request.lines is None:
@@ -133,7 +133,7 @@ def _check_provider(request: BatchRequest, providers: tuple[str, ...]) -> None:
 
 
 def _own_key(request: BatchRequest, batch: Batch, caller_keys: CallerKeys | None) -> list[Put]:
-    """What keeps the key that the caller brought, encrypted for this batch only."""
+    """The write that keeps the caller's own key, encrypted for this batch only; empty if the caller brought none."""
     if request.caller_key is None:
         return []
     if caller_keys is None:
@@ -183,7 +183,7 @@ def _check_input(ref: FileRef, now: int, max_file_bytes: int, stores: Stores) ->
 
 
 def _check_lines(request: BatchRequest, data: bytes, limits: Bounds) -> None:
-    """An input that came with the request is held to the limits of an input file at once."""
+    """An input that came with the request is checked at once, against the limits of an input file."""
     lines = data.splitlines()
     if len(lines) > limits.max_batch_items:
         raise InvalidRequest(
@@ -205,7 +205,8 @@ def _check_lines(request: BatchRequest, data: bytes, limits: Bounds) -> None:
 
 
 def _own_file(batch: Batch, data: bytes, now: int, keep_days: int) -> File:
-    """The same batch has the same file, however often it is made."""
+    """The file that holds an input which came with the request. Its id derives from the batch's, so that a repeat makes
+    the same file."""
     return File(
         id=derive_id("file-", batch.id, "input"),
         account_id=batch.account_id,

@@ -1,8 +1,8 @@
 """Delete: a file, its bytes first, what batches hold of it, and the batches that live on it if that is the rule.
 
-Rows of a batch under construction and this step race for the same file. Whoever creates a batch after the file's row is
-gone finds at validation that the file is missing; whoever created it before has left the row by which this step finds
-it. So no batch escapes, and the whole may be repeated after a crash at any point.
+A batch may be made from the file at the same time. If it was made before the file's row was deleted, there is a row by
+which this step finds it; if after, its validation finds no file. So no batch is missed, and all of this may be repeated
+after a crash at any point.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def delete(
     workflow: Workflow,
     end_batches: bool,
 ) -> File:
-    """The file that was. Raises NotFound. `end_batches`: those made from it that are not finished end as failed, with
-    the results they have."""
+    """The file that was deleted. Raises NotFound. `end_batches`: batches made from it that have not ended end as
+    failed, with the results they have."""
     file = stores.files.get(ref, consistent=True)
     if file is None or file.is_expired(now):
         if end_batches:
@@ -66,7 +66,7 @@ def _end_batches(ref: FileRef, now: int, batches: Batches, workflow: Workflow) -
     )
 
     def end(batch_id: str) -> None:
-        for batch in _until_it_holds(BatchRef(ref.account_id, batch_id), batches):
+        for batch in _while_it_is_open(BatchRef(ref.account_id, batch_id), batches):
             if _end(batch, reason, now, batches, workflow):
                 return
 
@@ -74,15 +74,15 @@ def _end_batches(ref: FileRef, now: int, batches: Batches, workflow: Workflow) -
         list(pool.map(end, batches.made_from(ref)))
 
 
-def _until_it_holds(ref: BatchRef, batches: Batches) -> Iterator[Batch]:
-    """The batch as it stands, again and again while somebody else moves it on."""
+def _while_it_is_open(ref: BatchRef, batches: Batches) -> Iterator[Batch]:
+    """The batch as it stands; again each time the caller found that somebody else had moved it on."""
     while (batch := batches.get(ref, consistent=True)) is not None and not batch.status.is_terminal:
         yield batch
 
 
 def _end(batch: Batch, reason: LineError, now: int, batches: Batches, workflow: Workflow) -> bool:
     """Whether the batch is over, or will be for this reason or an earlier one. Nothing of a batch that is validating
-    has run, so it ends here; its execution notices. One that runs is marked, and its execution woken."""
+    has run, so it ends here, and its execution finds that out. One that runs is doomed, and its execution is woken."""
     if batch.status is Status.CANCELLING:
         return True
     try:

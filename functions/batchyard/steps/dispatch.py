@@ -19,8 +19,8 @@ from batchyard.core.shards import ShardState
 
 
 def dispatch(ref: BatchRef, task_token: str, *, stores: Stores, queues: Queues, workflow: Workflow) -> int:
-    """How many shards were sent. The ending that the execution is to bring about reaches it through the token: now if
-    nothing is left to run, else when the last shard settles or somebody stops the batch."""
+    """How many shards were sent. `task_token` wakes the execution and says which ending to work towards: it is used
+    here if nothing is left to run, else when the last shard settles or somebody stops the batch."""
     batches = stores.batches
     batch = batches.current(ref)
     try:
@@ -38,7 +38,7 @@ def dispatch(ref: BatchRef, task_token: str, *, stores: Stores, queues: Queues, 
 
 
 def _send_due(batch: Batch, stores: Stores, queues: Queues) -> int:
-    """Send every shard that is due; the number sent is 0 only when all are settled."""
+    """Sends every shard that is due. How many those are; 0 only if all are settled."""
     plan = batch.plan
     if plan is None:
         raise BooksDoNotBalance(f"{batch.id} is in progress without a plan")

@@ -1,7 +1,7 @@
 """Drop: make a batch of one version of a file put in the drop folder, once.
 
 File id and batch id derive from bucket, key and version, so that a message that comes twice, now or in a month, finds
-the batch that the first one made. What cannot become a batch leaves its reason in the place of results.
+the batch that the first one made. If a file cannot become a batch, the reason is put where its results would be.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _CONTENT_TYPE = "application/jsonl"
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The file cannot become a batch. `keys`: those under which its owner reads why."""
+    """The file cannot become a batch. `keys`: where its owner finds the reason."""
 
     error: RequestError
     keys: ResultKeys
@@ -119,7 +119,7 @@ def _check(dropped: Dropped, info: ObjectInfo, folder: Folder) -> None:
 
 
 def _parameters(dropped: Dropped, folder: Folder) -> dict[str, Any]:
-    """What stands beside the file in `<name>.batch.json`; empty if there is none."""
+    """The parameters in `<name>.batch.json` beside the file; empty if there is no such object."""
     try:
         data = folder.drop.get(dropped.parameters_key, 0, _PARAMETERS_BYTES + 1)
     except ObjectMissing:
@@ -137,7 +137,8 @@ def _parameters(dropped: Dropped, folder: Folder) -> dict[str, Any]:
 
 
 def _first_url(source: DropSource, folder: Folder) -> str:
-    """The url of the first line. If there is none, any will do: Validate says what is wrong with the line."""
+    """The `url` of the first line. If it has none, any other one serves: Validate then says what is wrong with the
+    line."""
     limit = folder.terms.limits.max_line_bytes
     head = folder.drop.get(source.key, 0, limit, version_id=source.version_id)
     line = next((line for _, line in read_lines([head], limit)), None)
@@ -178,7 +179,7 @@ def _refuse(source: DropSource, batch_id: str, error: RequestError, folder: Fold
 
 
 def _derived_id(prefix: str, source: DropSource, info: ObjectInfo, folder: Folder) -> str:
-    """The id that this version always has: its time, and a hash of its place."""
+    """The id that this version of the file always gets, made of its time and a hash of bucket, key and version."""
     place = f"{folder.drop.bucket}\0{source.key}\0{source.version_id}"
     random = hashlib.blake2b(place.encode(), digest_size=RANDOM_BYTES).digest()
     return new_id(prefix, info.modified_at * 1000, random)

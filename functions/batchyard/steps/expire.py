@@ -9,7 +9,7 @@ from batchyard.core.files import FileRef
 from batchyard.steps.purge import note_results, note_work
 
 _AT_MOST = 500
-"""Files per call; the next sweep takes the next ones."""
+"""Files per call; the next sweep removes the next ones."""
 
 
 def expire(*, now: int, stores: Stores) -> int:

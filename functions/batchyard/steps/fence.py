@@ -1,8 +1,8 @@
 """Fence: bring the unsettled shards of a batch that is cancelled, expired or broken to a stop.
 
-Each call looks at every shard once. A shard nobody works on is sealed; one with a live owner is fenced, which its
-owner notices at its next write, flushes what it holds, and gives up. When `drain_seconds` have passed since the batch
-was fenced, the rest is sealed over its owner's head. Then nothing can change any more, and Finalize may read.
+Each call looks at every shard once. A shard that nobody works on is sealed. One with a live owner is fenced: the owner
+notices at its next write, flushes what it holds, and gives up. When `drain_seconds` have passed since the first round,
+the remaining shards are sealed, whoever works on them. Then nothing can change any more, and Finalize may read.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ def fence(ref: BatchRef, ending: Ending, *, since: int, now: int, drain_seconds:
     if batch is None or batch.plan is None:
         return Fenced(0)
     over = {row.number for row in shards.rows(ref.batch_id) if row.state is not ShardState.OPEN}
-    patience_over = now >= since + drain_seconds
+    drain_is_over = now >= since + drain_seconds
 
     def stop(number: int) -> bool:
         """Whether the shard still has a live owner."""
         try:
-            shards.seal(ref.batch_id, number, ending, lease_before=None if patience_over else now)
+            shards.seal(ref.batch_id, number, ending, lease_before=None if drain_is_over else now)
         except (ShardSettled, ShardFenced, LeaseHeld):
             return _fence_live_owner(shards, ref.batch_id, number, ending)
         return False

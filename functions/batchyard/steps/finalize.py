@@ -1,10 +1,10 @@
 """Finalize: write a batch's output and error files, check the books, and end it.
 
-How it ends is decided in `core/endings.py`; what was never finished gets a result that says so. Results are read from
-the parts that shard rows name, and from nothing else. The files' ids derive from the batch and its ending, so that a
-second run writes the same bytes under the same keys; files, figures and status become visible in one transaction. A run
-that loses to one with another ending removes what it wrote; one that takes over from a run that died ends the batch as
-that one would have.
+How it ends is decided in `core/endings.py`. Each item that was never finished gets a result that says so. Results are
+read from the parts that shard rows name, and from nothing else. The files' ids derive from the batch and its ending, so
+that a second run writes the same bytes under the same keys; files, figures and status become visible in one
+transaction. If two runs come to different endings, the one that loses removes what it wrote. A run that takes over from
+one that died ends the batch as that one would have.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ JSONL = "application/jsonl"
 PURPOSE = "batch_output"
 
 _TRIES = 3
-"""A batch can move on twice while it is finalized: it can be doomed, and it can end."""
+"""A batch can change twice while it is finalized: it can be doomed, and it can end."""
 _SEALS_AT_ONCE = 16
 
 
 @dataclass(frozen=True, slots=True)
 class _Published:
-    """What a run has written: the files, None if there would be nothing in one, and the figures of what is in them."""
+    """What a run has written: the files (None for one that would be empty), and the figures of the results in them."""
 
     output: File | None = None
     error: File | None = None
@@ -57,8 +57,8 @@ class _Published:
 
 def finalize(ref: BatchRef, asked: Ending, *, clock: Callable[[], int], stores: Stores) -> Batch:
     """The batch, terminal. `asked`: the ending that the state machine asks for. Raises BooksDoNotBalance if results are
-    missing or too many; only a batch that ends as failed then ends all the same, without files. Raises ConditionFailed
-    if the batch keeps changing."""
+    missing or too many; a batch that ends as failed ends even then, without files. Raises ConditionFailed if the batch
+    keeps changing."""
     batches = stores.batches
     for _ in range(_TRIES):
         found = batches.current(ref)
@@ -106,7 +106,7 @@ def _close(
 
 
 def _seal(batch: Batch, plan: Plan, rows: Rows, ending: Ending, shards: Shards) -> Rows:
-    """Every shard's row, which nobody can change any more."""
+    """Seals every shard that has not settled. The rows, which nobody can change from here on."""
     unsettled = open_shards(plan, rows)
     if not unsettled:
         return rows
@@ -136,7 +136,7 @@ def _publish(batch: Batch, plan: Plan, rows: Rows, ending: Ending, now: int, obj
 
 
 def _withdraw(published: _Published, winner: Batch, objects: Objects) -> None:
-    """Remove the files of a run that lost, unless they are the very ones that the winner has published."""
+    """Deletes the files of a run that lost, unless they are those that the winner has published."""
     kept = (winner.output_file_id, winner.error_file_id)
     objects.delete_many(file_key(f.account_id, f.id) for f in published.files if f and f.id not in kept)
 
@@ -150,7 +150,8 @@ def _over(batch: Batch) -> Batch:
 def _write(
     batch: Batch, ending: Ending, now: int, results: Iterator[StoredResult], objects: Objects
 ) -> tuple[File | None, File | None, Counter[Outcome]]:
-    """The output file, the error file, and how many results of which outcome they hold."""
+    """Writes output and error file. Returns them (None for one that would be empty), and how many results of each
+    outcome they hold."""
     counts: Counter[Outcome] = Counter()
     with ExitStack() as stack:
         output, error = (_Sheet(batch, ending, kind, objects, stack) for kind in ("output", "error"))
@@ -161,7 +162,7 @@ def _write(
 
 
 class _Sheet:
-    """One of the two files. Its object is begun with its first line."""
+    """One of the two files. Its first line creates the object."""
 
     def __init__(self, batch: Batch, ending: Ending, kind: str, objects: Objects, stack: ExitStack) -> None:
         self._id = derive_id("file-", batch.id, f"{ending}/{kind}")

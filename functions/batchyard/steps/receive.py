@@ -1,4 +1,4 @@
-"""Receive: make a file of the bytes that came with a request, or announce one whose bytes will come later.
+"""Receive: make a file from the bytes that came with a request, or one whose bytes will come later.
 
 Joined uploads are `steps/upload.py`'s.
 """
@@ -63,7 +63,7 @@ def _made_by(account_id: str, fingerprint: str, now: int, stores: Stores) -> Fil
 
 
 def announce(request: FileRequest, ref: FileRef, *, now: int, terms: FileTerms, stores: Stores) -> File:
-    """A file whose bytes will come under a presigned URL."""
+    """The file that `ref` names, whose bytes will come by a presigned URL."""
     check_name(request)
     file = File(
         id=ref.file_id,

@@ -1,7 +1,7 @@
 """Settle: what follows when every item of a shard has its result.
 
 Report the shard's figures to its progress row, send the shard that follows it, and wake the state machine when it was
-the last one. Every part may be repeated, so whoever finds a shard settled just runs this again.
+the last one. All of it may be repeated, so whoever finds a shard settled runs this again.
 """
 
 from __future__ import annotations

@@ -100,15 +100,15 @@ def _look_after(batch: Batch, now: int, limits: SweepLimits, batches: Batches, w
             return None
         try:
             number = batches.count_execution(batch)
-        except ConditionFailed:  # it ended, or another sweep was faster
+        except ConditionFailed:  # the batch ended, or another sweep was faster
             return None
     workflow.start(batch.ref, number, Ending.FAILED if number > limits.max_executions else None)
     return Revived(batch.id, number)
 
 
 def _repeat_wake(batch: Batch, workflow: Workflow) -> None:
-    """A cancel or a deletion that died between the batch's row and its wake-up would leave the execution waiting until
-    the deadline."""
+    """If a cancel or a deletion died after it had changed the batch's row and before it woke the execution, the
+    execution would wait until the deadline."""
     asked = asked_of(batch)
     if batch.task_token is not None and asked is not Ending.COMPLETED:
         workflow.wake(batch.task_token, asked)

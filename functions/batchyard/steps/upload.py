@@ -26,7 +26,7 @@ from batchyard.core.requests import CompletionRequest, UploadRequest
 LIFETIME_SECONDS = 3600
 JOIN_AT_ONCE_BYTES = 16_000_000
 JOIN_AT_ONCE_PARTS = 100
-"""Up to both are joined within the request: read and written well inside API Gateway's 29 seconds."""
+"""An upload within both limits is joined during its request, which is well within API Gateway's 29 seconds."""
 _PARTS_AHEAD = 8
 _HELD_BYTES = 64_000_000
 
@@ -49,7 +49,7 @@ def begin(request: UploadRequest, ref: UploadRef, *, now: int, max_file_bytes: i
 
 
 def add_part(ref: UploadRef, data: bytes, *, part_id: str, now: int, max_part_bytes: int, stores: Stores) -> UploadPart:
-    """Keep one part. Parts may come in any order and side by side."""
+    """Keeps one part. Parts may come in any order, and several at once."""
     if len(data) > max_part_bytes:
         raise PayloadTooLarge(
             f"The part has {len(data)} bytes; {max_part_bytes} are allowed. Use part_size={max_part_bytes} or less.",
@@ -76,7 +76,7 @@ def cancel(ref: UploadRef, *, now: int, stores: Stores) -> Upload:
         _require_pending(upload, now)
         try:
             upload = stores.uploads.cancel(upload)
-        except ConditionFailed:  # it is not pending any more, so this goes no deeper
+        except ConditionFailed:  # it is not pending any more, so the next call ends here
             return cancel(ref, now=now, stores=stores)
     part_ids = stores.uploads.parts(upload.id)
     stores.objects.delete_many(upload_part_key(upload.account_id, upload.id, part_id) for part_id in part_ids)
@@ -92,8 +92,8 @@ def complete(
     stores: Stores,
     assemble_later: Callable[[Upload], None],
 ) -> tuple[Upload, File]:
-    """Close the upload and make its file. The same request again answers the same, and joins again what was not
-    joined."""
+    """Closes the upload and makes its file. A repeat of the request has the same reply, and joins the parts if that was
+    not finished."""
     uploads = stores.uploads
     upload = _find(ref, uploads)
     if upload.status is not UploadStatus.COMPLETED:
@@ -153,7 +153,8 @@ def assemble(ref: UploadRef, *, stores: Stores) -> File:
 
 
 def _joined_elsewhere(file: File, files: Files) -> File:
-    """A part was gone: whoever joined the upload at the same time has deleted it. Raises NotFound if nobody did."""
+    """For when a part is gone: somebody else has joined the upload meanwhile, and has deleted the parts. Raises
+    NotFound if not."""
     found = files.get(file.ref, consistent=True)
     if found is None or found.status is FileStatus.UPLOADED:
         raise _part_gone()
@@ -165,7 +166,7 @@ def _part_gone() -> NotFound:
 
 
 class _LineCounter:
-    """Counts lines of chunked bytes. An empty line counts too: cheap, and nobody writes any."""
+    """Counts the lines of bytes that come in chunks. Empty lines count, because that is cheap and they are rare."""
 
     def __init__(self) -> None:
         self._newlines = 0

@@ -1,8 +1,8 @@
 """Validate: read a batch's input once, check and route every line, and write what the batch will run from.
 
 Writes two objects: the work file (each shard's items one after another) and the manifest (where each shard is), both
-under keys that only this run uses. The batch row then takes the plan in one conditional write; a run that comes second
-deletes what it wrote. One wrong line fails the whole batch and nothing of it runs.
+under keys that only this run uses. The batch row then takes the plan in one conditional write; if two runs race, the
+second one deletes what it wrote. One wrong line fails the whole batch, and nothing of it runs.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ _WAIT_FOR_FILE_SECONDS = 3600
 
 
 def validate(ref: BatchRef, *, run: str, clock: Callable[[], int], checks: Checks, stores: Stores) -> Batch:
-    """The batch as it stands afterwards: `in_progress` with a plan, `failed` with errors, or whatever somebody else
-    made of it meanwhile. `run` is a token that no other call has. Raises NotReady while the
-    input file is on its way, ObjectChanged if it is overwritten: run again."""
+    """The batch as it stands afterwards: `in_progress` with a plan, `failed` with errors, or in any status that
+    somebody else has moved it to meanwhile. `run` is a token that no other call has. Raises NotReady while the input
+    file is on its way, ObjectChanged if it is overwritten: run again."""
     batches, objects = stores.batches, stores.objects
     batch = batches.current(ref)
     if batch.status is not Status.VALIDATING:
@@ -103,8 +103,8 @@ def _fail(batch: Batch, errors: tuple[LineError, ...], now: int, batches: Batche
 
 
 def _overtaken(batch: Batch, run: str, batches: Batches, objects: Objects) -> Batch:
-    """The batch as somebody else left it, and what this run wrote is gone. (That somebody may be this run: a write
-    whose answer was lost is sent again by the SDK, and then its condition does not hold.)"""
+    """The batch as somebody else has left it; what this run wrote is deleted. (The other may be this very run: when the
+    reply to a write is lost the SDK repeats it, and then its condition does not hold.)"""
     batch = batches.current(batch.ref)
     if batch.plan is None or batch.plan.run != run:
         objects.delete_many([work_key(batch.account_id, batch.id, run), manifest_key(batch.account_id, batch.id, run)])
@@ -112,7 +112,8 @@ def _overtaken(batch: Batch, run: str, batches: Batches, objects: Objects) -> Ba
 
 
 def _note_lines(file: File, reading: Reading, files: Files) -> None:
-    """The number of lines is known now. Deleting the file meanwhile is its owner's right: the work file is written."""
+    """Notes how many lines the file has. If its owner has deleted it meanwhile, that does not matter: the work file is
+    written."""
     if file.lines == reading.items and file.status is FileStatus.PROCESSED:
         return
     try:

@@ -1,5 +1,5 @@
-"""Fields of a batch that several dialects show alike: its errors, counts and tokens. TypedDicts, so that the OpenAPI
-document says the same."""
+"""Fields of a batch that several dialects show alike: its errors, counts and tokens. They are TypedDicts, from which
+the OpenAPI document is made."""
 
 from __future__ import annotations
 

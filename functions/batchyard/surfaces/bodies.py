@@ -1,4 +1,5 @@
-"""What JSON bodies as pydantic models have in common: strict types, no unknown members, and few of them.
+"""What JSON bodies as pydantic models have in common: strict types, no unknown members, and a bounded number of
+members.
 
 pydantic lists every fault of a body, and a body of 4 MB has room for two million: more memory than a function has. So
 if a body could be wrong in many places, the number of places is checked first.
@@ -21,7 +22,7 @@ M = TypeVar("M", bound=BaseModel)
 
 
 def at_most(members: int) -> BeforeValidator:
-    """Refuses an object with more members, whatever they are."""
+    """Refuses an object with more than `members` members."""
     return BeforeValidator(partial(_counted, members))
 
 

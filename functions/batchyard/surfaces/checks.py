@@ -1,6 +1,6 @@
 """What every dialect checks alike: keys, ids, cursors, whole numbers, forms, file names, idempotency keys.
 
-Object keys, rows and download headers are made of these values, so the checks stand once.
+Object keys, row keys and download headers are made of these values, so they are checked in one place.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ _IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,255}")
 
 
 def bearer_key(request: Request) -> str:
-    """What the Authorization header holds as a bearer key; empty if it holds none."""
+    """The bearer key in the Authorization header; empty if there is none."""
     scheme, _, secret = request.headers.get("authorization", "").strip().partition(" ")
     return secret.strip() if scheme.lower() == "bearer" else ""
 
 
 def is_id(kind: Kind, text: str) -> bool:
-    """Whether `text` has the form of such an id: it is safe to look up then."""
+    """Whether `text` has the form of an id of this kind. Then it is safe to look up."""
     return _ID[kind].fullmatch(text) is not None
 
 
@@ -59,7 +59,7 @@ def whole_number(request: Request, name: str, least: int, most: int, default: in
 
 
 def file_of_form(request: Request, name: str, missing: str) -> tuple[Form, FormFile]:
-    """The body as a form, and its part `name`, which is a file. Raises InvalidRequest with the message `missing` if
+    """The body as a form, and its member `name`, which is a file. Raises InvalidRequest with the message `missing` if
     there is no such part."""
     from batchyard.surfaces.forms import read_form  # only uploads have a form, and every cold start would pay for it
 
@@ -71,7 +71,8 @@ def file_of_form(request: Request, name: str, missing: str) -> tuple[Form, FormF
 
 
 def file_name(name: str, param: str) -> str:
-    """`name` without the folders some clients send along. Raises InvalidRequest if nothing usable is left."""
+    """`name` without the folders that some clients send in front of it. Raises InvalidRequest if nothing usable is
+    left."""
     name = name.replace("\\", "/").rpartition("/")[2].strip()
     if not 0 < len(name) <= _FILE_NAME_CHARACTERS or not name.isprintable() or name in _FOLDERS:
         raise InvalidRequest(
@@ -83,7 +84,7 @@ def file_name(name: str, param: str) -> str:
 
 
 def idempotency_key(request: Request) -> str | None:
-    """Raises InvalidRequest."""
+    """The idempotency key in the headers, if there is one. Raises InvalidRequest."""
     key = request.headers.get("idempotency-key")
     if key is not None and not _IDEMPOTENCY_KEY.fullmatch(key):
         raise InvalidRequest(

@@ -14,7 +14,7 @@ _CODES = {
     415: "unsupported_media_type",
     429: "rate_limit_exceeded",
 }
-"""The code of an error that has none of its own, by its status."""
+"""The code by status, for errors without a code of their own."""
 
 
 class ErrorDetail(TypedDict):
@@ -36,5 +36,5 @@ def error_detail(error: RequestError) -> ErrorDetail:
 
 
 def fault_detail(message: str) -> ErrorDetail:
-    """A fault of ours."""
+    """An error that is not the caller's."""
     return {"message": message, "type": "server_error", "param": None, "code": "internal_error", "status": 500}

@@ -14,7 +14,7 @@ from batchyard.core.errors import InvalidRequest, UnsupportedMediaType
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
-logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # it warns of mistakes that the caller is told of
+logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # it warns of mistakes that are reported to the caller
 
 _PARTS = 32
 _FIELD_BYTES = 65_536
@@ -57,7 +57,7 @@ def read_form(content_type: str, body: bytes) -> Form:
 
 
 class _Reader:
-    """Takes what the parser finds: slices of the body, in as few pieces as the parser gives."""
+    """Gathers what the parser finds, which are slices of the body."""
 
     def __init__(self) -> None:
         self.form = Form()

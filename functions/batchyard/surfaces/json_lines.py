@@ -1,4 +1,4 @@
-"""What every dialect checks alike in a line of an input file: it is JSON, and its custom_id has a length."""
+"""What every dialect checks alike in a line of an input file: that it is JSON, and how long its custom_id is."""
 
 from __future__ import annotations
 
@@ -41,5 +41,5 @@ def wrong_length(custom_id: str, context: LineContext) -> Problem | None:
 
 
 def json_type(value: object) -> str:
-    """`value`'s JSON type in words."""
+    """The JSON type of `value` in words."""
     return next((words for kind, words in _WORDS if isinstance(value, kind)), "null")

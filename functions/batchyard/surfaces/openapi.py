@@ -62,7 +62,7 @@ def document(version: str) -> Schema:
 
 
 def _operation(route: Route, surface: Surface, schemas: Schema, ids: set[str]) -> Schema:
-    """`ids`: the operation ids that are taken."""
+    """`ids`: the operation ids that other routes have taken."""
     doc = surface.operation(route.operation).doc
     operation_id = f"{surface.name}_{route.operation}"
     if operation_id in ids:
@@ -89,7 +89,7 @@ def _operation(route: Route, surface: Surface, schemas: Schema, ids: set[str]) -
 
 
 def _needs_body(doc: OperationDoc) -> bool:
-    """Whether there is no request without one: a body whose every member may be left out may be left out itself."""
+    """Whether a request must have a body. It need not if every member may be left out."""
     if doc.request is None:
         return True
     return bool({"required", "anyOf"} & TypeAdapter(doc.request).json_schema(mode="validation").keys())

@@ -1,4 +1,4 @@
-"""An operation as a dialect has it: how its request is read, how its reply is written, and what is said of it.
+"""An operation of a dialect: how its request is read, how its reply is written, and its documentation.
 
     request ──read──▶ Wanted ──a handler's function──▶ Found ──write──▶ reply
 
@@ -32,8 +32,8 @@ class OperationDoc:
     """An operation for the OpenAPI document.
 
     `request`, `reply`: pydantic models or TypedDicts of its JSON bodies. `form`: a JSON schema, if the body may be
-    multipart. `query`: JSON schemas by the parameter's name. `headers`: descriptions by name. `content_types`: what it
-    replies with, if not with JSON. `redirect`: a large reply is one.
+    multipart. `query`: JSON schemas by the parameter's name. `headers`: descriptions by name. `content_types`: the
+    types of its reply, if that is not JSON. `redirect`: a large reply is a redirect.
     """
 
     summary: str
@@ -120,7 +120,7 @@ class ShownFile:
 
 @dataclass(frozen=True, slots=True)
 class Presigned:
-    """Where and how the bytes of `file` are to be sent. `expires_at`: unix second."""
+    """How and to which URL the bytes of `file` are to be sent. `expires_at`: unix second."""
 
     file: File
     url: str

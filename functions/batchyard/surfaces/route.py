@@ -12,8 +12,8 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class Route:
     """`operation` is the name of a canonical operation (`create_batch`, `list_files` …); `function` the name of the
-    function that serves it; `public` routes ask for no API key. `header_prefix`: only requests with a header whose
-    name starts so take this route; what has none takes the others of its method and path."""
+    function that serves it; `public` routes ask for no API key. `header_prefix`: this route is only for requests with a
+    header whose name starts so; requests without one take another route of the same method and path."""
 
     method: str
     path: str

@@ -39,8 +39,8 @@ class LineContext:
 
 
 class ParseLine(Protocol):
-    """The item of a line, or why it is none. `raw` has no byte order mark and is not blank; a line end at its end does
-    no harm. `line` counts from 1, `index` from 0."""
+    """The item of a line, or what is wrong with it. `raw` has no byte order mark and is not blank; it may end in a line
+    end. `line` counts from 1, `index` from 0."""
 
     def __call__(self, raw: bytes, index: int, line: int, context: LineContext) -> Item | LineError: ...
 
@@ -52,21 +52,21 @@ class SurfaceRules:
     read_api_key: Callable[[Request], str]
     """The caller's API key. Raises Unauthenticated if there is none."""
     write_error: Callable[[RequestError | None], Reply]
-    """None is a fault of ours, of which the caller learns no more than that."""
+    """None stands for an error that is ours; the caller learns nothing else about it."""
     error_shape: Any
     """The TypedDict of an error, for the OpenAPI document."""
     allowance_headers: Callable[[Allowance], Mapping[str, str]]
     """How a reply says what an API key has left."""
     limits: Limits = field(default_factory=Limits)
-    """The dialect's own, which count if they are narrower than the deployment's."""
+    """The dialect's own limits, which hold if they are narrower than the deployment's."""
     deleting_a_file_ends_its_batches: bool = False
     """Whether unfinished batches of a file fail when it is deleted through this dialect."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surface:
-    """An operation that is None is one that the dialect lacks; it has no route to it. What has an operation whose reply
-    shows results one by one has `results`, too."""
+    """An operation is None if the dialect lacks it; then it has no route either. A dialect with an operation that shows
+    single results has `results` as well."""
 
     name: str
     rules: SurfaceRules

@@ -1,4 +1,5 @@
-"""What is changed in moto's DynamoDB. Answers stay what they were: tests/local_cloud/test_moto_patches.py compares."""
+"""What is changed in moto's DynamoDB. The answers do not change: tests/local_cloud/test_moto_patches.py compares
+them."""
 
 from __future__ import annotations
 
@@ -108,7 +109,7 @@ class _SavedRow(NamedTuple):
 
 
 def _row_before(backend: DynamoDBBackend, write: dict[str, Any]) -> Iterator[_SavedRow]:
-    """The row that a write of a transaction is about; nothing if the write is not valid."""
+    """The row that a write of a transaction is about, as it is before; nothing if the write is not valid."""
     table = backend.tables.get(str(write.get("TableName")))
     key = write.get("Key") or write.get("Item") or {}
     if table is None or table.hash_key_attr not in key:

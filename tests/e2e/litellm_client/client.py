@@ -1,4 +1,4 @@
-"""What a program does with litellm's batch functions. `python client.py <input file>` prints what came of it as JSON.
+"""What a program does with litellm's batch functions. `python client.py <input file>` prints the result as JSON.
 
 Address and key are arguments of every call, as litellm's users pass them. Runs in litellm's own environment.
 """
@@ -56,7 +56,7 @@ def main() -> dict[str, Any]:
 
 
 def _refused(at: dict[str, Any]) -> dict[str, Any]:
-    """How litellm tells of an error."""
+    """An error as litellm raises it."""
     try:
         litellm.retrieve_batch(batch_id="batch_unknown", **at)
     except Exception as error:

@@ -1,5 +1,5 @@
-"""Rows of accounts and API keys. A key stands twice: under its hash, where a request finds it, and under its account,
-where people list it. Both are written and revoked in one transaction."""
+"""Rows of accounts and API keys. A key has two rows: one under its hash, which requests look up, and one under its
+account, for lists. Both are written and revoked in one transaction."""
 
 from __future__ import annotations
 

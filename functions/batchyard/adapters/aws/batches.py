@@ -29,7 +29,8 @@ _KEEP_INPUT_ROW_SECONDS = 90 * 86_400
 
 @dataclass(frozen=True, slots=True)
 class Idempotency:
-    """`fingerprint` tells whether a reused key comes with the same request. `ttl`: unix second it may be forgotten."""
+    """`fingerprint` tells whether a reused key comes with the same request. `ttl`: unix second after which the row may
+    be deleted."""
 
     key: str
     fingerprint: str
@@ -37,7 +38,7 @@ class Idempotency:
 
 
 class IdempotencyKeyUsed(ConditionFailed):
-    """The key already stands for `batch_id`, created with `fingerprint`."""
+    """The key was used for `batch_id`, by a request with `fingerprint`."""
 
     def __init__(self, batch_id: str, fingerprint: str) -> None:
         super().__init__(f"the idempotency key already stands for {batch_id}")
@@ -81,7 +82,7 @@ class Batches:
             raise used from error
 
     def used(self, account_id: str, idempotency_key: str | None) -> IdempotencyKeyUsed | None:
-        """What the key already stands for, if anything."""
+        """The batch that the key was used for; None if it was not."""
         if idempotency_key is None:
             return None
         row = self._table.get(_idempotency_key(account_id, idempotency_key), consistent=True)
@@ -92,7 +93,7 @@ class Batches:
         return Batch.from_row(row) if row else None
 
     def current(self, ref: BatchRef) -> Batch:
-        """The batch as it stands. Raises BooksDoNotBalance if there is none: only for batches that were made."""
+        """The batch as it stands. For batches that must exist: raises BooksDoNotBalance if there is none."""
         batch = self.get(ref, consistent=True)
         if batch is None:
             raise BooksDoNotBalance(f"{ref.batch_id} is not a batch of {ref.account_id}")
@@ -145,8 +146,8 @@ class Batches:
         errors: tuple[LineError, ...] = (),
     ) -> Batch:
         """Enter a terminal status: batch row, its (output, error) file rows, and the end of its open row, in one
-        transaction. Raises ConditionFailed if the batch cannot go there, or if it has left the status that
-        `batch` was read in: what there is to publish may have changed with it."""
+        transaction. Raises ConditionFailed if the batch may not enter it, or is no longer in the status that `batch`
+        was read in, because what is to be published may have changed with the status."""
         if batch.status not in FROM[status]:
             raise ConditionFailed(f"{batch.id} is {batch.status} and cannot end as {status}")
         output, error = files
@@ -171,8 +172,8 @@ class Batches:
         return finished
 
     def doom(self, batch: Batch, errors: tuple[LineError, ...]) -> Batch:
-        """Let a batch that runs end as failed, whatever else comes of it, for the reason `errors`. Raises
-        ConditionFailed if it does not run (any more)."""
+        """Decides that a batch which runs will end as failed, for the reason `errors`. Raises ConditionFailed if it
+        does not run (any more)."""
         row = self._table.update(
             _key(batch.ref),
             set={"errors": [[e.code, e.message, e.line, e.param] for e in errors]},
@@ -243,7 +244,7 @@ def _idempotency_key(account_id: str, key: str) -> Key:
 def _entering(
     batch: Batch, sources: Sequence[Status], status: Status, now: int, fields: dict[str, Any]
 ) -> dict[str, Any]:
-    """A batch that is doomed cannot end well: the condition says so."""
+    """The update that enters `status` from one of `sources`. Its condition keeps a doomed batch from ending well."""
     values: dict[str, Any] = {f"from_{number}": str(source) for number, source in enumerate(sources)}
     condition = "#status IN (" + ", ".join(f":{name}" for name in values) + ")"
     if status in (Status.COMPLETED, Status.EXPIRED):

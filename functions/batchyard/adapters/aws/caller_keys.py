@@ -1,8 +1,8 @@
 """Provider keys that callers bring with a batch: each is encrypted under the deployment's KMS key before it is stored.
 
-The ciphertext stands on a row of its own beside its batch, made in the transaction that makes the batch and gone with
-the one that ends it. KMS decrypts it only for the batch and account it was encrypted for: they are its encryption
-context. Should a batch never end, DynamoDB deletes the row some time after the batch's deadline.
+The ciphertext has a row of its own, which is made in the transaction that makes the batch and deleted in the one that
+ends it. KMS decrypts it only for the batch and account it was encrypted for: they are its encryption context. If a
+batch never ends, DynamoDB deletes the row some time after the deadline.
 """
 
 from __future__ import annotations
@@ -24,14 +24,15 @@ _KEPT_AFTER_DEADLINE_SECONDS = 3600
 
 
 class CallerKeyGone(BatchyardError):
-    """There is no key any more: its batch has ended."""
+    """The key is deleted, because its batch has ended."""
 
     def __init__(self, batch_id: str) -> None:
         super().__init__(f"the provider key of {batch_id} is gone: the batch has ended")
 
 
 class CallerKeys:
-    """`kms` makes the boto3 client, and is called only when a key is met. `key_id`: the KMS key. `clock`: seconds."""
+    """`kms` makes the boto3 client; it is called only if there is a key to encrypt or decrypt. `key_id`: the KMS key.
+    `clock`: seconds."""
 
     def __init__(self, table: Table, kms: Callable[[], KMSClient], key_id: str, clock: Callable[[], float]) -> None:
         self._table = table
@@ -42,7 +43,7 @@ class CallerKeys:
         """Batch id -> the caller's key."""
 
     def write_of(self, batch: Batch, secret: str) -> Put:
-        """What keeps `secret` with `batch`, for the transaction that makes the batch."""
+        """The write that keeps `secret` for `batch`, for the transaction that makes the batch."""
         reply = self._kms().encrypt(
             KeyId=self._key_id,
             Plaintext=secret.encode(),
@@ -73,7 +74,7 @@ class CallerKeys:
 
 
 def removal_of(batch_id: str) -> Delete:
-    """What forgets the key of a batch, for the transaction that ends it."""
+    """The write that deletes the key of a batch, for the transaction that ends it."""
     return Delete(_key(batch_id))
 
 

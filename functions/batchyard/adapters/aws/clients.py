@@ -28,8 +28,9 @@ _CONFIG = Config(
 _S3_CONFIG = _CONFIG.merge(
     Config(signature_version="s3v4", s3={"addressing_style": "virtual", "us_east_1_regional_endpoint": "regional"})
 )
-"""Without these, botocore presigns with Signature Version 2 in us-east-1, and for the global endpoint elsewhere, which
-S3 answers with a redirect that no signature survives. (An endpoint that is an IP address still gets path style.)"""
+"""Without these, botocore presigns with Signature Version 2 in us-east-1. In other regions it presigns for the global
+endpoint, which redirects, and the signature is not valid for the new address. (Path style is still used if the endpoint
+is an IP address.)"""
 
 
 @overload

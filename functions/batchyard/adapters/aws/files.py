@@ -30,7 +30,7 @@ def file_writes(file: File) -> list[Put]:
 
 
 class Expired(NamedTuple):
-    """A file whose time is over. `sk` names its `expiring` row."""
+    """A file whose time is over. `sk`: the sort key of its `expiring` row."""
 
     account_id: str
     file_id: str
@@ -42,7 +42,7 @@ class Files:
         self._table = table
 
     def get(self, ref: FileRef, *, consistent: bool = False) -> File | None:
-        """Also a file that has expired and whose row is still there."""
+        """The file, even if it has expired, as long as its row is there."""
         row = self._table.get(_file_key(ref), consistent=consistent)
         return File.from_row(row) if row else None
 
@@ -75,7 +75,8 @@ class Files:
         return File.from_row(row) if row else None
 
     def expired(self, now: int, at_most: int) -> list[Expired]:
-        """Files to be removed, the longest expired first; also those that were deleted before their time."""
+        """Files to be removed, those that expired first at the beginning; also files that were deleted before their
+        time."""
         rows = self._table.query(_EXPIRING, limit=at_most)
         found = [Expired(row["account_id"], row["sk"].partition("#")[2], row["sk"]) for row in rows]
         return [file for file in found if int(file.sk[:_TIME_DIGITS]) <= now]

@@ -15,5 +15,5 @@ class Functions:
         self._client = client
 
     def start(self, name: str, payload: dict[str, Any]) -> None:
-        """Have the function `name` run with `payload`, soon; Lambda repeats it when it fails."""
+        """Asks Lambda to run the function `name` with `payload`. It runs soon, and again if it fails."""
         self._client.invoke(FunctionName=name, InvocationType="Event", Payload=orjson.dumps(payload))

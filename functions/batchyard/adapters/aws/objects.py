@@ -1,7 +1,7 @@
 """Objects of one S3 bucket: whole, by range, as streams and by server-side copy, all in flat memory.
 
-A missing key is told apart from a forbidden one only if the role may list the bucket (`s3:ListBucket`); without it
-S3 answers 403 for both.
+Only a role that may list the bucket (`s3:ListBucket`) learns that an object is missing: without it S3 answers 403, as
+for one that may not be read.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ _CHUNKS_AHEAD = 4
 _READ_ATTEMPTS = 3
 _DELETES_PER_CALL = 1000
 _COPY_OBJECT_BYTES = 512 * 1024**2
-"""Larger objects are copied in parts, side by side. S3's limit for CopyObject is 5 GB, which takes it longer than one
-request should."""
+"""Larger objects are copied in parts, side by side. S3's own limit for CopyObject is 5 GB, but copying that much takes
+longer than one request should."""
 _COPY_PART_BYTES = 256 * 1024**2
 _COPY_THREADS = 8
 _MISSING = frozenset({"NoSuchKey", "NoSuchVersion", "404", "NotFound"})
@@ -114,7 +114,7 @@ class Objects:
         return self._read(request)[0]
 
     def head(self, key: str, *, version_id: str | None = None) -> ObjectInfo | None:
-        """What is known of the object; None if there is none."""
+        """Size and version of the object; None if there is none."""
         try:
             reply = self._client.head_object(**self._request(key, version_id))
         except ClientError as error:
@@ -146,7 +146,7 @@ class Objects:
 
     def stream(self, key: str, chunk_bytes: int = CHUNK_BYTES) -> Generator[bytes]:
         """The object in chunks, all of one version: raises ObjectChanged if it is overwritten meanwhile, ObjectMissing
-        if it is or goes missing. Up to five chunks are in memory at once."""
+        if there is none or it is deleted meanwhile. Up to five chunks are in memory at once."""
         request = self._request(key, None)
         request["Range"] = f"bytes=0-{chunk_bytes - 1}"
         first, reply = self._read(request)
@@ -167,14 +167,14 @@ class Objects:
             yield from read_ahead(pool, reads, at_most=at_most, held_bytes=held_bytes)
 
     def writer(self, key: str, content_type: str | None = None) -> ObjectWriter:
-        """A context manager with `write(data)` and `bytes_written`. The object exists, whole, once the `with` block
-        ends well; an exception inside leaves nothing."""
+        """A context manager with `write(data)` and `bytes_written`. The object exists, complete, when the `with` block
+        has ended without an exception; else there is none."""
         return ObjectWriter(self._client, self.bucket, key, content_type)
 
     def copy_from(
         self, bucket: str, key: str, version_id: str | None, to_key: str, content_type: str | None = None
     ) -> ObjectInfo:
-        """Copies an object (that very version) of another bucket to `to_key` of this one, inside S3."""
+        """Copies one version of another bucket's object to `to_key` of this one, inside S3."""
         return self._copy(bucket, key, version_id, self.bucket, to_key, content_type)
 
     def copy_to(self, key: str, bucket: str, to_key: str, content_type: str | None = None) -> ObjectInfo:
@@ -194,8 +194,8 @@ class Objects:
         return str(self._client.generate_presigned_url("get_object", Params=parameters, ExpiresIn=seconds))
 
     def presigned_put(self, key: str, seconds: int, content_type: str | None = None) -> str:
-        """A URL that takes `key`'s bytes by one PUT (5 GB at most) within `seconds`. With a `content_type`, the PUT
-        must send that very header."""
+        """A URL that takes `key`'s bytes by one PUT (5 GB at most) within `seconds`. If `content_type` is given, the
+        PUT must send it as its header."""
         parameters = {"Bucket": self.bucket, "Key": key, **content_type_header(content_type)}
         return str(self._client.generate_presigned_url("put_object", Params=parameters, ExpiresIn=seconds))
 

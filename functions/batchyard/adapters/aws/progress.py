@@ -1,7 +1,7 @@
 """Progress rows: what the settled shards of a running batch add up to.
 
 A batch has up to 16 of them, so that a million items do not make one hot row. Shard n reports to row n modulo their
-number, once: the row takes its figures under the condition that it has not taken that shard before.
+number. Each row notes whose figures it has, and its condition refuses a shard that has reported before.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Progress:
         self._table = table
 
     def take(self, batch_id: str, shard: int, tally: Tally, rows: int) -> ProgressRow:
-        """The row of `shard` once it holds its figures, now or since an earlier call."""
+        """Adds the figures of `shard` to its row, unless an earlier call has. The row afterwards."""
         key = Key(f"batch#{batch_id}", f"progress#{progress_row_of(shard, rows):02d}")
         try:
             row = self._table.update(
@@ -50,7 +50,7 @@ class Progress:
         return {shard for row in self._rows(batch_id) for shard in row.taken}
 
     def row_is_full(self, row: ProgressRow, shard: int, shards: int, rows: int) -> bool:
-        """Whether `row`, the row of `shard`, waits for no further shard."""
+        """Whether every shard that reports to `row`, the row of `shard`, has done so."""
         return len(row.taken) == shards_of_progress_row(progress_row_of(shard, rows), shards, rows)
 
     def total(self, batch_id: str) -> Tally:

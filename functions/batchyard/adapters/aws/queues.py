@@ -38,7 +38,7 @@ class Queues:
                 self._send(self._urls[provider], group[start : start + _ENTRIES_PER_CALL], delay_seconds)
 
     def postpone(self, provider: str, receipt_handle: str, seconds: int) -> None:
-        """Let a message that was received, and is about to be reported as failed, come again after `seconds`."""
+        """Has SQS deliver a message again after `seconds`. For messages that are about to be reported as failed."""
         self._client.change_message_visibility(
             QueueUrl=self._urls[provider], ReceiptHandle=receipt_handle, VisibilityTimeout=seconds
         )

@@ -13,8 +13,8 @@ _FIRST_DEPTH = 2
 def read_ahead(
     pool: Executor, reads: Iterable[Callable[[], bytes]], *, at_most: int, held_bytes: int
 ) -> Generator[bytes]:
-    """The results of `reads`, in their order. At most `at_most` of them are under way or waiting to be taken, and no
-    more than `held_bytes` hold, judged by the largest result so far (one read is always under way). The first read
+    """The results of `reads`, in their order. At most `at_most` of them are under way or waiting to be taken, and
+    together no more than fit into `held_bytes`, judged by the largest result so far (but always one). The first read
     that raises ends the iteration with its exception; what is still queued then never starts."""
     pending = iter(reads)
     waiting: deque[Future[bytes]] = deque()

@@ -1,7 +1,7 @@
 """Provider API keys in Secrets Manager: `<prefix><provider>`, the key as a plain string. Read by the worker only.
 
-Powertools' parameters utility also remembers secrets, but looks at the clock itself, drops the error's code (a missing
-secret is told apart by it) and forgets all or nothing; what it would save here is five lines.
+Powertools' parameters utility also remembers secrets. But it reads the clock itself, drops the error's code (which says
+that a secret is missing), and forgets all or nothing; it would save five lines here.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ class Secrets:
         return key
 
     def forget(self, provider: str) -> None:
-        """The provider refused the key, which may have been rotated since: it is read again when it is next needed."""
+        """Forgets a key that the provider has refused: it may have been rotated, so it is read again when it is next
+        needed."""
         self._remembered.forget(provider)
 
     def _read(self, name: str) -> str:

@@ -51,8 +51,8 @@ class Shards:
         lease_until: int,
         settled: bool,
     ) -> ShardRow:
-        """Make a part real: name it, with what is done and added up so far. Raises LeaseLost. A part that is named
-        already stays named once: AWS may have done what it seemed to refuse."""
+        """Make a part real: name it, with what is done and added up so far. Raises LeaseLost. A part that the row names
+        already is not added again: the SDK repeats a write whose reply was lost."""
         return self._owned(
             batch_id,
             claim,
@@ -71,7 +71,8 @@ class Shards:
     def heartbeat(
         self, batch_id: str, claim: ShardRow, lease_until: int, suspect: int | None = None, suspicions: int = 0
     ) -> ShardRow:
-        """Keep the lease; `suspect` is the position about to run, `suspicions` with this owner's. Raises LeaseLost."""
+        """Keep the lease; `suspect` is the position that is run next, `suspicions` counts this owner too. Raises
+        LeaseLost."""
         changes: dict[str, Any] = {"lease_until": lease_until}
         if suspect is not None:
             changes |= {"suspect": suspect, "suspicions": suspicions}
@@ -100,7 +101,7 @@ class Shards:
         return self._unsettled(batch_id, number, set={"fence": str(ending)}, default={"lease_until": 0})
 
     def seal(self, batch_id: str, number: int, ending: Ending, *, lease_before: int | None = None) -> ShardRow:
-        """Shut the owner out for good. With `lease_before`: only if no lease lasts until then (LeaseHeld)."""
+        """Shut the owner out for good. With `lease_before`: raises LeaseHeld if the lease lasts until then."""
         idle = "" if lease_before is None else " AND (attribute_not_exists(#lease_until) OR #lease_until < :before)"
         return self._unsettled(
             batch_id,
@@ -112,7 +113,8 @@ class Shards:
         )
 
     def rows(self, batch_id: str, first: int = 0, last: int | None = None) -> Iterator[ShardRow]:
-        """Every shard that was ever claimed or fenced, by number; from `first` to `last` if only those count."""
+        """The row of every shard that was ever claimed, fenced or sealed, by number; with `first` and `last` only those
+        between."""
         for row in self._table.query(
             f"batch#{batch_id}",
             prefix="shard#",

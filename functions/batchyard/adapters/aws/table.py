@@ -25,7 +25,7 @@ _CONFLICT_ATTEMPTS = 6
 _CONFLICT_PAUSE_SECONDS = 0.02
 """Doubles with each attempt."""
 _PASSING = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
-"""Reasons of a cancelled transaction that another attempt may not meet."""
+"""Reasons for which a transaction is cancelled, and which pass."""
 
 
 class Key(NamedTuple):
@@ -151,7 +151,7 @@ class Table:
             arguments["ExclusiveStartKey"] = reply["LastEvaluatedKey"]
 
     def transact(self, writes: Sequence[Put | Update | Delete]) -> None:
-        """All of `writes` or none. ConditionFailed.row is the row behind the first condition that did not hold."""
+        """All of `writes` or none. `ConditionFailed.row` is the row whose condition was the first that did not hold."""
         actions = [self._action(write) for write in writes]
         try:
             _patiently(self._client.transact_write_items, {"TransactItems": actions})
@@ -211,8 +211,8 @@ class Table:
 
 
 def _patiently(call: Any, arguments: dict[str, Any]) -> Any:
-    """`call(**arguments)`, again while a transaction of somebody else holds one of its rows, and, if it is one itself,
-    while it is throttled: DynamoDB then refuses, and SDKs do not repeat it
+    """`call(**arguments)`, repeated while another transaction holds one of its rows. A transaction is also repeated
+    while it is throttled, because SDKs do not do that
     (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html).
     """
     for attempt in range(_CONFLICT_ATTEMPTS - 1):

@@ -11,8 +11,8 @@ class Windows:
         self._table = table
 
     def count(self, what: str, start: int, *, limit: int, ttl: int) -> int | None:
-        """Counts one more of `what` in the window that starts at the unix second `start`: how many it has now, or None
-        if it has `limit` already. `ttl`: unix second after which the row may be forgotten."""
+        """Counts one more of `what` in the window that starts at the unix second `start`. The count, or None if it was
+        `limit` already. `ttl`: unix second after which the row may be forgotten."""
         try:
             row = self._table.update(
                 Key(f"window#{what}", f"{start:012d}"),

@@ -18,7 +18,7 @@ _OVER = frozenset({"TaskTimedOut", "TaskDoesNotExist", "InvalidToken"})
 
 
 class Life(enum.Enum):
-    """Of one execution."""
+    """Where an execution is in its life."""
 
     ABSENT = "absent"
     RUNNING = "running"
@@ -40,7 +40,7 @@ class Workflow:
 
     def start(self, ref: BatchRef, execution: int = 0, ending: Ending | None = None) -> None:
         """Start an execution of the batch. Its name derives from its number, so AWS starts it once however often this
-        is called. With `ending` it does not run the batch but closes it so.
+        is called. With `ending` it does not run the batch, but brings it to that ending.
         """
         state = {"account_id": ref.account_id, "batch_id": ref.batch_id} | ({"ending": str(ending)} if ending else {})
         try:
@@ -65,8 +65,8 @@ class Workflow:
         return Execution(Life.ENDED, int(found["stopDate"].timestamp()))
 
     def wake(self, task_token: str, ending: Ending) -> None:
-        """Let the execution go on from Dispatch, to end as `ending`. A token that was used before is no error: whoever
-        used it woke the same execution."""
+        """Lets the execution go on from Dispatch, to end as `ending`. It is no error if the token was used before: that
+        woke the same execution."""
         try:
             self._client.send_task_success(taskToken=task_token, output=orjson.dumps({"ending": str(ending)}).decode())
         except ClientError as error:
@@ -75,5 +75,5 @@ class Workflow:
 
 
 def _name(batch_id: str, execution: int) -> str:
-    """The first execution of a batch (number 0) bears its id."""
+    """The first execution of a batch (number 0) has the batch's id as its name."""
     return f"{batch_id}-{execution}" if execution else batch_id

@@ -53,7 +53,7 @@ class ObjectWriter:
         self._pieces: list[bytes] = []
         self._held = 0
         self._pool: ThreadPoolExecutor | None = None
-        self._upload_id = ""  # none was begun
+        self._upload_id = ""  # no multipart upload was begun
         self._uploads: deque[Future[CompletedPartTypeDef]] = deque()
         self._parts: list[CompletedPartTypeDef] = []
         self._next_part = 1
@@ -63,7 +63,7 @@ class ObjectWriter:
         return self
 
     def write(self, data: bytes) -> None:
-        """Adds `data`. Raises what an earlier part's upload raised."""
+        """Adds `data`. If the upload of an earlier part failed, raises its error."""
         self._pieces.append(data)
         self._held += len(data)
         self.bytes_written += len(data)
@@ -137,8 +137,8 @@ class ObjectWriter:
 
 
 def abort_upload(client: S3Client, target: Place, upload_id: str) -> None:
-    """Gives up a multipart upload. Called while an exception is on its way up, which must not be replaced by one from
-    here; what an abort leaves behind is removed by the bucket's lifecycle rule."""
+    """Gives up a multipart upload. Raises nothing, because it is called while another exception is handled, which must
+    not be replaced. What stays behind if it fails is deleted by the bucket's lifecycle rule."""
     with contextlib.suppress(BotoCoreError, ClientError):
         client.abort_multipart_upload(**target, UploadId=upload_id)
 
@@ -148,7 +148,7 @@ def content_type_header(content_type: str | None) -> ContentType:
 
 
 def completed_part(number: int, reply: UploadPartOutputTypeDef | CopyPartResultTypeDef) -> CompletedPartTypeDef:
-    """What CompleteMultipartUpload wants to know of a part, from the reply that stored or copied it."""
+    """A part as CompleteMultipartUpload takes it, made of the reply that stored or copied it."""
     part: CompletedPartTypeDef = {"PartNumber": number, "ETag": reply["ETag"]}
     if checksum := reply.get("ChecksumCRC32"):
         part["ChecksumCRC32"] = checksum

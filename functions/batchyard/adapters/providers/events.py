@@ -1,10 +1,10 @@
 """An answer that comes as server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html), put
-together into the JSON object that the same request would have got without streaming. Pure, and piece by piece: what is
-held is the answer, not its events, which are some twenty times as long.
+together into the JSON object that the same request would have got without streaming. It works piece by piece and holds
+the answer only, not the events, which are some twenty times as long.
 
-Chat completions and completions send chunks that add up: text, refusals, tool arguments, log probabilities and whatever
-else vendors put into a delta. Responses send their whole object with the event that ends them. A stream that ends
-before its last chunk, or with an error in it, has no answer.
+Chat completions and completions send chunks that add up: text, refusals, tool arguments, log probabilities and
+everything else that vendors put into a delta. The responses endpoint sends the whole object with its last event. A
+stream that ends before its last chunk, or with an error in it, has no answer.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _NOT_CARRIED = frozenset({"choices", "object", "usage", "obfuscation"})
 
 
 class StreamBroken(BatchyardError):
-    """The events are no whole answer."""
+    """The events do not make a whole answer."""
 
 
 class StreamFailed(BatchyardError):
@@ -35,7 +35,7 @@ class StreamFailed(BatchyardError):
 
 
 class EventStream:
-    """Feed it the bytes as they come, then ask for the answer."""
+    """Takes the bytes as they come (`feed`), then has the answer."""
 
     def __init__(self) -> None:
         self._rest = b""
@@ -153,7 +153,7 @@ def _add(message: dict[str, Any], delta: dict[str, Any]) -> None:
 
 
 def _add_parts(parts: _Parts, more: list[Any]) -> _Parts:
-    """Elements without an index are appended, those with one are put together by it."""
+    """Elements with the same index are joined; those without one are appended."""
     for each in more:
         index = each.get("index") if isinstance(each, dict) else None
         if type(index) is int:
@@ -164,7 +164,7 @@ def _add_parts(parts: _Parts, more: list[Any]) -> _Parts:
 
 
 def _add_lists(choice: dict[str, Any], name: str, value: dict[str, Any]) -> None:
-    """Log probabilities: each member is a list that goes on."""
+    """Log probabilities: each member is a list that later chunks continue."""
     before = choice.get(name)
     if not isinstance(before, dict):
         before = choice[name] = {}

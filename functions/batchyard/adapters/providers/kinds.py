@@ -1,7 +1,7 @@
 """The one table of the dialects that a worker speaks to providers: `kind` of an entry in providers.toml → its client.
 
-A new kind is a module with such a client beside this one, a line here, and its name in `core.providers.KINDS`, which
-refuses an entry with any other.
+A new kind is a module with such a client beside this one, a line here, and its name in `core.providers.KINDS`, so that
+an entry of that kind is accepted.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Calls to a provider that speaks OpenAI's dialect: chat completions, completions, embeddings, responses, moderations.
 
-httpx with the aiohttp transport, called directly: httpx.AsyncClient would double the cost of a call with cookies,
-redirects and authentication that a provider call has no use for; a new httpx.Request per call would add a third to it.
-The request's bytes are the item's body as it is.
-An answer that is streamed (the body asked for it, or the provider knows no other way) becomes the JSON it adds up to.
+httpx with the aiohttp transport, called directly: httpx.AsyncClient would double what a call costs, for cookies,
+redirects and authentication that it does not need; a new httpx.Request per call would add a third. The request's bytes
+are the item's body as it is. An answer that is streamed (because the body asked for that, or because the provider
+always does it) becomes the JSON it adds up to.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _Headers = Mapping[str, str]
 
 @dataclass(slots=True)
 class _Post:
-    """What the transport reads of an httpx.Request, with headers that are of aiohttp's type already."""
+    """The members of an httpx.Request that the transport reads, with headers of aiohttp's type."""
 
     url: str
     headers: CIMultiDict[str]
@@ -63,7 +63,7 @@ class _Post:
 
 @dataclass(frozen=True, slots=True)
 class CallLimits:
-    """What a provider's client keeps to. A whole answer must arrive within the two timeouts together."""
+    """Limits of a provider's client. A whole answer must arrive within the two timeouts together."""
 
     connect_timeout_seconds: float
     read_timeout_seconds: float
@@ -124,8 +124,8 @@ class OpenAICompatible:
         await self._transport.aclose()
 
     async def _read(self, response: httpx.Response, headers: _Headers, events: EventStream | None) -> Received:
-        """The body, which goes to `events` instead if there are any. Reading stops when it is longer than allowed; of a
-        success that is too long nothing is needed."""
+        """The body; empty if it went to `events`. Reading stops when it is longer than allowed. A success that is too
+        long is not kept at all."""
         is_success = 200 <= response.status_code < 300
         most = self._limits.max_response_bytes if is_success else MOST_ERROR_BYTES
         if events is not None:
@@ -175,7 +175,7 @@ class OpenAICompatible:
 
 
 def _headers_read(response: httpx.Response) -> dict[str, str]:
-    """The headers that mean something here, by their names in lower case."""
+    """Those of the headers that are read here, by their names in lower case."""
     found = {}
     for name, value in response.headers.raw:
         known = _NAMES_OF_HEADERS.get(name.lower())
@@ -185,7 +185,7 @@ def _headers_read(response: httpx.Response) -> dict[str, str]:
 
 
 async def _unpacked(stream: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
-    """Some servers compress although they were asked not to. In pieces of a bounded size, unlike httpx, because one
+    """The body of a server that compresses although it was asked not to. Unlike httpx's, its pieces are bounded: a
     packed chunk may hold a thousand times its bytes."""
     unpacker = zlib.decompressobj(_GZIP_OR_ZLIB)
     async for chunk in stream:
@@ -200,7 +200,8 @@ def _is_streamed(status: int, headers: _Headers) -> bool:
 
 
 def _transport_failure(error: Exception) -> FailureReason:
-    """What the transport raises is too coarse (a server that hangs up is its ConnectTimeout): look at the cause."""
+    """The transport's own exceptions do not tell enough (it raises ConnectTimeout when a server hangs up), so this
+    looks at their cause."""
     cause = error.__cause__ or error
     if isinstance(cause, aiohttp.ConnectionTimeoutError):
         return FailureReason.CONNECTION

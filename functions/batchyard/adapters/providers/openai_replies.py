@@ -1,8 +1,8 @@
 """What an answer in OpenAI's dialect means: its status, headers and bytes become a reply. No I/O.
 
-A success keeps the provider's bytes. A failure keeps its error object, or gets one of ours around what was said
-instead. A 2xx that holds nothing but an error is a failure with the status that the error names: OpenRouter answers so
-when the provider behind it fails, and a response of OpenAI's that failed looks like it, too.
+A success keeps the provider's bytes. A failure keeps its error object; if it has none it gets one of ours, with the
+beginning of what the provider sent. A 2xx that holds nothing but an error is a failure with the status that the error
+names: OpenRouter answers so when the provider behind it fails, and OpenAI's responses endpoint when a response failed.
 """
 
 from __future__ import annotations
@@ -27,16 +27,17 @@ HEADERS_READ = frozenset(
     | {"retry-after", "retry-after-ms", "x-should-retry"}
     | RATE_LIMIT_HEADERS
 )
-"""In lower case; whatever else a server sends means nothing here."""
+"""In lower case; all other headers are ignored."""
 
 MOST_ERROR_BYTES = 65_536
-"""That are kept of a failure's body. Many calls fail at once, and together their bodies must not fill a worker."""
+"""How much of a failure's body is kept: many calls may fail at once, and their bodies must not fill a worker's
+memory."""
 
 _ERROR_TEXT_CHARS = 2000
 """How much of an error that is no JSON, or too long, the customer gets to see."""
 
 _ANSWER_MEMBERS = ("choices", "output", "data", "results", "content", "candidates")
-"""Where the endpoints of OpenAI's dialect, and those that are close to it, put what was asked for."""
+"""The members that hold the answer, at the endpoints of OpenAI's dialect and of those close to it."""
 
 _STATUS_BY_WORD = {
     "rate_limit_exceeded": 429,
@@ -46,14 +47,14 @@ _STATUS_BY_WORD = {
     "content_filter": 400,
     "content_policy_violation": 400,
 }
-"""Codes and types of errors inside a 2xx that name no status."""
+"""The status of errors inside a 2xx, by their code or type."""
 _BAD_GATEWAY = 502
-"""For the others: something behind the server went wrong."""
+"""The status of all others: something behind the server went wrong."""
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A body as it came; not `is_whole`: reading stopped because it is too long."""
+    """A body as it came. If it is too long, reading stopped and `is_whole` is false."""
 
     content: bytes
     is_whole: bool = True
@@ -77,7 +78,7 @@ def reply_of(status: int, headers: Mapping[str, str], received: Received, now: f
 
 
 def streamed_reply_of(status: int, headers: Mapping[str, str], events: EventStream, now: float) -> ProviderReply:
-    """What the events of a 2xx add up to."""
+    """The reply to a 2xx that came as events."""
     try:
         document = events.answer()
         is_failed = _is_error_only(document)
@@ -139,7 +140,7 @@ def _status_inside(document: dict[str, Any]) -> int:
 
 
 def _wrapped(status: int, received: Received) -> bytes:
-    """An error object of ours around the beginning of what the provider said."""
+    """An error object of ours with the beginning of what the provider sent."""
     text = received.content[: 4 * _ERROR_TEXT_CHARS].decode("utf-8", "replace").strip()[:_ERROR_TEXT_CHARS]
     if not received.is_whole or len(received.content) > MOST_ERROR_BYTES:
         text += "… (The provider's error was too long and is cut off here.)"

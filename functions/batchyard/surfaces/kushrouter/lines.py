@@ -1,8 +1,8 @@
 """A line of a KushRouter input: the body of a chat completion, with a custom_id among its members if one is wanted.
 
-A line in OpenAI's form ({"custom_id", "method", "url", "body"}) is taken too. A line without a custom_id gets
-one that says its place in the input. Such ids are never shown, and clients may not use them.
-A line that asks for a streamed answer is really streamed, with its token counts, and stored as the JSON it adds up to.
+A line in OpenAI's form ({"custom_id", "method", "url", "body"}) is taken too. A line without a custom_id gets one that
+says its place in the input. Such ids are never shown, and clients may not use them. If a line asks for a stream, its
+answer is streamed, with its token counts, and stored as the JSON that the stream adds up to.
 """
 
 from __future__ import annotations

@@ -143,7 +143,7 @@ def _file_request(name: str, purpose: str | None) -> FileRequest:
 
 
 def _lines(wanted: list[dict[str, Any]], context: LineContext) -> bytes:
-    """Inline requests as the bytes of an input file. What is wrong with one is said at once."""
+    """Inline requests as the bytes of an input file. Raises InvalidRequest if one is wrong."""
     if not wanted:
         raise InvalidRequest("'requests' is empty. A batch needs at least one.", param="requests", code="empty_batch")
     for index, each in enumerate(wanted):
@@ -154,7 +154,7 @@ def _lines(wanted: list[dict[str, Any]], context: LineContext) -> bytes:
             raise InvalidRequest(f"{where}: {message}", param=where, code=code)
     try:
         return b"".join(orjson.dumps(each, option=orjson.OPT_APPEND_NEWLINE) for each in wanted)
-    except orjson.JSONEncodeError as error:  # what stands around a body adds to its depth
+    except orjson.JSONEncodeError as error:  # a body may nest too deeply once it is inside a line
         message = "One of 'requests' is nested too deeply. 250 levels are allowed."
         raise InvalidRequest(message, param="requests", code="invalid_json_line") from error
 

@@ -1,7 +1,7 @@
 """The objects that KushRouter answers, every field always there, and no other.
 
-Batches have OpenAI's fields with KushRouter's statuses; lists and files have those that its documents show. TypedDicts,
-so that the OpenAPI document says the same.
+Batches have OpenAI's fields with KushRouter's statuses; lists and files have the fields in KushRouter's documentation.
+They are TypedDicts, from which the OpenAPI document is made.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ STATUSES: dict[Status, BatchStatus] = {
     Status.EXPIRED: "expired",
     Status.FAILED: "failed",
 }
-"""A batch that is being cancelled still collects what is in flight: its results are not final yet."""
+"""A batch that is being cancelled still takes in answers, so its results are not final yet."""
 
 
 class KushRouterFile(TypedDict):
@@ -118,7 +118,8 @@ class KushRouterResult(TypedDict):
 
 
 class KushRouterResults(TypedDict):
-    """Of the `limit` items from `offset`, those that have a result. `total`: the items of the batch."""
+    """The results of the `limit` items from `offset`, as far as there are any. `total`: how many items the batch
+    has."""
 
     id: str
     status: BatchStatus

@@ -1,7 +1,7 @@
 """The bodies that KushRouter's API takes, as pydantic models.
 
-What OpenAI's clients send along (`endpoint`, `completion_window`, `purpose`) is taken if it asks for what is done
-anyway. Checks that pydantic cannot put clearly are in `reading.py`.
+What OpenAI's clients send along (`endpoint`, `completion_window`, `purpose`) is accepted if it asks for what happens
+anyway. Checks that pydantic cannot express clearly are in `reading.py`.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ _STATUS_WITHOUT_ANSWER = {
     "item_crashed_worker": 500,
 }
 _NO_ANSWER = 502
-"""The status of connections that broke, and of answers that nobody can read."""
+"""For connections that broke, and answers that cannot be read."""
 
 
 def write_result(result: StoredResult) -> bytes:
@@ -67,7 +67,7 @@ def error_object(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _document(body: bytes) -> dict[str, Any]:
-    """A provider's JSON; empty if it is no object, or none that can be looked into."""
+    """A provider's JSON; empty if it is no object, or cannot be parsed."""
     try:
         document = exact_json.loads_anything(body)
     except ValueError:

@@ -15,7 +15,7 @@ from batchyard.surfaces.surface import LineContext
 
 _NOTHING = object()
 _STREAMS_AND_JOBS = ("stream", "background")
-"""Body parameters that make the answer no JSON document, or no answer yet."""
+"""Body parameters with which the answer is no JSON document, or comes later."""
 
 
 def parse_line(raw: bytes, index: int, line: int, context: LineContext) -> Item | LineError:

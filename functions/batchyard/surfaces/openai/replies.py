@@ -1,4 +1,5 @@
-"""The objects that OpenAI answers, every field always there. TypedDicts, so that the OpenAPI document says the same.
+"""The objects that OpenAI answers, every field always there. They are TypedDicts, from which the OpenAPI document is
+made.
 
 FastRouter adds `file_id`, `num_rows` and `url` to a file, `batch_id` to a batch, and `status` to an error, whose `code`
 is never null. Batchyard adds `usage.cost_usd`, a decimal string, and `usage.paid_by`, which says whose money that is.
@@ -222,5 +223,5 @@ def listed(data: Sequence[Any], has_more: bool) -> dict[str, Any]:
 
 
 def model_object(name: str, offer: Offer) -> ModelObject:
-    """When other people's models were made, and when they will be gone, is not known."""
+    """`created` and `shutdown_date` say nothing: the catalogue does not know when a model was made or will be gone."""
     return {"id": name, "object": "model", "created": 0, "owned_by": offer.provider, "shutdown_date": None}

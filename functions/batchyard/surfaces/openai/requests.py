@@ -1,6 +1,6 @@
 """The bodies that OpenAI's API takes, as pydantic models, and what it answers if one does not fit.
 
-Only the first problem is reported, as OpenAI does it, in its words and codes.
+Only the first problem is reported, with OpenAI's words and codes, as OpenAI does.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Metadata = Annotated[
     at_most(_METADATA_PAIRS),
 ]
 _SUBJECT = re.compile("^(Input|Value|String|List|Dictionary) ")
-"""With which pydantic's messages begin."""
+"""The words that pydantic's messages begin with."""
 
 
 class ExpiresAfter(Body):
@@ -35,7 +35,7 @@ class ExpiresAfter(Body):
 
 
 class BatchSettings(Body):
-    """Of our own: how a batch is to be run."""
+    """How a batch is to be run. OpenAI has no such member."""
 
     concurrency: int | None = Field(default=None, ge=1, le=10_000, description="Most calls in flight at once.")
 
@@ -63,7 +63,8 @@ class PresignFile(Body):
 
 
 class CreateUpload(Body):
-    """`mime_type` is taken because OpenAI asks for it; files are served by the ending of their names."""
+    """`mime_type` is accepted because OpenAI asks for it, and ignored: the ending of its name decides how a file is
+    served."""
 
     bytes: int = Field(ge=1, le=10**13)
     filename: FileName

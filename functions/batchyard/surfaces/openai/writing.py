@@ -87,12 +87,12 @@ def write_error(error: RequestError | None) -> Reply:
         return json_reply({"error": fault_detail(_FAULT)}, 500)
     detail = error_detail(error)
     if isinstance(error, Unauthenticated):
-        detail["type"] = "invalid_request_error"  # as OpenAI calls it
+        detail["type"] = "invalid_request_error"  # OpenAI's word for it
     return json_reply({"error": detail}, error.status, _error_headers(error))
 
 
 def _error_headers(error: RequestError) -> dict[str, str]:
-    """OpenAI's SDKs send a 409 again unless they are told not to; ours would only conflict again."""
+    """Asks OpenAI's SDKs not to repeat a request that got a 409, because it would get another one."""
     if isinstance(error, RateLimited):
         return {"retry-after": str(error.retry_after_seconds)}
     return {"x-should-retry": "false"} if error.status == 409 else {}

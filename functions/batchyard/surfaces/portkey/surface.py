@@ -1,12 +1,12 @@
-"""Portkey's dialect: OpenAI's, told apart by its headers. What a request has to bring:
+"""Portkey's dialect: OpenAI's, told apart by its headers. A request has to have:
 
     x-portkey-api-key: <Batchyard key>     it says who is calling
     x-portkey-provider: openai             to create a batch, which goes to that provider with all its lines ...
     Authorization: Bearer <provider key>   ... and runs with this key, on the caller's own bill
 
-A provider as `@openai`, or by `x-portkey-virtual-key: openai`, is one whose key is kept here: the batch runs with the
-deployment's key. The Authorization header, which SDKs send in any case, is then looked at only if there is no
-`x-portkey-api-key`: it holds the Batchyard key.
+`x-portkey-provider: @openai` and `x-portkey-virtual-key: openai` mean a provider whose key is kept here: the batch runs
+with the deployment's key. SDKs send an Authorization header in any case; it is then read only if there is no
+`x-portkey-api-key`, and holds the Batchyard key.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def read_batch(request: Request) -> BatchRequest:
 
 
 def _provider(request: Request) -> tuple[str, str | None]:
-    """The provider that is asked for, and the caller's own key with it; None: the one that is kept here."""
+    """The provider that is asked for, and the caller's own key with it; None: the deployment's key."""
     headers = request.headers
     named = headers.get(_PROVIDER, "").strip().lower()
     kept = headers.get(_VIRTUAL_KEY, "").strip().lower().removeprefix("@")
@@ -89,7 +89,7 @@ def _provider(request: Request) -> tuple[str, str | None]:
 
 
 def _is_kept(headers: Mapping[str, str]) -> bool:
-    """Whether the provider's key is the one that is kept here."""
+    """Whether the deployment's key is to be used."""
     return bool(headers.get(_VIRTUAL_KEY, "").strip()) or headers.get(_PROVIDER, "").strip().startswith("@")
 
 

@@ -1,1 +1,1 @@
-"""Functions that show what the local cloud does to a function. Each does what its event tells it."""
+"""Functions that show what the local cloud does to a function. Each does what its event says."""

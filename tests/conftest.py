@@ -1,4 +1,4 @@
-"""Hypothesis without deadlines: how long an example takes is the machine's business, not the property's."""
+"""Hypothesis without time limits, in every room: how long an example takes depends on the machine, not on the code."""
 
 from __future__ import annotations
 
