@@ -124,7 +124,7 @@ def grant_queues(functions: Functions, queues: ProviderQueues) -> None:
         functions[name].set_variable("QUEUE_URLS", queues.urls_json)
     functions["work"].allow(["sqs:ChangeMessageVisibility"], *queues.arns)
     functions["sweep"].allow(list(_MOVE_DEAD_LETTERS), *queues.dead_letter_arns)
-    functions["sweep"].tell("DEAD_LETTER_URLS", queues.dead_letter_urls_json)
+    functions["sweep"].set_variable("DEAD_LETTER_URLS", queues.dead_letter_urls_json)
 
 
 def grant_provider_secrets(worker: Function, prefix: str) -> None:
