@@ -5,11 +5,11 @@ from __future__ import annotations
 import tomllib
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import orjson
 
 from batchyard.core.catalogue import Catalogue, Model
+from batchyard.core.json_types import JsonObject
 from batchyard.core.providers import Provider
 from batchyard.core.usage import Price
 
@@ -29,7 +29,7 @@ def load_providers() -> tuple[Provider, ...]:
     return read_providers(tomllib.loads(PROVIDERS_FILE.read_text()))
 
 
-def read_providers(document: dict[str, Any]) -> tuple[Provider, ...]:
+def read_providers(document: JsonObject) -> tuple[Provider, ...]:
     """The `[[providers]]` of a parsed providers.toml. Raises ValueError or TypeError, naming what is wrong."""
     providers = []
     for entry in document.get("providers", ()):
@@ -83,7 +83,7 @@ def _own_model(
     return Model(id, Price(input_microusd, cached, output_microusd), prefixes=prefixes)
 
 
-def _compiled_model(entry: dict[str, Any]) -> Model:
+def _compiled_model(entry: JsonObject) -> Model:
     return Model(
         entry["id"],
         Price(*entry["microusd"]),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import orjson
 
@@ -11,6 +10,7 @@ from batchyard.adapters.aws.objects import ObjectMissing, Objects
 from batchyard.core.batches import DropSource
 from batchyard.core.dropfolder import JSONL, ResultKeys, is_too_long, result_keys
 from batchyard.core.items import LineError
+from batchyard.core.json_types import JsonObject
 from batchyard.core.one_line import escape_separators
 
 _LINES = "application/jsonl"
@@ -23,7 +23,7 @@ class Delivery:
     the whole file failed; they become the error file if the batch has none. `status`: the other members of the status
     document."""
 
-    status: dict[str, Any]
+    status: JsonObject
     output_key: str | None = None
     error_key: str | None = None
     errors: tuple[LineError, ...] = ()

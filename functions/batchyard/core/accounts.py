@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from batchyard.core.fields import known_fields
+from batchyard.core.json_types import Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,11 +15,11 @@ class Account:
     name: str
     created_at: int
 
-    def to_row(self) -> dict[str, Any]:
+    def to_row(self) -> Row:
         return asdict(self)
 
     @classmethod
-    def from_row(cls, row: dict[str, Any]) -> Account:
+    def from_row(cls, row: Row) -> Account:
         return cls(row["id"], row["name"], row["created_at"])
 
 
@@ -34,11 +34,11 @@ class ApiKey:
     created_at: int
     revoked_at: int | None = None
 
-    def to_row(self) -> dict[str, Any]:
+    def to_row(self) -> Row:
         return asdict(self)
 
     @classmethod
-    def from_row(cls, row: dict[str, Any]) -> ApiKey:
+    def from_row(cls, row: Row) -> ApiKey:
         return cls(**known_fields(cls, row))
 
 

@@ -20,13 +20,13 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
-from typing import Any
 
 import orjson
 
 from batchyard.core import exact_json
 from batchyard.core.fields import known_fields
 from batchyard.core.items import LineError
+from batchyard.core.json_types import Row
 from batchyard.core.sharding import Plan
 from batchyard.core.usage import Tally
 
@@ -103,7 +103,7 @@ class Batch:
     status: Status
     created_at: int
     expires_at: int
-    metadata: dict[str, Any] | None = None
+    metadata: Row | None = None
     """What the customer wrote. Most surfaces take a text for each name, some take any JSON object."""
     output_expires_after_seconds: int | None = None
     concurrency: int | None = None
@@ -155,7 +155,7 @@ class Batch:
     def total_items(self) -> int:
         return self.plan.items if self.plan else 0
 
-    def to_row(self) -> dict[str, Any]:
+    def to_row(self) -> Row:
         return {
             "id": self.id,
             "account_id": self.account_id,
@@ -184,7 +184,7 @@ class Batch:
         } | {f"{status}_at": at for status, at in self.status_times.items()}
 
     @classmethod
-    def from_row(cls, row: dict[str, Any]) -> Batch:
+    def from_row(cls, row: Row) -> Batch:
         fields = known_fields(cls, row)
         fields["status"] = Status(row["status"])
         metadata = row.get("metadata")
@@ -197,7 +197,7 @@ class Batch:
         return cls(**fields)
 
 
-def _packed(metadata: dict[str, Any] | None) -> dict[str, Any] | str | None:
+def _packed(metadata: Row | None) -> Row | str | None:
     """Metadata as a row holds it: as JSON if any value is more than a text, because a row cannot hold fractions."""
     if metadata is None or all(isinstance(value, str) for value in metadata.values()):
         return metadata

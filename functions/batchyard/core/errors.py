@@ -36,7 +36,9 @@ An error that only one room needs is defined there. An item's failure is no exce
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from batchyard.core.json_types import Row
 
 if TYPE_CHECKING:
     from batchyard.core.limits import Allowance
@@ -116,7 +118,7 @@ class RateLimited(RequestError):
 class ConditionFailed(BatchyardError):
     """The condition of a write did not hold. `row` is the row as it stands, or None if there is none."""
 
-    def __init__(self, what: str, row: dict[str, Any] | None = None) -> None:
+    def __init__(self, what: str, row: Row | None = None) -> None:
         super().__init__(what)
         self.row = row
 

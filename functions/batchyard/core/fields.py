@@ -10,8 +10,10 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
+from batchyard.core.json_types import Row
 
-def known_fields(kind: type[Any], row: Mapping[str, Any]) -> dict[str, Any]:
+
+def known_fields(kind: type[Any], row: Mapping[str, Any]) -> Row:
     """The members of `row` that the dataclass `kind` has fields for."""
     names = {field.name for field in fields(kind)}
     return {name: value for name, value in row.items() if name in names}

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import enum
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from batchyard.core.fields import known_fields
+from batchyard.core.json_types import Row
 
 
 class FileStatus(enum.StrEnum):
@@ -66,12 +66,12 @@ class File:
     def is_expired(self, now: int) -> bool:
         return self.expires_at is not None and self.expires_at <= now
 
-    def to_row(self) -> dict[str, Any]:
+    def to_row(self) -> Row:
         ttl = {"ttl": self.expires_at} if self.expires_at is not None else {}
         return asdict(self) | {"status": str(self.status)} | ttl
 
     @classmethod
-    def from_row(cls, row: dict[str, Any]) -> File:
+    def from_row(cls, row: Row) -> File:
         fields = known_fields(cls, row) | {"status": FileStatus(row["status"])}
         fields.setdefault("lines", row.get("rows"))  # the name that older versions wrote
         return cls(**fields)
@@ -112,11 +112,11 @@ class Upload:
             return UploadStatus.EXPIRED
         return self.status
 
-    def to_row(self) -> dict[str, Any]:
+    def to_row(self) -> Row:
         return asdict(self) | {"status": str(self.status), "ttl": self.expires_at + _KEEP_UPLOAD_ROW_SECONDS}
 
     @classmethod
-    def from_row(cls, row: dict[str, Any]) -> Upload:
+    def from_row(cls, row: Row) -> Upload:
         fields = known_fields(cls, row)
         fields |= {"status": UploadStatus(row["status"]), "part_ids": tuple(row.get("part_ids") or ())}
         return cls(**fields)
@@ -129,9 +129,9 @@ class UploadPart:
     bytes: int
     created_at: int
 
-    def to_row(self) -> dict[str, Any]:
+    def to_row(self) -> Row:
         return asdict(self)
 
     @classmethod
-    def from_row(cls, row: dict[str, Any]) -> UploadPart:
+    def from_row(cls, row: Row) -> UploadPart:
         return cls(row["id"], row["upload_id"], row["bytes"], row["created_at"])

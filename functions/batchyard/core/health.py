@@ -16,7 +16,8 @@ from __future__ import annotations
 import enum
 from collections import deque
 from dataclasses import dataclass
-from typing import Any
+
+from batchyard.core.json_types import Row
 
 WITNESS_SECONDS = 20.0
 """How long the smallest request of a lane may take."""
@@ -65,7 +66,7 @@ class LaneHealth:
     probe_until: int = 0
 
     @classmethod
-    def from_row(cls, row: dict[str, Any]) -> LaneHealth:
+    def from_row(cls, row: Row) -> LaneHealth:
         """What a newer version wrote beside these fields is left alone."""
         known = {name: value for name, value in row.items() if name in cls.__dataclass_fields__}
         return cls(**known | {"state": LaneState(row.get("state", "closed"))})

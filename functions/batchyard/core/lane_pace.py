@@ -21,6 +21,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from batchyard.core.json_types import Row
+
 SLOT_SECONDS = 5
 REPORTED_AFTER_SECONDS = 2.5
 """So long after a slot has ended every worker has reported it."""
@@ -83,7 +85,7 @@ class LanePace:
     workers: Mapping[str, WorkerReport] = field(default_factory=dict)
 
     @classmethod
-    def from_row(cls, row: dict[str, Any]) -> LanePace:
+    def from_row(cls, row: Row) -> LanePace:
         """`good_<slot>`, `refused_<slot>`, `worker_<name>`: a WorkerReport's fields; the rate in thousandths."""
         return cls(
             rate=_from_thousandths(row.get("rate_thousandths")),

@@ -4,13 +4,13 @@ read of the batch row."""
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import orjson
 
 from batchyard.core.batches import Batch, BatchRef
 from batchyard.core.errors import BooksDoNotBalance
 from batchyard.core.fields import known_fields
+from batchyard.core.json_types import JsonObject
 from batchyard.core.sharding import Shard
 
 
@@ -44,7 +44,7 @@ class ShardMessage:
     @classmethod
     def from_json(cls, text: str) -> ShardMessage:
         """A message of any version: a rollback must not poison the queue."""
-        fields: dict[str, Any] = orjson.loads(text)
+        fields: JsonObject = orjson.loads(text)
         shard = Shard(**known_fields(Shard, fields["shard"]))
         return cls(**known_fields(cls, fields) | {"shard": shard})
 

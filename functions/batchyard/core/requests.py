@@ -5,11 +5,11 @@ from __future__ import annotations
 import enum
 import hashlib
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
 
 import orjson
 
 from batchyard.core.batches import DropSource
+from batchyard.core.json_types import JsonObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class BatchRequest:
     endpoint: str
     input_file_id: str
     completion_window: str = "24h"
-    metadata: dict[str, Any] | None = None
+    metadata: JsonObject | None = None
     output_expires_after_seconds: int | None = None
     concurrency: int | None = None
     idempotency_key: str | None = None

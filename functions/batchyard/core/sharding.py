@@ -8,12 +8,12 @@ hint each lane is a chain of its own (a slow provider holds back nobody else); w
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import orjson
 
 from batchyard.core.errors import BooksDoNotBalance
 from batchyard.core.fields import known_fields
+from batchyard.core.json_types import Row
 from batchyard.core.lanes import Lane, Mode
 
 MANIFEST_RECORD_BYTES = 128
@@ -92,7 +92,7 @@ class Plan:
             and (number - self.stride not in self.chain_of(number) or number - self.stride in settled)
         ]
 
-    def to_row(self) -> dict[str, Any]:
+    def to_row(self) -> Row:
         return {
             "run": self.run,
             "items": self.items,
@@ -106,7 +106,7 @@ class Plan:
         }
 
     @classmethod
-    def from_row(cls, row: dict[str, Any]) -> Plan:
+    def from_row(cls, row: Row) -> Plan:
         lanes = tuple(
             LaneShards(Lane(provider, model, Mode(mode)), first_shard, shards, items)
             for provider, model, mode, first_shard, shards, items, *_ in row["lanes"]

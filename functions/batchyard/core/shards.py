@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
-from typing import Any
 
 from batchyard.core.batches import Ending
 from batchyard.core.errors import BatchyardError
+from batchyard.core.json_types import Row
 from batchyard.core.usage import Tally
 
 
@@ -49,7 +49,7 @@ class ShardRow:
     suspicions: int = 0
 
     @classmethod
-    def from_row(cls, row: dict[str, Any]) -> ShardRow:
+    def from_row(cls, row: Row) -> ShardRow:
         return cls(
             number=row["number"],
             state=ShardState(row.get("state", "open")),

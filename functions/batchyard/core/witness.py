@@ -2,17 +2,18 @@
 
 An item that fails again and again proves nothing about its lane, and a lane that fails everybody proves nothing about
 the items. What a witness comes to tells the two apart: any answer that is no trouble, a refusal too, shows that the
-provider is there. It costs a few tokens at most, on the operator's bill, and no item is put at risk for it.
+provider is there. It costs a few tokens at most, on the bill of whoever owns the provider key, and no item is put at
+risk for it.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import orjson
 
+from batchyard.core.json_types import JsonObject
+
 _TEXT = "."
-_BODIES: dict[str, dict[str, Any]] = {
+_BODIES: dict[str, JsonObject] = {
     "/v1/chat/completions": {"messages": [{"role": "user", "content": _TEXT}], "max_tokens": 1},
     "/v1/completions": {"prompt": _TEXT, "max_tokens": 1},
     "/v1/responses": {"input": _TEXT, "max_output_tokens": 16},

@@ -16,11 +16,12 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any
 
 from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from batchyard.core.errors import InvalidRequest, NotFound, RequestError
+from batchyard.core.json_types import JsonObject
 from batchyard.handlers import resources
 from batchyard.handlers.ids import mint
 from batchyard.steps import accounts
@@ -31,7 +32,7 @@ _ID = re.compile(r"[a-z]+_[0-9a-z]{1,40}")
 
 
 @logger.inject_lambda_context(clear_state=True)
-def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+def handler(event: JsonObject, context: LambdaContext) -> JsonObject:
     try:
         action = event.get("action") if isinstance(event, dict) else None
         if not isinstance(action, str) or action not in _ACTIONS:
@@ -44,7 +45,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     return result
 
 
-def _create_account(event: dict[str, Any]) -> dict[str, Any]:
+def _create_account(event: JsonObject) -> JsonObject:
     account, new = accounts.create_account(
         _text(event, "name"),
         account_id=mint("acct_"),
@@ -56,7 +57,7 @@ def _create_account(event: dict[str, Any]) -> dict[str, Any]:
     return {"account_id": account.id, "name": account.name, "api_key": new.secret, "key_id": new.key.id}
 
 
-def _create_key(event: dict[str, Any]) -> dict[str, Any]:
+def _create_key(event: JsonObject) -> JsonObject:
     new = accounts.create_key(
         _id(event, "account_id"),
         _text(event, "name"),
@@ -68,37 +69,37 @@ def _create_key(event: dict[str, Any]) -> dict[str, Any]:
     return {"account_id": new.key.account_id, "api_key": new.secret, "key_id": new.key.id}
 
 
-def _list_accounts(event: dict[str, Any]) -> dict[str, Any]:
+def _list_accounts(event: JsonObject) -> JsonObject:
     return {"accounts": [asdict(account) for account in resources.accounts().all()]}
 
 
-def _list_keys(event: dict[str, Any]) -> dict[str, Any]:
+def _list_keys(event: JsonObject) -> JsonObject:
     keys = accounts.list_keys(_id(event, "account_id"), accounts=resources.accounts())
     return {"keys": [asdict(key) for key in keys]}
 
 
-def _revoke_key(event: dict[str, Any]) -> dict[str, Any]:
+def _revoke_key(event: JsonObject) -> JsonObject:
     key = accounts.revoke_key(
         _id(event, "account_id"), _id(event, "key_id"), now=int(time.time()), accounts=resources.accounts()
     )
     return {"key_id": key.id, "revoked_at": key.revoked_at}
 
 
-def _text(event: dict[str, Any], param: str) -> str:
+def _text(event: JsonObject, param: str) -> str:
     value = event.get(param)
     if not isinstance(value, str):
         raise InvalidRequest(f"'{param}' is missing, or no string.", param=param)
     return value
 
 
-def _id(event: dict[str, Any], param: str) -> str:
+def _id(event: JsonObject, param: str) -> str:
     value = _text(event, param)
     if not _ID.fullmatch(value):
         raise NotFound(f"'{param}' is no id.", param=param)
     return value
 
 
-_ACTIONS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+_ACTIONS: dict[str, Callable[[JsonObject], JsonObject]] = {
     "create_account": _create_account,
     "create_key": _create_key,
     "list_accounts": _list_accounts,

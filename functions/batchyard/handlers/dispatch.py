@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from batchyard.core.batches import BatchRef
+from batchyard.core.json_types import JsonObject
 from batchyard.handlers import resources
 from batchyard.steps.dispatch import dispatch
 
@@ -17,7 +17,7 @@ logger = Logger()
 
 
 @logger.inject_lambda_context(clear_state=True)
-def handler(event: dict[str, Any], context: Any) -> None:
+def handler(event: JsonObject, context: LambdaContext) -> None:
     logger.append_keys(batch_id=event["batch_id"])
     sent = dispatch(
         BatchRef(event["account_id"], event["batch_id"]),

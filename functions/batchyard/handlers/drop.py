@@ -8,14 +8,15 @@ delivers it again.
 from __future__ import annotations
 
 import time
-from typing import Any
 
 from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel, Field
 
 from batchyard.adapters.aws.clients import client
 from batchyard.adapters.aws.objects import Objects
 from batchyard.core.batches import DropSource
+from batchyard.core.json_types import JsonObject
 from batchyard.core.limits import BatchTerms, FileTerms
 from batchyard.handlers import resources
 from batchyard.handlers.limits import limits_of
@@ -43,7 +44,7 @@ class ObjectCreated(BaseModel):
 
 
 @logger.inject_lambda_context
-def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+def handler(event: JsonObject, context: LambdaContext) -> JsonObject:
     folder = _folder(load(DropSettings))
     failures = []
     for record in event["Records"]:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict
-from typing import Any
 
 from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from batchyard.core.batches import Batch, BatchRef, Ending
+from batchyard.core.json_types import JsonObject
 from batchyard.handlers import endings, resources
 from batchyard.steps.finalize import finalize
 
@@ -19,7 +20,7 @@ logger = Logger()
 
 
 @logger.inject_lambda_context(clear_state=True)
-def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+def handler(event: JsonObject, context: LambdaContext) -> JsonObject:
     logger.append_keys(batch_id=event["batch_id"])
     asked, started = Ending(event["ending"]), int(time.time())
     batch = finalize(

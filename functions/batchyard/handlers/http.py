@@ -19,9 +19,11 @@ from typing import Any
 from urllib.parse import unquote
 
 from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from batchyard.core.accounts import key_hash
 from batchyard.core.errors import InvalidRequest, NotFound, RateLimited, RequestError, UnsupportedMediaType
+from batchyard.core.json_types import JsonObject
 from batchyard.core.limits import Allowance
 from batchyard.handlers import resources
 from batchyard.handlers.limits import limits_of
@@ -53,7 +55,7 @@ class Call:
 
 
 Serve = Callable[[Call], Reply]
-Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
+Handler = Callable[[JsonObject, Any], JsonObject]
 
 
 def serve(
@@ -85,7 +87,7 @@ def api(operations: Mapping[str, Serve]) -> Handler:
     """The Lambda handler that serves `operations`."""
 
     @logger.inject_lambda_context(clear_state=True)
-    def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    def handler(event: JsonObject, context: LambdaContext) -> JsonObject:
         started = time.perf_counter()
         request_id = f"req_{event['requestContext']['requestId'].replace('-', '')}"
         logger.append_keys(request_id=request_id)
@@ -107,7 +109,7 @@ def keyring() -> Keyring:
     return Keyring(resources.accounts(), time.monotonic)
 
 
-def _answer(event: dict[str, Any], request_id: str, operations: Mapping[str, Serve]) -> tuple[Reply, str]:
+def _answer(event: JsonObject, request_id: str, operations: Mapping[str, Serve]) -> tuple[Reply, str]:
     """The reply, and the name of the operation for the log."""
     header_names = (header.lower() for header in event.get("headers") or {})
     route = registry.find(event["httpMethod"], event["resource"], header_names)
@@ -135,7 +137,7 @@ def _answer(event: dict[str, Any], request_id: str, operations: Mapping[str, Ser
     return reply, name
 
 
-def _request(event: dict[str, Any], request_id: str) -> Request:
+def _request(event: JsonObject, request_id: str) -> Request:
     headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
     if headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
         raise UnsupportedMediaType("Send the body as it is, without a Content-Encoding.")
@@ -155,7 +157,7 @@ def _request(event: dict[str, Any], request_id: str) -> Request:
     )
 
 
-def _account(api_key: str, event: dict[str, Any]) -> str:
+def _account(api_key: str, event: JsonObject) -> str:
     source = event["requestContext"].get("identity", {}).get("sourceIp") or ""
     account_id = keyring().account_of(api_key, source)
     logger.append_keys(account_id=account_id)
@@ -180,10 +182,10 @@ def _no_route(method: str, path: str) -> RequestError:
     return NotFound(f"Invalid URL ({method} {path[:256]})", code="unknown_url")
 
 
-def fault_of(error: BaseException) -> dict[str, Any]:
+def fault_of(error: BaseException) -> JsonObject:
     """An exception without its text, which may quote what the caller sent."""
     frames = traceback.extract_tb(error.__traceback__)[-_FRAMES_LOGGED:]
-    fault: dict[str, Any] = {
+    fault: JsonObject = {
         "type": type(error).__qualname__,
         "frames": [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames],
     }
@@ -198,7 +200,7 @@ def _record(operation: str, status: int, seconds: float) -> None:
     logger.info("answered", extra={"operation": operation, "status": status, "milliseconds": round(seconds * 1000)})
 
 
-def _to_event(reply: Reply, request_id: str) -> dict[str, Any]:
+def _to_event(reply: Reply, request_id: str) -> JsonObject:
     body = base64.b64encode(reply.body) if reply.binary else reply.body
     return {
         "statusCode": reply.status,

@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from batchyard.adapters.aws.clients import client
 from batchyard.adapters.aws.objects import Objects
 from batchyard.core.batches import BatchRef
+from batchyard.core.json_types import JsonObject
 from batchyard.handlers import resources
 from batchyard.settings import FinalizeSettings, load
 from batchyard.steps.notify import notify
@@ -20,7 +20,7 @@ logger = Logger()
 
 
 @logger.inject_lambda_context(clear_state=True)
-def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+def handler(event: JsonObject, context: LambdaContext) -> JsonObject:
     logger.append_keys(batch_id=event["batch_id"])
     drop_bucket = load(FinalizeSettings).drop_bucket
     keys = notify(

@@ -6,11 +6,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from aws_lambda_powertools import Logger, single_metric
 from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from batchyard.core.json_types import JsonObject
 from batchyard.handlers import resources
 from batchyard.settings import SweepSettings, load
 from batchyard.steps.expire import expire
@@ -28,7 +29,7 @@ _MILLISECONDS_TO_SPARE = 15_000
 
 
 @logger.inject_lambda_context(clear_state=True)
-def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+def handler(event: JsonObject, context: LambdaContext) -> JsonObject:
     """Every duty has its turn; then what went wrong with one is raised. The open batches come last, because with very
     many of them no time may be left."""
     settings = load(SweepSettings)
@@ -37,12 +38,12 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     def has_time() -> bool:
         return bool(context.get_remaining_time_in_millis() > _MILLISECONDS_TO_SPARE)
 
-    duties: list[Callable[[], dict[str, Any]]] = [
+    duties: list[Callable[[], JsonObject]] = [
         lambda: _expire(now),
         lambda: _look_at_oldest(now, settings.completion_window_seconds),
         lambda: _sweep(now, settings, has_time),
     ]
-    done: dict[str, Any] = {}
+    done: JsonObject = {}
     faults = []
     for duty in duties:
         try:
@@ -54,7 +55,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     return done
 
 
-def _expire(now: int) -> dict[str, Any]:
+def _expire(now: int) -> JsonObject:
     stores = resources.stores()
     expired = expire(now=now, stores=stores)
     if expired:
@@ -62,7 +63,7 @@ def _expire(now: int) -> dict[str, Any]:
     return {"expired": expired, "purged": purge(stores.leftovers.all(), at_most=_PURGED_AT_MOST, stores=stores)}
 
 
-def _look_at_oldest(now: int, window_seconds: int) -> dict[str, Any]:
+def _look_at_oldest(now: int, window_seconds: int) -> JsonObject:
     """Nothing while no batch is open, so that an idle deployment costs nothing. Else: the metric of the alarm that
     fires before a batch expires, whose only dimension is the one that Powertools adds, the function; and dead letters
     go back, which may be the shards of that batch."""
@@ -77,7 +78,7 @@ def _look_at_oldest(now: int, window_seconds: int) -> dict[str, Any]:
     return {"dead_letters": moved}
 
 
-def _sweep(now: int, settings: SweepSettings, has_time: Callable[[], bool]) -> dict[str, Any]:
+def _sweep(now: int, settings: SweepSettings, has_time: Callable[[], bool]) -> JsonObject:
     """The batches started again, and how many shards were sent again."""
     stores = resources.stores()
     revived: list[str] = []

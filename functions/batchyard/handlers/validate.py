@@ -10,14 +10,15 @@ from __future__ import annotations
 import secrets
 import time
 from functools import partial
-from typing import Any
 
 from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from batchyard.adapters import catalogue
 from batchyard.content.reading import Checks, InputLimits, ParseLine
 from batchyard.core.batches import Batch, BatchRef
 from batchyard.core.catalogue import Offer
+from batchyard.core.json_types import JsonObject
 from batchyard.core.routing import Refusal, route
 from batchyard.handlers import endings, resources
 from batchyard.handlers.limits import limits_of
@@ -30,7 +31,7 @@ logger = Logger()
 
 
 @logger.inject_lambda_context
-def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+def handler(event: JsonObject, context: LambdaContext) -> JsonObject:
     logger.append_keys(batch_id=event["batch_id"])
     settings = load(ValidateSettings)
     started = _now()
@@ -72,7 +73,7 @@ def _route(model: str, provider: str | None, endpoint: str) -> Offer | Refusal:
     return route(model, provider, catalogue.load(), endpoint)
 
 
-def _figures(batch: Batch) -> dict[str, Any]:
+def _figures(batch: Batch) -> JsonObject:
     plan = batch.plan
     return {
         "status": str(batch.status),

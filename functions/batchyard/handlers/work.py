@@ -14,11 +14,11 @@ import secrets
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
-from typing import Any
 
 import uvloop
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from batchyard.adapters import catalogue
 from batchyard.adapters.aws.clients import client
@@ -26,6 +26,7 @@ from batchyard.adapters.aws.secrets import Secrets
 from batchyard.adapters.providers.kinds import connect
 from batchyard.adapters.providers.openai_compatible import CallLimits
 from batchyard.core.health import LaneState
+from batchyard.core.json_types import JsonObject
 from batchyard.core.retry import FailureReason, RetryPolicy
 from batchyard.handlers import resources
 from batchyard.settings import WorkSettings, load
@@ -51,7 +52,7 @@ _HANDED_BACK_BY = 0.75
 
 
 @logger.inject_lambda_context(clear_state=True)
-def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+def handler(event: JsonObject, context: LambdaContext) -> JsonObject:
     records = [
         work.Record(
             record["messageId"],

@@ -25,6 +25,7 @@ from batchyard.core.errors import InvalidRequest, NotFound, RequestError
 from batchyard.core.files import File
 from batchyard.core.ids import RANDOM_BYTES, new_id
 from batchyard.core.items import LineError
+from batchyard.core.json_types import JsonObject
 from batchyard.core.keys import file_key
 from batchyard.core.limits import BatchTerms
 from batchyard.core.requests import BatchRequest
@@ -118,7 +119,7 @@ def _check(dropped: Dropped, info: ObjectInfo, folder: Folder) -> None:
         raise InvalidRequest(f"The file has {info.size} bytes; {allowed} bytes are allowed.", code="file_too_large")
 
 
-def _parameters(dropped: Dropped, folder: Folder) -> dict[str, Any]:
+def _parameters(dropped: Dropped, folder: Folder) -> JsonObject:
     """The parameters in `<name>.batch.json` beside the file; empty if there is no such object."""
     try:
         data = folder.drop.get(dropped.parameters_key, 0, _PARAMETERS_BYTES + 1)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from batchyard.adapters.aws.objects import Objects
 from batchyard.adapters.aws.stores import Stores
 from batchyard.content.delivery import Delivery, deliver, keys_for
 from batchyard.core.batches import Batch, BatchRef, DropSource
 from batchyard.core.dropfolder import ResultKeys
 from batchyard.core.errors import BooksDoNotBalance, NotReady
+from batchyard.core.json_types import JsonObject
 from batchyard.core.keys import file_key
 from batchyard.core.usage import decimal_usd
 
@@ -39,7 +38,7 @@ def _key(batch: Batch, file_id: str | None) -> str | None:
     return file_key(batch.account_id, file_id) if file_id else None
 
 
-def _status(batch: Batch, source: DropSource) -> dict[str, Any]:
+def _status(batch: Batch, source: DropSource) -> JsonObject:
     tally = batch.tally
     return {
         "status": str(batch.status),

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
+from batchyard.core.json_types import JsonObject
 from batchyard.surfaces import registry
 from batchyard.surfaces.operations import OperationDoc
 from batchyard.surfaces.route import Route
@@ -19,7 +20,7 @@ _REFERENCE = "#/components/schemas/{model}"
 _REQUEST_ID = {
     "x-request-id": {"description": "Names this request in the logs.", "schema": {"type": "string"}},
 }
-Schema = dict[str, Any]
+Schema = JsonObject
 
 
 def document(version: str) -> Schema:

@@ -19,6 +19,7 @@ from batchyard.core.batches import FROM, Batch, BatchRef, Status
 from batchyard.core.errors import BooksDoNotBalance, ConditionFailed
 from batchyard.core.files import File, FileRef
 from batchyard.core.items import LineError
+from batchyard.core.json_types import Row
 from batchyard.core.sharding import Plan
 from batchyard.core.usage import Tally
 
@@ -151,7 +152,7 @@ class Batches:
         if batch.status not in FROM[status]:
             raise ConditionFailed(f"{batch.id} is {batch.status} and cannot end as {status}")
         output, error = files
-        fields: dict[str, Any] = {
+        fields: Row = {
             "output_file_id": output.id if output else None,
             "error_file_id": error.id if error else None,
             "tally": (tally or Tally()).to_row(),
@@ -241,11 +242,9 @@ def _idempotency_key(account_id: str, key: str) -> Key:
     return Key(f"account#{account_id}", f"idempotency#{key}")
 
 
-def _entering(
-    batch: Batch, sources: Sequence[Status], status: Status, now: int, fields: dict[str, Any]
-) -> dict[str, Any]:
+def _entering(batch: Batch, sources: Sequence[Status], status: Status, now: int, fields: Row) -> Row:
     """The update that enters `status` from one of `sources`. Its condition keeps a doomed batch from ending well."""
-    values: dict[str, Any] = {f"from_{number}": str(source) for number, source in enumerate(sources)}
+    values: Row = {f"from_{number}": str(source) for number, source in enumerate(sources)}
     condition = "#status IN (" + ", ".join(f":{name}" for name in values) + ")"
     if status in (Status.COMPLETED, Status.EXPIRED):
         condition += " AND size(#errors) = :none"

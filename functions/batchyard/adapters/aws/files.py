@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from batchyard.adapters.aws.table import Key, Put, Table, Update
 from batchyard.core.errors import ConditionFailed
 from batchyard.core.files import File, FileRef, FileStatus, Upload, UploadPart, UploadRef, UploadStatus
+from batchyard.core.json_types import Row
 from batchyard.core.requests import PageRequest
 
 _EXPIRING = "expiring"
@@ -112,7 +113,7 @@ class Files:
                 return
             after = rows[-1]["sk"]
 
-    def _change(self, file: File, fields: dict[str, Any]) -> File:
+    def _change(self, file: File, fields: Row) -> File:
         key = _file_key(file.ref)
         return File.from_row(self._table.update(key, set=fields, condition="attribute_exists(pk)"))
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import orjson
+
+from batchyard.core.json_types import JsonObject
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -14,6 +16,6 @@ class Functions:
     def __init__(self, client: LambdaClient) -> None:
         self._client = client
 
-    def start(self, name: str, payload: dict[str, Any]) -> None:
+    def start(self, name: str, payload: JsonObject) -> None:
         """Asks Lambda to run the function `name` with `payload`. It runs soon, and again if it fails."""
         self._client.invoke(FunctionName=name, InvocationType="Event", Payload=orjson.dumps(payload))

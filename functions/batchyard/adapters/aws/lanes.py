@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 from batchyard.adapters.aws.table import Key, Table
 from batchyard.core.errors import ConditionFailed
 from batchyard.core.health import LaneHealth, LaneState
+from batchyard.core.json_types import Row
 from batchyard.core.lane_pace import LanePace, RateChange, WorkerReport
 from batchyard.core.lanes import LaneId
 
@@ -128,9 +128,7 @@ class Lanes:
         }
         return self._change(lane, changes, "#prober = :prober", {"prober": prober}, now)
 
-    def _change(
-        self, lane: LaneId, changes: dict[str, Any], condition: str, values: dict[str, Any], now: int
-    ) -> LaneHealth:
+    def _change(self, lane: LaneId, changes: Row, condition: str, values: Row, now: int) -> LaneHealth:
         """The row after the write, or as it stands if the condition does not hold."""
         try:
             row = self._table.update(
@@ -141,7 +139,7 @@ class Lanes:
         return LaneHealth.from_row(row)
 
 
-def _view(row: dict[str, Any]) -> LaneView:
+def _view(row: Row) -> LaneView:
     return LaneView(LaneHealth.from_row(row), LanePace.from_row(row))
 
 

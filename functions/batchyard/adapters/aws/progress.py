@@ -7,10 +7,10 @@ number. Each row notes whose figures it has, and its condition refuses a shard t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from batchyard.adapters.aws.table import Key, Table
 from batchyard.core.errors import ConditionFailed
+from batchyard.core.json_types import Row
 from batchyard.core.sharding import progress_row_of, shards_of_progress_row
 from batchyard.core.usage import Tally
 
@@ -61,5 +61,5 @@ class Progress:
         return [_progress_row(row) for row in rows]
 
 
-def _progress_row(row: dict[str, Any]) -> ProgressRow:
+def _progress_row(row: Row) -> ProgressRow:
     return ProgressRow(frozenset(row.get("taken", ())), Tally.from_row(row))

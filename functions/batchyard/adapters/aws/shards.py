@@ -8,6 +8,7 @@ from typing import Any
 from batchyard.adapters.aws.table import Key, Table
 from batchyard.core.batches import Ending
 from batchyard.core.errors import ConditionFailed, LeaseLost
+from batchyard.core.json_types import Row
 from batchyard.core.shards import LeaseHeld, ShardFenced, ShardRow, ShardSettled, ShardState
 from batchyard.core.usage import Tally
 
@@ -73,7 +74,7 @@ class Shards:
     ) -> ShardRow:
         """Keep the lease; `suspect` is the position that is run next, `suspicions` counts this owner too. Raises
         LeaseLost."""
-        changes: dict[str, Any] = {"lease_until": lease_until}
+        changes: Row = {"lease_until": lease_until}
         if suspect is not None:
             changes |= {"suspect": suspect, "suspicions": suspicions}
         return self._owned(batch_id, claim, set=changes)
@@ -127,7 +128,7 @@ class Shards:
             yield ShardRow.from_row(row)
 
     def _owned(self, batch_id: str, claim: ShardRow, part_key: str | None = None, **changes: Any) -> ShardRow:
-        values: dict[str, Any] = {"holder": claim.owner, "claimed": claim.version, "still_open": "open"}
+        values: Row = {"holder": claim.owner, "claimed": claim.version, "still_open": "open"}
         try:
             row = self._table.update(
                 _key(batch_id, claim.number),

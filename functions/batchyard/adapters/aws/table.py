@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from botocore.exceptions import ClientError
 
 from batchyard.core.errors import ConditionFailed
+from batchyard.core.json_types import Row
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
-
-Row = dict[str, Any]
 
 _CONFLICT_ATTEMPTS = 6
 _CONFLICT_PAUSE_SECONDS = 0.02
@@ -123,7 +122,7 @@ class Table:
     ) -> Iterator[Row]:
         """Rows of a partition by sort key, read as they are asked for. `after` is an exclusive sort key, `limit` the
         most rows yielded. `where`: only rows whose attribute of that name has that value; all are read and paid for."""
-        arguments: dict[str, Any] = {
+        arguments: Row = {
             "TableName": self._name,
             "KeyConditionExpression": "pk = :pk AND begins_with(sk, :sk)" if prefix else "pk = :pk",
             "ExpressionAttributeValues": {":pk": {"S": pk}} | ({":sk": {"S": prefix}} if prefix else {}),
@@ -163,7 +162,7 @@ class Table:
                     raise ConditionFailed(f"{write.key.sk}: the condition of a write did not hold", row) from error
             raise
 
-    def _action(self, write: Put | Update | Delete) -> dict[str, Any]:
+    def _action(self, write: Put | Update | Delete) -> Row:
         match write:
             case Put():
                 return {"Put": self._put(write)}
@@ -172,15 +171,15 @@ class Table:
             case Delete():
                 return {"Delete": {"TableName": self._name, "Key": _key(write.key)}}
 
-    def _put(self, write: Put) -> dict[str, Any]:
+    def _put(self, write: Put) -> Row:
         row = write.row | {"pk": write.key.pk, "sk": write.key.sk}
-        arguments: dict[str, Any] = {"TableName": self._name, "Item": {n: _attribute(v) for n, v in row.items()}}
+        arguments: Row = {"TableName": self._name, "Item": {n: _attribute(v) for n, v in row.items()}}
         if write.only_if_absent:
             arguments["ConditionExpression"] = "attribute_not_exists(pk)"
             arguments["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
         return arguments
 
-    def _update(self, write: Update) -> dict[str, Any]:
+    def _update(self, write: Update) -> Row:
         sets = [f"#{name} = :{name}" for name in write.set]
         sets += [f"#{name} = if_not_exists(#{name}, :{name})" for name in write.default]
         sets += [f"#{name} = list_append(if_not_exists(#{name}, :empty), :{name})" for name in write.append]
@@ -196,7 +195,7 @@ class Table:
         if write.append:
             values["empty"] = []
         names = set(re.findall(r"#(\w+)", f"{expression} {write.condition or ''}"))
-        arguments: dict[str, Any] = {
+        arguments: Row = {
             "TableName": self._name,
             "Key": _key(write.key),
             "UpdateExpression": expression,
@@ -210,7 +209,7 @@ class Table:
         return arguments
 
 
-def _patiently(call: Any, arguments: dict[str, Any]) -> Any:
+def _patiently(call: Any, arguments: Row) -> Any:
     """`call(**arguments)`, repeated while another transaction holds one of its rows. A transaction is also repeated
     while it is throttled, because SDKs do not do that
     (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html).
@@ -232,7 +231,7 @@ def _will_pass(error: ClientError) -> bool:
     return not _PASSING.isdisjoint(codes) or error.response["Error"]["Code"] == "TransactionConflictException"
 
 
-def _key(key: Key) -> dict[str, Any]:
+def _key(key: Key) -> Row:
     return {"pk": {"S": key.pk}, "sk": {"S": key.sk}}
 
 
@@ -240,7 +239,7 @@ def _row(item: Mapping[str, Any]) -> Row:
     return {name: _value(attribute) for name, attribute in item.items()}
 
 
-def _attribute(value: Any) -> dict[str, Any]:
+def _attribute(value: Any) -> Row:
     match value:
         case None:
             return {"NULL": True}
@@ -262,7 +261,7 @@ def _attribute(value: Any) -> dict[str, Any]:
     raise TypeError(f"a row cannot hold {type(value).__name__}")
 
 
-def _value(attribute: dict[str, Any]) -> Any:
+def _value(attribute: Row) -> Any:
     ((kind, value),) = attribute.items()
     match kind:
         case "N":

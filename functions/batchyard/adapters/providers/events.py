@@ -13,6 +13,7 @@ from typing import Any
 
 from batchyard.core import exact_json
 from batchyard.core.errors import BatchyardError
+from batchyard.core.json_types import JsonObject
 
 _DONE = b"[DONE]"
 _ENDS_OF_RESPONSES = ("response.completed", "response.incomplete", "response.failed")
@@ -29,7 +30,7 @@ class StreamBroken(BatchyardError):
 class StreamFailed(BatchyardError):
     """The provider reported an error inside the stream; `error` is the event that did."""
 
-    def __init__(self, error: dict[str, Any]) -> None:
+    def __init__(self, error: JsonObject) -> None:
         super().__init__("an event reports an error")
         self.error = error
 
@@ -41,11 +42,11 @@ class EventStream:
         self._rest = b""
         self._data: list[bytes] = []
         self._done = False
-        self._error: dict[str, Any] | None = None
+        self._error: JsonObject | None = None
         self._broken = False
-        self._whole: dict[str, Any] | None = None
-        self._answer: dict[str, Any] = {}
-        self._choices: dict[int, dict[str, Any]] = {}
+        self._whole: JsonObject | None = None
+        self._answer: JsonObject = {}
+        self._choices: dict[int, JsonObject] = {}
 
     def feed(self, piece: bytes) -> None:
         """The next bytes of the body."""
@@ -53,7 +54,7 @@ class EventStream:
         for line in lines:
             self._take_line(line.removesuffix(b"\r"))
 
-    def answer(self) -> dict[str, Any]:
+    def answer(self) -> JsonObject:
         """What the events add up to, once all bytes are there. Raises StreamBroken or StreamFailed."""
         self._take_line(self._rest.removesuffix(b"\r"))
         self._take_line(b"")
@@ -68,7 +69,7 @@ class EventStream:
         if not self._answer or not (self._done or ended):
             raise StreamBroken("the last chunk is missing")
         usage = self._answer.pop("usage", None)
-        answer: dict[str, Any] = _joined(self._answer | {"choices": choices})
+        answer: JsonObject = _joined(self._answer | {"choices": choices})
         return answer if usage is None else answer | {"usage": usage}
 
     def _take_line(self, line: bytes) -> None:
@@ -97,7 +98,7 @@ class EventStream:
         elif isinstance(event.get("choices"), list):
             self._take_chunk(event)
 
-    def _take_chunk(self, chunk: dict[str, Any]) -> None:
+    def _take_chunk(self, chunk: JsonObject) -> None:
         answer = self._answer
         answer.setdefault("object", str(chunk.get("object") or "chat.completion").removesuffix(".chunk"))
         for name, value in chunk.items():
@@ -110,7 +111,7 @@ class EventStream:
                 _add_choice(self._choices, part)
 
 
-def _add_choice(choices: dict[int, dict[str, Any]], part: dict[str, Any]) -> None:
+def _add_choice(choices: dict[int, JsonObject], part: JsonObject) -> None:
     index = part.get("index")
     index = index if type(index) is int else 0
     choice = choices.setdefault(index, {"index": index})
@@ -130,7 +131,7 @@ def _add_choice(choices: dict[int, dict[str, Any]], part: dict[str, Any]) -> Non
                 choice[name] = value
 
 
-def _add(message: dict[str, Any], delta: dict[str, Any]) -> None:
+def _add(message: JsonObject, delta: JsonObject) -> None:
     """`delta` onto `message`: text is continued, lists of indexed parts are matched by index, the rest replaced."""
     for name, value in delta.items():
         before = message.get(name)
@@ -163,7 +164,7 @@ def _add_parts(parts: _Parts, more: list[Any]) -> _Parts:
     return parts
 
 
-def _add_lists(choice: dict[str, Any], name: str, value: dict[str, Any]) -> None:
+def _add_lists(choice: JsonObject, name: str, value: JsonObject) -> None:
     """Log probabilities: each member is a list that later chunks continue."""
     before = choice.get(name)
     if not isinstance(before, dict):
@@ -183,7 +184,7 @@ class _Parts:
     """A list in pieces, such as tool calls."""
 
     def __init__(self) -> None:
-        self.by_index: dict[int, dict[str, Any]] = {}
+        self.by_index: dict[int, JsonObject] = {}
         self.others: list[Any] = []
 
 

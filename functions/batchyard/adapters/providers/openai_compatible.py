@@ -30,6 +30,7 @@ from batchyard.adapters.providers.openai_replies import (
     streamed_reply_of,
 )
 from batchyard.core.calls import NoAnswer, ProviderReply
+from batchyard.core.json_types import JsonObject
 from batchyard.core.retry import FailureReason
 
 _KEEP_ALIVE_SECONDS = 30.0
@@ -57,7 +58,7 @@ class _Post:
     url: str
     headers: CIMultiDict[str]
     content: bytes
-    extensions: dict[str, Any]
+    extensions: JsonObject
     method: str = "POST"
 
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import orjson
 
 from batchyard.adapters.providers.events import EventStream, StreamBroken, StreamFailed
 from batchyard.core import exact_json
 from batchyard.core.calls import Answer, NoAnswer, ProviderReply
+from batchyard.core.json_types import JsonObject
 from batchyard.core.one_line import one_line
 from batchyard.core.ratelimits import RATE_LIMIT_HEADERS, read_rate_advice
 from batchyard.core.refusals import ErrorDetails
@@ -95,7 +95,7 @@ def streamed_reply_of(status: int, headers: Mapping[str, str], events: EventStre
     return _succeeded(status, headers, content, document, now)
 
 
-def _succeeded(status: int, headers: Mapping[str, str], content: bytes, document: dict[str, Any], now: float) -> Answer:
+def _succeeded(status: int, headers: Mapping[str, str], content: bytes, document: JsonObject, now: float) -> Answer:
     return Answer(
         status,
         one_line(content),
@@ -117,7 +117,7 @@ def _failed(status: int, headers: Mapping[str, str], received: Received, now: fl
     return Answer(status, body, headers.get("x-request-id"), Usage(), failure, retry_advice, rate_advice)
 
 
-def _error_document(received: Received) -> dict[str, Any] | None:
+def _error_document(received: Received) -> JsonObject | None:
     if not received.is_whole:
         return None
     try:
@@ -127,11 +127,11 @@ def _error_document(received: Received) -> dict[str, Any] | None:
     return document if isinstance(document, dict) else None
 
 
-def _is_error_only(document: dict[str, Any]) -> bool:
+def _is_error_only(document: JsonObject) -> bool:
     return bool(document.get("error")) and not any(document.get(member) for member in _ANSWER_MEMBERS)
 
 
-def _status_inside(document: dict[str, Any]) -> int:
+def _status_inside(document: JsonObject) -> int:
     """The status that the error of a 2xx stands for."""
     details = ErrorDetails.of(document)
     if len(details.code) == 3 and details.code.isdecimal() and 400 <= int(details.code) < 600:
@@ -153,7 +153,7 @@ def _wrapped(status: int, received: Received) -> bytes:
     return one_line(orjson.dumps({"error": error}))
 
 
-def usage_of(document: dict[str, Any]) -> Usage:
+def usage_of(document: JsonObject) -> Usage:
     """Token counts of an answer, by the names of chat completions and embeddings or by those of responses."""
     usage = document.get("usage")
     if not isinstance(usage, dict):

@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from batchyard.core.items import Item, LineError
+from batchyard.core.json_types import JsonObject
 from batchyard.surfaces.json_lines import MOST_MODEL_CHARACTERS, Problem, read_json_line, wrong_length
 from batchyard.surfaces.surface import LineContext
 
@@ -69,7 +70,7 @@ def _wrong_custom_id(custom_id: Any, context: LineContext) -> Problem | None:
     return None
 
 
-def _wrong_envelope(fields: dict[str, Any], context: LineContext) -> Problem | None:
+def _wrong_envelope(fields: JsonObject, context: LineContext) -> Problem | None:
     for name in fields:
         if name not in _MEMBERS_AROUND_BODY:
             return "unknown_parameter", f"'{name[:64]}' stands beside 'body'; put it inside.", name[:64]
@@ -96,7 +97,7 @@ def _wrong_body(body: Any, prefix: str) -> Problem | None:
     return None
 
 
-def _with_token_counts(body: dict[str, Any]) -> dict[str, Any]:
+def _with_token_counts(body: JsonObject) -> JsonObject:
     """Providers count the tokens of a stream only if they are asked to."""
     if body.get("stream") is not True:
         return body

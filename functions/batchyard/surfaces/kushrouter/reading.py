@@ -8,6 +8,7 @@ import orjson
 
 from batchyard.core.errors import InvalidRequest, NotFound, Unauthenticated
 from batchyard.core.items import Item
+from batchyard.core.json_types import JsonObject
 from batchyard.core.requests import BatchRequest, ExportRequest, FileRequest, Packing, PageRequest, ResultWindow
 from batchyard.surfaces.checks import (
     Kind,
@@ -142,7 +143,7 @@ def _file_request(name: str, purpose: str | None) -> FileRequest:
     return FileRequest(name, purpose or _BATCH, any_name=True)
 
 
-def _lines(wanted: list[dict[str, Any]], context: LineContext) -> bytes:
+def _lines(wanted: list[JsonObject], context: LineContext) -> bytes:
     """Inline requests as the bytes of an input file. Raises InvalidRequest if one is wrong."""
     if not wanted:
         raise InvalidRequest("'requests' is empty. A batch needs at least one.", param="requests", code="empty_batch")
@@ -159,7 +160,7 @@ def _lines(wanted: list[dict[str, Any]], context: LineContext) -> bytes:
         raise InvalidRequest(message, param="requests", code="invalid_json_line") from error
 
 
-def _metadata(metadata: dict[str, Any] | None) -> dict[str, Any] | None:
+def _metadata(metadata: JsonObject | None) -> JsonObject | None:
     if metadata is None:
         return None
     if not _is_within(_METADATA_LEVELS, metadata):

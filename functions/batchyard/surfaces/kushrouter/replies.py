@@ -13,6 +13,7 @@ from typing_extensions import TypedDict
 
 from batchyard.core.batches import Batch, Status
 from batchyard.core.files import File
+from batchyard.core.json_types import JsonObject
 from batchyard.surfaces.batch_fields import (
     BatchErrors,
     RequestCounts,
@@ -91,7 +92,7 @@ class KushRouterBatch(TypedDict):
     cancelled_at: int | None
     request_counts: RequestCounts
     usage: TokenUsage
-    metadata: dict[str, Any] | None
+    metadata: JsonObject | None
 
 
 class KushRouterBatchList(TypedDict):
@@ -111,8 +112,8 @@ class KushRouterResult(TypedDict):
 
     index: int
     status: Literal["succeeded", "failed"]
-    result: dict[str, Any] | None
-    usage: NotRequired[dict[str, Any]]
+    result: JsonObject | None
+    usage: NotRequired[JsonObject]
     error: NotRequired[KushRouterItemError]
     custom_id: NotRequired[str]
 
@@ -174,5 +175,5 @@ def batch_object(batch: Batch) -> KushRouterBatch:
     }
 
 
-def listed(data: Sequence[Any], has_more: bool) -> dict[str, Any]:
+def listed(data: Sequence[Any], has_more: bool) -> JsonObject:
     return {"object": "list", "data": data, "has_more": has_more}

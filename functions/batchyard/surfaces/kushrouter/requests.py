@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import ErrorDetails
 
 from batchyard.core.errors import InvalidRequest
+from batchyard.core.json_types import JsonObject
 from batchyard.surfaces.bodies import Body, parse_body
 
 Purpose = Literal["batch", "user_data"]
@@ -29,10 +30,10 @@ class KushRouterCreateBatch(Body):
     )
 
     input_file_id: str | None = Field(default=None, min_length=1, max_length=512)
-    requests: Annotated[list[dict[str, Any]], Field(fail_fast=True)] | None = Field(
+    requests: Annotated[list[JsonObject], Field(fail_fast=True)] | None = Field(
         default=None, description="Bodies of chat completions, each with an optional custom_id."
     )
-    metadata: dict[str, Any] | None = None
+    metadata: JsonObject | None = None
     settings: KushRouterSettings | None = None
     endpoint: Literal["/v1/chat/completions"] = "/v1/chat/completions"
     completion_window: Literal["24h"] = "24h"

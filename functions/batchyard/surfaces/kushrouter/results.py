@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from batchyard.core import exact_json
+from batchyard.core.json_types import JsonObject
 from batchyard.core.one_line import escape_separators
 from batchyard.core.results import Outcome, StoredResult
 from batchyard.surfaces.kushrouter.lines import place_name
@@ -58,7 +59,7 @@ def _text(value: object) -> str | None:
     return str(value) if isinstance(value, str | int | float) and value else None
 
 
-def error_object(document: dict[str, Any]) -> dict[str, Any]:
+def error_object(document: JsonObject) -> JsonObject:
     """The error object of a provider's answer, whichever of the usual shapes it has."""
     error = document.get("error")
     if isinstance(error, dict):
@@ -66,7 +67,7 @@ def error_object(document: dict[str, Any]) -> dict[str, Any]:
     return {"message": error} if isinstance(error, str) else document
 
 
-def _document(body: bytes) -> dict[str, Any]:
+def _document(body: bytes) -> JsonObject:
     """A provider's JSON; empty if it is no object, or cannot be parsed."""
     try:
         document = exact_json.loads_anything(body)

@@ -5,11 +5,10 @@ Each problem is reported with OpenAI's code, the line, the parameter, and what t
 
 from __future__ import annotations
 
-from typing import Any
-
 import orjson
 
 from batchyard.core.items import Item, LineError
+from batchyard.core.json_types import JsonObject
 from batchyard.surfaces.json_lines import MOST_MODEL_CHARACTERS, Problem, json_type, read_json_line, wrong_length
 from batchyard.surfaces.surface import LineContext
 
@@ -38,7 +37,7 @@ def parse_line(raw: bytes, index: int, line: int, context: LineContext) -> Item 
     return Item(index, fields["custom_id"], body["model"], data, fields.get("provider"))
 
 
-def _problem(fields: dict[str, Any], context: LineContext) -> Problem | None:
+def _problem(fields: JsonObject, context: LineContext) -> Problem | None:
     """The first thing that is wrong with a line."""
     custom_id = fields.get("custom_id", _NOTHING)
     if type(custom_id) is not str:

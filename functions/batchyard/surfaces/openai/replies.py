@@ -15,6 +15,7 @@ from typing_extensions import TypedDict
 from batchyard.core.batches import Batch, Status
 from batchyard.core.catalogue import Offer
 from batchyard.core.files import File, Upload, UploadPart
+from batchyard.core.json_types import JsonObject
 from batchyard.surfaces.batch_fields import (
     BatchErrors,
     RequestCounts,
@@ -216,7 +217,7 @@ def batch_object(batch: Batch) -> BatchObject:
     }
 
 
-def listed(data: Sequence[Any], has_more: bool) -> dict[str, Any]:
+def listed(data: Sequence[Any], has_more: bool) -> JsonObject:
     """A page of objects that have ids."""
     first, last = (data[0]["id"], data[-1]["id"]) if data else (None, None)
     return {"object": "list", "data": data, "first_id": first, "last_id": last, "has_more": has_more}
