@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from openai import OpenAI
 from openai.types import Batch
 
 from batchyard.adapters.aws.table import Key, Table
-from local.cloud import LocalCloud
 from tests.invariants import TERMINAL, Checked, check_batch, check_rows, check_unmoved
+
+if TYPE_CHECKING:  # the quick tests use `eventually`, and import no local cloud
+    from local.cloud import LocalCloud
 
 CHAT = "/v1/chat/completions"
 WAIT_SECONDS = 180
