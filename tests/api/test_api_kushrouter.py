@@ -36,7 +36,7 @@ from batchyard.steps.admit import Admission
 from batchyard.steps.delete import delete
 from batchyard.steps.dispatch import dispatch
 from batchyard.steps.finalize import finalize
-from batchyard.steps.sweep import sweep
+from batchyard.steps.sweep import SweepLimits, sweep
 from batchyard.surfaces.registry import ROUTES
 from tests.api.api import Cloud, Customer
 from tests.api.gateway import EVENTS, Gateway, call, event
@@ -453,7 +453,16 @@ def test_sweep_wakes_what_a_deletion_did_not(
     batches = Batches(cloud.table)
     batch = batches.set_task_token(batches.set_plan(row(cloud, alice, made.id), PLAN, None, 5), "token")
     batches.doom(batch, (LineError(DELETED, "gone"),))
-    list(sweep(now=FAR, grace_seconds=0, max_executions=5, batches=batches, workflow=Workflow(None, "")))
+    limits = SweepLimits(grace_seconds=0, max_executions=5)
+    found = sweep(
+        now=FAR,
+        limits=limits,
+        batches=batches,
+        workflow=Workflow(None, ""),
+        recover=lambda batch: [],
+        has_time=lambda: True,
+    )
+    list(found)
     assert woken == [("token", "failed")]
 
 
