@@ -72,8 +72,9 @@ class ItemRunner:
         self._tasks: set[asyncio.Task[None]] = set()
         self._in_call: set[asyncio.Task[None] | None] = set()
         self._ready_at: dict[int, float] = {}
-        self._limits: dict[int, tuple[float, asyncio.Timeout]] = {}
-        """Position of an item in flight -> when its call started, and what ends it."""
+        self._calls: dict[int, tuple[float, asyncio.Task[None]]] = {}
+        """Position of an item in flight -> when its call started, and its task."""
+        self._hanging: set[int] = set()
         self._given_up: set[int] = set()
         self._error: BaseException | None = None
         self._held = False
@@ -109,14 +110,15 @@ class ItemRunner:
     def give_up_calls(self, started_before: float) -> None:
         """End calls that hang, so that their items are sent again. Each item once: what takes as long a second time is
         just long."""
-        now = asyncio.get_running_loop().time()
-        for started_at, limit in self._limits.values():
-            if started_at < started_before:
-                limit.reschedule(now)
+        for position, (started_at, task) in self._calls.items():
+            if started_at < started_before and position not in self._given_up and position not in self._hanging:
+                self._hanging.add(position)
+                task.cancel()
 
     async def cancel(self) -> None:
         """Cut off everything and wait until it is."""
         self._held = True
+        self._hanging.clear()
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -183,20 +185,22 @@ class ItemRunner:
         gate = self._upstream.gate
         call = await gate.enter(self._conditions.account_id, self._conditions.batch_id)
         task = asyncio.current_task()
+        assert task is not None
         self._in_call.add(task)
         started_at = self._clock()
         reply: ProviderReply | None = None
+        self._calls[item.position] = started_at, task
         try:
-            async with asyncio.timeout(None) as limit:
-                if item.position not in self._given_up:
-                    self._limits[item.position] = started_at, limit
-                reply = await self._upstream.call(item.body)
-        except TimeoutError:
+            reply = await self._upstream.call(item.body)
+        except asyncio.CancelledError:
+            if item.position not in self._hanging:
+                raise
+            self._hanging.discard(item.position)
             self._given_up.add(item.position)
             return None
         finally:
             seconds = self._clock() - started_at
-            self._limits.pop(item.position, None)
+            self._calls.pop(item.position, None)
             self._in_call.discard(task)
             gate.leave(call, reply, seconds)
         self._meter.called(reply.failure, seconds)
