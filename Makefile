@@ -49,8 +49,11 @@ local: $(READY) ## The local cloud in the foreground on PORT (8787); writes .loc
 test: $(READY) $(CLIENTS) lint ## Every test
 	$(BIN)/pytest -q -n 2 --dist loadfile
 
-unit: $(READY) ## The quick tests: unit, property, adapters, steps, worker, api. No local cloud
-	$(BIN)/pytest -q -n 2 tests/unit tests/property tests/adapters tests/steps tests/worker tests/api
+unit: $(READY) ## The quick tests: unit, property, steps, worker. No local cloud
+	$(BIN)/pytest -q -n 2 tests/unit tests/property tests/steps tests/worker
+
+api: $(READY) ## The API's functions and the adapters, on moto
+	$(BIN)/pytest -q -n 2 tests/adapters tests/api
 
 lambda-python: .build/python3.13/.ready ## The unit tests and the steps on the Python that Lambda runs
 	.build/python3.13/bin/python -m pytest -q -p no:cacheprovider tests/unit tests/property tests/steps
@@ -105,4 +108,4 @@ lock: $(READY) ## Resolve pyproject.toml into requirements.lock
 clean: ## Remove everything that the commands made
 	rm -rf .venv .local .build cdk.out demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help setup clients demo local test unit lambda-python e2e fault synth cost lint format bench size exports openapi catalogue lock clean
+.PHONY: help setup clients demo local test unit api lambda-python e2e fault synth cost lint format bench size exports openapi catalogue lock clean
