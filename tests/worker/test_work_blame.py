@@ -134,3 +134,16 @@ def test_a_message_that_cannot_be_read_is_dropped_at_last(start: Start, receives
     unreadable = Mock(spec_set=["to_json"], to_json=lambda: "{}")
     assert shop.work(unreadable, receives=receives) == failed
     assert (shop.queues.sent, shop.queues.postponed) == ([], [])
+
+
+def test_a_run_that_could_not_report_is_forgotten(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The table is away as a shard joins its lane: it runs later, and its worker is not counted in between."""
+    shop = start(after(1.0))
+    message = shop.message(4)
+    monkeypatch.setattr(shop.lanes, "report", fails_first(shop.lanes.report, 2))
+    assert shop.work(message) == ["0"]
+    assert not shop.watch_of(message).share._running
+    shop.loop.advance(120)
+    shop.run_to_the_end(message)
+    assert shop.outcomes() == {"succeeded": 4}
+    assert not shop.watch_of(message).share._running

@@ -133,8 +133,8 @@ class ShardRun:
     async def run(self) -> Ended:
         """Raises LeaseLost, ItemBroke, or whatever else went wrong; then only what was flushed counts."""
         self._watch.tell(self._changed.set)
-        await self._watch.share.join(self._participant)
         try:
+            await self._watch.share.join(self._participant)
             if self._watch.share.is_surplus():
                 self._order = StopOrder(Stop.SURPLUS, self._clock(), SURPLUS_WAIT_SECONDS)
             elif is_suspicious(self._claim):
