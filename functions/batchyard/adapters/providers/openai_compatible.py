@@ -123,7 +123,7 @@ class OpenAICompatible:
         reply = await self._send(_Post(self._base_url + asked.path, headers, asked.body, self._extensions))
         if asked.read_answer is None or isinstance(reply, NoAnswer):
             return reply
-        return asked.read_answer(reply)
+        return asked.read_answer(reply, time.time())
 
     async def _send(self, request: _Post) -> ProviderReply:
         """The provider's reply in its own form."""
