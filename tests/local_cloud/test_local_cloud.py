@@ -412,7 +412,7 @@ def test_a_newcomer_goes_before_a_group_that_has_much_in_flight(local: LocalClou
 
 
 def start(local: LocalCloud, name: str, **more: Any) -> str:
-    body = json.dumps({"name": name, "fail": 0, "seconds": 60} | more)
+    body = json.dumps({"name": name, "fail": 0, "seconds": 60, "hold_seconds": 0} | more)
     arn: str = local.client("stepfunctions").start_execution(
         stateMachineArn=local.state_machines[0], name=name, input=body
     )["executionArn"]
@@ -471,6 +471,14 @@ def test_a_task_that_nobody_ends_times_out(local: LocalCloud) -> None:
     assert json.loads(ended(local, arn)["output"])["end"] == "too late"
     with pytest.raises(ClientError, match="TaskTimedOut"):
         local.client("stepfunctions").send_task_success(taskToken=token(local, "late"), output="{}")
+
+
+def test_a_task_times_out_while_its_function_runs(local: LocalCloud) -> None:
+    """The state gives it up although nobody waits for the token yet, and the token is dead all the same."""
+    arn = start(local, "held", seconds=1, hold_seconds=3)
+    assert json.loads(ended(local, arn)["output"])["end"] == "too late"
+    with pytest.raises(ClientError, match="TaskTimedOut"):
+        local.client("stepfunctions").send_task_success(taskToken=token(local, "held"), output="{}")
 
 
 def test_a_task_is_retried_and_then_caught(local: LocalCloud) -> None:
