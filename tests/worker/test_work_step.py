@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -248,6 +249,22 @@ def test_long_calls_keep_the_lease(start: Start) -> None:
     shop.work(shop.message(1))
     assert len(refused) == 30
     assert shop.outcomes() == {"succeeded": 1}
+
+
+def test_a_short_lease_is_kept_in_time(start: Start) -> None:
+    """A lease that is shorter than the worker's tick hears of its owner every third of its time."""
+    shop = start(after(4.0), limits=replace(LIMITS, lease_seconds=1))
+    told = []
+    heartbeat = shop.shards.heartbeat
+
+    def timed(*args: Any, **kwargs: Any) -> Any:
+        told.append(shop.clock())
+        return heartbeat(*args, **kwargs)
+
+    shop.shards.heartbeat = timed  # type: ignore[method-assign]
+    shop.work(shop.message(1))
+    assert len(told) >= 11
+    assert max(later - sooner for sooner, later in pairwise(told)) < 0.4
 
 
 def test_out_of_time_hands_back_what_is_left(start: Start) -> None:
