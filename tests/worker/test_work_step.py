@@ -267,6 +267,23 @@ def test_a_short_lease_is_kept_in_time(start: Start) -> None:
     assert max(later - sooner for sooner, later in pairwise(told)) < 0.4
 
 
+def test_a_lease_lost_before_the_first_call_costs_none(start: Start) -> None:
+    """A worker that takes longer to get ready than its lease lasts finds out before it calls anybody."""
+    shop = start(after(1.0))
+    get = shop.objects.get
+
+    def slow(*args: Any, **kwargs: Any) -> bytes:
+        shop.loop.advance(70.0)
+        now = int(shop.clock())
+        shop.shards.claim(BATCH_ID, 0, "the next one", now, now + 60)
+        return get(*args, **kwargs)
+
+    shop.objects.get = slow  # type: ignore[method-assign]
+    shop.work(shop.message(4))
+    assert sum(shop.provider.received.values()) == 0
+    assert row_of(shop).owner == "the next one"
+
+
 def test_out_of_time_hands_back_what_is_left(start: Start) -> None:
     """What is done stays, a hanging call is cut off, the message goes out again, and the next worker may start."""
 

@@ -125,7 +125,8 @@ class ShardRun:
         self._suspect: int | None = None
         self._suspicions = 0
         self._order: StopOrder | None = None
-        self._started_at = self._written_at = self._clock()
+        self._started_at = self._clock()
+        self._written_at = float(claim.lease_until - limits.lease_seconds)
         self._flush_at = math.inf
         self._stop_at = invocation.stop_at
         self._cut_at = math.inf
@@ -135,6 +136,8 @@ class ShardRun:
         self._watch.tell(self._changed.set)
         try:
             await self._watch.share.join(self._participant)
+            if self._clock() >= self._beat_at():  # a slow start: if the lease is lost, no call may be paid for
+                await self._heartbeat()
             if self._watch.share.is_surplus():
                 self._order = StopOrder(Stop.SURPLUS, self._clock(), SURPLUS_WAIT_SECONDS)
             elif is_suspicious(self._claim):
