@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import json
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -124,6 +125,22 @@ def test_reserved_concurrency_throttles(local: LocalCloud) -> None:
             local.client("lambda", retries={"total_max_attempts": 1}).invoke(FunctionName="probe-narrow")
         running.result()
     assert caught.value.response["Error"]["Code"] == "TooManyRequestsException"
+
+
+def test_replaced_code_is_for_later_invocations(local: LocalCloud, tmp_path: Path) -> None:
+    """As after UpdateFunctionCode: what runs ends with its old code, what comes next has the new one; and back."""
+    other = Path(shutil.copytree(PROBES, tmp_path / "other"))
+    echo = other / "probe" / "echo.py"
+    echo.write_text(echo.read_text().replace('"name": context.function_name', '"name": "other code"'))
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        running = pool.submit(local.invoke, "echo", {"do": "sleep", "seconds": 2})
+        eventually(lambda: any(each["busy"] for each in local.processes("echo")))
+        local.replace_code(other)
+        assert local.invoke("echo", {})["name"] == "other code"
+        assert running.result()["name"] == "probe-echo"
+    assert local.invoke("echo", {})["name"] == "other code"
+    local.replace_code()
+    assert local.invoke("echo", {})["name"] == "probe-echo"
 
 
 def test_an_exception_is_reported(local: LocalCloud) -> None:
