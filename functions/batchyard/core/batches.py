@@ -29,6 +29,7 @@ from batchyard.core.items import LineError
 from batchyard.core.json_types import Row
 from batchyard.core.sharding import Plan
 from batchyard.core.usage import Tally
+from batchyard.core.waits import Wait
 
 
 class Ending(enum.StrEnum):
@@ -131,6 +132,8 @@ class Batch:
     """Executions that Sweep started after the first one died."""
     status_times: dict[str, int] = field(default_factory=dict)
     """Status -> unix second it was entered; `validating` is `created_at`."""
+    waiting_for: tuple[Wait, ...] | None = None
+    """Why it stands still or is slow, if somebody has looked (`steps.explain`); never in the row."""
 
     @property
     def ref(self) -> BatchRef:
