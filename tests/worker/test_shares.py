@@ -34,9 +34,9 @@ from batchyard.worker.meter import Meter
 from batchyard.worker.runtime import Runtime
 from batchyard.worker.shard_run import ShardStores
 from batchyard.worker.work import Record, Worker
-from tests.memory import memory_objects
-from tests.memory_table import memory_shards
-from tests.virtual_time import EPOCH, VirtualTimeLoop, inline
+from simulation.memory_objects import memory_objects
+from simulation.memory_table import memory_shards
+from simulation.virtual_time import EPOCH, VirtualTimeLoop, inline
 from tests.worker.workshop import LIMITS
 
 TOO_MANY = Answer(429, b"{}", failure=FailureReason.THROTTLED, retry_advice=RetryAdvice(retry_after_seconds=1.0))
