@@ -16,9 +16,9 @@ from batchyard.core.retry import FailureReason, RetryAdvice
 from batchyard.core.shards import LeaseHeld, ShardFenced, ShardState
 from batchyard.core.usage import REFUSED_USAGE, Usage
 from batchyard.worker.gate import Gates
-from tests.memory import memory_objects
-from tests.memory_table import memory_shards
-from tests.virtual_time import EPOCH
+from simulation.memory_objects import memory_objects
+from simulation.memory_table import memory_shards
+from simulation.virtual_time import EPOCH
 from tests.worker.workshop import (
     BATCH_ID,
     LIMITS,
