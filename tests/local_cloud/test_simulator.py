@@ -23,6 +23,7 @@ from batchyard.core.routing import route
 from local.provider import SimulatedProvider, request_hash
 from local.provider.config import Config
 from local.provider.simulator import Simulator
+from local.provider.wire import Request
 
 KEY = {"authorization": "Bearer sk-test"}
 REPOSITORY = Path(__file__).parents[2]
@@ -385,6 +386,11 @@ def test_the_demos_requests_are_good_lines_of_which_five_fail_for_good() -> None
         assert (line["method"], line["url"]) == ("POST", "/v1/chat/completions")
         assert isinstance(route(line["body"]["model"], None, load(), line["url"]), Offer)
         body = orjson.dumps(line["body"])
-        answers.append([simulator.receive("POST", line["url"], "Bearer k", body).answer for _ in range(2)])
+        answers.append(
+            [
+                simulator.receive(Request("POST", line["url"], body, [(b"authorization", b"Bearer k")])).answer
+                for _ in range(2)
+            ]
+        )
     assert sum(answer[0] != "200" for answer in answers) == 10
     assert sum(answer[1] != "200" for answer in answers) == 5
