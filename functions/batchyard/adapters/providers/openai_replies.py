@@ -169,7 +169,7 @@ def usage_of(document: JsonObject) -> Usage:
         given, made = usage.get("prompt_tokens"), usage.get("completion_tokens")
         given_details, made_details = usage.get("prompt_tokens_details"), usage.get("completion_tokens_details")
     cached, reasoning = _member(given_details, "cached_tokens"), _member(made_details, "reasoning_tokens")
-    return plausible_usage(given, cached, made, reasoning)
+    return plausible_usage(given, cached, made, reasoning, _member(given_details, "cache_write_tokens"))
 
 
 def _member(mapping: object, name: str) -> object:
