@@ -68,7 +68,7 @@ def chat_completion(message: JsonObject, created: int) -> JsonObject:
         "choices": [_choice(message)],
         "usage": _usage(usage if isinstance(usage, dict) else {}),
     }
-    tier = _SERVICE_TIERS.get(usage.get("service_tier", "")) if isinstance(usage, dict) else None
+    tier = _SERVICE_TIERS.get(str(usage.get("service_tier"))) if isinstance(usage, dict) else None
     return document if tier is None else document | {"service_tier": tier}
 
 
