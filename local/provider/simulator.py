@@ -56,10 +56,14 @@ class Simulator:
         if request.path.startswith("/_sim/"):
             return control(self, request)
         address = self._addresses.get(request.path) or self._read_address(request.path)
+        dialect = dialect_of(address.vendor)
         try:
-            return self._reply(request, address)
+            reply = self._reply(request, address)
         except Refused as refused:
-            return json_reply(refused.status, dialect_of(address.vendor).error_body(refused))
+            reply = json_reply(refused.status, dialect.error_body(refused))
+        if dialect.request_id is not None:
+            reply.data = reply.data.replace(b"x-request-id:", dialect.request_id, 1)
+        return reply
 
     def _reply(self, request: Request, address: Address) -> Reply:
         dialect = dialect_of(address.vendor)
