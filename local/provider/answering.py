@@ -63,7 +63,7 @@ class Answering:
             attempt = self.ledger.witnessed()
         else:
             attempt = self.ledger.received(request, caller.provider, caller.key, now)
-        flex = dialect.sells_flex and body.get("service_tier") == "flex"
+        flex = dialect.sells_flex and "flex" in (body.get("service_tier"), body.get("serviceTier"))
         return Item(caller, dialect, endpoint, body, len(raw), "flex" if flex else "realtime", request, attempt)
 
     def read_wishes(self, item: Item, raw: bytes) -> None:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import orjson
 
-from local.provider.answers import anthropic, openai
+from local.provider.answers import anthropic, gemini, openai
 from local.provider.answers.content import Body, Endpoint
 from local.provider.prompt_cache import Prefix, automatic_prefixes, marked_prefixes
 from local.provider.wire import Refused, Request
@@ -63,6 +63,11 @@ def anthropic_rate_headers(bucket: Bucket) -> list[str]:
     ]
 
 
+def no_rate_headers(bucket: Bucket) -> list[str]:
+    """Google says nothing."""
+    return []
+
+
 @dataclass(frozen=True, slots=True)
 class Dialect:
     """`find` gives the endpoint of a path, None if it is none of this dialect's. `complete` adds to a body what the
@@ -72,7 +77,7 @@ class Dialect:
     error_body: Callable[[Refused], bytes]
     prefixes: Callable[[Body], list[Prefix]]
     sells_flex: bool = False
-    complete: Callable[[Body, str], Body] | None = None
+    complete: Callable[[Body, Request], Body] | None = None
     check_call: Callable[[Request, Body], None] | None = None
     """Raises Refused for a call whose headers are wrong, or do not go with its body."""
     request_id: bytes | None = None
@@ -97,12 +102,14 @@ def address_of(path: str, vendors: dict[str, str]) -> Address:
     vendor = vendors.get(provider) or (provider if provider in VENDORS else _vendor_of_path(found, rest))
     if vendor != "openai" and rest.removeprefix("openai/") in _COMPATIBLE:
         return Address(provider, _COMPATIBLE_VENDORS.get(vendor, vendor), "/v1/" + rest.removeprefix("openai/"))
+    if vendor == "gemini":
+        found = "/v1beta/"  # Google has the same under both versions.
     upload = "/upload" if words[-1] == "upload" else ""
     return Address(provider, vendor, upload + found + rest)
 
 
 def _vendor_of_path(version: str, rest: str) -> str:
-    if version.startswith("/v1beta"):
+    if version == "/v1beta/" or (rest.startswith("models/") and ":" in rest):
         return "gemini"
     if rest.partition("/")[0] == "messages":
         return "anthropic"
@@ -129,7 +136,16 @@ ANTHROPIC = Dialect(
     rate_headers=anthropic_rate_headers,
 )
 
-DIALECTS = {"anthropic": ANTHROPIC}
+GEMINI = Dialect(
+    gemini.find,
+    gemini.error_body,
+    automatic_prefixes,
+    sells_flex=True,
+    complete=gemini.complete,
+    rate_headers=no_rate_headers,
+)
+
+DIALECTS = {"anthropic": ANTHROPIC, "gemini": GEMINI}
 """Vendor -> its dialect, unless that is OpenAI's."""
 
 

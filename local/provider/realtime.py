@@ -47,7 +47,7 @@ class Realtime:
         if dialect.check_call is not None:
             dialect.check_call(request, body)
         if dialect.complete is not None:
-            body = dialect.complete(body, request.path)
+            body = dialect.complete(body, request)
         item = self._answering.receive(caller, dialect, endpoint, body, request.body, now)
         self._answering.read_wishes(item, request.body)
         dice = Dice(self.config.seed, item.request, item.attempt) if self._draws else None

@@ -74,7 +74,8 @@ class Simulator:
             raise Refused(404, f"Invalid URL ({request.method} {request.path})")
         if found is None and request.method != ("GET" if lists_models else "POST"):
             raise Refused(405, f"Not allowed to {request.method} on {address.path}.")
-        caller = Caller(address.provider, self._key(request, address))
+        needs_key = found is None or found[0].needs_key
+        caller = Caller(address.provider, self._key(request, address) if needs_key else "")
         if found is not None:
             route, ids = found
             return self.job_calls.receive(route, Call(request, caller, address.vendor, ids))

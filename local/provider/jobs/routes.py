@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from local.provider.jobs import anthropic, openai
+from local.provider.jobs import anthropic, gemini, openai
 from local.provider.jobs.calls import Route
 
 ROUTES: dict[str, list[Route]] = {
@@ -10,4 +10,5 @@ ROUTES: dict[str, list[Route]] = {
     "azure": openai.ROUTES,
     "groq": openai.ROUTES,
     "anthropic": anthropic.ROUTES,
+    "gemini": gemini.ROUTES,
 }
