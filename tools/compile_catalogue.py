@@ -101,7 +101,8 @@ def _add(rules: dict[str, list[str]], clause: Any) -> None:
 
 
 def _prices(model: types.ModelInfo, as_of: date) -> list[int] | None:
-    """[input, cached, output] in micro-dollars per million tokens; None for a model without a price per token."""
+    """[input, cached, output, cache writes] in micro-dollars per million tokens, the last one only if it is not that of
+    other input; None for a model without a price per token."""
     if not isinstance(model.prices, list):
         candidates = [model.prices]
     else:
@@ -114,14 +115,18 @@ def _prices(model: types.ModelInfo, as_of: date) -> list[int] | None:
             elif constraint is None or constraint.start_date <= as_of:
                 standing = conditional.prices
         candidates = [standing, *by_the_hour]
-    triples = [_triple(price) for price in candidates if price.input_mtok is not None]
-    return max(triples) if triples else None
+    found = [_four(price) for price in candidates if price.input_mtok is not None]
+    if not found:
+        return None
+    fresh, cached, output, written = max(found)
+    return [fresh, cached, output] if written == fresh else [fresh, cached, output, written]
 
 
-def _triple(price: types.ModelPrice) -> list[int]:
+def _four(price: types.ModelPrice) -> list[int]:
     fresh = _microusd(price.input_mtok)
     cached = fresh if price.cache_read_mtok is None else _microusd(price.cache_read_mtok)
-    return [fresh, cached, 0 if price.output_mtok is None else _microusd(price.output_mtok)]
+    written = fresh if price.cache_write_mtok is None else _microusd(price.cache_write_mtok)
+    return [fresh, cached, 0 if price.output_mtok is None else _microusd(price.output_mtok), written]
 
 
 def _microusd(price: Decimal | types.TieredPrices | None) -> int:
