@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from batchyard.core.lane_limits import LaneLimits
+
 ENDPOINTS = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses", "/v1/moderations")
 """The endpoints that a batch may ask for. A provider serves all of them unless its entry says otherwise."""
 
@@ -30,7 +32,8 @@ class Provider:
     catalogue: str | None = None
     endpoints: tuple[str, ...] = ENDPOINTS
     requests_per_minute: int | None = None
-    """The operator's limit for each of the provider's models; None: as many as the provider takes."""
+    tokens_per_minute: int | None = None
+    """The operator's limits for each of the provider's models; None: as many as the provider takes."""
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -41,8 +44,15 @@ class Provider:
             raise ValueError(f"provider {self.name}: base_url {self.base_url!r} must be http(s) and not end in '/'")
         if not 2 <= self.max_concurrency <= 1000:
             raise ValueError(f"provider {self.name}: max_concurrency is 2 to 1000, not {self.max_concurrency}")
-        if self.requests_per_minute is not None and self.requests_per_minute < 1:
-            raise ValueError(f"provider {self.name}: requests_per_minute is 1 at least, not {self.requests_per_minute}")
+        try:
+            LaneLimits(self.requests_per_minute, self.tokens_per_minute)
+        except ValueError as error:
+            raise ValueError(f"provider {self.name}: {error}") from error
         unknown = set(self.endpoints) - set(ENDPOINTS)
         if unknown:
             raise ValueError(f"provider {self.name}: unknown endpoints {', '.join(sorted(unknown))}")
+
+    @property
+    def limits(self) -> LaneLimits:
+        """Of each of its models."""
+        return LaneLimits(self.requests_per_minute, self.tokens_per_minute)

@@ -34,6 +34,7 @@ from batchyard.core.health import (
     is_stalled,
     probe_wait_seconds,
 )
+from batchyard.core.lane_limits import NO_LIMITS, LaneLimits
 from batchyard.core.lanes import LaneId
 from batchyard.core.retry import FailureReason
 from batchyard.worker.gate import Gate
@@ -93,9 +94,9 @@ class LaneWatch:
         runtime: Runtime,
         *,
         forget_key: Callable[[], None],
-        ceiling: float | None = None,
+        limits: LaneLimits = NO_LIMITS,
     ) -> None:
-        """`ceiling`: how many calls a second the operator allows the lane; None: as many as the provider takes."""
+        """`limits`: what the operator allows the lane."""
         self._lane = lane
         self._gate = gate
         self._lanes = lanes
@@ -117,7 +118,7 @@ class LaneWatch:
         self.hung_before = -math.inf
         """Calls that started before then will never end, though the lane is well again: they are given up."""
         self.health = LaneHealth()
-        self.share = LaneShare(lane, gate, lanes, runtime, ceiling=ceiling, take=self._take_view)
+        self.share = LaneShare(lane, gate, lanes, runtime, limits=limits, take=self._take_view)
 
     @property
     def lane(self) -> LaneId:
