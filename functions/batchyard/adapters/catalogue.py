@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -111,8 +112,13 @@ def _own_model(
 def _compiled_model(entry: JsonObject) -> Model:
     return Model(
         entry["id"],
-        Price(*entry["microusd"]),
+        _compiled_price(entry),
         tuple(entry.get("aliases", ())),
         tuple(entry.get("prefixes", ())),
         tuple(entry.get("patterns", ())),
     )
+
+
+def _compiled_price(entry: JsonObject) -> Price:
+    above = tuple((threshold, Price(*microusd)) for threshold, *microusd in entry.get("above", ()))
+    return replace(Price(*entry["microusd"]), above=above)
