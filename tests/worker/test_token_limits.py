@@ -18,9 +18,9 @@ from batchyard.core.lanes import LaneId
 from batchyard.core.messages import ShardMessage
 from batchyard.core.usage import Usage
 from batchyard.worker.lane_watch import LaneWatch
-from tests.memory import memory_objects
-from tests.memory_table import memory_shards
-from tests.virtual_time import EPOCH
+from simulation.memory_objects import memory_objects
+from simulation.memory_table import memory_shards
+from simulation.virtual_time import EPOCH
 from tests.worker.workshop import Outcome, ScriptedProvider, Workshop
 
 PER_MINUTE = 60_000

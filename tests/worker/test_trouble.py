@@ -16,9 +16,9 @@ from batchyard.core.lanes import LaneId
 from batchyard.core.messages import ShardMessage
 from batchyard.core.retry import FailureReason
 from batchyard.core.shards import ShardState
-from tests.memory import memory_objects
-from tests.memory_table import memory_shards
-from tests.virtual_time import EPOCH
+from simulation.memory_objects import memory_objects
+from simulation.memory_table import memory_shards
+from simulation.virtual_time import EPOCH
 from tests.worker.workshop import BATCH_ID, Outcome, ScriptedProvider, Workshop, after, status, succeed
 
 Start = Callable[[Callable[[int, int], Awaitable[Outcome]]], Workshop]

@@ -144,6 +144,8 @@ class ItemRunner:
             reply = await self._call_in_turn(item)
             if reply is None:
                 continue
+            if reply.failure is FailureReason.UNSUPPORTED:
+                return self._on_result(item, _failed(item, reply))
             reason = self._upstream.watch.replied(reply, failed_before=failures.counted > 0)
             if reason is None:
                 assert isinstance(reply, Answer)
