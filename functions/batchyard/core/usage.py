@@ -59,14 +59,19 @@ def _count(figure: object) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """Micro-dollars per million tokens."""
+    """Micro-dollars per million tokens. `above`: what all tokens of a call cost instead if its input is longer than so
+    many tokens; thresholds rise."""
 
     input_microusd: int
     cached_microusd: int
     output_microusd: int
+    above: tuple[tuple[int, Price], ...] = ()
 
     def cost_picousd(self, usage: Usage) -> int:
         """Exact cost of `usage` in pico-dollars."""
+        for threshold, price in reversed(self.above):
+            if usage.input_tokens > threshold:
+                return price.cost_picousd(usage)
         fresh = usage.input_tokens - usage.cached_tokens
         return (
             fresh * self.input_microusd

@@ -14,9 +14,10 @@ from batchyard.core.results import Outcome, Result, failed
 from batchyard.core.retry import FailureReason, Failures, RetryPolicy, wait_before_retry
 from batchyard.core.usage import Price
 from batchyard.worker.gate import Gate
-from batchyard.worker.lane_watch import LaneWatch, Witness
+from batchyard.worker.lane_watch import LaneWatch
 from batchyard.worker.meter import Meter
 from batchyard.worker.runtime import Runtime
+from batchyard.worker.witnesses import Witness
 
 
 class ItemBroke(BatchyardError):

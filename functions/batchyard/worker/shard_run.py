@@ -133,6 +133,7 @@ class ShardRun:
 
     async def run(self) -> Ended:
         """Raises LeaseLost, ItemBroke, or whatever else went wrong; then only what was flushed counts."""
+        self._watch.share.expect(item.body for item in self._left.values())
         self._watch.tell(self._changed.set)
         try:
             await self._watch.share.join(self._participant)
