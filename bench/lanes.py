@@ -1,5 +1,5 @@
-"""Lanes with a limit and many workers, simulated (`simulation.yard`): how much of the limit is used, what that costs, and
-who gets it."""
+"""Lanes with a limit and many workers, simulated (`simulation.yard`): how much of the limit is used, what that costs,
+and who gets it."""
 
 from __future__ import annotations
 
