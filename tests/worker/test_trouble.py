@@ -234,6 +234,48 @@ def test_a_callers_own_key_is_the_callers_error(start: Start) -> None:
     assert shop.lanes.health(LaneId("openai", "m", "acct_a")).state is LaneState.CLOSED
 
 
+TOO_DEAR = Answer(402, b'{"error":{"message":"fewer max_tokens"}}', failure=FailureReason.UNAFFORDABLE)
+
+
+def test_an_item_that_costs_more_than_is_left_fails_alone(start: Start) -> None:
+    """Others get through meanwhile: it fails by its own tries, with the provider's words, and nobody waits for it."""
+
+    async def behave(index: int, attempt: int) -> Outcome:
+        await asyncio.sleep(0.5 + 0.5 * max(index, 0))
+        return TOO_DEAR if index == 3 else succeed(index)
+
+    shop = start(behave)
+    shop.work(shop.message(80))
+    assert shop.outcomes() == {"succeeded": 79, "failed": 1}
+    assert shop.provider.received[3] == 5
+    assert shop.lines()[3]["response"]["status_code"] == 402
+
+
+def test_items_that_all_cost_more_than_is_left_wait_for_money(start: Start) -> None:
+    """A witness still gets through for next to nothing: the lane is blocked all the same, and no item fails."""
+
+    async def behave(index: int, attempt: int) -> Outcome:
+        await asyncio.sleep(0.2)
+        return TOO_DEAR if index >= 0 and shop.clock() - EPOCH < 900 else succeed(index)
+
+    shop = start(behave)
+    message = shop.message(40)
+    shop.work(message)
+    health = shop.lanes.health(LANE)
+    assert (health.state, health.reason) == (LaneState.BLOCKED, "out_of_money")
+    play(shop, [message])
+    assert shop.outcomes() == {"succeeded": 40}
+
+
+def test_a_callers_own_money_is_the_callers_error(start: Start) -> None:
+    """Nobody here can pay for a key that came with the batch: its items fail at once, and no lane waits."""
+    shop = start(after(0.2, lambda index: TOO_DEAR))
+    shop.work(shop.message(5, caller_pays=True))
+    assert shop.outcomes() == {"failed": 5}
+    assert set(shop.provider.received.values()) == {1}
+    assert shop.lanes.health(LaneId("openai", "m", "acct_a")).state is LaneState.CLOSED
+
+
 def test_a_settled_shard_settles_though_its_lane_is_in_trouble(start: Start) -> None:
     """Its owner may have died before that was through: the batch must not wait for a provider it no longer needs."""
 

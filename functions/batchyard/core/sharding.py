@@ -46,6 +46,10 @@ class LaneShards:
     shards: int
     items: int
 
+    @property
+    def numbers(self) -> range:
+        return range(self.first_shard, self.first_shard + self.shards)
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -74,12 +78,11 @@ class Plan:
         """The run of shard numbers whose chain shard `number` belongs to."""
         if self.one_chain:
             return range(self.shards)
-        lane = self.lane_of(number)
-        return range(lane.first_shard, lane.first_shard + lane.shards)
+        return self.lane_of(number).numbers
 
     def lane_of(self, number: int) -> LaneShards:
         for lane in self.lanes:
-            if lane.first_shard <= number < lane.first_shard + lane.shards:
+            if number in lane.numbers:
                 return lane
         raise BooksDoNotBalance(f"shard {number} belongs to no lane of this batch")
 

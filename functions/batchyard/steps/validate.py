@@ -61,6 +61,7 @@ def _input_file(batch: Batch, now: int, limits: InputLimits, stores: Stores) -> 
     file = stores.files.get(FileRef(batch.account_id, batch.input_file_id), consistent=True)
     if file is None or file.is_expired(now):
         raise InputRejected(_file_not_found(batch))
+    file = file.as_of(now)
     if file.status is FileStatus.ERROR:
         raise InputRejected(file_error("invalid_file", f"The input file cannot be used: {file.status_details}"))
     if file.status is FileStatus.UPLOADED and stores.objects.head(file_key(file.account_id, file.id)) is None:
