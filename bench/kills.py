@@ -23,17 +23,17 @@ from local.provider import SimulatedProvider
 PROCESSES = 2
 KILL_SECONDS = 5.0
 _SWEEP_SECONDS = 5.0
-_KILLING_SECONDS = 180.0
+_KILLING_SECONDS = 120.0
 """At most; the batch goes on after that."""
-_LATENCY_MS = 1000.0
+_LATENCY_MS = 100.0
 _ENVIRONMENT = {
     "SHARD_ITEMS": "16",
     "DISPATCH_STRIDE": "512",
-    "work.MAX_IN_FLIGHT": "128",
+    "work.MAX_IN_FLIGHT": "32",
     "work.LEASE_SECONDS": "3",
     "work.FLUSH_SECONDS": "0.5",
 }
-"""A worker holds as much as it does in one second and a half."""
+"""A worker holds as much as it does in half a second: 160 items."""
 
 
 @dataclass(frozen=True, slots=True)
