@@ -8,7 +8,7 @@ import signal
 from local.cloud import LocalCloud
 from local.provider import SimulatedProvider
 from tests.customer import Customer, chat_line, eventually
-from tests.fault.evidence import flushed, note, served
+from tests.fault.evidence import flushed, note, own_lines, served
 
 SHARD_ITEMS = 24
 FLUSH_ITEMS = 4
@@ -22,6 +22,8 @@ ENVIRONMENT = {
 }
 CLOUD = {"processes": PROCESSES}
 KILLS = 5
+MANY_KILLS = 8
+CALLS_BETWEEN_KILLS = 12
 
 
 def test_workers_killed_again_and_again(cloud: LocalCloud, customer: Customer, provider: SimulatedProvider) -> None:
@@ -55,6 +57,29 @@ def test_workers_killed_again_and_again(cloud: LocalCloud, customer: Customer, p
     repeats = sum(count.received - 1 for count in counts)
     note("killed workers", {"kills": KILLS, "items": len(lines), "kept": len(kept), "repeats": repeats, "bound": lost})
     assert repeats <= lost
+
+
+def test_all_workers_killed_again_and_again(cloud: LocalCloud, customer: Customer, provider: SimulatedProvider) -> None:
+    """Every worker dies as soon as it has got going, eight times: the batch ends with every item once, nobody is
+    blamed, and the calls made again, which is what it is slowed by, are no more than were killed."""
+    provider.configure(latency_ms=100)
+    lines = own_lines(customer, 5 * SHARD_ITEMS)
+    batch = customer.submit(lines)
+    killed_calls = 0
+    for _ in range(MANY_KILLS):
+        wanted = provider.stats()["requests"] + CALLS_BETWEEN_KILLS
+        eventually(lambda w=wanted: provider.stats()["requests"] >= w, "some more calls")
+        assert cloud.kill("work", busy_only=False)
+        kept = len(flushed(customer, batch.id))
+        killed_calls += sum(count.received > 0 for count in served(provider, lines)) - kept
+    assert customer.status(batch.id) == "in_progress"
+    batch = customer.wait(batch.id)
+    checked = customer.check(batch, lines)
+    assert (batch.status, checked.succeeded) == ("completed", len(lines))
+    calls = sum(count.received for count in served(provider, lines))
+    repeats = calls - len(lines)
+    note("all workers killed", {"kills": MANY_KILLS, "calls": calls, "repeats": repeats, "bound": killed_calls})
+    assert 0 < repeats <= killed_calls
 
 
 def test_a_worker_that_stood_still_too_long_writes_nothing(
