@@ -17,6 +17,12 @@ from local.provider.wire import Refused
 _CACHEABLE_BYTES = 4096
 """A shorter request has no prompt that vendors would cache."""
 
+_TIERS = {
+    "flex": (b'"service_tier":"default"', b'"service_tier":"flex"'),
+    "native": (b'"service_tier":"standard"', b'"service_tier":"batch"'),
+}
+"""Mode -> how an answer says it, instead of what it says of a plain realtime call. OpenAI's jobs do not say it."""
+
 
 class Caller(NamedTuple):
     """Whose request it is."""
@@ -57,7 +63,7 @@ class Answering:
             attempt = self.ledger.witnessed()
         else:
             attempt = self.ledger.received(request, caller.provider, caller.key, now)
-        flex = dialect.sells_flex and body.get("service_tier") == "flex"
+        flex = dialect.sells_flex and "flex" in (body.get("service_tier"), body.get("serviceTier"))
         return Item(caller, dialect, endpoint, body, len(raw), "flex" if flex else "realtime", request, attempt)
 
     def read_wishes(self, item: Item, raw: bytes) -> None:
@@ -75,8 +81,8 @@ class Answering:
             content = item.endpoint.answer(item.body, tokens, item.request, int(now))
         except Unanswerable as missing:
             raise Refused(400, missing.args[0], param=missing.args[1]) from missing
-        if item.mode == "flex":
-            content = content.replace(b'"service_tier":"default"', b'"service_tier":"flex"', 1)
+        if item.mode in _TIERS:
+            content = content.replace(*_TIERS[item.mode], 1)
         return content, self._bill(item, tokens)
 
     def _use_cache(self, item: Item, now: float) -> CacheUse:

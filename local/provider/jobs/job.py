@@ -62,6 +62,8 @@ class JobItem:
     """When it is done, as a share of the job's working time; infinite: never."""
     fails: bool = False
     outcome: Outcome | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+    """What the client wants to see again beside its result (Gemini)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,8 @@ from local.provider.jobs.job import ENDED, Job, JobItem, LineError, Order, Outco
 from local.provider.ledger import hash_request
 from local.provider.wire import Refused
 
+_NOTHING_OF_EXPIRED = ("gemini",)
+"""Vendors that give no results of a job that has expired; so nothing of it is billed."""
 _NEVER_DONE = ("hang", "stall")
 
 
@@ -118,7 +120,8 @@ class Runs:
             job.order.items, key=lambda item: hashlib.blake2b(item.custom_id.encode(), key=seed, digest_size=8).digest()
         )
         fault = job.fault or JobFault("none", 0)
-        hit = round(len(items) * fault.percent / 100)
+        loses_all = fault.kind == "expire" and job.order.vendor in _NOTHING_OF_EXPIRED
+        hit = 0 if loses_all else round(len(items) * fault.percent / 100)
         for place, item in enumerate(items, 1):
             item.share = place / len(items)
             if fault.kind == "fail_items":
