@@ -18,12 +18,14 @@ ENDPOINTS = (CHAT_COMPLETIONS, "/v1/completions", "/v1/embeddings", "/v1/respons
 
 KINDS = {
     "openai": ENDPOINTS,
+    "anthropic": (CHAT_COMPLETIONS, MESSAGES),
 }
 """What a worker can speak to a provider -> the endpoints whose items it can translate. A provider serves all of them
 unless its entry says otherwise; `adapters.providers.kinds` has the translator of each kind."""
 
 VARIANTS = {
     "openai": ("openai", "azure", "groq", "mistral", "together"),
+    "anthropic": ("anthropic",),
 }
 """Kind -> whose peculiarities a provider of that kind may have; the first one is the default."""
 

@@ -102,7 +102,7 @@ class OpenAICompatible:
         reply = await self._post(self._base_url + asked.path, headers, asked.body)
         if asked.read_answer is None or isinstance(reply, NoAnswer):
             return reply
-        return asked.read_answer(reply)
+        return asked.read_answer(reply, time.time())
 
     async def _post(self, url: str, asked_with: CIMultiDict[str], body: bytes) -> ProviderReply:
         """The provider's reply in its own form."""
