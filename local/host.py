@@ -78,7 +78,7 @@ class Host:
         )
         self._aws = HttpServer(self.endpoint, name="aws")
         self.poller = QueuePoller(gate=self.gate, functions=self.functions, meter=self.meter, switches=self.switches)
-        self.events = EventBus(gate=self.gate, functions=self.functions, wake=self.poller.wake)
+        self.events = EventBus(gate=self.gate, functions=self.functions, meter=self.meter, wake=self.poller.wake)
         self.functions.give_up = self.events.send_to_queue
         try:
             self._start(stacks)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import orjson
 
-from local.provider.answers import anthropic, gemini, openai
+from local.provider.answers import anthropic, gemini, mistral, openai
 from local.provider.answers.content import Body, Endpoint
 from local.provider.prompt_cache import Prefix, automatic_prefixes, marked_prefixes
 from local.provider.wire import Refused, Request
@@ -117,12 +117,24 @@ def _vendor_of_path(version: str, rest: str) -> str:
 
 
 def _openai_error(refused: Refused) -> bytes:
-    kind = refused.kind or _OPENAI_KINDS.get(refused.status)
-    kind = kind or ("server_error" if refused.status >= 500 else "invalid_request_error")
-    error = {"message": refused.message, "type": kind, "param": refused.param, "code": refused.code}
+    error = {"message": refused.message, "type": _openai_kind(refused), "param": refused.param, "code": refused.code}
     return orjson.dumps({"error": error})
 
 
+def _mistral_error(refused: Refused) -> bytes:
+    """Flat, with codes that are numbers."""
+    kind = "rate_limited" if refused.status == 429 else _openai_kind(refused)
+    code = _MISTRAL_CODES.get(refused.status, "1500")
+    error = {"object": "error", "message": refused.message, "type": kind, "param": refused.param, "code": code}
+    return orjson.dumps(error)
+
+
+def _openai_kind(refused: Refused) -> str:
+    kind = refused.kind or _OPENAI_KINDS.get(refused.status)
+    return kind or ("server_error" if refused.status >= 500 else "invalid_request_error")
+
+
+_MISTRAL_CODES = {401: "1000", 429: "1300", 503: "3000"}
 _OPENAI_KINDS = {429: "requests"}
 
 OPENAI = Dialect(openai.ENDPOINTS.get, _openai_error, automatic_prefixes, sells_flex=True)
@@ -145,7 +157,9 @@ GEMINI = Dialect(
     rate_headers=no_rate_headers,
 )
 
-DIALECTS = {"anthropic": ANTHROPIC, "gemini": GEMINI}
+MISTRAL = Dialect(mistral.ENDPOINTS.get, _mistral_error, automatic_prefixes)
+
+DIALECTS = {"anthropic": ANTHROPIC, "gemini": GEMINI, "mistral": MISTRAL}
 """Vendor -> its dialect, unless that is OpenAI's."""
 
 

@@ -161,8 +161,9 @@ def test_the_body_counts_not_its_content_type(provider: SimulatedProvider) -> No
 
 @pytest.mark.parametrize("fault", ["hang", "stall"])
 def test_a_silent_provider_times_out(provider: SimulatedProvider, fault: str) -> None:
-    """Silence before the answer and in the middle of it both end at the read timeout."""
-    assert call(provider.url, simulate(fault), read_timeout_seconds=0.3) == NoAnswer(FailureReason.TIMEOUT)
+    """Silence before the answer and in the middle of it both end when the time for a whole answer is up."""
+    limits = {"connect_timeout_seconds": 1.0, "read_timeout_seconds": 0.1}
+    assert call(provider.url, simulate(fault), **limits) == NoAnswer(FailureReason.TIMEOUT)
 
 
 def test_nobody_listens() -> None:

@@ -67,15 +67,20 @@ def _count(figure: object) -> int:
 @dataclass(frozen=True, slots=True)
 class Price:
     """Micro-dollars per million tokens. `cache_write_microusd`: of input that the vendor keeps for later calls; None:
-    it costs what other input costs."""
+    it costs what other input costs. `above`: what all tokens of a call cost instead if its input is longer than so
+    many tokens; thresholds rise."""
 
     input_microusd: int
     cached_microusd: int
     output_microusd: int
     cache_write_microusd: int | None = None
+    above: tuple[tuple[int, Price], ...] = ()
 
     def cost_picousd(self, usage: Usage) -> int:
         """Exact cost of `usage` in pico-dollars."""
+        for threshold, price in reversed(self.above):
+            if usage.input_tokens > threshold:
+                return price.cost_picousd(usage)
         written, write_price = usage.cache_write_tokens, self.cache_write_microusd
         if write_price is None:
             write_price = self.input_microusd

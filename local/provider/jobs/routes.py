@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from local.provider.jobs import anthropic, gemini, openai
+from local.provider.jobs import anthropic, gemini, mistral, openai, together
 from local.provider.jobs.calls import Route
 
 ROUTES: dict[str, list[Route]] = {
@@ -11,4 +11,6 @@ ROUTES: dict[str, list[Route]] = {
     "groq": openai.ROUTES,
     "anthropic": anthropic.ROUTES,
     "gemini": gemini.ROUTES,
+    "mistral": mistral.ROUTES,
+    "together": together.ROUTES,
 }
