@@ -22,7 +22,9 @@ SCHEMA: dict[str, Any] = {"type": "object", "properties": {"mood": {"enum": ["go
 
 @pytest.fixture
 def client(provider: SimulatedProvider) -> Iterator[anthropic.Anthropic]:
-    with anthropic.Anthropic(base_url=root_of(provider, "anthropic"), api_key="sk-ant", max_retries=0) as client:
+    with anthropic.Anthropic(
+        base_url=root_of(provider, "anthropic"), api_key="sk-ant", max_retries=0, _strict_response_validation=True
+    ) as client:
         yield client
 
 
@@ -227,5 +229,7 @@ def test_batches_of_messages_are_listed(provider: SimulatedProvider, client: ant
 
 def test_anthropic_also_has_openais_chat_completions(provider: SimulatedProvider) -> None:
     """Beside its own, for those who ask for them."""
-    with openai.OpenAI(base_url=provider.url_of("anthropic"), api_key="sk-ant", max_retries=0) as client:
+    with openai.OpenAI(
+        base_url=provider.url_of("anthropic"), api_key="sk-ant", max_retries=0, _strict_response_validation=True
+    ) as client:
         assert client.chat.completions.create(**chat("hello", model=MODEL)).choices[0].message.content

@@ -135,6 +135,7 @@ def _ended(runs: Runs, call: Call) -> Job:
 
 
 def _batch(runs: Runs, call: Call, job: Job) -> dict[str, Any]:
+    runs.catch_up(job)
     state = job.state(runs.clock.now())
     ended = state in ENDED
     counts = dict.fromkeys(("processing", "succeeded", "errored", "canceled", "expired"), 0)

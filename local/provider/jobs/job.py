@@ -111,6 +111,8 @@ class Job:
     files: dict[str, str] = field(default_factory=dict)
     """Ids of its files of results, by what they hold."""
     is_deleted: bool = False
+    is_settled: bool = False
+    """Whether it has ended, and nothing of it is still to be run."""
 
     @property
     def validated_at(self) -> float:

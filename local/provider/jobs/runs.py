@@ -63,24 +63,30 @@ class Runs:
             or not job.is_known(self.clock.now())
         ):
             raise Refused(404, f"No batch found with id '{job_id}'.", param="id")
-        self._catch_up(job)
+        self.catch_up(job)
         return job
 
     def of(self, caller: Caller, vendor: str) -> list[Job]:
-        """Newest first, caught up."""
+        """Newest first, not caught up: there may be thousands."""
         now = self.clock.now()
-        found = [
+        return [
             job
             for job in reversed(self._jobs.values())
             if (job.order.caller, job.order.vendor) == (caller, vendor) and job.is_known(now)
         ]
-        for job in found:
-            self._catch_up(job)
-        return found
+
+    def catch_up(self, job: Job) -> None:
+        """Runs what should have been run by now."""
+        if job.is_settled:
+            return
+        now = self.clock.now()
+        for item in list(job.due(now)):
+            self._run(job, item, now)
+        job.is_settled = now >= job.ended_at
 
     def cancel(self, job: Job) -> None:
         """What is done by now is kept."""
-        self._catch_up(job)
+        self.catch_up(job)
         if job.cancel_at == math.inf:
             job.cancel_at = self.clock.now()
 
@@ -91,7 +97,7 @@ class Runs:
     def to_dicts(self) -> list[dict[str, Any]]:
         """For tests: everything about every job, oldest first."""
         for job in self._jobs.values():
-            self._catch_up(job)
+            self.catch_up(job)
         return [self._to_dict(job) for job in self._jobs.values()]
 
     def _unfinished(self, caller: Caller) -> list[Job]:
@@ -128,11 +134,6 @@ class Runs:
                 item.fails = place <= hit
             elif fault.kind in ("stall", "expire") and place > hit:
                 item.share = math.inf
-
-    def _catch_up(self, job: Job) -> None:
-        now = self.clock.now()
-        for item in list(job.due(now)):
-            self._run(job, item, now)
 
     def _run(self, job: Job, item: JobItem, now: float) -> None:
         dialect = dialect_of(job.order.vendor)
