@@ -203,9 +203,11 @@ def test_batches_of_messages_go_wrong_as_they_are_asked_to(
 
 def test_wrong_params_are_that_items_error(provider: SimulatedProvider, client: anthropic.Anthropic) -> None:
     """Only ids are looked at when a batch is created."""
-    batch = start(client, [params("good"), params("bad", n=2), params("down [simulate: status:529]")])
+    bodies = [params("good"), params("bad", n=2), params("down [simulate: status:529]"), params("hot", temperature=1)]
+    batch = start(client, bodies)
     provider.advance(JOB_SECONDS)
     found = results(client, batch)
+    assert "temperature" in found["item-3"].error.error.message
     assert found["item-0"].type == "succeeded"
     assert found["item-1"].error.error.type == "invalid_request_error" and "n: " in found["item-1"].error.error.message
     assert found["item-2"].error.error.type == "overloaded_error"

@@ -40,7 +40,7 @@ class Runs:
             raise Refused(429, "Too many jobs are unfinished. Wait until one has ended.", code="batch_limit_exceeded")
         now = self.clock.now()
         number = len(self._jobs)
-        digest = hashlib.blake2b(b"".join(hash_request(item.body) for item in order.items), digest_size=16).digest()
+        digest = hashlib.blake2b(b"\n".join(item.raw for item in order.items), digest_size=16).digest()
         dice = Dice(config.seed, digest, number)
         seconds = dice.latency_ms(config.job_seconds, config.job_sigma) if config.job_sigma else config.job_seconds
         job = Job(prefix + self._name("job", number), order, now, seconds, cancel_seconds=config.cancel_seconds)
@@ -111,6 +111,8 @@ class Runs:
     def _read_wishes(self, job: Job) -> None:
         """What its items wish for the whole job. A wish that nobody knows is that item's error, not the job's."""
         for item in job.order.items:
+            if b"simulate" not in item.raw:
+                continue
             try:
                 attempt = self.answering.ledger.attempts(hash_request(item.body)) + 1
                 wishes = wishes_of(item.body, item.raw, attempt)
@@ -153,6 +155,8 @@ class Runs:
             if fault is not None and fault.kind == "missing":
                 item.outcome = Outcome(200, b"", asked.request, is_missing=True)
                 return
+            if item.refusal is not None:
+                raise item.refusal
             if item.fails or fault is not None:
                 raise _refusal(fault)
             item.outcome = self._answer(asked, now)
