@@ -34,6 +34,8 @@ class Config:
     rate_headers: bool = False
     """Whether every answer has OpenAI's `x-ratelimit-*-requests` headers, if `rate_per_second` is set. A 429 above that
     rate always has them."""
+    is_holding: bool = False
+    """Whether answers wait, beyond their latency, until this is false again."""
     is_down: bool = False
     """Whether connections are refused, and the open ones reset."""
     huge_bytes: int = 32_000_000

@@ -15,6 +15,8 @@ from local.provider.simulator import Simulator
 from local.provider.wire import CLOSE, KEEP, RESET, Reply, Request
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_HOLDING_SECONDS = 0.05
+"""How often an answer that is held back looks whether it may go."""
 _BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
@@ -98,6 +100,9 @@ class Connection(asyncio.Protocol):
         assert reply is not None
         self._timer = None
         if self._transport.is_closing():
+            return
+        if reply.tags and self._simulator.config.is_holding:
+            self._timer = self._loop.call_later(_HOLDING_SECONDS, self._send)
             return
         if reply.data:
             self._transport.write(reply.data)

@@ -15,7 +15,9 @@ from tests.fault.evidence import note, own_lines, served
 from tests.invariants import check_files
 
 # A function that waits between its tries holds up nobody else.
-CLOUD = {"processes": 6}
+CLOUD = {"processes": 6, "schedules": False}
+# A lease that does not end by itself: no worker dies here, so a body that is sent twice is a fault.
+ENVIRONMENT = {"LEASE_SECONDS": "12"}
 
 
 @each_way

@@ -7,6 +7,7 @@ import http.client
 import socket
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -62,7 +63,7 @@ def post(
         connection.close()
 
 
-def eventually(probe: Callable[[], bool], seconds: float = 10.0) -> None:
+def eventually(probe: Callable[[], bool], seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not probe():
         assert time.monotonic() < deadline, "it never came true"
@@ -289,6 +290,17 @@ def test_an_outage_is_switched_on_and_off(provider: SimulatedProvider, fault: st
     provider.configure(faults={})
     post(provider, body)
     assert provider.counts()[request_hash(body)] == (4, 2)
+
+
+def test_answers_are_held_back_until_they_may_go(provider: SimulatedProvider) -> None:
+    """A call that is received while the provider holds is in flight until it no longer does, then answered well."""
+    provider.configure(is_holding=True)
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(post, provider, chat("held"))
+        eventually(lambda: provider.stats()["in_flight"] == 1)
+        assert not asked.done()
+        provider.configure(is_holding=False)
+        assert asked.result()[0] == 200
 
 
 def test_a_provider_that_is_down_refuses_connections(provider: SimulatedProvider) -> None:

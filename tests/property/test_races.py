@@ -38,9 +38,9 @@ from batchyard.steps.fence import fence
 from batchyard.steps.finalize import finalize
 from batchyard.steps.settle import settle
 from local.table import create_table
+from simulation.memory_objects import MemoryObjects
+from simulation.memory_table import MemoryTable
 from tests.invariants import check_files, check_rows
-from tests.memory import MemoryObjects
-from tests.memory_table import MemoryTable
 from tests.steps.running import ACCOUNT, BATCH, BATCH_ID, NOW, SentMessages, create_batch
 
 SHARDS, ITEMS_PER_SHARD = 4, 2

@@ -11,6 +11,7 @@ from batchyard.core.batches import Batch, BatchRef
 from batchyard.core.errors import BooksDoNotBalance
 from batchyard.core.fields import known_fields
 from batchyard.core.json_types import JsonObject
+from batchyard.core.lanes import Mode
 from batchyard.core.sharding import Shard
 
 
@@ -18,7 +19,7 @@ from batchyard.core.sharding import Shard
 class ShardMessage:
     """`expires_at`: unix second after which nothing of the batch may run. `follower`: the shard that is sent when this
     one settles. `concurrency`: ceiling on calls in flight within this shard. `caller_pays`: the calls are made with the
-    provider key that the batch's caller brought."""
+    provider key that the batch's caller brought. `weight`: how large its account's share of a busy lane is."""
 
     account_id: str
     batch_id: str
@@ -33,6 +34,8 @@ class ShardMessage:
     concurrency: int | None
     expires_at: int
     caller_pays: bool = False
+    weight: int = 1
+    mode: Mode = Mode.REALTIME
 
     @property
     def batch(self) -> BatchRef:
@@ -46,7 +49,8 @@ class ShardMessage:
         """A message of any version: a rollback must not poison the queue."""
         fields: JsonObject = orjson.loads(text)
         shard = Shard(**known_fields(Shard, fields["shard"]))
-        return cls(**known_fields(cls, fields) | {"shard": shard})
+        mode = Mode(fields.get("mode", Mode.REALTIME))
+        return cls(**known_fields(cls, fields) | {"shard": shard, "mode": mode})
 
 
 def shard_message(batch: Batch, shard: Shard) -> ShardMessage:
@@ -69,4 +73,6 @@ def shard_message(batch: Batch, shard: Shard) -> ShardMessage:
         concurrency=plan.shard_concurrency,
         expires_at=batch.expires_at,
         caller_pays=batch.caller_pays,
+        weight=batch.weight,
+        mode=lane.mode,
     )
