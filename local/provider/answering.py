@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,11 +18,8 @@ from local.provider.wire import Refused
 _CACHEABLE_BYTES = 4096
 """A shorter request has no prompt that vendors would cache."""
 
-_TIERS = {
-    "flex": (b'"service_tier":"default"', b'"service_tier":"flex"'),
-    "native": (b'"service_tier":"standard"', b'"service_tier":"batch"'),
-}
-"""Mode -> how an answer says it, instead of what it says of a plain realtime call. OpenAI's jobs do not say it."""
+_TIER = re.compile(rb'"service_tier":"(?:default|on_demand)"')
+_ANTHROPICS_TIER = b'"service_tier":"standard"'
 
 
 class Caller(NamedTuple):
@@ -81,8 +79,10 @@ class Answering:
             content = item.endpoint.answer(item.body, tokens, item.request, int(now))
         except Unanswerable as missing:
             raise Refused(400, missing.args[0], param=missing.args[1]) from missing
-        if item.mode in _TIERS:
-            content = content.replace(*_TIERS[item.mode], 1)
+        if item.mode == "flex":
+            content = _TIER.sub(b'"service_tier":"flex"', content, count=1)
+        elif item.mode == "native":
+            content = content.replace(_ANTHROPICS_TIER, b'"service_tier":"batch"', 1)
         return content, self._bill(item, tokens)
 
     def _use_cache(self, item: Item, now: float) -> CacheUse:

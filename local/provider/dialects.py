@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import orjson
 
-from local.provider.answers import anthropic, gemini, mistral, openai
+from local.provider.answers import anthropic, gemini, openai, openai_variants
 from local.provider.answers.content import Body, Endpoint
 from local.provider.prompt_cache import Prefix, automatic_prefixes, marked_prefixes
 from local.provider.wire import Refused, Request
@@ -157,9 +157,11 @@ GEMINI = Dialect(
     rate_headers=no_rate_headers,
 )
 
-MISTRAL = Dialect(mistral.ENDPOINTS.get, _mistral_error, automatic_prefixes)
+GROQ = Dialect(openai_variants.GROQ.get, _openai_error, automatic_prefixes, sells_flex=True)
+MISTRAL = Dialect(openai_variants.MISTRAL.get, _mistral_error, automatic_prefixes)
+TOGETHER = Dialect(openai_variants.TOGETHER.get, _openai_error, automatic_prefixes)
 
-DIALECTS = {"anthropic": ANTHROPIC, "gemini": GEMINI, "mistral": MISTRAL}
+DIALECTS = {"anthropic": ANTHROPIC, "gemini": GEMINI, "groq": GROQ, "mistral": MISTRAL, "together": TOGETHER}
 """Vendor -> its dialect, unless that is OpenAI's."""
 
 

@@ -22,7 +22,9 @@ SCHEMA: dict[str, Any] = {"type": "object", "properties": {"mood": {"enum": ["go
 
 @pytest.fixture
 def client(provider: SimulatedProvider) -> Iterator[anthropic.Anthropic]:
-    with anthropic.Anthropic(base_url=root_of(provider, "anthropic"), api_key="sk-ant", max_retries=0) as client:
+    with anthropic.Anthropic(
+        base_url=root_of(provider, "anthropic"), api_key="sk-ant", max_retries=0, _strict_response_validation=True
+    ) as client:
         yield client
 
 
@@ -201,9 +203,11 @@ def test_batches_of_messages_go_wrong_as_they_are_asked_to(
 
 def test_wrong_params_are_that_items_error(provider: SimulatedProvider, client: anthropic.Anthropic) -> None:
     """Only ids are looked at when a batch is created."""
-    batch = start(client, [params("good"), params("bad", n=2), params("down [simulate: status:529]")])
+    bodies = [params("good"), params("bad", n=2), params("down [simulate: status:529]"), params("hot", temperature=1)]
+    batch = start(client, bodies)
     provider.advance(JOB_SECONDS)
     found = results(client, batch)
+    assert "temperature" in found["item-3"].error.error.message
     assert found["item-0"].type == "succeeded"
     assert found["item-1"].error.error.type == "invalid_request_error" and "n: " in found["item-1"].error.error.message
     assert found["item-2"].error.error.type == "overloaded_error"
@@ -227,5 +231,7 @@ def test_batches_of_messages_are_listed(provider: SimulatedProvider, client: ant
 
 def test_anthropic_also_has_openais_chat_completions(provider: SimulatedProvider) -> None:
     """Beside its own, for those who ask for them."""
-    with openai.OpenAI(base_url=provider.url_of("anthropic"), api_key="sk-ant", max_retries=0) as client:
+    with openai.OpenAI(
+        base_url=provider.url_of("anthropic"), api_key="sk-ant", max_retries=0, _strict_response_validation=True
+    ) as client:
         assert client.chat.completions.create(**chat("hello", model=MODEL)).choices[0].message.content

@@ -22,7 +22,9 @@ MODEL = "meta-llama/Llama-3.3-70B-Instruct-Turbo"
 
 @pytest.fixture
 def client(provider: SimulatedProvider) -> Iterator[together.Together]:
-    with together.Together(api_key="t-key", base_url=root_of(provider, "together"), max_retries=0) as client:
+    with together.Together(
+        api_key="t-key", base_url=root_of(provider, "together"), max_retries=0, _strict_response_validation=True
+    ) as client:
         yield client
 
 

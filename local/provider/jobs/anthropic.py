@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from local.provider.answers.anthropic import error_body
+from local.provider.answers.anthropic import check_call, error_body
 from local.provider.jobs.calls import Call, route
 from local.provider.jobs.job import ENDED, Job, JobItem, JobState, Order, Outcome
 from local.provider.jobs.runs import Runs, prompt_tokens
@@ -27,6 +27,7 @@ _MESSAGES = "/v1/messages"
 
 def create(runs: Runs, call: Call) -> Reply:
     """What is wrong with the params of an item shows as its result."""
+    check_call(call.request, {})
     if len(call.request.body) > _MOST_BYTES:
         raise Refused(413, "Request exceeds the maximum size")
     requests = json_body(call.request).get("requests")
@@ -34,7 +35,7 @@ def create(runs: Runs, call: Call) -> Reply:
         raise Refused(400, "requests: Field required")
     if len(requests) > _MOST_ITEMS:
         raise Refused(400, f"requests: List should have at most {_MOST_ITEMS} items")
-    items = [_item(number, entry) for number, entry in enumerate(requests)]
+    items = [_item(number, entry, call) for number, entry in enumerate(requests)]
     if len({item.custom_id for item in items}) < len(items):
         raise Refused(400, "requests: custom_id has to be unique within a batch")
     order = Order(
@@ -110,7 +111,7 @@ ROUTES = [
 ]
 
 
-def _item(number: int, entry: Any) -> JobItem:
+def _item(number: int, entry: Any, call: Call) -> JobItem:
     place = f"requests.{number}"
     custom_id = entry.get("custom_id") if type(entry) is dict else None
     if type(custom_id) is not str or not custom_id:
@@ -124,7 +125,12 @@ def _item(number: int, entry: Any) -> JobItem:
         raise Refused(400, f"{place}.params: Field required")
     if params.get("stream"):
         raise Refused(400, f"{place}.params.stream: Streaming is not supported in batches")
-    return JobItem(custom_id, _MESSAGES, params, orjson.dumps(params))
+    item = JobItem(custom_id, _MESSAGES, params, orjson.dumps(params))
+    try:
+        check_call(call.request, params)
+    except Refused as refused:
+        item.refusal = refused
+    return item
 
 
 def _ended(runs: Runs, call: Call) -> Job:
@@ -135,6 +141,7 @@ def _ended(runs: Runs, call: Call) -> Job:
 
 
 def _batch(runs: Runs, call: Call, job: Job) -> dict[str, Any]:
+    runs.catch_up(job)
     state = job.state(runs.clock.now())
     ended = state in ENDED
     counts = dict.fromkeys(("processing", "succeeded", "errored", "canceled", "expired"), 0)

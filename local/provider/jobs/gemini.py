@@ -46,8 +46,8 @@ def look(runs: Runs, call: Call) -> Reply:
 
 
 def list_batches(runs: Runs, call: Call) -> Reply:
-    operations = [_operation(runs, job) for job in runs.of(call.caller, call.vendor)]
-    return object_reply(page(operations, call.request.parameters(), "operations"))
+    jobs, more = page(runs.of(call.caller, call.vendor), call.request.parameters())
+    return object_reply({"operations": [_operation(runs, job) for job in jobs]} | more)
 
 
 def cancel(runs: Runs, call: Call) -> Reply:
@@ -130,6 +130,7 @@ def _job(runs: Runs, call: Call) -> Job:
 
 
 def _operation(runs: Runs, job: Job) -> dict[str, Any]:
+    runs.catch_up(job)
     now = runs.clock.now()
     state = job.state(now)
     ended = state in ENDED

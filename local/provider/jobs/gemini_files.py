@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
@@ -15,6 +15,8 @@ from local.provider.jobs.calls import Call, route
 from local.provider.jobs.files import File
 from local.provider.jobs.runs import Runs
 from local.provider.wire import Refused, Reply, json_body, json_reply, object_reply, reply
+
+Entry = TypeVar("Entry")
 
 _LIFETIME_SECONDS = 48 * 3600
 _UPLOAD = "uploading"
@@ -48,8 +50,9 @@ def go_on_uploading(runs: Runs, call: Call) -> Reply:
 
 
 def list_files(runs: Runs, call: Call) -> Reply:
-    files = [file_object(call, file) for file in runs.files.of(call.caller) if file.purpose != _UPLOAD]
-    return object_reply(page(files, call.request.parameters(), "files"))
+    uploaded = [file for file in runs.files.of(call.caller) if file.purpose != _UPLOAD]
+    files, more = page(uploaded, call.request.parameters())
+    return object_reply({"files": [file_object(call, file) for file in files]} | more)
 
 
 def look_at_file(runs: Runs, call: Call) -> Reply:
@@ -93,12 +96,11 @@ def file_object(call: Call, file: File) -> dict[str, Any]:
     }
 
 
-def page(entries: list[dict[str, Any]], asked: dict[str, str], name: str) -> dict[str, Any]:
-    """Google's form of a list: a token is the place to go on at."""
+def page(entries: list[Entry], asked: dict[str, str]) -> tuple[list[Entry], dict[str, str]]:
+    """One page of a list, and the token of the next one, if there is one: the place to go on at."""
     start, size = int(asked.get("pageToken") or 0), int(asked.get("pageSize") or 50)
     end = start + size
-    more = {"nextPageToken": str(end)} if end < len(entries) else {}
-    return {name: entries[start:end]} | more
+    return entries[start:end], {"nextPageToken": str(end)} if end < len(entries) else {}
 
 
 def time_of(moment: float) -> str:

@@ -5,7 +5,7 @@ https://docs.mistral.ai/capabilities/batch; the SDK's `models/batchjob.py`
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
@@ -17,6 +17,8 @@ from local.provider.jobs.lines import Lines, item_of, read_lines
 from local.provider.jobs.result_files import is_good, mistral_line, write_results
 from local.provider.jobs.runs import Runs, prompt_tokens
 from local.provider.wire import Refused, Reply, form_parts, json_body, object_reply, reply
+
+Entry = TypeVar("Entry")
 
 _MOST_ITEMS = 1_000_000
 _MOST_INLINE_ITEMS = 10_000
@@ -45,8 +47,9 @@ def upload(runs: Runs, call: Call) -> Reply:
 
 
 def list_files(runs: Runs, call: Call) -> Reply:
-    files = [_file_object(file) for file in runs.files.of(call.caller)]
-    return object_reply({"object": "list", "data": _page(files, call), "total": len(files)})
+    files = runs.files.of(call.caller)
+    data = [_file_object(file) for file in _page(files, call)]
+    return object_reply({"object": "list", "data": data, "total": len(files)})
 
 
 def look_at_file(runs: Runs, call: Call) -> Reply:
@@ -107,8 +110,9 @@ def look(runs: Runs, call: Call) -> Reply:
 
 
 def list_jobs(runs: Runs, call: Call) -> Reply:
-    jobs = [_job_object(runs, job) for job in runs.of(call.caller, call.vendor)]
-    return object_reply({"object": "list", "data": _page(jobs, call), "total": len(jobs)})
+    jobs = runs.of(call.caller, call.vendor)
+    data = [_job_object(runs, job) for job in _page(jobs, call)]
+    return object_reply({"object": "list", "data": data, "total": len(jobs)})
 
 
 def cancel(runs: Runs, call: Call) -> Reply:
@@ -156,6 +160,7 @@ def _parse_line(line: dict[str, Any], endpoint: str, number: int) -> JobItem | L
 
 
 def _job_object(runs: Runs, job: Job) -> dict[str, Any]:
+    runs.catch_up(job)
     now = runs.clock.now()
     state = job.state(now)
     if state in ENDED:
@@ -202,7 +207,7 @@ def _file_object(file: File) -> dict[str, Any]:
     }
 
 
-def _page(entries: list[dict[str, Any]], call: Call) -> list[dict[str, Any]]:
+def _page(entries: list[Entry], call: Call) -> list[Entry]:
     asked = call.request.parameters()
     size = int(asked.get("page_size", 100))
     start = int(asked.get("page", 0)) * size

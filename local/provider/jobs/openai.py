@@ -78,8 +78,8 @@ def look(runs: Runs, call: Call) -> Reply:
 
 
 def list_batches(runs: Runs, call: Call) -> Reply:
-    batches = [_batch_object(runs, job) for job in runs.of(call.caller, call.vendor)]
-    return object_reply(page(batches, call.request.parameters(), 20))
+    jobs = {job.id: job for job in runs.of(call.caller, call.vendor)}
+    return object_reply(page(jobs, call.request.parameters(), 20, lambda job: _batch_object(runs, job)))
 
 
 def cancel(runs: Runs, call: Call) -> Reply:
@@ -101,6 +101,7 @@ ROUTES = [
 
 
 def _batch_object(runs: Runs, job: Job) -> dict[str, Any]:
+    runs.catch_up(job)
     now = runs.clock.now()
     state = job.state(now)
     if state in ENDED:

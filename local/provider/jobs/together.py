@@ -148,6 +148,7 @@ def _parse_line(line: dict[str, Any], endpoint: str) -> JobItem | LineError:
 
 def _job_object(runs: Runs, job: Job) -> dict[str, Any]:
     """A cancelled job says so at once; its files come when what was under way has ended."""
+    runs.catch_up(job)
     now = runs.clock.now()
     state = job.state(now)
     if state in ENDED:
