@@ -15,7 +15,8 @@
     │   ├── ShardSettled                nothing is left to do
     │   ├── ShardFenced                 its batch is being stopped
     │   └── LeaseHeld                   somebody else works on it
-    ├── LeaseLost                   the shard belongs to somebody else now, or is sealed
+    ├── JobHeld                     somebody else works on a provider job, or it is done
+    ├── LeaseLost                   the shard (or provider job) belongs to somebody else now, or is sealed
     ├── NotReady                    an input is still on its way; run the step again later
     ├── BooksDoNotBalance           an invariant is broken: never to be retried or swallowed
     ├── InputRejected               a batch's input fails it, with the errors of its lines

@@ -37,6 +37,8 @@ class Result:
     error_message: str | None = None
     usage: Usage = field(default_factory=Usage)
     cost_picousd: int = 0
+    realtime_picousd: int | None = None
+    """What it would have cost in realtime; None: as much as it did."""
 
 
 class StoredResult(NamedTuple):
@@ -100,6 +102,7 @@ def tally(results: list[Result]) -> Tally:
             output_tokens=usage.output_tokens,
             reasoning_tokens=usage.reasoning_tokens,
             cost_picousd=result.cost_picousd,
+            realtime_picousd=result.cost_picousd if result.realtime_picousd is None else result.realtime_picousd,
         )
     return total
 
