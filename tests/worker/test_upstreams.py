@@ -7,6 +7,7 @@ import logging
 from typing import Any
 
 from batchyard.core.catalogue import Catalogue, Model
+from batchyard.core.lanes import Lane
 from batchyard.core.messages import ShardMessage
 from batchyard.core.providers import Provider
 from batchyard.core.retry import RetryPolicy
@@ -31,19 +32,19 @@ class OneKey:
 class Client:
     """Stands for a provider's client; says how it was called."""
 
-    def __init__(self, kind: str, base_url: str) -> None:
-        self.made_for = kind, base_url
+    def __init__(self, provider: Provider, base_url: str) -> None:
+        self.made_for = provider.kind, base_url
 
-    async def call(self, endpoint: str, api_key: str, body: bytes) -> Any:
-        return (*self.made_for, endpoint, api_key, body)
+    async def call(self, endpoint: str, api_key: str, body: bytes, lane: Lane) -> Any:
+        return (*self.made_for, endpoint, api_key, body, lane)
 
 
 def test_the_client_follows_the_providers_kind() -> None:
     """Kind and base URL of the entry decide who is called; one client serves all shards of a provider."""
     made: list[Client] = []
 
-    def connect(kind: str, base_url: str) -> Any:
-        made.append(Client(kind, base_url))
+    def connect(provider: Provider, base_url: str) -> Any:
+        made.append(Client(provider, base_url))
         return made[-1]
 
     provider = Provider("groq", "openai", "https://groq.example/v1")
@@ -73,6 +74,6 @@ def test_the_client_follows_the_providers_kind() -> None:
     async def call_twice() -> list[Any]:
         return [await (await upstreams.of(message)).call(b"{}") for _ in range(2)]
 
-    expected = ("openai", "https://groq.example/v1", "/v1/embeddings", "sk-groq", b"{}")
+    expected = ("openai", "https://groq.example/v1", "/v1/embeddings", "sk-groq", b"{}", Lane("groq", "m"))
     assert asyncio.run(call_twice()) == [expected, expected]
     assert len(made) == 1

@@ -10,7 +10,9 @@ import orjson
 
 from batchyard.core.catalogue import Catalogue, Model
 from batchyard.core.json_types import JsonObject
-from batchyard.core.providers import Provider
+from batchyard.core.lanes import Mode
+from batchyard.core.native_limits import BY_VARIANT, native_limits
+from batchyard.core.providers import Provider, default_variant
 from batchyard.core.usage import Price
 
 PROVIDERS_FILE = Path(__file__).parents[1] / "providers.toml"
@@ -31,14 +33,25 @@ def load_providers() -> tuple[Provider, ...]:
 
 def read_providers(document: JsonObject) -> tuple[Provider, ...]:
     """The `[[providers]]` of a parsed providers.toml. Raises ValueError or TypeError, naming what is wrong."""
-    providers = []
-    for entry in document.get("providers", ()):
-        endpoints = {"endpoints": tuple(entry["endpoints"])} if "endpoints" in entry else {}
-        providers.append(Provider(**entry | endpoints))
+    providers = [_provider(entry) for entry in document.get("providers", ())]
     names = [provider.name for provider in providers]
     if len(set(names)) != len(names):
         raise ValueError("providers.toml names a provider twice")
     return tuple(providers)
+
+
+def _provider(entry: JsonObject) -> Provider:
+    fields = dict(entry)
+    for name in ("endpoints", "regions"):
+        if name in fields:
+            fields[name] = tuple(fields[name])
+    if "modes" in fields:
+        fields["modes"] = tuple(Mode(mode) for mode in fields["modes"])
+    if Mode.NATIVE in fields.get("modes", ()):
+        variant = fields.get("variant") or default_variant(fields["kind"])
+        if variant in BY_VARIANT:
+            fields["native"] = native_limits(variant, fields.get("native", {}))
+    return Provider(**fields)
 
 
 def read_catalogue(providers_toml: str, catalogue_json: bytes) -> Catalogue:

@@ -23,6 +23,7 @@
     ├── TooManyLanes                a batch has more lanes than a work file may have
     ├── NotStarted                  the batch exists, its execution could not be started
     ├── ItemBroke                   running an item raised something unforeseen
+    ├── Untranslatable              a provider cannot do what an item asks for
     ├── StreamBroken                a provider's event stream ended before its answer did
     ├── StreamFailed                a provider's event stream reported a failure
     ├── ObjectMissing               there is no such object in S3

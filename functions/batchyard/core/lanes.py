@@ -29,8 +29,9 @@ class Lane:
 
 class LaneId(NamedTuple):
     """What vendors limit, and what is in trouble together: a model at a provider, called with the provider key of
-    `key_owner` (an account that brought its own; None: the deployment)."""
+    `key_owner` (an account that brought its own; None: the deployment). Calls in flex have limits of their own."""
 
     provider: str
     model: str
     key_owner: str | None = None
+    mode: Mode = Mode.REALTIME

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from batchyard.core.json_types import JsonObject
+
 _MEGABYTE = 1_000_000
 
 
@@ -35,7 +37,7 @@ class NativeLimits:
             if getattr(self, name) < 1:
                 raise ValueError(f"native.{name} is 1 at least, not {getattr(self, name)}")
         for name in ("max_enqueued_tokens", "max_jobs"):
-            if (getattr(self, name) or 1) < 1:
+            if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"native.{name} is 1 at least, not {getattr(self, name)}")
         if self.min_items > self.max_items:
             raise ValueError(f"native.min_items {self.min_items} is more than native.max_items {self.max_items}")
@@ -67,9 +69,8 @@ BY_VARIANT = {
 """Variant of a kind of provider -> its vendor's defaults."""
 
 
-def native_limits(variant: str, changes: dict[str, int | list[str]]) -> NativeLimits:
+def native_limits(variant: str, changes: JsonObject) -> NativeLimits:
     """The defaults of `variant` with the `changes` of an entry of providers.toml. Raises ValueError or TypeError."""
-    endpoints = changes.get("endpoints")
-    limits = BY_VARIANT[variant]
-    fields = changes if endpoints is None else changes | {"endpoints": tuple(endpoints)}  # type: ignore[arg-type]
-    return replace(limits, **fields)
+    if "endpoints" in changes:
+        changes = changes | {"endpoints": tuple(changes["endpoints"])}
+    return replace(BY_VARIANT[variant], **changes)

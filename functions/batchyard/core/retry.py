@@ -12,6 +12,7 @@
     401 and 403 about the key                key_refused         no      -             no        yes
     402, no quota or money (429, 400, 403)   out_of_money        no      -             no        yes
     other 3xx, 4xx                           rejected            no      -             no        no
+    never sent: the vendor cannot do it      unsupported         no      -             no        no
     the last one, with x-should-retry: true  retry_requested     yes     yes           no        no
 
 *Trouble* is what many calls of a lane fail with when the provider is down, whatever they ask. What *blocks the lane*
@@ -53,6 +54,7 @@ class FailureReason(enum.StrEnum):
     KEY_REFUSED = "key_refused"
     OUT_OF_MONEY = "out_of_money"
     REJECTED = "rejected"
+    UNSUPPORTED = "unsupported"
 
     @property
     def may_be_retried(self) -> bool:
@@ -85,7 +87,7 @@ class FailureReason(enum.StrEnum):
 
 
 _BLOCKING = frozenset({FailureReason.KEY_REFUSED, FailureReason.OUT_OF_MONEY})
-_FINAL = _BLOCKING | {FailureReason.TOO_LARGE, FailureReason.REJECTED}
+_FINAL = _BLOCKING | {FailureReason.TOO_LARGE, FailureReason.REJECTED, FailureReason.UNSUPPORTED}
 _TROUBLE = frozenset(
     {FailureReason.OVERLOADED, FailureReason.SERVER_ERROR, FailureReason.TIMEOUT}
     | {FailureReason.CONNECTION, FailureReason.INVALID_RESPONSE}
@@ -104,6 +106,7 @@ _MESSAGES = {
     FailureReason.KEY_REFUSED: "The provider did not accept the API key.",
     FailureReason.OUT_OF_MONEY: "The provider's account has no money or quota left.",
     FailureReason.REJECTED: "The provider rejected this request.",
+    FailureReason.UNSUPPORTED: "The provider cannot do what this request asks for.",
 }
 
 _LONGEST_WAIT_SECONDS = 86_400.0

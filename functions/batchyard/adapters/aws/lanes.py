@@ -11,7 +11,7 @@ from batchyard.core.errors import ConditionFailed
 from batchyard.core.health import LaneHealth, LaneState
 from batchyard.core.json_types import Row
 from batchyard.core.lane_pace import LanePace, RateChange, WorkerReport
-from batchyard.core.lanes import LaneId
+from batchyard.core.lanes import LaneId, Mode
 
 _KEPT_SECONDS = 7 * 86_400
 """A row that nobody has written for so long may be forgotten: its lane is closed, or nobody uses it."""
@@ -144,4 +144,5 @@ def _view(row: Row) -> LaneView:
 
 
 def _row_key(lane: LaneId) -> Key:
-    return Key(f"lane#{lane.provider}#{lane.model}", f"health#{lane.key_owner or ''}")
+    mode = "" if lane.mode is Mode.REALTIME else f"#{lane.mode}"
+    return Key(f"lane#{lane.provider}#{lane.model}", f"health#{lane.key_owner or ''}{mode}")

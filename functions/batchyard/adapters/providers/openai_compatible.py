@@ -1,9 +1,8 @@
-"""Calls to a provider that speaks OpenAI's dialect: chat completions, completions, embeddings, responses, moderations.
+"""Calls to a provider over HTTP. What is sent and what an answer means is the affair of its translator.
 
 httpx with the aiohttp transport, called directly: httpx.AsyncClient would double what a call costs, for cookies,
-redirects and authentication that it does not need; a new httpx.Request per call would add a third. The request's bytes
-are the item's body as it is. An answer that is streamed (because the body asked for that, or because the provider
-always does it) becomes the JSON it adds up to.
+redirects and authentication that it does not need; a new httpx.Request per call would add a third. An answer that is
+streamed (because the body asked for that, or because the provider always does it) becomes the JSON it adds up to.
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ from multidict import CIMultiDict
 
 from batchyard.adapters.providers.answer_memory import SMALL_BYTES, AnswerMemory
 from batchyard.adapters.providers.events import EventStream
+from batchyard.adapters.providers.openai.translator import OpenAITranslator
 from batchyard.adapters.providers.openai_replies import (
     HEADERS_READ,
     MOST_ERROR_BYTES,
@@ -29,8 +29,10 @@ from batchyard.adapters.providers.openai_replies import (
     reply_of,
     streamed_reply_of,
 )
+from batchyard.adapters.providers.translator import Translator, Untranslatable, refusal
 from batchyard.core.calls import NoAnswer, ProviderReply
 from batchyard.core.json_types import JsonObject
+from batchyard.core.lanes import Lane
 from batchyard.core.retry import FailureReason
 
 _KEEP_ALIVE_SECONDS = 30.0
@@ -82,9 +84,17 @@ class OpenAICompatible:
     `base_url` ends before the endpoint's path: `https://api.openai.com/v1`.
     """
 
-    def __init__(self, base_url: str, limits: CallLimits, memory: AnswerMemory | None = None) -> None:
-        """`memory`: shared by all clients of a process; without it a client has its own."""
+    def __init__(
+        self,
+        base_url: str,
+        limits: CallLimits,
+        memory: AnswerMemory | None = None,
+        translator: Translator | None = None,
+    ) -> None:
+        """`memory`: shared by all clients of a process; without it a client has its own. `translator`: OpenAI's if none
+        is given."""
         self._base_url = base_url
+        self._translator = translator or OpenAITranslator()
         self._memory = memory or AnswerMemory(6 * limits.max_response_bytes, limits.max_response_bytes)
         self._limits = limits
         self._prepared: tuple[str | None, CIMultiDict[str]] = None, CIMultiDict()
@@ -99,11 +109,24 @@ class OpenAICompatible:
         ssl_context = httpx.create_ssl_context()
         self._transport = AiohttpTransport(verify=ssl_context, client=lambda: self._session(ssl_context))
 
-    async def call(self, endpoint: str, api_key: str, body: bytes) -> ProviderReply:
-        """POST `body` to `endpoint` (`/v1/chat/completions`). The whole answer must arrive within the two timeouts. A
-        call that is cancelled closes its connection, so that the provider may stop working on it."""
-        url = self._base_url + endpoint.removeprefix("/v1")
-        request = _Post(url, self._headers(api_key), body, self._extensions)
+    async def call(self, endpoint: str, api_key: str, body: bytes, lane: Lane | None = None) -> ProviderReply:
+        """The reply to an item with `body` for `endpoint` (`/v1/chat/completions`), in the item's form. `lane`: see
+        `Translator.request`. The whole answer must arrive within the two timeouts. A call that is cancelled closes its
+        connection, so that the provider may stop working on it."""
+        asked = self._translator.request(endpoint, body, lane)
+        if isinstance(asked, Untranslatable):
+            return refusal(asked, endpoint)
+        headers = self._headers(api_key)
+        if asked.headers:
+            headers = headers.copy()
+            headers.update(asked.headers)
+        reply = await self._send(_Post(self._base_url + asked.path, headers, asked.body, self._extensions))
+        if asked.read_answer is None or isinstance(reply, NoAnswer):
+            return reply
+        return asked.read_answer(reply)
+
+    async def _send(self, request: _Post) -> ProviderReply:
+        """The provider's reply in its own form."""
         try:
             async with asyncio.timeout(self._total_seconds):
                 response = await self._transport.handle_async_request(cast(httpx.Request, request))
@@ -153,8 +176,7 @@ class OpenAICompatible:
 
     def _headers(self, api_key: str) -> CIMultiDict[str]:
         if self._prepared[0] != api_key:
-            headers = {
-                "authorization": f"Bearer {api_key}",
+            headers = self._translator.headers(api_key) | {
                 "content-type": "application/json",
                 "accept": "application/json, text/event-stream",
                 "accept-encoding": "identity",
