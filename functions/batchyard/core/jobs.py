@@ -22,6 +22,8 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import orjson
+
 from batchyard.core.batches import BatchRef, Ending
 from batchyard.core.errors import BatchyardError
 from batchyard.core.fields import known_fields
@@ -67,11 +69,22 @@ class JobRef:
     def numbers(self) -> range:
         return range(self.number, self.number + self.shards)
 
+    def to_json(self) -> str:
+        """As the message has it that has somebody look at the job."""
+        fields = {"account_id": self.batch.account_id, "batch_id": self.batch.batch_id}
+        return orjson.dumps(fields | {"job": self.number, "shards": self.shards}).decode()
+
+    @classmethod
+    def from_json(cls, text: str) -> JobRef:
+        fields = orjson.loads(text)
+        return cls(BatchRef(fields["account_id"], fields["batch_id"]), fields["job"], fields["shards"])
+
 
 @dataclass(frozen=True, slots=True)
 class JobRow:
     """`attempt`: submissions begun. `asked_at`: when the last one was, while nobody knows what it came to; else 0.
-    `tries`: failures in a row. `due_at`: when the job is to be looked at again. `submitted_at`, `stop_at`: when the
+    `tries`: failures in a row. `due_at`: when the job is to be looked at again. `provider`,
+    `model`: of the lane that it was submitted on. `submitted_at`, `stop_at`: when the
     vendor took it, and was asked to stop it. `reason`: why it ended otherwise than well. `fence`: the ending that its
     batch was stopped for."""
 
@@ -85,6 +98,8 @@ class JobRow:
     asked_at: int = 0
     tries: int = 0
     due_at: int = 0
+    provider: str | None = None
+    model: str | None = None
     provider_job_id: str | None = None
     submitted_at: int = 0
     stop_at: int = 0

@@ -85,6 +85,9 @@ class AnthropicJobs:
     def results(self, job_id: str) -> Iterator[bytes]:
         return self._http.lines(f"{_PATH}/{job_id}/results")
 
+    def id_of(self, line: bytes) -> str:
+        return str(exact_json.loads_anything(line)["custom_id"])
+
     def read(self, line: bytes) -> JobResult:
         document = exact_json.loads(line)
         custom_id, result = str(document["custom_id"]), document["result"]

@@ -117,6 +117,9 @@ class OpenAIJobs:
             if job.get(name):
                 yield from self._http.lines(f"/files/{job[name]}/content")
 
+    def id_of(self, line: bytes) -> str:
+        return str(exact_json.loads_anything(line)["custom_id"])
+
     def read(self, line: bytes) -> JobResult:
         document = exact_json.loads(line)
         response = document.get("response")

@@ -103,6 +103,10 @@ class VendorJobs(Protocol):
         """What the vendor has of a job that is over: lines for `read`, in any order."""
         ...
 
+    def id_of(self, line: bytes) -> str:
+        """The id of a result's line, quicker than `read`. Raises ValueError, KeyError or TypeError if it has none."""
+        ...
+
     def read(self, line: bytes) -> JobResult:
         """Raises ValueError if it is no result."""
         ...
