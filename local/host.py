@@ -9,6 +9,7 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -103,7 +104,7 @@ class Host:
         self._api = HttpServer(gateway, port=self.options.port, limits=LIMITS, refuse=gateway.refuse, name="api")
         self.api_url = self._api.url
         self.poller.start(self.deployment.event_sources)
-        self.events.start(self.deployment.rules, self.deployment.eventbridge_buckets)
+        self.events.start(self.deployment.rules, self.deployment.eventbridge_buckets, schedules=self.options.schedules)
         self.account_id, self.api_key = "", ""
         if self.options.account is not None and self.deployment.declares("admin"):
             created = self.create_account(self.options.account)
@@ -208,6 +209,7 @@ class Host:
             "POST /_local/faults/clear": lambda _: self.faults.clear(),
             "POST /_local/faults/remove": lambda body: asdict(self.faults.remove(body["id"])),
             "POST /_local/limit": lambda body: self.functions.get(body["function"]).limit(body["timeout_seconds"]),
+            "POST /_local/code": lambda body: self._replace_code(Path(body["functions_path"])),
             "GET /_local/queues": lambda _: self.poller.depths(),
             "POST /_local/delivery": self._set_delivery,
             "POST /_local/fire": lambda body: self.events.fire(body["name"]),
@@ -221,6 +223,10 @@ class Host:
                 raise TypeError(f"there is no delivery switch {name}")
             setattr(self.switches, name, value)
         self.poller.wake()
+
+    def _replace_code(self, functions_path: Path) -> None:
+        for function in self.functions.all():
+            function.replace_code(functions_path)
 
     def create_account(self, name: str) -> dict[str, Any]:
         result = self.functions.get("admin").invoke(orjson.dumps({"action": "create_account", "name": name}), wait=True)

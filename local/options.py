@@ -27,6 +27,8 @@ class Options:
     """Lambda's quota of concurrent executions; None: more than is ever needed."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Variables that every function gets beside those of the template, or, as `function.NAME`, that one function."""
+    schedules: bool = True
+    """Whether rules with a schedule fire by themselves."""
     wait_scale: float = 1.0
     """A factor for the state machine's waits and retry intervals."""
     deployment: str = "local"

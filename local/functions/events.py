@@ -47,12 +47,13 @@ class EventBus:
         self._buckets: set[str] = set()
         self._closing = threading.Event()
 
-    def start(self, rules: list[Rule], buckets: set[str]) -> None:
+    def start(self, rules: list[Rule], buckets: set[str], *, schedules: bool) -> None:
+        """`schedules`: whether rules with a schedule fire by themselves, and not only by `fire`."""
         self._rules = rules
         self._buckets = buckets
         for rule in rules:
             seconds = _interval_seconds(rule)
-            if seconds is not None:
+            if schedules and seconds is not None:
                 threading.Thread(target=self._tick, args=(rule, seconds), name=rule.name, daemon=True).start()
 
     def close(self) -> None:

@@ -13,9 +13,9 @@ from contextlib import asynccontextmanager
 from email.utils import formatdate
 from typing import Any
 
+import aiohttp
 import orjson
 import pytest
-from httpx_aiohttp import AiohttpTransport
 
 from batchyard.adapters.providers.openai_compatible import CallLimits, OpenAICompatible
 from batchyard.core.calls import Answer, NoAnswer, ProviderReply
@@ -523,10 +523,10 @@ def test_faults_that_no_library_wraps_are_broken_connections(monkeypatch: pytest
     """Errors that aiohttp does not wrap, such as uvloop's for a write on a connection that was just closed, count as
     connection errors: an exception would count as a crash of the item."""
 
-    async def breaks(*_: object) -> None:
+    async def breaks(*_: object, **__: object) -> None:
         raise fault
 
-    monkeypatch.setattr(AiohttpTransport, "handle_async_request", breaks)
+    monkeypatch.setattr(aiohttp.ClientSession, "_request", breaks)
     assert call("http://127.0.0.1:9/v1", chat("hello")) == NoAnswer(FailureReason.CONNECTION)
 
 

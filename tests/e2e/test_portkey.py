@@ -49,6 +49,14 @@ class Errors(Strict):
     data: list[Error]
 
 
+class Wait(Strict):
+    provider: str
+    model: str
+    state: Literal["blocked", "trouble", "queued", "throttled"]
+    since: int | None
+    message: str
+
+
 class Batch(Strict):
     id: str
     object: Literal["batch"]
@@ -76,6 +84,8 @@ class Batch(Strict):
     cancelled_at: int | None
     request_counts: dict[str, int]
     usage: dict[str, Any]
+    # Batchyard's
+    waiting_for: list[Wait] | None
 
 
 class BatchList(Strict):

@@ -23,7 +23,7 @@ from batchyard.core.result_lines import result_line
 from batchyard.core.results import Outcome, StoredResult
 from batchyard.core.sharding import Shard, read_manifest, routes
 from batchyard.core.shards import ShardState
-from tests.memory import MemoryObjects
+from simulation.memory_objects import MemoryObjects
 from tests.property.test_merge import World, run_batch
 
 SEEDS = st.integers(0, 10**9)

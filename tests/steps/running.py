@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 from batchyard.adapters.aws.batches import Batches
+from batchyard.adapters.aws.job_queue import JobQueue
 from batchyard.adapters.aws.objects import Objects
 from batchyard.adapters.aws.workflow import Execution, Life
 from batchyard.core.batches import Batch, BatchRef, Ending, Status
+from batchyard.core.jobs import JobRef
 from batchyard.core.keys import manifest_key
 from batchyard.core.lanes import Lane
 from batchyard.core.messages import ShardMessage
@@ -33,6 +36,25 @@ class SentMessages:
     @property
     def numbers(self) -> list[int]:
         return [message.shard.number for message in self.messages]
+
+
+@dataclass
+class SentJobs:
+    """Stands for `JobQueue`: the jobs to be looked at, each with its delay."""
+
+    sent: list[tuple[JobRef, int]] = field(default_factory=list)
+
+    def send(self, refs: Sequence[JobRef], delay_seconds: int = 0) -> None:
+        self.sent += [(ref, delay_seconds) for ref in refs]
+
+    @property
+    def numbers(self) -> list[int]:
+        return [ref.number for ref, _ in self.sent]
+
+
+def sent_jobs() -> JobQueue:
+    """Typed as what it stands for."""
+    return cast("JobQueue", SentJobs())
 
 
 @dataclass

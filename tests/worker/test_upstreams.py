@@ -16,7 +16,7 @@ from batchyard.core.usage import Price
 from batchyard.worker.gate import Gates
 from batchyard.worker.runtime import Runtime
 from batchyard.worker.upstreams import ProviderKeys, Upstreams
-from tests.virtual_time import inline
+from simulation.virtual_time import inline
 
 
 class OneKey:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -15,9 +16,9 @@ from batchyard.core.retry import FailureReason, RetryAdvice
 from batchyard.core.shards import LeaseHeld, ShardFenced, ShardState
 from batchyard.core.usage import REFUSED_USAGE, Usage
 from batchyard.worker.gate import Gates
-from tests.memory import memory_objects
-from tests.memory_table import memory_shards
-from tests.virtual_time import EPOCH
+from simulation.memory_objects import memory_objects
+from simulation.memory_table import memory_shards
+from simulation.virtual_time import EPOCH
 from tests.worker.workshop import (
     BATCH_ID,
     LIMITS,
@@ -248,6 +249,39 @@ def test_long_calls_keep_the_lease(start: Start) -> None:
     shop.work(shop.message(1))
     assert len(refused) == 30
     assert shop.outcomes() == {"succeeded": 1}
+
+
+def test_a_short_lease_is_kept_in_time(start: Start) -> None:
+    """A lease that is shorter than the worker's tick hears of its owner every third of its time."""
+    shop = start(after(4.0), limits=replace(LIMITS, lease_seconds=1))
+    told = []
+    heartbeat = shop.shards.heartbeat
+
+    def timed(*args: Any, **kwargs: Any) -> Any:
+        told.append(shop.clock())
+        return heartbeat(*args, **kwargs)
+
+    shop.shards.heartbeat = timed  # type: ignore[method-assign]
+    shop.work(shop.message(1))
+    assert len(told) >= 11
+    assert max(later - sooner for sooner, later in pairwise(told)) < 0.4
+
+
+def test_a_lease_lost_before_the_first_call_costs_none(start: Start) -> None:
+    """A worker that takes longer to get ready than its lease lasts finds out before it calls anybody."""
+    shop = start(after(1.0))
+    get = shop.objects.get
+
+    def slow(*args: Any, **kwargs: Any) -> bytes:
+        shop.loop.advance(70.0)
+        now = int(shop.clock())
+        shop.shards.claim(BATCH_ID, 0, "the next one", now, now + 60)
+        return get(*args, **kwargs)
+
+    shop.objects.get = slow  # type: ignore[method-assign]
+    shop.work(shop.message(4))
+    assert sum(shop.provider.received.values()) == 0
+    assert row_of(shop).owner == "the next one"
 
 
 def test_out_of_time_hands_back_what_is_left(start: Start) -> None:

@@ -36,7 +36,7 @@ from batchyard.worker.runtime import Runtime
 from batchyard.worker.shard_run import ShardStores
 from batchyard.worker.stopping import RunLimits
 from batchyard.worker.work import Record, Worker
-from tests.virtual_time import EPOCH, VirtualTimeLoop, inline
+from simulation.virtual_time import EPOCH, VirtualTimeLoop, inline
 
 BATCH_ID = "batch_01m7vzgc0060rk4csm6mv3ee1s"
 PRICE = Price(input_microusd=2_000_000, cached_microusd=1_000_000, output_microusd=10_000_000)

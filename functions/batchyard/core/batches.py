@@ -29,6 +29,7 @@ from batchyard.core.items import LineError
 from batchyard.core.json_types import Row
 from batchyard.core.sharding import Plan
 from batchyard.core.usage import Tally
+from batchyard.core.waits import Wait
 
 
 class Ending(enum.StrEnum):
@@ -113,6 +114,8 @@ class Batch:
     """The provider of every item; None: each item's own, or the cheapest."""
     caller_pays: bool = False
     """It runs with a provider key that the caller brought, so its cost is on the caller's bill."""
+    weight: int = 1
+    """How large its account's share of a busy lane was when it was made (`core.accounts`)."""
 
     model: str | None = None
     """The model of every item, if they share one."""
@@ -131,6 +134,8 @@ class Batch:
     """Executions that Sweep started after the first one died."""
     status_times: dict[str, int] = field(default_factory=dict)
     """Status -> unix second it was entered; `validating` is `created_at`."""
+    waiting_for: tuple[Wait, ...] | None = None
+    """Why it stands still or is slow, if somebody has looked (`steps.explain`); never in the row."""
 
     @property
     def ref(self) -> BatchRef:
@@ -174,6 +179,7 @@ class Batch:
             "drop": [self.drop.key, self.drop.version_id] if self.drop else None,
             "provider": self.provider,
             "caller_pays": self.caller_pays,
+            "weight": self.weight,
             "model": self.model,
             "errors": [[e.code, e.message, e.line, e.param] for e in self.errors],
             "plan": self.plan.to_row() if self.plan else None,

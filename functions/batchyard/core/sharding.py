@@ -126,7 +126,7 @@ class Plan:
 
     def lane_of(self, number: int) -> LaneShards:
         for lane in self.lanes:
-            if lane.first_shard <= number < lane.first_shard + lane.shards:
+            if number in lane.numbers:
                 return lane
         raise BooksDoNotBalance(f"shard {number} belongs to no lane of this batch")
 

@@ -24,8 +24,8 @@ from batchyard.core.shards import ShardState
 def dispatch(
     ref: BatchRef, task_token: str, *, stores: Stores, queues: Queues, job_queue: JobQueue, workflow: Workflow
 ) -> int:
-    """How many shards and jobs were sent. `task_token` wakes the execution and says which ending to work towards: it is used
-    here if nothing is left to run, else when the last shard settles or somebody stops the batch."""
+    """How many shards and jobs were sent. `task_token` wakes the execution and says which ending to work towards: it is
+    used here if nothing is left to run, else when the last shard settles or somebody stops the batch."""
     batches = stores.batches
     batch = batches.current(ref)
     try:

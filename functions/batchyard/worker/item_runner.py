@@ -144,10 +144,9 @@ class ItemRunner:
             reply = await self._call_in_turn(item)
             if reply is None:
                 continue
-            reason = reply.failure
-            if reason is FailureReason.UNSUPPORTED:
+            if reply.failure is FailureReason.UNSUPPORTED:
                 return self._on_result(item, _failed(item, reply))
-            self._upstream.watch.replied(reply, failed_before=failures.counted > 0)
+            reason = self._upstream.watch.replied(reply, failed_before=failures.counted > 0)
             if reason is None:
                 assert isinstance(reply, Answer)
                 self._meter.usages_refused += reply.usage.refused

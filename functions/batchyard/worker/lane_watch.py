@@ -191,11 +191,11 @@ class LaneWatch:
         finally:
             self._probing = False
 
-    def replied(self, reply: ProviderReply, *, failed_before: bool) -> None:
+    def replied(self, reply: ProviderReply, *, failed_before: bool) -> FailureReason | None:
         """Takes note of a reply to an item. `failed_before`: the item had other failures, so that one more says more
-        about the item than about the lane."""
+        about the item than about the lane. What the reply means on this lane; None: it is good."""
         self.share.replied(reply)
-        failure = reply.failure
+        failure = self._meant(reply.failure)
         if failure is not None and self._blocks(failure):
             self.blocked(str(failure))
         elif failure is None or not (failure.is_trouble or failure.asks_for_less):
@@ -204,6 +204,7 @@ class LaneWatch:
             self._recent.add(self._clock(), trouble=True)
             if self._recent.is_trouble(self._clock()):
                 self._suspect(str(failure))
+        return failure
 
     def look_for_hanging_calls(self) -> None:
         """Suspects a lane whose calls in flight are all far beyond what its calls take."""
@@ -218,8 +219,11 @@ class LaneWatch:
         return not self.is_in_trouble and max(self._recent.last_good_at, self._well_at) > moment
 
     async def is_well_since(self, moment: float, reason: FailureReason, witness: Witness) -> bool:
-        """Whether an item whose tries are used up is to blame: others, or a witness, got through after `moment`."""
-        if not self.has_been_well_since(moment):
+        """Whether an item whose tries are used up is to blame: others, or a witness, got through after `moment`. That
+        there is money for a witness shows nothing."""
+        if reason is FailureReason.UNAFFORDABLE and self._recent.last_good_at <= moment:
+            self.blocked(str(FailureReason.OUT_OF_MONEY))
+        elif not self.has_been_well_since(moment):
             await self._examine(str(reason), witness, since=moment)
         return not self.is_in_trouble
 
@@ -268,14 +272,22 @@ class LaneWatch:
     async def _hear_one(self, witness: Witness) -> _Found:
         try:
             async with asyncio.timeout(WITNESS_SECONDS):
-                failure = (await witness()).failure
+                failure = self._meant((await witness()).failure)
         except TimeoutError:
             failure = FailureReason.TIMEOUT
+        if failure is FailureReason.UNAFFORDABLE:
+            failure = FailureReason.OUT_OF_MONEY
         if failure is not None and self._blocks(failure):
             return _Found(Verdict.BLOCKED, str(failure))
         if failure is not None and failure.is_trouble:
             return _Found(Verdict.TROUBLE, str(failure))
         return _Found(Verdict.WELL)
+
+    def _meant(self, failure: FailureReason | None) -> FailureReason | None:
+        """`failure`, but that the money of a caller's own key is the caller's matter: nobody waits for it."""
+        if failure is FailureReason.UNAFFORDABLE and self._lane.key_owner is not None:
+            return FailureReason.OUT_OF_MONEY
+        return failure
 
     def _blocks(self, reason: FailureReason) -> bool:
         """A caller's own key that is refused is the caller's error."""

@@ -125,7 +125,8 @@ class ShardRun:
         self._suspect: int | None = None
         self._suspicions = 0
         self._order: StopOrder | None = None
-        self._started_at = self._written_at = self._clock()
+        self._started_at = self._clock()
+        self._written_at = float(claim.lease_until - limits.lease_seconds)
         self._flush_at = math.inf
         self._stop_at = invocation.stop_at
         self._cut_at = math.inf
@@ -135,6 +136,8 @@ class ShardRun:
         self._watch.tell(self._changed.set)
         try:
             await self._watch.share.join(self._participant)
+            if self._clock() >= self._beat_at():  # a slow start: if the lease is lost, no call may be paid for
+                await self._heartbeat()
             if self._watch.share.is_surplus():
                 self._order = StopOrder(Stop.SURPLUS, self._clock(), SURPLUS_WAIT_SECONDS)
             elif is_suspicious(self._claim):
@@ -189,14 +192,14 @@ class ShardRun:
                 await self._runner.cancel()
             elif self._suspect is None and (now >= self._flush_at or self._is_full()):
                 await self._flush()
-            elif now >= self._written_at + self._limits.lease_seconds / 3:
+            elif now >= self._beat_at():
                 await self._heartbeat()
         self._runner.raise_error()
 
     def _seconds_to_next_duty(self) -> float:
         now = self._clock()
         due = (self._flush_at, self._cut_at, self._stop_at, float(self._message.expires_at))
-        return max(0.0, min(_TICK_SECONDS, *(at - now for at in due if at > now)))
+        return max(0.0, min(_TICK_SECONDS, self._beat_at() - now, *(at - now for at in due if at > now)))
 
     def _consider_stopping(self) -> None:
         order = stop_order(self._situation(), self._limits)
@@ -299,6 +302,10 @@ class ShardRun:
         self._parts += 1
         self._stores.objects.put(key, encode_part(message.batch_id, results))
         return self._stores.rows.flush(message.batch_id, self._claim, part_key=key, **row)
+
+    def _beat_at(self) -> float:
+        """When the row has to hear of us again: two beats may be late before the lease ends."""
+        return self._written_at + self._limits.lease_seconds / 3
 
     def _lease_until(self) -> int:
         self._written_at = self._clock()

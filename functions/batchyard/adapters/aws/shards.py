@@ -118,6 +118,12 @@ class Shards:
             values={} if lease_before is None else {"before": lease_before},
         )
 
+    def is_any_begun(self, batch_id: str, numbers: range) -> bool:
+        """Whether a shard with one of these numbers was ever claimed, fenced or sealed."""
+        after = f"shard#{numbers.start - 1:06d}" if numbers.start else None
+        rows = self._table.query(f"batch#{batch_id}", prefix="shard#", after=after, limit=1)
+        return any(row["number"] in numbers for row in rows)
+
     def rows(self, batch_id: str, first: int = 0, last: int | None = None) -> Iterator[ShardRow]:
         """The row of every shard that was ever claimed, fenced or sealed, by number; with `first` and `last` only those
         between."""

@@ -1,0 +1,12 @@
+"""Which batch API each vendor has."""
+
+from __future__ import annotations
+
+from local.provider.jobs import openai
+from local.provider.jobs.calls import Route
+
+ROUTES: dict[str, list[Route]] = {
+    "openai": openai.ROUTES,
+    "azure": openai.ROUTES,
+    "groq": openai.ROUTES,
+}
