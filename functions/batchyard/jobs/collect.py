@@ -45,7 +45,7 @@ _PLAN_TRIES = 5
 
 def collect(job: HeldJob) -> int | None:
     """Seconds until it is to be tried again; None: the job is done."""
-    if job.row.provider_job_id is not None and job.entry is not None:
+    if job.row.provider_job_id is not None and job.entry is not None and not _settle_again(job):
         try:
             _store(job, job.vendor)
         except (JobMissing, JobRefused):
@@ -57,8 +57,18 @@ def collect(job: HeldJob) -> int | None:
         except LeaseHeld as held:
             return max(1, held.row.lease_until + 1 - job.tools.now)
     _move_the_rest(job)
-    _finish(job)
-    return None
+    return _finish(job)
+
+
+def _settle_again(job: HeldJob) -> bool:
+    """Whether every shard has settled, in which case whoever did that may have died before it was reported."""
+    rows = job.tools.stores.shards.rows(job.batch.id, job.ref.numbers.start, job.ref.numbers[-1])
+    settled = {row.number: row for row in rows if row.state is ShardState.SETTLED}
+    if len(settled) < job.ref.shards:
+        return False
+    for shard in job_shards(job):
+        _settle(job, shard, settled[shard.number])
+    return True
 
 
 def _store(job: HeldJob, vendor: Vendor) -> None:
@@ -138,11 +148,7 @@ def _settle(job: HeldJob, shard: Shard, row: ShardRow) -> None:
 def _move_the_rest(job: HeldJob) -> None:
     """Gives what is not settled the best other lane, and sends what is due of it. Nothing if the batch is over: then
     Fence seals it."""
-    stores = job.tools.stores
-    whole_batch = job.plan.one_chain  # then a shard outside of the job may have to go first
-    first, last = (0, None) if whole_batch else (job.ref.numbers.start, job.ref.numbers[-1])
-    rows = stores.shards.rows(job.batch.id, first, last)
-    settled = {row.number for row in rows if row.state is ShardState.SETTLED}
+    settled = _settled(job)
     if settled >= set(job.ref.numbers):
         return
     manifest = _manifest(job)
@@ -156,6 +162,13 @@ def _move_the_rest(job: HeldJob) -> None:
         raise ConditionFailed(f"the plan of {job.batch.id} changed each time it was to be changed")
     due = [number for number in job.plan.due(settled) if number in job.ref.numbers]
     job.tools.queues.send([shard_message(job.batch, manifest[number]) for number in due])
+
+
+def _settled(job: HeldJob) -> set[int]:
+    """The shards that have settled: of the job, and of its batch if one of those may have to go first."""
+    first, last = (0, None) if job.plan.one_chain else (job.ref.numbers.start, job.ref.numbers[-1])
+    rows = job.tools.stores.shards.rows(job.batch.id, first, last)
+    return {row.number for row in rows if row.state is ShardState.SETTLED}
 
 
 def _move(job: HeldJob, entry: LaneShards, manifest: list[Shard]) -> bool:
@@ -174,12 +187,18 @@ def _manifest(job: HeldJob) -> list[Shard]:
     return read_manifest(job.tools.stores.objects.get(key))
 
 
-def _finish(job: HeldJob) -> None:
-    """The row says that the job is done; then what the vendor keeps of it is deleted, which may fail."""
+def _finish(job: HeldJob) -> int | None:
+    """Deletes what the vendor keeps of the job, if that can be had; then the row says that it is done."""
     tools, row = job.tools, job.row
+    if row.provider_job_id is not None:
+        try:
+            job.vendor.jobs.clean_up(row.provider_job_id)
+        except VendorTrouble as trouble:
+            if row.tries < _TRIES_AT_MOST:
+                return wait_for_vendor(job, trouble)
+        except (JobMissing, JobRefused):
+            pass
     if row.submitted_at:
         tools.stores.native_lanes.ended(job.lane_id, tools.now - row.submitted_at, tools.now)
-    if row.provider_job_id is not None:
-        with suppress(JobMissing, JobRefused, VendorTrouble):
-            job.vendor.jobs.clean_up(row.provider_job_id)
     job.change(state=JobState.DONE, lease_until=0)
+    return None
