@@ -104,7 +104,11 @@ class Host:
         self._api = HttpServer(gateway, port=self.options.port, limits=LIMITS, refuse=gateway.refuse, name="api")
         self.api_url = self._api.url
         self.poller.start(self.deployment.event_sources)
-        self.events.start(self.deployment.rules, self.deployment.eventbridge_buckets, schedules=self.options.schedules)
+        self.events.start(
+            self.deployment.rules,
+            self.deployment.eventbridge_buckets,
+            minute_seconds=self.options.minute_seconds if self.options.schedules else None,
+        )
         self.account_id, self.api_key = "", ""
         if self.options.account is not None and self.deployment.declares("admin"):
             created = self.create_account(self.options.account)
@@ -143,9 +147,9 @@ class Host:
             self.functions.add(Function(config, variables, log_path, cap=cap, account=self.account, meter=self.meter))
 
     def _provider_urls(self, config: FunctionConfig) -> dict[str, str]:
-        """Only the workers call providers: all of them at the same address."""
+        """Only workers and the native executor call providers: all of them at the same address."""
         providers = _providers(config)
-        if config.name != "work" or not providers:
+        if config.name not in ("work", "jobs") or not providers:
             return {}
         return {"PROVIDER_URLS": json.dumps(dict.fromkeys(providers, self.provider_url))}
 

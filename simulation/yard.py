@@ -13,7 +13,7 @@ import random
 from collections import Counter
 from typing import Any, cast
 
-from batchyard.adapters.aws.job_queue import JobQueue
+from batchyard.adapters.aws.job_starter import JobStarter
 from batchyard.adapters.aws.lanes import Lanes
 from batchyard.adapters.aws.objects import Objects
 from batchyard.adapters.aws.queues import Queues
@@ -119,7 +119,7 @@ class Yard:
             batch_id,
             stores=self.stores,
             queues=self._queues,
-            job_queue=JobQueue(cast(Any, None), ""),
+            job_starter=JobStarter(cast(Any, None), "jobs"),
             workflow=self._workflow,
         )
 

@@ -78,12 +78,12 @@ class DispatchSettings(Settings):
     """Provider name -> URL of its queue."""
 
 
-class JobQueueSettings(Settings):
-    job_queue_url: str = ""
-    """Of the queue of provider jobs."""
+class JobStarterSettings(Settings):
+    jobs_function: str = ""
+    """The name of the native executor's function."""
 
 
-class JobSettings(DispatchSettings, JobQueueSettings, LaneSettings):
+class JobSettings(DispatchSettings, LaneSettings):
     """The native executor's function."""
 
     deployment: str = "batchyard"

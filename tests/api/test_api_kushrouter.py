@@ -378,7 +378,7 @@ def test_a_batch_on_its_way_to_dispatch_is_stopped_there(
         "token",
         stores=Stores.of(cloud.table, unused),
         queues=unused,
-        job_queue=sent_jobs(),
+        job_starter=sent_jobs(),
         workflow=Workflow(unused, ""),
     )
     assert sent == 0 and woken == [("token", "failed")]

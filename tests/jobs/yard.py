@@ -35,7 +35,7 @@ from batchyard.jobs.executor import attend
 from batchyard.jobs.held import JobLimits, Tools
 from batchyard.jobs.vendors import Vendor
 from batchyard.steps.fence import Drain, fence
-from batchyard.steps.recover import recover, recover_jobs
+from batchyard.steps.recover import recover, start_due_jobs
 from batchyard.steps.settle import settle
 from simulation.memory_objects import MemoryObjects
 from simulation.memory_table import MemoryTable
@@ -50,8 +50,6 @@ PRICE = Price(1_000_000, 500_000, 2_000_000)
 LIMITS = NativeLimits(50_000, 200_000_000, ("/v1/chat/completions",))
 DEADLINE = NOW + 86_400
 ESCALATE_AT = NOW + 1_500
-_REDELIVERED_AFTER = 960
-"""SQS has a message whose function died again after its visibility."""
 _SWEEPS_EVERY = 60
 
 
@@ -112,12 +110,15 @@ class OneVendor:
 
 
 class Mail:
-    """Stands for both queues: (when due, number, message)."""
+    """Stands for the queues of workers and for Lambda's queue of events: (when due, number, message)."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._numbers = itertools.count()
         self.waiting: list[tuple[float, int, JobRef | ShardMessage]] = []
+
+    def start(self, refs: Any) -> None:
+        self.send(refs)
 
     def send(self, messages: Any, delay_seconds: float = 0) -> None:
         for message in messages:
@@ -125,7 +126,7 @@ class Mail:
 
 
 class Yard:
-    """`shards`: of each job. `lost_messages`: a message dies with its executor, so that only Sweep finds the job."""
+    """`jobs`: how many shards each has. `nth`, `when`: of the fuse. `vendor`: settings of the vendor."""
 
     def __init__(self, jobs: tuple[int, ...] = (3,), *, nth: int = 0, when: str = "before", **vendor: Any) -> None:
         self.now = float(NOW)
@@ -134,7 +135,6 @@ class Yard:
         self.workflow = RecordedWorkflow()
         self.mail = Mail(lambda: self.now)
         self.realtime_paid: Counter[bytes] = Counter()
-        self.lost_messages = False
         self.is_fenced_since: float | None = None
         self._owners = itertools.count()
         objects = MemoryObjects()
@@ -147,7 +147,6 @@ class Yard:
         self.tools = Tools(
             stores=guarded,
             queues=cast(Any, mail),
-            job_queue=cast(Any, mail),
             vendors=cast(Any, OneVendor(Guarded(self.vendor, self.fuse, "vendor"))),
             settle=partial(settle, stores=guarded, queues=cast(Any, mail), workflow=cast(Any, self.workflow)),
             limits=JobLimits(300, "test"),
@@ -156,7 +155,7 @@ class Yard:
         )
         self.plan = self._create(jobs)
         self.refs = [JobRef(BATCH, entry.first_shard, entry.shards) for entry in self.plan.jobs]
-        self.mail.send(self.refs)
+        self.mail.start(self.refs)
 
     def _create(self, jobs: tuple[int, ...]) -> Plan:
         entries, records, work, first = [], [], b"", 0
@@ -220,8 +219,7 @@ class Yard:
         try:
             attend(message, self.tools)
         except (Died, VendorTrouble):
-            if not self.lost_messages:
-                self.mail.send([message], _REDELIVERED_AFTER)
+            return  # Sweep has it done again
         finally:
             self.fuse.is_armed = False
 
@@ -237,9 +235,9 @@ class Yard:
                 now=now,
                 drain=Drain(60, 600),
                 stores=self.stores,
-                job_queue=cast(Any, self.mail),
+                job_starter=cast(Any, self.mail),
             )
-        recover_jobs(self.batch, now=now, stores=self.stores, job_queue=cast(Any, self.mail))
+        start_due_jobs(self.batch, now=now, stores=self.stores, job_starter=cast(Any, self.mail))
 
     def _work(self, message: ShardMessage) -> None:
         """What a worker does, all at once: the items that are left, paid in realtime."""

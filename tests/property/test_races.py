@@ -313,7 +313,7 @@ class World:
             execution.token,
             stores=self._stores(shards=self._mortal(self.shards)),
             queues=self._mortal(self.queues),
-            job_queue=sent_jobs(),
+            job_starter=sent_jobs(),
             workflow=self._mortal(self.woken),
         )
         execution.state = "Waiting"
@@ -334,7 +334,7 @@ class World:
             now=self.now,
             drain=Drain(DRAIN_SECONDS, DRAIN_SECONDS),
             stores=self._stores(),
-            job_queue=sent_jobs(),
+            job_starter=sent_jobs(),
         )
         if fenced.drained:
             execution.state = "Finalize"

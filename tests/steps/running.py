@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from batchyard.adapters.aws.batches import Batches
-from batchyard.adapters.aws.job_queue import JobQueue
+from batchyard.adapters.aws.job_starter import JobStarter
 from batchyard.adapters.aws.objects import Objects
 from batchyard.adapters.aws.workflow import Execution, Life
 from batchyard.core.batches import Batch, BatchRef, Ending, Status
@@ -40,21 +40,17 @@ class SentMessages:
 
 @dataclass
 class SentJobs:
-    """Stands for `JobQueue`: the jobs to be looked at, each with its delay."""
+    """Stands for `JobStarter`."""
 
-    sent: list[tuple[JobRef, int]] = field(default_factory=list)
+    started: list[JobRef] = field(default_factory=list)
 
-    def send(self, refs: Sequence[JobRef], delay_seconds: int = 0) -> None:
-        self.sent += [(ref, delay_seconds) for ref in refs]
-
-    @property
-    def numbers(self) -> list[int]:
-        return [ref.number for ref, _ in self.sent]
+    def start(self, refs: Sequence[JobRef]) -> None:
+        self.started += refs
 
 
-def sent_jobs() -> JobQueue:
+def sent_jobs() -> JobStarter:
     """Typed as what it stands for."""
-    return cast("JobQueue", SentJobs())
+    return cast("JobStarter", SentJobs())
 
 
 @dataclass

@@ -40,7 +40,7 @@ class Engine:
             token,
             stores=self.stores,
             queues=self.queues,  # type: ignore[arg-type]
-            job_queue=sent_jobs(),
+            job_starter=sent_jobs(),
             workflow=self.workflow,  # type: ignore[arg-type]
         )
 

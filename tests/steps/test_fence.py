@@ -14,7 +14,7 @@ from tests.steps.running import BATCH, BATCH_ID, NOW, create_batch, plan, sent_j
 
 def run(stores: Stores, now: int) -> Fenced:
     return fence(
-        BATCH, Ending.CANCELLED, since=NOW, now=now, drain=Drain(60, 600), stores=stores, job_queue=sent_jobs()
+        BATCH, Ending.CANCELLED, since=NOW, now=now, drain=Drain(60, 600), stores=stores, job_starter=sent_jobs()
     )
 
 

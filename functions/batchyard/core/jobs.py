@@ -27,7 +27,7 @@ import orjson
 from batchyard.core.batches import BatchRef, Ending
 from batchyard.core.errors import BatchyardError
 from batchyard.core.fields import known_fields
-from batchyard.core.json_types import Row
+from batchyard.core.json_types import JsonObject, Row
 from batchyard.core.native_limits import NativeLimits
 from batchyard.core.sharding import Shard
 
@@ -45,8 +45,6 @@ _LONGEST_RETRY_SECONDS = 600
 _LINE_BYTES = 200
 """What a vendor's line has around an item's body, at most."""
 _BYTES_PER_TOKEN = 4
-_LOST_AFTER_SECONDS = 120
-"""A job that nobody has looked at for so long has lost its message."""
 
 
 class JobState(enum.StrEnum):
@@ -70,13 +68,12 @@ class JobRef:
         return range(self.number, self.number + self.shards)
 
     def to_json(self) -> str:
-        """As the message has it that has somebody look at the job."""
+        """As the event has it that has somebody look at the job."""
         fields = {"account_id": self.batch.account_id, "batch_id": self.batch.batch_id}
         return orjson.dumps(fields | {"job": self.number, "shards": self.shards}).decode()
 
     @classmethod
-    def from_json(cls, text: str) -> JobRef:
-        fields = orjson.loads(text)
+    def from_event(cls, fields: JsonObject) -> JobRef:
         return cls(BatchRef(fields["account_id"], fields["batch_id"]), fields["job"], fields["shards"])
 
 
@@ -126,9 +123,9 @@ class JobHeld(BatchyardError):
         self.row = row
 
 
-def is_lost(row: JobRow | None, now: int) -> bool:
-    """Whether a job that its batch needs has to be sent again: it has no row yet, or is overdue."""
-    return row is None or (not row.is_done and max(row.due_at, row.lease_until) < now - _LOST_AFTER_SECONDS)
+def is_due(row: JobRow | None, now: int) -> bool:
+    """Whether somebody has to look at a job: it has no row yet, or waited long enough, or whoever held it died."""
+    return row is None or (not row.is_done and row.due_at <= now and row.lease_until < now)
 
 
 def job_name(deployment: str, ref: JobRef, attempt: int) -> str:

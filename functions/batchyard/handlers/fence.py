@@ -33,7 +33,7 @@ def handler(event: JsonObject, context: LambdaContext) -> JsonObject:
         now=now,
         drain=Drain(settings.drain_seconds, settings.job_drain_seconds),
         stores=resources.stores(),
-        job_queue=resources.job_queue(),
+        job_starter=resources.job_starter(),
     )
     logger.info("fenced", extra={"ending": str(ending), "live_shards": fenced.live})
     return {"drained": fenced.drained, "live": fenced.live, "since": since}

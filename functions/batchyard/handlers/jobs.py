@@ -1,4 +1,4 @@
-"""Trigger: the SQS queue of provider jobs, one message per job that is to be looked at.
+"""Trigger: Dispatch, Fence and Sweep, which start this function for each provider job that is to be looked at.
 
 {"account_id": …, "batch_id": …, "job": …, "shards": …}
 """
@@ -28,24 +28,14 @@ logger = Logger()
 
 
 @logger.inject_lambda_context(clear_state=True)
-def handler(event: JsonObject, context: LambdaContext) -> JsonObject:
-    failed = [record["messageId"] for record in event["Records"] if not _attend(record["body"])]
-    return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
-
-
-def _attend(body: str) -> bool:
-    """Whether the message did its duty. One that did not comes again."""
-    ref = JobRef.from_json(body)
-    about = {"batch_id": ref.batch.batch_id, "job": ref.number}
-    try:
-        row = attend(ref, _tools())
-    except Exception:
-        logger.exception("job failed", extra=about)
-        return False
+def handler(event: JsonObject, context: LambdaContext) -> None:
+    """If it fails, Sweep has it done again."""
+    ref = JobRef.from_event(event)
+    logger.append_keys(batch_id=ref.batch.batch_id, job=ref.number)
+    row = attend(ref, _tools())
     if row is not None:
         told = {"state": str(row.state), "attempt": row.attempt, "due_at": row.due_at, "reason": row.reason}
-        logger.info("job attended", extra=about | told | {"provider_job_id": row.provider_job_id})
-    return True
+        logger.info("job attended", extra=told | {"provider_job_id": row.provider_job_id})
 
 
 @cache
@@ -55,7 +45,6 @@ def _tools() -> Tools:
     return Tools(
         stores=stores,
         queues=queues,
-        job_queue=resources.job_queue(),
         vendors=Vendors(
             resources.lane_catalogue(),
             Secrets(client("secretsmanager"), settings.secret_prefix, time.monotonic),

@@ -13,7 +13,7 @@ from batchyard.adapters.aws.clients import client
 from batchyard.adapters.aws.dead_letters import DeadLetters
 from batchyard.adapters.aws.files import Files
 from batchyard.adapters.aws.functions import Functions
-from batchyard.adapters.aws.job_queue import JobQueue
+from batchyard.adapters.aws.job_starter import JobStarter
 from batchyard.adapters.aws.lanes import Lanes
 from batchyard.adapters.aws.objects import Objects
 from batchyard.adapters.aws.queues import Queues
@@ -23,7 +23,7 @@ from batchyard.adapters.aws.table import Table
 from batchyard.adapters.aws.windows import Windows
 from batchyard.adapters.aws.workflow import Workflow
 from batchyard.core.catalogue import Catalogue
-from batchyard.settings import DispatchSettings, JobQueueSettings, LaneSettings, Settings, SweepSettings, load
+from batchyard.settings import DispatchSettings, JobStarterSettings, LaneSettings, Settings, SweepSettings, load
 
 
 @cache
@@ -79,8 +79,8 @@ def queues() -> Queues:
 
 
 @cache
-def job_queue() -> JobQueue:
-    return JobQueue(client("sqs"), load(JobQueueSettings).job_queue_url)
+def job_starter() -> JobStarter:
+    return JobStarter(lambda: client("lambda"), load(JobStarterSettings).jobs_function)
 
 
 @cache

@@ -18,7 +18,7 @@ from batchyard.handlers import resources
 from batchyard.settings import SweepSettings, load
 from batchyard.steps.expire import expire
 from batchyard.steps.purge import purge
-from batchyard.steps.recover import recover, recover_jobs
+from batchyard.steps.recover import recover, start_due_jobs
 from batchyard.steps.sweep import Revived, SentAgain, SweepLimits, sweep
 
 _PURGED_AT_MOST = 20_000
@@ -81,9 +81,9 @@ def _look_at_oldest(now: int, window_seconds: int) -> JsonObject:
 
 
 def _recover(now: int, stores: Stores, batch: Batch) -> list[int]:
-    """The shards that were sent again, and the provider jobs, by the number of their first shard."""
-    sent = recover(batch, now=now, stores=stores, queues=resources.queues())
-    return sent + recover_jobs(batch, now=now, stores=stores, job_queue=resources.job_queue())
+    """The shards that were sent again. The batch's provider jobs that are due are started, too."""
+    start_due_jobs(batch, now=now, stores=stores, job_starter=resources.job_starter())
+    return recover(batch, now=now, stores=stores, queues=resources.queues())
 
 
 def _sweep(now: int, settings: SweepSettings, has_time: Callable[[], bool]) -> JsonObject:

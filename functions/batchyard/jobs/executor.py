@@ -1,8 +1,7 @@
 """The executor: takes a provider job that is due and brings it on, state by state, until it has to wait.
 
-Each job has one message on its way, which carries the wait. A message that comes before the job is due is a second one
-and is dropped, as is one whose job somebody holds: whoever holds it sends the next one. If that got lost, Sweep finds
-the job by its row.
+The row says when the job is due again, and Sweep, every minute, starts what is. Whoever comes before that, or while
+somebody holds the job, has nothing to do.
 """
 
 from __future__ import annotations
@@ -65,7 +64,6 @@ def _advance(job: HeldJob) -> None:
             return
         if wait is not None:
             job.change(lease_until=0, due_at=job.tools.now + wait)
-            job.tools.job_queue.send([job.ref], wait)
             return
 
 

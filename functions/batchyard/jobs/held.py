@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from batchyard.adapters.aws.job_queue import JobQueue
 from batchyard.adapters.aws.queues import Queues
 from batchyard.adapters.aws.stores import Stores
 from batchyard.core.batches import Batch, Status
@@ -36,7 +35,6 @@ class Tools:
 
     stores: Stores
     queues: Queues
-    job_queue: JobQueue
     vendors: Vendors
     settle: Callable[[ShardMessage, ShardRow], None]
     limits: JobLimits

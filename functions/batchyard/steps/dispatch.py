@@ -7,7 +7,7 @@ one ended: it sends what is neither settled nor waiting for a predecessor, and w
 
 from __future__ import annotations
 
-from batchyard.adapters.aws.job_queue import JobQueue
+from batchyard.adapters.aws.job_starter import JobStarter
 from batchyard.adapters.aws.queues import Queues
 from batchyard.adapters.aws.stores import Stores
 from batchyard.adapters.aws.workflow import Workflow
@@ -22,7 +22,7 @@ from batchyard.core.shards import ShardState
 
 
 def dispatch(
-    ref: BatchRef, task_token: str, *, stores: Stores, queues: Queues, job_queue: JobQueue, workflow: Workflow
+    ref: BatchRef, task_token: str, *, stores: Stores, queues: Queues, job_starter: JobStarter, workflow: Workflow
 ) -> int:
     """How many shards and jobs were sent. `task_token` wakes the execution and says which ending to work towards: it is
     used here if nothing is left to run, else when the last shard settles or somebody stops the batch."""
@@ -36,7 +36,7 @@ def dispatch(
     if batch.is_doomed:
         workflow.wake(task_token, Ending.FAILED)
         return 0
-    sent = _send_due(batch, stores, queues) + _send_jobs(batch, stores, job_queue)
+    sent = _send_due(batch, stores, queues) + _send_jobs(batch, stores, job_starter)
     if sent == 0:
         workflow.wake(task_token, Ending.COMPLETED)
     return sent
@@ -54,11 +54,11 @@ def _send_due(batch: Batch, stores: Stores, queues: Queues) -> int:
     return len(due)
 
 
-def _send_jobs(batch: Batch, stores: Stores, job_queue: JobQueue) -> int:
+def _send_jobs(batch: Batch, stores: Stores, job_starter: JobStarter) -> int:
     """Sends every job that is not done. How many those are."""
     if batch.plan is None or not batch.plan.jobs:
         return 0
     done = {row.number for row in stores.jobs.rows(batch.id) if row.is_done}
     open_jobs = [entry for entry in batch.plan.jobs if entry.first_shard not in done]
-    job_queue.send([JobRef(batch.ref, entry.first_shard, entry.shards) for entry in open_jobs])
+    job_starter.start([JobRef(batch.ref, entry.first_shard, entry.shards) for entry in open_jobs])
     return len(open_jobs)

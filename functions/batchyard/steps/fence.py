@@ -13,12 +13,12 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from batchyard.adapters.aws.job_queue import JobQueue
+from batchyard.adapters.aws.job_starter import JobStarter
 from batchyard.adapters.aws.jobs import Jobs
 from batchyard.adapters.aws.shards import Shards
 from batchyard.adapters.aws.stores import Stores
 from batchyard.core.batches import Batch, BatchRef, Ending
-from batchyard.core.jobs import JobRef
+from batchyard.core.jobs import JobRef, JobState, is_due
 from batchyard.core.sharding import Plan
 from batchyard.core.shards import LeaseHeld, ShardFenced, ShardSettled, ShardState
 
@@ -45,7 +45,7 @@ class Drain:
 
 
 def fence(
-    ref: BatchRef, ending: Ending, *, since: int, now: int, drain: Drain, stores: Stores, job_queue: JobQueue
+    ref: BatchRef, ending: Ending, *, since: int, now: int, drain: Drain, stores: Stores, job_starter: JobStarter
 ) -> Fenced:
     """One round. `ending`: what the batch is stopped for. `since`: unix second of the first round. A batch without a
     plan has nothing to stop."""
@@ -55,9 +55,9 @@ def fence(
     over = {row.number for row in shards.rows(ref.batch_id) if row.state is not ShardState.OPEN}
     drain_is_over = now >= since + drain.seconds
     job_seconds = drain.job_seconds if ending is Ending.CANCELLED else drain.seconds
-    jobs = [] if now >= since + job_seconds else _live_jobs(batch, batch.plan, ending, stores.jobs)
-    if now == since:
-        job_queue.send(jobs)
+    jobs = []
+    if now < since + job_seconds:
+        jobs = _live_jobs(batch, batch.plan, ending, now, stores.jobs, job_starter)
     spared = {number for job in jobs for number in job.numbers}
 
     def stop(number: int) -> bool:
@@ -73,10 +73,19 @@ def fence(
     return Fenced(live + len(jobs))
 
 
-def _live_jobs(batch: Batch, plan: Plan, ending: Ending, jobs: Jobs) -> list[JobRef]:
-    """The provider jobs that are not done, each fenced."""
-    refs = [JobRef(batch.ref, entry.first_shard, entry.shards) for entry in plan.jobs]
-    return [ref for ref in refs if not jobs.fence(ref, ending).is_done]
+def _live_jobs(batch: Batch, plan: Plan, ending: Ending, now: int, jobs: Jobs, job_starter: JobStarter) -> list[JobRef]:
+    """The provider jobs that are not done, each fenced, and started if it is due: no sweep comes so often."""
+    live = []
+    for entry in plan.jobs:
+        ref = JobRef(batch.ref, entry.first_shard, entry.shards)
+        row = jobs.fence(ref, ending)
+        if row.is_done:
+            continue
+        live.append(ref)
+        is_news = row.state in (JobState.SUBMITTING, JobState.RUNNING)
+        if is_due(row, now) or (is_news and row.lease_until < now):
+            job_starter.start([ref])
+    return live
 
 
 def _fence_live_owner(shards: Shards, batch_id: str, number: int, ending: Ending) -> bool:

@@ -7,19 +7,19 @@ minute. Sending comes before the row says so: a crash in between sends a shard t
 
 A batch costs one query for its progress rows and, as a rule, one for the rows of the shards that are due.
 
-Provider jobs have one message each, which may get lost with whoever handled it: a job that is overdue is sent again.
+The provider jobs of a batch are started when their rows say that they are due.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from batchyard.adapters.aws.job_queue import JobQueue
+from batchyard.adapters.aws.job_starter import JobStarter
 from batchyard.adapters.aws.queues import Queues
 from batchyard.adapters.aws.shards import Shards
 from batchyard.adapters.aws.stores import Stores
 from batchyard.core.batches import Batch, Status
-from batchyard.core.jobs import JobRef, is_lost
+from batchyard.core.jobs import JobRef, is_due
 from batchyard.core.keys import manifest_key
 from batchyard.core.messages import shard_message
 from batchyard.core.sharding import read_manifest
@@ -46,9 +46,9 @@ def recover(batch: Batch, *, now: int, stores: Stores, queues: Queues) -> list[i
     return [row.number for row in lost]
 
 
-def recover_jobs(batch: Batch, *, now: int, stores: Stores, job_queue: JobQueue) -> list[int]:
-    """The numbers of the provider jobs that were sent again, also of those whose shards are moved and that have still
-    to tidy up."""
+def start_due_jobs(batch: Batch, *, now: int, stores: Stores, job_starter: JobStarter) -> list[int]:
+    """The numbers of the provider jobs that were due and are started, also of those whose shards are moved and that
+    have still to tidy up."""
     plan = batch.plan
     if plan is None or batch.status.is_terminal or batch.status is Status.VALIDATING:
         return []
@@ -59,9 +59,9 @@ def recover_jobs(batch: Batch, *, now: int, stores: Stores, job_queue: JobQueue)
     refs = {row.number: JobRef(batch.ref, row.number, row.shards) for row in rows.values()}
     if now >= began + _NEW_SECONDS:
         refs |= {entry.first_shard: JobRef(batch.ref, entry.first_shard, entry.shards) for entry in plan.jobs}
-    lost = [ref for number, ref in refs.items() if is_lost(rows.get(number), now)]
-    job_queue.send(lost)
-    return [ref.number for ref in lost]
+    due = [ref for number, ref in refs.items() if is_due(rows.get(number), now)]
+    job_starter.start(due)
+    return [ref.number for ref in due]
 
 
 def _rows(batch_id: str, numbers: Iterable[int], shards: Shards) -> Iterator[ShardRow]:
