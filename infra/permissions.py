@@ -148,8 +148,8 @@ def grant_provider_secrets(worker: Function, prefix: str) -> None:
 
 
 def grant_caller_key(functions: Functions, key: kms.Key) -> None:
-    """The function that creates batches may encrypt, those that call providers may decrypt; both only for a named batch of
-    a named account."""
+    """The function that creates batches may encrypt, those that call providers may decrypt; both only for a named
+    batch of a named account."""
     for_a_batch = {
         "Null": {"kms:EncryptionContext:batch_id": "false", "kms:EncryptionContext:account_id": "false"},
     }

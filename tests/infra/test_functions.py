@@ -10,7 +10,7 @@ from tests.infra.templates import Synthesized
 
 API = {"files", "batches", "account", "results"}
 STEPS = {"validate", "dispatch", "fence", "finalize", "notify"}
-NAMES = API | STEPS | {"admin", "drop", "work", "sweep", "assemble"}
+NAMES = API | STEPS | {"admin", "drop", "work", "jobs", "sweep", "assemble"}
 
 
 def functions(synthesized: Synthesized) -> dict[str, dict[str, Any]]:
@@ -20,7 +20,7 @@ def functions(synthesized: Synthesized) -> dict[str, dict[str, Any]]:
 
 
 def test_one_function_per_trigger_and_no_other(synthesized: Synthesized) -> None:
-    """The template has our fourteen functions and none that CDK brought along, and each has a handler in the code."""
+    """The template has our fifteen functions and none that CDK brought along, and each has a handler in the code."""
     assert functions(synthesized).keys() == NAMES
     assert len(synthesized.stateless.resources("AWS::Lambda::Function")) == len(NAMES)
     assert not synthesized.stateful.resources("AWS::Lambda::Function")

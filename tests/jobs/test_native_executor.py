@@ -142,8 +142,8 @@ def test_a_job_whose_start_got_lost_is_found() -> None:
 @pytest.mark.parametrize("story", ["well", "half", "stall", "none"])
 def test_an_executor_may_die_at_any_call(story: str, when: str) -> None:
     """Or that call fails: at each of its calls to AWS and to the vendor, before and after that had its effect, with
-    nobody but Sweep to start the next one: nothing is lost, nothing is there twice, nothing is paid twice, and the vendor has
-    one job, whose files are gone."""
+    nobody but Sweep to start the next one: nothing is lost, nothing is there twice, nothing is paid twice, and the
+    vendor has one job, whose files are gone."""
     vendors = {
         "well": {},
         "half": {"done_share": 0.5},
