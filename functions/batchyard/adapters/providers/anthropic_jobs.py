@@ -102,10 +102,7 @@ class AnthropicJobs:
         return JobResult(custom_id, reply_of(status, {}, Received(exact_json.dumps_anything(error)), 0.0))
 
     def cancel(self, job_id: str) -> None:
-        try:
-            self._http.post(f"{_PATH}/{job_id}/cancel")
-        except JobRefused:  # it has ended meanwhile
-            return
+        self._http.ask(f"{_PATH}/{job_id}/cancel")
 
     def clean_up(self, job_id: str) -> None:
         try:

@@ -18,7 +18,6 @@ from batchyard.adapters.providers.openai_replies import Received, reply_of
 from batchyard.adapters.providers.provider_jobs import (
     JobLine,
     JobMissing,
-    JobRefused,
     JobResult,
     JobsUnsupported,
     JobView,
@@ -132,10 +131,7 @@ class OpenAIJobs:
         )
 
     def cancel(self, job_id: str) -> None:
-        try:
-            self._http.post(f"{self._shape.jobs}/{job_id}/cancel")
-        except JobRefused:  # it has ended meanwhile
-            return
+        self._http.ask(f"{self._shape.jobs}/{job_id}/cancel")
 
     def clean_up(self, job_id: str) -> None:
         """The files. Jobs themselves cannot be deleted."""

@@ -46,6 +46,16 @@ class VendorHttp:
         headers = {"content-type": "application/json"}
         return _object(self._send("POST", path, content=orjson.dumps(body or {}), headers=headers))
 
+    def ask(self, path: str) -> None:
+        """POST what asks for a change. No error if the vendor says that it is too late for that."""
+        try:
+            self.post(path)
+        except JobRefused:
+            return
+        except VendorTrouble as trouble:
+            if trouble.reason is not FailureReason.CONFLICT:
+                raise
+
     def post_stream(self, path: str, body: IO[bytes], size: int) -> JsonObject:
         """POST `size` bytes of JSON."""
         headers = {"content-type": "application/json", "content-length": str(size)}
