@@ -86,7 +86,7 @@ format: $(READY) ## Rewrite the code in house style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(READY) ## 20,000 items through the whole product, beside the bare limit loop; ARGS=--help lists parts
+bench: $(READY) ## Speed and cost of the whole product, and what trouble costs; ARGS=--help lists parts
 	$(BIN)/python -m bench $(ARGS)
 
 size: $(READY) ## 500 MB through the whole product: what it takes, and the memory of each function

@@ -54,7 +54,7 @@ def result_of(job: HeldJob, vendor: Vendor, item: WorkItem, line: bytes | None) 
         return _result(item, refusal(asked, job.batch.endpoint), vendor)
     reply = vendor.jobs.read(line).reply if line is not None else None
     if isinstance(reply, Answer) and asked.read_answer is not None:
-        reply = asked.read_answer(reply)
+        reply = asked.read_answer(reply, job.tools.clock())
     if reply is None or (reply.failure is not None and not _is_final(reply)):
         return None
     return _result(item, reply, vendor)
