@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import orjson
 import pytest
@@ -28,6 +28,7 @@ from tests.memory_vendor import MemoryVendor
 
 JOB_SECONDS = 1000.0
 PROVIDERS = {provider.name: provider for provider in load_providers()}
+ANTHROPIC = replace(PROVIDERS["anthropic"], kind="anthropic", variant="anthropic", endpoints=())
 
 
 @dataclass
@@ -36,10 +37,13 @@ class Scene:
 
     jobs: VendorJobs
     advance: Callable[[float], None]
+    lines: list[JobLine] = field(default_factory=lambda: lines(5))
+    """Five, for this vendor."""
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def simulator() -> Iterator[SimulatedProvider]:
+    """A new one for each test, because its clock only goes forward."""
     with SimulatedProvider(seed=1, clock_speed=0, job_seconds=JOB_SECONDS, without_jobs=["bare"]) as provider:
         yield provider
 
@@ -48,13 +52,13 @@ def simulator() -> Iterator[SimulatedProvider]:
 def scene_of(simulator: SimulatedProvider, provider: Provider) -> Iterator[Scene]:
     jobs = connect_jobs(provider.in_modes((Mode.REALTIME, Mode.NATIVE)), simulator.url_of(provider.name), "sk-test")
     try:
-        yield Scene(jobs, simulator.advance)
+        yield Scene(jobs, simulator.advance, lines(5, max_tokens=10) if provider.kind == "anthropic" else lines(5))
     finally:
         jobs.close()
 
 
-@pytest.fixture(params=["openai", "groq", "memory"])
-def scene(request: pytest.FixtureRequest, simulator: SimulatedProvider) -> Iterator[Scene]:
+@pytest.fixture(params=["openai", "groq", "mistral", "together", "anthropic", "memory"])
+def scene(request: pytest.FixtureRequest) -> Iterator[Scene]:
     if request.param == "memory":
         now = [0.0]
 
@@ -63,23 +67,24 @@ def scene(request: pytest.FixtureRequest, simulator: SimulatedProvider) -> Itera
 
         yield Scene(MemoryVendor(lambda: now[0], seconds=JOB_SECONDS), advance)
         return
-    simulator.reset()
-    with scene_of(simulator, PROVIDERS[request.param]) as found:
+    simulator = request.getfixturevalue("simulator")
+    with scene_of(simulator, ANTHROPIC if request.param == "anthropic" else PROVIDERS[request.param]) as found:
         yield found
 
 
 @pytest.fixture
 def openai(simulator: SimulatedProvider) -> Iterator[Scene]:
-    simulator.reset()
     with scene_of(simulator, PROVIDERS["openai"]) as found:
         yield found
 
 
 def lines(count: int, **extra: object) -> list[JobLine]:
+    """Of a form that both OpenAI's and Anthropic's shape take."""
+    path = "/messages" if "max_tokens" in extra else "/chat/completions"
     return [
         JobLine(
             f"p-0-{n}",
-            "/chat/completions",
+            path,
             orjson.dumps({"model": "gpt-4o-mini", "messages": [{"role": "user", "content": f"Say {n}."}], **extra}),
         )
         for n in range(count)
@@ -93,7 +98,7 @@ def submission(name: str = "batchyard:test:batch_1:0:1", items: int = 5) -> Subm
 def test_a_jobs_whole_life(scene: Scene) -> None:
     """It is submitted, found by its name and no other, runs, ends, and has an answer with its usage for every line;
     cleaning up twice does no harm."""
-    job_id = scene.jobs.submit(submission(), lines(5))
+    job_id = scene.jobs.submit(submission(), scene.lines)
     assert scene.jobs.find(submission()) == [job_id]
     assert scene.jobs.find(submission("batchyard:test:batch_1:0:2", 7)) == []
     assert not scene.jobs.look(job_id).is_over
@@ -117,7 +122,7 @@ def test_a_jobs_whole_life(scene: Scene) -> None:
 
 def test_a_cancelled_job_ends(scene: Scene) -> None:
     """After a while; asking twice does no harm."""
-    job_id = scene.jobs.submit(submission(), lines(5))
+    job_id = scene.jobs.submit(submission(), scene.lines)
     scene.advance(JOB_SECONDS / 4)
     scene.jobs.cancel(job_id)
     scene.jobs.cancel(job_id)

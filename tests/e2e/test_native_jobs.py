@@ -79,7 +79,7 @@ def test_a_batch_whose_job_succeeds(customer: Customer, provider: SimulatedProvi
     assert_paid_once(provider, 40, native=40)
     tally = customer.rows(batch.id)[0]["tally"]
     assert tally["realtime_picousd"] == 2 * tally["cost_picousd"] > 0
-    eventually(lambda: all(file["is_deleted"] for file in provider.files()), "the vendor's files are gone")
+    eventually(lambda: all(file["deleted"] for file in provider.files()), "the vendor's files are gone")
 
 
 def test_a_job_that_expires_with_half_its_results(customer: Customer, provider: SimulatedProvider) -> None:

@@ -44,10 +44,11 @@ _OVER = frozenset({"completed", "failed", "expired", "cancelled", "success", "ti
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How a variant differs. `jobs`: the path of its jobs; `file_fields`: what an input file is uploaded with;
-    `wrapper`: the member that holds the job in the reply to a creation."""
+    """How a variant differs. `jobs`, `upload`: where jobs and their files are made; `file_fields`: what an input file is
+    uploaded with; `wrapper`: the member that holds the job in the reply to a creation."""
 
     jobs: str = "/batches"
+    upload: str = "/files"
     file_fields: Mapping[str, str] = field(default_factory=lambda: {"purpose": "batch"})
     wrapper: str | None = None
     has_metadata: bool = True
@@ -58,7 +59,7 @@ SHAPES = {
     "openai": Shape(file_fields={"purpose": "batch"} | _FORGOTTEN),
     "azure": Shape(),
     "groq": Shape(),
-    "together": Shape(file_fields={"purpose": "batch-api"}, wrapper="job", has_metadata=False),
+    "together": Shape(upload="/files/upload", file_fields={"purpose": "batch-api"}, wrapper="job", has_metadata=False),
     "mistral": Shape(jobs="/batch/jobs", is_mistral=True),
 }
 
@@ -75,16 +76,9 @@ class OpenAIJobs:
         with tempfile.TemporaryFile() as file:
             path = self._write(file, lines)
             file.seek(0)
-            try:
-                uploaded = self._http.post_file("/files", self._shape.file_fields, _file_name(submission), file)
-            except JobMissing as error:
-                raise JobsUnsupported("there are no files") from error
-            except VendorTrouble as error:  # a file of no job is never paid for
-                raise VendorTrouble(
-                    error.reason, retry_after_seconds=error.retry_after_seconds, is_unknown=False
-                ) from error
+            file_id = self._upload(submission, file)
         try:
-            created = self._http.post(self._shape.jobs, self._request(submission, _text(uploaded, "id"), path))
+            created = self._http.post(self._shape.jobs, self._request(submission, file_id, path))
         except JobMissing as error:
             raise JobsUnsupported("there are no batches") from error
         job = created.get(self._shape.wrapper, created) if self._shape.wrapper else created
@@ -146,6 +140,19 @@ class OpenAIJobs:
 
     def close(self) -> None:
         self._http.close()
+
+    def _upload(self, submission: Submission, file: IO[bytes]) -> str:
+        """The id of an input file. Nobody pays for a file of no job, so it does not matter if one too many is made."""
+        name = _file_name(submission)
+        fields = dict(self._shape.file_fields) | ({} if self._shape.has_metadata else {"file_name": name})
+        try:
+            return _text(self._http.post_file(self._shape.upload, fields, name, file), "id")
+        except JobMissing as error:
+            raise JobsUnsupported("there are no files") from error
+        except VendorTrouble as error:
+            raise VendorTrouble(
+                error.reason, retry_after_seconds=error.retry_after_seconds, is_unknown=False
+            ) from error
 
     def _write(self, file: IO[bytes], lines: Iterable[JobLine]) -> str:
         """Writes the input file. Where its items go: all to one place."""
