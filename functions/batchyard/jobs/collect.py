@@ -151,11 +151,12 @@ def _move_the_rest(job: HeldJob) -> None:
     settled = _settled(job)
     if settled >= set(job.ref.numbers):
         return
-    manifest = _manifest(job)
+    manifest: list[Shard] = []
     for _ in range(_PLAN_TRIES):
         job.reread()
         if not job.is_wanted:
             return
+        manifest = manifest or _manifest(job)
         if job.entry is None or _move(job, job.entry, manifest):
             break
     else:

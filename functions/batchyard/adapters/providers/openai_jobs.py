@@ -44,8 +44,8 @@ _OVER = frozenset({"completed", "failed", "expired", "cancelled", "success", "ti
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How a variant differs. `jobs`, `upload`: where jobs and their files are made; `file_fields`: what an input file is
-    uploaded with; `wrapper`: the member that holds the job in the reply to a creation."""
+    """How a variant differs. `jobs`, `upload`: where jobs and their files are made; `file_fields`: what an input file
+    is uploaded with; `wrapper`: the member that holds the job in the reply to a creation."""
 
     jobs: str = "/batches"
     upload: str = "/files"
