@@ -1,5 +1,5 @@
-"""The events of Dispatch, Fence, Sweep and the native executor, each through its handler: rows, queue and executions are
-moto's."""
+"""The events of Dispatch, Fence, Sweep and the native executor, each through its handler: rows, queue and executions
+are moto's."""
 
 from __future__ import annotations
 
