@@ -2,11 +2,11 @@
 
                claim              the vendor took it            it has ended              stored, the rest moved
     (no row) ────────▶ submitting ─────────────────▶ running ──────────────▶ collecting ────────────────────────▶ done
-                           │  │                         │                      ▲  ▲
-                           │  └─ refused, or too late ──┼──────────────────────┘  │
-                           │                            │ too late,               │ it has ended,
-                           │                            ▼ or the batch is over    │ or took too long
-                           └─ found when too late ─▶ stopping ────────────────────┘
+                           │                            │                      ▲  ▲
+                           └─ refused, or too late ─────┼──────────────────────┘  │ it has ended,
+                                                        │ too late,               │ or took too long
+                                                        ▼ or the batch is over    │
+                                                     stopping ────────────────────┘
 
 Running goes back to submitting if the vendor ends a job for a passing reason before it began (too many tokens queued).
 

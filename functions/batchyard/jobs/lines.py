@@ -36,7 +36,8 @@ def shard_items(job: HeldJob, shard: Shard) -> list[WorkItem]:
 
 
 def job_lines(job: HeldJob, vendor: Vendor) -> Iterator[JobLine]:
-    """What the vendor gets, one shard in memory at a time. Without the items that it cannot do."""
+    """What the vendor gets, one shard in memory at a time. Without the items that it cannot do. After the last line the
+    lease is whole again: nobody else may take the job while its vendor is asked."""
     prefix = line_prefix(job.name)
     for shard in job_shards(job):
         job.keep()
@@ -44,6 +45,7 @@ def job_lines(job: HeldJob, vendor: Vendor) -> Iterator[JobLine]:
             asked = vendor.translator.request(job.batch.endpoint, item.body, job.lane)
             if isinstance(asked, ProviderRequest):
                 yield JobLine(line_id(prefix, shard.number, item.position), asked.path, asked.body)
+    job.change()
 
 
 def result_of(job: HeldJob, vendor: Vendor, item: WorkItem, line: bytes | None) -> Result | None:

@@ -11,6 +11,8 @@ it runs, and is late or unwanted    ask it to stop, wait until it has, but not f
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from batchyard.adapters.providers.provider_jobs import JobMissing, JobRefused, JobView, VendorTrouble
 from batchyard.core.errors import BooksDoNotBalance
 from batchyard.core.jobs import STOP_PATIENCE_SECONDS, JobState, poll_wait_seconds
@@ -59,7 +61,8 @@ def _wait_seconds(job: HeldJob) -> int:
 def _ended(job: HeldJob, view: JobView) -> int | None:
     if view.error is not None and view.may_pass and job.is_wanted and not job.is_late:
         trouble = VendorTrouble(FailureReason.THROTTLED, is_unknown=False)
-        job.vendor.jobs.clean_up(job_id(job))
+        with suppress(JobMissing, JobRefused, VendorTrouble):
+            job.vendor.jobs.clean_up(job_id(job))
         job.change(state=JobState.SUBMITTING, provider_job_id=None, submitted_at=0)
         return wait_for_vendor(job, trouble)
     job.change(state=JobState.COLLECTING, tries=0, reason=view.error or job.row.reason)
