@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
+from typing import Any
 
 from bench.findings import Findings, table
 from bench.outages import BEGINS, RATE, WORKERS
 
 
 def trouble_tables(found: Findings) -> str:
-    """Markdown. The goals stand in the heads."""
-    return "\n".join(
-        [
-            _outages(found["outages"]),
-            _limits(found["limits"]),
-            _small(found["small"]),
-            _shares(found["shares"]),
-            _kills(found["kills"]),
-        ]
-    )
+    """Markdown, of what was measured. The goals stand in the heads."""
+    makers: dict[str, Callable[[Any], str]] = {
+        "outages": _outages,
+        "limits": _limits,
+        "small": _small,
+        "shares": _shares,
+        "kills": _kills,
+    }
+    return "\n".join(make(found[name]) for name, make in makers.items() if name in found)
 
 
 def _outages(runs: list[Findings]) -> str:
