@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from batchyard import settings
+from batchyard.adapters import catalogue
 
 FOLDER = Path(__file__).resolve().parent.parent / "deployments"
 
@@ -62,6 +63,8 @@ class Deployment(BaseModel):
     functions as JSON."""
     provider_urls: Mapping[str, str] = Field(default_factory=dict)
     """Provider name -> base URL that replaces the one in providers.toml."""
+    lane_limits: Sequence[Mapping[str, Any]] = ()
+    """As `[[lane_limits]]` of providers.toml, before those."""
     tags: Mapping[str, str] = Field(default_factory=dict)
     """Cost-allocation tags of every resource, beside `batchyard:deployment`."""
 
@@ -74,6 +77,16 @@ class Deployment(BaseModel):
             raise ValueError(f"no setting of functions/batchyard/settings.py is called {', '.join(unknown)}")
         settings.Limits.model_validate({name: variable(value) for name, value in limits.items()})
         return limits
+
+    @field_validator("lane_limits")
+    @classmethod
+    def _lane_limits_can_be_read(cls, entries: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+        """Refuses limits that the worker would refuse at its first use."""
+        try:
+            catalogue.read_lane_limits(map(dict, entries), catalogue.load_providers())
+        except TypeError as error:
+            raise ValueError(str(error)) from error
+        return entries
 
     @property
     def title(self) -> str:

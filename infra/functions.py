@@ -100,6 +100,7 @@ class Functions(Construct):
             for each, spec in SPECS.items()
         }
         self["work"].set_variable("PROVIDER_URLS", json.dumps(dict(deployment.provider_urls)))
+        self["work"].set_variable("LANE_LIMITS", json.dumps([dict(each) for each in deployment.lane_limits]))
         self["work"].set_variable("SECRET_PREFIX", deployment.secret_prefix)
 
     def __getitem__(self, name: str) -> Function:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from functools import cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, Json
 
@@ -71,6 +71,8 @@ class WorkSettings(Settings):
     queue_urls: Json[dict[str, str]]
     provider_urls: Json[dict[str, str]] = Field(default="{}", validate_default=True)
     """Provider name -> base URL that replaces the one in providers.toml."""
+    lane_limits: Json[list[dict[str, Any]]] = Field(default="[]", validate_default=True)
+    """As `[[lane_limits]]` of providers.toml, before those."""
     secret_prefix: str = "batchyard/providers/"
     caller_key_id: str = ""
     flush_seconds: float = 5.0

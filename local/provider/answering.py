@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,6 +17,9 @@ from local.provider.wire import Refused
 
 _CACHEABLE_BYTES = 4096
 """A shorter request has no prompt that vendors would cache."""
+
+_TIER = re.compile(rb'"service_tier":"(?:default|on_demand)"')
+_ANTHROPICS_TIER = b'"service_tier":"standard"'
 
 
 class Caller(NamedTuple):
@@ -57,7 +61,7 @@ class Answering:
             attempt = self.ledger.witnessed()
         else:
             attempt = self.ledger.received(request, caller.provider, caller.key, now)
-        flex = dialect.sells_flex and body.get("service_tier") == "flex"
+        flex = dialect.sells_flex and "flex" in (body.get("service_tier"), body.get("serviceTier"))
         return Item(caller, dialect, endpoint, body, len(raw), "flex" if flex else "realtime", request, attempt)
 
     def read_wishes(self, item: Item, raw: bytes) -> None:
@@ -76,7 +80,9 @@ class Answering:
         except Unanswerable as missing:
             raise Refused(400, missing.args[0], param=missing.args[1]) from missing
         if item.mode == "flex":
-            content = content.replace(b'"service_tier":"default"', b'"service_tier":"flex"', 1)
+            content = _TIER.sub(b'"service_tier":"flex"', content, count=1)
+        elif item.mode == "native":
+            content = content.replace(_ANTHROPICS_TIER, b'"service_tier":"batch"', 1)
         return content, self._bill(item, tokens)
 
     def _use_cache(self, item: Item, now: float) -> CacheUse:

@@ -25,8 +25,8 @@ def item_text(body: dict[str, Any]) -> str:
                 lines.append(turn)
             elif type(turn) is dict and turn.get("role", "user") == "user":
                 _collect(turn.get("content", turn.get("parts")), lines)
-    elif type(said) is dict:
-        _collect(said.get("parts"), lines)
+    else:
+        _collect(said, lines)
     return "\n".join(lines) if lines else orjson.dumps(body, option=orjson.OPT_SORT_KEYS).decode()
 
 
@@ -42,7 +42,7 @@ def is_witness(body: dict[str, Any]) -> bool:
 
 
 def _said(body: dict[str, Any]) -> Any:
-    for name in ("messages", "input", "contents", "content", "prompt"):
+    for name in ("messages", "input", "contents", "content", "requests", "prompt"):
         if name in body:
             return body[name]
     return None
@@ -51,5 +51,7 @@ def _said(body: dict[str, Any]) -> Any:
 def _collect(content: Any, lines: list[str]) -> None:
     if type(content) is str:
         lines.append(content)
+    elif type(content) is dict:
+        _collect(content.get("parts"), lines)
     elif type(content) is list:
         lines.extend(part["text"] for part in content if type(part) is dict and type(part.get("text")) is str)

@@ -119,9 +119,15 @@ class Ledger:
             return
         self._bodies[request] += 1
         self._bills[bill.text] = self._bills.get(bill.text, 0) + _ONE_BILLED[bill.mode]
-        usage = self._usage.setdefault((bill.provider, bill.model, bill.mode), [0, 0, 0, 0, 0])
-        for place, amount in enumerate((1, bill.prompt, bill.cached, bill.written, bill.output)):
-            usage[place] += amount
+        lane = bill[1:4]
+        usage = self._usage.get(lane)
+        if usage is None:
+            usage = self._usage[lane] = [0, 0, 0, 0, 0]
+        usage[0] += 1
+        usage[1] += bill.prompt
+        usage[2] += bill.cached
+        usage[3] += bill.written
+        usage[4] += bill.output
 
     def stats(self) -> dict[str, Any]:
         """`requests` are those of items, without `witnesses`. `max_in_flight` is overall, `max_in_flight_by_tag` per

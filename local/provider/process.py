@@ -19,6 +19,8 @@ from local.provider.ledger import Billed, Served
 _REPOSITORY = Path(__file__).parents[2]
 _ANNOUNCEMENT = re.compile(r"listening on (\S+) \(controls: (\S+)\)\n")
 
+_VERSIONS = {"gemini": "/v1beta", "groq": "/openai/v1", "azure": "/openai/v1"}
+
 
 class SimulatedProvider:
     """Starts when made, stops with the `with` block, `stop()`, or the death of the process that made it.
@@ -45,8 +47,8 @@ class SimulatedProvider:
         """`url`: base URL, `http://127.0.0.1:<port>/v1`. Controls are reached while that refuses connections, too."""
 
     def url_of(self, provider: str) -> str:
-        """Base URL under which requests count as those of `provider`."""
-        return f"{self.url.removesuffix('/v1')}/{provider}/v1"
+        """Base URL under which requests count as those of `provider`, as that vendor has it: with its version."""
+        return f"{self.url.removesuffix('/v1')}/{provider}{_VERSIONS.get(provider, '/v1')}"
 
     def stats(self) -> dict[str, Any]:
         """See `local.provider.ledger.Ledger.stats`."""

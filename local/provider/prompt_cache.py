@@ -76,8 +76,9 @@ def marked_prefixes(body: dict[str, Any]) -> list[Prefix]:
     hasher = hashlib.blake2b(digest_size=16)
     length = 0
     prefixes = []
-    for block in _blocks(body):
-        marked = "cache_control" in block
+    blocks = _blocks(body)
+    for place, block in enumerate(blocks, 1):
+        marked = "cache_control" in block or ("cache_control" in body and place == len(blocks))
         text = orjson.dumps({name: value for name, value in block.items() if name != "cache_control"})
         hasher.update(text)
         length += len(text)

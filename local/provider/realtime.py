@@ -9,7 +9,7 @@ from typing import Any
 from local.provider.answering import Answering, Caller, Item
 from local.provider.answers.content import Endpoint
 from local.provider.config import Config
-from local.provider.dialects import Dialect
+from local.provider.dialects import Bucket, Dialect
 from local.provider.faults import Dice, Fault
 from local.provider.wire import (
     CLOSE,
@@ -44,15 +44,17 @@ class Realtime:
         """Raises Refused for a request that is not received as an item's at all."""
         now = self._clock()
         body = json_body(request)
+        if dialect.check_call is not None:
+            dialect.check_call(request, body)
         if dialect.complete is not None:
-            body = dialect.complete(body, request.path)
+            body = dialect.complete(body, request)
         item = self._answering.receive(caller, dialect, endpoint, body, request.body, now)
         self._answering.read_wishes(item, request.body)
         dice = Dice(self.config.seed, item.request, item.attempt) if self._draws else None
         limited = self._over_the_limit(now) if self.config.rate_per_second else None
         replied = self._reply(item, dice, limited, now)
         if self.config.rate_headers and self.config.rate_per_second and limited is None:
-            replied.data = with_headers(replied.data, self._rate_headers())
+            replied.data = with_headers(replied.data, dialect.rate_headers(self._left(now)))
         replied.delay_seconds = self._delay(dice, item.wishes.numbers.get("latency"))
         if replied.answer != "200":
             replied.data = replied.data.replace(NO_REQUEST_ID, b"x-request-id: req_%b" % item.request.hex().encode(), 1)
@@ -106,17 +108,12 @@ class Realtime:
 
     def _too_many(self, dialect: Dialect, seconds: float, now: float) -> Reply:
         message = f"Rate limit reached. Please try again in {seconds:.3f}s."
-        limits = [*self._rate_headers(), *self._retry_after(seconds, now)]
+        limits = [*dialect.rate_headers(self._left(now)), *self._retry_after(seconds, now)]
         return json_reply(429, dialect.error_body(Refused(429, message, code="rate_limit_exceeded")), limits)
 
-    def _rate_headers(self) -> list[str]:
-        """OpenAI's: the size of the bucket, what is left in it, and how long until it is full again."""
-        left = int(self._bucket)
-        return [
-            f"x-ratelimit-limit-requests: {self.config.burst}",
-            f"x-ratelimit-remaining-requests: {left}",
-            f"x-ratelimit-reset-requests: {(self.config.burst - left) / self.config.rate_per_second:.3f}s",
-        ]
+    def _left(self, now: float) -> Bucket:
+        seconds = (self.config.burst - int(self._bucket)) / self.config.rate_per_second
+        return Bucket(self.config.burst, int(self._bucket), seconds, now + seconds)
 
     def _failed(self, dialect: Dialect, status: int, retry_after_seconds: float, now: float) -> Reply:
         headers = self._retry_after(retry_after_seconds, now) if status == 429 else []

@@ -30,6 +30,7 @@ class Simulator:
         self.runs = Runs(self._answering, self.job_clock)
         self.job_calls = JobCalls(self.runs, ROUTES)
         self._realtime = Realtime(self._answering, config, clock)
+        self._addresses: dict[str, Address] = {}
 
     @property
     def config(self) -> Config:
@@ -37,6 +38,7 @@ class Simulator:
 
     def configure(self, config: Config) -> None:
         self._answering.config = config
+        self._addresses.clear()
         self._realtime.configure(config)
         self.job_clock.run_at(config.clock_speed)
         self.job_calls.forget_faults()
@@ -53,12 +55,15 @@ class Simulator:
         """The reply to a request. If it has tags, the caller tells the ledger when it begins and ends."""
         if request.path.startswith("/_sim/"):
             return control(self, request)
-        address = address_of(request.path, self.config.vendors)
+        address = self._addresses.get(request.path) or self._read_address(request.path)
         dialect = dialect_of(address.vendor)
         try:
-            return self._reply(request, address)
+            reply = self._reply(request, address)
         except Refused as refused:
-            return json_reply(refused.status, dialect.error_body(refused))
+            reply = json_reply(refused.status, dialect.error_body(refused))
+        if dialect.request_id is not None:
+            reply.data = reply.data.replace(b"x-request-id:", dialect.request_id, 1)
+        return reply
 
     def _reply(self, request: Request, address: Address) -> Reply:
         dialect = dialect_of(address.vendor)
@@ -69,13 +74,21 @@ class Simulator:
             raise Refused(404, f"Invalid URL ({request.method} {request.path})")
         if found is None and request.method != ("GET" if lists_models else "POST"):
             raise Refused(405, f"Not allowed to {request.method} on {address.path}.")
-        caller = Caller(address.provider, self._key(request, address))
+        needs_key = found is None or found[0].needs_key
+        caller = Caller(address.provider, self._key(request, address) if needs_key else "")
         if found is not None:
             route, ids = found
             return self.job_calls.receive(route, Call(request, caller, address.vendor, ids))
         if endpoint is None:
             return json_reply(200, model_list(int(self._clock())))
         return self._realtime.receive(request, caller, dialect, endpoint)
+
+    def _read_address(self, path: str) -> Address:
+        """Remembers those of realtime calls, which are few and come often."""
+        address = address_of(path, self.config.vendors)
+        if dialect_of(address.vendor).find(address.path) is not None:
+            self._addresses[path] = address
+        return address
 
     def _key(self, request: Request, address: Address) -> str:
         """Raises Refused without an API key that the provider accepts."""

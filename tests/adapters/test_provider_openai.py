@@ -161,8 +161,9 @@ def test_the_body_counts_not_its_content_type(provider: SimulatedProvider) -> No
 
 @pytest.mark.parametrize("fault", ["hang", "stall"])
 def test_a_silent_provider_times_out(provider: SimulatedProvider, fault: str) -> None:
-    """Silence before the answer and in the middle of it both end at the read timeout."""
-    assert call(provider.url, simulate(fault), read_timeout_seconds=0.3) == NoAnswer(FailureReason.TIMEOUT)
+    """Silence before the answer and in the middle of it both end when the time for a whole answer is up."""
+    limits = {"connect_timeout_seconds": 1.0, "read_timeout_seconds": 0.1}
+    assert call(provider.url, simulate(fault), **limits) == NoAnswer(FailureReason.TIMEOUT)
 
 
 def test_nobody_listens() -> None:
@@ -528,6 +529,17 @@ def test_faults_that_no_library_wraps_are_broken_connections(monkeypatch: pytest
 
     monkeypatch.setattr(aiohttp.ClientSession, "_request", breaks)
     assert call("http://127.0.0.1:9/v1", chat("hello")) == NoAnswer(FailureReason.CONNECTION)
+
+
+def test_a_connection_that_never_comes_about_is_a_broken_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends at its own timeout, long before that for an answer, and is told from a slow answer."""
+
+    async def hangs(*_: object, **__: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(aiohttp.connector.aiohappyeyeballs, "start_connection", hangs)
+    reply = call("http://127.0.0.1:9/v1", chat("x"), connect_timeout_seconds=0.1, read_timeout_seconds=600.0)
+    assert reply == NoAnswer(FailureReason.CONNECTION)
 
 
 def test_a_drip_is_no_answer() -> None:

@@ -18,7 +18,7 @@ ENVIRONMENT = {
     "SHARD_ITEMS": str(SHARD_ITEMS),
     "FLUSH_ITEMS": str(FLUSH_ITEMS),
     "MAX_IN_FLIGHT": str(MAX_IN_FLIGHT),
-    "LEASE_SECONDS": "1",
+    "LEASE_SECONDS": "3",
 }
 CLOUD = {"processes": PROCESSES}
 KILLS = 5
@@ -29,7 +29,7 @@ CALLS_BETWEEN_KILLS = 12
 def test_workers_killed_again_and_again(cloud: LocalCloud, customer: Customer, provider: SimulatedProvider) -> None:
     """Five kills in a batch of four shards: every item succeeds; what was flushed is never sent again; what is sent
     again is no more than what was in flight or not yet flushed when its worker died."""
-    provider.configure(latency_ms=300)
+    provider.configure(latency_ms=800)
     lines = [chat_line(number) for number in range(4 * SHARD_ITEMS)]
     shards = len(lines) // SHARD_ITEMS
     batch = customer.submit(lines)
@@ -87,7 +87,7 @@ def test_a_worker_that_stood_still_too_long_writes_nothing(
 ) -> None:
     """Stopped in the middle of its calls, overtaken when its lease ended, woken after the batch was over: what it
     holds is dropped."""
-    provider.configure(latency_ms=300)
+    provider.configure(latency_ms=800)
     cloud.deliver(visibility_seconds=1)
     lines = [chat_line(number) for number in range(2 * SHARD_ITEMS)]
     batch = customer.submit(lines)

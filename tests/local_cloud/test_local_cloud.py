@@ -54,7 +54,7 @@ def undisturbed(local: LocalCloud) -> Iterator[None]:
     local.deliver(duplicate=False, visibility_seconds=None, redelivery_seconds=None, noisy_messages=30)
 
 
-def eventually(probe: Callable[[], Any], seconds: float = 20.0) -> Any:
+def eventually(probe: Callable[[], Any], seconds: float = 60.0) -> Any:
     """The first true value of `probe`."""
     deadline = time.monotonic() + seconds
     while not (value := probe()):
@@ -112,14 +112,14 @@ def test_a_warm_process_is_used_again_and_frozen_in_between(local: LocalCloud) -
 def test_concurrent_invokes_scale_out(local: LocalCloud) -> None:
     """Invokes that overlap run in processes of their own, and one more than the cap waits instead of failing."""
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        asked = [pool.submit(local.invoke, "echo", {"do": "sleep", "seconds": 0.5}) for _ in range(4)]
+        asked = [pool.submit(local.invoke, "echo", {"do": "sleep", "seconds": 2}) for _ in range(4)]
         assert len({each.result()["pid"] for each in asked}) == 3
 
 
 def test_reserved_concurrency_throttles(local: LocalCloud) -> None:
     """A second invoke of a function that may run once is refused with 429, as Lambda does it."""
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        running = pool.submit(local.invoke, "narrow", {"do": "sleep", "seconds": 2})
+        running = pool.submit(local.invoke, "narrow", {"do": "sleep", "seconds": 4})
         eventually(lambda: any(each["busy"] for each in local.processes("narrow")))
         with pytest.raises(ClientError) as caught:
             local.client("lambda", retries={"total_max_attempts": 1}).invoke(FunctionName="probe-narrow")
@@ -133,7 +133,7 @@ def test_replaced_code_is_for_later_invocations(local: LocalCloud, tmp_path: Pat
     echo = other / "probe" / "echo.py"
     echo.write_text(echo.read_text().replace('"name": context.function_name', '"name": "other code"'))
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        running = pool.submit(local.invoke, "echo", {"do": "sleep", "seconds": 2})
+        running = pool.submit(local.invoke, "echo", {"do": "sleep", "seconds": 4})
         eventually(lambda: any(each["busy"] for each in local.processes("echo")))
         local.replace_code(other)
         assert local.invoke("echo", {})["name"] == "other code"
@@ -404,11 +404,15 @@ def test_every_message_can_be_delivered_twice(local: LocalCloud) -> None:
 
 def test_maximum_concurrency_holds(local: LocalCloud) -> None:
     """Six slow messages never run in more than two processes at once."""
-    send(local, *({"name": f"wide-{n}", "do": "sleep", "seconds": 0.3} for n in range(6)))
+    send(local, *({"name": f"wide-{n}", "do": "sleep", "seconds": 1.5} for n in range(6)))
     most = 0
-    deadline = time.monotonic() + 20
-    while local.queue_depths()["probe"] and time.monotonic() < deadline:
+
+    def is_over() -> bool:
+        nonlocal most
         most = max(most, sum(each["busy"] for each in local.processes("records")))
+        return local.queue_depths()["probe"] == 0
+
+    eventually(is_over)
     assert most == 2
 
 

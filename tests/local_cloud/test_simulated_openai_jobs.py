@@ -30,7 +30,9 @@ CHAT = "/v1/chat/completions"
 
 @pytest.fixture
 def client(provider: SimulatedProvider) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=provider.url, api_key="sk-test", max_retries=0) as client:
+    with openai.OpenAI(
+        base_url=provider.url, api_key="sk-test", max_retries=0, _strict_response_validation=True
+    ) as client:
         yield client
 
 
@@ -315,13 +317,17 @@ def test_azure_is_openai_at_paths_of_its_own(provider: SimulatedProvider) -> Non
         assert azure.chat.completions.create(**chat("hello")).choices
         batch = start(azure, [chat("hello")])
         assert azure.batches.retrieve(batch.id).status == "validating"
-    with openai.OpenAI(base_url=f"{root_of(provider, 'azure')}/openai/v1", api_key="az-key") as azure:
+    with openai.OpenAI(
+        base_url=f"{root_of(provider, 'azure')}/openai/v1", api_key="az-key", _strict_response_validation=True
+    ) as azure:
         assert [found.id for found in azure.batches.list()] == [batch.id]
 
 
 def test_groq_is_openai_with_longer_windows(provider: SimulatedProvider) -> None:
     """Groq's own SDK, with its paths: chat completions, files, batches of up to a week."""
-    with groq.Groq(base_url=root_of(provider, "groq"), api_key="gsk", max_retries=0) as client:
+    with groq.Groq(
+        base_url=root_of(provider, "groq"), api_key="gsk", max_retries=0, _strict_response_validation=True
+    ) as client:
         assert client.chat.completions.create(**chat("hello")).choices[0].message.content
         file = client.files.create(file=("in.jsonl", lines_of([chat("a"), chat("b")])), purpose="batch")
         assert file.id is not None

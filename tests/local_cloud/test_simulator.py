@@ -63,7 +63,7 @@ def post(
         connection.close()
 
 
-def eventually(probe: Callable[[], bool], seconds: float = 10.0) -> None:
+def eventually(probe: Callable[[], bool], seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not probe():
         assert time.monotonic() < deadline, "it never came true"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -68,6 +69,27 @@ def test_a_concurrency_hint_is_a_ceiling_and_is_used(hint: int, items: int) -> N
     assert concurrency is not None
     assert 1 <= concurrency <= items
     assert hint - stride < stride * concurrency <= hint
+
+
+@pytest.mark.parametrize(
+    ("hint", "items", "at_most"),
+    [(10, 500, 1.3), (50, 2000, 1.3), (100, 2000, 1.5), (300, 2000, 1.6), (300, 20_000, 1.2), (1000, 20_000, 1.5)],
+)
+def test_a_concurrency_hint_costs_little_time(hint: int, items: int, at_most: float) -> None:
+    """Rounds of calls, if all calls take the same time, against those of a loop that always has as many in flight."""
+    stride, calls = split_concurrency(hint, items_at_most=256, default_stride=128)
+    assert calls is not None
+    rounds = [0] * stride
+    number = 0
+    while items > sum_of_sizes(number, stride):
+        left = items - sum_of_sizes(number, stride)
+        rounds[number % stride] += -(-min(left, shard_items(number, 256, stride)) // calls)
+        number += 1
+    assert max(rounds) <= at_most * -(-items // hint)
+
+
+def sum_of_sizes(shards: int, shards_per_size: int) -> int:
+    return sum(shard_items(number, 256, shards_per_size) for number in range(shards))
 
 
 @given(st.integers(1, 5000))

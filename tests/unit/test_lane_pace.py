@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from batchyard.core.lane_pace import LanePace, WorkerReport, is_surplus, rate_change, share, slot_of, workers_needed
+from batchyard.core.lane_pace import (
+    LanePace,
+    RateChange,
+    WorkerReport,
+    is_surplus,
+    rate_change,
+    share,
+    slot_of,
+    workers_needed,
+)
 from batchyard.core.turns import Turns
 
 NOW = 1_000_003.0
@@ -60,6 +69,21 @@ def test_the_operators_limit_holds() -> None:
     """Whatever the provider would take."""
     change = rate_change(LanePace(rate=100.0, good={SLOT - 1: 490}), NOW, 50.0)
     assert change is not None and change.rate == 50.0
+
+
+def test_the_operators_limit_is_used_whole_while_nothing_is_refused() -> None:
+    """It may rise when calls take fewer tokens than before. Once the provider refuses, its own limit counts, too."""
+    pace = LanePace(rate=10.0, good={SLOT - 1: 50})
+    assert rate_change(pace, NOW, 80.0) == RateChange(80.0, SLOT, 0)
+    refused = LanePace(rate=10.0, refused_slot=SLOT - 3, good={SLOT - 1: 50})
+    change = rate_change(refused, NOW, 80.0)
+    assert change is not None and change.rate == pytest.approx(10.4)
+
+
+def test_the_tokens_of_a_call_are_those_of_the_slots_that_count_them() -> None:
+    """A slot of a version that counted no tokens says nothing about them."""
+    assert LanePace().tokens_per_call is LanePace(tokens={SLOT: 90}).tokens_per_call is None
+    assert LanePace(good={SLOT: 3, SLOT - 1: 4, SLOT - 2: 9}, tokens={SLOT: 90, SLOT - 1: 50}).tokens_per_call == 20
 
 
 def test_accounts_share_then_their_batches_then_the_workers_that_carry_them() -> None:

@@ -201,6 +201,20 @@ def test_results_are_flushed_while_others_still_run(start: Start) -> None:
     assert shop.outcomes() == {"succeeded": 30}
 
 
+def test_the_last_few_items_wait_for_each_other(start: Start) -> None:
+    """A shard whose last calls end a few seconds after the rest makes one part; not if they take much longer."""
+    for number, last_call_seconds, parts in ((0, 9.0, 1), (1, 30.0, 2)):
+
+        async def behave(index: int, attempt: int, last_call_seconds: float = last_call_seconds) -> Outcome:
+            await asyncio.sleep(last_call_seconds if index % 24 > 20 else 1.0)
+            return succeed(index)
+
+        shop = start(behave)
+        shop.work(shop.message(24, number=number))
+        assert len(row_of(shop, number).parts) == parts
+        assert shop.outcomes(number) == {"succeeded": 24}
+
+
 def test_large_answers_are_flushed_by_size(start: Start) -> None:
     """Memory stays bounded: what waits for a part is limited in bytes too."""
     shop = start(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from batchyard.core.lane_limits import LaneLimits
 from batchyard.core.lanes import Mode
 from batchyard.core.native_limits import NativeLimits
 
@@ -17,12 +18,14 @@ ENDPOINTS = (CHAT_COMPLETIONS, "/v1/completions", "/v1/embeddings", "/v1/respons
 
 KINDS = {
     "openai": ENDPOINTS,
+    "anthropic": (CHAT_COMPLETIONS, MESSAGES),
 }
 """What a worker can speak to a provider -> the endpoints whose items it can translate. A provider serves all of them
 unless its entry says otherwise; `adapters.providers.kinds` has the translator of each kind."""
 
 VARIANTS = {
     "openai": ("openai", "azure", "groq", "mistral", "together"),
+    "anthropic": ("anthropic",),
 }
 """Kind -> whose peculiarities a provider of that kind may have; the first one is the default."""
 
@@ -52,7 +55,8 @@ class Provider:
     endpoints: tuple[str, ...] = ()
     """All that its kind can serve, if the entry names none."""
     requests_per_minute: int | None = None
-    """The operator's limit for each of the provider's models; None: as many as the provider takes."""
+    tokens_per_minute: int | None = None
+    """The operator's limits for each of the provider's models; None: as many as the provider takes."""
     variant: str = ""
     """One of VARIANTS of its kind; the first one if the entry names none."""
     modes: tuple[Mode, ...] = (Mode.REALTIME,)
@@ -85,6 +89,11 @@ class Provider:
         self._check_figures()
         self._check_words()
 
+    @property
+    def limits(self) -> LaneLimits:
+        """What the operator allows each of its models."""
+        return LaneLimits(self.requests_per_minute, self.tokens_per_minute)
+
     def serves(self, endpoint: str) -> bool:
         """Whether items for `endpoint` can be sent to it."""
         return endpoint in self.endpoints or (endpoint == MESSAGES and CHAT_COMPLETIONS in self.endpoints)
@@ -92,8 +101,10 @@ class Provider:
     def _check_figures(self) -> None:
         if not 2 <= self.max_concurrency <= 1000:
             raise ValueError(f"provider {self.name}: max_concurrency is 2 to 1000, not {self.max_concurrency}")
-        if self.requests_per_minute is not None and self.requests_per_minute < 1:
-            raise ValueError(f"provider {self.name}: requests_per_minute is 1 at least, not {self.requests_per_minute}")
+        try:
+            LaneLimits(self.requests_per_minute, self.tokens_per_minute)
+        except ValueError as error:
+            raise ValueError(f"provider {self.name}: {error}") from error
         if not 0 < self.flex_price_percent <= 100:
             raise ValueError(f"provider {self.name}: flex_price_percent is 1 to 100, not {self.flex_price_percent}")
         if self.default_max_tokens < 1:

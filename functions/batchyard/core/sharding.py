@@ -3,6 +3,7 @@
 Shards are numbered lane by lane. A *chain* is a run of shard numbers in which shard n is followed by n + stride: the
 shard that settles sends its follower, so exactly `stride` shards of a chain are in flight. Without a concurrency
 hint each lane is a chain of its own (a slow provider holds back nobody else); with one the whole batch is one chain.
+A hint is spread over many shards, because each leaves calls unused while its last ones run.
 """
 
 from __future__ import annotations
@@ -19,8 +20,13 @@ from batchyard.core.lanes import Lane, Mode
 MANIFEST_RECORD_BYTES = 128
 """Every manifest record has this length, newline included, so that record n is one ranged read."""
 
+SHARDS_PER_SIZE = 8
+
 _FIRST_SHARD_ITEMS = 32
-_SHARDS_PER_SIZE = 8
+_CALLS_PER_SHARD = 32
+_SHARDS_OF_A_LARGE_HINT = 16
+"""A hint is spread over shards with so many calls each: a full shard then has eight rounds of them, of which only the
+last is not full. A large hint is spread over so many shards, because a worker runs only ten at a time."""
 _PROGRESS_ROWS_AT_MOST = 16
 _SHARDS_PER_PROGRESS_ROW = 8
 
@@ -117,17 +123,19 @@ class Plan:
         return cls(**known_fields(cls, row) | {"lanes": lanes})
 
 
-def shard_items(number: int, items_at_most: int) -> int:
+def shard_items(number: int, items_at_most: int, shards_per_size: int = SHARDS_PER_SIZE) -> int:
     """How many items the lane's `number`-th shard takes: small ones first, so that small batches spread and large
-    ones stay cheap. 8 shards of 32, 8 of 64, and so on up to `items_at_most`."""
-    return min(items_at_most, _FIRST_SHARD_ITEMS << min(number // _SHARDS_PER_SIZE, 16))
+    ones stay cheap. 8 shards of 32, 8 of 64, and so on up to `items_at_most`. With a hint as many of each size as are
+    in flight: fewer would leave a part of it unused."""
+    return min(items_at_most, _FIRST_SHARD_ITEMS << min(number // shards_per_size, 16))
 
 
 def split_concurrency(hint: int | None, items_at_most: int, default_stride: int) -> tuple[int, int | None]:
     """(shards in flight, calls in flight per shard) whose product never exceeds `hint`."""
     if hint is None:
         return default_stride, None
-    stride = -(-hint // items_at_most)
+    calls_per_shard = min(items_at_most, max(_CALLS_PER_SHARD, hint // _SHARDS_OF_A_LARGE_HINT))
+    stride = -(-hint // calls_per_shard)
     return stride, hint // stride
 
 

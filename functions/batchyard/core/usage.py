@@ -17,14 +17,15 @@ error of the provider's."""
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Token counts. `cached_tokens` are part of `input_tokens`, `reasoning_tokens` part of `output_tokens`. `refused`:
-    the provider's figures cannot be true, so that all of them count as 0."""
+    """Token counts. `cached_tokens` and `cache_write_tokens` are part of `input_tokens`, `reasoning_tokens` part of
+    `output_tokens`. `refused`: the provider's figures cannot be true, so that all of them count as 0."""
 
     input_tokens: int = 0
     cached_tokens: int = 0
     output_tokens: int = 0
     reasoning_tokens: int = 0
     refused: bool = False
+    cache_write_tokens: int = 0
 
     @property
     def total_tokens(self) -> int:
@@ -34,18 +35,24 @@ class Usage:
 REFUSED_USAGE = Usage(refused=True)
 
 
-def plausible_usage(given: object, cached: object, made: object, reasoning: object) -> Usage:
+def plausible_usage(
+    given: object, cached: object, made: object, reasoning: object, cache_written: object = None
+) -> Usage:
     """Figures as a provider sent them, as a usage: REFUSED_USAGE if one of them is no count, negative, or larger than
     MOST_TOKENS, because no bill is better than a wrong one. None is 0; no detail exceeds what it is a part of."""
-    given_count, cached_count, made_count, reasoning_count = counts = (
+    given_count, cached_count, made_count, reasoning_count, written_count = counts = (
         _count(given),
         _count(cached),
         _count(made),
         _count(reasoning),
+        _count(cache_written),
     )
     if min(counts) < 0:
         return REFUSED_USAGE
-    return Usage(given_count, min(cached_count, given_count), made_count, min(reasoning_count, made_count))
+    cached_count = min(cached_count, given_count)
+    written_count = min(written_count, given_count - cached_count)
+    reasoning_count = min(reasoning_count, made_count)
+    return Usage(given_count, cached_count, made_count, reasoning_count, cache_write_tokens=written_count)
 
 
 def _count(figure: object) -> int:
@@ -59,17 +66,28 @@ def _count(figure: object) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """Micro-dollars per million tokens."""
+    """Micro-dollars per million tokens. `cache_write_microusd`: of input that the vendor keeps for later calls; None:
+    it costs what other input costs. `above`: what all tokens of a call cost instead if its input is longer than so
+    many tokens; thresholds rise."""
 
     input_microusd: int
     cached_microusd: int
     output_microusd: int
+    cache_write_microusd: int | None = None
+    above: tuple[tuple[int, Price], ...] = ()
 
     def cost_picousd(self, usage: Usage) -> int:
         """Exact cost of `usage` in pico-dollars."""
-        fresh = usage.input_tokens - usage.cached_tokens
+        for threshold, price in reversed(self.above):
+            if usage.input_tokens > threshold:
+                return price.cost_picousd(usage)
+        written, write_price = usage.cache_write_tokens, self.cache_write_microusd
+        if write_price is None:
+            write_price = self.input_microusd
+        fresh = usage.input_tokens - usage.cached_tokens - written
         return (
             fresh * self.input_microusd
+            + written * write_price
             + usage.cached_tokens * self.cached_microusd
             + usage.output_tokens * self.output_microusd
         )

@@ -28,7 +28,7 @@ from batchyard.core.errors import ConditionFailed, NotReady
 from batchyard.core.files import File, FileRef, FileStatus
 from batchyard.core.items import LineError
 from batchyard.core.keys import file_key, manifest_key, work_key
-from batchyard.core.sharding import Plan, manifest_record, split_concurrency
+from batchyard.core.sharding import SHARDS_PER_SIZE, Plan, manifest_record, split_concurrency
 
 _WAIT_FOR_FILE_SECONDS = 3600
 
@@ -74,17 +74,18 @@ def _input_file(batch: Batch, now: int, limits: InputLimits, stores: Stores) -> 
 
 
 def _write_work(batch: Batch, run: str, limits: InputLimits, reading: Reading, objects: Objects) -> Plan:
+    stride, shard_concurrency = split_concurrency(batch.concurrency, limits.shard_items, limits.dispatch_stride)
     with objects.writer(work_key(batch.account_id, batch.id, run)) as writer:
         work = WorkFile(
             writer.write,
             items_at_most=limits.shard_items,
             bytes_at_most=limits.shard_bytes,
             lanes_at_most=MODELS_AT_MOST,
+            shards_per_size=SHARDS_PER_SIZE if batch.concurrency is None else stride,
         )
         reading.read(objects.stream(file_key(batch.account_id, batch.input_file_id)), work)
         lanes, shards = work.finish()
     objects.put(manifest_key(batch.account_id, batch.id, run), b"".join(map(manifest_record, shards)))
-    stride, shard_concurrency = split_concurrency(batch.concurrency, limits.shard_items, limits.dispatch_stride)
     return Plan(
         run=run,
         items=reading.items,

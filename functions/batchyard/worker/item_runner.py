@@ -14,9 +14,10 @@ from batchyard.core.results import Outcome, Result, failed
 from batchyard.core.retry import FailureReason, Failures, RetryPolicy, wait_before_retry
 from batchyard.core.usage import Price
 from batchyard.worker.gate import Gate
-from batchyard.worker.lane_watch import LaneWatch, Witness
+from batchyard.worker.lane_watch import LaneWatch
 from batchyard.worker.meter import Meter
 from batchyard.worker.runtime import Runtime
+from batchyard.worker.witnesses import Witness
 
 
 class ItemBroke(BatchyardError):
@@ -139,9 +140,9 @@ class ItemRunner:
             self._on_idle()
 
     async def _run(self, item: WorkItem) -> None:
-        failures, failed_at = Failures(), -math.inf
+        failures, failed_at, slots = Failures(), -math.inf, self._slots
         while not self._held and self._clock() < self._expires_at:
-            reply = await self._call_in_turn(item)
+            reply = await (self._call(item) if slots is None else self._call_in_a_slot(slots, item))
             if reply is None:
                 continue
             if reply.failure is FailureReason.UNSUPPORTED:
@@ -175,10 +176,8 @@ class ItemRunner:
             return
         self._on_result(item, _failed(item, reply))
 
-    async def _call_in_turn(self, item: WorkItem) -> ProviderReply | None:
-        if self._slots is None:
-            return await self._call(item)
-        async with self._slots:
+    async def _call_in_a_slot(self, slots: asyncio.Semaphore, item: WorkItem) -> ProviderReply | None:
+        async with slots:
             return await self._call(item)
 
     async def _call(self, item: WorkItem) -> ProviderReply | None:

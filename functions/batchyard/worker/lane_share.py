@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 
 from batchyard.adapters.aws.lanes import Counts, Lanes, LaneView
-from batchyard.core.calls import ProviderReply
+from batchyard.core.calls import Answer, ProviderReply
+from batchyard.core.lane_limits import LaneLimits, estimated_tokens, lower
 from batchyard.core.lane_pace import (
     REPORTED_AFTER_SECONDS,
     SLOT_SECONDS,
@@ -29,6 +31,7 @@ from batchyard.worker.gate import Gate
 from batchyard.worker.runtime import Runtime
 
 _LONG_SECONDS = 86_400
+_ESTIMATED_ITEMS = 32
 _FIRST_CALLS = 64
 """What the workers of a lane start with together, as long as nothing is known of it."""
 
@@ -43,7 +46,7 @@ class Participant:
 
 
 class LaneShare:
-    """Lives as long as its process, one for each lane. `ceiling`: the operator's limit in calls per second; `take`:
+    """Lives as long as its process, one for each lane. `limits`: what the operator allows it; `take`:
     called with what every read and write of the row brings."""
 
     def __init__(
@@ -53,7 +56,7 @@ class LaneShare:
         lanes: Lanes,
         runtime: Runtime,
         *,
-        ceiling: float | None,
+        limits: LaneLimits,
         take: Callable[[LaneView], None],
     ) -> None:
         self._lane = lane
@@ -62,7 +65,9 @@ class LaneShare:
         self._clock = runtime.clock
         self._blocking = runtime.blocking
         self._name = runtime.new_owner()
-        self._ceiling = ceiling
+        self._limits = limits
+        self._expected_tokens: float | None = None
+        self._tokens: Counter[int] = Counter()
         self._take_view = take
         self._good: Counter[int] = Counter()
         self._refused: Counter[int] = Counter()
@@ -77,8 +82,21 @@ class LaneShare:
         failure = reply.failure
         if failure is None:
             self._good[slot_of(self._clock())] += 1
+            if self._limits.counts_tokens and isinstance(reply, Answer):
+                self._tokens[slot_of(self._clock())] += reply.usage.total_tokens
         elif failure.asks_for_less and not failure.is_trouble:
             self._refused[slot_of(self._clock())] += 1
+
+    def expect(self, bodies: Iterable[bytes]) -> None:
+        """Requests that are about to be sent, so that their tokens can be estimated while nothing is known of them."""
+        if self._limits.counts_tokens:
+            estimates = [estimated_tokens(body) for body in islice(bodies, _ESTIMATED_ITEMS)]
+            self._expected_tokens = sum(estimates) / max(1, len(estimates))
+
+    @property
+    def _ceiling(self) -> float | None:
+        """How many calls a second the operator allows the whole lane."""
+        return self._limits.calls_per_second(self.pace.tokens_per_call or self._expected_tokens)
 
     def enough_others(self, batch_id: str) -> bool:
         """Whether the workers that are there can do without this one, though it may have brought `batch_id`."""
@@ -134,7 +152,7 @@ class LaneShare:
     def take(self, view: LaneView) -> None:
         """What the row says; the rate is shared anew."""
         self.pace = view.pace
-        rate, now = view.pace.rate, self._clock()
+        rate, now = lower(view.pace.rate, self._ceiling), self._clock()
         self._gate.allow(None if rate is None else max(rate * share(view.pace, self._name, now), 0.01))
         self._take_view(view)
 
@@ -145,8 +163,8 @@ class LaneShare:
     async def _report(self) -> None:
         now = self._clock()
         self._reported_slot = slot_of(now)
-        counts = Counts(int(now), dict(self._good), dict(self._refused))
-        self._good, self._refused = Counter(), Counter()
+        counts = Counts(int(now), dict(self._good), dict(self._refused), dict(self._tokens))
+        self._good, self._refused, self._tokens = Counter(), Counter(), Counter()
         here = {run.batch_id: run.account_id for run in self._running}
         waiting = here if self._since == int(now) else self._gate.waiting_batches()
         report = WorkerReport(int(now), self._since, waiting, self._busy_until(now)) if self._running else None

@@ -17,15 +17,14 @@ from __future__ import annotations
 import asyncio
 import enum
 import math
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from batchyard.adapters.aws.lanes import Lanes, LaneView
 from batchyard.core.calls import ProviderReply
 from batchyard.core.health import (
     PROBE_LEASE_SECONDS,
-    WITNESS_SECONDS,
     LaneHealth,
     LaneState,
     RecentReplies,
@@ -34,21 +33,17 @@ from batchyard.core.health import (
     is_stalled,
     probe_wait_seconds,
 )
+from batchyard.core.lane_limits import NO_LIMITS, LaneLimits
 from batchyard.core.lanes import LaneId
 from batchyard.core.retry import FailureReason
 from batchyard.worker.gate import Gate
 from batchyard.worker.lane_share import LaneShare
 from batchyard.worker.runtime import Runtime
+from batchyard.worker.witnesses import Witness, hear
 
 SECRET_MISSING = "secret_missing"
 """Why a lane is blocked whose provider key is not there."""
 
-Witness = Callable[[], Awaitable[ProviderReply]]
-"""Sends the smallest request of the lane (`core.witness`)."""
-
-_WITNESSES = 8
-"""So many have to get through, because half of all calls failing is trouble, too. The first one goes alone: in an
-outage a probe costs one call."""
 _TRUSTED_SECONDS = 10.0
 """How long a lane that witnesses found well is not suspected again."""
 _FRESH_SECONDS = 2.0
@@ -56,12 +51,6 @@ _FRESH_SECONDS = 2.0
 _WAIT_FOR_ROOM_SECONDS = 5.0
 _LOOK_SECONDS = 5.0
 """How often a run looks whether another worker has closed or opened its lane."""
-
-
-class Verdict(enum.Enum):
-    WELL = "well"
-    TROUBLE = "trouble"
-    BLOCKED = "blocked"
 
 
 class Admission(enum.Enum):
@@ -73,12 +62,6 @@ class Admission(enum.Enum):
     """The lane is in trouble, and it is ours to find out whether that is over: `probe` must follow."""
     WAIT = "wait"
     """The lane is in trouble, or has workers enough: come again after `wait_seconds`."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    verdict: Verdict
-    reason: str | None = None
 
 
 class LaneWatch:
@@ -93,9 +76,9 @@ class LaneWatch:
         runtime: Runtime,
         *,
         forget_key: Callable[[], None],
-        ceiling: float | None = None,
+        limits: LaneLimits = NO_LIMITS,
     ) -> None:
-        """`ceiling`: how many calls a second the operator allows the lane; None: as many as the provider takes."""
+        """`limits`: what the operator allows the lane."""
         self._lane = lane
         self._gate = gate
         self._lanes = lanes
@@ -117,7 +100,7 @@ class LaneWatch:
         self.hung_before = -math.inf
         """Calls that started before then will never end, though the lane is well again: they are given up."""
         self.health = LaneHealth()
-        self.share = LaneShare(lane, gate, lanes, runtime, ceiling=ceiling, take=self._take_view)
+        self.share = LaneShare(lane, gate, lanes, runtime, limits=limits, take=self._take_view)
 
     @property
     def lane(self) -> LaneId:
@@ -171,12 +154,12 @@ class LaneWatch:
     async def probe(self, witness: Witness) -> None:
         """Finds out whether the trouble is over, and lets everybody know."""
         try:
-            found = await self._hear(witness)
+            found = await hear(witness, callers_key=self._lane.key_owner is not None)
             now = int(self._clock())
-            if found.verdict is Verdict.WELL:
+            if found.state is LaneState.CLOSED:
                 self._take(await self._blocking(partial(self._lanes.close, self._lane, self._name, now)))
             else:
-                await self.probe_failed(_STATES[found.verdict], found.reason)
+                await self.probe_failed(found.state, found.reason)
         finally:
             self._probing = False
 
@@ -251,37 +234,16 @@ class LaneWatch:
         async with self._examining:
             if self.is_in_trouble or self._well_at > since:
                 return
-            found = await self._hear(witness)
+            found = await hear(witness, callers_key=self._lane.key_owner is not None)
             self._suspected = None
-            if found.verdict is Verdict.WELL:
+            if found.state is LaneState.CLOSED:
                 self._well_at = self._clock()
                 self.hung_before = max(self.hung_before, self._hang_suspected_before)
                 self._recent.forget()
                 self._gate.open()
                 self._changed()
             else:
-                self._enter(_STATES[found.verdict], found.reason or reason)
-
-    async def _hear(self, witness: Witness) -> _Found:
-        first = await self._hear_one(witness)
-        if first.verdict is not Verdict.WELL:
-            return first
-        others = await asyncio.gather(*(self._hear_one(witness) for _ in range(_WITNESSES - 1)))
-        return next((found for found in others if found.verdict is not Verdict.WELL), first)
-
-    async def _hear_one(self, witness: Witness) -> _Found:
-        try:
-            async with asyncio.timeout(WITNESS_SECONDS):
-                failure = self._meant((await witness()).failure)
-        except TimeoutError:
-            failure = FailureReason.TIMEOUT
-        if failure is FailureReason.UNAFFORDABLE:
-            failure = FailureReason.OUT_OF_MONEY
-        if failure is not None and self._blocks(failure):
-            return _Found(Verdict.BLOCKED, str(failure))
-        if failure is not None and failure.is_trouble:
-            return _Found(Verdict.TROUBLE, str(failure))
-        return _Found(Verdict.WELL)
+                self._enter(found.state, found.reason or reason)
 
     def _meant(self, failure: FailureReason | None) -> FailureReason | None:
         """`failure`, but that the money of a caller's own key is the caller's matter: nobody waits for it."""
@@ -337,6 +299,3 @@ class LaneWatch:
             self._forget_key()
         for on_change in tuple(self._on_change):
             on_change()
-
-
-_STATES = {Verdict.TROUBLE: LaneState.OPEN, Verdict.BLOCKED: LaneState.BLOCKED}

@@ -74,14 +74,13 @@ class Upstreams:
         watch = self._watches.get(lane)
         if watch is None:
             forget_key = partial(self._provider_keys.deployment.forget, lane.provider)
-            per_minute = self._catalogue.providers[lane.provider].requests_per_minute
             watch = LaneWatch(
                 lane,
                 self._gates.of(lane),
                 self._lanes,
                 self._runtime,
                 forget_key=forget_key,
-                ceiling=None if per_minute is None else per_minute / 60,
+                limits=self._catalogue.limits_of(lane.provider, lane.model),
             )
             self._watches[lane] = watch
         return watch

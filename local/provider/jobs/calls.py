@@ -32,11 +32,14 @@ class Route(NamedTuple):
     path: re.Pattern[str]
     operation: str
     act: Callable[[Runs, Call], Reply]
+    needs_key: bool = True
 
 
-def route(method: str, path: str, operation: str, act: Callable[[Runs, Call], Reply]) -> Route:
+def route(
+    method: str, path: str, operation: str, act: Callable[[Runs, Call], Reply], *, needs_key: bool = True
+) -> Route:
     """`path` has a `{}` for each id."""
-    return Route(method, re.compile(re.escape(path).replace(r"\{\}", "([^/:]+)")), operation, act)
+    return Route(method, re.compile(re.escape(path).replace(r"\{\}", "([^/:]+)")), operation, act, needs_key)
 
 
 class JobCalls:

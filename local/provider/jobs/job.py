@@ -20,6 +20,7 @@ from typing import Any
 from local.provider.answering import Caller
 from local.provider.answers.content import Body
 from local.provider.faults import JobFault
+from local.provider.wire import Refused
 
 _VALIDATED_AT, _FINALIZING_AT = 0.1, 0.95
 """Shares of a job's duration."""
@@ -61,7 +62,11 @@ class JobItem:
     share: float = 0.0
     """When it is done, as a share of the job's working time; infinite: never."""
     fails: bool = False
+    refusal: Refused | None = None
+    """Why it will fail, if the call that brought it says so."""
     outcome: Outcome | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+    """What the client wants to see again beside its result (Gemini)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +114,8 @@ class Job:
     files: dict[str, str] = field(default_factory=dict)
     """Ids of its files of results, by what they hold."""
     is_deleted: bool = False
+    is_settled: bool = False
+    """Whether it has ended, and nothing of it is still to be run."""
 
     @property
     def validated_at(self) -> float:

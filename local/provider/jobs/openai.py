@@ -10,13 +10,12 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
 from local.provider.answers.openai import ENDPOINTS
 from local.provider.jobs.calls import Call, route
 from local.provider.jobs.job import ENDED, Job, JobItem, JobState, LineError, Order, Outcome
 from local.provider.jobs.lines import item_of, read_lines
 from local.provider.jobs.openai_files import FILE_ROUTES, page
+from local.provider.jobs.result_files import openai_line, write_results
 from local.provider.jobs.runs import Runs, prompt_tokens
 from local.provider.wire import Refused, Reply, json_body, object_reply
 
@@ -71,16 +70,16 @@ def create(runs: Runs, call: Call) -> Reply:
     most = runs.answering.config.enqueued_tokens
     if most and runs.enqueued_tokens(call.caller, lines.model) + order.tokens > most:
         order.errors.append(LineError("token_limit_exceeded", _TOO_MANY_TOKENS.format(model=lines.model, most=most)))
-    return object_reply(batch_object(runs, runs.start(order, "batch_")))
+    return object_reply(_batch_object(runs, runs.start(order, "batch_")))
 
 
 def look(runs: Runs, call: Call) -> Reply:
-    return object_reply(batch_object(runs, runs.get(call.caller, call.vendor, call.ids[0])))
+    return object_reply(_batch_object(runs, runs.get(call.caller, call.vendor, call.ids[0])))
 
 
 def list_batches(runs: Runs, call: Call) -> Reply:
-    batches = [batch_object(runs, job) for job in runs.of(call.caller, call.vendor)]
-    return object_reply(page(batches, call.request.parameters(), 20))
+    jobs = {job.id: job for job in runs.of(call.caller, call.vendor)}
+    return object_reply(page(jobs, call.request.parameters(), 20, lambda job: _batch_object(runs, job)))
 
 
 def cancel(runs: Runs, call: Call) -> Reply:
@@ -89,7 +88,7 @@ def cancel(runs: Runs, call: Call) -> Reply:
     if state in ENDED:
         raise Refused(409, f"Cannot cancel a batch with status '{state}'.")
     runs.cancel(job)
-    return object_reply(batch_object(runs, job))
+    return object_reply(_batch_object(runs, job))
 
 
 ROUTES = [
@@ -101,11 +100,12 @@ ROUTES = [
 ]
 
 
-def batch_object(runs: Runs, job: Job) -> dict[str, Any]:
+def _batch_object(runs: Runs, job: Job) -> dict[str, Any]:
+    runs.catch_up(job)
     now = runs.clock.now()
     state = job.state(now)
     if state in ENDED:
-        write_results(runs, job)
+        write_results(runs, job, "file-", "batch_output", openai_line)
     outcomes = [item.outcome for item in job.order.items if item.outcome is not None]
     validated, is_open = now >= job.validated_at, state not in (JobState.VALIDATING, JobState.FAILED)
     return {
@@ -136,40 +136,6 @@ def batch_object(runs: Runs, job: Job) -> dict[str, Any]:
         "usage": _usage(outcomes),
         "metadata": job.order.metadata or None,
     }
-
-
-def write_results(runs: Runs, job: Job) -> None:
-    """Makes the output and the error file of a job that has ended; each only if there is a line for it."""
-    if job.files or job.errors:
-        return
-    never = job.state(runs.clock.now())
-    lines: dict[str, list[bytes]] = {"output": [], "error": []}
-    for item in sorted(job.order.items, key=lambda item: item.share):
-        if item.outcome is None or not item.outcome.is_missing:
-            good = item.outcome is not None and item.outcome.status == 200
-            lines["output" if good else "error"].append(_result_line(item, item.outcome, never))
-    for name, written in lines.items():
-        if written:
-            content = b"".join(line + b"\n" for line in written)
-            filename = f"{job.id}_{name}.jsonl"
-            stored = runs.files.add(job.order.caller, "file-", filename, "batch_output", content, job.ended_at)
-            job.files[name] = stored.id
-
-
-def _result_line(item: JobItem, outcome: Outcome | None, ending: JobState) -> bytes:
-    response = error = None
-    if outcome is not None:
-        name = f"req_{outcome.request.hex()}"
-        response = {"status_code": outcome.status, "request_id": name, "body": orjson.Fragment(outcome.content)}
-    elif ending == JobState.CANCELLED:
-        error = {"code": "batch_cancelled", "message": "This request was not executed: its batch was cancelled."}
-    else:
-        error = {
-            "code": "batch_expired",
-            "message": "This request could not be executed before the completion window expired.",
-        }
-    name = f"batch_req_{item.custom_id.encode().hex()[:24]}"
-    return orjson.dumps({"id": name, "custom_id": item.custom_id, "response": response, "error": error})
 
 
 def _parse_line(line: dict[str, Any], endpoint: str) -> JobItem | LineError:

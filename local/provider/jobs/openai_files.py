@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from local.provider.jobs.calls import Call, route
 from local.provider.jobs.files import File
 from local.provider.jobs.runs import Runs
 from local.provider.wire import Refused, Reply, form_parts, object_reply, reply
+
+Entry = TypeVar("Entry")
 
 _BATCH_FILE_SECONDS = 30 * 86_400
 _MOST_BYTES = {"openai": 200_000_000, "azure": 200_000_000, "groq": 100_000_000}
@@ -40,7 +43,7 @@ def list_files(runs: Runs, call: Call) -> Reply:
     files = [file for file in runs.files.of(call.caller) if asked.get("purpose") in (None, file.purpose)]
     if asked.get("order") == "asc":
         files.reverse()
-    return object_reply(page([_file_object(file) for file in files], asked, 10_000))
+    return object_reply(page({file.id: file for file in files}, asked, 10_000, _file_object))
 
 
 def look_at_file(runs: Runs, call: Call) -> Reply:
@@ -66,17 +69,18 @@ FILE_ROUTES = [
 ]
 
 
-def page(objects: list[dict[str, Any]], asked: dict[str, str], most: int) -> dict[str, Any]:
-    """OpenAI's form of a list, after the id `after`."""
-    ids = [entry["id"] for entry in objects]
-    start = ids.index(asked["after"]) + 1 if asked.get("after") in ids else 0
+def page(entries: dict[str, Entry], asked: dict[str, str], most: int, shown: Callable[[Entry], Any]) -> dict[str, Any]:
+    """OpenAI's form of a list, of what comes after the id `after`. `entries` are by id."""
+    ids = list(entries)
+    start = ids.index(asked["after"]) + 1 if asked.get("after") in entries else 0
     end = start + int(asked.get("limit", most))
+    on_page = ids[start:end]
     return {
         "object": "list",
-        "data": objects[start:end],
-        "first_id": ids[start] if ids[start:end] else None,
-        "last_id": ids[start:end][-1] if ids[start:end] else None,
-        "has_more": end < len(objects),
+        "data": [shown(entries[name]) for name in on_page],
+        "first_id": on_page[0] if on_page else None,
+        "last_id": on_page[-1] if on_page else None,
+        "has_more": end < len(ids),
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from batchyard.adapters.aws.table import Key, Table
 from batchyard.core.errors import ConditionFailed
@@ -27,11 +27,13 @@ class LaneView:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Calls of one worker by slot (`core.lane_pace`), as counted at the unix second `at`."""
+    """Calls of one worker by slot (`core.lane_pace`), as counted at the unix second `at`; and the tokens of the good
+    ones, if they are counted."""
 
     at: int
     good: Mapping[int, int]
     refused: Mapping[int, int]
+    tokens: Mapping[int, int] = field(default_factory=dict)
 
 
 class Lanes:
@@ -56,6 +58,7 @@ class Lanes:
         attributes away."""
         added = {f"good_{slot}": n for slot, n in counts.good.items()}
         added |= {f"refused_{slot}": n for slot, n in counts.refused.items()}
+        added |= {f"tokens_{slot}": n for slot, n in counts.tokens.items()}
         worker = f"worker_{name}"
         there = {} if report is None else {worker: report.to_row()}
         leaving = [worker] if report is None else []

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from batchyard.adapters.providers.answer_memory import AnswerMemory
+from batchyard.adapters.providers.anthropic.translator import AnthropicTranslator
 from batchyard.adapters.providers.openai.translator import OpenAITranslator
 from batchyard.adapters.providers.openai_compatible import CallLimits, OpenAICompatible
 from batchyard.adapters.providers.translator import Translator
 from batchyard.core.providers import Provider
 
 TRANSLATORS: dict[str, Callable[[Provider], Translator]] = {
+    "anthropic": AnthropicTranslator,
     "openai": OpenAITranslator,
 }
 

@@ -52,7 +52,8 @@ _Headers = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class CallLimits:
-    """Limits of a provider's client. A whole answer must arrive within the two timeouts together."""
+    """Limits of a provider's client. A whole answer must arrive within the two timeouts together. Silence has no
+    timeout of its own: its timer would be set and cleared several times per call."""
 
     connect_timeout_seconds: float
     read_timeout_seconds: float
@@ -101,7 +102,7 @@ class OpenAICompatible:
         reply = await self._post(self._base_url + asked.path, headers, asked.body)
         if asked.read_answer is None or isinstance(reply, NoAnswer):
             return reply
-        return asked.read_answer(reply)
+        return asked.read_answer(reply, time.time())
 
     async def _post(self, url: str, asked_with: CIMultiDict[str], body: bytes) -> ProviderReply:
         """The provider's reply in its own form."""
@@ -179,11 +180,7 @@ class OpenAICompatible:
                 keepalive_timeout=_KEEP_ALIVE_SECONDS,
                 ttl_dns_cache=_DNS_SECONDS,
             ),
-            timeout=aiohttp.ClientTimeout(
-                connect=limits.total_seconds,
-                sock_connect=limits.connect_timeout_seconds,
-                sock_read=limits.read_timeout_seconds,
-            ),
+            timeout=aiohttp.ClientTimeout(sock_connect=limits.connect_timeout_seconds),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
         )

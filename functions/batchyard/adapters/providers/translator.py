@@ -10,19 +10,20 @@ a model): what it does not know it calls untranslatable, and drops nothing that 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import orjson
 
 from batchyard.core import exact_json
-from batchyard.core.calls import Answer, ProviderReply
+from batchyard.core.calls import Answer, NoAnswer, ProviderReply
 from batchyard.core.errors import BatchyardError
 from batchyard.core.json_types import JsonObject
 from batchyard.core.lanes import Lane
 from batchyard.core.one_line import one_line
 from batchyard.core.providers import MESSAGES
 from batchyard.core.retry import FailureReason
+from batchyard.core.usage import Usage
 
 
 class Untranslatable(BatchyardError):
@@ -36,7 +37,8 @@ class Untranslatable(BatchyardError):
         self.param = param
 
 
-ReadAnswer = Callable[[Answer], ProviderReply]
+ReadAnswer = Callable[[Answer, float], ProviderReply]
+"""(the provider's answer, the unix second) -> the reply in the item's form."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,3 +92,32 @@ def write_body(document: JsonObject) -> bytes:
         return orjson.dumps(document)
     except orjson.JSONEncodeError as error:
         raise Untranslatable("The request's body is nested too deeply to be translated.") from error
+
+
+def read_document(answer: Answer) -> JsonObject | None:
+    """The provider's answer as a dict; None if it is no JSON object."""
+    try:
+        document = exact_json.loads(answer.body)
+    except ValueError:
+        try:
+            document = exact_json.loads_anything(answer.body)
+        except ValueError:
+            return None
+    return document if isinstance(document, dict) else None
+
+
+def rewritten(answer: Answer, document: JsonObject, usage: Usage | None = None) -> ProviderReply:
+    """The answer with `document` as its body, and with `usage` if the one it has is not right."""
+    try:
+        body = one_line(exact_json.dumps_anything(document))
+    except TypeError:
+        return NoAnswer(FailureReason.INVALID_RESPONSE)
+    return replace(answer, body=body, usage=answer.usage if usage is None else usage)
+
+
+def json_text(value: Any) -> str:
+    """`value`, which was read from JSON, as JSON inside a string; empty if it cannot be written."""
+    try:
+        return exact_json.dumps_anything(value).decode()
+    except TypeError:
+        return ""
