@@ -8,6 +8,9 @@ from typing import Any
 
 from bench.findings import Findings, table
 from bench.outages import BEGINS, RATE, WORKERS
+from simulation.outages import KINDS
+
+_ORDER = tuple(KINDS)
 
 
 def trouble_tables(found: Findings) -> str:
@@ -27,7 +30,7 @@ def _outages(runs: list[Findings]) -> str:
     for run in runs:
         by_kind[run["kind"], run["minutes"]][run["begins"]] = run
     rows = []
-    for (kind, minutes), by_start in by_kind.items():
+    for (kind, minutes), by_start in sorted(by_kind.items(), key=lambda entry: _ORDER.index(entry[0][0])):
 
         def each(cell: Callable[[Findings], str], by_start: dict[str, Findings] = by_start) -> str:
             return " / ".join(cell(by_start[begins]) if begins in by_start else "–" for begins in BEGINS)
