@@ -531,6 +531,17 @@ def test_faults_that_no_library_wraps_are_broken_connections(monkeypatch: pytest
     assert call("http://127.0.0.1:9/v1", chat("hello")) == NoAnswer(FailureReason.CONNECTION)
 
 
+def test_a_connection_that_never_comes_about_is_a_broken_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends at its own timeout, long before that for an answer, and is told from a slow answer."""
+
+    async def hangs(*_: object, **__: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(aiohttp.connector.aiohappyeyeballs, "start_connection", hangs)
+    reply = call("http://127.0.0.1:9/v1", chat("x"), connect_timeout_seconds=0.1, read_timeout_seconds=600.0)
+    assert reply == NoAnswer(FailureReason.CONNECTION)
+
+
 def test_a_drip_is_no_answer() -> None:
     """A byte now and then keeps no read timeout from ending the call as a whole."""
     dripping = http(b'{"a":"' + b"b" * 50 + b'"}')

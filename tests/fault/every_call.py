@@ -14,7 +14,7 @@ from typing import Any, Self
 import pytest
 from openai.types import Batch
 
-from local.cloud import LocalCloud
+from local.cloud import LocalCloud, LocalCloudError
 from tests.customer import Customer, eventually
 from tests.invariants import TERMINAL, Checked
 
@@ -111,3 +111,12 @@ def walk(
             if not all(found) or first + width > enough:
                 return met
     raise AssertionError(f"{functions}: {CALLS_AT_MOST} calls and no end")
+
+
+def swept(cloud: LocalCloud) -> bool:
+    """Runs a sweep to its end; whether it went well."""
+    try:
+        cloud.invoke("sweep", {})
+    except LocalCloudError:
+        return False
+    return True

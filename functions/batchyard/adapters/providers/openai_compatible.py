@@ -180,7 +180,7 @@ class OpenAICompatible:
                 keepalive_timeout=_KEEP_ALIVE_SECONDS,
                 ttl_dns_cache=_DNS_SECONDS,
             ),
-            timeout=aiohttp.ClientTimeout(connect=limits.total_seconds, sock_connect=limits.connect_timeout_seconds),
+            timeout=aiohttp.ClientTimeout(sock_connect=limits.connect_timeout_seconds),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
         )
