@@ -34,7 +34,7 @@ _ENVIRONMENT = {
     "work.FLUSH_SECONDS": "0.5",
     "SWEEP_GRACE_SECONDS": "5",
 }
-"""A worker holds as much as it does in half a second: 160 items. Sweep looks at batches that are older than its grace."""
+"""A worker holds as much as it does in half a second: 160 items. Sweep looks at batches older than its grace."""
 
 
 @dataclass(frozen=True, slots=True)
