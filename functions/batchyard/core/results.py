@@ -101,10 +101,12 @@ def tally(results: list[Result]) -> Tally:
         output_tokens=sum(usage.output_tokens for usage in usages),
         reasoning_tokens=sum(usage.reasoning_tokens for usage in usages),
         cost_picousd=sum(result.cost_picousd for result in results),
-        realtime_picousd=sum(
-            result.cost_picousd if result.realtime_picousd is None else result.realtime_picousd for result in results
-        ),
+        realtime_picousd=sum(map(_realtime_picousd, results)),
     )
+
+
+def _realtime_picousd(result: Result) -> int:
+    return result.cost_picousd if result.realtime_picousd is None else result.realtime_picousd
 
 
 def outcome_of_error(code: str | None) -> Outcome:
