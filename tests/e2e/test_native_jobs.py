@@ -15,7 +15,7 @@ from local.provider import SimulatedProvider
 from tests.customer import Customer, chat_line, eventually
 
 JOB_SECONDS = 1000.0
-MODES = json.dumps({"openai": ["realtime", "native"], "groq": ["realtime", "native"]})
+MODES = json.dumps({name: ["realtime", "native"] for name in ("openai", "anthropic", "groq")})
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def simulator() -> Iterator[SimulatedProvider]:
 
 @pytest.fixture(scope="module")
 def cloud(simulator: SimulatedProvider) -> Iterator[LocalCloud]:
-    """OpenAI and Groq run native jobs as far as this deployment knows. What takes minutes takes a second."""
+    """OpenAI, Anthropic and Groq run native jobs as far as this deployment knows. What takes minutes takes a second."""
     urls = json.dumps({provider.name: simulator.url_of(provider.name) for provider in load_providers()})
     environment = {
         "work.PROVIDER_URLS": urls,
@@ -128,6 +128,21 @@ def test_a_provider_without_a_batch_api(customer: Customer, provider: SimulatedP
         batch, checked = customer.run(wanted)
         assert (batch.status, checked.succeeded) == ("completed", 10)
     assert provider.jobs() == []
+
+
+def test_a_mixed_batch_runs_on_all_its_lanes_at_once(customer: Customer, provider: SimulatedProvider) -> None:
+    """A job each at OpenAI and, translated both ways, at Anthropic, and realtime at Mistral: one batch, one output."""
+    models = ("gpt-4o-mini", "anthropic/claude-haiku-4-5", "mistral/mistral-small-latest")
+    wanted = [chat_line(number, model=models[number % 3], max_tokens=20) for number in range(30)]
+    batch = customer.submit(wanted)
+    eventually(lambda: len(provider.jobs()) == 2, "both jobs are submitted")
+    provider.advance(JOB_SECONDS)
+    batch = customer.wait(batch.id)
+    assert (batch.status, customer.check(batch, wanted).succeeded) == ("completed", 30)
+    assert_paid_once(provider, 30, native=20)
+    assert {job["vendor"] for job in provider.jobs()} == {"openai", "anthropic"}
+    for line in customer.output(batch).values():
+        assert line["response"]["body"]["choices"][0]["message"]["content"]
 
 
 def give_up_now(customer: Customer, batch_id: str) -> None:
