@@ -18,7 +18,6 @@ from pathlib import Path
 from local.deployment.templates import ROOT, SynthFailed, read_stacks, stacks
 from local.options import Options, provider_urls
 
-
 _SWEEPS_EVERY_SECONDS = 2.0
 """People do not want to wait a minute for Sweep, which also looks after provider jobs."""
 
