@@ -32,8 +32,9 @@ _ENVIRONMENT = {
     "work.MAX_IN_FLIGHT": "32",
     "work.LEASE_SECONDS": "3",
     "work.FLUSH_SECONDS": "0.5",
+    "SWEEP_GRACE_SECONDS": "5",
 }
-"""A worker holds as much as it does in half a second: 160 items."""
+"""A worker holds as much as it does in half a second: 160 items. Sweep looks at batches older than its grace."""
 
 
 @dataclass(frozen=True, slots=True)
