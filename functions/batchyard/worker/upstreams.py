@@ -9,11 +9,11 @@ from functools import partial
 from batchyard.adapters.aws.caller_keys import CallerKeys
 from batchyard.adapters.aws.lanes import Lanes
 from batchyard.adapters.aws.secrets import Secrets
-from batchyard.adapters.providers.openai_compatible import OpenAICompatible
+from batchyard.adapters.providers.provider_client import ProviderClient
 from batchyard.core.catalogue import Catalogue
 from batchyard.core.errors import BooksDoNotBalance
 from batchyard.core.health import LaneState
-from batchyard.core.lanes import Lane, LaneId
+from batchyard.core.lanes import Lane, LaneId, Mode
 from batchyard.core.messages import ShardMessage
 from batchyard.core.providers import Provider
 from batchyard.core.retry import RetryPolicy
@@ -54,7 +54,7 @@ class Upstreams:
         runtime: Runtime,
         *,
         urls: Mapping[str, str],
-        connect: Callable[[Provider, str], OpenAICompatible],
+        connect: Callable[[Provider, str], ProviderClient],
     ) -> None:
         self._catalogue = catalogue
         self._provider_keys = provider_keys
@@ -64,7 +64,7 @@ class Upstreams:
         self._runtime = runtime
         self._urls = urls
         self._connect = connect
-        self._clients: dict[str, OpenAICompatible] = {}
+        self._clients: dict[str, ProviderClient] = {}
         self._watches: dict[LaneId, LaneWatch] = {}
 
     def watch_of(self, message: ShardMessage) -> LaneWatch:
@@ -92,7 +92,16 @@ class Upstreams:
         lane = Lane(message.provider, message.model, message.mode)
         call = partial(self._client(message.provider).call, message.endpoint, provider_key, lane=lane)
         witness = partial(call, witness_body(message.endpoint, message.model))
-        return Upstream(call, self._gates.of(watch.lane), watch, witness, self._price(message), self._retry)
+        flex_percent = self._catalogue.providers[message.provider].flex_price_percent
+        return Upstream(
+            call,
+            self._gates.of(watch.lane),
+            watch,
+            witness,
+            self._price(message),
+            self._retry,
+            price_percent=flex_percent if message.mode is Mode.FLEX else 100,
+        )
 
     def lanes(self, state: LaneState) -> int:
         """How many of the lanes that were asked for are in that state."""
@@ -102,7 +111,7 @@ class Upstreams:
         for client in self._clients.values():
             await client.close()
 
-    def _client(self, name: str) -> OpenAICompatible:
+    def _client(self, name: str) -> ProviderClient:
         if name not in self._clients:
             provider = self._catalogue.providers[name]
             self._clients[name] = self._connect(provider, self._urls.get(name) or provider.base_url)
