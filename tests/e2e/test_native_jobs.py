@@ -7,15 +7,16 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from openai import OpenAI
 
 from batchyard.adapters.aws.table import Key, Table
 from batchyard.adapters.catalogue import load_providers
 from local.cloud import LocalCloud
 from local.provider import SimulatedProvider
-from tests.customer import Customer, chat_line, eventually
+from tests.customer import Customer, chat_line, eventually, jsonl
 
 JOB_SECONDS = 1000.0
-MODES = json.dumps({"openai": ["realtime", "native"], "groq": ["realtime", "native"]})
+MODES = json.dumps({name: ["realtime", "native"] for name in ("openai", "anthropic", "groq")})
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +28,7 @@ def simulator() -> Iterator[SimulatedProvider]:
 
 @pytest.fixture(scope="module")
 def cloud(simulator: SimulatedProvider) -> Iterator[LocalCloud]:
-    """OpenAI and Groq run native jobs as far as this deployment knows. What takes minutes takes a second."""
+    """OpenAI, Anthropic and Groq run native jobs as far as this deployment knows. What takes minutes takes a second."""
     urls = json.dumps({provider.name: simulator.url_of(provider.name) for provider in load_providers()})
     environment = {
         "work.PROVIDER_URLS": urls,
@@ -128,6 +129,41 @@ def test_a_provider_without_a_batch_api(customer: Customer, provider: SimulatedP
         batch, checked = customer.run(wanted)
         assert (batch.status, checked.succeeded) == ("completed", 10)
     assert provider.jobs() == []
+
+
+def test_a_mixed_batch_runs_on_all_its_lanes_at_once(customer: Customer, provider: SimulatedProvider) -> None:
+    """A job each at OpenAI and, translated both ways, at Anthropic, and realtime at Mistral: one batch, one output."""
+    models = ("gpt-4o-mini", "anthropic/claude-haiku-4-5", "mistral/mistral-small-latest")
+    wanted = [chat_line(number, model=models[number % 3], max_tokens=20) for number in range(30)]
+    batch = customer.submit(wanted)
+    eventually(lambda: len(provider.jobs()) == 2, "both jobs are submitted")
+    provider.advance(JOB_SECONDS)
+    batch = customer.wait(batch.id)
+    assert (batch.status, customer.check(batch, wanted).succeeded) == ("completed", 30)
+    assert_paid_once(provider, 30, native=20)
+    assert {job["vendor"] for job in provider.jobs()} == {"openai", "anthropic"}
+    for line in customer.output(batch).values():
+        assert line["response"]["body"]["choices"][0]["message"]["content"]
+
+
+def test_a_job_on_the_callers_own_key(customer: Customer, provider: SimulatedProvider) -> None:
+    """Nobody but the caller pays: the vendor accepts no other key. When the batch is over the key is gone, and so are
+    the vendor's files."""
+    own_key = "sk-callers-own-2Lx8"
+    provider.configure(keys={"openai": own_key})
+    headers = {"x-portkey-api-key": customer.api_key, "x-portkey-provider": "openai"}
+    wanted = lines(10)
+    with OpenAI(base_url=f"{customer.cloud.api_url}/v1", api_key=own_key, default_headers=headers) as caller:
+        file = caller.files.create(file=("requests.jsonl", jsonl(wanted)), purpose="batch")
+        made = caller.batches.create(input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h")
+    wait_for_job(provider)
+    provider.advance(JOB_SECONDS)
+    batch = customer.wait(made.id)
+    assert (batch.status, customer.check(batch, wanted).succeeded) == ("completed", 10)
+    assert_paid_once(provider, 10, native=10)
+    table = Table(customer.cloud.client("dynamodb"), customer.cloud.table_name)
+    assert table.get(Key(f"batch#{batch.id}", "caller-key"), consistent=True) is None
+    eventually(lambda: all(file["deleted"] for file in provider.files()), "the vendor's files are gone")
 
 
 def give_up_now(customer: Customer, batch_id: str) -> None:
