@@ -21,7 +21,7 @@ from openai.types.chat import ChatCompletion
 from batchyard.adapters.providers.answer_memory import AnswerMemory
 from batchyard.adapters.providers.bedrock import signing
 from batchyard.adapters.providers.kinds import connect
-from batchyard.adapters.providers.openai_compatible import CallLimits
+from batchyard.adapters.providers.provider_client import CallLimits
 from batchyard.core.calls import Answer, ProviderReply
 from batchyard.core.lanes import Lane
 from batchyard.core.providers import Provider

@@ -83,6 +83,7 @@ def test_who_serves_chat_completions_serves_messages() -> None:
         ({"colour": "blue"}, "colour"),
         ({"kind": "bedrock"}, "names an AWS region"),
         ({"kind": "bedrock", "regions": ["eu"]}, "names an AWS region"),
+        ({"kind": "bedrock", "regions": ["eu-west-1"], "modes": ["native"]}, "cannot be run yet"),
         ({"kind": "anthropic", "modes": ["flex"]}, "has no mode flex"),
     ],
 )

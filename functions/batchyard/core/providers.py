@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from batchyard.core.lane_limits import LaneLimits
 from batchyard.core.lanes import Mode
-from batchyard.core.native_limits import NativeLimits
+from batchyard.core.native_limits import NativeLimits, native_limits
 
 CHAT_COMPLETIONS = "/v1/chat/completions"
 EMBEDDINGS = "/v1/embeddings"
@@ -34,6 +34,9 @@ VARIANTS = {
 
 _FLEX = frozenset({"openai", "bedrock"})
 """Kinds of which some vendor sells realtime at a lower price."""
+
+_NO_JOBS = frozenset({"bedrock"})
+"""Kinds whose batch API nobody here speaks."""
 
 _AWS_REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]+")
 _REGION_OF_HOST = re.compile(r"bedrock-runtime(?:-fips)?\.([a-z0-9-]+)\.")
@@ -118,6 +121,11 @@ class Provider:
         """Whether items for `endpoint` can be sent to it."""
         return endpoint in self.endpoints or (endpoint == MESSAGES and CHAT_COMPLETIONS in self.endpoints)
 
+    def in_modes(self, modes: tuple[Mode, ...]) -> Provider:
+        """The same in other modes; in native with its vendor's own limits, unless the entry has some."""
+        native = (self.native or native_limits(self.variant, {})) if Mode.NATIVE in modes else None
+        return replace(self, modes=modes, native=native)
+
     def _check_figures(self) -> None:
         if not 2 <= self.max_concurrency <= 1000:
             raise ValueError(f"provider {self.name}: max_concurrency is 2 to 1000, not {self.max_concurrency}")
@@ -143,6 +151,8 @@ class Provider:
             raise ValueError(f"provider {self.name}: native limits go with the mode native")
         if self.uses_role and self.aws_region is None:
             raise ValueError(f"provider {self.name}: neither base_url nor regions names an AWS region")
+        if Mode.NATIVE in self.modes and self.kind in _NO_JOBS:
+            raise ValueError(f"provider {self.name}: jobs of kind {self.kind} cannot be run yet")
         if Mode.FLEX in self.modes and self.kind not in _FLEX:
             raise ValueError(f"provider {self.name}: kind {self.kind} has no mode flex")
         if self.retention is not None and not _RETENTION.fullmatch(self.retention):
