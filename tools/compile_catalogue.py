@@ -72,8 +72,8 @@ def _models(price_list: types.Provider, as_of: date) -> Iterator[dict[str, Any]]
         # A family's id ("ft:gpt-4o") is genai-prices' own name, which the vendor may not know.
         identifier = model.id if model.is_match(model.id) else [*names, *(p + "*" for p in rules["prefixes"])][0]
         rules["aliases"] = [name for name in names if name != identifier]
-        entry: dict[str, Any] = {"id": identifier, "microusd": _triple(price)}
-        if above := [[threshold, *_triple(price, threshold)] for threshold in _thresholds(price)]:
+        entry: dict[str, Any] = {"id": identifier, "microusd": _figures(price)}
+        if above := [[threshold, *_figures(price, threshold)] for threshold in _thresholds(price)]:
             entry["above"] = above
         yield entry | {kind: found for kind, found in rules.items() if found}
 
@@ -116,7 +116,7 @@ def _price(model: types.ModelInfo, as_of: date) -> types.ModelPrice | None:
             elif constraint is None or constraint.start_date <= as_of:
                 standing = conditional.prices
         candidates = [standing, *by_the_hour]
-    return max((price for price in candidates if price.input_mtok is not None), key=_triple, default=None)
+    return max((price for price in candidates if price.input_mtok is not None), key=_figures, default=None)
 
 
 def _thresholds(price: types.ModelPrice) -> list[int]:
@@ -125,11 +125,14 @@ def _thresholds(price: types.ModelPrice) -> list[int]:
     return sorted({tier.start for part in parts if isinstance(part, types.TieredPrices) for tier in part.tiers})
 
 
-def _triple(price: types.ModelPrice, threshold: int = -1) -> list[int]:
-    """[input, cached, output] in micro-dollars per million tokens, of calls whose input is longer than `threshold`."""
+def _figures(price: types.ModelPrice, threshold: int = -1) -> list[int]:
+    """[input, cached, output, cache writes] in micro-dollars per million tokens, of calls whose input is longer than
+    `threshold`. The last one is left out if it is that of other input."""
     fresh = _microusd(price.input_mtok, threshold)
     cached = fresh if price.cache_read_mtok is None else _microusd(price.cache_read_mtok, threshold)
-    return [fresh, cached, 0 if price.output_mtok is None else _microusd(price.output_mtok, threshold)]
+    output = 0 if price.output_mtok is None else _microusd(price.output_mtok, threshold)
+    written = fresh if price.cache_write_mtok is None else _microusd(price.cache_write_mtok, threshold)
+    return [fresh, cached, output] if written == fresh else [fresh, cached, output, written]
 
 
 def _microusd(price: Decimal | types.TieredPrices | None, threshold: int) -> int:

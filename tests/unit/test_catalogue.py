@@ -133,6 +133,15 @@ def test_known_prices(model: str, price: Price) -> None:
     assert (offer.provider, offer.model, offer.price) == ("openai", model, price)
 
 
+def test_what_a_vendor_charges_for_its_cache() -> None:
+    """Writing to it costs more than reading the prompt for the first time, where the price list says so."""
+    (claude,) = load().find("claude-sonnet-5-5")
+    assert claude.price == Price(2_000_000, 100_000, 10_000_000, 2_500_000)
+    own = '[[models]]\nprovider = "edge"\nid = "m"\ninput_microusd = 4\noutput_microusd = 9\ncache_write_microusd = 5\n'
+    (model,) = read_catalogue(PROVIDERS + own, COMPILED).find("m")
+    assert model.price == Price(4, 4, 9, 5)
+
+
 def test_a_namespace_names_the_provider_and_is_taken_off() -> None:
     """`anthropic/claude-…` is Anthropic's model under Anthropic's name; ids that hold a slash stay whole."""
     (claude,) = load().find("anthropic/claude-opus-4-5")

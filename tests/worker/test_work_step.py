@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from batchyard.adapters.providers.translator import Untranslatable, refusal
 from batchyard.core.batches import Ending
 from batchyard.core.calls import Answer, NoAnswer
+from batchyard.core.lanes import Mode
 from batchyard.core.retry import FailureReason, RetryAdvice
 from batchyard.core.shards import LeaseHeld, ShardFenced, ShardState
 from batchyard.core.usage import REFUSED_USAGE, Usage
@@ -71,6 +73,33 @@ def test_a_shard_runs_at_once_and_settles(start: Start) -> None:
     line = shop.lines()[7]
     assert line["custom_id"] == "item-7" and line["error"] is None
     assert line["response"] == {"status_code": 200, "request_id": "req_7", "body": {"n": 7}}
+
+
+def test_an_item_in_flex_costs_its_share_of_realtime(start: Start) -> None:
+    """And what realtime would have cost stands beside it."""
+    shop = start(after(3.0))
+    shop.work(shop.message(4, mode=Mode.FLEX))
+    tally = row_of(shop).tally
+    assert tally.realtime_picousd == 2 * tally.cost_picousd == 4 * PRICE.cost_picousd(succeed(0).usage)
+
+
+def test_what_a_vendor_cannot_do_fails_at_once_and_says_nothing_about_the_lane(start: Start) -> None:
+    """One try each, with the error that names the parameter; the lane neither looks better nor worse for it."""
+    refused = refusal(Untranslatable("'seed' cannot be expressed.", "seed"), "/v1/chat/completions")
+
+    async def behave(index: int, attempt: int) -> Outcome:
+        await asyncio.sleep(0)
+        return refused
+
+    shop = start(behave)
+    message = shop.message(20)
+    assert shop.work(message) == []
+    assert shop.outcomes() == {"failed": 20}
+    line = shop.lines()[3]
+    assert line["error"] is None and line["response"]["status_code"] == 400
+    assert line["response"]["body"]["error"]["param"] == "seed"
+    assert shop.meter.retries == 0 and shop.meter.failures == {FailureReason.UNSUPPORTED: 20}
+    assert not shop.watch_of(message).has_been_well_since(0)
 
 
 def test_several_shards_share_the_loop(start: Start) -> None:

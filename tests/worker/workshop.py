@@ -19,7 +19,7 @@ from batchyard.adapters.aws.shards import Shards
 from batchyard.core.calls import Answer, NoAnswer
 from batchyard.core.items import Item, work_line
 from batchyard.core.keys import work_key
-from batchyard.core.lanes import LaneId
+from batchyard.core.lanes import LaneId, Mode
 from batchyard.core.messages import ShardMessage
 from batchyard.core.parts import decode_part
 from batchyard.core.result_lines import result_line
@@ -261,7 +261,8 @@ class Workshop:
     async def of(self, message: ShardMessage) -> Upstream:
         """Stands for `Upstreams.of`."""
         watch = self.watch_of(message)
-        return Upstream(self.provider, self.gates.of(watch.lane), watch, self._witness, PRICE, self.retry)
+        percent = 50 if message.mode is Mode.FLEX else 100
+        return Upstream(self.provider, self.gates.of(watch.lane), watch, self._witness, PRICE, self.retry, percent)
 
     async def _witness(self) -> Outcome:
         """Behaves as the item -1, which is sent for the first time whenever it is sent."""

@@ -116,10 +116,11 @@ def _own_model(
     input_microusd: int,
     output_microusd: int,
     cached_microusd: int | None = None,
+    cache_write_microusd: int | None = None,
 ) -> Model:
     cached = input_microusd if cached_microusd is None else cached_microusd
     prefixes = (id.removesuffix("*"),) if id.endswith("*") else ()
-    return Model(id, Price(input_microusd, cached, output_microusd), prefixes=prefixes)
+    return Model(id, Price(input_microusd, cached, output_microusd, cache_write_microusd), prefixes=prefixes)
 
 
 def _compiled_model(entry: JsonObject) -> Model:

@@ -38,6 +38,8 @@ class Result:
     error_message: str | None = None
     usage: Usage = field(default_factory=Usage)
     cost_picousd: int = 0
+    realtime_picousd: int | None = None
+    """What it would have cost in realtime; None: as much as it did."""
 
 
 class StoredResult(NamedTuple):
@@ -99,7 +101,12 @@ def tally(results: list[Result]) -> Tally:
         output_tokens=sum(usage.output_tokens for usage in usages),
         reasoning_tokens=sum(usage.reasoning_tokens for usage in usages),
         cost_picousd=sum(result.cost_picousd for result in results),
+        realtime_picousd=sum(map(_realtime_picousd, results)),
     )
+
+
+def _realtime_picousd(result: Result) -> int:
+    return result.cost_picousd if result.realtime_picousd is None else result.realtime_picousd
 
 
 def outcome_of_error(code: str | None) -> Outcome:

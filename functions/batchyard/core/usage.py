@@ -93,6 +93,11 @@ class Price:
         )
 
 
+def discounted_picousd(cost_picousd: int, percent: int) -> int:
+    """`percent` of a cost, rounded up to a whole pico-dollar."""
+    return -(-cost_picousd * percent // 100)
+
+
 @dataclass(frozen=True, slots=True)
 class Tally:
     """Counts, tokens and cost of some results. Adds up with `+`; a row stores its fields under the same names."""
@@ -106,6 +111,8 @@ class Tally:
     output_tokens: int = 0
     reasoning_tokens: int = 0
     cost_picousd: int = 0
+    realtime_picousd: int = 0
+    """What they would have cost, each called in realtime."""
 
     def __add__(self, other: Tally) -> Tally:
         return Tally(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
@@ -123,7 +130,9 @@ class Tally:
 
     @classmethod
     def from_row(cls, row: dict[str, int]) -> Tally:
-        return cls(**{f.name: row.get(f.name, 0) for f in fields(cls)})
+        """Rows of a version that knew only realtime do not have its price."""
+        known = {"realtime_picousd": row.get("cost_picousd", 0)} | row
+        return cls(**{f.name: known.get(f.name, 0) for f in fields(cls)})
 
 
 def decimal_usd(cost_picousd: int) -> str:

@@ -12,7 +12,7 @@ from batchyard.core.errors import BatchyardError
 from batchyard.core.items import WorkItem
 from batchyard.core.results import Outcome, Result, failed
 from batchyard.core.retry import FailureReason, Failures, RetryPolicy, wait_before_retry
-from batchyard.core.usage import Price
+from batchyard.core.usage import Price, discounted_picousd
 from batchyard.worker.gate import Gate
 from batchyard.worker.lane_watch import LaneWatch
 from batchyard.worker.meter import Meter
@@ -27,7 +27,7 @@ class ItemBroke(BatchyardError):
 @dataclass(frozen=True, slots=True)
 class Upstream:
     """The lane of a shard as its items see it. `call` sends a body to its provider and endpoint, `witness` the smallest
-    one that it takes."""
+    one that it takes. `price` is that of realtime, of which an item costs `price_percent`."""
 
     call: Callable[[bytes], Awaitable[ProviderReply]]
     gate: Gate
@@ -35,6 +35,7 @@ class Upstream:
     witness: Witness
     price: Price
     retry: RetryPolicy
+    price_percent: int = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +152,7 @@ class ItemRunner:
             if reason is None:
                 assert isinstance(reply, Answer)
                 self._meter.usages_refused += reply.usage.refused
-                return self._on_result(item, _succeeded(item, reply, self._upstream.price))
+                return self._on_result(item, _succeeded(item, reply, self._upstream))
             if self._upstream.watch.is_the_lanes(reason):
                 return None
             failures, failed_before_at = failures.plus(reason), failed_at
@@ -219,7 +220,8 @@ class ItemRunner:
         return True
 
 
-def _succeeded(item: WorkItem, reply: Answer, price: Price) -> Result:
+def _succeeded(item: WorkItem, reply: Answer, upstream: Upstream) -> Result:
+    realtime = upstream.price.cost_picousd(reply.usage)
     return Result(
         item.index,
         item.custom_id,
@@ -228,7 +230,8 @@ def _succeeded(item: WorkItem, reply: Answer, price: Price) -> Result:
         reply.request_id,
         reply.body,
         usage=reply.usage,
-        cost_picousd=price.cost_picousd(reply.usage),
+        cost_picousd=discounted_picousd(realtime, upstream.price_percent),
+        realtime_picousd=realtime,
     )
 
 

@@ -13,7 +13,7 @@ from batchyard.adapters.providers.openai_compatible import OpenAICompatible
 from batchyard.core.catalogue import Catalogue
 from batchyard.core.errors import BooksDoNotBalance
 from batchyard.core.health import LaneState
-from batchyard.core.lanes import Lane, LaneId
+from batchyard.core.lanes import Lane, LaneId, Mode
 from batchyard.core.messages import ShardMessage
 from batchyard.core.providers import Provider
 from batchyard.core.retry import RetryPolicy
@@ -92,7 +92,16 @@ class Upstreams:
         lane = Lane(message.provider, message.model, message.mode)
         call = partial(self._client(message.provider).call, message.endpoint, provider_key, lane=lane)
         witness = partial(call, witness_body(message.endpoint, message.model))
-        return Upstream(call, self._gates.of(watch.lane), watch, witness, self._price(message), self._retry)
+        flex_percent = self._catalogue.providers[message.provider].flex_price_percent
+        return Upstream(
+            call,
+            self._gates.of(watch.lane),
+            watch,
+            witness,
+            self._price(message),
+            self._retry,
+            price_percent=flex_percent if message.mode is Mode.FLEX else 100,
+        )
 
     def lanes(self, state: LaneState) -> int:
         """How many of the lanes that were asked for are in that state."""
