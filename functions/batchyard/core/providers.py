@@ -10,15 +10,17 @@ from batchyard.core.lanes import Mode
 from batchyard.core.native_limits import NativeLimits
 
 CHAT_COMPLETIONS = "/v1/chat/completions"
+EMBEDDINGS = "/v1/embeddings"
 MESSAGES = "/v1/messages"
 """Anthropic's form of a request. Who serves chat completions serves it too, translated if need be."""
 
-ENDPOINTS = (CHAT_COMPLETIONS, "/v1/completions", "/v1/embeddings", "/v1/responses", "/v1/moderations", MESSAGES)
+ENDPOINTS = (CHAT_COMPLETIONS, "/v1/completions", EMBEDDINGS, "/v1/responses", "/v1/moderations", MESSAGES)
 """The endpoints that items can be for. Which of them a surface takes is its own affair."""
 
 KINDS = {
     "openai": ENDPOINTS,
     "anthropic": (CHAT_COMPLETIONS, MESSAGES),
+    "gemini": (CHAT_COMPLETIONS, EMBEDDINGS, MESSAGES),
 }
 """What a worker can speak to a provider -> the endpoints whose items it can translate. A provider serves all of them
 unless its entry says otherwise; `adapters.providers.kinds` has the translator of each kind."""
@@ -26,9 +28,11 @@ unless its entry says otherwise; `adapters.providers.kinds` has the translator o
 VARIANTS = {
     "openai": ("openai", "azure", "groq", "mistral", "together"),
     "anthropic": ("anthropic",),
+    "gemini": ("gemini",),
 }
 """Kind -> whose peculiarities a provider of that kind may have; the first one is the default."""
 
+_KINDS_WITH_FLEX = frozenset({"openai", "gemini"})
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 _RETENTION = re.compile(r"none|days:[1-9][0-9]{0,3}")
 
@@ -121,7 +125,7 @@ class Provider:
             raise ValueError(f"provider {self.name}: modes names each way to run its models once, and at least one")
         if (Mode.NATIVE in self.modes) != (self.native is not None):
             raise ValueError(f"provider {self.name}: native limits go with the mode native")
-        if Mode.FLEX in self.modes and self.kind != "openai":
+        if Mode.FLEX in self.modes and self.kind not in _KINDS_WITH_FLEX:
             raise ValueError(f"provider {self.name}: kind {self.kind} has no mode flex")
         if self.retention is not None and not _RETENTION.fullmatch(self.retention):
             raise ValueError(f"provider {self.name}: retention is none or days:N, not {self.retention!r}")

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from batchyard.adapters.providers.answer_memory import AnswerMemory
 from batchyard.adapters.providers.anthropic.translator import AnthropicTranslator
+from batchyard.adapters.providers.gemini.translator import GeminiTranslator
 from batchyard.adapters.providers.openai.translator import OpenAITranslator
 from batchyard.adapters.providers.openai_compatible import CallLimits, OpenAICompatible
 from batchyard.adapters.providers.translator import Translator
@@ -17,6 +18,7 @@ from batchyard.core.providers import Provider
 
 TRANSLATORS: dict[str, Callable[[Provider], Translator]] = {
     "anthropic": AnthropicTranslator,
+    "gemini": GeminiTranslator,
     "openai": OpenAITranslator,
 }
 
