@@ -1,8 +1,7 @@
 """Workers that are killed all the time: a batch on the local cloud while every worker dies every few seconds.
 
-Real are the processes, the deployed template, the kills (SIGKILL), and the queue, which holds the messages of a dead
-worker back for sixteen minutes, so that Sweep has to find its shards. Shards are smaller, leases and flushes shorter
-and Sweep comes more often than as deployed, because so are the lives of the workers.
+Real are the processes, the deployed template and the kills (SIGKILL). Shards are smaller, leases, flushes and the
+visibility of messages shorter, and Sweep comes more often than as deployed, because so are the lives of the workers.
 """
 
 from __future__ import annotations
@@ -23,6 +22,8 @@ from local.provider import SimulatedProvider
 PROCESSES = 2
 KILL_SECONDS = 5.0
 _SWEEP_SECONDS = 5.0
+_VISIBILITY_SECONDS = 60.0
+"""Sweep does not know of a worker that died before it claimed anything: its messages come back by themselves."""
 _KILLING_SECONDS = 120.0
 """At most; the batch goes on after that."""
 _LATENCY_MS = 100.0
@@ -32,8 +33,9 @@ _ENVIRONMENT = {
     "work.MAX_IN_FLIGHT": "32",
     "work.LEASE_SECONDS": "3",
     "work.FLUSH_SECONDS": "0.5",
+    "SWEEP_GRACE_SECONDS": "5",
 }
-"""A worker holds as much as it does in half a second: 160 items."""
+"""A worker holds as much as it does in half a second: 160 items. Sweep looks at batches older than its grace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,7 @@ def measure(folder: Path, count: int) -> KillRun:
 def _kills(cloud: LocalCloud) -> Iterator[_Killed]:
     """Every worker is killed every few seconds meanwhile, and Sweep comes as often."""
     killed, over = _Killed(), threading.Event()
+    cloud.deliver(visibility_seconds=_VISIBILITY_SECONDS)
 
     def kill() -> None:
         while not over.wait(KILL_SECONDS) and killed.times * KILL_SECONDS < _KILLING_SECONDS:

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
+from typing import Any
 
 from bench.findings import Findings, table
 from bench.outages import BEGINS, RATE, WORKERS
+from simulation.outages import KINDS
+
+_ORDER = tuple(KINDS)
 
 
 def trouble_tables(found: Findings) -> str:
-    """Markdown. The goals stand in the heads."""
-    return "\n".join(
-        [
-            _outages(found["outages"]),
-            _limits(found["limits"]),
-            _small(found["small"]),
-            _shares(found["shares"]),
-            _kills(found["kills"]),
-        ]
-    )
+    """Markdown, of what was measured. The goals stand in the heads."""
+    makers: dict[str, Callable[[Any], str]] = {
+        "outages": _outages,
+        "limits": _limits,
+        "small": _small,
+        "shares": _shares,
+        "kills": _kills,
+    }
+    return "\n".join(make(found[name]) for name, make in makers.items() if name in found)
 
 
 def _outages(runs: list[Findings]) -> str:
@@ -27,7 +30,7 @@ def _outages(runs: list[Findings]) -> str:
     for run in runs:
         by_kind[run["kind"], run["minutes"]][run["begins"]] = run
     rows = []
-    for (kind, minutes), by_start in by_kind.items():
+    for (kind, minutes), by_start in sorted(by_kind.items(), key=lambda entry: _ORDER.index(entry[0][0])):
 
         def each(cell: Callable[[Findings], str], by_start: dict[str, Findings] = by_start) -> str:
             return " / ".join(cell(by_start[begins]) if begins in by_start else "–" for begins in BEGINS)

@@ -18,6 +18,9 @@ from pathlib import Path
 from local.deployment.templates import ROOT, SynthFailed, read_stacks, stacks
 from local.options import Options, provider_urls
 
+_SWEEPS_EVERY_SECONDS = 2.0
+"""People do not want to wait a minute for Sweep, which also looks after provider jobs."""
+
 
 def main() -> int:
     arguments = _arguments()
@@ -25,7 +28,9 @@ def main() -> int:
         options = Options.from_json(arguments.attached)
     else:
         urls = provider_urls(os.environ)
-        options = Options(arguments.port, arguments.folder, arguments.provider_url, urls)
+        options = Options(
+            arguments.port, arguments.folder, arguments.provider_url, urls, minute_seconds=_SWEEPS_EVERY_SECONDS
+        )
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]  # Set by somebody's AWS profile, or by the .local/env of an earlier run.
     logging.basicConfig(level=logging.DEBUG if arguments.verbose else logging.INFO, format="%(name)s: %(message)s")

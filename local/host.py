@@ -104,7 +104,11 @@ class Host:
         self._api = HttpServer(gateway, port=self.options.port, limits=LIMITS, refuse=gateway.refuse, name="api")
         self.api_url = self._api.url
         self.poller.start(self.deployment.event_sources)
-        self.events.start(self.deployment.rules, self.deployment.eventbridge_buckets, schedules=self.options.schedules)
+        self.events.start(
+            self.deployment.rules,
+            self.deployment.eventbridge_buckets,
+            minute_seconds=self.options.minute_seconds if self.options.schedules else None,
+        )
         self.account_id, self.api_key = "", ""
         if self.options.account is not None and self.deployment.declares("admin"):
             created = self.create_account(self.options.account)

@@ -45,6 +45,8 @@ class Options:
     """Variables that every function gets beside those of the template, or, as `function.NAME`, that one function."""
     schedules: bool = True
     """Whether rules with a schedule fire by themselves."""
+    minute_seconds: float = 60.0
+    """How long a minute lasts for rules with a schedule. Sweep, and with it the polling of provider jobs, has one."""
     wait_scale: float = 1.0
     """A factor for the state machine's waits and retry intervals."""
     deployment: str = "local"

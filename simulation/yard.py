@@ -11,8 +11,9 @@ import itertools
 import logging
 import random
 from collections import Counter
-from typing import cast
+from typing import Any, cast
 
+from batchyard.adapters.aws.job_starter import JobStarter
 from batchyard.adapters.aws.lanes import Lanes
 from batchyard.adapters.aws.objects import Objects
 from batchyard.adapters.aws.queues import Queues
@@ -113,7 +114,14 @@ class Yard:
         self.stores.batches.create(batch)
         self.stores.batches.set_plan(batch, self._cut(batch, items), None, now)
         self._open.add(batch_id)
-        dispatch(batch.ref, batch_id, stores=self.stores, queues=self._queues, workflow=self._workflow)
+        dispatch(
+            batch.ref,
+            batch_id,
+            stores=self.stores,
+            queues=self._queues,
+            job_starter=JobStarter(cast(Any, None), "jobs"),
+            workflow=self._workflow,
+        )
 
     def run(self, seconds: float) -> None:
         """Until every batch has ended, but `seconds` at most."""

@@ -95,5 +95,7 @@ class OneBatch:
 def memory_stores(batches: OneBatch, shards: MemoryShards, objects: MemoryObjects) -> Stores:
     """Stores of one batch, for steps that use no others."""
     doubles: Any = {"batches": batches, "shards": shards, "objects": objects}
-    unused: Any = dict.fromkeys(("accounts", "files", "uploads", "progress", "repeats", "leftovers"))
+    unused: Any = dict.fromkeys(
+        ("accounts", "files", "uploads", "progress", "jobs", "native_lanes", "repeats", "leftovers")
+    )
     return Stores(**doubles, **unused)

@@ -37,6 +37,7 @@ _REASONS = {
     "CompleteMultipartUpload": "CompleteMultipartUpload",
 }
 _RATE = re.compile(r"rate\((\d+) (second|minute|hour|day)s?\)")
+_MINUTE_SECONDS = 60
 _UNIT_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 
 
@@ -50,14 +51,15 @@ class EventBus:
         self._buckets: set[str] = set()
         self._closing = threading.Event()
 
-    def start(self, rules: list[Rule], buckets: set[str], *, schedules: bool) -> None:
-        """`schedules`: whether rules with a schedule fire by themselves, and not only by `fire`."""
+    def start(self, rules: list[Rule], buckets: set[str], *, minute_seconds: float | None) -> None:
+        """`minute_seconds`: how long a minute of a schedule lasts; None: rules fire only by `fire`."""
         self._rules = rules
         self._buckets = buckets
         for rule in rules:
             seconds = _interval_seconds(rule)
-            if schedules and seconds is not None:
-                threading.Thread(target=self._tick, args=(rule, seconds), name=rule.name, daemon=True).start()
+            if minute_seconds is not None and seconds is not None:
+                every = seconds / _MINUTE_SECONDS * minute_seconds
+                threading.Thread(target=self._tick, args=(rule, every), name=rule.name, daemon=True).start()
 
     def close(self) -> None:
         self._closing.set()

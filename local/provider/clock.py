@@ -14,13 +14,19 @@ class JobClock:
         self._then = self._since
 
     def now(self) -> float:
-        """Seconds since 1970. Starts with the machine's time."""
-        return self._then + (self._real() - self._since) * self._speed
+        """Seconds since 1970, as of the last `read`: one moment for all that belongs to one call, however fast this
+        clock runs. Starts with the machine's time."""
+        return self._then
+
+    def read(self) -> None:
+        real = self._real()
+        self._then += (real - self._since) * self._speed
+        self._since = real
 
     def run_at(self, speed: float) -> None:
         """1: as fast as the machine's clock; 0: it stands still until it is put forward."""
-        if speed != self._speed:
-            self._then, self._since, self._speed = self.now(), self._real(), speed
+        self.read()
+        self._speed = speed
 
     def advance(self, seconds: float) -> None:
         if seconds < 0:

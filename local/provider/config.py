@@ -66,7 +66,7 @@ class Config:
     call_faults: dict[str, dict[str, float]] = field(default_factory=dict)
     """Call of the batch API (CALLS_OF_JOBS) -> fault -> its probability, such as {"look": {"status:503": 0.2}}. A
     fault that ends in `xN` is for the first N of these calls since this was set. A call that gets a status has no
-    effect; one that breaks the connection has its effect, and only the answer is lost."""
+    effect; one that gets a `late_status` or a broken connection has its effect, and only the answer is lost."""
     enqueued_tokens: int = 0
     """Most tokens of one model in all unfinished jobs of a key; 0 sets no limit."""
     jobs_at_once: int = 0

@@ -25,6 +25,8 @@ that a client could not read is a 500.
     job_invalid         it fails as a whole when it is validated
     job_vanish          nobody knows it any more once it runs; nothing of it is billed
 
+Calls of a batch API may also get a `late_status:502`: they have their effect, and only then this status.
+
 In a request a fault may end in `xN`, for the first N attempts only (`status:500x2`); attempts are counted per body.
 Requests can also ask for `latency:<ms>`, `output:<tokens>`, `cached:<tokens>`, `reasoning:<tokens>`,
 `retry_after:<seconds>`, and for a job that takes `job_seconds:<seconds>`. One item of a job speaks for all of it.
@@ -57,6 +59,7 @@ _WISHES = ("latency", "output", "cached", "reasoning", "retry_after", "job_secon
 _WORD = re.compile(r"([a-z_]+?)(?::([a-z0-9_.]+?))?(?:x(\d+))?")
 _USER_PREFIX = "simulate:"
 _TEXT_MARK = b"[simulate:"
+_LATE = "late_"
 _HALF = 50.0
 
 
@@ -115,7 +118,10 @@ def parse_call_fault(word: str) -> tuple[Fault, int | None]:
     if match is None:
         raise ValueError(f"no such fault: {word!r}")
     kind, argument, times = match.groups()
-    return parse_fault(kind if argument is None else f"{kind}:{argument}"), None if times is None else int(times)
+    fault = parse_fault(f"{kind.removeprefix(_LATE)}:{argument}" if argument else kind)
+    if kind.startswith(_LATE):
+        fault = Fault(kind, fault.status)
+    return fault, None if times is None else int(times)
 
 
 def wishes_of(body: dict[str, Any], raw: bytes, attempt: int) -> Wishes:

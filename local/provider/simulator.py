@@ -37,23 +37,25 @@ class Simulator:
         return self._answering.config
 
     def configure(self, config: Config) -> None:
+        if config.call_faults != self.config.call_faults:
+            self.job_calls.forget_faults()
         self._answering.config = config
         self._addresses.clear()
         self._realtime.configure(config)
         self.job_clock.run_at(config.clock_speed)
-        self.job_calls.forget_faults()
         self.on_change()
 
     def reset(self) -> None:
         """Forgets all that was received, jobs and files too, and goes back to the settings of the start."""
         self._answering.reset()
         self.runs.reset()
-        self.job_calls.made.clear()
+        self.job_calls.reset()
         self.configure(self._initial)
 
     def receive(self, request: Request) -> Reply:
         """The reply to a request. If it has tags, the caller tells the ledger when it begins and ends."""
         if request.path.startswith("/_sim/"):
+            self.job_clock.read()
             return control(self, request)
         address = self._addresses.get(request.path) or self._read_address(request.path)
         dialect = dialect_of(address.vendor)
@@ -77,6 +79,7 @@ class Simulator:
         needs_key = found is None or found[0].needs_key
         caller = Caller(address.provider, self._key(request, address) if needs_key else "")
         if found is not None:
+            self.job_clock.read()
             route, ids = found
             return self.job_calls.receive(route, Call(request, caller, address.vendor, ids))
         if endpoint is None:

@@ -14,7 +14,7 @@ from openai.types.chat import ChatCompletion
 
 from batchyard.adapters.providers.answer_memory import AnswerMemory
 from batchyard.adapters.providers.kinds import connect
-from batchyard.adapters.providers.openai_compatible import CallLimits
+from batchyard.adapters.providers.provider_client import CallLimits
 from batchyard.core.calls import Answer, NoAnswer, ProviderReply
 from batchyard.core.lanes import Lane, Mode
 from batchyard.core.providers import Provider

@@ -1,4 +1,4 @@
-"""The OpenAI-compatible adapter on the wire: against the simulated provider, and against servers that break HTTP."""
+"""The client at a provider of kind openai: against the simulated one, and against servers that break HTTP."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import aiohttp
 import orjson
 import pytest
 
-from batchyard.adapters.providers.openai_compatible import CallLimits, OpenAICompatible
+from batchyard.adapters.providers.provider_client import CallLimits, ProviderClient
 from batchyard.core.calls import Answer, NoAnswer, ProviderReply
 from batchyard.core.ratelimits import RateAdvice, Window
 from batchyard.core.retry import FailureReason
@@ -57,7 +57,7 @@ def call(url: str, *bodies: bytes, endpoint: str = CHAT, key: str = "sk-test", *
             "max_connections": 64,
             "max_response_bytes": 1_000_000,
         }
-        client = OpenAICompatible(url, CallLimits(**defaults | settings))
+        client = ProviderClient(url, CallLimits(**defaults | settings))
         try:
             return await asyncio.gather(*(client.call(endpoint, key, body) for body in bodies))
         finally:
@@ -224,7 +224,7 @@ def answer_of(reply: bytes, *, drip: float = 0.0, **settings: Any) -> Any:
             "max_response_bytes": 100_000,
         }
         async with serve(reply, drip=drip) as url:
-            client = OpenAICompatible(url, CallLimits(**defaults | settings))
+            client = ProviderClient(url, CallLimits(**defaults | settings))
             try:
                 return await client.call(CHAT, "sk-test", b"{}")
             finally:
@@ -388,7 +388,7 @@ def test_a_cancelled_call_closes_its_connection(sent: bytes) -> None:
 
         server = await asyncio.start_server(answer, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
-        client = OpenAICompatible(f"http://127.0.0.1:{port}/v1", CallLimits(5.0, 10.0, 1, 100_000))
+        client = ProviderClient(f"http://127.0.0.1:{port}/v1", CallLimits(5.0, 10.0, 1, 100_000))
         async with server:
             try:
                 call = asyncio.create_task(client.call(CHAT, "sk-test", b"{}"))
@@ -423,7 +423,7 @@ def test_an_endless_error_is_not_read() -> None:
 
         server = await asyncio.start_server(pour, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
-        client = OpenAICompatible(f"http://127.0.0.1:{port}/v1", CallLimits(5.0, 10.0, 4, 100_000))
+        client = ProviderClient(f"http://127.0.0.1:{port}/v1", CallLimits(5.0, 10.0, 4, 100_000))
         async with server:
             try:
                 return await client.call(CHAT, "sk-test", b"{}")

@@ -6,6 +6,7 @@ account.
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -113,10 +114,14 @@ def walk(
     raise AssertionError(f"{functions}: {CALLS_AT_MOST} calls and no end")
 
 
+_one_sweep_at_a_time = threading.Lock()
+
+
 def swept(cloud: LocalCloud) -> bool:
-    """Runs a sweep to its end; whether it went well."""
+    """Runs a sweep to its end, as soon as no other one runs (Lambda refuses a second one); whether it went well."""
     try:
-        cloud.invoke("sweep", {})
+        with _one_sweep_at_a_time:
+            cloud.invoke("sweep", {})
     except LocalCloudError:
         return False
     return True

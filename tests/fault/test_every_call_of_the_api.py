@@ -17,7 +17,7 @@ from tests.invariants import TERMINAL
 
 # A fence's rounds are half a second apart, so that a walk through its calls has an end. A function that waits between
 # its tries holds up nobody else.
-CLOUD = {"wait_scale": 0.25, "processes": 6}
+CLOUD = {"wait_scale": 0.25, "processes": 6, "schedules": False}
 ENVIRONMENT = {"work.DRAIN_SECONDS": "0.5", "LEASE_SECONDS": "3"}
 
 

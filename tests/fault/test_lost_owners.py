@@ -11,6 +11,7 @@ from tests.fault.evidence import flushed, note, own_lines, served
 from tests.invariants import TERMINAL
 
 ENVIRONMENT = {"SHARD_ITEMS": "8", "MAX_IN_FLIGHT": "4"}
+CLOUD = {"schedules": False}
 QUEUE = "batchyard-provider-openai"
 AS_IN_AWS = {"visibility_seconds": None, "redelivery_seconds": None}
 SOON_SECONDS = 120

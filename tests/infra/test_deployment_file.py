@@ -69,7 +69,7 @@ def test_the_example_has_every_setting_at_its_default() -> None:
     settings = re.sub(r"^# (?=(\[*\w+\]*)( = .*)?$)", "", EXAMPLE, flags=re.MULTILINE)
     given = tomllib.loads(settings)
     assert given.keys() == Deployment.model_fields.keys()
-    exemplary = {"name", "alarm_email", "drop_days", "limits", "provider_urls", "lane_limits", "tags"}
+    exemplary = {"name", "alarm_email", "drop_days", "limits", "provider_urls", "provider_modes", "lane_limits", "tags"}
     for name, value in given.items():
         if name not in exemplary and not name.startswith("existing_"):
             assert value == getattr(SMALLEST, name), name

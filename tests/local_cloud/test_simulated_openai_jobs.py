@@ -226,6 +226,10 @@ def test_calls_can_fail_like_any_others(provider: SimulatedProvider, client: ope
     assert client.batches.retrieve(batch.id).id == batch.id
     calls = {call["operation"]: call["calls"] for call in provider.stats()["job_calls"]}
     assert calls == {"upload": 2, "create": 2, "look": 3}
+    provider.configure(call_faults={"create": {"late_status:502": 1}})
+    with pytest.raises(openai.InternalServerError):
+        start(client, [chat("made all the same")])
+    assert len(provider.jobs()) == 2
     with pytest.raises(ValueError, match="creation"):
         provider.configure(call_faults={"creation": {"reset": 1}})
 
@@ -301,12 +305,14 @@ def test_a_long_prompt_is_cached_for_minutes(provider: SimulatedProvider, client
 
 @pytest.mark.parametrize("speed", [1_000_000.0])
 def test_the_clock_of_jobs_can_be_sped_up(provider: SimulatedProvider, client: openai.OpenAI, speed: float) -> None:
-    """A thousand seconds of a job in a millisecond."""
+    """A thousand seconds of a job in a millisecond; still nothing of it falls between two looks."""
     provider.configure(clock_speed=speed)
-    batch = start(client, [chat("fast")])
+    batch = start(client, [chat(f"fast {number}") for number in range(50)])
     while batch.status != "completed":
         batch = client.batches.retrieve(batch.id)
     assert batch.completed_at == pytest.approx(batch.created_at + JOB_SECONDS, abs=1)
+    output, error = results(client, batch)
+    assert len(output) == 50 and not error
 
 
 def test_azure_is_openai_at_paths_of_its_own(provider: SimulatedProvider) -> None:

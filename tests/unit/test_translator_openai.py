@@ -43,6 +43,20 @@ def test_another_lanes_model_is_written_into_the_body() -> None:
     assert request.body == b'{"model":"llama","messages":[{"content":"x"}],"seed":12345678901234567890123}'
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"messages":[{"model":"m"}],"model":"other"}',
+        b'{"model":"other","metadata":{"model":"m"}}',
+        b'{"model":"other","user":"\\",\\"model\\":\\"m"}',
+        b'{"model":"m2"}',
+    ],
+)
+def test_a_model_elsewhere_in_the_body_is_not_the_models_name(body: bytes) -> None:
+    """Only the body's own member counts."""
+    assert orjson.loads(sent(body, Lane("p", "m")).body) == orjson.loads(body) | {"model": "m"}
+
+
 def test_flex_is_asked_for_in_the_body() -> None:
     """Its service tier replaces any other, because it is what the plan says and what is billed."""
     request = sent(b'{"model":"m","service_tier":"auto"}', Lane("p", "m", Mode.FLEX))

@@ -121,6 +121,8 @@ class Batch:
     """The model of every item, if they share one."""
     errors: tuple[LineError, ...] = ()
     plan: Plan | None = None
+    revision: int = 0
+    """How often the plan was changed since validation."""
     tally: Tally = field(default_factory=Tally)
     """Of settled shards while the batch runs, of every item once it is terminal."""
     output_file_id: str | None = None
@@ -181,6 +183,7 @@ class Batch:
             "model": self.model,
             "errors": [[e.code, e.message, e.line, e.param] for e in self.errors],
             "plan": self.plan.to_row() if self.plan else None,
+            "revision": self.revision,
             "tally": self.tally.to_row(),
             "output_file_id": self.output_file_id,
             "error_file_id": self.error_file_id,

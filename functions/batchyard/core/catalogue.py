@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 
 from batchyard.core.lane_limits import NO_LIMITS, LaneLimits
+from batchyard.core.lanes import Mode
 from batchyard.core.providers import Provider
 from batchyard.core.usage import Price
 
@@ -70,6 +72,15 @@ class Catalogue:
         self.providers = {provider.name: provider for provider in providers}
         self._shelves = {name: _Shelf(models.get(name, ())) for name in self.providers}
         self._found: dict[tuple[str, str | None], tuple[Offer, ...]] = {}
+
+    def in_modes(self, modes: Mapping[str, Sequence[str]]) -> Catalogue:
+        """The same, with other `modes` (by provider) than their entries have. Raises KeyError for a provider that does
+        not exist, ValueError for a mode that it cannot have."""
+        changed = copy(self)
+        changed.providers = self.providers | {
+            name: self.providers[name].in_modes(tuple(map(Mode, wanted))) for name, wanted in modes.items()
+        }
+        return changed
 
     def find(self, model: str, provider: str | None = None) -> tuple[Offer, ...]:
         """Every offer of `model`, at `provider` only if one is named; empty if nobody has it."""

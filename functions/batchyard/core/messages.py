@@ -58,7 +58,7 @@ def shard_message(batch: Batch, shard: Shard) -> ShardMessage:
     plan = batch.plan
     if plan is None:
         raise BooksDoNotBalance(f"batch {batch.id} has no plan, so it has no shards")
-    lane = plan.lanes[shard.lane].lane
+    lane = plan.lane_of(shard.number).lane
     return ShardMessage(
         account_id=batch.account_id,
         batch_id=batch.id,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from batchyard.core.lane_limits import LaneLimits
 from batchyard.core.lanes import Mode
-from batchyard.core.native_limits import NativeLimits
+from batchyard.core.native_limits import NativeLimits, native_limits
 
 CHAT_COMPLETIONS = "/v1/chat/completions"
 EMBEDDINGS = "/v1/embeddings"
@@ -101,6 +101,11 @@ class Provider:
     def serves(self, endpoint: str) -> bool:
         """Whether items for `endpoint` can be sent to it."""
         return endpoint in self.endpoints or (endpoint == MESSAGES and CHAT_COMPLETIONS in self.endpoints)
+
+    def in_modes(self, modes: tuple[Mode, ...]) -> Provider:
+        """The same in other modes; in native with its vendor's own limits, unless the entry has some."""
+        native = (self.native or native_limits(self.variant, {})) if Mode.NATIVE in modes else None
+        return replace(self, modes=modes, native=native)
 
     def _check_figures(self) -> None:
         if not 2 <= self.max_concurrency <= 1000:

@@ -24,7 +24,7 @@ from batchyard.adapters import catalogue
 from batchyard.adapters.aws.clients import client
 from batchyard.adapters.aws.secrets import Secrets
 from batchyard.adapters.providers.kinds import connect
-from batchyard.adapters.providers.openai_compatible import CallLimits
+from batchyard.adapters.providers.provider_client import CallLimits
 from batchyard.core.health import LaneState
 from batchyard.core.json_types import JsonObject
 from batchyard.core.retry import FailureReason, RetryPolicy

@@ -23,7 +23,7 @@ def explain(batch: Batch, *, now: int, stores: Stores, lanes: Lanes) -> Batch:
     """The batch with what it waits for: nothing, unless it is in progress."""
     if batch.status is not Status.IN_PROGRESS or batch.plan is None or batch.is_doomed:
         return replace(batch, waiting_for=())
-    unfinished = _unfinished(batch, batch.plan, stores)[:_LANES_AT_MOST]
+    unfinished = [lane for lane in _unfinished(batch, batch.plan, stores) if not lane.is_native][:_LANES_AT_MOST]
     waits = [_wait(batch, lane, now, stores, lanes) for lane in unfinished]
     return replace(batch, waiting_for=tuple(wait for wait in waits if wait is not None))
 

@@ -18,6 +18,7 @@ from batchyard.content.reading import (
     Checks,
     InputLimits,
     InputRejected,
+    PlanLanes,
     Reading,
     file_error,
     too_large,
@@ -45,7 +46,7 @@ def validate(ref: BatchRef, *, run: str, clock: Callable[[], int], checks: Check
     try:
         file = _input_file(batch, clock(), limits, stores)
         reading = Reading(batch, limits, checks.parser(batch.surface, batch.endpoint), checks.route)
-        plan = _write_work(batch, run, limits, reading, objects)
+        plan = _write_work(batch, run, limits, reading, checks.plan, objects)
     except ObjectMissing:
         return _fail(batch, (_file_not_found(batch),), clock(), batches)
     except InputRejected as rejection:
@@ -73,7 +74,9 @@ def _input_file(batch: Batch, now: int, limits: InputLimits, stores: Stores) -> 
     return file
 
 
-def _write_work(batch: Batch, run: str, limits: InputLimits, reading: Reading, objects: Objects) -> Plan:
+def _write_work(
+    batch: Batch, run: str, limits: InputLimits, reading: Reading, plan_lanes: PlanLanes, objects: Objects
+) -> Plan:
     stride, shard_concurrency = split_concurrency(batch.concurrency, limits.shard_items, limits.dispatch_stride)
     with objects.writer(work_key(batch.account_id, batch.id, run)) as writer:
         work = WorkFile(
@@ -90,7 +93,7 @@ def _write_work(batch: Batch, run: str, limits: InputLimits, reading: Reading, o
         run=run,
         items=reading.items,
         shards=len(shards),
-        lanes=tuple(lanes),
+        lanes=tuple(plan_lanes(batch, lanes, shards)),
         stride=stride,
         one_chain=batch.concurrency is not None,
         shard_concurrency=shard_concurrency,

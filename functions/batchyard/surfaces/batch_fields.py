@@ -40,12 +40,15 @@ class OutputDetails(TypedDict):
 
 
 class TokenUsage(TypedDict):
+    """`realtime_cost_usd`: what the same would have cost without batch discounts."""
+
     input_tokens: int
     input_tokens_details: InputDetails
     output_tokens: int
     output_tokens_details: OutputDetails
     total_tokens: int
     cost_usd: str
+    realtime_cost_usd: str
 
 
 class BatchWait(TypedDict):
@@ -101,4 +104,5 @@ def token_usage(batch: Batch) -> TokenUsage:
         "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
         "total_tokens": usage.total_tokens,
         "cost_usd": decimal_usd(batch.tally.cost_picousd),
+        "realtime_cost_usd": decimal_usd(batch.tally.realtime_picousd),
     }

@@ -9,7 +9,7 @@ from functools import partial
 from batchyard.adapters.aws.caller_keys import CallerKeys
 from batchyard.adapters.aws.lanes import Lanes
 from batchyard.adapters.aws.secrets import Secrets
-from batchyard.adapters.providers.openai_compatible import OpenAICompatible
+from batchyard.adapters.providers.provider_client import ProviderClient
 from batchyard.core.catalogue import Catalogue
 from batchyard.core.errors import BooksDoNotBalance
 from batchyard.core.health import LaneState
@@ -54,7 +54,7 @@ class Upstreams:
         runtime: Runtime,
         *,
         urls: Mapping[str, str],
-        connect: Callable[[Provider, str], OpenAICompatible],
+        connect: Callable[[Provider, str], ProviderClient],
     ) -> None:
         self._catalogue = catalogue
         self._provider_keys = provider_keys
@@ -64,7 +64,7 @@ class Upstreams:
         self._runtime = runtime
         self._urls = urls
         self._connect = connect
-        self._clients: dict[str, OpenAICompatible] = {}
+        self._clients: dict[str, ProviderClient] = {}
         self._watches: dict[LaneId, LaneWatch] = {}
 
     def watch_of(self, message: ShardMessage) -> LaneWatch:
@@ -111,7 +111,7 @@ class Upstreams:
         for client in self._clients.values():
             await client.close()
 
-    def _client(self, name: str) -> OpenAICompatible:
+    def _client(self, name: str) -> ProviderClient:
         if name not in self._clients:
             provider = self._catalogue.providers[name]
             self._clients[name] = self._connect(provider, self._urls.get(name) or provider.base_url)

@@ -246,8 +246,10 @@ class Worker:
 
     def _settle_again(self, message: ShardMessage, row: ShardRow) -> None:
         """Without sending a follower that was under way already: messages delivered twice must not breed."""
-        if message.follower is not None and self._stores.rows.get(message.batch_id, message.follower) is not None:
-            message = replace(message, follower=None)
+        if message.follower is not None:
+            follower = self._stores.rows.get(message.batch_id, message.follower)
+            if follower is not None and not follower.is_left:
+                message = replace(message, follower=None)
         self._settle(message, row)
 
     async def _send_again(self, message: ShardMessage, delay_seconds: float) -> None:

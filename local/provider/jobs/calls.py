@@ -51,6 +51,10 @@ class JobCalls:
         self.made: Counter[tuple[str, str]] = Counter()
         """(provider, operation) -> how many of these calls were received."""
 
+    def reset(self) -> None:
+        self.made.clear()
+        self._made.clear()
+
     def forget_faults(self) -> None:
         """Faults for the first N calls begin anew."""
         self._made.clear()
@@ -73,6 +77,8 @@ class JobCalls:
         if fault is not None and fault.kind in ("status", "insufficient_quota"):
             raise Refused(fault.status or 429, "Simulated failure of a call.", code="simulated")
         reply = found.act(self._runs, call)
+        if fault is not None and fault.kind == "late_status":
+            raise Refused(fault.status, "Simulated failure of what answers a call.", code="simulated")
         return reply if fault is None else _lost(reply, fault)
 
     def _fault(self, operation: str) -> Fault | None:

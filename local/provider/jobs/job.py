@@ -156,6 +156,10 @@ class Job:
             return JobState.VALIDATING
         return JobState.IN_PROGRESS if now < self.finalizing_at else JobState.FINALIZING
 
+    def was_validated(self, now: float) -> bool:
+        """False for ever if it was cancelled before."""
+        return min(now, self.cancel_at, self._expired_at) >= self.validated_at
+
     def is_known(self, now: float) -> bool:
         """Whether the vendor still knows it."""
         return not self.is_deleted and not (self._is("vanish") and now >= self.validated_at)

@@ -185,7 +185,7 @@ def _job_object(runs: Runs, job: Job) -> dict[str, Any]:
         "completed_requests": len(outcomes),
         "succeeded_requests": good,
         "failed_requests": len(outcomes) - good,
-        "started_at": int(job.validated_at) if now >= job.validated_at else None,
+        "started_at": int(job.validated_at) if job.was_validated(now) else None,
         "completed_at": int(job.ended_at) if state in ENDED else None,
     }
 

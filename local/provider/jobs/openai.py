@@ -107,7 +107,7 @@ def _batch_object(runs: Runs, job: Job) -> dict[str, Any]:
     if state in ENDED:
         write_results(runs, job, "file-", "batch_output", openai_line)
     outcomes = [item.outcome for item in job.order.items if item.outcome is not None]
-    validated, is_open = now >= job.validated_at, state not in (JobState.VALIDATING, JobState.FAILED)
+    validated, is_open = job.was_validated(now), state not in (JobState.VALIDATING, JobState.FAILED)
     return {
         "id": job.id,
         "object": "batch",

@@ -45,9 +45,9 @@ class Progress:
         taken = [len(row.taken) for row in self._rows(batch_id, consistent=True)]
         return sum(taken) == shards
 
-    def taken(self, batch_id: str) -> set[int]:
-        """The shards that have reported, as of a moment ago."""
-        return {shard for row in self._rows(batch_id) for shard in row.taken}
+    def taken(self, batch_id: str, *, consistent: bool = False) -> set[int]:
+        """The shards that have reported, as of a moment ago unless `consistent`."""
+        return {shard for row in self._rows(batch_id, consistent=consistent) for shard in row.taken}
 
     def row_is_full(self, row: ProgressRow, shard: int, shards: int, rows: int) -> bool:
         """Whether every shard that reports to `row`, the row of `shard`, has done so."""

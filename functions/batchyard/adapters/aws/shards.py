@@ -83,6 +83,11 @@ class Shards:
         """Give the shard back for anyone to claim. Handing back is no failed attempt. Raises LeaseLost."""
         self._owned(batch_id, claim, set={"lease_until": 0, "attempts": 0}, remove=["suspect", "suspicions"])
 
+    def leave(self, batch_id: str, claim: ShardRow) -> None:
+        """Give the shard back for whoever its lane sends: nobody has a message for it (see `ShardRow.is_left`). Raises
+        LeaseLost."""
+        self._owned(batch_id, claim, set={"lease_until": 0, "attempts": 0, "owner": None})
+
     def forget_lease(self, batch_id: str, row: ShardRow) -> bool:
         """Take away the lease that an owner let end, when the shard was sent again: its row reads like one that was
         handed back. Attempts and suspicions stay. False if the owner or another one was there since `row` was read."""

@@ -12,7 +12,7 @@ from batchyard.adapters.providers.answer_memory import AnswerMemory
 from batchyard.adapters.providers.anthropic.translator import AnthropicTranslator
 from batchyard.adapters.providers.gemini.translator import GeminiTranslator
 from batchyard.adapters.providers.openai.translator import OpenAITranslator
-from batchyard.adapters.providers.openai_compatible import CallLimits, OpenAICompatible
+from batchyard.adapters.providers.provider_client import CallLimits, ProviderClient
 from batchyard.adapters.providers.translator import Translator
 from batchyard.core.providers import Provider
 
@@ -27,6 +27,6 @@ def translator_of(provider: Provider) -> Translator:
     return TRANSLATORS[provider.kind](provider)
 
 
-def connect(provider: Provider, base_url: str, limits: CallLimits, memory: AnswerMemory) -> OpenAICompatible:
+def connect(provider: Provider, base_url: str, limits: CallLimits, memory: AnswerMemory) -> ProviderClient:
     """The client of `provider` at `base_url`, which may be another one than its own."""
-    return OpenAICompatible(base_url, limits, memory, translator_of(provider))
+    return ProviderClient(base_url, limits, memory, translator_of(provider))

@@ -10,7 +10,7 @@ a model): what it does not know it calls untranslatable, and drops nothing that 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import orjson
@@ -49,7 +49,7 @@ class ProviderRequest:
     path: str
     body: bytes
     read_answer: ReadAnswer | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] | None = None
 
 
 class Translator(Protocol):

@@ -55,7 +55,7 @@ def _service_tier(lane: Lane | None) -> JsonObject:
 
 def _for_lane(body: bytes, lane: Lane | None) -> bytes:
     """The body with the lane's model and, in flex, its service tier. As it is if it says so already."""
-    if lane is None or (lane.mode is not Mode.FLEX and _begins_with_model(body, lane.model)):
+    if lane is None or (lane.mode is not Mode.FLEX and _names_model(body, lane.model)):
         return body
     document, wanted = read_body(body), {"model": lane.model} | _service_tier(lane)
     if all(document.get(name) == value for name, value in wanted.items()):
@@ -63,7 +63,8 @@ def _for_lane(body: bytes, lane: Lane | None) -> bytes:
     return write_body(document | wanted)
 
 
-def _begins_with_model(body: bytes, model: str) -> bool:
-    """Whether the body names the model first, as most do, so that nobody needs to parse it. (Bodies are compact JSON
-    that repeats no member.)"""
-    return body.startswith(b'{"model":' + orjson.dumps(model))
+def _names_model(body: bytes, model: str) -> bool:
+    """Whether the body names the model first or last, as most do, so that nobody needs to parse it. (Bodies are compact
+    JSON that repeats no member, and inside a text every quotation mark has a backslash before it.)"""
+    name = b'"model":' + orjson.dumps(model)
+    return body.startswith(b"{" + name) or body.endswith(b"," + name + b"}")

@@ -65,7 +65,7 @@ class CallLimits:
         return self.connect_timeout_seconds + self.read_timeout_seconds
 
 
-class OpenAICompatible:
+class ProviderClient:
     """One provider. Belongs to the event loop that makes its first call; connections stay open between calls.
 
     `base_url` ends before the endpoint's path: `https://api.openai.com/v1`.
