@@ -96,10 +96,12 @@ class TechnicalAlarms(Alarms):
             of_periods=(2, 2),
             silence_is_trouble=True,
         )
+        errors = [watched.functions[name].function.metric_errors(period=_MINUTES_5) for name in ("work", "jobs")]
+        (executors,) = sum_of(errors, label="Failed executors", period=_MINUTES_5)
         self.fires(
             "WorkerErrors",
-            watched.functions["work"].function.metric_errors(period=_MINUTES_5),
-            "Workers are killed or raise. Their shards come back, and cost time and repeated calls. Read the work log.",
+            executors,
+            "Executors (work, jobs) are killed or raise. Shards and jobs come back, and cost time. Read their logs.",
             of_periods=(2, 2),
         )
 
