@@ -73,7 +73,9 @@ def models_of(price_list: types.Provider, as_of: date) -> Iterator[dict[str, Any
             _add(rules, clause)
         names = rules["aliases"]
         # A family's id ("ft:gpt-4o") is genai-prices' own name, which the vendor may not know.
-        identifier = model.id if model.is_match(model.id) else [*names, *(p + "*" for p in rules["prefixes"])][0]
+        identifier = (
+            model.id if model.is_match(model.id) else [*names, *(p + "*" for p in rules["prefixes"]), model.id][0]
+        )
         rules["aliases"] = [name for name in names if name != identifier]
         entry: dict[str, Any] = {"id": identifier, "microusd": _figures(price)}
         if above := [[threshold, *_figures(price, threshold)] for threshold in _thresholds(price)]:
