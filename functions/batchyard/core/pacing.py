@@ -92,6 +92,10 @@ class Pacer:
         if self._opening and not self._started:
             self._limit = max(1.0, min(self._limit, float(limit)))
 
+    def make_room(self, calls: int) -> None:
+        """So many more than are in flight may be, as far as they ever may."""
+        self._limit = min(max(self._limit, float(self.in_flight + calls)), float(self._pace.ceiling))
+
     def weigh(self, answer_bytes: int) -> None:
         """Takes note of how large an answer was: large ones leave room for fewer at a time."""
         self._weight = max(float(answer_bytes), self._weight * _WEIGHT_KEPT, 1.0)
@@ -170,8 +174,11 @@ class Latency:
     def __init__(self) -> None:
         self._mean: float | None = None
         self._deviation = 0.0
+        self.calls = 0
+        """So many were seen."""
 
     def add(self, seconds: float) -> None:
+        self.calls += 1
         if self._mean is None:
             self._mean, self._deviation = seconds, seconds / 2
             return

@@ -20,6 +20,7 @@ ENDPOINTS = (CHAT_COMPLETIONS, "/v1/completions", EMBEDDINGS, "/v1/responses", "
 KINDS = {
     "openai": ENDPOINTS,
     "anthropic": (CHAT_COMPLETIONS, MESSAGES),
+    "gemini": (CHAT_COMPLETIONS, EMBEDDINGS, MESSAGES),
     "bedrock": (CHAT_COMPLETIONS, EMBEDDINGS, MESSAGES),
 }
 """What a worker can speak to a provider -> the endpoints whose items it can translate. A provider serves all of them
@@ -28,14 +29,15 @@ unless its entry says otherwise; `adapters.providers.kinds` has the translator o
 VARIANTS = {
     "openai": ("openai", "azure", "groq", "mistral", "together"),
     "anthropic": ("anthropic",),
+    "gemini": ("gemini",),
     "bedrock": ("bedrock",),
 }
 """Kind -> whose peculiarities a provider of that kind may have; the first one is the default."""
 
-_FLEX = frozenset({"openai", "bedrock"})
+_KINDS_WITH_FLEX = frozenset({"openai", "gemini", "bedrock"})
 """Kinds of which some vendor sells realtime at a lower price."""
 
-_NO_JOBS = frozenset({"bedrock"})
+_KINDS_WITHOUT_JOBS = frozenset({"bedrock"})
 """Kinds whose batch API nobody here speaks."""
 
 _AWS_REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]+")
@@ -151,9 +153,9 @@ class Provider:
             raise ValueError(f"provider {self.name}: native limits go with the mode native")
         if self.uses_role and self.aws_region is None:
             raise ValueError(f"provider {self.name}: neither base_url nor regions names an AWS region")
-        if Mode.NATIVE in self.modes and self.kind in _NO_JOBS:
+        if Mode.NATIVE in self.modes and self.kind in _KINDS_WITHOUT_JOBS:
             raise ValueError(f"provider {self.name}: jobs of kind {self.kind} cannot be run yet")
-        if Mode.FLEX in self.modes and self.kind not in _FLEX:
+        if Mode.FLEX in self.modes and self.kind not in _KINDS_WITH_FLEX:
             raise ValueError(f"provider {self.name}: kind {self.kind} has no mode flex")
         if self.retention is not None and not _RETENTION.fullmatch(self.retention):
             raise ValueError(f"provider {self.name}: retention is none or days:N, not {self.retention!r}")
