@@ -66,7 +66,7 @@ def test_the_examples_stand_beside_the_real_ones() -> None:
     """None of them is a provider already, but for the one that shows its modes."""
     real = {provider.name for provider in read_providers(tomllib.loads(PROVIDERS_FILE.read_text()))}
     shown = [tomllib.loads(example)["providers"][0]["name"] for example in EXAMPLES]
-    assert len(shown) == len(set(shown)) == 9
+    assert len(shown) == len(set(shown)) == 10
     assert set(shown) & real == {"openai"}
 
 
