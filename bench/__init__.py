@@ -10,5 +10,6 @@ outages.py  outages of a provider, simulated
 lanes.py    lanes with a limit and their neighbours, simulated
 kills.py    workers of the local cloud that are killed all the time
 trouble.py  these three
+plans.py    prices and deadlines of plans, simulated
 report.py   bench/results/<date>.json and docs/benchmarks.md
 """

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import imports, items, limit, report, steps, trouble
+from bench import imports, items, limit, plans, report, steps, trouble
 from bench.cost import bill
 from bench.findings import Findings
 from bench.product import Product, ProductRun
@@ -53,13 +53,16 @@ def main() -> int:
             findings |= _product(folder, given)
         if "trouble" in given.only:
             findings["trouble"] = trouble.measure(folder, say, quick=given.quick)
+        if "plan" in given.only:
+            say("plans, with simulated vendors")
+            findings["plan"] = plans.measure(plans.BATCHES // 10 if given.quick else plans.BATCHES)
     say("\n" + report.tables(findings))
     path = report.store(findings, complete=not given.quick)
     say(f"stored in {path}")
     return 0
 
 
-PARTS = ("imports", "steps", "speed", "cost", "scale", "trouble")
+PARTS = ("imports", "steps", "speed", "cost", "scale", "trouble", "plan")
 
 
 def _arguments() -> argparse.Namespace:

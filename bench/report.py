@@ -1,7 +1,7 @@
 """Keeps what a benchmark found: all of it as JSON in bench/results/, the tables people read in docs/benchmarks.md.
 
-Only the lines between the markers of docs/benchmarks.md are replaced: the part `trouble` has its own, all others share
-theirs. The rest of the page is written by people.
+Only the lines between the markers of docs/benchmarks.md are replaced: the parts `trouble` and `plan` have their own,
+all others share theirs. The rest of the page is written by people.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import orjson
 
 from bench.cost import PRICES_AS_OF
 from bench.findings import Findings, table
+from bench.plan_tables import plan_tables
 from bench.trouble_tables import trouble_tables
 
 REPOSITORY = Path(__file__).parents[1]
@@ -41,6 +42,11 @@ SECTIONS = (
         "<!-- end of trouble -->",
         frozenset({"trouble"}),
     ),
+    Section(
+        "<!-- plan: make bench ARGS='--only plan' writes this -->",
+        "<!-- end of plan -->",
+        frozenset({"plan"}),
+    ),
 )
 
 GOALS = {0: 0.25, 50: 0.5}
@@ -64,15 +70,18 @@ def store(findings: Findings, *, complete: bool) -> Path:
 
 
 _PARTS = frozenset[str]().union(*(section.parts for section in SECTIONS))
+_IS_RUN = _PARTS - {"plan"}
+"""Parts that are more than arithmetic."""
 
 
 def tables(findings: Findings) -> str:
     """Markdown, of the parts that were measured."""
     machine = findings["machine"]
+    shared = "; the local cloud, the simulated provider and the client share them" if _IS_RUN & findings.keys() else ""
     busy = ", which other work shared" if machine.get("load", 0) > machine["cores"] / 2 else ""
     head = (
         f"Measured {findings['at'][:10]} on {machine['cores']} cores ({machine['architecture']}, Python "
-        f"{machine['python']}){busy}; the local cloud, the simulated provider and the client share them.\n"
+        f"{machine['python']}){busy}{shared}.\n"
     )
     parts = [head]
     if "speed" in findings:
@@ -87,6 +96,8 @@ def tables(findings: Findings) -> str:
         parts.append(functions)
     if "trouble" in findings:
         parts.append(trouble_tables(findings["trouble"]))
+    if "plan" in findings:
+        parts.append(plan_tables(findings["plan"]))
     return "\n".join(parts)
 
 

@@ -87,7 +87,7 @@ def test_a_native_lane_remembers_its_last_jobs(table: Table) -> None:
     for seconds in range(50):
         lanes.ended(lane, seconds, NOW + seconds)
     known = lanes.history(lane)
-    assert (len(known.seconds), known.usual_seconds, known.slow_seconds) == (40, 30.0, 46.0)
+    assert (len(known.seconds), known.usual_seconds, known.ended_at) == (40, 30.0, NOW + 49)
     assert not known.is_unsupported(NOW + 60)
     assert lanes.history(LaneId("openai", "m", "acct_a")) == NativeHistory()
 

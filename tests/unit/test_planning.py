@@ -51,7 +51,7 @@ def test_half_the_price_is_taken() -> None:
         (Verdict.TOO_MANY_JOBS, route(shards=201, max_items=100), TERMS),
         (Verdict.CONCURRENCY, route(max_items=200), replace(TERMS, has_ceiling=True)),
         (Verdict.TOO_LATE, route(), replace(TERMS, expires_at=NOW + 2 * HOUR)),
-        (Verdict.TOO_LATE, route(learned=Learned(NativeHistory((24 * HOUR,)))), TERMS),
+        (Verdict.TOO_LATE, route(learned=Learned(NativeHistory((24 * HOUR,), 0, NOW - HOUR))), TERMS),
         (Verdict.TOO_LATE, route(learned=Learned(calls_per_second=0.006)), TERMS),
         (Verdict.UNSUPPORTED, route(learned=Learned(NativeHistory((), NOW - 60))), TERMS),
         (Verdict.SELECTED, route(learned=Learned(NativeHistory((), NOW - 2 * 86_400))), TERMS),
@@ -66,6 +66,22 @@ def test_why_a_native_lane_is_not_taken(wanted: Verdict, found: Route, terms: Te
     if wanted is not Verdict.SELECTED:
         assert [entry.lane for entry in planned.lanes] == [REALTIME]
         assert planned.considered[0][1].verdict is Verdict.SELECTED
+
+
+def test_jobs_that_stalled_do_not_speak_for_the_others() -> None:
+    """Native while half of the lane's jobs were in time; a job that was not costs nothing, so trying it is worth it."""
+    for stalled, wanted in ((4, Verdict.SELECTED), (19, Verdict.SELECTED), (21, Verdict.TOO_LATE)):
+        history = NativeHistory((HOUR,) * (40 - stalled) + (24 * HOUR,) * stalled, 0, NOW - HOUR)
+        assert verdict(plan_lanes([route(learned=Learned(history))], TERMS)) is wanted
+
+
+def test_a_slow_lane_is_tried_again_a_day_later() -> None:
+    """Else nobody would find out that it is fast again; what was fast long ago still counts as fast."""
+    slow, fast = NativeHistory((24 * HOUR,), 0, NOW - 25 * HOUR), NativeHistory((600,), 0, NOW - 25 * HOUR)
+    soon = replace(TERMS, expires_at=NOW + 2 * HOUR)
+    assert verdict(plan_lanes([route(learned=Learned(slow))], TERMS)) is Verdict.SELECTED
+    assert verdict(plan_lanes([route(learned=Learned(slow))], soon)) is Verdict.TOO_LATE
+    assert verdict(plan_lanes([route(learned=Learned(fast))], soon)) is Verdict.SELECTED
 
 
 def test_a_job_is_given_up_while_realtime_can_still_make_it() -> None:

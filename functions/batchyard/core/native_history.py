@@ -9,40 +9,41 @@ from batchyard.core.json_types import Row
 _KEPT = 40
 _UNSUPPORTED_SECONDS = 86_400
 """A provider that had no batch API may have one a day later."""
-_SLOW_SHARE = 0.9
+_RECENT_SECONDS = 86_400
 
 
 @dataclass(frozen=True, slots=True)
 class NativeHistory:
     """`seconds`: from submission to end, of the last jobs, also of those that were given up. `unsupported_at`: the unix
-    second at which the provider answered that it knows no batch API, 0 if it never did."""
+    second at which the provider answered that it knows no batch API, 0 if it never did. `ended_at`: when the last of
+    the jobs ended."""
 
     seconds: tuple[int, ...] = ()
     unsupported_at: int = 0
+    ended_at: int = 0
 
     @property
     def usual_seconds(self) -> float | None:
         """Half of the jobs took no longer; None if none is known."""
-        return self._quantile(0.5)
+        ordered = sorted(self.seconds)
+        return float(ordered[len(ordered) // 2]) if ordered else None
 
-    @property
-    def slow_seconds(self) -> float | None:
-        """Nine of ten jobs took no longer."""
-        return self._quantile(_SLOW_SHARE)
+    def is_recent(self, now: int) -> bool:
+        """Whether a job ended within the last day."""
+        return now < self.ended_at + _RECENT_SECONDS
 
     def is_unsupported(self, now: int) -> bool:
         return now < self.unsupported_at + _UNSUPPORTED_SECONDS
 
-    def plus(self, seconds: int) -> NativeHistory:
-        return NativeHistory((*self.seconds, seconds)[-_KEPT:], 0)
+    def plus(self, seconds: int, now: int) -> NativeHistory:
+        """With a job that took so long and has just ended. After a day without any, only it counts: a lane that was
+        slow long ago is used again after one job that was fast."""
+        kept = self.seconds if self.is_recent(now) else ()
+        return NativeHistory((*kept, seconds)[-_KEPT:], 0, now)
 
     def to_row(self) -> Row:
-        return {"seconds": list(self.seconds), "unsupported_at": self.unsupported_at}
+        return {"seconds": list(self.seconds), "unsupported_at": self.unsupported_at, "ended_at": self.ended_at}
 
     @classmethod
     def from_row(cls, row: Row) -> NativeHistory:
-        return cls(tuple(row.get("seconds", ())), row.get("unsupported_at", 0))
-
-    def _quantile(self, share: float) -> float | None:
-        ordered = sorted(self.seconds)
-        return float(ordered[min(len(ordered) - 1, int(share * len(ordered)))]) if ordered else None
+        return cls(tuple(row.get("seconds", ())), row.get("unsupported_at", 0), row.get("ended_at", 0))

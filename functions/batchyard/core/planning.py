@@ -9,7 +9,7 @@ Of a route's candidates the cheapest one that will do is selected. Realtime alwa
     too_few          the route has fewer items than a job takes
     too_many_jobs    the route would make more jobs than are worth having
     concurrency      the batch has a ceiling on calls in flight, which several jobs could not keep when they come back
-    too_late         what such jobs usually take does not leave realtime enough time before the deadline
+    too_late         what half of such jobs take does not leave realtime enough time before the deadline
 
 A job's `escalate_at` is when it is given up: early enough for its vendor to stop it, and for all its items to be run in
 realtime, at the rate that the lane is known to have, by the deadline.
@@ -152,11 +152,19 @@ def _verdict(candidate: Candidate, route: Route, routes: int, terms: Terms) -> V
         return Verdict.TOO_MANY_JOBS
     if terms.has_ceiling and (routes > 1 or jobs > 1):
         return Verdict.CONCURRENCY
-    usual = candidate.learned.native.slow_seconds
-    needed = usual if usual is not None else _UNKNOWN_SHARE_OF_WINDOW * limits.window_hours * 3600 * terms.pace
+    needed = _job_seconds(candidate.learned.native, limits, terms)
     if escalate_at(route.items, candidate.learned.calls_per_second, terms) < terms.now + needed:
         return Verdict.TOO_LATE
     return None
+
+
+def _job_seconds(native: NativeHistory, limits: NativeLimits, terms: Terms) -> float:
+    """How long a job will probably take. The half that takes longer costs nothing: it is given up in time. What was
+    slow long ago counts as unknown: a lane that is not used would never be found to be fast again."""
+    unknown = _UNKNOWN_SHARE_OF_WINDOW * limits.window_hours * 3600 * terms.pace
+    if native.usual_seconds is None:
+        return unknown
+    return native.usual_seconds if native.is_recent(terms.now) else min(native.usual_seconds, unknown)
 
 
 def _entries(route: Route, chosen: Candidate, terms: Terms) -> list[LaneShards]:

@@ -3,6 +3,8 @@ times: nothing depends on it."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from batchyard.adapters.aws.table import Key, Table
 from batchyard.core.lanes import LaneId
 from batchyard.core.native_history import NativeHistory
@@ -22,11 +24,11 @@ class NativeLanes:
 
     def ended(self, lane: LaneId, seconds: int, now: int) -> None:
         """A job of the lane took so long."""
-        self._keep(lane, self.history(lane).plus(seconds), now)
+        self._keep(lane, self.history(lane).plus(seconds, now), now)
 
     def note_unsupported(self, lane: LaneId, now: int) -> None:
         """The provider has no batch API for the lane."""
-        self._keep(lane, NativeHistory(self.history(lane).seconds, now), now)
+        self._keep(lane, replace(self.history(lane), unsupported_at=now), now)
 
     def _keep(self, lane: LaneId, history: NativeHistory, now: int) -> None:
         self._table.update(_key(lane), set=history.to_row() | {"ttl": now + _KEPT_SECONDS})

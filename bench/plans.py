@@ -1,0 +1,247 @@
+"""What the plan pays and which deadlines it keeps, simulated: the product's own planning, packing, polling intervals
+and memory of lanes, with vendors whose provider jobs take a time from a stated distribution.
+
+Everything else is a stated assumption: see `ASSUMED`, and the section of docs/benchmarks.md. Times are seconds.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from random import Random
+
+from batchyard.core.jobs import STOP_PATIENCE_SECONDS, JobRow, JobState, pack, poll_wait_seconds
+from batchyard.core.lanes import Lane, Mode
+from batchyard.core.native_history import NativeHistory
+from batchyard.core.native_limits import BY_VARIANT
+from batchyard.core.planning import Candidate, Learned, Route, Terms, plan_lanes
+from batchyard.core.sharding import LaneShards, Shard
+from bench.findings import Findings
+
+HOUR = 3600
+BATCHES = 6_000
+STALLED_SHARES = (0.0, 0.1)
+DEADLINES = {1: 0.05, 2: 0.05, 4: 0.10, 12: 0.15, 24: 0.55, 72: 0.10}
+"""Hours -> the share of the batches that ask for it."""
+SIGMA = 1.0
+"""Of the lognormal completion times. One job in ten takes 3.6 times the median, one in a hundred 10 times."""
+
+_EPOCH = 1_800_000_000
+_CHAT = "/v1/chat/completions"
+_GAP_SECONDS = 600
+_MEDIAN_ITEMS = 2_000
+_ITEMS_SIGMA = 1.5
+_MOST_ITEMS = 60_000
+_SHARD_ITEMS = 256
+_ITEM_BYTES = 1_500
+_STOP_SECONDS = 600
+_RATE_SPREAD = (0.6, 1.2)
+_LIMITS = BY_VARIANT["openai"]
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedLane:
+    """`median_seconds`: of its provider jobs. `calls_per_second`: of its realtime, as the product has learned it."""
+
+    model: str
+    median_seconds: int
+    calls_per_second: float
+
+
+LANES = (
+    SimulatedLane("quick", 20 * 60, 100.0),
+    SimulatedLane("usual", HOUR, 50.0),
+    SimulatedLane("slow", 3 * HOUR, 25.0),
+)
+
+ASSUMED: Findings = {
+    "lanes": [asdict(lane) for lane in LANES],
+    "sigma": SIGMA,
+    "deadline_hours": DEADLINES,
+    "median_items": _MEDIAN_ITEMS,
+    "items_sigma": _ITEMS_SIGMA,
+    "most_items": _MOST_ITEMS,
+    "seconds_between_batches": _GAP_SECONDS,
+    "seconds_to_stop": _STOP_SECONDS,
+    "rate_spread": _RATE_SPREAD,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedBatch:
+    """What is drawn beforehand, and is the same for each policy. `job_seconds`: how long each provider job takes, if
+    all its items go native; infinite if it stalls. `rate`: calls a second of its lane's realtime, as it turns out."""
+
+    at: int
+    hours: int
+    lane: SimulatedLane
+    shards: tuple[Shard, ...]
+    job_seconds: tuple[float, ...]
+    rate: float
+
+    @property
+    def items(self) -> int:
+        return sum(shard.items for shard in self.shards)
+
+    @property
+    def expires_at(self) -> int:
+        return self.at + self.hours * HOUR
+
+
+@dataclass(slots=True)
+class Outcome:
+    """Of one batch. `paid`: in items at the realtime price. `escalated`: of its provider jobs."""
+
+    hours: int
+    items: int
+    paid: float
+    is_in_time: bool
+    jobs: int = 0
+    escalated: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What became of one provider job: when its items were all done, what they cost, and what its lane remembers."""
+
+    done_at: float
+    paid: float
+    seconds: int
+    was_given_up: bool
+
+
+def measure(count: int = BATCHES) -> Findings:
+    """All policies, without and with jobs that stall."""
+    runs = []
+    for stalled_share in STALLED_SHARES:
+        batches = list(draw(count, stalled_share))
+        for policy, outcomes in (
+            ("realtime only", [realtime_only(batch) for batch in batches]),
+            ("native only", [native_only(batch) for batch in batches]),
+            ("the plan", with_plan(batches)),
+            ("foresight", [foresight(batch) for batch in batches]),
+        ):
+            for hours in (None, *DEADLINES):
+                chosen = [each for each in outcomes if hours in (None, each.hours)]
+                runs.append({"policy": policy, "stalled_share": stalled_share, "hours": hours} | summary(chosen))
+    return {"batches": count, "assumed": ASSUMED | {"deadline_hours": list(DEADLINES.items())}, "runs": runs}
+
+
+def summary(outcomes: Sequence[Outcome]) -> Findings:
+    """`price`: of what the same items, whether they were delivered or not, cost in realtime."""
+    items = sum(each.items for each in outcomes)
+    return {
+        "batches": len(outcomes),
+        "price": sum(each.paid for each in outcomes) / max(1, items),
+        "in_time": sum(each.is_in_time for each in outcomes) / max(1, len(outcomes)),
+        "jobs": sum(each.jobs for each in outcomes),
+        "escalated": sum(each.escalated for each in outcomes),
+    }
+
+
+def draw(count: int, stalled_share: float, seed: int = 1) -> Iterator[SimulatedBatch]:
+    """Batches in the order in which they come."""
+    random = Random(seed)
+    stalls = Random(seed + 1)  # its own, so that the same jobs take the same time if none stalls
+    at = float(_EPOCH)
+    for _ in range(count):
+        at += random.expovariate(1 / _GAP_SECONDS)
+        lane = random.choice(LANES)
+        (hours,) = random.choices(list(DEADLINES), list(DEADLINES.values()))
+        items = min(_MOST_ITEMS, math.ceil(random.lognormvariate(math.log(_MEDIAN_ITEMS), _ITEMS_SIGMA)))
+        shards = cut(items)
+        times = [random.lognormvariate(math.log(lane.median_seconds), SIGMA) for _ in pack(shards, _LIMITS)]
+        times = [math.inf if stalls.random() < stalled_share else seconds for seconds in times]
+        rate = lane.calls_per_second * random.uniform(*_RATE_SPREAD)
+        yield SimulatedBatch(int(at), hours, lane, shards, tuple(times), rate)
+
+
+def cut(items: int) -> tuple[Shard, ...]:
+    """So many items, in shards."""
+    sizes = [min(_SHARD_ITEMS, items - first) for first in range(0, items, _SHARD_ITEMS)]
+    return tuple(
+        Shard(n, 0, n * _SHARD_ITEMS * _ITEM_BYTES, size * _ITEM_BYTES, size, n * _SHARD_ITEMS)
+        for n, size in enumerate(sizes)
+    )
+
+
+def realtime_only(batch: SimulatedBatch) -> Outcome:
+    is_in_time = batch.at + batch.items / batch.rate <= batch.expires_at
+    return Outcome(batch.hours, batch.items, batch.items, is_in_time)
+
+
+def native_only(batch: SimulatedBatch) -> Outcome:
+    """Nobody gives up a job: what it does not finish is not delivered. Its price is that of all its items, as if the
+    caller would try once more; otherwise a policy that delivers nothing would be the cheapest."""
+    longest = max(batch.job_seconds)
+    is_in_time = longest <= min(batch.hours, _LIMITS.window_hours) * HOUR
+    paid = batch.items * _LIMITS.price_percent / 100
+    return Outcome(batch.hours, batch.items, paid, is_in_time, len(batch.job_seconds))
+
+
+def foresight(batch: SimulatedBatch) -> Outcome:
+    """The least that can be paid in time with one provider job for each item: who knows beforehand which jobs make it
+    runs the others in realtime at once. Nobody can; it is the floor of the plan."""
+    limit = min(batch.hours, _LIMITS.window_hours) * HOUR
+    outcome = Outcome(batch.hours, batch.items, 0.0, is_in_time=True)
+    for seconds, numbers in zip(batch.job_seconds, pack(batch.shards, _LIMITS), strict=True):
+        items = sum(shard.items for shard in batch.shards[numbers.start : numbers.stop])
+        outcome.jobs += seconds <= limit
+        outcome.paid += items * (_LIMITS.price_percent / 100 if seconds <= limit else 1)
+    return outcome
+
+
+def with_plan(batches: Sequence[SimulatedBatch]) -> list[Outcome]:
+    """Each batch planned with what its lane has learned from the jobs that ended before it came."""
+    learned = {lane.model: NativeHistory() for lane in LANES}
+    ending: list[tuple[int, str, int]] = []
+    outcomes = []
+    for batch in batches:
+        while ending and ending[0][0] <= batch.at:
+            ended_at, model, seconds = heapq.heappop(ending)
+            learned[model] = learned[model].plus(seconds, ended_at)
+        history = learned[batch.lane.model]
+        outcome = Outcome(batch.hours, batch.items, 0.0, is_in_time=True)
+        for entry, taken in zip(plan_of(batch, history), batch.job_seconds, strict=False):
+            if not entry.is_native:
+                outcome.paid += entry.items
+                outcome.is_in_time &= batch.at + entry.items / batch.rate <= batch.expires_at
+                continue
+            seen = watch(entry, batch, taken, history)
+            heapq.heappush(ending, (batch.at + seen.seconds, batch.lane.model, seen.seconds))
+            outcome.jobs += 1
+            outcome.escalated += seen.was_given_up
+            outcome.paid += seen.paid
+            outcome.is_in_time &= seen.done_at <= batch.expires_at
+        outcomes.append(outcome)
+    return outcomes
+
+
+def plan_of(batch: SimulatedBatch, history: NativeHistory) -> tuple[LaneShards, ...]:
+    """As Validate plans it."""
+    native = Candidate(
+        Lane("vendor", batch.lane.model, Mode.NATIVE),
+        _LIMITS.price_percent,
+        _LIMITS,
+        Learned(history, batch.lane.calls_per_second),
+    )
+    realtime = Candidate(Lane("vendor", batch.lane.model))
+    terms = Terms(_CHAT, batch.at, batch.expires_at)
+    return plan_lanes([Route(batch.shards, (native, realtime))], terms).lanes
+
+
+def watch(entry: LaneShards, batch: SimulatedBatch, taken: float, history: NativeHistory) -> Seen:
+    """A provider job from its submission to its last item. One that is given up has no results (the worst case), takes
+    ten minutes to stop, or the whole patience if it stalls, and all items of the batch share the realtime rate."""
+    is_over_at = batch.at + min(taken, math.inf if math.isinf(taken) else _LIMITS.window_hours * HOUR)
+    now = batch.at
+    while now < entry.escalate_at and now < is_over_at:
+        row = JobRow(entry.first_shard, entry.shards, JobState.RUNNING, submitted_at=batch.at)
+        now += max(1, min(poll_wait_seconds(row, history.usual_seconds, now), entry.escalate_at - now))
+    if batch.at + taken <= now:
+        return Seen(now, entry.items * _LIMITS.price_percent / 100, now - batch.at, was_given_up=False)
+    if now < is_over_at:
+        now += STOP_PATIENCE_SECONDS if math.isinf(taken) else _STOP_SECONDS
+    return Seen(now + batch.items / batch.rate, entry.items, now - batch.at, was_given_up=True)
