@@ -18,6 +18,7 @@ realtime, at the rate that the lane is known to have, by the deadline.
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -96,10 +97,16 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Considered:
-    """Why a candidate was selected, or not."""
+    """Why a candidate was selected, or not, and what it would be like. `finish_at`: the unix second by which all items
+    are expected to be done; `jobs`: how many provider jobs they make; `escalate_at`: when those are given up, 0 if
+    there are none."""
 
     lane: Lane
     verdict: Verdict
+    price_percent: int = 100
+    finish_at: int = 0
+    jobs: int = 0
+    escalate_at: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +128,7 @@ def plan_lanes(routes: Sequence[Route], terms: Terms) -> Planned:
         entries += _entries(route, chosen, terms)
         considered.append(
             tuple(
-                Considered(each.lane, Verdict.SELECTED if each is chosen else verdict or Verdict.DEARER)
+                _considered(each, Verdict.SELECTED if each is chosen else verdict or Verdict.DEARER, route, terms)
                 for each, verdict in zip(route.candidates, verdicts, strict=True)
             )
         )
@@ -130,8 +137,30 @@ def plan_lanes(routes: Sequence[Route], terms: Terms) -> Planned:
 
 def escalate_at(items: int, calls_per_second: float | None, terms: Terms) -> int:
     """When a job of `items` has to be given up, at a lane whose realtime is so fast."""
-    realtime_seconds = _CAUTION * items / (calls_per_second or _UNKNOWN_CALLS_PER_SECOND / terms.pace)
+    realtime_seconds = _CAUTION * _realtime_seconds(items, calls_per_second, terms)
     return terms.expires_at - round(realtime_seconds + (STOP_PATIENCE_SECONDS + _SPARE_SECONDS) * terms.pace)
+
+
+def _realtime_seconds(items: int, calls_per_second: float | None, terms: Terms) -> float:
+    return items / (calls_per_second or _UNKNOWN_CALLS_PER_SECOND / terms.pace)
+
+
+def _considered(candidate: Candidate, verdict: Verdict, route: Route, terms: Terms) -> Considered:
+    rate, limits = candidate.learned.calls_per_second, candidate.limits
+    if candidate.lane.mode is not Mode.NATIVE or limits is None:
+        finish_at = terms.now + math.ceil(_realtime_seconds(route.items, rate, terms))
+        return Considered(candidate.lane, verdict, candidate.price_percent, finish_at)
+    jobs = len(pack(route.shards, limits))
+    rounds = math.ceil(jobs / (limits.max_jobs or jobs))
+    usual = candidate.learned.native.usual_seconds
+    seconds = rounds * (usual if usual is not None else _unknown_job_seconds(limits, terms))
+    at = escalate_at(route.items, rate, terms)
+    return Considered(candidate.lane, verdict, candidate.price_percent, terms.now + math.ceil(seconds), jobs, at)
+
+
+def _unknown_job_seconds(limits: NativeLimits, terms: Terms) -> float:
+    """How long a job counts as taking while nobody knows what such jobs take."""
+    return _UNKNOWN_SHARE_OF_WINDOW * limits.window_hours * 3600 * terms.pace
 
 
 def _verdict(candidate: Candidate, route: Route, routes: int, terms: Terms) -> Verdict | None:
@@ -153,7 +182,7 @@ def _verdict(candidate: Candidate, route: Route, routes: int, terms: Terms) -> V
     if terms.has_ceiling and (routes > 1 or jobs > 1):
         return Verdict.CONCURRENCY
     usual = candidate.learned.native.slow_seconds
-    needed = usual if usual is not None else _UNKNOWN_SHARE_OF_WINDOW * limits.window_hours * 3600 * terms.pace
+    needed = usual if usual is not None else _unknown_job_seconds(limits, terms)
     if escalate_at(route.items, candidate.learned.calls_per_second, terms) < terms.now + needed:
         return Verdict.TOO_LATE
     return None

@@ -27,8 +27,7 @@ def plan(
     stores: Stores,
     known: Lanes,
 ) -> Planned:
-    """`lanes`, `shards`: as routing found them, all in realtime. Nothing is read about a lane whose provider has no
-    other mode."""
+    """`lanes`, `shards`: as routing found them, all in realtime."""
     found = [
         Route(tuple(run), _candidates(batch, entry.lane, catalogue, stores, known))
         for entry, run in zip(lanes, routes(shards), strict=True)
@@ -46,10 +45,11 @@ def plan(
 
 def _candidates(batch: Batch, lane: Lane, catalogue: Catalogue, stores: Stores, known: Lanes) -> tuple[Candidate, ...]:
     provider = catalogue.providers[lane.provider]
-    realtime = Candidate(lane)
+    lane_id = LaneId(lane.provider, lane.model, batch.account_id if batch.caller_pays else None)
+    rate = known.look(lane_id).pace.rate
+    realtime = Candidate(lane, learned=Learned(calls_per_second=rate))
     if provider.native is None:
         return (realtime,)
-    lane_id = LaneId(lane.provider, lane.model, batch.account_id if batch.caller_pays else None)
-    learned = Learned(stores.native_lanes.history(lane_id), known.look(lane_id).pace.rate)
+    learned = Learned(stores.native_lanes.history(lane_id), rate)
     native = Lane(lane.provider, lane.model, Mode.NATIVE)
     return (Candidate(native, provider.native.price_percent, provider.native, learned), realtime)
