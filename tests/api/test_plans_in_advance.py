@@ -165,3 +165,13 @@ def test_portkeys_clients_plan_for_the_provider_that_they_name(alice: Customer) 
     ]
     refused = alice.http.post("/v1/plan", json=body, headers=headers | {"x-portkey-provider": "@openay"})
     assert (refused.status_code, refused.json()["error"]["code"]) == (400, "provider_not_found")
+
+
+def test_flex_is_offered_to_models_that_have_it(alice: Customer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the names in the provider's entry: a vendor refuses flex for others, and their items would fail."""
+    monkeypatch.setenv("PROVIDER_MODES", '{"openai": ["realtime", "flex"]}')
+    settings.load.cache_clear()
+    resources.lane_catalogue.cache_clear()
+    assert verdicts(plan(alice, items=5, model="gpt-4o-mini", provider="openai")) == {"realtime": "selected"}
+    shown = plan(alice, items=5, model="gpt-5-mini", provider="openai")
+    assert verdicts(shown) == {"realtime": "dearer", "flex": "selected"}

@@ -38,7 +38,7 @@ def _unfinished(batch: Batch, plan: Plan, stores: Stores) -> list[LaneShards]:
 
 def _wait(batch: Batch, lane: LaneShards, now: int, stores: Stores, lanes: Lanes) -> Wait | None:
     owner = batch.account_id if batch.caller_pays else None
-    view = lanes.look(LaneId(lane.lane.provider, lane.lane.model, owner))
+    view = lanes.look(LaneId(lane.lane.provider, lane.lane.model, owner, lane.lane.mode))
     seen = LaneOfBatch(
         lane=lane.lane,
         health=view.health,

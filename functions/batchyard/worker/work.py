@@ -102,7 +102,7 @@ class Worker:
             message = None
             self._running += 1
             try:
-                message = ShardMessage.from_json(record.body)
+                message = ShardMessage.from_json(record.body).as_of(self._clock())
                 meter.provider = message.provider
                 await self._work_shard(message, invocation)
             except LeaseLost:

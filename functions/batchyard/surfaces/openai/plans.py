@@ -28,7 +28,7 @@ _REASONS = {
 
 class PlannedLane(TypedDict):
     """A lane that the requests may take. `expected_finish_at`, `escalate_at`: unix seconds; `escalate_at`: when its
-    provider jobs are given up and the rest runs in realtime, null if there are none."""
+    provider jobs are given up, or flex is, and the rest runs in realtime; null in realtime."""
 
     provider: str
     model: str
