@@ -190,7 +190,7 @@ class ShardRun:
                 async with asyncio.timeout(self._seconds_to_next_duty()):
                     await self._changed.wait()
             self._runner.raise_error()
-            self._watch.look_for_hanging_calls()
+            self._watch.look_for_hanging_calls(self._witness)
             await self._watch.keep_up(self._witness)
             self._runner.give_up_calls(self._watch.hung_before)
             self._consider_stopping()
