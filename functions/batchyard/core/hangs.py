@@ -1,9 +1,9 @@
 """Whether a lane's calls in flight hang or are just long, as far as silence and witnesses can tell.
 
-    all are silent for too long ─▶ suspected: witnesses ─▶ they fail: the lane is in trouble; but not within the first
-                                       │                   three minutes of one of which nothing is known
-                                       │
+    all are silent for too long ─▶ suspected ─▶ witnesses fail: the lane is in trouble
+                                       │        (if nothing is known of it, only after three minutes: it may be slow)
                                        ├─▶ they get through, what calls take is known: the silent ones are given up
+                                       ├─▶ one gets through after one that did not: what was silent then is given up
                                        └─▶ they get through, nothing is known: the silent ones are doubted, and a few
                                            calls more may start. Those end far sooner: the doubted ones are given up.
                                            They are as silent: the calls of this lane are long, and nobody is given up
