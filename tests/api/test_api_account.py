@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 
 import httpx
 import openai
@@ -13,11 +14,16 @@ from openapi_spec_validator import validate
 
 from batchyard import settings
 from batchyard.adapters.aws.accounts import Accounts
+from batchyard.adapters.aws.batches import Batches
+from batchyard.core.batches import BatchRef
 from batchyard.core.errors import RateLimited, Unauthenticated
+from batchyard.core.lanes import Lane
+from batchyard.core.messages import ShardMessage, shard_message
+from batchyard.core.sharding import LaneShards, Plan, Shard
 from batchyard.handlers import admin, http
 from batchyard.steps.accounts import Keyring
 from batchyard.surfaces.registry import ROUTES
-from tests.api.api import Cloud, Customer
+from tests.api.api import Cloud, Customer, jsonl
 from tests.api.gateway import Context, Gateway
 from tools.write_openapi import TARGETS, rendered
 
@@ -84,6 +90,11 @@ def test_a_key_is_remembered_for_a_while(cloud: Cloud, alice: Customer) -> None:
         ({"action": "create_key", "account_id": "acct_nope", "name": "x"}, "account_id"),
         ({"action": "create_key", "account_id": "../x", "name": "x"}, "account_id"),
         ({"action": "list_keys", "account_id": "acct_nope"}, "account_id"),
+        ({"action": "set_weight", "account_id": "acct_nope", "weight": 2}, "account_id"),
+        *(
+            ({"action": "set_weight", "account_id": "acct_nope", "weight": weight}, "weight")
+            for weight in (None, 0, 1001, 1.5, "2", True)
+        ),
         ({"action": "revoke_key", "account_id": "acct_nope", "key_id": "key_nope"}, "key_id"),
     ],
 )
@@ -97,6 +108,23 @@ def test_accounts_are_listed(alice: Customer, mallory: Customer) -> None:
     """Every account with its name, oldest first."""
     listed = ask("list_accounts")["accounts"]
     assert [account["name"] for account in listed] == ["alice", "mallory"]  # type: ignore[attr-defined]
+
+
+def test_an_accounts_weight_goes_with_its_batches(cloud: Cloud, alice: Customer, mallory: Customer) -> None:
+    """A batch, and the messages of its shards, carry the weight that its account had when it was made; others weigh
+    one."""
+    assert ask("set_weight", account_id=alice.account_id, weight=3) == {"account_id": alice.account_id, "weight": 3}
+    listed = ask("list_accounts")["accounts"]
+    assert [account["weight"] for account in listed] == [3, 1]  # type: ignore[attr-defined]
+    for customer, weight in ((alice, 3), (mallory, 1)):
+        file = customer.openai.files.create(file=jsonl(), purpose="batch")
+        made = customer.openai.batches.create(
+            input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h"
+        )
+        batch = Batches(cloud.table).current(BatchRef(customer.account_id, made.id))
+        plan = Plan("run", 1, 1, (LaneShards(Lane("openai", "m"), 0, 1, 1),), 1, False, None)
+        message = shard_message(replace(batch, plan=plan), Shard(0, 0, 0, 1, 1, 0))
+        assert (batch.weight, ShardMessage.from_json(message.to_json()).weight) == (weight, weight)
 
 
 def test_models_are_listed_and_retrieved(alice: Customer) -> None:

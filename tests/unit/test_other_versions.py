@@ -69,9 +69,9 @@ def test_a_message_of_a_newer_version_is_read() -> None:
 
 
 def test_a_message_of_an_older_version_is_read() -> None:
-    """It says nothing of who pays: the deployment does."""
+    """It says nothing of who pays and of weights: the deployment does, and all weigh the same."""
     fields = orjson.loads(MESSAGE.to_json())
-    del fields["caller_pays"]
+    del fields["caller_pays"], fields["weight"]
     assert ShardMessage.from_json(orjson.dumps(fields).decode()) == MESSAGE
 
 

@@ -11,16 +11,19 @@ from batchyard.core.json_types import Row
 
 @dataclass(frozen=True, slots=True)
 class Account:
+    """`weight`: how large its share of a busy lane is, beside those of other accounts."""
+
     id: str
     name: str
     created_at: int
+    weight: int = 1
 
     def to_row(self) -> Row:
         return asdict(self)
 
     @classmethod
     def from_row(cls, row: Row) -> Account:
-        return cls(row["id"], row["name"], row["created_at"])
+        return cls(**known_fields(cls, row))
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,6 +113,8 @@ class Batch:
     """The provider of every item; None: each item's own, or the cheapest."""
     caller_pays: bool = False
     """It runs with a provider key that the caller brought, so its cost is on the caller's bill."""
+    weight: int = 1
+    """How large its account's share of a busy lane was when it was made (`core.accounts`)."""
 
     model: str | None = None
     """The model of every item, if they share one."""
@@ -172,6 +174,7 @@ class Batch:
             "drop": [self.drop.key, self.drop.version_id] if self.drop else None,
             "provider": self.provider,
             "caller_pays": self.caller_pays,
+            "weight": self.weight,
             "model": self.model,
             "errors": [[e.code, e.message, e.line, e.param] for e in self.errors],
             "plan": self.plan.to_row() if self.plan else None,

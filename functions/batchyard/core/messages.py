@@ -18,7 +18,7 @@ from batchyard.core.sharding import Shard
 class ShardMessage:
     """`expires_at`: unix second after which nothing of the batch may run. `follower`: the shard that is sent when this
     one settles. `concurrency`: ceiling on calls in flight within this shard. `caller_pays`: the calls are made with the
-    provider key that the batch's caller brought."""
+    provider key that the batch's caller brought. `weight`: how large its account's share of a busy lane is."""
 
     account_id: str
     batch_id: str
@@ -33,6 +33,7 @@ class ShardMessage:
     concurrency: int | None
     expires_at: int
     caller_pays: bool = False
+    weight: int = 1
 
     @property
     def batch(self) -> BatchRef:
@@ -69,4 +70,5 @@ def shard_message(batch: Batch, shard: Shard) -> ShardMessage:
         concurrency=plan.shard_concurrency,
         expires_at=batch.expires_at,
         caller_pays=batch.caller_pays,
+        weight=batch.weight,
     )

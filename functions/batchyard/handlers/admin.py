@@ -2,11 +2,13 @@
 
 {"action": "create_account", "name": …}                → {"account_id", "name", "api_key", "key_id"}
 {"action": "create_key", "account_id": …, "name": …}   → {"account_id", "api_key", "key_id"}
-{"action": "list_accounts"}                            → {"accounts": [{"id", "name", "created_at"}]}
+{"action": "list_accounts"}                            → {"accounts": [{"id", "name", "created_at", "weight"}]}
+{"action": "set_weight", "account_id": …, "weight": 3} → {"account_id", "weight"}
 {"action": "list_keys", "account_id": …}               → {"keys": [{"id", "name", "hint", "created_at", "revoked_at"}]}
 {"action": "revoke_key", "account_id": …, "key_id": …} → {"key_id", "revoked_at"}
 
-A refusal is a value too: {"error": {"message", "param"}}. `api_key` is shown once; nobody can read it again.
+A refusal is a value too: {"error": {"message", "param"}}. `api_key` is shown once; nobody can read it again. `weight`
+(1 to 1000, at first 1): on a busy lane an account of weight 3 gets three times what one of weight 1 gets.
 """
 
 from __future__ import annotations
@@ -73,6 +75,11 @@ def _list_accounts(event: JsonObject) -> JsonObject:
     return {"accounts": [asdict(account) for account in resources.accounts().all()]}
 
 
+def _set_weight(event: JsonObject) -> JsonObject:
+    account = accounts.set_weight(_id(event, "account_id"), event.get("weight"), accounts=resources.accounts())
+    return {"account_id": account.id, "weight": account.weight}
+
+
 def _list_keys(event: JsonObject) -> JsonObject:
     keys = accounts.list_keys(_id(event, "account_id"), accounts=resources.accounts())
     return {"keys": [asdict(key) for key in keys]}
@@ -103,6 +110,7 @@ _ACTIONS: dict[str, Callable[[JsonObject], JsonObject]] = {
     "create_account": _create_account,
     "create_key": _create_key,
     "list_accounts": _list_accounts,
+    "set_weight": _set_weight,
     "list_keys": _list_keys,
     "revoke_key": _revoke_key,
 }

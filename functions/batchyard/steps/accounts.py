@@ -17,6 +17,7 @@ KEY_RANDOM_BYTES = 20
 """160 bits: 32 characters of base 32."""
 _HINT_CHARACTERS = 4
 _NAME_CHARACTERS = 100
+_LARGEST_WEIGHT = 1000
 _SECRET_CHARACTERS = 200
 _REMEMBERED_KEYS = 1000
 _UNKNOWN_FOR_SECONDS = 10.0
@@ -50,6 +51,17 @@ def create_key(account_id: str, name: str, *, key_id: str, random: bytes, now: i
     new = _new_key(account_id, _checked(name), key_id, random, now)
     accounts.add_key(new.key, key_hash(new.secret))
     return new
+
+
+def set_weight(account_id: str, weight: object, *, accounts: Accounts) -> Account:
+    """How large the account's share of a busy lane is, for batches that it makes from now on. Raises InvalidRequest,
+    or NotFound if there is no such account."""
+    if type(weight) is not int or not 1 <= weight <= _LARGEST_WEIGHT:
+        raise InvalidRequest(f"A weight is a whole number from 1 to {_LARGEST_WEIGHT}.", param="weight")
+    account = accounts.set_weight(account_id, weight)
+    if account is None:
+        raise _no_account(account_id)
+    return account
 
 
 def list_keys(account_id: str, *, accounts: Accounts) -> list[ApiKey]:

@@ -79,7 +79,7 @@ def create(
 
 def _made(request: BatchRequest, ref: BatchRef, now: int, terms: BatchTerms, stores: Stores) -> Batch:
     """A new batch; or the one that was made meanwhile with this id or this idempotency key."""
-    batch = _new_batch(request, ref, now, terms.window_seconds)
+    batch = _new_batch(request, ref, now, terms.window_seconds, stores.accounts.weight(ref.account_id))
     own_file = None
     if request.lines is None:
         _check_input(FileRef(ref.account_id, request.input_file_id), now, terms.files.max_bytes, stores)
@@ -219,7 +219,7 @@ def _own_file(batch: Batch, data: bytes, now: int, keep_days: int) -> File:
     )
 
 
-def _new_batch(request: BatchRequest, ref: BatchRef, now: int, window_seconds: int) -> Batch:
+def _new_batch(request: BatchRequest, ref: BatchRef, now: int, window_seconds: int, weight: int) -> Batch:
     return Batch(
         id=ref.batch_id,
         account_id=ref.account_id,
@@ -235,6 +235,7 @@ def _new_batch(request: BatchRequest, ref: BatchRef, now: int, window_seconds: i
         concurrency=request.concurrency,
         provider=request.provider,
         caller_pays=request.caller_key is not None,
+        weight=weight,
         drop=request.drop,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from batchyard.adapters.aws.table import Key, Put, Table, Update
 from batchyard.core.accounts import Account, ApiKey
+from batchyard.core.errors import ConditionFailed
 
 _ACCOUNTS = "accounts"
 
@@ -31,6 +32,25 @@ class Accounts:
     def all(self) -> list[Account]:
         """Every account, oldest first."""
         return [Account.from_row(row) for row in self._table.query(_ACCOUNTS)]
+
+    def set_weight(self, account_id: str, weight: int) -> Account | None:
+        """The account as it is afterwards, or None if there is none."""
+        change = {"weight": weight}
+        try:
+            self._table.transact(
+                [
+                    Update(Key(f"account#{account_id}", "account"), set=change, condition="attribute_exists(pk)"),
+                    Update(Key(_ACCOUNTS, account_id), set=change),
+                ]
+            )
+        except ConditionFailed:
+            return None
+        return self.get(account_id)
+
+    def weight(self, account_id: str) -> int:
+        """The account's weight, as of a moment ago; 1 unless an operator gave it another one."""
+        row = self._table.get(Key(f"account#{account_id}", "account"))
+        return Account.from_row(row).weight if row else 1
 
     def add_key(self, key: ApiKey, key_hash: str) -> None:
         self._table.transact(_key_rows(key, key_hash))
