@@ -108,8 +108,10 @@ class Drawing:
                     async with asyncio.timeout(_LOOK_SECONDS):
                         await self._changed.wait()
         finally:
-            for task in self._running:
+            drawn_shards = list(self._running)
+            for task in drawn_shards:
                 task.cancel()
+            await asyncio.gather(*drawn_shards, return_exceptions=True)
 
     async def _start(self, run: Callable[[Drawn], Awaitable[None]], drawn: Drawn) -> None:
         async def running() -> None:
