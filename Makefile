@@ -50,7 +50,7 @@ test: $(READY) $(CLIENTS) lint ## Every test
 	$(BIN)/pytest -q -n 2 --dist loadfile
 
 unit: $(READY) ## The quick tests: unit, property, steps, worker. No local cloud
-	$(BIN)/pytest -q -n 2 tests/unit tests/property tests/steps tests/worker
+	$(BIN)/pytest -q -n 2 tests/unit tests/property tests/steps tests/worker tests/jobs
 
 api: $(READY) ## The API's functions and the adapters, on moto
 	$(BIN)/pytest -q -n 2 tests/adapters tests/api
@@ -86,7 +86,7 @@ format: $(READY) ## Rewrite the code in house style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(READY) ## 20,000 items through the whole product, beside the bare limit loop; ARGS=--help lists parts
+bench: $(READY) ## Speed and cost of the whole product, and what trouble costs; ARGS=--help lists parts
 	$(BIN)/python -m bench $(ARGS)
 
 size: $(READY) ## 500 MB through the whole product: what it takes, and the memory of each function

@@ -12,10 +12,10 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import imports, items, limit, report, steps
+from bench import imports, items, limit, report, steps, trouble
 from bench.cost import bill
+from bench.findings import Findings
 from bench.product import Product, ProductRun
-from bench.report import Findings
 from local.cloud import LocalCloud
 from local.provider import SimulatedProvider
 
@@ -35,7 +35,12 @@ def main() -> int:
     say(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
     findings: Findings = {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": {"architecture": platform.machine(), "cores": os.cpu_count(), "python": platform.python_version()},
+        "machine": {
+            "architecture": platform.machine(),
+            "cores": os.cpu_count(),
+            "python": platform.python_version(),
+            "load": os.getloadavg()[0],
+        },
         "items": given.items,
     }
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
@@ -46,13 +51,15 @@ def main() -> int:
             findings["steps"] = _steps(folder / "steps", 50_000 if given.quick else 450_000)
         if {"speed", "cost", "scale"} & set(given.only):
             findings |= _product(folder, given)
+        if "trouble" in given.only:
+            findings["trouble"] = trouble.measure(folder, say, quick=given.quick)
     say("\n" + report.tables(findings))
-    path = report.store(findings, complete=not given.quick and set(given.only) == set(PARTS))
+    path = report.store(findings, complete=not given.quick)
     say(f"stored in {path}")
     return 0
 
 
-PARTS = ("imports", "steps", "speed", "cost", "scale")
+PARTS = ("imports", "steps", "speed", "cost", "scale", "trouble")
 
 
 def _arguments() -> argparse.Namespace:

@@ -45,11 +45,12 @@ class ProductRun:
 
 
 class Product:
-    """A customer of a running local cloud whose provider is `simulator`."""
+    """A customer of a running local cloud whose provider is `simulator`. `may_repeat`: items may be called again."""
 
-    def __init__(self, cloud: LocalCloud, simulator: SimulatedProvider) -> None:
+    def __init__(self, cloud: LocalCloud, simulator: SimulatedProvider, *, may_repeat: bool = False) -> None:
         self._cloud = cloud
         self._simulator = simulator
+        self._may_repeat = may_repeat
         _, api_key = cloud.create_account("bench")
         self._client = OpenAI(base_url=f"{cloud.api_url}/v1", api_key=api_key, max_retries=2, timeout=300)
 
@@ -57,7 +58,7 @@ class Product:
         self, source: Path, target: Path, count: int, *, poll_seconds: float = _POLL_SECONDS, **provider: float
     ) -> ProductRun:
         """`source` holds `count` lines; `provider`: the simulator's settings; `poll_seconds`: how often the customer
-        asks for the batch. Raises RuntimeError unless every item succeeded."""
+        asks for the batch. Raises RuntimeError unless every item succeeded, and after one call if none may repeat."""
         self._simulator.reset()
         self._simulator.configure(**provider)
         self._cloud.reset_meter()
@@ -75,7 +76,8 @@ class Product:
         stats = self._simulator.stats()
         with target.open("rb") as lines:
             written = sum(1 for _ in lines)
-        if written != count or stats["succeeded"] != count:
+        repeats = stats["succeeded"] - count
+        if written != count or repeats < 0 or (repeats and not self._may_repeat):
             raise RuntimeError(f"{count} items, {written} lines of output, {stats['succeeded']} answered")
         return ProductRun(
             items=count,

@@ -1,52 +1,78 @@
 """Keeps what a benchmark found: all of it as JSON in bench/results/, the tables people read in docs/benchmarks.md.
 
-Only the lines between the two markers of docs/benchmarks.md are replaced; the rest of the page is written by people.
+Only the lines between the markers of docs/benchmarks.md are replaced: the part `trouble` has its own, all others share
+theirs. The rest of the page is written by people.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import orjson
 
 from bench.cost import PRICES_AS_OF
-
-Findings = dict[str, Any]
-"""What was measured, as it is stored in JSON."""
+from bench.findings import Findings, table
+from bench.trouble_tables import trouble_tables
 
 REPOSITORY = Path(__file__).parents[1]
 RESULTS = REPOSITORY / "bench" / "results"
 DOCUMENT = REPOSITORY / "docs" / "benchmarks.md"
-BEGIN, END = "<!-- measured: make bench writes this -->", "<!-- end of what make bench writes -->"
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """What the lines between two markers of the page show: some parts, all of which have to be measured."""
+
+    begin: str
+    end: str
+    parts: frozenset[str]
+
+
+SECTIONS = (
+    Section(
+        "<!-- measured: make bench writes this -->",
+        "<!-- end of what make bench writes -->",
+        frozenset({"imports", "steps", "speed", "cost", "scale"}),
+    ),
+    Section(
+        "<!-- trouble: make bench ARGS='--only trouble' writes this -->",
+        "<!-- end of trouble -->",
+        frozenset({"trouble"}),
+    ),
+)
 
 GOALS = {0: 0.25, 50: 0.5}
 """Latency in milliseconds -> the ratio to reach."""
 
 
 def store(findings: Findings, *, complete: bool) -> Path:
-    """Writes the JSON file and, for a complete run, the tables. Returns the JSON file's path."""
+    """Writes the JSON file and, if the run is `complete` (nothing was made smaller), the sections of the page that were
+    measured. Returns the JSON file's path."""
     RESULTS.mkdir(parents=True, exist_ok=True)
-    suffix = "" if complete else "-partial"
+    measured = [section for section in SECTIONS if complete and section.parts <= findings.keys()]
+    suffix = "" if len(measured) == len(SECTIONS) else "-" + "-".join(sorted(_PARTS & findings.keys()))
     path = RESULTS / f"{findings['at'][:10]}{suffix}.json"
     path.write_bytes(orjson.dumps(findings, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
-    if complete:
-        text = DOCUMENT.read_text() if DOCUMENT.exists() else f"# Benchmarks\n\n{BEGIN}\n{END}\n"
-        before, _, rest = text.partition(BEGIN)
-        after = rest.partition(END)[2]
-        DOCUMENT.parent.mkdir(exist_ok=True)
-        DOCUMENT.write_text(f"{before}{BEGIN}\n\n{tables(findings)}\n{END}{after}")
+    for section in measured:
+        before, _, rest = DOCUMENT.read_text().partition(section.begin)
+        after = rest.partition(section.end)[2]
+        shown = {name: found for name, found in findings.items() if name in section.parts or name not in _PARTS}
+        DOCUMENT.write_text(f"{before}{section.begin}\n\n{tables(shown)}\n{section.end}{after}")
     return path
+
+
+_PARTS = frozenset[str]().union(*(section.parts for section in SECTIONS))
 
 
 def tables(findings: Findings) -> str:
     """Markdown, of the parts that were measured."""
     machine = findings["machine"]
+    busy = ", which other work shared" if machine.get("load", 0) > machine["cores"] / 2 else ""
     head = (
         f"Measured {findings['at'][:10]} on {machine['cores']} cores ({machine['architecture']}, Python "
-        f"{machine['python']}); the local cloud, the simulated provider and the client share them.\n"
+        f"{machine['python']}){busy}; the local cloud, the simulated provider and the client share them.\n"
     )
     parts = [head]
     if "speed" in findings:
@@ -59,6 +85,8 @@ def tables(findings: Findings) -> str:
         parts.append(_steps(findings["steps"]))
     if functions := _functions(findings):
         parts.append(functions)
+    if "trouble" in findings:
+        parts.append(trouble_tables(findings["trouble"]))
     return "\n".join(parts)
 
 
@@ -81,7 +109,7 @@ def _speed(runs: list[Findings]) -> str:
             ]
         )
     heads = ["items", "provider", "items/s", "bare loop", "ratio", "goal", "whole", "up", "validating", "in progress"]
-    return _table("Speed", [*heads, "finalizing", "down"], rows)
+    return table("Speed", [*heads, "finalizing", "down"], rows)
 
 
 def _cost(run: Findings) -> str:
@@ -91,7 +119,7 @@ def _cost(run: Findings) -> str:
     ]
     rows.append(["**together**", "", f"**{run['bill']['usd_per_million_items']:.3f}**"])
     title = f"Cost: {run['items']:,} items, provider 3 s on average, list prices of {PRICES_AS_OF}"
-    return _table(title, ["what", "used in this run", "$ per million items"], rows)
+    return table(title, ["what", "used in this run", "$ per million items"], rows)
 
 
 def _calls(run: Findings) -> str:
@@ -101,7 +129,7 @@ def _calls(run: Findings) -> str:
     ordered = sorted(counts.items(), key=lambda entry: -entry[1])
     rows = [[f"{s} {o}", f"{calls / run['items'] * 1000:.2f}"] for (s, o), calls in ordered]
     rows.append(["**together**", f"**{sum(counts.values()) / run['items'] * 1000:.2f}**"])
-    return _table("AWS calls per 1,000 items (the cost run)", ["call", "per 1,000 items"], rows)
+    return table("AWS calls per 1,000 items (the cost run)", ["call", "per 1,000 items"], rows)
 
 
 def _scale(runs: list[Findings]) -> str:
@@ -109,7 +137,7 @@ def _scale(runs: list[Findings]) -> str:
         [f"{run['items']:,}", f"{run['seconds']:.1f} s", f"{run['seconds'] / run['items'] * 1e6:.0f} µs"]
         for run in runs
     ]
-    return _table("Time per item as batches grow (0 ms)", ["items", "whole", "per item"], rows)
+    return table("Time per item as batches grow (0 ms)", ["items", "whole", "per item"], rows)
 
 
 def _steps(runs: list[Findings]) -> str:
@@ -125,7 +153,7 @@ def _steps(runs: list[Findings]) -> str:
         for run in runs
     ]
     heads = ["step", "items", "bytes", "seconds", "MB/s", "memory above the start's"]
-    return _table("Validate and Finalize alone (a folder in the place of S3)", heads, rows)
+    return table("Validate and Finalize alone (a folder in the place of S3)", heads, rows)
 
 
 def _functions(findings: Findings) -> str:
@@ -143,13 +171,4 @@ def _functions(findings: Findings) -> str:
         ]
         for name in sorted(imports.keys() | peaks.keys())
     ]
-    return _table("Functions", ["function", "import (median)", "peak memory of all runs"], rows) if rows else ""
-
-
-def _table(title: str, heads: list[str], rows: Iterable[list[str]]) -> str:
-    lines = [f"### {title}", "", _row(heads), _row(["---"] + ["---:"] * (len(heads) - 1))]
-    return "\n".join([*lines, *(_row(row) for row in rows), ""])
-
-
-def _row(cells: list[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
+    return table("Functions", ["function", "import (median)", "peak memory of all runs"], rows) if rows else ""

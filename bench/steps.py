@@ -49,7 +49,8 @@ from batchyard.surfaces.registry import surface
 from batchyard.surfaces.surface import LineContext
 from bench import items
 from bench.folder import objects_in
-from local.provider.answers import chat_completion, count_tokens
+from local.provider.answers.content import count_tokens
+from local.provider.answers.openai import chat_completion
 from local.provider.faults import NO_WISHES
 from local.provider.ledger import hash_request
 from local.table import create_table

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from batchyard import settings
+from batchyard.adapters import catalogue
 
 FOLDER = Path(__file__).resolve().parent.parent / "deployments"
 
@@ -62,6 +63,10 @@ class Deployment(BaseModel):
     functions as JSON."""
     provider_urls: Mapping[str, str] = Field(default_factory=dict)
     """Provider name -> base URL that replaces the one in providers.toml."""
+    provider_modes: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Provider name -> how its models may be run, instead of the modes in providers.toml."""
+    lane_limits: Sequence[Mapping[str, Any]] = ()
+    """As `[[lane_limits]]` of providers.toml, before those."""
     tags: Mapping[str, str] = Field(default_factory=dict)
     """Cost-allocation tags of every resource, beside `batchyard:deployment`."""
 
@@ -74,6 +79,32 @@ class Deployment(BaseModel):
             raise ValueError(f"no setting of functions/batchyard/settings.py is called {', '.join(unknown)}")
         settings.Limits.model_validate({name: variable(value) for name, value in limits.items()})
         return limits
+
+    @field_validator("provider_modes", mode="before")
+    @classmethod
+    def _modes_exist(cls, modes: Any) -> Mapping[str, tuple[str, ...]]:
+        """Refuses providers that do not exist and modes that they cannot have."""
+        wanted = {str(name): tuple(map(str, each)) for name, each in dict(modes).items()}
+        try:
+            catalogue.load().in_modes(wanted)
+        except KeyError as error:
+            raise ValueError(f"providers.toml has no provider {error}") from error
+        return wanted
+
+    @property
+    def modes(self) -> dict[str, list[str]]:
+        """`provider_modes` as JSON has it."""
+        return {name: list(modes) for name, modes in self.provider_modes.items()}
+
+    @field_validator("lane_limits")
+    @classmethod
+    def _lane_limits_can_be_read(cls, entries: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+        """Refuses limits that the worker would refuse at its first use."""
+        try:
+            catalogue.read_lane_limits(map(dict, entries), catalogue.load_providers())
+        except TypeError as error:
+            raise ValueError(str(error)) from error
+        return entries
 
     @property
     def title(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from aws_cdk import Duration
+from aws_cdk import Duration, Size
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from cdk_nag import NagSuppressions
@@ -18,7 +18,8 @@ from infra.log import Log
 @dataclass(frozen=True, slots=True)
 class Spec:
     """`concurrency` is what to reserve for the function; None if its event source has a maximum concurrency.
-    `feeds_itself`: it sends messages to the queue that it is invoked by. `traced`: X-Ray follows its invocations."""
+    `feeds_itself`: it sends messages to the queue that it is invoked by. `traced`: X-Ray follows its invocations.
+    `disk_mib`: of temporary files."""
 
     description: str
     memory_mib: int
@@ -26,6 +27,7 @@ class Spec:
     concurrency: int | None
     feeds_itself: bool = False
     traced: bool = True
+    disk_mib: int = 512
 
 
 class Function(Construct):
@@ -67,6 +69,7 @@ class Function(Construct):
             role=self.role,
             memory_size=spec.memory_mib,
             timeout=self.timeout,
+            ephemeral_storage_size=Size.mebibytes(spec.disk_mib) if spec.disk_mib != 512 else None,
             reserved_concurrent_executions=reserved,
             # Lambda mistakes a function that feeds itself for a runaway loop, and stops it after 16 rounds.
             recursive_loop=lambda_.RecursiveLoop.ALLOW if spec.feeds_itself else lambda_.RecursiveLoop.TERMINATE,

@@ -51,6 +51,14 @@ SPECS = {
         concurrency=None,
         feeds_itself=True,
     ),
+    # A job's input file and its results are on its disk, a shard of them in memory.
+    "jobs": Spec(
+        "Submits provider jobs, looks after them and stores their results",
+        memory_mib=1024,
+        timeout_seconds=_LONGEST,
+        concurrency=10,
+        disk_mib=4096,
+    ),
     "fence": Spec(
         "Stops a batch's shards and waits for what is in flight", memory_mib=512, timeout_seconds=110, concurrency=20
     ),
@@ -99,8 +107,13 @@ class Functions(Construct):
             )
             for each, spec in SPECS.items()
         }
-        self["work"].set_variable("PROVIDER_URLS", json.dumps(dict(deployment.provider_urls)))
-        self["work"].set_variable("SECRET_PREFIX", deployment.secret_prefix)
+        for caller in ("work", "jobs"):
+            self[caller].set_variable("PROVIDER_URLS", json.dumps(dict(deployment.provider_urls)))
+            self[caller].set_variable("SECRET_PREFIX", deployment.secret_prefix)
+        self["work"].set_variable("LANE_LIMITS", json.dumps([dict(each) for each in deployment.lane_limits]))
+        for planner in ("validate", "jobs"):
+            self[planner].set_variable("PROVIDER_MODES", json.dumps(deployment.modes))
+        self["jobs"].set_variable("DEPLOYMENT", deployment.name)
 
     def __getitem__(self, name: str) -> Function:
         return self.all[name]

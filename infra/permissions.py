@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from aws_cdk import ArnFormat, Stack
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_kms as kms
+from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
 
 from infra.buckets import Buckets
@@ -33,6 +34,7 @@ TABLE_ACTIONS = {
     "validate": (_GET, _UPDATE, _DELETE),
     "dispatch": (_GET, _QUERY, _UPDATE),
     "work": (_GET, _QUERY, _UPDATE),
+    "jobs": (_GET, _QUERY, _UPDATE),
     "fence": (_GET, _QUERY, _UPDATE),
     "finalize": (_GET, _QUERY, _PUT, _UPDATE, _DELETE),
     "notify": (_GET,),
@@ -61,6 +63,7 @@ DATA_ACTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "validate": {"files/": _READ, "work/": _WRITE + _REMOVE},
     "dispatch": {"work/": _READ},
     "work": {"work/": _READ, "parts/": _WRITE},
+    "jobs": {"work/": _READ, "parts/": _WRITE},
     "finalize": {"work/": _READ, "parts/": _READ, "files/": _WRITE + _REMOVE},
     "notify": {"files/": _READ},
     "sweep": {"files/": _REMOVE, "incoming/": _REMOVE, **_LEFTOVERS, "work/": _READ + _REMOVE},
@@ -78,6 +81,8 @@ DROP_ACTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "drop": {"drop/": _READ_VERSION, "results/": _READ + _WRITE + _REMOVE},
     "notify": {"drop/": _READ, "results/": _READ + _WRITE + _REMOVE},
 }
+_EVENT_AGE_SECONDS = 300
+"""How long a start of the native executor waits at most, for concurrency."""
 FINDS = {"files", "batches", "results", "drop", "validate", "finalize", "notify", "sweep", "assemble"}
 
 
@@ -107,7 +112,7 @@ def grant_workflow(functions: Functions, state_machine_arn: str) -> None:
     for name in ("batches", "drop", "sweep"):
         functions[name].allow(["states:StartExecution"], state_machine_arn)
         functions[name].set_variable("STATE_MACHINE_ARN", state_machine_arn)
-    for name in ("files", "batches", "dispatch", "work", "sweep"):
+    for name in ("files", "batches", "dispatch", "work", "jobs", "sweep"):
         functions[name].allow(["states:SendTaskSuccess"], state_machine_arn)
     executions = state_machine_arn.replace(":stateMachine:", ":execution:") + ":*"
     functions["sweep"].allow(["states:DescribeExecution"], executions)
@@ -119,7 +124,7 @@ def grant_workflow(functions: Functions, state_machine_arn: str) -> None:
 def grant_queues(functions: Functions, queues: ProviderQueues) -> None:
     """Dispatch sends a batch's first shards, a worker each shard's follower, Sweep those whose owner died; a worker
     also defers its messages. What SQS gave up Sweep moves back, for which it has to be able to do it by hand."""
-    for name in ("dispatch", "work", "sweep"):
+    for name in ("dispatch", "work", "jobs", "sweep"):
         functions[name].allow(["sqs:SendMessage"], *queues.arns)
         functions[name].set_variable("QUEUE_URLS", queues.urls_json)
     functions["work"].allow(["sqs:ChangeMessageVisibility"], *queues.arns)
@@ -143,14 +148,15 @@ def grant_provider_secrets(worker: Function, prefix: str) -> None:
 
 
 def grant_caller_key(functions: Functions, key: kms.Key) -> None:
-    """The function that creates batches may encrypt, the worker may decrypt; both only for a named batch of a named
-    account."""
+    """The function that creates batches may encrypt, those that call providers may decrypt; both only for a named
+    batch of a named account."""
     for_a_batch = {
         "Null": {"kms:EncryptionContext:batch_id": "false", "kms:EncryptionContext:account_id": "false"},
     }
     functions["batches"].allow(["kms:Encrypt"], key.key_arn, conditions=for_a_batch)
-    functions["work"].allow(["kms:Decrypt"], key.key_arn, conditions=for_a_batch)
-    for name in ("batches", "work"):
+    for name in ("work", "jobs"):
+        functions[name].allow(["kms:Decrypt"], key.key_arn, conditions=for_a_batch)
+    for name in ("batches", "work", "jobs"):
         functions[name].set_variable("CALLER_KEY_ID", key.key_id)
 
 
@@ -158,3 +164,20 @@ def grant_assembly(functions: Functions) -> None:
     """The function that completes an upload leaves the joining of its parts to one that has enough time."""
     functions["files"].allow(["lambda:InvokeFunction"], functions["assemble"].arn)
     functions["files"].set_variable("ASSEMBLE_FUNCTION", functions["assemble"].function.function_name)
+
+
+def grant_jobs(functions: Functions) -> None:
+    """Dispatch starts a batch's provider jobs, Sweep those that are due, Fence those that have to stop. An event that
+    fails is not repeated by Lambda: Sweep comes again in a minute."""
+    jobs = functions["jobs"]
+    for name in ("dispatch", "fence", "sweep"):
+        functions[name].allow(["lambda:InvokeFunction"], jobs.arn)
+        functions[name].set_variable("JOBS_FUNCTION", jobs.function.function_name)
+    lambda_.CfnEventInvokeConfig(
+        jobs,
+        "Retries",
+        function_name=jobs.function.function_name,
+        qualifier="$LATEST",
+        maximum_retry_attempts=0,
+        maximum_event_age_in_seconds=_EVENT_AGE_SECONDS,
+    ).node.add_dependency(jobs.role)

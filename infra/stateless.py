@@ -69,9 +69,11 @@ class StatelessStack(Stack):
         permissions.grant_storage(functions, stateful.table, stateful.buckets)
         permissions.grant_workflow(functions, state_machine_arn(self, deployment))
         permissions.grant_queues(functions, queues)
-        permissions.grant_provider_secrets(functions["work"], deployment.secret_prefix)
+        for caller in ("work", "jobs"):
+            permissions.grant_provider_secrets(functions[caller], deployment.secret_prefix)
         permissions.grant_caller_key(functions, stateful.key)
         permissions.grant_assembly(functions)
+        permissions.grant_jobs(functions)
 
         watched = Watched(
             functions=functions,

@@ -1,4 +1,5 @@
-"""Uploads whose parts could not be joined: Lambda invokes `assemble` three times, then puts its event into a queue."""
+"""Uploads whose parts could not be joined: Lambda invokes `assemble` three times within an hour, then puts its event
+into a queue. From then on the file is shown as broken (`core/files.py`)."""
 
 from __future__ import annotations
 
@@ -29,7 +30,7 @@ class Uploads(Construct):
             function_name=assemble.function.function_name,
             qualifier="$LATEST",
             maximum_retry_attempts=2,
-            maximum_event_age_in_seconds=int(Duration.hours(6).to_seconds()),
+            maximum_event_age_in_seconds=int(Duration.hours(1).to_seconds()),
             destination_config=lambda_.CfnEventInvokeConfig.DestinationConfigProperty(
                 on_failure=lambda_.CfnEventInvokeConfig.OnFailureProperty(destination=self.dead_letters.queue_arn)
             ),

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from local.deployment.templates import ROOT, SynthFailed, read_stacks, stacks
-from local.options import Options
+from local.options import Options, provider_urls
 
 
 def main() -> int:
@@ -24,7 +24,8 @@ def main() -> int:
     if arguments.attached:
         options = Options.from_json(arguments.attached)
     else:
-        options = Options(arguments.port, arguments.folder, arguments.provider_url)
+        urls = provider_urls(os.environ)
+        options = Options(arguments.port, arguments.folder, arguments.provider_url, urls)
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]  # Set by somebody's AWS profile, or by the .local/env of an earlier run.
     logging.basicConfig(level=logging.DEBUG if arguments.verbose else logging.INFO, format="%(name)s: %(message)s")
@@ -85,8 +86,8 @@ def _arguments() -> argparse.Namespace:
     add("--port", type=int, default=int(os.environ.get("PORT") or 8787), help="of the API (default: $PORT or 8787)")
     add(
         "--provider-url",
-        default=os.environ.get("BATCHYARD_OPENAI_URL") or None,
-        help="OpenAI base address that answers the items (default: $BATCHYARD_OPENAI_URL, else a simulated provider)",
+        help="address of every provider that has none of its own in $BATCHYARD_<PROVIDER>_URL, such as "
+        "BATCHYARD_OPENAI_URL (default: a simulated provider)",
     )
     add("--folder", type=Path, default=ROOT / ".local", help="where env and logs go (default: .local)")
     add(

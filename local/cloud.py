@@ -213,6 +213,11 @@ class LocalCloud:
         `account_concurrency`."""
         self._control("POST", "neighbours", executions=executions)
 
+    def replace_code(self, functions_path: Path | None = None) -> None:
+        """Deploys other code for every function, None: the first one. What runs ends with the code that it had."""
+        path = self._options.functions_path if functions_path is None else functions_path
+        self._control("POST", "code", functions_path=str(path))
+
     def faults(self) -> list[Described]:
         """The faults that were set, with `seen` (calls that matched) and `fired`."""
         found: list[Described] = self._control("GET", "faults")

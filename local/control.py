@@ -6,6 +6,7 @@ endpoint. `cloud.LocalCloud` is its client.
     GET  /_local/faults      POST /_local/faults (…/clear, …/remove)
     GET  /_local/queues      messages per queue                  POST /_local/delivery   the poller's switches
     POST /_local/neighbours  executions of the account that others use
+    POST /_local/code        every function's code is replaced
     POST /_local/accounts    an account with its first key       POST /_local/fire       a scheduled rule, now
 """
 

@@ -23,6 +23,7 @@ from openai.types import Batch
 from tqdm import tqdm
 
 from local.cloud import LocalCloud
+from local.options import provider_urls
 
 TERMINAL = frozenset({"completed", "failed", "expired", "cancelled"})
 POLL_SECONDS = 0.3
@@ -32,7 +33,7 @@ def main() -> int:
     arguments = parse_arguments()
     signal.signal(signal.SIGTERM, _interrupt)
     say("starting the local cloud (the first start on a machine takes up to 20 seconds)")
-    with LocalCloud(provider_url=os.environ.get("BATCHYARD_OPENAI_URL") or None) as cloud:
+    with LocalCloud(provider_urls=provider_urls(os.environ)) as cloud:
         _, api_key = cloud.create_account("demo")
         client = OpenAI(base_url=cloud.api_url + "/v1", api_key=api_key)
         started = time.monotonic()

@@ -9,6 +9,7 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -77,7 +78,7 @@ class Host:
         )
         self._aws = HttpServer(self.endpoint, name="aws")
         self.poller = QueuePoller(gate=self.gate, functions=self.functions, meter=self.meter, switches=self.switches)
-        self.events = EventBus(gate=self.gate, functions=self.functions, wake=self.poller.wake)
+        self.events = EventBus(gate=self.gate, functions=self.functions, meter=self.meter, wake=self.poller.wake)
         self.functions.give_up = self.events.send_to_queue
         try:
             self._start(stacks)
@@ -87,7 +88,7 @@ class Host:
 
     def _start(self, stacks: list[Stack]) -> None:
         self.deployment = deploy(stacks)
-        self.provider_url = self.options.provider_url or self._start_provider()
+        self.provider_url = self.options.provider_url or self._start_provider().url
         if self.options.wait_scale != 1:
             stepfunctions.scale_waits(self.options.wait_scale)
         self.operator = self.principals.create_operator()
@@ -103,7 +104,11 @@ class Host:
         self._api = HttpServer(gateway, port=self.options.port, limits=LIMITS, refuse=gateway.refuse, name="api")
         self.api_url = self._api.url
         self.poller.start(self.deployment.event_sources)
-        self.events.start(self.deployment.rules, self.deployment.eventbridge_buckets)
+        self.events.start(
+            self.deployment.rules,
+            self.deployment.eventbridge_buckets,
+            minute_seconds=self.options.minute_seconds if self.options.schedules else None,
+        )
         self.account_id, self.api_key = "", ""
         if self.options.account is not None and self.deployment.declares("admin"):
             created = self.create_account(self.options.account)
@@ -125,9 +130,9 @@ class Host:
 
     # The parts that it is made of.
 
-    def _start_provider(self) -> str:
+    def _start_provider(self) -> SimulatedProvider:
         self._provider = SimulatedProvider()
-        return self._provider.url
+        return self._provider
 
     def _add_functions(self) -> None:
         reservations = [config.reserved_concurrency for config in self.deployment.functions]
@@ -142,11 +147,14 @@ class Host:
             self.functions.add(Function(config, variables, log_path, cap=cap, account=self.account, meter=self.meter))
 
     def _provider_urls(self, config: FunctionConfig) -> dict[str, str]:
-        """Only the workers call providers: all of them at the same address."""
+        """Where the functions that call providers find each of them: at its own address, else at the one for all, else
+        at the simulated provider, which speaks as that vendor does."""
         providers = _providers(config)
-        if config.name != "work" or not providers:
+        if config.name not in _CALLERS_OF_PROVIDERS or not providers:
             return {}
-        return {"PROVIDER_URLS": json.dumps(dict.fromkeys(providers, self.provider_url))}
+        urls = {name: self._provider.url_of(name) if self._provider else self.provider_url for name in providers}
+        given = self.options.provider_urls
+        return {"PROVIDER_URLS": json.dumps({name: given.get(name, url) for name, url in urls.items()})}
 
     def _let_state_machines_call(self) -> None:
         for role_arn in self.deployment.state_machine_roles:
@@ -208,6 +216,7 @@ class Host:
             "POST /_local/faults/clear": lambda _: self.faults.clear(),
             "POST /_local/faults/remove": lambda body: asdict(self.faults.remove(body["id"])),
             "POST /_local/limit": lambda body: self.functions.get(body["function"]).limit(body["timeout_seconds"]),
+            "POST /_local/code": lambda body: self._replace_code(Path(body["functions_path"])),
             "GET /_local/queues": lambda _: self.poller.depths(),
             "POST /_local/delivery": self._set_delivery,
             "POST /_local/fire": lambda body: self.events.fire(body["name"]),
@@ -221,6 +230,10 @@ class Host:
                 raise TypeError(f"there is no delivery switch {name}")
             setattr(self.switches, name, value)
         self.poller.wake()
+
+    def _replace_code(self, functions_path: Path) -> None:
+        for function in self.functions.all():
+            function.replace_code(functions_path)
 
     def create_account(self, name: str) -> dict[str, Any]:
         result = self.functions.get("admin").invoke(orjson.dumps({"action": "create_account", "name": name}), wait=True)
@@ -250,6 +263,9 @@ class Host:
             "provider_url": self.provider_url,
             "logs": str(self._logs),
         }
+
+
+_CALLERS_OF_PROVIDERS = ("work", "jobs")
 
 
 def _providers(config: FunctionConfig) -> list[str]:

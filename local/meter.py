@@ -8,6 +8,7 @@ larger (an update may return the row). bench/cost.py knows the prices.
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -49,6 +50,8 @@ class Meter:
     _functions: dict[str, Usage] = field(default_factory=dict)
     _requests: int = 0
     _server_errors: int = 0
+    _failed_deliveries: Counter[str] = field(default_factory=Counter)
+    """By rule: events that could not be given to its target, as EventBridge's `FailedInvocations` counts them."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def count_call(self, caller: str, call: Call, request_bytes: int, response_bytes: int, *, failed: bool) -> None:
@@ -67,6 +70,10 @@ class Meter:
         with self._lock:
             self._requests += 1
             self._server_errors += status >= 500
+
+    def count_failed_delivery(self, rule: str) -> None:
+        with self._lock:
+            self._failed_deliveries[rule] += 1
 
     def count_throttle(self, function: str) -> None:
         """One invocation for which there was no concurrency."""
@@ -101,6 +108,7 @@ class Meter:
                 "functions": {name: asdict(usage) for name, usage in sorted(self._functions.items())},
                 "api_requests": self._requests,
                 "api_server_errors": self._server_errors,
+                "failed_deliveries": dict(self._failed_deliveries),
                 "state_transitions": state_transitions,
             }
 
@@ -108,6 +116,7 @@ class Meter:
         with self._lock:
             self._calls.clear()
             self._functions.clear()
+            self._failed_deliveries.clear()
             self._requests = self._server_errors = 0
 
 

@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from local.deployment.templates import ROOT
+
+_OF_A_PROVIDER = re.compile(r"BATCHYARD_([A-Z0-9_]+)_URL")
+
+
+def provider_urls(environment: Mapping[str, str]) -> dict[str, str]:
+    """Provider -> address, from variables such as BATCHYARD_OPENAI_URL. Empty ones say nothing."""
+    found = {}
+    for name, url in environment.items():
+        match = _OF_A_PROVIDER.fullmatch(name)
+        if match is not None and url:
+            found[match.group(1).lower().replace("_", "-")] = url
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +31,10 @@ class Options:
     folder: Path = ROOT / ".local"
     """The folder for the file `env` and for logs."""
     provider_url: str | None = None
-    """The OpenAI base address that answers the items; None starts a simulated provider."""
+    """The address of all providers that have none of their own in `provider_urls`; None starts a simulated provider,
+    which speaks as every vendor does."""
+    provider_urls: Mapping[str, str] = field(default_factory=dict)
+    """Provider -> its base address, with the version: what stands in providers.toml as `base_url`."""
     account: str | None = "local"
     """Name of the first account; None: no account is made."""
     processes: int = max(2, min(4, os.cpu_count() or 2))
@@ -27,6 +43,10 @@ class Options:
     """Lambda's quota of concurrent executions; None: more than is ever needed."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Variables that every function gets beside those of the template, or, as `function.NAME`, that one function."""
+    schedules: bool = True
+    """Whether rules with a schedule fire by themselves."""
+    minute_seconds: float = 60.0
+    """How long a minute lasts for rules with a schedule. Sweep, and with it the polling of provider jobs, has one."""
     wait_scale: float = 1.0
     """A factor for the state machine's waits and retry intervals."""
     deployment: str = "local"

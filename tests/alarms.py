@@ -1,8 +1,8 @@
 """The alarms of the template, as CloudWatch would judge them by what a running local cloud has done.
 
 All that happened since `Watch` was made counts as one period; periods are not waited for. What is measured where: own
-metrics in the functions' logs (EMF), Lambda and API Gateway by the meter, queues and executions by asking for them.
-What the local cloud never does (EventBridge failing to deliver) has no data.
+metrics in the functions' logs (EMF), Lambda, EventBridge and API Gateway by the meter, queues and executions by asking
+for them.
 """
 
 from __future__ import annotations
@@ -82,8 +82,9 @@ class Watch:
             case "AWS/DynamoDB", _:
                 faults = [each for each in self._cloud.faults() if each["code"] in _THROTTLED]
                 return [sum(each["fired"] for each in faults)] if faults else []
-            case "AWS/Events", _:
-                return []
+            case "AWS/Events", "FailedInvocations":
+                failed = self._meter["failed_deliveries"].get(metric.dimensions["RuleName"])
+                return [failed] if failed else []
         assert not metric.namespace.startswith("AWS/"), f"nobody measures {metric}"
         return [
             value

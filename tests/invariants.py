@@ -4,11 +4,12 @@ has a name, and what is raised says which one was broken."""
 from __future__ import annotations
 
 import enum
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from batchyard.core import exact_json
 
 TERMINAL = frozenset({"completed", "failed", "expired", "cancelled"})
 COUNTS = ("succeeded", "failed", "cancelled", "expired")
@@ -171,7 +172,7 @@ def _lines(data: bytes | None, name: str) -> list[dict[str, Any]]:
     if data is None:
         return []
     _require(Invariant.FORM, data.endswith(b"\n"), f"the {name} file does not end with a newline")
-    return [json.loads(line) for line in data.removesuffix(b"\n").split(b"\n")]
+    return [exact_json.loads_anything(line) for line in data.removesuffix(b"\n").split(b"\n")]
 
 
 def _require(invariant: Invariant, holds: bool, what: str) -> None:

@@ -63,6 +63,14 @@ class Counts(Strict):
     failed: int
 
 
+class Wait(Strict):
+    provider: str
+    model: str
+    state: Literal["blocked", "trouble", "queued", "throttled"]
+    since: int | None
+    message: str
+
+
 class Batch(Strict):
     id: str
     object: Literal["batch"]
@@ -83,6 +91,8 @@ class Batch(Strict):
     expired_at: int | None
     cancelling_at: int | None
     cancelled_at: int | None
+    # Batchyard's
+    waiting_for: list[Wait] | None
     request_counts: Counts
     usage: dict[str, Any]
     metadata: dict[str, Any] | None

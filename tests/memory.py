@@ -1,15 +1,12 @@
-"""Objects, shard rows and one batch row in memory, for tests that run a step thousands of times. They pass the contract
-tests of what they stand for (tests/adapters/test_stand_ins.py)."""
+"""Shard rows and one batch row in memory, for tests that run a step thousands of times. They pass the contract tests of
+what they stand for (tests/adapters/test_stand_ins.py)."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any
 
-from batchyard.adapters.aws.objects import ObjectChanged, ObjectInfo, ObjectMissing, Objects, Span
 from batchyard.adapters.aws.stores import Stores
 from batchyard.core.batches import FROM, Batch, BatchRef, Ending, Status
 from batchyard.core.errors import BooksDoNotBalance, ConditionFailed
@@ -17,84 +14,7 @@ from batchyard.core.files import File
 from batchyard.core.items import LineError
 from batchyard.core.shards import LeaseHeld, ShardFenced, ShardRow, ShardSettled, ShardState
 from batchyard.core.usage import Tally
-
-
-@dataclass
-class MemoryObjects:
-    """Stands for `Objects`."""
-
-    stored: dict[str, bytes] = field(default_factory=dict)
-    bucket: str = "memory"
-
-    def put(self, key: str, data: bytes, content_type: str | None = None) -> None:
-        self.stored[key] = data
-
-    def get(
-        self, key: str, start: int | None = None, length: int | None = None, *, version_id: str | None = None
-    ) -> bytes:
-        assert version_id is None, "no versions are kept"
-        if length == 0:
-            return b""
-        if key not in self.stored:
-            raise ObjectMissing(key)
-        first = start or 0
-        return self.stored[key][first : None if length is None else first + length]
-
-    def get_many(self, spans: Iterable[Span], *, at_most: int, held_bytes: int) -> Iterator[bytes]:
-        for span in spans:
-            yield self.get(*span)
-
-    def stream(self, key: str, chunk_bytes: int = 1000) -> Iterator[bytes]:
-        data = self.get(key)
-        for start in range(0, len(data), chunk_bytes):
-            if self.stored.get(key) is not data:
-                raise ObjectMissing(key) if key not in self.stored else ObjectChanged(key)
-            yield data[start : start + chunk_bytes]
-
-    def head(self, key: str, *, version_id: str | None = None) -> ObjectInfo | None:
-        assert version_id is None, "no versions are kept"
-        if key not in self.stored:
-            return None
-        data = self.stored[key]
-        return ObjectInfo(len(data), f'"{hashlib.md5(data, usedforsecurity=False).hexdigest()}"')
-
-    def writer(self, key: str, content_type: str | None = None) -> MemoryWriter:
-        return MemoryWriter(self, key)
-
-    def delete(self, key: str) -> None:
-        self.stored.pop(key, None)
-
-    def delete_many(self, keys: Iterable[str]) -> None:
-        for key in keys:
-            self.delete(key)
-
-
-class MemoryWriter:
-    """Stands for `ObjectWriter`."""
-
-    def __init__(self, objects: MemoryObjects, key: str) -> None:
-        self._objects, self._key, self._data = objects, key, bytearray()
-
-    @property
-    def bytes_written(self) -> int:
-        return len(self._data)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def write(self, data: bytes) -> None:
-        self._data += data
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if error is None:
-            self._objects.put(self._key, bytes(self._data))
-
-
-def memory_objects() -> Objects:
-    """An empty bucket, typed as what it stands for."""
-    return cast("Objects", MemoryObjects())
+from simulation.memory_objects import MemoryObjects
 
 
 @dataclass
@@ -175,5 +95,7 @@ class OneBatch:
 def memory_stores(batches: OneBatch, shards: MemoryShards, objects: MemoryObjects) -> Stores:
     """Stores of one batch, for steps that use no others."""
     doubles: Any = {"batches": batches, "shards": shards, "objects": objects}
-    unused: Any = dict.fromkeys(("accounts", "files", "uploads", "progress", "repeats", "leftovers"))
+    unused: Any = dict.fromkeys(
+        ("accounts", "files", "uploads", "progress", "jobs", "native_lanes", "repeats", "leftovers")
+    )
     return Stores(**doubles, **unused)

@@ -5,8 +5,8 @@
 The result depends only on the installed genai-prices, the providers in providers.toml and the date, which picks
 among prices that change on announced days; `--check` compiles for the committed date and fails on a difference.
 
-What is simplified: if a price depends on the time of day, the highest one counts; if it rises with the length of the
-prompt, the base price counts; a model that is not priced per token (images, audio hours) is left out.
+What is simplified: if a price depends on the time of day, the highest one counts; a model that is not priced per token
+(images, audio hours) is left out.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ def _models(price_list: types.Provider, as_of: date) -> Iterator[dict[str, Any]]
         if price_list.id == "openai" and model.id == "moderation":
             yield {"id": "omni-moderation-latest", "microusd": [0, 0, 0], "prefixes": MODERATION_PREFIXES}
             continue
-        prices = _prices(model, as_of)
-        if prices is None:
+        price = _price(model, as_of)
+        if price is None:
             continue
         rules: dict[str, list[str]] = {"aliases": [], "prefixes": [], "patterns": []}
         for clause in _leaves(model.match):
@@ -72,7 +72,9 @@ def _models(price_list: types.Provider, as_of: date) -> Iterator[dict[str, Any]]
         # A family's id ("ft:gpt-4o") is genai-prices' own name, which the vendor may not know.
         identifier = model.id if model.is_match(model.id) else [*names, *(p + "*" for p in rules["prefixes"])][0]
         rules["aliases"] = [name for name in names if name != identifier]
-        entry: dict[str, Any] = {"id": identifier, "microusd": prices}
+        entry: dict[str, Any] = {"id": identifier, "microusd": _figures(price)}
+        if above := [[threshold, *_figures(price, threshold)] for threshold in _thresholds(price)]:
+            entry["above"] = above
         yield entry | {kind: found for kind, found in rules.items() if found}
 
 
@@ -100,8 +102,8 @@ def _add(rules: dict[str, list[str]], clause: Any) -> None:
             raise NotImplementedError(f"a match rule this compiler does not know: {clause!r}")
 
 
-def _prices(model: types.ModelInfo, as_of: date) -> list[int] | None:
-    """[input, cached, output] in micro-dollars per million tokens; None for a model without a price per token."""
+def _price(model: types.ModelInfo, as_of: date) -> types.ModelPrice | None:
+    """None for a model without a price per token."""
     if not isinstance(model.prices, list):
         candidates = [model.prices]
     else:
@@ -114,18 +116,30 @@ def _prices(model: types.ModelInfo, as_of: date) -> list[int] | None:
             elif constraint is None or constraint.start_date <= as_of:
                 standing = conditional.prices
         candidates = [standing, *by_the_hour]
-    triples = [_triple(price) for price in candidates if price.input_mtok is not None]
-    return max(triples) if triples else None
+    return max((price for price in candidates if price.input_mtok is not None), key=_figures, default=None)
 
 
-def _triple(price: types.ModelPrice) -> list[int]:
-    fresh = _microusd(price.input_mtok)
-    cached = fresh if price.cache_read_mtok is None else _microusd(price.cache_read_mtok)
-    return [fresh, cached, 0 if price.output_mtok is None else _microusd(price.output_mtok)]
+def _thresholds(price: types.ModelPrice) -> list[int]:
+    """Above how many tokens of input it rises."""
+    parts = (price.input_mtok, price.cache_read_mtok, price.output_mtok)
+    return sorted({tier.start for part in parts if isinstance(part, types.TieredPrices) for tier in part.tiers})
 
 
-def _microusd(price: Decimal | types.TieredPrices | None) -> int:
-    usd = price.base if isinstance(price, types.TieredPrices) else price or Decimal(0)
+def _figures(price: types.ModelPrice, threshold: int = -1) -> list[int]:
+    """[input, cached, output, cache writes] in micro-dollars per million tokens, of calls whose input is longer than
+    `threshold`. The last one is left out if it is that of other input."""
+    fresh = _microusd(price.input_mtok, threshold)
+    cached = fresh if price.cache_read_mtok is None else _microusd(price.cache_read_mtok, threshold)
+    output = 0 if price.output_mtok is None else _microusd(price.output_mtok, threshold)
+    written = fresh if price.cache_write_mtok is None else _microusd(price.cache_write_mtok, threshold)
+    return [fresh, cached, output] if written == fresh else [fresh, cached, output, written]
+
+
+def _microusd(price: Decimal | types.TieredPrices | None, threshold: int) -> int:
+    if isinstance(price, types.TieredPrices):
+        usd = next((tier.price for tier in reversed(price.tiers) if tier.start <= threshold), price.base)
+    else:
+        usd = price or Decimal(0)
     return int((usd * 1_000_000).to_integral_value(ROUND_HALF_UP))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from functools import cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, Json
 
@@ -55,7 +55,18 @@ class ApiSettings(Settings, Limits):
     """The KMS key for provider keys that callers bring."""
 
 
-class ValidateSettings(Settings, Limits):
+class LaneSettings(BaseModel):
+    """What of lanes differs between deployments."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    provider_modes: Json[dict[str, list[str]]] = Field(default="{}", validate_default=True)
+    """Provider name -> its modes, instead of those in providers.toml."""
+    job_pace: float = Field(default=1.0, gt=0, le=1)
+    """How long provider jobs are waited for: 1 is what vendors take, less is for simulated ones that are faster."""
+
+
+class ValidateSettings(Settings, Limits, LaneSettings):
     shard_items: int = 256
     shard_bytes: int = 4_000_000
     dispatch_stride: int = 128
@@ -67,10 +78,30 @@ class DispatchSettings(Settings):
     """Provider name -> URL of its queue."""
 
 
+class JobStarterSettings(Settings):
+    jobs_function: str = ""
+    """The name of the native executor's function."""
+
+
+class JobSettings(DispatchSettings, LaneSettings):
+    """The native executor's function."""
+
+    deployment: str = "batchyard"
+    """Its name, which the names of its provider jobs begin with."""
+    provider_urls: Json[dict[str, str]] = Field(default="{}", validate_default=True)
+    secret_prefix: str = "batchyard/providers/"
+    caller_key_id: str = ""
+    job_lease_seconds: int = 600
+    """How long a job that lost its executor waits for another one. Longer than it takes to hand a vendor the largest
+    job: two executors that do so at once would both be paid for."""
+
+
 class WorkSettings(Settings):
     queue_urls: Json[dict[str, str]]
     provider_urls: Json[dict[str, str]] = Field(default="{}", validate_default=True)
     """Provider name -> base URL that replaces the one in providers.toml."""
+    lane_limits: Json[list[dict[str, Any]]] = Field(default="[]", validate_default=True)
+    """As `[[lane_limits]]` of providers.toml, before those."""
     secret_prefix: str = "batchyard/providers/"
     caller_key_id: str = ""
     flush_seconds: float = 5.0
@@ -105,6 +136,8 @@ class FinalizeSettings(Settings, Limits):
 
 class FenceSettings(Settings):
     drain_seconds: int = 60
+    job_drain_seconds: int = 600
+    """What a cancelled batch waits for what its provider jobs had finished: OpenAI takes ten minutes to stop one."""
 
 
 class DropSettings(ApiSettings):

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from local.iam.permissions import Statement
-
 ACCOUNT_ID = "123456789012"
 REGION = "us-east-1"
 
@@ -44,10 +42,12 @@ class EventSource:
 
 @dataclass(frozen=True, slots=True)
 class RuleTarget:
-    """`input` is sent instead of the event; None: the event is sent."""
+    """`input` is sent instead of the event; None: the event is sent. `dead_letters`: ARN of the queue for events that
+    could not be handed over."""
 
     arn: str
     input: str | None
+    dead_letters: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,15 +82,6 @@ class InvokePermission:
 
 
 @dataclass(frozen=True, slots=True)
-class QueueStatement:
-    """One statement of an AWS::SQS::QueuePolicy, for one queue (its name) and one service ("*": anybody)."""
-
-    queue: str
-    service: str
-    statement: Statement
-
-
-@dataclass(frozen=True, slots=True)
 class GatewayResponse:
     """An AWS::ApiGateway::GatewayResponse. None: API Gateway's default."""
 
@@ -108,7 +99,6 @@ class Deployment:
     rules: list[Rule] = field(default_factory=list)
     methods: list[Method] = field(default_factory=list)
     permissions: list[InvokePermission] = field(default_factory=list)
-    queue_policies: list[QueueStatement] = field(default_factory=list)
     gateway_responses: dict[str, GatewayResponse] = field(default_factory=dict)
     binary_media_types: tuple[str, ...] = ()
     eventbridge_buckets: set[str] = field(default_factory=set)

@@ -29,12 +29,10 @@ from local.deployment.declared import (
     GatewayResponse,
     InvokePermission,
     Method,
-    QueueStatement,
     Rule,
     RuleTarget,
 )
 from local.deployment.templates import Stack
-from local.iam.permissions import read_statements
 
 Properties = dict[str, Any]
 """A template, or a resource's properties, as JSON."""
@@ -125,7 +123,7 @@ def _deploy(stack: Stack, deployment: Deployment) -> None:
     for _, properties in of_type("AWS::Lambda::Permission"):
         deployment.permissions.append(InvokePermission(properties["FunctionName"], properties["Principal"]))
     for _, properties in of_type("AWS::SQS::QueuePolicy"):
-        deployment.queue_policies += _queue_statements(properties)
+        _finish_queues(properties)
     deployment.methods += _methods(resources, dict(of_type("AWS::ApiGateway::Method")))
 
 
@@ -204,6 +202,13 @@ def _finish_table(name: str, properties: Properties) -> None:
         table.ttl = {"TimeToLiveStatus": "ENABLED", "AttributeName": ttl["AttributeName"]}
 
 
+def _finish_queues(properties: Properties) -> None:
+    """The policy of an AWS::SQS::QueuePolicy becomes an attribute of its queues, where people may change it."""
+    for url in properties.get("Queues", ()):
+        queue = sqs_backends[ACCOUNT_ID][REGION].queues[str(url).rpartition("/")[2]]
+        queue.policy = json.dumps(properties.get("PolicyDocument", {}))
+
+
 # What the local cloud plays.
 
 
@@ -251,18 +256,11 @@ def _rule(logical_id: str, properties: Properties) -> Rule:
         reference=f"{logical_id}.Arn",
         pattern=properties.get("EventPattern"),
         schedule=properties.get("ScheduleExpression"),
-        targets=tuple(RuleTarget(target["Arn"], target.get("Input")) for target in properties.get("Targets", ())),
+        targets=tuple(
+            RuleTarget(target["Arn"], target.get("Input"), target.get("DeadLetterConfig", {}).get("Arn"))
+            for target in properties.get("Targets", ())
+        ),
     )
-
-
-def _queue_statements(properties: Properties) -> Iterator[QueueStatement]:
-    for url in properties.get("Queues", ()):
-        for raw in properties.get("PolicyDocument", {}).get("Statement", ()):
-            principal = raw.get("Principal", "*")
-            services = principal.get("Service", "*") if isinstance(principal, dict) else principal
-            for service in services if isinstance(services, list) else [services]:
-                (statement,) = read_statements({"Statement": [raw]})
-                yield QueueStatement(str(url).rpartition("/")[2], str(service), statement)
 
 
 def _gateway_response(properties: Properties) -> GatewayResponse:

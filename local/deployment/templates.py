@@ -30,6 +30,7 @@ _READ_BY_THE_APP = (
     "functions/batchyard/adapters/catalogue.py",
     "functions/batchyard/core/__init__.py",
     "functions/batchyard/core/catalogue.py",
+    "functions/batchyard/core/json_types.py",
     "functions/batchyard/core/providers.py",
     "functions/batchyard/core/usage.py",
     "functions/batchyard/settings.py",

@@ -20,9 +20,11 @@ import orjson
 from moto.s3.models import s3_backends
 from moto.sqs.models import sqs_backends
 
-from local.deployment.declared import ACCOUNT_ID, REGION, Rule
+from local.deployment.declared import ACCOUNT_ID, REGION, Rule, RuleTarget
 from local.functions.invocation import Functions
 from local.http_server import Request, Response
+from local.iam.queue_policies import may_send
+from local.meter import Meter
 from local.simulated_aws.calls import Call
 from local.simulated_aws.gate import MotoGate
 
@@ -35,25 +37,29 @@ _REASONS = {
     "CompleteMultipartUpload": "CompleteMultipartUpload",
 }
 _RATE = re.compile(r"rate\((\d+) (second|minute|hour|day)s?\)")
+_MINUTE_SECONDS = 60
 _UNIT_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 
 
 class EventBus:
-    def __init__(self, *, gate: MotoGate, functions: Functions, wake: Callable[[str], None]) -> None:
+    def __init__(self, *, gate: MotoGate, functions: Functions, meter: Meter, wake: Callable[[str], None]) -> None:
         self._gate = gate
         self._functions = functions
+        self._meter = meter
         self._wake = wake
         self._rules: list[Rule] = []
         self._buckets: set[str] = set()
         self._closing = threading.Event()
 
-    def start(self, rules: list[Rule], buckets: set[str]) -> None:
+    def start(self, rules: list[Rule], buckets: set[str], *, minute_seconds: float | None) -> None:
+        """`minute_seconds`: how long a minute of a schedule lasts; None: rules fire only by `fire`."""
         self._rules = rules
         self._buckets = buckets
         for rule in rules:
             seconds = _interval_seconds(rule)
-            if seconds is not None:
-                threading.Thread(target=self._tick, args=(rule, seconds), name=rule.name, daemon=True).start()
+            if minute_seconds is not None and seconds is not None:
+                every = seconds / _MINUTE_SECONDS * minute_seconds
+                threading.Thread(target=self._tick, args=(rule, every), name=rule.name, daemon=True).start()
 
     def close(self) -> None:
         self._closing.set()
@@ -97,9 +103,20 @@ class EventBus:
             if service == "lambda":
                 self._functions.invoke_async(target.arn, payload)
             elif service == "sqs":
-                self.send_to_queue(target.arn, payload.decode())
+                self._hand_over(rule, target, payload.decode())
             else:
                 log.warning("rule %s: no local target for %s", rule.name, target.arn)
+
+    def _hand_over(self, rule: Rule, target: RuleTarget, body: str) -> None:
+        """To the target's queue; to the dead letters if its policy forbids that, which EventBridge does not try again;
+        else nowhere. https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html"""
+        with self._gate.lock("sqs"):
+            queues = [arn for arn in (target.arn, target.dead_letters) if arn is not None and may_send(rule, arn)]
+        if target.arn not in queues:
+            self._meter.count_failed_delivery(rule.name)
+            log.warning("rule %s: %s may not be sent to", rule.name, target.arn)
+        if queues:
+            self.send_to_queue(queues[0], body)
 
     def send_to_queue(self, arn: str, body: str) -> None:
         """As AWS itself does it: for a rule, or for an asynchronous event that failed for good."""

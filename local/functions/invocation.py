@@ -21,6 +21,7 @@ import orjson
 from local.deployment.declared import FunctionConfig
 from local.functions.concurrency import AccountConcurrency
 from local.functions.sandboxes import InvocationResult, Sandbox
+from local.functions.variables import code_variables
 from local.meter import Meter
 
 log = logging.getLogger(__name__)
@@ -66,6 +67,8 @@ class Function:
         self._changed = threading.Condition()
         self._sandboxes: list[Sandbox] = []
         self._idle: list[Sandbox] = []
+        self._outdated: set[Sandbox] = set()
+        """Those that are busy and have code that was replaced meanwhile."""
         self._closed = False
 
     def invoke(self, payload: bytes, *, wait: bool = False) -> InvocationResult:
@@ -115,6 +118,17 @@ class Function:
             self.config = replace(self._declared, timeout_seconds=seconds)
             for sandbox in self._sandboxes:
                 sandbox.config = self.config
+
+    def replace_code(self, functions_path: Path) -> None:
+        """As UpdateFunctionCode does it: what runs ends with the code that it began with, every later invocation has
+        the new one."""
+        with self._changed:
+            self._variables = {**self._variables, **code_variables(functions_path)}
+            idle, self._idle = self._idle, []
+            for sandbox in idle:
+                self._discard(sandbox)
+            self._outdated |= set(self._sandboxes)
+            self._changed.notify_all()
 
     def kill(self, *, busy_only: bool) -> int:
         """Kills its processes with SIGKILL; returns how many."""
@@ -179,13 +193,14 @@ class Function:
 
     def _release(self, sandbox: Sandbox) -> None:
         with self._changed:
-            if sandbox.alive and sandbox in self._sandboxes:
+            if sandbox.alive and sandbox in self._sandboxes and sandbox not in self._outdated:
                 self._idle.append(sandbox)
             else:
                 self._discard(sandbox)
             self._changed.notify()
 
     def _discard(self, sandbox: Sandbox) -> None:
+        self._outdated.discard(sandbox)
         if sandbox in self._sandboxes:
             self._sandboxes.remove(sandbox)
         threading.Thread(target=sandbox.close, name="discard", daemon=True).start()

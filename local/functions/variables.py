@@ -22,7 +22,6 @@ def process_variables(
         "LANG": "en_US.UTF-8",
         "TZ": ":UTC",
         "HOME": os.environ.get("HOME", "/tmp"),
-        "PYTHONPATH": str(functions_path),
         "AWS_EC2_METADATA_DISABLED": "true",
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
@@ -30,8 +29,8 @@ def process_variables(
         "POWERTOOLS_TRACE_DISABLED": "true",
         **config.environment,
         **added,
+        **code_variables(functions_path),
         "_HANDLER": config.handler,
-        "LAMBDA_TASK_ROOT": str(functions_path),
         "AWS_LAMBDA_FUNCTION_NAME": config.physical_name,
         "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(config.memory_megabytes),
@@ -44,3 +43,8 @@ def process_variables(
         "AWS_SECRET_ACCESS_KEY": credentials.secret_key,
         "AWS_SESSION_TOKEN": credentials.session_token,
     }
+
+
+def code_variables(functions_path: Path) -> dict[str, str]:
+    """The variables that say where a function's code is."""
+    return {"PYTHONPATH": str(functions_path), "LAMBDA_TASK_ROOT": str(functions_path)}

@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator
 
 from local.deployment.declared import ACCOUNT_ID, Deployment
 from local.iam.permissions import Principal, denied
+from local.iam.queue_policies import may_send
 
+_CONTEXT = {"aws:securetransport": "true", "aws:sourceaccount": ACCOUNT_ID}
 _SOURCE_ACTIONS = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
 
 
@@ -29,7 +31,7 @@ def _event_sources(deployment: Deployment, principal_of: Callable[[str], Princip
     for source in deployment.event_sources:
         name = _short_name(deployment, source.function)
         for action in _SOURCE_ACTIONS:
-            if denied(principal_of(name), [(action, source.queue_arn)], _context()) is not None:
+            if denied(principal_of(name), [(action, source.queue_arn)], _CONTEXT) is not None:
                 yield f"the role of {name} needs {action} on {source.queue_arn}"
 
 
@@ -52,14 +54,8 @@ def _invokes(deployment: Deployment) -> Iterator[str]:
 
 def _sends(deployment: Deployment) -> Iterator[str]:
     for rule in deployment.rules:
-        for arn in (target.arn for target in rule.targets if ":sqs:" in target.arn):
-            statements = tuple(
-                policy.statement
-                for policy in deployment.queue_policies
-                if policy.queue == arn.rpartition(":")[2] and policy.service in ("events.amazonaws.com", "*")
-            )
-            events = Principal("events", "events.amazonaws.com", statements)
-            if denied(events, [("sqs:SendMessage", arn)], _context(rule.reference)) is not None:
+        for arn in (arn for target in rule.targets for arn in (target.arn, target.dead_letters or "")):
+            if ":sqs:" in arn and not may_send(rule, arn):
                 yield f"EventBridge may not send to {arn} (rule {rule.name})"
 
 
@@ -68,7 +64,3 @@ def _short_name(deployment: Deployment, function: str) -> str:
         if function in (config.arn, config.physical_name):
             return config.name
     raise GrantMissing(f"there is no function {function}")
-
-
-def _context(source_arn: str = "") -> dict[str, str]:
-    return {"aws:securetransport": "true", "aws:sourceaccount": ACCOUNT_ID, "aws:sourcearn": source_arn}

@@ -1,10 +1,12 @@
-"""What goes wrong with a request.
+"""What goes wrong with a request, an item of a job, or a job.
 
 A fault is written as one word, in the configuration (with a probability) or in the request itself, in
-`metadata.simulate` or as `user: "simulate:<words>"`, several joined by `;`:
+`metadata.simulate`, as `user: "simulate:<words>"` (Anthropic: `metadata.user_id`), or anywhere in its text as
+`[simulate: <words>]`, which survives translation; several are joined by `;`:
 
-    status:500          this status, with OpenAI's error body (429 also brings Retry-After)
+    status:500          this status, with the vendor's error body (429 also brings Retry-After)
     insufficient_quota  429 with this code and no Retry-After: the account has no money left
+    resource_unavailable 429 with this code: no room for flex calls right now
     hang                no answer at all
     stall               headers, half the body, then silence
     disconnect          the connection closes before any header
@@ -12,10 +14,22 @@ A fault is written as one word, in the configuration (with a probability) or in 
     reset               the connection is reset (RST)
     malformed:not_json  200 with words; likewise malformed:truncated, :html, :empty, :huge, :wrong_type, and :error (an
                         object that has only an `error`)
+    missing             an item of a job that is in none of its results; realtime knows no such fault
+
+An item of a job has no connection that could break: there, hang and stall keep it from being done in time, and all
+that a client could not read is a 500.
+
+    job_stall:50        the job stops for ever when half (this percentage) of its items are done
+    job_expire:50       it does so, and expires when its window is over
+    job_fail_items:50   half of its items fail with a 500
+    job_invalid         it fails as a whole when it is validated
+    job_vanish          nobody knows it any more once it runs; nothing of it is billed
+
+Calls of a batch API may also get a `late_status:502`: they have their effect, and only then this status.
 
 In a request a fault may end in `xN`, for the first N attempts only (`status:500x2`); attempts are counted per body.
-Requests can also ask for `latency:<ms>`, `output:<tokens>`, `cached:<tokens>`, `reasoning:<tokens>` and
-`retry_after:<seconds>`.
+Requests can also ask for `latency:<ms>`, `output:<tokens>`, `cached:<tokens>`, `reasoning:<tokens>`,
+`retry_after:<seconds>`, and for a job that takes `job_seconds:<seconds>`. One item of a job speaks for all of it.
 
 Draws depend on the seed, the body and the attempt only, never on order or time.
 """
@@ -30,10 +44,23 @@ from dataclasses import dataclass, field
 from typing import Any
 
 MALFORMED = ("not_json", "truncated", "html", "empty", "huge", "wrong_type", "error")
-_PLAIN = ("insufficient_quota", "hang", "stall", "disconnect", "disconnect_mid_body", "reset")
-_WISHES = ("latency", "output", "cached", "reasoning", "retry_after")
+_PLAIN = (
+    "insufficient_quota",
+    "resource_unavailable",
+    "hang",
+    "stall",
+    "disconnect",
+    "disconnect_mid_body",
+    "reset",
+    "missing",
+)
+_OF_JOBS = ("job_stall", "job_expire", "job_fail_items", "job_invalid", "job_vanish")
+_WISHES = ("latency", "output", "cached", "reasoning", "retry_after", "job_seconds")
 _WORD = re.compile(r"([a-z_]+?)(?::([a-z0-9_.]+?))?(?:x(\d+))?")
 _USER_PREFIX = "simulate:"
+_TEXT_MARK = b"[simulate:"
+_LATE = "late_"
+_HALF = 50.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +73,19 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
+class JobFault:
+    """`kind` is the word without `job_`; `percent`: of the job's items."""
+
+    kind: str
+    percent: float = _HALF
+
+
+@dataclass(frozen=True, slots=True)
 class Wishes:
     """What a request asks of the simulator."""
 
     fault: Fault | None = None
+    job_fault: JobFault | None = None
     numbers: dict[str, float] = field(default_factory=dict)
 
 
@@ -68,16 +104,33 @@ def parse_fault(word: str) -> Fault:
     raise ValueError(f"no such fault: {word!r}")
 
 
-def wishes_of(body: dict[str, Any], attempt: int) -> Wishes:
-    """What this attempt (from 1) of the request asks for. Raises ValueError for a word that it does not know."""
-    metadata = body.get("metadata")
-    text = metadata.get("simulate") if isinstance(metadata, dict) else None
-    user = body.get("user")
-    if text is None and isinstance(user, str) and user.startswith(_USER_PREFIX):
-        text = user.removeprefix(_USER_PREFIX)
-    if not isinstance(text, str):
+def parse_job_fault(word: str) -> JobFault:
+    """`job_stall:30` -> JobFault. Raises ValueError for a word that is no fault of a job."""
+    kind, _, argument = word.partition(":")
+    if kind in _OF_JOBS and (not argument or argument.isdecimal()):
+        return JobFault(kind.removeprefix("job_"), float(argument) if argument else _HALF)
+    raise ValueError(f"no such fault of a job: {word!r}")
+
+
+def parse_call_fault(word: str) -> tuple[Fault, int | None]:
+    """`disconnectx1` -> the fault, and for how many calls. Raises ValueError for a word that is no fault of a call."""
+    match = _WORD.fullmatch(word)
+    if match is None:
+        raise ValueError(f"no such fault: {word!r}")
+    kind, argument, times = match.groups()
+    fault = parse_fault(f"{kind.removeprefix(_LATE)}:{argument}" if argument else kind)
+    if kind.startswith(_LATE):
+        fault = Fault(kind, fault.status)
+    return fault, None if times is None else int(times)
+
+
+def wishes_of(body: dict[str, Any], raw: bytes, attempt: int) -> Wishes:
+    """What this attempt (from 1) of the request asks for. `raw` is the body as it came. Raises ValueError for a word
+    that it does not know."""
+    text = _wished(body, raw)
+    if text is None:
         return NO_WISHES
-    fault = None
+    fault = job_fault = None
     numbers = {}
     for word in text.replace(" ", "").split(";"):
         match = _WORD.fullmatch(word)
@@ -87,8 +140,29 @@ def wishes_of(body: dict[str, Any], attempt: int) -> Wishes:
         if kind in _WISHES:
             numbers[kind] = float(argument)
         elif times is None or attempt <= int(times):
-            fault = fault or parse_fault(kind if argument is None else f"{kind}:{argument}")
-    return Wishes(fault, numbers)
+            name = kind if argument is None else f"{kind}:{argument}"
+            if kind in _OF_JOBS:
+                job_fault = job_fault or parse_job_fault(name)
+            else:
+                fault = fault or parse_fault(name)
+    return Wishes(fault, job_fault, numbers)
+
+
+def _wished(body: dict[str, Any], raw: bytes) -> str | None:
+    metadata = body.get("metadata")
+    user = body.get("user")
+    if isinstance(metadata, dict):
+        text = metadata.get("simulate")
+        if isinstance(text, str):
+            return text
+        user = user or metadata.get("user_id")
+    if isinstance(user, str) and user.startswith(_USER_PREFIX):
+        return user.removeprefix(_USER_PREFIX)
+    start = raw.find(_TEXT_MARK)
+    if start < 0:
+        return None
+    start += len(_TEXT_MARK)
+    return raw[start : max(start, raw.find(b"]", start))].decode("utf-8", "replace")
 
 
 class Dice:
@@ -101,11 +175,16 @@ class Dice:
 
     def fault(self, faults: dict[str, float]) -> Fault | None:
         """One of `faults`, each with its probability, or none."""
+        word = self.draw(faults)
+        return None if word is None else parse_fault(word)
+
+    def draw(self, words: dict[str, float]) -> str | None:
+        """One of `words`, each with its probability, or none."""
         reach = 0.0
-        for word, probability in faults.items():
+        for word, probability in words.items():
             reach += probability
             if self._fault < reach:
-                return parse_fault(word)
+                return word
         return None
 
     def latency_ms(self, median_ms: float, sigma: float) -> float:

@@ -14,10 +14,12 @@ from urllib.parse import urlsplit
 import orjson
 
 from local.provider.config import Config
-from local.provider.ledger import Served
+from local.provider.ledger import Billed, Served
 
 _REPOSITORY = Path(__file__).parents[2]
 _ANNOUNCEMENT = re.compile(r"listening on (\S+) \(controls: (\S+)\)\n")
+
+_VERSIONS = {"gemini": "/v1beta", "groq": "/openai/v1", "azure": "/openai/v1"}
 
 
 class SimulatedProvider:
@@ -45,8 +47,8 @@ class SimulatedProvider:
         """`url`: base URL, `http://127.0.0.1:<port>/v1`. Controls are reached while that refuses connections, too."""
 
     def url_of(self, provider: str) -> str:
-        """Base URL under which requests count as those of `provider`."""
-        return f"{self.url.removesuffix('/v1')}/{provider}/v1"
+        """Base URL under which requests count as those of `provider`, as that vendor has it: with its version."""
+        return f"{self.url.removesuffix('/v1')}/{provider}{_VERSIONS.get(provider, '/v1')}"
 
     def stats(self) -> dict[str, Any]:
         """See `local.provider.ledger.Ledger.stats`."""
@@ -57,13 +59,31 @@ class SimulatedProvider:
         """`request_hash(body)` -> how often it was received and answered well."""
         return {name: Served(*pair) for name, pair in self._call("GET", "/_sim/counts").items()}
 
+    def bills(self) -> dict[str, Billed]:
+        """`text_hash(body)` -> how often an item that says this was billed, in whatever dialect, in each mode."""
+        return {name: Billed(*modes) for name, modes in self._call("GET", "/_sim/bills").items()}
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """All jobs, oldest first, as `local.provider.jobs.runs.Runs.to_dicts` has them; deleted ones, too."""
+        jobs: list[dict[str, Any]] = self._call("GET", "/_sim/jobs")
+        return jobs
+
+    def files(self) -> list[dict[str, Any]]:
+        """All files, as `local.provider.jobs.files.Files.to_dicts` has them; deleted ones, too."""
+        files: list[dict[str, Any]] = self._call("GET", "/_sim/files")
+        return files
+
+    def advance(self, seconds: float) -> None:
+        """Puts the clock of jobs forward, at once."""
+        self._call("POST", "/_sim/clock", {"seconds": seconds})
+
     def configure(self, **settings: Any) -> None:
         """Changes some settings, from the next request on; the others stay. So an outage is switched on with
         `faults={"status:503": 1}` and off with `faults={}`; `is_down` takes effect within a few milliseconds."""
         self._call("POST", "/_sim/config", settings)
 
     def reset(self) -> None:
-        """Empties the ledger and goes back to the settings of the start."""
+        """Empties the ledger, forgets all jobs and files, and goes back to the settings of the start."""
         self._call("POST", "/_sim/reset", {})
 
     def stop(self) -> None:

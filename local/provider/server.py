@@ -11,9 +11,12 @@ from typing import cast
 
 import httptools
 
-from local.provider.simulator import CLOSE, KEEP, RESET, Reply, Simulator
+from local.provider.simulator import Simulator
+from local.provider.wire import CLOSE, KEEP, RESET, Reply, Request
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_HOLDING_SECONDS = 0.05
+"""How often an answer that is held back looks whether it may go."""
 _BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
@@ -25,7 +28,7 @@ class Connection(asyncio.Protocol):
         self._simulator = simulator
         self._loop = loop
         self._open_ones = open_ones
-        self._waiting: deque[tuple[str, str, str, bytes, bool]] = deque()
+        self._waiting: deque[tuple[Request, bool]] = deque()
         self._reply: Reply | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -55,34 +58,33 @@ class Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         self._url = b""
-        self._authorization = b""
+        self._headers: list[tuple[bytes, bytes]] = []
         self._body: list[bytes] = []
 
     def on_url(self, url: bytes) -> None:
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        length = len(name)
-        if length == 13 and name.lower() == b"authorization":
-            self._authorization = value
-        elif length == 6 and name.lower() == b"expect":
+        self._headers.append((name, value))
+        if len(name) == 6 and name.lower() == b"expect":
             self._transport.write(_CONTINUE)
 
     def on_body(self, body: bytes) -> None:
         self._body.append(body)
 
     def on_message_complete(self) -> None:
-        path = self._url.partition(b"?")[0].decode("latin-1")
+        path, _, query = self._url.partition(b"?")
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         method = self._parser.get_method().decode("latin-1")
+        request = Request(method, path.decode("latin-1"), body, self._headers, query.decode("latin-1"))
         keep = self._parser.should_keep_alive()
         if self._reply is not None:
-            self._waiting.append((method, path, self._authorization.decode("latin-1"), body, keep))
+            self._waiting.append((request, keep))
         else:
-            self._serve(method, path, self._authorization.decode("latin-1"), body, keep)
+            self._serve(request, keep)
 
-    def _serve(self, method: str, path: str, authorization: str, body: bytes, keep: bool) -> None:
-        reply = self._simulator.receive(method, path, authorization, body)
+    def _serve(self, request: Request, keep: bool) -> None:
+        reply = self._simulator.receive(request)
         if not keep and reply.ending == KEEP:
             reply.ending = CLOSE
         self._reply = reply
@@ -98,6 +100,9 @@ class Connection(asyncio.Protocol):
         assert reply is not None
         self._timer = None
         if self._transport.is_closing():
+            return
+        if reply.tags and self._simulator.config.is_holding:
+            self._timer = self._loop.call_later(_HOLDING_SECONDS, self._send)
             return
         if reply.data:
             self._transport.write(reply.data)
@@ -118,4 +123,4 @@ class Connection(asyncio.Protocol):
     def _book(self, answer: str, good: bool) -> None:
         reply, self._reply = self._reply, None
         if reply is not None and reply.tags:
-            self._simulator.ledger.ended(reply.tags, reply.request, answer, good)
+            self._simulator.ledger.ended(reply.tags, reply.request, answer, reply.bill if good else None)

@@ -1,4 +1,4 @@
-"""The OpenAI-compatible adapter on the wire: against the simulated provider, and against servers that break HTTP."""
+"""The client at a provider of kind openai: against the simulated one, and against servers that break HTTP."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from contextlib import asynccontextmanager
 from email.utils import formatdate
 from typing import Any
 
+import aiohttp
 import orjson
 import pytest
-from httpx_aiohttp import AiohttpTransport
 
-from batchyard.adapters.providers.openai_compatible import CallLimits, OpenAICompatible
+from batchyard.adapters.providers.provider_client import CallLimits, ProviderClient
 from batchyard.core.calls import Answer, NoAnswer, ProviderReply
 from batchyard.core.ratelimits import RateAdvice, Window
 from batchyard.core.retry import FailureReason
@@ -57,7 +57,7 @@ def call(url: str, *bodies: bytes, endpoint: str = CHAT, key: str = "sk-test", *
             "max_connections": 64,
             "max_response_bytes": 1_000_000,
         }
-        client = OpenAICompatible(url, CallLimits(**defaults | settings))
+        client = ProviderClient(url, CallLimits(**defaults | settings))
         try:
             return await asyncio.gather(*(client.call(endpoint, key, body) for body in bodies))
         finally:
@@ -161,8 +161,9 @@ def test_the_body_counts_not_its_content_type(provider: SimulatedProvider) -> No
 
 @pytest.mark.parametrize("fault", ["hang", "stall"])
 def test_a_silent_provider_times_out(provider: SimulatedProvider, fault: str) -> None:
-    """Silence before the answer and in the middle of it both end at the read timeout."""
-    assert call(provider.url, simulate(fault), read_timeout_seconds=0.3) == NoAnswer(FailureReason.TIMEOUT)
+    """Silence before the answer and in the middle of it both end when the time for a whole answer is up."""
+    limits = {"connect_timeout_seconds": 1.0, "read_timeout_seconds": 0.1}
+    assert call(provider.url, simulate(fault), **limits) == NoAnswer(FailureReason.TIMEOUT)
 
 
 def test_nobody_listens() -> None:
@@ -223,7 +224,7 @@ def answer_of(reply: bytes, *, drip: float = 0.0, **settings: Any) -> Any:
             "max_response_bytes": 100_000,
         }
         async with serve(reply, drip=drip) as url:
-            client = OpenAICompatible(url, CallLimits(**defaults | settings))
+            client = ProviderClient(url, CallLimits(**defaults | settings))
             try:
                 return await client.call(CHAT, "sk-test", b"{}")
             finally:
@@ -387,7 +388,7 @@ def test_a_cancelled_call_closes_its_connection(sent: bytes) -> None:
 
         server = await asyncio.start_server(answer, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
-        client = OpenAICompatible(f"http://127.0.0.1:{port}/v1", CallLimits(5.0, 10.0, 1, 100_000))
+        client = ProviderClient(f"http://127.0.0.1:{port}/v1", CallLimits(5.0, 10.0, 1, 100_000))
         async with server:
             try:
                 call = asyncio.create_task(client.call(CHAT, "sk-test", b"{}"))
@@ -422,7 +423,7 @@ def test_an_endless_error_is_not_read() -> None:
 
         server = await asyncio.start_server(pour, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
-        client = OpenAICompatible(f"http://127.0.0.1:{port}/v1", CallLimits(5.0, 10.0, 4, 100_000))
+        client = ProviderClient(f"http://127.0.0.1:{port}/v1", CallLimits(5.0, 10.0, 4, 100_000))
         async with server:
             try:
                 return await client.call(CHAT, "sk-test", b"{}")
@@ -523,11 +524,22 @@ def test_faults_that_no_library_wraps_are_broken_connections(monkeypatch: pytest
     """Errors that aiohttp does not wrap, such as uvloop's for a write on a connection that was just closed, count as
     connection errors: an exception would count as a crash of the item."""
 
-    async def breaks(*_: object) -> None:
+    async def breaks(*_: object, **__: object) -> None:
         raise fault
 
-    monkeypatch.setattr(AiohttpTransport, "handle_async_request", breaks)
+    monkeypatch.setattr(aiohttp.ClientSession, "_request", breaks)
     assert call("http://127.0.0.1:9/v1", chat("hello")) == NoAnswer(FailureReason.CONNECTION)
+
+
+def test_a_connection_that_never_comes_about_is_a_broken_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends at its own timeout, long before that for an answer, and is told from a slow answer."""
+
+    async def hangs(*_: object, **__: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(aiohttp.connector.aiohappyeyeballs, "start_connection", hangs)
+    reply = call("http://127.0.0.1:9/v1", chat("x"), connect_timeout_seconds=0.1, read_timeout_seconds=600.0)
+    assert reply == NoAnswer(FailureReason.CONNECTION)
 
 
 def test_a_drip_is_no_answer() -> None:

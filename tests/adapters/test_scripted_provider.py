@@ -47,5 +47,5 @@ def test_a_success(provider: SimulatedProvider) -> None:
 
 def test_no_answer(provider: SimulatedProvider) -> None:
     """A call that times out is the value that the double gives."""
-    real = call(provider.url, simulate("hang"), read_timeout_seconds=0.2)
+    real = call(provider.url, simulate("hang"), connect_timeout_seconds=1.0, read_timeout_seconds=0.1)
     assert isinstance(real, NoAnswer) and real == scripted(TIMED_OUT)

@@ -26,8 +26,9 @@ from batchyard.core.messages import ShardMessage, shard_message
 from batchyard.core.sharding import Shard
 from batchyard.core.shards import LeaseHeld, ShardFenced, ShardSettled, ShardState
 from batchyard.core.usage import Tally
-from tests.memory import MemoryObjects, MemoryShards, MemoryWriter, OneBatch
-from tests.memory_table import MemoryTable
+from simulation.memory_objects import MemoryObjects, MemoryWriter
+from simulation.memory_table import MemoryTable
+from tests.memory import MemoryShards, OneBatch
 from tests.steps.running import (
     ACCOUNT,
     BATCH,

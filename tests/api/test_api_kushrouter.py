@@ -41,6 +41,7 @@ from batchyard.surfaces.registry import ROUTES
 from tests.api.api import Cloud, Customer
 from tests.api.gateway import EVENTS, Gateway, call, event
 from tests.kushrouter import OPENAI, UNIFIED, KushRouter, RateError, Refused, line
+from tests.steps.running import sent_jobs
 
 KUSH = sorted(path.stem for path in (EVENTS / "kushrouter").glob("*.json"))
 RESULTS = ["list_results", "export_results"]
@@ -377,6 +378,7 @@ def test_a_batch_on_its_way_to_dispatch_is_stopped_there(
         "token",
         stores=Stores.of(cloud.table, unused),
         queues=unused,
+        job_starter=sent_jobs(),
         workflow=Workflow(unused, ""),
     )
     assert sent == 0 and woken == [("token", "failed")]

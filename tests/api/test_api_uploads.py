@@ -100,6 +100,27 @@ def test_a_large_upload_is_joined_later(cloud: Cloud, alice: Customer, monkeypat
     assert alice.openai.files.content(done.file.id).content == CONTENT
 
 
+def test_an_upload_that_is_never_joined_becomes_an_error(
+    cloud: Cloud, alice: Customer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When Assemble has given up, the file says so wherever it is looked at and no batch can be made from it; an
+    operator who has the parts joined after all mends it."""
+    monkeypatch.setattr(step, "JOIN_AT_ONCE_BYTES", 1000)
+    upload_id = begin(alice)
+    done = alice.openai.uploads.complete(upload_id, part_ids=send(alice, upload_id, CONTENT))
+    assert done.file is not None and alice.openai.files.retrieve(done.file.id).status == "uploaded"
+    hours_later = time.time() + 4_600
+    monkeypatch.setattr(time, "time", lambda: hours_later)
+    for file in (alice.openai.files.retrieve(done.file.id), *alice.openai.files.list()):
+        assert file.status == "error" and "new upload" in str(file.status_details)
+    with pytest.raises(openai.BadRequestError, match="could not be joined"):
+        alice.openai.batches.create(
+            input_file_id=done.file.id, endpoint="/v1/chat/completions", completion_window="24h"
+        )
+    assemble.handler(cloud.assembled[0], Context())
+    assert alice.openai.files.retrieve(done.file.id).status == "processed"
+
+
 def test_an_upload_of_many_small_parts_is_joined_later(
     cloud: Cloud, alice: Customer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,23 +1,27 @@
-"""The events of Dispatch, Fence and Sweep, each through its handler: rows, queue and executions are moto's."""
+"""The events of Dispatch, Fence, Sweep and the native executor, each through its handler: rows, queue and executions
+are moto's."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from batchyard.adapters.aws import clients
 from batchyard.adapters.aws.batches import Batches
+from batchyard.adapters.aws.jobs import Jobs
 from batchyard.adapters.aws.objects import Objects
 from batchyard.adapters.aws.shards import Shards
+from batchyard.adapters.aws.table import Table
 from batchyard.core.batches import Batch, BatchRef, Status
 from batchyard.core.keys import manifest_key
-from batchyard.core.lanes import Lane
+from batchyard.core.lanes import Lane, Mode
 from batchyard.core.messages import ShardMessage
 from batchyard.core.sharding import LaneShards, Plan, Shard, manifest_record
 from batchyard.core.shards import ShardState
-from batchyard.handlers import dispatch, fence, sweep
+from batchyard.handlers import dispatch, fence, jobs, sweep
 from tests.api.api import Cloud
 from tests.api.gateway import Context, event
 
@@ -61,6 +65,22 @@ def test_fence_seals_what_nobody_works_on(batch: Batch, batches: Batches, shards
     assert (reply["drained"], reply["live"]) == (True, 0)
     assert reply["since"] > NOW
     assert [row.state for row in shards.rows(BATCH_ID)] == [ShardState.SEALED] * 2
+
+
+def test_jobs_leaves_alone_what_was_cancelled_before_it_was_submitted(
+    batches: Batches, table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The native executor's function finds no vendor to ask: the job is done, and Fence seals its shards."""
+    monkeypatch.setenv("QUEUE_URLS", "{}")
+    lane = LaneShards(Lane("openai", "gpt-4o-mini", Mode.NATIVE), 0, 2, 20, FAR)
+    made = Batch(BATCH_ID, ACCOUNT, "openai", "/v1/embeddings", "file-1", "24h", Status.VALIDATING, NOW, FAR)
+    batches.create(made)
+    made = batches.set_plan(made, replace(PLAN, lanes=(lane,)), None, NOW + 1)
+    batches.enter(made, Status.CANCELLING, NOW + 2)
+    jobs.handler(event("jobs"), Context())
+    (row,) = Jobs(table).rows(BATCH_ID)
+    assert (row.is_done, row.attempt) == (True, 0)
+    assert fence.handler(event("fence"), Context())["drained"]
 
 
 def test_sweep_says_how_long_the_oldest_batch_has_left(

@@ -80,6 +80,14 @@ class Counts(Strict):
     failed: int
 
 
+class Wait(Strict):
+    provider: str
+    model: str
+    state: Literal["blocked", "trouble", "queued", "throttled"]
+    since: int | None
+    message: str
+
+
 class Batch(Strict):
     """Both documented objects: what create answers and what status answers."""
 
@@ -107,6 +115,8 @@ class Batch(Strict):
     metadata: dict[str, str] | None
     # OpenAI's
     request_counts: Counts
+    # Batchyard's
+    waiting_for: list[Wait] | None
 
 
 class Response(Strict):

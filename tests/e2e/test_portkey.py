@@ -49,6 +49,14 @@ class Errors(Strict):
     data: list[Error]
 
 
+class Wait(Strict):
+    provider: str
+    model: str
+    state: Literal["blocked", "trouble", "queued", "throttled"]
+    since: int | None
+    message: str
+
+
 class Batch(Strict):
     id: str
     object: Literal["batch"]
@@ -76,6 +84,8 @@ class Batch(Strict):
     cancelled_at: int | None
     request_counts: dict[str, int]
     usage: dict[str, Any]
+    # Batchyard's
+    waiting_for: list[Wait] | None
 
 
 class BatchList(Strict):
@@ -416,11 +426,11 @@ def test_a_cancelled_batch_forgets_its_key(caller: Caller, provider: SimulatedPr
 def test_an_expired_batch_forgets_its_key(caller: Caller, cloud: LocalCloud, provider: SimulatedProvider) -> None:
     """The end of the window is an end like any other. (The window is cut short before Validate reads it.)"""
     provider.configure(latency_ms=30_000)
-    fault = cloud.fail("validate", operation="GetItem", when="late", hold_seconds=1.5)
+    fault = cloud.fail("validate", operation="GetItem", when="late", hold_seconds=5)
     batch_id = caller.submit([chat_line(0)])
     table = Table(cloud.client("dynamodb"), cloud.table_name)
     key = Key(f"account#{caller.customer.account_id}", f"batch#{batch_id}")
-    table.update(key, set={"expires_at": int(time.time()) + 5})
+    table.update(key, set={"expires_at": int(time.time()) + 8})
     assert caller.customer.wait(batch_id).status == "expired"
     assert cloud.unfail(fault)["fired"] == 1
     assert stored_key(caller.customer, batch_id) is None

@@ -70,6 +70,7 @@ def provider(simulator: SimulatedProvider) -> SimulatedProvider:
 
 
 @pytest.fixture
-def customer(cloud: LocalCloud, request: pytest.FixtureRequest) -> Customer:
+def customer(cloud: LocalCloud, request: pytest.FixtureRequest) -> Iterator[Customer]:
     """A new account for each test."""
-    return Customer(cloud, request.node.name[:60])
+    with Customer(cloud, request.node.name[:60]) as customer:
+        yield customer

@@ -6,6 +6,7 @@ account.
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ from typing import Any, Self
 import pytest
 from openai.types import Batch
 
-from local.cloud import LocalCloud
+from local.cloud import LocalCloud, LocalCloudError
 from tests.customer import Customer, eventually
 from tests.invariants import TERMINAL, Checked
 
@@ -111,3 +112,16 @@ def walk(
             if not all(found) or first + width > enough:
                 return met
     raise AssertionError(f"{functions}: {CALLS_AT_MOST} calls and no end")
+
+
+_one_sweep_at_a_time = threading.Lock()
+
+
+def swept(cloud: LocalCloud) -> bool:
+    """Runs a sweep to its end, as soon as no other one runs (Lambda refuses a second one); whether it went well."""
+    try:
+        with _one_sweep_at_a_time:
+            cloud.invoke("sweep", {})
+    except LocalCloudError:
+        return False
+    return True

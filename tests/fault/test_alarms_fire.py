@@ -1,7 +1,6 @@
 """Each alarm fires when what it is about happens, and only then: by driving the system, never the metric.
 
-Lanes and shards have a page of their own, test_alarms_of_lanes.py. FunctionsThrottled needs an account's concurrency,
-FailedDeliveries an EventBridge that cannot deliver.
+Lanes and shards have a page of their own, test_alarms_of_lanes.py; FunctionsThrottled is in test_account_limit.py.
 """
 
 from __future__ import annotations
@@ -25,6 +24,7 @@ ENVIRONMENT = {
     "sweep.MAX_EXECUTIONS": "1",
     "SWEEP_GRACE_SECONDS": "0",
 }
+CLOUD = {"schedules": False}
 
 
 @pytest.fixture
@@ -34,8 +34,14 @@ def watch(cloud: LocalCloud, customer: Customer) -> Watch:
 
 
 def fired(watch: Watch) -> set[str]:
-    """Without DeadlineNear: the schedule's own sweep may come while a batch is open."""
+    """Without DeadlineNear: a sweep may come while a batch is open."""
     return watch.firing() - {"DeadlineNear"}
+
+
+def notices(watch: Watch, *names: str) -> None:
+    """These fire and no others. A function's metrics come when it ends, a moment after what they are about."""
+    eventually(lambda: fired(watch) >= set(names), f"{names} fire")
+    assert fired(watch) == set(names)
 
 
 def swept(cloud: LocalCloud) -> None:
@@ -92,7 +98,7 @@ def test_a_broken_step_is_noticed_twice(cloud: LocalCloud, customer: Customer, w
         return customer.status(batch.id) == "failed"
 
     eventually(given_up, "the batch is closed as failed")
-    assert fired(watch) == {"ExecutionsFailed", "BatchesGivenUp"}
+    notices(watch, "ExecutionsFailed", "BatchesGivenUp")
 
 
 def test_an_api_that_fails_is_noticed(cloud: LocalCloud, customer: Customer, watch: Watch) -> None:
@@ -127,8 +133,7 @@ def test_workers_that_die_are_noticed(
     eventually(lambda: provider.stats()["requests"] > 0, "a worker calls")
     assert cloud.kill("work") > 0
     customer.wait(batch.id)
-    eventually(lambda: cloud.meter()["functions"]["work"]["errors"] > 0, "Lambda has noticed")
-    assert fired(watch) == {"WorkerErrors"}
+    notices(watch, "WorkerErrors")
 
 
 def test_a_dropped_file_that_is_given_up_is_noticed(cloud: LocalCloud, customer: Customer, watch: Watch) -> None:
@@ -138,7 +143,37 @@ def test_a_dropped_file_that_is_given_up_is_noticed(cloud: LocalCloud, customer:
     key = f"drop/{customer.account_id}/requests.jsonl"
     cloud.client("s3").put_object(Bucket=cloud.drop_bucket, Key=key, Body=jsonl([chat_line(0)]))
     eventually(lambda: cloud.queue_depths()["batchyard-drop-dead-letters"] > 0, "it is given up")
-    assert fired(watch) == {"DeadLetters"}
+    notices(watch, "DeadLetters")
+
+
+def test_events_that_cannot_be_delivered_are_noticed(cloud: LocalCloud, customer: Customer, watch: Watch) -> None:
+    """Somebody takes the policy of the drop queue away: what is dropped is a dead letter; with the dead letters' policy
+    gone as well it is lost. Both put back: quiet, and a dropped file is a batch."""
+    swept(cloud)
+    sqs = cloud.client("sqs")
+    urls = [sqs.get_queue_url(QueueName=name)["QueueUrl"] for name in ("batchyard-drop", "batchyard-drop-dead-letters")]
+    policies = [sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["Policy"])["Attributes"] for url in urls]
+
+    def drop(name: str) -> None:
+        key = f"drop/{customer.account_id}/{name}.jsonl"
+        cloud.client("s3").put_object(Bucket=cloud.drop_bucket, Key=key, Body=jsonl([chat_line(0)]))
+
+    sqs.set_queue_attributes(QueueUrl=urls[0], Attributes={"Policy": ""})
+    drop("first")
+    notices(watch, "FailedDeliveries", "DeadLetters")
+    lost = Watch(cloud)
+    sqs.set_queue_attributes(QueueUrl=urls[1], Attributes={"Policy": ""})
+    drop("second")
+    swept(cloud)
+    notices(lost, "FailedDeliveries")
+    for url, policy in zip(urls, policies, strict=True):
+        sqs.set_queue_attributes(QueueUrl=url, Attributes=policy)
+    mended = Watch(cloud)
+    drop("third")
+    swept(cloud)
+    (batch,) = eventually(lambda: list(customer.openai.batches.list()) or None, "the third is a batch")
+    customer.wait(batch.id)
+    assert fired(mended) == set()
 
 
 def test_an_upload_that_cannot_be_joined_is_noticed(cloud: LocalCloud, customer: Customer, watch: Watch) -> None:
@@ -155,7 +190,7 @@ def test_an_upload_that_cannot_be_joined_is_noticed(cloud: LocalCloud, customer:
     cloud.limit("assemble", 0.001)
     customer.openai.uploads.complete(upload.id, part_ids=parts)
     eventually(lambda: cloud.queue_depths()["batchyard-assemble-dead-letters"] > 0, "it is given up")
-    assert fired(watch) == {"DeadLetters"}
+    notices(watch, "DeadLetters")
     sqs = cloud.client("sqs")
     url = sqs.get_queue_url(QueueName="batchyard-assemble-dead-letters")["QueueUrl"]
     (letter,) = sqs.receive_message(QueueUrl=url)["Messages"]
@@ -172,7 +207,7 @@ def test_many_refused_files_are_noticed(cloud: LocalCloud, customer: Customer, w
     ]
     for batch in batches:
         customer.wait(batch.id)
-    assert fired(watch) == {"RefusedBatches"}
+    notices(watch, "RefusedBatches")
 
 
 def test_many_failed_items_are_noticed(cloud: LocalCloud, customer: Customer, watch: Watch) -> None:
@@ -181,7 +216,7 @@ def test_many_failed_items_are_noticed(cloud: LocalCloud, customer: Customer, wa
     lines = [chat_line(number, None if number % 4 else "status:400") for number in range(120)]
     batch, checked = customer.run(lines)
     assert (batch.status, checked.succeeded) == ("completed", 90)
-    assert fired(watch) == {"FailedItems"}
+    notices(watch, "FailedItems")
 
 
 def test_a_throttled_table_is_noticed(cloud: LocalCloud, customer: Customer, watch: Watch) -> None:
@@ -204,4 +239,4 @@ def test_a_day_that_costs_too_much_is_noticed(cloud: LocalCloud, customer: Custo
     customer.run(lines[:5])
     assert fired(watch) == set()
     customer.run(lines[5:])
-    assert fired(watch) == {"SpendPerDay"}
+    notices(watch, "SpendPerDay")

@@ -16,31 +16,40 @@ def fired(watch: Watch) -> set[str]:
     return watch.firing() - {"SweepStopped", "DeadlineNear"}
 
 
+def waits(customer: Customer, batch_id: str) -> list[str]:
+    """The states of what the batch says that it waits for."""
+    batch = customer.openai.batches.retrieve(batch_id)
+    return [wait["state"] for wait in batch.waiting_for]  # type: ignore[attr-defined]
+
+
 def test_a_key_that_a_provider_refuses_is_noticed(
     cloud: LocalCloud, customer: Customer, provider: SimulatedProvider
 ) -> None:
-    """Every call is answered by 401: the lane is blocked, and nothing else is reported. Once it is mended the batch
-    completes by itself."""
+    """Every call is answered by 401: the lane is blocked, the batch says so, and nothing else is reported. Once it is
+    mended the batch completes by itself, and waits for nothing."""
     watch = Watch(cloud)
     provider.configure(faults={"status:401": 1.0})
     lines = [chat_line(number, model=MODELS["blocked"]) for number in range(8)]
     batch = customer.submit(lines)
     eventually(lambda: "LaneBlocked" in fired(watch), "the alarm")
     assert fired(watch) == {"LaneBlocked"}
+    assert waits(customer, batch.id) == ["blocked"]
     provider.configure(faults={})
     batch = customer.wait(batch.id)
     assert customer.check(batch, lines).succeeded == len(lines)
+    assert waits(customer, batch.id) == []
 
 
 def test_a_provider_that_is_down_is_noticed(cloud: LocalCloud, customer: Customer, provider: SimulatedProvider) -> None:
-    """Every call is answered by 503: the lane is open, and nothing else is reported. When the provider is back the
-    batch completes by itself."""
+    """Every call is answered by 503: the lane is open, the batch says so, and nothing else is reported. When the
+    provider is back the batch completes by itself."""
     watch = Watch(cloud)
     provider.configure(faults={"status:503": 1.0})
     lines = [chat_line(number, model=MODELS["open"]) for number in range(32)]
     batch = customer.submit(lines)
     eventually(lambda: "LaneOpen" in fired(watch), "the alarm")
     assert fired(watch) == {"LaneOpen"}
+    assert waits(customer, batch.id) == ["trouble"]
     provider.configure(faults={})
     batch = customer.wait(batch.id)
     assert customer.check(batch, lines).succeeded == len(lines)

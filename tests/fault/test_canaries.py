@@ -91,7 +91,7 @@ def test_a_late_owner_that_is_let_in_is_noticed(tmp_path: Path, provider: Simula
     becomes = '_OWNED = "(#owner = :holder OR #version >= :claimed OR #state = :still_open)"'
     settings = {"SHARD_ITEMS": "16", "MAX_IN_FLIGHT": "2"}
     with broken(tmp_path, provider, "adapters/aws/shards.py", was, becomes, **settings) as customer:
-        provider.configure(latency_ms=400)
+        provider.configure(latency_ms=800)
         cloud = customer.cloud
         cloud.deliver(visibility_seconds=1)
         lines = own_lines(customer, 16)

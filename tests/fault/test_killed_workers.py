@@ -8,7 +8,7 @@ import signal
 from local.cloud import LocalCloud
 from local.provider import SimulatedProvider
 from tests.customer import Customer, chat_line, eventually
-from tests.fault.evidence import flushed, note, served
+from tests.fault.evidence import flushed, note, own_lines, served
 
 SHARD_ITEMS = 24
 FLUSH_ITEMS = 4
@@ -18,16 +18,18 @@ ENVIRONMENT = {
     "SHARD_ITEMS": str(SHARD_ITEMS),
     "FLUSH_ITEMS": str(FLUSH_ITEMS),
     "MAX_IN_FLIGHT": str(MAX_IN_FLIGHT),
-    "LEASE_SECONDS": "1",
+    "LEASE_SECONDS": "3",
 }
 CLOUD = {"processes": PROCESSES}
 KILLS = 5
+MANY_KILLS = 8
+CALLS_BETWEEN_KILLS = 12
 
 
 def test_workers_killed_again_and_again(cloud: LocalCloud, customer: Customer, provider: SimulatedProvider) -> None:
     """Five kills in a batch of four shards: every item succeeds; what was flushed is never sent again; what is sent
     again is no more than what was in flight or not yet flushed when its worker died."""
-    provider.configure(latency_ms=300)
+    provider.configure(latency_ms=800)
     lines = [chat_line(number) for number in range(4 * SHARD_ITEMS)]
     shards = len(lines) // SHARD_ITEMS
     batch = customer.submit(lines)
@@ -57,12 +59,35 @@ def test_workers_killed_again_and_again(cloud: LocalCloud, customer: Customer, p
     assert repeats <= lost
 
 
+def test_all_workers_killed_again_and_again(cloud: LocalCloud, customer: Customer, provider: SimulatedProvider) -> None:
+    """Every worker dies as soon as it has got going, eight times: the batch ends with every item once, nobody is
+    blamed, and the calls made again, which is what it is slowed by, are no more than were killed."""
+    provider.configure(latency_ms=100)
+    lines = own_lines(customer, 5 * SHARD_ITEMS)
+    batch = customer.submit(lines)
+    killed_calls = 0
+    for _ in range(MANY_KILLS):
+        wanted = provider.stats()["requests"] + CALLS_BETWEEN_KILLS
+        eventually(lambda w=wanted: provider.stats()["requests"] >= w, "some more calls")
+        assert cloud.kill("work", busy_only=False)
+        kept = len(flushed(customer, batch.id))
+        killed_calls += sum(count.received > 0 for count in served(provider, lines)) - kept
+    assert customer.status(batch.id) == "in_progress"
+    batch = customer.wait(batch.id)
+    checked = customer.check(batch, lines)
+    assert (batch.status, checked.succeeded) == ("completed", len(lines))
+    calls = sum(count.received for count in served(provider, lines))
+    repeats = calls - len(lines)
+    note("all workers killed", {"kills": MANY_KILLS, "calls": calls, "repeats": repeats, "bound": killed_calls})
+    assert 0 < repeats <= killed_calls
+
+
 def test_a_worker_that_stood_still_too_long_writes_nothing(
     cloud: LocalCloud, customer: Customer, provider: SimulatedProvider
 ) -> None:
     """Stopped in the middle of its calls, overtaken when its lease ended, woken after the batch was over: what it
     holds is dropped."""
-    provider.configure(latency_ms=300)
+    provider.configure(latency_ms=800)
     cloud.deliver(visibility_seconds=1)
     lines = [chat_line(number) for number in range(2 * SHARD_ITEMS)]
     batch = customer.submit(lines)

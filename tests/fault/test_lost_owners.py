@@ -11,6 +11,7 @@ from tests.fault.evidence import flushed, note, own_lines, served
 from tests.invariants import TERMINAL
 
 ENVIRONMENT = {"SHARD_ITEMS": "8", "MAX_IN_FLIGHT": "4"}
+CLOUD = {"schedules": False}
 QUEUE = "batchyard-provider-openai"
 AS_IN_AWS = {"visibility_seconds": None, "redelivery_seconds": None}
 SOON_SECONDS = 120
@@ -19,20 +20,22 @@ SOON_SECONDS = 120
 def test_shards_of_killed_workers_run_again_within_two_minutes(
     cloud: LocalCloud, customer: Customer, provider: SimulatedProvider
 ) -> None:
-    """Every worker is killed in the middle of the batch: it is over two minutes later, though no message came back,
+    """Every worker is killed with calls in flight: the batch is over two minutes later, though no message came back,
     and what was flushed before is not sent again."""
-    provider.configure(latency_ms=400)
+    provider.configure(latency_ms=1500)
     cloud.deliver(**AS_IN_AWS)
     lines = own_lines(customer, 48)
     batch = customer.submit(lines)
     eventually(lambda: len(flushed(customer, batch.id)) > 3, "a flush", seconds=60)
+    provider.configure(is_holding=True)
     assert cloud.kill("work")
     kept = flushed(customer, batch.id)
     received = [count.received for count in served(provider, lines)]
-    provider.configure(latency_ms=0)
+    provider.configure(is_holding=False, latency_ms=0)
 
     def is_over() -> bool:
-        return bool(cloud.fire("sweep")) and customer.status(batch.id) in TERMINAL
+        cloud.invoke("sweep", {})
+        return customer.status(batch.id) in TERMINAL
 
     eventually(is_over, "the batch is over", seconds=SOON_SECONDS)
     batch = customer.wait(batch.id)
@@ -53,7 +56,8 @@ def test_shards_that_the_queue_gave_up_come_back(
     batch = _given_up(cloud, customer, lines)
 
     def is_over() -> bool:
-        return bool(cloud.fire("sweep")) and customer.status(batch.id) in TERMINAL
+        cloud.invoke("sweep", {})
+        return customer.status(batch.id) in TERMINAL
 
     eventually(is_over, "the batch is over", seconds=SOON_SECONDS)
     batch = customer.wait(batch.id)

@@ -13,7 +13,9 @@ from tests.customer import CHAT, Customer, eventually, jsonl
 from tests.fault.evidence import own_lines, served
 
 Lines = list[dict[str, Any]]
-SLOW_MS = 3000
+# A lease that does not end by itself: no worker dies here, so a body that is sent twice is a fault.
+ENVIRONMENT = {"LEASE_SECONDS": "12"}
+CLOUD = {"schedules": False}
 
 
 @pytest.fixture
@@ -45,12 +47,13 @@ def test_steps_by_hand_while_the_execution_runs(
     cloud: LocalCloud, customer: Customer, provider: SimulatedProvider, lines: Lines
 ) -> None:
     """Validate and Dispatch twice at once in the middle of the work, all of them twice at once when it is over."""
-    provider.configure(latency_ms=SLOW_MS)
+    provider.configure(is_holding=True)
     batch = customer.submit(lines)
     steps = Steps(customer, batch.id)
     token = _waiting(customer, batch.id)
     answers = steps.twice("validate") + steps.twice("dispatch", task_token=token)
     assert [answer and answer["status"] for answer in answers] == ["in_progress", "in_progress", None, None]
+    provider.configure(is_holding=False)
     batch = customer.wait(batch.id)
     checked = customer.check(batch, lines)
     assert (batch.status, checked.succeeded, checked.failed) == ("completed", 23, 1)
@@ -95,12 +98,13 @@ def test_finalize_comes_too_early(
     cloud: LocalCloud, customer: Customer, provider: SimulatedProvider, lines: Lines
 ) -> None:
     """It refuses a batch that is not done, and the batch goes on as if it had never been called."""
-    provider.configure(latency_ms=SLOW_MS)
+    provider.configure(is_holding=True)
     batch = customer.submit(lines, extra_body={"settings": {"concurrency": 8}})
     steps = Steps(customer, batch.id)
     _waiting(customer, batch.id)
     assert all(isinstance(answer, LocalCloudError) for answer in steps.twice("finalize", ending="completed"))
     assert customer.openai.batches.retrieve(batch.id).status == "in_progress"
+    provider.configure(is_holding=False)
     batch = customer.wait(batch.id)
     assert customer.check(batch, lines).succeeded == 23
 
@@ -139,7 +143,7 @@ def test_an_execution_is_stopped(
     cloud: LocalCloud, customer: Customer, provider: SimulatedProvider, lines: Lines, moment: str
 ) -> None:
     """Sweep starts the batch again, and what was done is not done again."""
-    provider.configure(latency_ms=SLOW_MS)
+    provider.configure(is_holding=True)
     if moment == "in Validate":
         cloud.fail("validate", operation="PutObject", when="late", hold_seconds=1, about=customer.account_id)
     batch = customer.submit(lines)
@@ -149,8 +153,10 @@ def test_an_execution_is_stopped(
         eventually(lambda: sum(c.received for c in served(provider, lines)) == len(lines), "everything is sent")
     _stop(cloud, batch.id)
     if moment == "when all is sent":
+        provider.configure(is_holding=False)
         eventually(lambda: {s["state"] for s in customer.rows(batch.id)[1]} == {"settled"}, "all is settled")
     eventually(lambda: _swept(cloud, customer, batch.id), "sweep has started it again")
+    provider.configure(is_holding=False)
     batch = customer.wait(batch.id)
     checked = customer.check(batch, lines)
     assert (batch.status, checked.succeeded) == ("completed", 23)
@@ -161,12 +167,15 @@ def test_an_execution_is_stopped(
 def test_two_executions_at_once(
     cloud: LocalCloud, customer: Customer, provider: SimulatedProvider, lines: Lines
 ) -> None:
-    """A second one beside the first: one of them ends the batch, once."""
-    provider.configure(latency_ms=SLOW_MS)
+    """A second and a third one beside the first send every shard again while it runs: one of them ends the batch,
+    once."""
+    provider.configure(is_holding=True)
     batch = customer.submit(lines)
     _start(cloud, customer, batch.id, 1)
-    _waiting(customer, batch.id)
+    token = _waiting(customer, batch.id)
     _start(cloud, customer, batch.id, 2)
+    _waiting(customer, batch.id, not_on=token)
+    provider.configure(is_holding=False)
     batch = customer.wait(batch.id)
     checked = customer.check(batch, lines)
     assert (batch.status, checked.succeeded) == ("completed", 23)

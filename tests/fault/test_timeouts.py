@@ -12,10 +12,10 @@ from local.provider import SimulatedProvider
 from tests.customer import Customer, chat_line, eventually
 from tests.fault.evidence import note, served
 
-ENVIRONMENT = {"MAX_IN_FLIGHT": "4", "SHARD_ITEMS": "8"}
+ENVIRONMENT = {"MAX_IN_FLIGHT": "4", "SHARD_ITEMS": "8", "LEASE_SECONDS": "3"}
 LINES = [chat_line(number) for number in range(24)]
-TIMEOUT_SECONDS = 4.0
-LATE_SECONDS = 8.0
+TIMEOUT_SECONDS = 6.0
+LATE_SECONDS = 11.0
 CALLS = [
     ("validate", "PutObject"),
     ("validate", "UpdateItem"),
@@ -31,17 +31,18 @@ CALLS = [
 def test_a_worker_hands_back_before_its_time_is_over(
     cloud: LocalCloud, customer: Customer, provider: SimulatedProvider
 ) -> None:
-    """Invocations much shorter than the work: no time-out happens, and no item is sent twice."""
-    provider.configure(latency_ms=700)
-    cloud.limit("work", TIMEOUT_SECONDS)
+    """Invocations shorter than the work: no time-out happens, and no item is sent twice."""
+    provider.configure(latency_ms=2000, latency_sigma=0.2)
+    cloud.limit("work", 2 * TIMEOUT_SECONDS)
     cloud.reset_meter()
-    batch, checked = customer.run(LINES)
-    assert (batch.status, checked.succeeded) == ("completed", len(LINES))
+    lines = [chat_line(number) for number in range(2 * len(LINES))]
+    batch, checked = customer.run(lines)
+    assert (batch.status, checked.succeeded) == ("completed", len(lines))
     used = cloud.meter()["functions"]["work"]
     note("short invocations", {"invocations": used["invocations"], "timeouts": used["timeouts"]})
     assert used["invocations"] >= 2
     assert used["timeouts"] == 0
-    assert [count.received for count in served(provider, LINES)] == [1] * len(LINES)
+    assert [count.received for count in served(provider, lines)] == [1] * len(lines)
 
 
 @pytest.mark.parametrize("operation", ["GetObject", "PutObject", "UpdateItem"])

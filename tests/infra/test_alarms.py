@@ -98,9 +98,13 @@ def test_a_sweep_that_stopped_is_noticed(synthesized: Synthesized) -> None:
 
 def test_an_upload_that_cannot_be_joined_leaves_a_letter(synthesized: Synthesized) -> None:
     """After Lambda's third try the event goes to a watched queue instead of nowhere."""
-    (retries,) = synthesized.stateless.resources("AWS::Lambda::EventInvokeConfig").values()
     functions = synthesized.stateless.resources("AWS::Lambda::Function")
-    assert functions[retries["FunctionName"]["Ref"]]["FunctionName"] == "batchyard-assemble"
+    by_function = {
+        functions[each["FunctionName"]["Ref"]]["FunctionName"]: each
+        for each in synthesized.stateless.resources("AWS::Lambda::EventInvokeConfig").values()
+    }
+    assert by_function["batchyard-jobs"]["MaximumRetryAttempts"] == 0, "Sweep starts it again"
+    retries = by_function["batchyard-assemble"]
     assert retries["MaximumRetryAttempts"] == 2
     (queue, _) = retries["DestinationConfig"]["OnFailure"]["Destination"]["Fn::GetAtt"]
     queues = synthesized.stateless.resources("AWS::SQS::Queue")

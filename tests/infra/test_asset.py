@@ -51,7 +51,7 @@ def test_versions_are_those_of_the_lock_file(archive: zipfile.ZipFile) -> None:
     """What is deployed is what is tested: every runtime package has the version of requirements.lock."""
     locked = set(re.findall(r"^[\w.-]+==[\w.]+", (ROOT / "requirements.lock").read_text(), re.MULTILINE))
     runtime = set(re.findall(r"^[\w.-]+==[\w.]+", archive.read(asset.REQUIREMENTS).decode(), re.MULTILINE))
-    assert {"boto3", "httpx", "orjson", "pydantic"} <= {each.partition("==")[0] for each in runtime}
+    assert {"aiohttp", "boto3", "orjson", "pydantic"} <= {each.partition("==")[0] for each in runtime}
     assert runtime <= locked
 
 

@@ -47,6 +47,14 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
         ('name = "batchyard"\nlambda_concurrency_quota = 10\nlimits = {max_items = 5}', "called max_items"),
         ('name = "batchyard"\nlambda_concurrency_quota = 10\nlimits = {max_batch_items = "many"}', "max_batch_items"),
         ('name = "batchyard"\nlambda_concurrency_quota = 10\nlimits = {presigned_url_seconds = 7200}', "3600"),
+        *(
+            (f'name = "batchyard"\nlambda_concurrency_quota = 10\nlane_limits = [{{provider = {entry}}}]', complaint)
+            for entry, complaint in (
+                ('"nobody"', "unknown provider 'nobody'"),
+                ('"openai", tokens_per_minute = 0', "tokens_per_minute"),
+                ('"openai", tokens_per_hour = 9', "tokens_per_hour"),
+            )
+        ),
         ("name = ", "no TOML"),
     ],
 )
@@ -58,10 +66,10 @@ def test_what_is_wrong_in_a_file_is_named(line: str, complaint: str) -> None:
 
 def test_the_example_has_every_setting_at_its_default() -> None:
     """With what is commented out switched on, the example sets every field there is, and to what the code has."""
-    settings = re.sub(r"^# (?=(\[?\w+\]?)( = .*)?$)", "", EXAMPLE, flags=re.MULTILINE)
+    settings = re.sub(r"^# (?=(\[*\w+\]*)( = .*)?$)", "", EXAMPLE, flags=re.MULTILINE)
     given = tomllib.loads(settings)
     assert given.keys() == Deployment.model_fields.keys()
-    exemplary = {"name", "alarm_email", "drop_days", "limits", "provider_urls", "tags"}
+    exemplary = {"name", "alarm_email", "drop_days", "limits", "provider_urls", "provider_modes", "lane_limits", "tags"}
     for name, value in given.items():
         if name not in exemplary and not name.startswith("existing_"):
             assert value == getattr(SMALLEST, name), name

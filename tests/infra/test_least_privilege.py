@@ -95,7 +95,7 @@ def test_objects_are_granted_by_prefix(synthesized: Synthesized) -> None:
 
 
 def test_who_touches_which_objects(synthesized: Synthesized) -> None:
-    """The worker reads work files and writes parts; who takes in files or makes them writes customers' files."""
+    """The executors read work files and write parts; who takes in files or makes them writes customers' files."""
 
     def writers(prefix: str) -> set[str]:
         return {
@@ -107,7 +107,7 @@ def test_who_touches_which_objects(synthesized: Synthesized) -> None:
     assert writers("files") == {"files", "batches", "assemble", "drop", "finalize"}
     assert writers("incoming") == {"files"}
     assert writers("work") == {"validate"}
-    assert writers("parts") == {"work"}
+    assert writers("parts") == {"work", "jobs"}
     assert writers("exports") == {"results"}
     assert writers("drop") == set()
     assert writers("results") == {"drop", "notify"}
@@ -119,12 +119,13 @@ def test_every_function_of_the_api_may_count_requests(synthesized: Synthesized) 
     assert {route.function for route in ROUTES} <= who_may(synthesized, "dynamodb:UpdateItem")
 
 
-def test_only_the_worker_reads_provider_keys(synthesized: Synthesized) -> None:
-    """Secrets below batchyard/providers/ and nothing else, for one function; a caller's key is decrypted only there."""
+def test_only_executors_read_provider_keys(synthesized: Synthesized) -> None:
+    """Secrets below batchyard/providers/ and nothing else, for those that call providers; a caller's key is
+    decrypted only there."""
     secrets = [grant for grant in grants(synthesized) if grant.action.startswith("secretsmanager:")]
-    assert {grant.role for grant in secrets} == {"work"}
+    assert {grant.role for grant in secrets} == {"work", "jobs"}
     assert all("secret:batchyard/providers/*" in grant.resource for grant in secrets)
-    assert who_may(synthesized, "kms:Decrypt") == {"work"}
+    assert who_may(synthesized, "kms:Decrypt") == {"work", "jobs"}
     assert who_may(synthesized, "kms:Encrypt") == {"batches"}
     assert who_may(synthesized, "kms:GenerateDataKey") == set()
 
@@ -137,7 +138,7 @@ def test_caller_keys_are_bound_to_a_batch(synthesized: Synthesized) -> None:
         for statement in policy["PolicyDocument"]["Statement"]
         if any(action.startswith("kms:") for action in _many(statement["Action"]))
     ]
-    assert len(statements) == 2
+    assert len(statements) == 3
     bound = {"kms:EncryptionContext:batch_id": "false", "kms:EncryptionContext:account_id": "false"}
     assert all(each["Condition"] == {"Null": bound} for each in statements)
 
@@ -145,19 +146,20 @@ def test_caller_keys_are_bound_to_a_batch(synthesized: Synthesized) -> None:
 def test_who_starts_and_who_wakes(synthesized: Synthesized) -> None:
     """Only batches, drop and sweep start an execution; whoever may end its wait has a reason to."""
     assert who_may(synthesized, "states:StartExecution") == {"batches", "drop", "sweep"}
-    assert who_may(synthesized, "states:SendTaskSuccess") == {"files", "batches", "dispatch", "work", "sweep"}
+    assert who_may(synthesized, "states:SendTaskSuccess") == {"files", "batches", "dispatch", "work", "jobs", "sweep"}
     assert who_may(synthesized, "states:StopExecution", "states:SendTaskFailure") == set()
 
 
 def test_who_sends_and_who_invokes(synthesized: Synthesized) -> None:
-    """Shards are sent by dispatch, work and sweep only, and assemble may say that it gave up; functions are invoked
-    by the state machine and, to assemble, files."""
-    assert who_may(synthesized, "sqs:SendMessage") == {"dispatch", "work", "sweep", "assemble"}
+    """Shards are sent by dispatch, the executors and sweep only, and assemble may say that it gave up; functions are
+    invoked by the state machine, to assemble files, and to look after provider jobs."""
+    assert who_may(synthesized, "sqs:SendMessage") == {"dispatch", "work", "jobs", "sweep", "assemble"}
     letters = [each for each in grants(synthesized) if (each.role, each.action) == ("assemble", "sqs:SendMessage")]
     assert ["AssembleDeadLetters" in each.resource for each in letters] == [True]
     invokers = who_may(synthesized, "lambda:InvokeFunction")
     assert "files" in invokers
-    assert len(invokers) == 2
+    assert invokers >= {"files", "dispatch", "fence", "sweep"}
+    assert len(invokers) == 5
 
 
 def test_sweep_moves_the_dead_letters_of_providers(synthesized: Synthesized) -> None:

@@ -27,7 +27,11 @@ _DEFINITION = {
             "Resource": "arn:aws:states:::lambda:invoke.waitForTaskToken",
             "Parameters": {
                 "FunctionName": "STEP_ARN",
-                "Payload": {"name.$": "States.Format('{}-token', $.name)", "task_token.$": "$$.Task.Token"},
+                "Payload": {
+                    "name.$": "States.Format('{}-token', $.name)",
+                    "task_token.$": "$$.Task.Token",
+                    "hold_seconds.$": "$.hold_seconds",
+                },
             },
             "TimeoutSecondsPath": "$.asked.seconds",
             "ResultPath": "$.answer",

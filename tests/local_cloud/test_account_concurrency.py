@@ -45,7 +45,7 @@ def alone(local: LocalCloud) -> Iterator[None]:
     local.deliver(redelivery_seconds=None)
 
 
-def eventually(probe: Callable[[], Any], seconds: float = 20.0) -> Any:
+def eventually(probe: Callable[[], Any], seconds: float = 60.0) -> Any:
     """The first true value of `probe`."""
     deadline = time.monotonic() + seconds
     while not (value := probe()):
@@ -70,7 +70,7 @@ def send(local: LocalCloud, body: dict[str, Any]) -> None:
 def test_functions_share_what_others_did_not_reserve(local: LocalCloud) -> None:
     """Two run, of different functions; the third is refused; who has a reservation runs all the same."""
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        running = [pool.submit(local.invoke, each, {"do": "sleep", "seconds": 3}) for each in ("echo", "echo")]
+        running = [pool.submit(local.invoke, each, {"do": "sleep", "seconds": 6}) for each in ("echo", "echo")]
         eventually(lambda: sum(each["busy"] for each in local.processes("echo")) == 2)
         assert refused(local, "storage") == "TooManyRequestsException"
         assert local.invoke("narrow", {})["pid"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import json
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -53,7 +54,7 @@ def undisturbed(local: LocalCloud) -> Iterator[None]:
     local.deliver(duplicate=False, visibility_seconds=None, redelivery_seconds=None, noisy_messages=30)
 
 
-def eventually(probe: Callable[[], Any], seconds: float = 20.0) -> Any:
+def eventually(probe: Callable[[], Any], seconds: float = 60.0) -> Any:
     """The first true value of `probe`."""
     deadline = time.monotonic() + seconds
     while not (value := probe()):
@@ -111,19 +112,35 @@ def test_a_warm_process_is_used_again_and_frozen_in_between(local: LocalCloud) -
 def test_concurrent_invokes_scale_out(local: LocalCloud) -> None:
     """Invokes that overlap run in processes of their own, and one more than the cap waits instead of failing."""
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        asked = [pool.submit(local.invoke, "echo", {"do": "sleep", "seconds": 0.5}) for _ in range(4)]
+        asked = [pool.submit(local.invoke, "echo", {"do": "sleep", "seconds": 2}) for _ in range(4)]
         assert len({each.result()["pid"] for each in asked}) == 3
 
 
 def test_reserved_concurrency_throttles(local: LocalCloud) -> None:
     """A second invoke of a function that may run once is refused with 429, as Lambda does it."""
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        running = pool.submit(local.invoke, "narrow", {"do": "sleep", "seconds": 2})
+        running = pool.submit(local.invoke, "narrow", {"do": "sleep", "seconds": 4})
         eventually(lambda: any(each["busy"] for each in local.processes("narrow")))
         with pytest.raises(ClientError) as caught:
             local.client("lambda", retries={"total_max_attempts": 1}).invoke(FunctionName="probe-narrow")
         running.result()
     assert caught.value.response["Error"]["Code"] == "TooManyRequestsException"
+
+
+def test_replaced_code_is_for_later_invocations(local: LocalCloud, tmp_path: Path) -> None:
+    """As after UpdateFunctionCode: what runs ends with its old code, what comes next has the new one; and back."""
+    other = Path(shutil.copytree(PROBES, tmp_path / "other"))
+    echo = other / "probe" / "echo.py"
+    echo.write_text(echo.read_text().replace('"name": context.function_name', '"name": "other code"'))
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        running = pool.submit(local.invoke, "echo", {"do": "sleep", "seconds": 4})
+        eventually(lambda: any(each["busy"] for each in local.processes("echo")))
+        local.replace_code(other)
+        assert local.invoke("echo", {})["name"] == "other code"
+        assert running.result()["name"] == "probe-echo"
+    assert local.invoke("echo", {})["name"] == "other code"
+    local.replace_code()
+    assert local.invoke("echo", {})["name"] == "probe-echo"
 
 
 def test_an_exception_is_reported(local: LocalCloud) -> None:
@@ -387,11 +404,15 @@ def test_every_message_can_be_delivered_twice(local: LocalCloud) -> None:
 
 def test_maximum_concurrency_holds(local: LocalCloud) -> None:
     """Six slow messages never run in more than two processes at once."""
-    send(local, *({"name": f"wide-{n}", "do": "sleep", "seconds": 0.3} for n in range(6)))
+    send(local, *({"name": f"wide-{n}", "do": "sleep", "seconds": 1.5} for n in range(6)))
     most = 0
-    deadline = time.monotonic() + 20
-    while local.queue_depths()["probe"] and time.monotonic() < deadline:
+
+    def is_over() -> bool:
+        nonlocal most
         most = max(most, sum(each["busy"] for each in local.processes("records")))
+        return local.queue_depths()["probe"] == 0
+
+    eventually(is_over)
     assert most == 2
 
 
@@ -412,7 +433,7 @@ def test_a_newcomer_goes_before_a_group_that_has_much_in_flight(local: LocalClou
 
 
 def start(local: LocalCloud, name: str, **more: Any) -> str:
-    body = json.dumps({"name": name, "fail": 0, "seconds": 60} | more)
+    body = json.dumps({"name": name, "fail": 0, "seconds": 60, "hold_seconds": 0} | more)
     arn: str = local.client("stepfunctions").start_execution(
         stateMachineArn=local.state_machines[0], name=name, input=body
     )["executionArn"]
@@ -471,6 +492,14 @@ def test_a_task_that_nobody_ends_times_out(local: LocalCloud) -> None:
     assert json.loads(ended(local, arn)["output"])["end"] == "too late"
     with pytest.raises(ClientError, match="TaskTimedOut"):
         local.client("stepfunctions").send_task_success(taskToken=token(local, "late"), output="{}")
+
+
+def test_a_task_times_out_while_its_function_runs(local: LocalCloud) -> None:
+    """The state gives it up although nobody waits for the token yet, and the token is dead all the same."""
+    arn = start(local, "held", seconds=1, hold_seconds=3)
+    assert json.loads(ended(local, arn)["output"])["end"] == "too late"
+    with pytest.raises(ClientError, match="TaskTimedOut"):
+        local.client("stepfunctions").send_task_success(taskToken=token(local, "held"), output="{}")
 
 
 def test_a_task_is_retried_and_then_caught(local: LocalCloud) -> None:

@@ -38,7 +38,7 @@ def echo() -> Echo:
 
 @pytest.fixture
 def server(echo: Echo) -> Iterator[HttpServer]:
-    limits = HttpLimits(header_bytes=2_000, body_bytes=10_000, idle_seconds=5, stall_seconds=0.3)
+    limits = HttpLimits(header_bytes=2_000, body_bytes=10_000, idle_seconds=5, stall_seconds=2)
     running = HttpServer(echo, limits=limits)
     yield running
     running.close()

@@ -7,6 +7,7 @@ import http.client
 import socket
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,6 +23,7 @@ from batchyard.core.routing import route
 from local.provider import SimulatedProvider, request_hash
 from local.provider.config import Config
 from local.provider.simulator import Simulator
+from local.provider.wire import Request
 
 KEY = {"authorization": "Bearer sk-test"}
 REPOSITORY = Path(__file__).parents[2]
@@ -61,7 +63,7 @@ def post(
         connection.close()
 
 
-def eventually(probe: Callable[[], bool], seconds: float = 10.0) -> None:
+def eventually(probe: Callable[[], bool], seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not probe():
         assert time.monotonic() < deadline, "it never came true"
@@ -290,6 +292,17 @@ def test_an_outage_is_switched_on_and_off(provider: SimulatedProvider, fault: st
     assert provider.counts()[request_hash(body)] == (4, 2)
 
 
+def test_answers_are_held_back_until_they_may_go(provider: SimulatedProvider) -> None:
+    """A call that is received while the provider holds is in flight until it no longer does, then answered well."""
+    provider.configure(is_holding=True)
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(post, provider, chat("held"))
+        eventually(lambda: provider.stats()["in_flight"] == 1)
+        assert not asked.done()
+        provider.configure(is_holding=False)
+        assert asked.result()[0] == 200
+
+
 def test_a_provider_that_is_down_refuses_connections(provider: SimulatedProvider) -> None:
     """And breaks the open ones, again and again; its port stays its own, and it still obeys."""
     address = urlsplit(provider.url)
@@ -373,6 +386,11 @@ def test_the_demos_requests_are_good_lines_of_which_five_fail_for_good() -> None
         assert (line["method"], line["url"]) == ("POST", "/v1/chat/completions")
         assert isinstance(route(line["body"]["model"], None, load(), line["url"]), Offer)
         body = orjson.dumps(line["body"])
-        answers.append([simulator.receive("POST", line["url"], "Bearer k", body).answer for _ in range(2)])
+        answers.append(
+            [
+                simulator.receive(Request("POST", line["url"], body, [(b"authorization", b"Bearer k")])).answer
+                for _ in range(2)
+            ]
+        )
     assert sum(answer[0] != "200" for answer in answers) == 10
     assert sum(answer[1] != "200" for answer in answers) == 5

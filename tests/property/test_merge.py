@@ -21,8 +21,9 @@ from batchyard.core.sharding import Plan, Shard, manifest_record
 from batchyard.core.shards import ShardRow, ShardState, mark_done
 from batchyard.core.usage import Usage
 from batchyard.steps.finalize import finalize
+from simulation.memory_objects import MemoryObjects
 from tests.invariants import check_files
-from tests.memory import MemoryObjects, MemoryShards, OneBatch, memory_stores
+from tests.memory import MemoryShards, OneBatch, memory_stores
 
 ACCOUNT = "acct_a"
 BATCH_ID = "batch_01m7vzgc0060rk4csm6mv3ee1s"

@@ -34,14 +34,14 @@ from batchyard.core.shards import ClaimRefused, ShardRow, is_done, mark_done
 from batchyard.core.usage import Usage
 from batchyard.steps.cancel import cancel
 from batchyard.steps.dispatch import dispatch
-from batchyard.steps.fence import fence
+from batchyard.steps.fence import Drain, fence
 from batchyard.steps.finalize import finalize
 from batchyard.steps.settle import settle
 from local.table import create_table
+from simulation.memory_objects import MemoryObjects
+from simulation.memory_table import MemoryTable
 from tests.invariants import check_files, check_rows
-from tests.memory import MemoryObjects
-from tests.memory_table import MemoryTable
-from tests.steps.running import ACCOUNT, BATCH, BATCH_ID, NOW, SentMessages, create_batch
+from tests.steps.running import ACCOUNT, BATCH, BATCH_ID, NOW, SentMessages, create_batch, sent_jobs
 
 SHARDS, ITEMS_PER_SHARD = 4, 2
 ITEMS = SHARDS * ITEMS_PER_SHARD
@@ -313,6 +313,7 @@ class World:
             execution.token,
             stores=self._stores(shards=self._mortal(self.shards)),
             queues=self._mortal(self.queues),
+            job_starter=sent_jobs(),
             workflow=self._mortal(self.woken),
         )
         execution.state = "Waiting"
@@ -331,8 +332,9 @@ class World:
             execution.ending,
             since=execution.fenced_since,
             now=self.now,
-            drain_seconds=DRAIN_SECONDS,
+            drain=Drain(DRAIN_SECONDS, DRAIN_SECONDS),
             stores=self._stores(),
+            job_starter=sent_jobs(),
         )
         if fenced.drained:
             execution.state = "Finalize"

@@ -21,9 +21,9 @@ from batchyard.core.keys import manifest_key
 from batchyard.core.requests import Packing, ResultWindow
 from batchyard.core.result_lines import result_line
 from batchyard.core.results import Outcome, StoredResult
-from batchyard.core.sharding import Shard, read_manifest
+from batchyard.core.sharding import Shard, read_manifest, routes
 from batchyard.core.shards import ShardState
-from tests.memory import MemoryObjects
+from simulation.memory_objects import MemoryObjects
 from tests.property.test_merge import World, run_batch
 
 SEEDS = st.integers(0, 10**9)
@@ -91,8 +91,8 @@ def test_a_deep_page_reads_little(seed: int, offset: int) -> None:
     plan = made.batches.batch.plan
     assert plan is not None
     manifest = _manifest(made)
-    for lane in plan.lanes:
-        found = touched(plan, lane, manifest, range(offset, offset + 1))
+    for route in routes(manifest):
+        found = touched(plan, route, range(offset, offset + 1))
         assert len(found) <= 1
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchyard.core.lanes import Lane
+from batchyard.core.errors import BooksDoNotBalance
+from batchyard.core.lanes import Lane, Mode
 from batchyard.core.sharding import (
     MANIFEST_RECORD_BYTES,
     LaneShards,
@@ -55,10 +58,109 @@ def test_following_the_chains_reaches_every_shard_once_under_the_stride(plan: Pl
     assert settled == set(range(plan.shards))
 
 
-@given(plans())
+@st.composite
+def plans_with_jobs(draw: st.DrawFn) -> Plan:
+    """Some of the entries are provider jobs."""
+    plan = draw(plans())
+    lanes = [
+        replace(
+            entry,
+            lane=replace(entry.lane, mode=Mode.NATIVE),
+            escalate_at=draw(st.integers(1, 2**40)),
+            others=(entry.lane,),
+        )
+        if draw(st.booleans())
+        else entry
+        for entry in plan.lanes
+    ]
+    return replace(plan, lanes=tuple(lanes))
+
+
+def manifest_of(plan: Plan) -> list[Shard]:
+    return [Shard(n, plan.lanes.index(plan.lane_of(n)), n * 10, 10, 1, n) for n in range(plan.shards)]
+
+
+@given(plans_with_jobs())
 def test_a_plan_survives_its_row(plan: Plan) -> None:
-    """to_row and from_row are inverse."""
+    """to_row and from_row are inverse, with jobs and without."""
     assert Plan.from_row(plan.to_row()) == plan
+
+
+@given(plans_with_jobs(), st.randoms())
+def test_no_shard_of_a_provider_job_is_sent_to_a_worker(plan: Plan, random: Random) -> None:
+    """Neither at first nor as another's follower; all other shards are reached."""
+    native = {number for entry in plan.jobs for number in entry.numbers}
+    in_flight, settled = set(plan.due(set())), set()
+    while in_flight:
+        number = random.choice(sorted(in_flight))
+        in_flight.remove(number)
+        settled.add(number)
+        follower = plan.follower(number)
+        if follower is not None:
+            in_flight.add(follower)
+        assert set(plan.due(settled)) == in_flight
+    assert settled == set(range(plan.shards)) - native
+
+
+@given(plans_with_jobs(), st.randoms())
+def test_what_a_job_left_is_reached_after_its_move(plan: Plan, random: Random) -> None:
+    """Some of a job's shards settle, in no order; the rest is moved, its due shards are sent, and their followers are
+    the next ones that are not settled: every shard settles, each is sent once, in few chains."""
+    manifest = manifest_of(plan)
+    for job in plan.jobs:
+        settled = {number for number in job.numbers if random.random() < 0.5}
+        plan = plan.moved(job.numbers, job.others[0], manifest)
+        assert plan.job(job.first_shard) is None
+        in_flight = {number for number in plan.due(settled) if number in job.numbers}
+        if not plan.one_chain:
+            assert len(in_flight) <= plan.stride
+            sent = set(in_flight)
+            while in_flight:
+                number = random.choice(sorted(in_flight))
+                in_flight.remove(number)
+                settled.add(number)
+                follower = plan.follower(number, settled)
+                if follower is not None:
+                    assert follower not in sent
+                    in_flight.add(follower)
+                    sent.add(follower)
+            assert settled >= set(job.numbers)
+
+
+@given(plans_with_jobs(), st.data())
+def test_a_move_changes_the_lane_of_some_shards_and_nothing_else(plan: Plan, data: st.DataObject) -> None:
+    """Entries stay in order and without gaps, items add up, every other shard keeps its lane."""
+    entry = data.draw(st.sampled_from(plan.lanes))
+    first = entry.first_shard if entry.is_native else data.draw(st.sampled_from(entry.numbers))
+    last = entry.numbers[-1] if entry.is_native else data.draw(st.integers(first, entry.numbers[-1]))
+    target = Lane("elsewhere", "model")
+    moved = plan.moved(range(first, last + 1), target, manifest_of(plan))
+    for number in range(plan.shards):
+        expected = target if first <= number <= last else plan.lane_of(number).lane
+        assert moved.lane_of(number).lane == expected
+    assert [each.first_shard for each in moved.lanes[1:]] == [each.numbers.stop for each in moved.lanes[:-1]]
+    assert sum(each.items for each in moved.lanes) == plan.items
+    assert Plan.from_row(moved.to_row()) == moved
+
+
+def test_a_move_that_would_break_the_books_is_refused() -> None:
+    """Shards of two entries at once, a part of a job, or into a native lane, which has no job for them."""
+    native = LaneShards(Lane("openai", "m", Mode.NATIVE), 0, 4, 4, 99, (Lane("openai", "m"),))
+    plan = Plan("run", 6, 6, (native, LaneShards(Lane("openai", "n"), 4, 2, 2)), 1, False, None)
+    manifest = manifest_of(plan)
+    for numbers, lane in (
+        (range(3, 5), Lane("a", "b")),
+        (range(1, 4), Lane("a", "b")),
+        (range(4, 6), Lane("a", "b", Mode.NATIVE)),
+    ):
+        with pytest.raises(BooksDoNotBalance):
+            plan.moved(numbers, lane, manifest)
+
+
+def test_an_older_row_is_read() -> None:
+    """One that knows neither jobs nor other lanes."""
+    row = ["openai", "m", "realtime", 0, 2, 20]
+    assert LaneShards.from_row(row) == LaneShards(Lane("openai", "m"), 0, 2, 20)
 
 
 @given(st.integers(1, 100_000), st.integers(1, 512))
@@ -68,6 +170,27 @@ def test_a_concurrency_hint_is_a_ceiling_and_is_used(hint: int, items: int) -> N
     assert concurrency is not None
     assert 1 <= concurrency <= items
     assert hint - stride < stride * concurrency <= hint
+
+
+@pytest.mark.parametrize(
+    ("hint", "items", "at_most"),
+    [(10, 500, 1.3), (50, 2000, 1.3), (100, 2000, 1.5), (300, 2000, 1.6), (300, 20_000, 1.2), (1000, 20_000, 1.5)],
+)
+def test_a_concurrency_hint_costs_little_time(hint: int, items: int, at_most: float) -> None:
+    """Rounds of calls, if all calls take the same time, against those of a loop that always has as many in flight."""
+    stride, calls = split_concurrency(hint, items_at_most=256, default_stride=128)
+    assert calls is not None
+    rounds = [0] * stride
+    number = 0
+    while items > sum_of_sizes(number, stride):
+        left = items - sum_of_sizes(number, stride)
+        rounds[number % stride] += -(-min(left, shard_items(number, 256, stride)) // calls)
+        number += 1
+    assert max(rounds) <= at_most * -(-items // hint)
+
+
+def sum_of_sizes(shards: int, shards_per_size: int) -> int:
+    return sum(shard_items(number, 256, shards_per_size) for number in range(shards))
 
 
 @given(st.integers(1, 5000))

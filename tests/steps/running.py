@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 from batchyard.adapters.aws.batches import Batches
+from batchyard.adapters.aws.job_starter import JobStarter
 from batchyard.adapters.aws.objects import Objects
 from batchyard.adapters.aws.workflow import Execution, Life
 from batchyard.core.batches import Batch, BatchRef, Ending, Status
+from batchyard.core.jobs import JobRef
 from batchyard.core.keys import manifest_key
 from batchyard.core.lanes import Lane
 from batchyard.core.messages import ShardMessage
@@ -33,6 +36,21 @@ class SentMessages:
     @property
     def numbers(self) -> list[int]:
         return [message.shard.number for message in self.messages]
+
+
+@dataclass
+class SentJobs:
+    """Stands for `JobStarter`."""
+
+    started: list[JobRef] = field(default_factory=list)
+
+    def start(self, refs: Sequence[JobRef]) -> None:
+        self.started += refs
+
+
+def sent_jobs() -> JobStarter:
+    """Typed as what it stands for."""
+    return cast("JobStarter", SentJobs())
 
 
 @dataclass

@@ -19,6 +19,7 @@ from tests.steps.running import (
     SentMessages,
     create_batch,
     plan,
+    sent_jobs,
     start_batch,
 )
 
@@ -39,6 +40,7 @@ class Engine:
             token,
             stores=self.stores,
             queues=self.queues,  # type: ignore[arg-type]
+            job_starter=sent_jobs(),
             workflow=self.workflow,  # type: ignore[arg-type]
         )
 

@@ -15,8 +15,8 @@ from batchyard.core.sharding import read_manifest
 from batchyard.core.usage import Tally
 from batchyard.steps.draw import draw, numbers_to_draw
 from batchyard.steps.settle import settle
-from tests.memory import memory_objects
-from tests.memory_table import MemoryTable
+from simulation.memory_objects import memory_objects
+from simulation.memory_table import MemoryTable
 from tests.steps.running import NOW, RecordedWorkflow, SentMessages, plan, start_batch
 
 

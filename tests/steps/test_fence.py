@@ -8,12 +8,14 @@ from batchyard.adapters.aws.stores import Stores
 from batchyard.core.batches import Ending
 from batchyard.core.shards import ShardState
 from batchyard.core.usage import Tally
-from batchyard.steps.fence import Fenced, fence
-from tests.steps.running import BATCH, BATCH_ID, NOW, create_batch, plan, start_batch
+from batchyard.steps.fence import Drain, Fenced, fence
+from tests.steps.running import BATCH, BATCH_ID, NOW, create_batch, plan, sent_jobs, start_batch
 
 
 def run(stores: Stores, now: int) -> Fenced:
-    return fence(BATCH, Ending.CANCELLED, since=NOW, now=now, drain_seconds=60, stores=stores)
+    return fence(
+        BATCH, Ending.CANCELLED, since=NOW, now=now, drain=Drain(60, 600), stores=stores, job_starter=sent_jobs()
+    )
 
 
 def test_a_batch_without_live_owners_is_drained_at_once(stores: Stores) -> None:

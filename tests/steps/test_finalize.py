@@ -104,7 +104,9 @@ def test_a_settled_batch_is_completed_with_its_files(yard: Yard) -> None:
     batch = yard.finalize(Ending.COMPLETED)
     assert batch.status is Status.COMPLETED
     assert batch.status_times["finalizing"] == batch.status_times["completed"] == NOW + 100
-    assert batch.tally == Tally(succeeded=5, failed=1, input_tokens=60, output_tokens=30, cost_picousd=18)
+    assert batch.tally == Tally(
+        succeeded=5, failed=1, input_tokens=60, output_tokens=30, cost_picousd=18, realtime_picousd=18
+    )
     yard.check(batch)
     output = yard.files.get(FileRef(ACCOUNT, batch.output_file_id or ""))
     error = yard.files.get(FileRef(ACCOUNT, batch.error_file_id or ""))

@@ -14,8 +14,8 @@ from batchyard.core.errors import LeaseLost
 from batchyard.core.shards import LOST_AFTER_SECONDS, ShardRow
 from batchyard.core.usage import Tally
 from batchyard.steps.recover import neighbours, recover
-from tests.memory import memory_objects
-from tests.memory_table import MemoryTable
+from simulation.memory_objects import memory_objects
+from simulation.memory_table import MemoryTable
 from tests.steps.running import NOW, SentMessages, plan, start_batch
 
 LEASE_SECONDS = 60

@@ -310,6 +310,14 @@ def test_a_file_that_never_comes_fails_the_batch(desk: Desk) -> None:
     assert [error.code for error in desk.validate().errors] == ["file_not_ready"]
 
 
+def test_a_batch_on_an_upload_that_was_given_up_fails_at_once(desk: Desk) -> None:
+    """Nobody waits for bytes that will never come, and the error says what to do."""
+    desk.upload(line(0), status=FileStatus.UPLOADED, upload_id="upload_1", created_at=NOW - 4_500)
+    desk.objects.delete(file_key(ACCOUNT, FILE_ID))
+    (error,) = desk.validate().errors
+    assert error.code == "invalid_file" and "new upload" in error.message
+
+
 def test_a_second_run_changes_nothing(desk: Desk) -> None:
     """Once there is a plan, Validate returns at once and writes nothing."""
     desk.upload(line(0))

@@ -17,7 +17,8 @@ MAY_IMPORT = {
     "content": {"core", "adapters", "content"},
     "steps": {"core", "adapters", "content", "steps"},
     "worker": {"core", "adapters", "worker"},
-    "handlers": {"core", "adapters", "content", "steps", "worker", "surfaces", "handlers", "settings"},
+    "jobs": {"core", "adapters", "jobs"},
+    "handlers": {"core", "adapters", "content", "steps", "worker", "jobs", "surfaces", "handlers", "settings"},
     "settings": set(),
 }
 BANNED = {
@@ -26,6 +27,7 @@ BANNED = {
     "content": {"boto3", "httpx", "aiohttp", "os"},
     "steps": {"boto3", "httpx", "aiohttp", "os"},
     "worker": {"boto3", "httpx", "aiohttp", "os"},
+    "jobs": {"boto3", "httpx", "aiohttp", "os"},
     "handlers": {"boto3", "botocore", "httpx", "aiohttp"},
 }
 

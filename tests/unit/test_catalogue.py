@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from datetime import date
 
+import genai_prices
 import orjson
 import pytest
 
 from batchyard.adapters.catalogue import CATALOGUE_FILE, load, load_providers, read_catalogue
 from batchyard.core.catalogue import Offer
-from batchyard.core.usage import Price
+from batchyard.core.usage import Price, Usage
 from tools.compile_catalogue import compile_catalogue, encode
 
 PROVIDERS = """
@@ -72,6 +73,30 @@ def test_fastrouters_example_is_a_model_here() -> None:
     assert other == offer
 
 
+@pytest.mark.parametrize(
+    ("input_tokens", "cached_tokens", "output_tokens"),
+    [(200_000, 0, 10), (200_001, 0, 10), (900_000, 899_000, 0), (0, 0, 9), (150_000, 100_000, 90_000)],
+)
+@pytest.mark.parametrize("model", ["claude-sonnet-4-5", "claude-haiku-4-5"])
+def test_long_prompts_cost_what_they_cost(
+    model: str, input_tokens: int, cached_tokens: int, output_tokens: int
+) -> None:
+    """Above a model's threshold all of a call's tokens have another price; genai-prices works out the same."""
+    (offer,) = load().find(model, "anthropic")
+    ours = offer.price.cost_picousd(Usage(input_tokens, cached_tokens, output_tokens))
+    used = genai_prices.Usage(input_tokens=input_tokens, cache_read_tokens=cached_tokens, output_tokens=output_tokens)
+    theirs = genai_prices.calc_price(used, model, provider_id="anthropic").total_price
+    assert ours == theirs * 10**12
+
+
+def test_each_threshold_has_its_price() -> None:
+    """The highest one that the input is longer than counts, for every token."""
+    entry = {"id": "m", "microusd": [10, 5, 40], "above": [[100, 20, 10, 60], [1000, 30, 15, 90]]}
+    (offer,) = read_catalogue(PROVIDERS, orjson.dumps({"providers": {"openai": [entry]}})).find("m")
+    costs = [offer.price.cost_picousd(Usage(given, 0, 1)) for given in (100, 101, 1000, 1001)]
+    assert costs == [100 * 10 + 40, 101 * 20 + 60, 1000 * 20 + 60, 1001 * 30 + 90]
+
+
 def test_the_committed_catalogue_is_what_genai_prices_gives() -> None:
     """Compiling again for the committed date gives the committed file, byte for byte."""
     committed = CATALOGUE_FILE.read_bytes()
@@ -106,6 +131,15 @@ def test_known_prices(model: str, price: Price) -> None:
     """OpenAI's list prices of well-known models, as micro-dollars per million tokens."""
     (offer,) = load().find(model)
     assert (offer.provider, offer.model, offer.price) == ("openai", model, price)
+
+
+def test_what_a_vendor_charges_for_its_cache() -> None:
+    """Writing to it costs more than reading the prompt for the first time, where the price list says so."""
+    (claude,) = load().find("claude-sonnet-5-5")
+    assert claude.price == Price(2_000_000, 100_000, 10_000_000, 2_500_000)
+    own = '[[models]]\nprovider = "edge"\nid = "m"\ninput_microusd = 4\noutput_microusd = 9\ncache_write_microusd = 5\n'
+    (model,) = read_catalogue(PROVIDERS + own, COMPILED).find("m")
+    assert model.price == Price(4, 4, 9, 5)
 
 
 def test_a_namespace_names_the_provider_and_is_taken_off() -> None:

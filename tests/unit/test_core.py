@@ -36,6 +36,12 @@ def test_derived_ids_keep_the_time_and_tell_purposes_apart() -> None:
     assert output.removeprefix("file-")[:10] == source.removeprefix("batch_")[:10]
 
 
+def test_ids_are_those_of_earlier_versions() -> None:
+    """What is derived again after an upgrade is the same, or a step that runs twice would make two of it."""
+    assert new_id("batch_", 1_763_700_000_123, b"0123456789") == "batch_01kajbchbv60rk4csm6mv3ee1s"
+    assert derive_id("batch_req_", "batch_01m7vzgc0060rk4csm6mv3ee1s", "77") == "batch_req_01m7vzgc00j165gqqsbsnqabqk"
+
+
 def test_cost_is_exact_and_rounds_only_at_the_edge() -> None:
     """A million tiny items cost what one large one costs; cached tokens are priced apart."""
     price = Price(input_microusd=150_000, cached_microusd=75_000, output_microusd=600_000)

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 DECISIONS = ROOT / "docs" / "decisions"
 PAGES = sorted(page.name for page in DECISIONS.glob("*.md") if page.name != "README.md")
 READ = ("*.md", "*.py", "*.toml", "*.json", "Makefile")
-FOLDERS = ("docs", "functions", "infra", "local", "bench", "tools", "tests")
+FOLDERS = ("docs", "functions", "infra", "local", "bench", "simulation", "tools", "tests")
 _REFERENCE = re.compile(r"decisions?[ /](\d{4})(-[\w-]+\.md)?")
 _LISTED = re.compile(r"^- \[(\d{4})\]\((\d{4}-[\w-]+\.md)\) (.+)$", re.MULTILINE)
 

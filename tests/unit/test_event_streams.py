@@ -12,7 +12,8 @@ from batchyard.adapters.providers.events import EventStream, StreamBroken, Strea
 from batchyard.adapters.providers.openai_replies import streamed_reply_of
 from batchyard.core.calls import Answer, NoAnswer
 from batchyard.core.retry import FailureReason
-from local.provider.answers import ENDPOINTS, count_tokens
+from local.provider.answers.content import count_tokens
+from local.provider.answers.openai import ENDPOINTS
 from local.provider.faults import NO_WISHES
 from local.provider.ledger import hash_request
 

@@ -53,6 +53,12 @@ def test_sound_books_pass() -> None:
     assert check_batch(batch(), ["a", "b"], OUTPUT, ERRORS).codes == {"request_timeout": 1}
 
 
+def test_whatever_json_a_provider_answers_is_read() -> None:
+    """Lone surrogates and numbers beyond any double are the customer's answer, and no broken books."""
+    strange = line("a").replace(b'{"usage"', b'{"text": "\\ud800", "number": 1e400, "usage"')
+    assert check_batch(batch(), ["a", "b"], file(strange), ERRORS).succeeded == 1
+
+
 @pytest.mark.parametrize(
     ("output", "errors", "invariant"),
     [

@@ -7,6 +7,7 @@ import pytest
 from batchyard.core.lane_pace import (
     SLOT_SECONDS,
     LanePace,
+    RateChange,
     WorkerReport,
     away_seconds,
     by_slot,
@@ -77,6 +78,21 @@ def test_a_slot_that_has_hardly_begun_shows_no_rate() -> None:
     """Workers that came at its end say little about what a provider takes."""
     came = {"w": WorkerReport(int(NOW), int(SLOT * SLOT_SECONDS), {}, 0)}
     assert rate_change(LanePace(good={SLOT - 1: 9}, refused={SLOT - 1: 50}, workers=came), NOW, None) is None
+
+
+def test_the_operators_limit_is_used_whole_while_nothing_is_refused() -> None:
+    """It may rise when calls take fewer tokens than before. Once the provider refuses, its own limit counts, too."""
+    pace = LanePace(rate=10.0, good={SLOT - 1: 50})
+    assert rate_change(pace, NOW, 80.0) == RateChange(80.0, SLOT, 0)
+    refused = LanePace(rate=10.0, refused_slot=SLOT - 3, good={SLOT - 1: 50})
+    change = rate_change(refused, NOW, 80.0)
+    assert change is not None and change.rate == pytest.approx(10.2)
+
+
+def test_the_tokens_of_a_call_are_those_of_the_slots_that_count_them() -> None:
+    """A slot of a version that counted no tokens says nothing about them."""
+    assert LanePace().tokens_per_call is LanePace(tokens={SLOT: 90}).tokens_per_call is None
+    assert LanePace(good={SLOT: 3, SLOT - 1: 4, SLOT - 2: 9}, tokens={SLOT: 90, SLOT - 1: 50}).tokens_per_call == 20
 
 
 def test_accounts_share_then_their_batches_then_the_workers_that_carry_them() -> None:

@@ -1,16 +1,16 @@
-"""A provider's kind decides which client calls it."""
+"""A provider's kind decides what is sent to it."""
 
 from __future__ import annotations
 
 import pytest
 
-from batchyard.adapters.providers.kinds import CLIENTS
-from batchyard.core.providers import KINDS, Provider
+from batchyard.adapters.providers.kinds import TRANSLATORS
+from batchyard.core.providers import KINDS, VARIANTS, Provider
 
 
-def test_every_kind_has_its_client() -> None:
+def test_every_kind_has_its_translator() -> None:
     """What providers.toml may say and what a worker can speak are the same."""
-    assert set(CLIENTS) == set(KINDS)
+    assert set(TRANSLATORS) == set(KINDS) == set(VARIANTS)
 
 
 def test_another_kind_is_refused() -> None:

@@ -22,6 +22,11 @@ def error(message: str = "No.", **fields: Any) -> dict[str, Any]:
 
 
 QUOTA = "You exceeded your current quota, please check your plan and billing details."
+TOO_DEAR = (
+    "This request requires more credits, or fewer max_tokens. You requested up to 16384 tokens, but can only afford "
+    "3919."
+)
+TOO_LARGE = "Request too large for gpt-4o in organization org-x on tokens per min (TPM): Limit 30000, Requested 40000."
 BALANCE = "Your credit balance is too low to access the Anthropic API. Please go to Plans & Billing."
 TEAM = "Your team 16f2151a has either used all available credits or reached its monthly spending limit."
 
@@ -46,6 +51,10 @@ TEAM = "Your team 16f2151a has either used all available credits or reached its 
         (400, {"type": "error", **error(BALANCE, type="invalid_request_error")}, MONEY),
         (400, error(f"Bad prompt: '{BALANCE}'", type="invalid_request_error"), REJECTED),
         (402, error("Insufficient credits", code=402), MONEY),
+        (402, error(TOO_DEAR, code=402, metadata={"provider_name": None}), FailureReason.UNAFFORDABLE),
+        (402, error("Prompt tokens limit exceeded: 230799 > 91442.", code=402), FailureReason.UNAFFORDABLE),
+        (429, error(TOO_LARGE, type="tokens", code="rate_limit_exceeded"), REJECTED),
+        (429, error(f"Slow down: '{TOO_LARGE}'", type="tokens", code="rate_limit_exceeded"), THROTTLED),
         (403, error("Key limit exceeded (total limit). Manage it.", code=403), MONEY),
         (403, error("Input was flagged", code=403, metadata={"reasons": ["violence"]}), REJECTED),
         (403, error("Blocked.", type="permissions_error", code="model_permission_blocked_project"), REJECTED),

@@ -56,6 +56,7 @@ def test_trouble_is_what_a_provider_that_is_down_answers() -> None:
         FailureReason.TIMEOUT,
         FailureReason.CONNECTION,
         FailureReason.INVALID_RESPONSE,
+        FailureReason.UNAFFORDABLE,
     }
     assert all(reason.may_be_retried and reason.costs_a_retry for reason in trouble)
     blocking = {reason for reason in FailureReason if reason.blocks_the_lane}
@@ -67,9 +68,17 @@ def test_success_is_no_failure() -> None:
     assert [failure_of(status, NO_ADVICE) for status in (200, 201, 204)] == [None] * 3
 
 
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 529])
+def test_do_not_retry_means_not_now(status: int) -> None:
+    """A client that waits for seconds gives up on x-should-retry: false; a batch has hours, and loses no item by it."""
+    refused = RetryAdvice(should_retry=False)
+    assert failure_of(status, refused) is failure_of(status, NO_ADVICE)
+    assert failure_of(503, RetryAdvice(7.0, should_retry=False)) is FailureReason.THROTTLED
+
+
 def test_the_server_overrules_the_table() -> None:
-    """x-should-retry decides if a server sends it, as in OpenAI's own SDK."""
-    assert failure_of(429, RetryAdvice(should_retry=False)) is FailureReason.REJECTED
+    """x-should-retry decides about what does not pass with the lane."""
+    assert failure_of(409, RetryAdvice(should_retry=False)) is FailureReason.REJECTED
     assert failure_of(500, RetryAdvice(should_retry=True)) is FailureReason.SERVER_ERROR
 
 

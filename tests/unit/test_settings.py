@@ -12,7 +12,9 @@ from batchyard import settings
 KINDS = [
     kind
     for kind in vars(settings).values()
-    if isinstance(kind, type) and issubclass(kind, BaseModel) and kind not in (BaseModel, settings.Limits)
+    if isinstance(kind, type)
+    and issubclass(kind, BaseModel)
+    and kind not in (BaseModel, settings.Limits, settings.LaneSettings)
 ]
 
 

@@ -12,7 +12,7 @@ from batchyard.core.calls import Answer, ProviderReply
 from batchyard.core.lanes import LaneId
 from batchyard.core.retry import FailureReason, RetryAdvice
 from batchyard.worker.gate import Gate, Gates
-from tests.virtual_time import VirtualTimeLoop
+from simulation.virtual_time import VirtualTimeLoop
 
 OK = Answer(200, b"{}")
 

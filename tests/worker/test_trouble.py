@@ -16,9 +16,9 @@ from batchyard.core.lanes import LaneId
 from batchyard.core.messages import ShardMessage
 from batchyard.core.retry import FailureReason
 from batchyard.core.shards import ShardState
-from tests.memory import memory_objects
-from tests.memory_table import memory_shards
-from tests.virtual_time import EPOCH
+from simulation.memory_objects import memory_objects
+from simulation.memory_table import memory_shards
+from simulation.virtual_time import EPOCH
 from tests.worker.workshop import BATCH_ID, Outcome, ScriptedProvider, Workshop, after, status, succeed
 
 Start = Callable[[Callable[[int, int], Awaitable[Outcome]]], Workshop]
@@ -228,6 +228,48 @@ def test_a_rotated_key_is_read_again_at_once(start: Start) -> None:
 def test_a_callers_own_key_is_the_callers_error(start: Start) -> None:
     """Nobody here can mend a key that came with the batch: its items fail, and no lane blocks."""
     shop = start(after(0.2, lambda index: Answer(401, b'{"error":{}}', failure=FailureReason.KEY_REFUSED)))
+    shop.work(shop.message(5, caller_pays=True))
+    assert shop.outcomes() == {"failed": 5}
+    assert set(shop.provider.received.values()) == {1}
+    assert shop.lanes.health(LaneId("openai", "m", "acct_a")).state is LaneState.CLOSED
+
+
+TOO_DEAR = Answer(402, b'{"error":{"message":"fewer max_tokens"}}', failure=FailureReason.UNAFFORDABLE)
+
+
+def test_an_item_that_costs_more_than_is_left_fails_alone(start: Start) -> None:
+    """Others get through meanwhile: it fails by its own tries, with the provider's words, and nobody waits for it."""
+
+    async def behave(index: int, attempt: int) -> Outcome:
+        await asyncio.sleep(0.5 + 0.5 * max(index, 0))
+        return TOO_DEAR if index == 3 else succeed(index)
+
+    shop = start(behave)
+    shop.work(shop.message(80))
+    assert shop.outcomes() == {"succeeded": 79, "failed": 1}
+    assert shop.provider.received[3] == 5
+    assert shop.lines()[3]["response"]["status_code"] == 402
+
+
+def test_items_that_all_cost_more_than_is_left_wait_for_money(start: Start) -> None:
+    """A witness still gets through for next to nothing: the lane is blocked all the same, and no item fails."""
+
+    async def behave(index: int, attempt: int) -> Outcome:
+        await asyncio.sleep(0.2)
+        return TOO_DEAR if index >= 0 and shop.clock() - EPOCH < 900 else succeed(index)
+
+    shop = start(behave)
+    message = shop.message(40)
+    shop.work(message)
+    health = shop.lanes.health(LANE)
+    assert (health.state, health.reason) == (LaneState.BLOCKED, "out_of_money")
+    play(shop, [message])
+    assert shop.outcomes() == {"succeeded": 40}
+
+
+def test_a_callers_own_money_is_the_callers_error(start: Start) -> None:
+    """Nobody here can pay for a key that came with the batch: its items fail at once, and no lane waits."""
+    shop = start(after(0.2, lambda index: TOO_DEAR))
     shop.work(shop.message(5, caller_pays=True))
     assert shop.outcomes() == {"failed": 5}
     assert set(shop.provider.received.values()) == {1}

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from typing import Any
 
 from batchyard.core.catalogue import Catalogue, Model
+from batchyard.core.lanes import Lane, LaneId, Mode
 from batchyard.core.messages import ShardMessage
 from batchyard.core.providers import Provider
 from batchyard.core.retry import RetryPolicy
@@ -15,7 +17,7 @@ from batchyard.core.usage import Price
 from batchyard.worker.gate import Gates
 from batchyard.worker.runtime import Runtime
 from batchyard.worker.upstreams import ProviderKeys, Upstreams
-from tests.virtual_time import inline
+from simulation.virtual_time import inline
 
 
 class OneKey:
@@ -31,22 +33,20 @@ class OneKey:
 class Client:
     """Stands for a provider's client; says how it was called."""
 
-    def __init__(self, kind: str, base_url: str) -> None:
-        self.made_for = kind, base_url
+    def __init__(self, provider: Provider, base_url: str) -> None:
+        self.made_for = provider.kind, base_url
 
-    async def call(self, endpoint: str, api_key: str, body: bytes) -> Any:
-        return (*self.made_for, endpoint, api_key, body)
+    async def call(self, endpoint: str, api_key: str, body: bytes, lane: Lane) -> Any:
+        return (*self.made_for, endpoint, api_key, body, lane)
 
 
-def test_the_client_follows_the_providers_kind() -> None:
-    """Kind and base URL of the entry decide who is called; one client serves all shards of a provider."""
-    made: list[Client] = []
+def upstreams_of(provider: Provider, made: list[Client]) -> Upstreams:
+    """Of one provider with the model "m"; `made` gets its clients."""
 
-    def connect(kind: str, base_url: str) -> Any:
-        made.append(Client(kind, base_url))
+    def connect(provider: Provider, base_url: str) -> Any:
+        made.append(Client(provider, base_url))
         return made[-1]
 
-    provider = Provider("groq", "openai", "https://groq.example/v1")
     catalogue = Catalogue([provider], {"groq": [Model("m", Price(1, 1, 1))]})
     gates = Gates(8, lambda: 0.0)
     secrets: Any = OneKey()
@@ -54,25 +54,49 @@ def test_the_client_follows_the_providers_kind() -> None:
     no_rows: Any = None
     runtime = Runtime(lambda: 0.0, lambda: 0.0, lambda: "owner", logging.getLogger("worker"), inline)
     keys = ProviderKeys(secrets, nobodys_keys)
-    upstreams = Upstreams(catalogue, keys, no_rows, gates, RetryPolicy(), runtime, urls={}, connect=connect)
-    message = ShardMessage(
-        account_id="acct_a",
-        batch_id="batch_a",
-        run="run",
-        endpoint="/v1/embeddings",
-        provider="groq",
-        model="m",
-        shard=Shard(0, 0, 0, 1, 1, 0),
-        shards=1,
-        progress_rows=1,
-        follower=None,
-        concurrency=None,
-        expires_at=1,
-    )
+    return Upstreams(catalogue, keys, no_rows, gates, RetryPolicy(), runtime, urls={}, connect=connect)
+
+
+MESSAGE = ShardMessage(
+    account_id="acct_a",
+    batch_id="batch_a",
+    run="run",
+    endpoint="/v1/embeddings",
+    provider="groq",
+    model="m",
+    shard=Shard(0, 0, 0, 1, 1, 0),
+    shards=1,
+    progress_rows=1,
+    follower=None,
+    concurrency=None,
+    expires_at=1,
+)
+
+
+def test_the_client_follows_the_providers_kind() -> None:
+    """Kind and base URL of the entry decide who is called; one client serves all shards of a provider."""
+    made: list[Client] = []
+    upstreams = upstreams_of(Provider("groq", "openai", "https://groq.example/v1"), made)
 
     async def call_twice() -> list[Any]:
-        return [await (await upstreams.of(message)).call(b"{}") for _ in range(2)]
+        return [await (await upstreams.of(MESSAGE)).call(b"{}") for _ in range(2)]
 
-    expected = ("openai", "https://groq.example/v1", "/v1/embeddings", "sk-groq", b"{}")
+    expected = ("openai", "https://groq.example/v1", "/v1/embeddings", "sk-groq", b"{}", Lane("groq", "m"))
     assert asyncio.run(call_twice()) == [expected, expected]
     assert len(made) == 1
+
+
+def test_a_lane_in_flex_is_a_lane_of_its_own() -> None:
+    """It is asked for in each call, has health and limits of its own, and costs what the entry says."""
+    modes = (Mode.REALTIME, Mode.FLEX)
+    upstreams = upstreams_of(Provider("groq", "openai", "https://x.example/v1", modes=modes, flex_price_percent=40), [])
+    flex = ShardMessage.from_json(replace(MESSAGE, mode=Mode.FLEX).to_json())
+
+    async def both() -> list[Any]:
+        return [await upstreams.of(message) for message in (MESSAGE, flex)]
+
+    realtime, cheaper = asyncio.run(both())
+    assert (realtime.price_percent, cheaper.price_percent) == (100, 40)
+    assert realtime.gate is not cheaper.gate and realtime.watch is not cheaper.watch
+    assert cheaper.watch.lane == LaneId("groq", "m", mode=Mode.FLEX)
+    assert asyncio.run(cheaper.call(b"{}"))[-1] == Lane("groq", "m", Mode.FLEX)

@@ -12,8 +12,8 @@ import pytest
 
 from batchyard.worker.item_runner import Upstream
 from batchyard.worker.work import RECEIVES_AT_MOST
-from tests.memory import memory_objects
-from tests.memory_table import memory_shards
+from simulation.memory_objects import memory_objects
+from simulation.memory_table import memory_shards
 from tests.worker.workshop import Killed, Outcome, ScriptedProvider, Workshop, after, succeed
 
 Start = Callable[[Callable[[int, int], Awaitable[Outcome]]], Workshop]

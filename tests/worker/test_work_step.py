@@ -5,19 +5,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
+from batchyard.adapters.providers.translator import Untranslatable, refusal
 from batchyard.core.batches import Ending
 from batchyard.core.calls import Answer, NoAnswer
+from batchyard.core.lanes import Mode
 from batchyard.core.retry import FailureReason, RetryAdvice
 from batchyard.core.shards import LeaseHeld, ShardFenced, ShardState
 from batchyard.core.usage import REFUSED_USAGE, Usage
 from batchyard.worker.gate import Gates
-from tests.memory import memory_objects
-from tests.memory_table import memory_shards
-from tests.virtual_time import EPOCH
+from simulation.memory_objects import memory_objects
+from simulation.memory_table import memory_shards
+from simulation.virtual_time import EPOCH
 from tests.worker.workshop import (
     BATCH_ID,
     LIMITS,
@@ -70,6 +73,33 @@ def test_a_shard_runs_at_once_and_settles(start: Start) -> None:
     line = shop.lines()[7]
     assert line["custom_id"] == "item-7" and line["error"] is None
     assert line["response"] == {"status_code": 200, "request_id": "req_7", "body": {"n": 7}}
+
+
+def test_an_item_in_flex_costs_its_share_of_realtime(start: Start) -> None:
+    """And what realtime would have cost stands beside it."""
+    shop = start(after(3.0))
+    shop.work(shop.message(4, mode=Mode.FLEX))
+    tally = row_of(shop).tally
+    assert tally.realtime_picousd == 2 * tally.cost_picousd == 4 * PRICE.cost_picousd(succeed(0).usage)
+
+
+def test_what_a_vendor_cannot_do_fails_at_once_and_says_nothing_about_the_lane(start: Start) -> None:
+    """One try each, with the error that names the parameter; the lane neither looks better nor worse for it."""
+    refused = refusal(Untranslatable("'seed' cannot be expressed.", "seed"), "/v1/chat/completions")
+
+    async def behave(index: int, attempt: int) -> Outcome:
+        await asyncio.sleep(0)
+        return refused
+
+    shop = start(behave)
+    message = shop.message(20)
+    assert shop.work(message) == []
+    assert shop.outcomes() == {"failed": 20}
+    line = shop.lines()[3]
+    assert line["error"] is None and line["response"]["status_code"] == 400
+    assert line["response"]["body"]["error"]["param"] == "seed"
+    assert shop.meter.retries == 0 and shop.meter.failures == {FailureReason.UNSUPPORTED: 20}
+    assert not shop.watch_of(message).has_been_well_since(0)
 
 
 def test_several_shards_share_the_loop(start: Start) -> None:
@@ -200,6 +230,20 @@ def test_results_are_flushed_while_others_still_run(start: Start) -> None:
     assert shop.outcomes() == {"succeeded": 30}
 
 
+def test_the_last_few_items_wait_for_each_other(start: Start) -> None:
+    """A shard whose last calls end a few seconds after the rest makes one part; not if they take much longer."""
+    for number, last_call_seconds, parts in ((0, 9.0, 1), (1, 30.0, 2)):
+
+        async def behave(index: int, attempt: int, last_call_seconds: float = last_call_seconds) -> Outcome:
+            await asyncio.sleep(last_call_seconds if index % 24 > 20 else 1.0)
+            return succeed(index)
+
+        shop = start(behave)
+        shop.work(shop.message(24, number=number))
+        assert len(row_of(shop, number).parts) == parts
+        assert shop.outcomes(number) == {"succeeded": 24}
+
+
 def test_large_answers_are_flushed_by_size(start: Start) -> None:
     """Memory stays bounded: what waits for a part is limited in bytes too."""
     shop = start(
@@ -248,6 +292,39 @@ def test_long_calls_keep_the_lease(start: Start) -> None:
     shop.work(shop.message(1))
     assert len(refused) == 30
     assert shop.outcomes() == {"succeeded": 1}
+
+
+def test_a_short_lease_is_kept_in_time(start: Start) -> None:
+    """A lease that is shorter than the worker's tick hears of its owner every third of its time."""
+    shop = start(after(4.0), limits=replace(LIMITS, lease_seconds=1))
+    told = []
+    heartbeat = shop.shards.heartbeat
+
+    def timed(*args: Any, **kwargs: Any) -> Any:
+        told.append(shop.clock())
+        return heartbeat(*args, **kwargs)
+
+    shop.shards.heartbeat = timed  # type: ignore[method-assign]
+    shop.work(shop.message(1))
+    assert len(told) >= 11
+    assert max(later - sooner for sooner, later in pairwise(told)) < 0.4
+
+
+def test_a_lease_lost_before_the_first_call_costs_none(start: Start) -> None:
+    """A worker that takes longer to get ready than its lease lasts finds out before it calls anybody."""
+    shop = start(after(1.0))
+    get = shop.objects.get
+
+    def slow(*args: Any, **kwargs: Any) -> bytes:
+        shop.loop.advance(70.0)
+        now = int(shop.clock())
+        shop.shards.claim(BATCH_ID, 0, "the next one", now, now + 60)
+        return get(*args, **kwargs)
+
+    shop.objects.get = slow  # type: ignore[method-assign]
+    shop.work(shop.message(4))
+    assert sum(shop.provider.received.values()) == 0
+    assert row_of(shop).owner == "the next one"
 
 
 def test_out_of_time_hands_back_what_is_left(start: Start) -> None:

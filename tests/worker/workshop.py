@@ -19,7 +19,7 @@ from batchyard.adapters.aws.shards import Shards
 from batchyard.core.calls import Answer, NoAnswer
 from batchyard.core.items import Item, work_line
 from batchyard.core.keys import work_key
-from batchyard.core.lanes import LaneId
+from batchyard.core.lanes import LaneId, Mode
 from batchyard.core.messages import ShardMessage
 from batchyard.core.parts import decode_part
 from batchyard.core.result_lines import result_line
@@ -36,7 +36,7 @@ from batchyard.worker.runtime import Runtime
 from batchyard.worker.shard_run import ShardStores
 from batchyard.worker.stopping import RunLimits
 from batchyard.worker.work import Record, Steps, Worker
-from tests.virtual_time import EPOCH, VirtualTimeLoop, inline
+from simulation.virtual_time import EPOCH, VirtualTimeLoop, inline
 
 BATCH_ID = "batch_01m7vzgc0060rk4csm6mv3ee1s"
 PRICE = Price(input_microusd=2_000_000, cached_microusd=1_000_000, output_microusd=10_000_000)
@@ -262,7 +262,8 @@ class Workshop:
     async def of(self, message: ShardMessage) -> Upstream:
         """Stands for `Upstreams.of`."""
         watch = self.watch_of(message)
-        return Upstream(self.provider, self.gates.of(watch.lane), watch, self._witness, PRICE, self.retry)
+        percent = 50 if message.mode is Mode.FLEX else 100
+        return Upstream(self.provider, self.gates.of(watch.lane), watch, self._witness, PRICE, self.retry, percent)
 
     async def _witness(self) -> Outcome:
         """Behaves as the item -1, which is sent for the first time whenever it is sent."""

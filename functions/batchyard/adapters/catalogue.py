@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import orjson
 
-from batchyard.core.catalogue import Catalogue, Model
+from batchyard.core.catalogue import Catalogue, Model, ModelLimits
 from batchyard.core.json_types import JsonObject
-from batchyard.core.providers import Provider
+from batchyard.core.lane_limits import LaneLimits
+from batchyard.core.lanes import Mode
+from batchyard.core.native_limits import BY_VARIANT, native_limits
+from batchyard.core.providers import Provider, default_variant
 from batchyard.core.usage import Price
 
 PROVIDERS_FILE = Path(__file__).parents[1] / "providers.toml"
@@ -31,14 +36,25 @@ def load_providers() -> tuple[Provider, ...]:
 
 def read_providers(document: JsonObject) -> tuple[Provider, ...]:
     """The `[[providers]]` of a parsed providers.toml. Raises ValueError or TypeError, naming what is wrong."""
-    providers = []
-    for entry in document.get("providers", ()):
-        endpoints = {"endpoints": tuple(entry["endpoints"])} if "endpoints" in entry else {}
-        providers.append(Provider(**entry | endpoints))
+    providers = [_provider(entry) for entry in document.get("providers", ())]
     names = [provider.name for provider in providers]
     if len(set(names)) != len(names):
         raise ValueError("providers.toml names a provider twice")
     return tuple(providers)
+
+
+def _provider(entry: JsonObject) -> Provider:
+    fields = dict(entry)
+    for name in ("endpoints", "regions"):
+        if name in fields:
+            fields[name] = tuple(fields[name])
+    if "modes" in fields:
+        fields["modes"] = tuple(Mode(mode) for mode in fields["modes"])
+    if Mode.NATIVE in fields.get("modes", ()):
+        variant = fields.get("variant") or default_variant(fields["kind"])
+        if variant in BY_VARIANT:
+            fields["native"] = native_limits(variant, fields.get("native", {}))
+    return Provider(**fields)
 
 
 def read_catalogue(providers_toml: str, catalogue_json: bytes) -> Catalogue:
@@ -60,7 +76,30 @@ def read_catalogue(providers_toml: str, catalogue_json: bytes) -> Catalogue:
     for provider_name, names in document.get("aliases", {}).items():
         shelf = models.get(provider_name, [])
         models[provider_name] = shelf + [_alias(name, called, shelf) for name, called in names.items()]
-    return Catalogue(providers, models)
+    return Catalogue(providers, models, read_lane_limits(document.get("lane_limits", ()), providers))
+
+
+def read_lane_limits(entries: Iterable[JsonObject], providers: Iterable[Provider]) -> tuple[ModelLimits, ...]:
+    """The `[[lane_limits]]` of a parsed providers.toml or deployment's file. Raises ValueError or TypeError, naming
+    what is wrong."""
+    names = {provider.name for provider in providers}
+    return tuple(_model_limits(names, **entry) for entry in entries)
+
+
+def _model_limits(
+    providers: set[str],
+    *,
+    provider: str,
+    model: str = "*",
+    requests_per_minute: int | None = None,
+    tokens_per_minute: int | None = None,
+) -> ModelLimits:
+    if provider not in providers:
+        raise ValueError(f"limits of the model {model!r} name unknown provider {provider!r}")
+    try:
+        return ModelLimits(provider, model, LaneLimits(requests_per_minute, tokens_per_minute))
+    except ValueError as error:
+        raise ValueError(f"limits of the model {model!r} at {provider}: {error}") from error
 
 
 def _alias(name: str, called: str, shelf: list[Model]) -> Model:
@@ -77,17 +116,23 @@ def _own_model(
     input_microusd: int,
     output_microusd: int,
     cached_microusd: int | None = None,
+    cache_write_microusd: int | None = None,
 ) -> Model:
     cached = input_microusd if cached_microusd is None else cached_microusd
     prefixes = (id.removesuffix("*"),) if id.endswith("*") else ()
-    return Model(id, Price(input_microusd, cached, output_microusd), prefixes=prefixes)
+    return Model(id, Price(input_microusd, cached, output_microusd, cache_write_microusd), prefixes=prefixes)
 
 
 def _compiled_model(entry: JsonObject) -> Model:
     return Model(
         entry["id"],
-        Price(*entry["microusd"]),
+        _compiled_price(entry),
         tuple(entry.get("aliases", ())),
         tuple(entry.get("prefixes", ())),
         tuple(entry.get("patterns", ())),
     )
+
+
+def _compiled_price(entry: JsonObject) -> Price:
+    above = tuple((threshold, Price(*microusd)) for threshold, *microusd in entry.get("above", ()))
+    return replace(Price(*entry["microusd"]), above=above)

@@ -20,11 +20,11 @@ _DAY_SECONDS = 86_400
 
 
 def find(ref: FileRef, *, now: int, max_file_bytes: int, stores: Stores) -> File:
-    """The account's file, as `notice` leaves it. Raises NotFound, also if it has expired."""
+    """The account's file as of `now`, as `notice` leaves it. Raises NotFound, also if it has expired."""
     file = stores.files.get(ref, consistent=True)
     if file is None or file.is_expired(now):
         raise missing(ref.file_id)
-    return notice(file, max_file_bytes=max_file_bytes, stores=stores)
+    return notice(file.as_of(now), max_file_bytes=max_file_bytes, stores=stores)
 
 
 def notice(file: File, *, max_file_bytes: int, stores: Stores) -> File:

@@ -1,6 +1,7 @@
 """Merge: every result of a batch once, in the order of its input, whatever shards and parts it comes from.
 
-A lane's shards hold rising runs of indexes, so each lane is read shard by shard, and the lanes are merged.
+A route's shards hold rising runs of indexes, whichever lanes they ran on, so each route is read shard by shard, and the
+routes are merged.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from batchyard.content.parts import Parts, ReadAhead, ShardResults
 from batchyard.core.batches import Batch
 from batchyard.core.errors import BooksDoNotBalance
 from batchyard.core.results import Outcome, StoredResult
-from batchyard.core.sharding import Plan, Shard
+from batchyard.core.sharding import Plan, Shard, routes
 from batchyard.core.shards import ShardRow, done_count
 
 _AHEAD = ReadAhead(at_most=24, held_bytes=96 * 1024 * 1024)
@@ -27,20 +28,18 @@ def merge(
     """Each of the batch's results, by index from 0. `rows`: every shard's row, settled or sealed. `rest`: the outcome
     of items that have no result. Raises BooksDoNotBalance as soon as an index is missing or comes twice."""
     parts = Parts(batch, plan, rest, objects)
-    ahead = _AHEAD.shared_by(len(plan.lanes))
+    runs = routes(manifest)
+    ahead = _AHEAD.shared_by(len(runs))
     with ExitStack() as stack:
-        lanes = []
-        for lane in plan.lanes:
-            shards = manifest[lane.first_shard : lane.first_shard + lane.shards]
-            found = stack.enter_context(closing(parts.read(shards, rows, ahead)))
-            lanes.append(_balanced(found))
-        merged = heapq.merge(*lanes, key=attrgetter("index")) if len(lanes) > 1 else iter(lanes[0])
+        found = [stack.enter_context(closing(parts.read(shards, rows, ahead))) for shards in runs]
+        results = [_balanced(route) for route in found]
+        merged = heapq.merge(*results, key=attrgetter("index")) if len(results) > 1 else iter(results[0])
         yield from _checked(merged, plan.items)
 
 
-def _balanced(lane: Iterator[ShardResults]) -> Iterator[StoredResult]:
-    """The lane's results by index, one for each of its items."""
-    for found in lane:
+def _balanced(route: Iterator[ShardResults]) -> Iterator[StoredResult]:
+    """The route's results by index, one for each of its items."""
+    for found in route:
         number, done = found.shard.number, done_count(found.row.done)
         by_index = {result.index: result for result in found.stored}
         if len(by_index) != len(found.stored) or len(by_index) != done:

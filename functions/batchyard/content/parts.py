@@ -1,4 +1,4 @@
-"""Parts, read back: the results of a lane, shard by shard, the next objects already on their way.
+"""Parts, read back: the results of a route, shard by shard, the next objects already on their way.
 
 An item that was never finished is in no part; once its batch is over its result is made here, from the work file. Merge
 reads all of them and checks them; Results shows a window.
@@ -38,8 +38,8 @@ class ReadAhead:
     at_most: int
     held_bytes: int
 
-    def shared_by(self, lanes: int) -> ReadAhead:
-        return ReadAhead(max(1, self.at_most // lanes), self.held_bytes // lanes)
+    def shared_by(self, routes: int) -> ReadAhead:
+        return ReadAhead(max(1, self.at_most // routes), self.held_bytes // routes)
 
 
 class Parts:

@@ -6,7 +6,7 @@ Memory is flat but for the digests that find repeated custom_ids: about 100 byte
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 
@@ -21,9 +21,12 @@ from batchyard.core.errors import BatchyardError
 from batchyard.core.items import Item, LineError, work_line
 from batchyard.core.lanes import Lane
 from batchyard.core.routing import Refusal
+from batchyard.core.sharding import LaneShards, Shard
 
 ParseLine = Callable[[bytes, int, int], Item | LineError]
 """(line, index, line number) -> the item, or what is wrong with the line."""
+PlanLanes = Callable[[Batch, Sequence[LaneShards], Sequence[Shard]], Sequence[LaneShards]]
+"""(batch, lanes as routing found them, shards) -> the lanes of its plan."""
 Route = Callable[[str, str | None, str], Offer | Refusal]
 """(model, provider or None, endpoint) -> where such items run, or why nowhere."""
 
@@ -51,11 +54,12 @@ class InputLimits:
 @dataclass(frozen=True, slots=True)
 class Checks:
     """What the lines of an input are checked against. `limits`: surface -> its limits; `parser`: (surface, endpoint) ->
-    what parses its lines; `route`: where items run."""
+    what parses its lines; `route`: where items run; `plan`: which modes are used, only realtime if it is not given."""
 
     limits: Callable[[str], InputLimits]
     parser: Callable[[str, str], ParseLine]
     route: Route
+    plan: PlanLanes = lambda batch, lanes, shards: lanes
 
 
 class InputRejected(BatchyardError):

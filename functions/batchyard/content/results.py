@@ -1,6 +1,6 @@
 """Results: what a batch has so far, in the order of its input and from any item on, in flat memory.
 
-A lane's shards hold rising runs of indexes, so the manifest alone tells which shards a window touches; only their rows
+A route's shards hold rising runs of indexes, so the manifest alone tells which shards a window touches; only their rows
 and parts are read. While the batch runs, items without a result are left out. Once it is over, those that were never
 finished have the result that Finalize gave them.
 
@@ -26,7 +26,7 @@ from batchyard.core.keys import file_key, manifest_key
 from batchyard.core.requests import ResultWindow
 from batchyard.core.result_lines import read_result_line, result_line_start
 from batchyard.core.results import StoredResult
-from batchyard.core.sharding import LaneShards, Plan, Shard, read_manifest
+from batchyard.core.sharding import Plan, Shard, read_manifest, routes
 
 _AHEAD = ReadAhead(at_most=16, held_bytes=64 * 1024 * 1024)
 _LONGEST_LINE_BYTES = 64 * 1024 * 1024
@@ -51,31 +51,30 @@ def results(batch: Batch, window: ResultWindow, *, shards: Shards, objects: Obje
         yield from _from_files(batch, range(due, stop), objects)
 
 
-def touched(plan: Plan, lane: LaneShards, manifest: list[Shard], wanted: range) -> list[Shard]:
-    """The shards of a lane that may hold an index of `wanted`."""
-    own = manifest[lane.first_shard : lane.first_shard + lane.shards]
-    ends = [shard.first_index for shard in own[1:]] + [plan.items]
+def touched(plan: Plan, route: list[Shard], wanted: range) -> list[Shard]:
+    """The shards of a route that may hold an index of `wanted`."""
+    ends = [shard.first_index for shard in route[1:]] + [plan.items]
     return [
-        shard for shard, end in zip(own, ends, strict=True) if shard.first_index < wanted.stop and end > wanted.start
+        shard for shard, end in zip(route, ends, strict=True) if shard.first_index < wanted.stop and end > wanted.start
     ]
 
 
 def _read(batch: Batch, plan: Plan, wanted: range, shards: Shards, objects: Objects) -> Iterator[StoredResult]:
     manifest = read_manifest(objects.get(manifest_key(batch.account_id, batch.id, plan.run)))
-    lanes = [found for lane in plan.lanes if (found := touched(plan, lane, manifest, wanted))]
+    runs = [found for route in routes(manifest) if (found := touched(plan, route, wanted))]
     parts = Parts(batch, plan, outcome_of_the_rest(batch.ending) if batch.ending else None, objects)
-    ahead = _AHEAD.shared_by(len(lanes))
+    ahead = _AHEAD.shared_by(len(runs))
     with ExitStack() as stack:
         streams = []
-        for lane in lanes:
-            rows = {row.number: row for row in shards.rows(batch.id, lane[0].number, lane[-1].number)}
-            reading = stack.enter_context(closing(parts.read(lane, rows, ahead)))
+        for run in runs:
+            rows = {row.number: row for row in shards.rows(batch.id, run[0].number, run[-1].number)}
+            reading = stack.enter_context(closing(parts.read(run, rows, ahead)))
             streams.append(_in_window(reading, wanted))
         yield from heapq.merge(*streams, key=attrgetter("index")) if len(streams) > 1 else iter(streams[0])
 
 
-def _in_window(lane: Iterator[ShardResults], wanted: range) -> Iterator[StoredResult]:
-    for found in lane:
+def _in_window(route: Iterator[ShardResults], wanted: range) -> Iterator[StoredResult]:
+    for found in route:
         by_index = {result.index: result for result in (*found.stored, *found.unfinished) if result.index in wanted}
         yield from (by_index[index] for index in sorted(by_index))
 

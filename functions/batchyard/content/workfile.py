@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from batchyard.core.errors import BatchyardError
 from batchyard.core.lanes import Lane
-from batchyard.core.sharding import LaneShards, Shard, shard_items
+from batchyard.core.sharding import SHARDS_PER_SIZE, LaneShards, Shard, shard_items
 
 HELD_BYTES = 64 * 1024 * 1024
 
@@ -44,10 +44,12 @@ class WorkFile:
         items_at_most: int,
         bytes_at_most: int,
         lanes_at_most: int,
+        shards_per_size: int = SHARDS_PER_SIZE,
         held_bytes: int = HELD_BYTES,
     ) -> None:
         self._write = write
         self._items_at_most = items_at_most
+        self._shards_per_size = shards_per_size
         self._bytes_at_most = bytes_at_most
         self._lanes_at_most = lanes_at_most
         self._held_at_most = held_bytes
@@ -60,7 +62,7 @@ class WorkFile:
         if lane not in self._lanes:
             if len(self._lanes) == self._lanes_at_most:
                 raise TooManyLanes
-            self._lanes[lane] = OpenLane(lane, shard_items(0, self._items_at_most))
+            self._lanes[lane] = OpenLane(lane, self._items_wanted(0))
         return self._lanes[lane]
 
     def add(self, lane: OpenLane, index: int, line: bytes) -> None:
@@ -97,6 +99,9 @@ class WorkFile:
         lane.items += len(lane.lines)
         self._offset += lane.held
         self._held -= lane.held
-        lane.items_wanted = shard_items(len(lane.closed), self._items_at_most)
+        lane.items_wanted = self._items_wanted(len(lane.closed))
         lane.lines = []
         lane.held = 0
+
+    def _items_wanted(self, number: int) -> int:
+        return shard_items(number, self._items_at_most, self._shards_per_size)

@@ -29,6 +29,7 @@ from batchyard.core.items import LineError
 from batchyard.core.json_types import Row
 from batchyard.core.sharding import Plan
 from batchyard.core.usage import Tally
+from batchyard.core.waits import Wait
 
 
 class Ending(enum.StrEnum):
@@ -120,6 +121,8 @@ class Batch:
     """The model of every item, if they share one."""
     errors: tuple[LineError, ...] = ()
     plan: Plan | None = None
+    revision: int = 0
+    """How often the plan was changed since validation."""
     tally: Tally = field(default_factory=Tally)
     """Of settled shards while the batch runs, of every item once it is terminal."""
     output_file_id: str | None = None
@@ -131,6 +134,8 @@ class Batch:
     """Executions that Sweep started after the first one died."""
     status_times: dict[str, int] = field(default_factory=dict)
     """Status -> unix second it was entered; `validating` is `created_at`."""
+    waiting_for: tuple[Wait, ...] | None = None
+    """Why it stands still or is slow, if somebody has looked (`steps.explain`); never in the row."""
 
     @property
     def ref(self) -> BatchRef:
@@ -178,6 +183,7 @@ class Batch:
             "model": self.model,
             "errors": [[e.code, e.message, e.line, e.param] for e in self.errors],
             "plan": self.plan.to_row() if self.plan else None,
+            "revision": self.revision,
             "tally": self.tally.to_row(),
             "output_file_id": self.output_file_id,
             "error_file_id": self.error_file_id,

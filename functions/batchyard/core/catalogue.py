@@ -11,8 +11,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 
+from batchyard.core.lane_limits import NO_LIMITS, LaneLimits
+from batchyard.core.lanes import Mode
 from batchyard.core.providers import Provider
 from batchyard.core.usage import Price
 
@@ -41,14 +44,43 @@ class Offer:
     price: Price
 
 
+@dataclass(frozen=True, slots=True)
+class ModelLimits:
+    """An operator's limits for one of a provider's models, or for those whose names begin alike (`gpt-4o*`, `*`)."""
+
+    provider: str
+    model: str
+    limits: LaneLimits
+
+    def is_about(self, provider: str, model: str) -> bool:
+        prefix = self.model.removesuffix("*")
+        return provider == self.provider and (model.startswith(prefix) if prefix != self.model else model == prefix)
+
+
 class Catalogue:
     """Answers `find`. Remembers its answers, because validation asks once per line."""
 
-    def __init__(self, providers: Sequence[Provider], models: Mapping[str, Sequence[Model]]) -> None:
-        """`models`: provider name -> its models; if two match a name, the first one counts."""
+    def __init__(
+        self,
+        providers: Sequence[Provider],
+        models: Mapping[str, Sequence[Model]],
+        model_limits: Sequence[ModelLimits] = (),
+    ) -> None:
+        """`models`: provider name -> its models; if two match a name, the first one counts. So it is with
+        `model_limits`, each limit for itself."""
+        self._model_limits = tuple(model_limits)
         self.providers = {provider.name: provider for provider in providers}
         self._shelves = {name: _Shelf(models.get(name, ())) for name in self.providers}
         self._found: dict[tuple[str, str | None], tuple[Offer, ...]] = {}
+
+    def in_modes(self, modes: Mapping[str, Sequence[str]]) -> Catalogue:
+        """The same, with other `modes` (by provider) than their entries have. Raises KeyError for a provider that does
+        not exist, ValueError for a mode that it cannot have."""
+        changed = copy(self)
+        changed.providers = self.providers | {
+            name: self.providers[name].in_modes(tuple(map(Mode, wanted))) for name, wanted in modes.items()
+        }
+        return changed
 
     def find(self, model: str, provider: str | None = None) -> tuple[Offer, ...]:
         """Every offer of `model`, at `provider` only if one is named; empty if nobody has it."""
@@ -59,6 +91,22 @@ class Catalogue:
                 self._found.clear()
             offers = self._found[key] = self._search(model, provider)
         return offers
+
+    def limits_of(self, provider: str, model: str) -> LaneLimits:
+        """What the operator allows this model: its own limits before those of all models of its provider."""
+        limits = NO_LIMITS
+        for each in self._model_limits:
+            if each.is_about(provider, model):
+                limits = limits.within(each.limits)
+        return limits.within(self.providers[provider].limits)
+
+    def limited(self, model_limits: Sequence[ModelLimits]) -> Catalogue:
+        """The same catalogue with further limits, which come before those that it has."""
+        return Catalogue(
+            tuple(self.providers.values()),
+            {name: shelf.models for name, shelf in self._shelves.items()},
+            (*model_limits, *self._model_limits),
+        )
 
     def models(self) -> tuple[Offer, ...]:
         """Every model with a name of its own, by provider in the order of providers.toml."""

@@ -15,15 +15,21 @@
     │   ├── ShardSettled                nothing is left to do
     │   ├── ShardFenced                 its batch is being stopped
     │   └── LeaseHeld                   somebody else works on it
-    ├── LeaseLost                   the shard belongs to somebody else now, or is sealed
+    ├── JobHeld                     somebody else works on a provider job, or it is done
+    ├── LeaseLost                   the shard (or provider job) belongs to somebody else now, or is sealed
     ├── NotReady                    an input is still on its way; run the step again later
     ├── BooksDoNotBalance           an invariant is broken: never to be retried or swallowed
     ├── InputRejected               a batch's input fails it, with the errors of its lines
     ├── TooManyLanes                a batch has more lanes than a work file may have
     ├── NotStarted                  the batch exists, its execution could not be started
     ├── ItemBroke                   running an item raised something unforeseen
+    ├── Untranslatable              a provider cannot do what an item asks for
     ├── StreamBroken                a provider's event stream ended before its answer did
     ├── StreamFailed                a provider's event stream reported a failure
+    ├── JobRefused                  a vendor does not take a provider job
+    ├── JobsUnsupported             a vendor has no batch API
+    ├── JobMissing                  a vendor does not know a provider job (any more)
+    ├── VendorTrouble               a call about a provider job failed for a reason that may pass
     ├── ObjectMissing               there is no such object in S3
     ├── ObjectChanged               an object was overwritten while it was read
     ├── ObjectTooLarge              an object has more bytes than S3 takes

@@ -7,7 +7,7 @@ A row carries `ttl`, after which DynamoDB may delete it. DynamoDB takes its time
 from __future__ import annotations
 
 import enum
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from batchyard.core.fields import known_fields
 from batchyard.core.json_types import Row
@@ -22,6 +22,10 @@ class FileStatus(enum.StrEnum):
 
 
 _KEEP_UPLOAD_ROW_SECONDS = 7 * 86_400
+_JOINED_WITHIN_SECONDS = 4_500
+"""Joining an upload's parts is begun for the last time within an hour (infra/uploads.py), and takes 15 minutes at
+most."""
+_NEVER_JOINED = "The parts of this upload could not be joined in time. Send them again in a new upload."
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,14 @@ class File:
 
     def is_expired(self, now: int) -> bool:
         return self.expires_at is not None and self.expires_at <= now
+
+    def as_of(self, now: int) -> File:
+        """The file as it is to be seen at unix second `now`: broken if joining its parts was given up. Its row is not
+        written for that, so an operator who has the parts joined after all mends it."""
+        is_late = self.upload_id is not None and now >= self.created_at + _JOINED_WITHIN_SECONDS
+        if self.status is FileStatus.UPLOADED and is_late:
+            return replace(self, status=FileStatus.ERROR, status_details=_NEVER_JOINED)
+        return self
 
     def to_row(self) -> Row:
         ttl = {"ttl": self.expires_at} if self.expires_at is not None else {}

@@ -10,6 +10,8 @@ from __future__ import annotations
 import hashlib
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
+"""Every result has an id of its own: two characters at a time take half as long."""
 _BODY_LENGTH = 26
 _TIME_LENGTH = 10
 RANDOM_BYTES = 10
@@ -19,15 +21,16 @@ def new_id(prefix: str, now_ms: int, random: bytes) -> str:
     """`prefix` + ULID. `random` is 10 bytes from the caller's entropy source."""
     if len(random) != RANDOM_BYTES:
         raise ValueError(f"an id takes {RANDOM_BYTES} random bytes, got {len(random)}")
-    return prefix + _encode(now_ms << 80 | int.from_bytes(random, "big"))
+    return prefix + _encode(now_ms << 80 | int.from_bytes(random, "big"), _BODY_LENGTH)
 
 
 def derive_id(prefix: str, source_id: str, purpose: str) -> str:
     """The id that `purpose` (a word such as `output`) always has for `source_id`."""
     digest = hashlib.blake2b(f"{source_id}\0{purpose}".encode(), digest_size=RANDOM_BYTES).digest()
-    tail = _encode(int.from_bytes(digest, "big"))[_TIME_LENGTH:]
+    tail = _encode(int.from_bytes(digest, "big"), _BODY_LENGTH - _TIME_LENGTH)
     return prefix + source_id[-_BODY_LENGTH:][:_TIME_LENGTH] + tail
 
 
-def _encode(number: int) -> str:
-    return "".join(_ALPHABET[number >> shift & 31] for shift in range(5 * (_BODY_LENGTH - 1), -1, -5))
+def _encode(number: int, length: int) -> str:
+    """The last `length` characters of `number`; an even length."""
+    return "".join([_PAIRS[number >> shift & 1023] for shift in range(5 * (length - 2), -1, -10)])

@@ -1,7 +1,8 @@
 """What the workers of a lane know together: how many calls a second its provider takes, who works on it, for whom.
 
-Every worker counts its good and its refused calls into the lane's row, in slots of a few seconds, and says which
-batches have something waiting. From that row each of them works out the same:
+Every worker counts its good and its refused calls into the lane's row, in slots of a few seconds (and the tokens of the
+good ones, if an operator limits them), and says which batches have something waiting. From that row each of them works
+out the same:
 
     rate     what got through in a slot in which some calls were refused, as in the one before, is what the provider
              takes; until then each worker finds its own way (`core.pacing`). It is tried a little higher as long as
@@ -82,25 +83,28 @@ class WorkerReport:
 @dataclass(frozen=True, slots=True)
 class LanePace:
     """What a lane's row says. `rate`: calls per second for all workers together; None: no limit is known. `good`,
-    `refused`: calls by slot. `changed_slot`: in which the rate was last worked out, `refused_slot`: the last one with
-    too many refusals. `workers`: by name."""
+    `refused`: calls by slot. `tokens`: those of the good ones by slot, if they are counted. `changed_slot`: in which
+    the rate was last worked out, `refused_slot`: the last one with too many refusals. `workers`: by name."""
 
     rate: float | None = None
     changed_slot: int = 0
     refused_slot: int = 0
     good: Mapping[int, int] = field(default_factory=dict)
     refused: Mapping[int, int] = field(default_factory=dict)
+    tokens: Mapping[int, int] = field(default_factory=dict)
     workers: Mapping[str, WorkerReport] = field(default_factory=dict)
 
     @classmethod
     def from_row(cls, row: Row) -> LanePace:
-        """`good_<slot>`, `refused_<slot>`, `worker_<name>`: a WorkerReport's fields; the rate in thousandths."""
+        """`good_<slot>`, `refused_<slot>`, `tokens_<slot>`, `worker_<name>`: a WorkerReport's fields; the rate in
+        thousandths."""
         return cls(
             rate=_from_thousandths(row.get("rate_thousandths")),
             changed_slot=row.get("rate_slot", 0),
             refused_slot=row.get("rate_refused_slot", 0),
             good={int(n.removeprefix("good_")): v for n, v in row.items() if n.startswith("good_")},
             refused={int(n.removeprefix("refused_")): v for n, v in row.items() if n.startswith("refused_")},
+            tokens={int(n.removeprefix("tokens_")): v for n, v in row.items() if n.startswith("tokens_")},
             workers={
                 n.removeprefix("worker_"): WorkerReport.from_row(report)
                 for n, report in row.items()
@@ -113,10 +117,16 @@ class LanePace:
         there = {name: each for name, each in self.workers.items() if each.at > now - _ABSENT_AFTER_SECONDS}
         return dict(sorted(there.items(), key=lambda entry: (entry[1].since, entry[0])))
 
+    @property
+    def tokens_per_call(self) -> float | None:
+        """On average of the last slots; None if no call was counted."""
+        calls = sum(self.good.get(slot, 0) for slot in self.tokens)
+        return sum(self.tokens.values()) / calls if calls else None
+
     def outdated(self, now: float) -> list[str]:
         """Attributes of the row that nobody needs any more."""
         oldest = slot_of(now) - _SLOTS_KEPT
-        slots = [f"{kind}_{n}" for kind in ("good", "refused") for n in getattr(self, kind) if n < oldest]
+        slots = [f"{kind}_{n}" for kind in ("good", "refused", "tokens") for n in getattr(self, kind) if n < oldest]
         here = self.present(now)
         return slots + [f"worker_{name}" for name in self.workers if name not in here]
 
@@ -181,7 +191,8 @@ def rate_change(pace: LanePace, now: float, ceiling: float | None) -> RateChange
     if rate is not None and slot - refused_slot > _FORGOTTEN_SLOTS:
         rate = None
     if ceiling is not None:
-        rate = ceiling if rate is None else min(rate, ceiling)
+        was_refused = refused_slot > 0 and slot - refused_slot <= _FORGOTTEN_SLOTS
+        rate = min(rate, ceiling) if rate is not None and was_refused else ceiling
     return RateChange(rate, slot, refused_slot)
 
 

@@ -8,10 +8,13 @@ from typing import NamedTuple
 
 
 class Mode(enum.StrEnum):
-    """`realtime`: Batchyard calls the provider once per item. It is the only mode so far; plans store it, so that a
-    later version can add others."""
+    """`realtime`: Batchyard calls the provider once per item. `flex`: the same at about half the price, for which the
+    vendor may take its time or refuse for now (OpenAI's `service_tier: "flex"`). `native`: the items go into a batch of
+    the vendor's own (a provider job)."""
 
     REALTIME = "realtime"
+    FLEX = "flex"
+    NATIVE = "native"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -26,8 +29,9 @@ class Lane:
 
 class LaneId(NamedTuple):
     """What vendors limit, and what is in trouble together: a model at a provider, called with the provider key of
-    `key_owner` (an account that brought its own; None: the deployment)."""
+    `key_owner` (an account that brought its own; None: the deployment). Calls in flex have limits of their own."""
 
     provider: str
     model: str
     key_owner: str | None = None
+    mode: Mode = Mode.REALTIME

@@ -11,6 +11,7 @@ from batchyard.core.batches import Batch, BatchRef
 from batchyard.core.errors import BooksDoNotBalance
 from batchyard.core.fields import known_fields
 from batchyard.core.json_types import JsonObject
+from batchyard.core.lanes import Mode
 from batchyard.core.sharding import Shard
 
 
@@ -34,6 +35,7 @@ class ShardMessage:
     expires_at: int
     caller_pays: bool = False
     weight: int = 1
+    mode: Mode = Mode.REALTIME
 
     @property
     def batch(self) -> BatchRef:
@@ -47,7 +49,8 @@ class ShardMessage:
         """A message of any version: a rollback must not poison the queue."""
         fields: JsonObject = orjson.loads(text)
         shard = Shard(**known_fields(Shard, fields["shard"]))
-        return cls(**known_fields(cls, fields) | {"shard": shard})
+        mode = Mode(fields.get("mode", Mode.REALTIME))
+        return cls(**known_fields(cls, fields) | {"shard": shard, "mode": mode})
 
 
 def shard_message(batch: Batch, shard: Shard) -> ShardMessage:
@@ -55,7 +58,7 @@ def shard_message(batch: Batch, shard: Shard) -> ShardMessage:
     plan = batch.plan
     if plan is None:
         raise BooksDoNotBalance(f"batch {batch.id} has no plan, so it has no shards")
-    lane = plan.lanes[shard.lane].lane
+    lane = plan.lane_of(shard.number).lane
     return ShardMessage(
         account_id=batch.account_id,
         batch_id=batch.id,
@@ -71,4 +74,5 @@ def shard_message(batch: Batch, shard: Shard) -> ShardMessage:
         expires_at=batch.expires_at,
         caller_pays=batch.caller_pays,
         weight=batch.weight,
+        mode=lane.mode,
     )

@@ -3,15 +3,39 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-ENDPOINTS = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses", "/v1/moderations")
-"""The endpoints that a batch may ask for. A provider serves all of them unless its entry says otherwise."""
+from batchyard.core.lane_limits import LaneLimits
+from batchyard.core.lanes import Mode
+from batchyard.core.native_limits import NativeLimits, native_limits
 
-KINDS = ("openai",)
-"""Dialects that a worker can speak to a provider; `adapters.providers.kinds` has the client of each."""
+CHAT_COMPLETIONS = "/v1/chat/completions"
+MESSAGES = "/v1/messages"
+"""Anthropic's form of a request. Who serves chat completions serves it too, translated if need be."""
+
+ENDPOINTS = (CHAT_COMPLETIONS, "/v1/completions", "/v1/embeddings", "/v1/responses", "/v1/moderations", MESSAGES)
+"""The endpoints that items can be for. Which of them a surface takes is its own affair."""
+
+KINDS = {
+    "openai": ENDPOINTS,
+    "anthropic": (CHAT_COMPLETIONS, MESSAGES),
+}
+"""What a worker can speak to a provider -> the endpoints whose items it can translate. A provider serves all of them
+unless its entry says otherwise; `adapters.providers.kinds` has the translator of each kind."""
+
+VARIANTS = {
+    "openai": ("openai", "azure", "groq", "mistral", "together"),
+    "anthropic": ("anthropic",),
+}
+"""Kind -> whose peculiarities a provider of that kind may have; the first one is the default."""
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
+_RETENTION = re.compile(r"none|days:[1-9][0-9]{0,3}")
+
+
+def default_variant(kind: str) -> str:
+    """The variant of a provider whose entry names none; empty for an unknown kind."""
+    return next(iter(VARIANTS.get(kind, ())), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +52,30 @@ class Provider:
     base_url: str
     max_concurrency: int = 10
     catalogue: str | None = None
-    endpoints: tuple[str, ...] = ENDPOINTS
+    endpoints: tuple[str, ...] = ()
+    """All that its kind can serve, if the entry names none."""
     requests_per_minute: int | None = None
-    """The operator's limit for each of the provider's models; None: as many as the provider takes."""
+    tokens_per_minute: int | None = None
+    """The operator's limits for each of the provider's models; None: as many as the provider takes."""
+    variant: str = ""
+    """One of VARIANTS of its kind; the first one if the entry names none."""
+    modes: tuple[Mode, ...] = (Mode.REALTIME,)
+    """How its models may be run."""
+    native: NativeLimits | None = None
+    """The limits of provider jobs; None if it runs none."""
+    flex_price_percent: int = 50
+    """What an item costs in flex, of its realtime price."""
+    regions: tuple[str, ...] = ()
+    """Where its items are processed, in names that this deployment's callers use; empty: it does not say."""
+    retention: str | None = None
+    """How long it keeps what it is sent: `none`, or `days:30`; None: it does not say."""
+    private: bool = False
+    """Whether it is in the owner's own network."""
+    cache_marks: bool = False
+    """Whether prompts are marked for the vendor's cache, if the vendor wants marks (Anthropic). Writing to it costs a
+    quarter more than reading the prompt for the first time, reading from it a tenth."""
+    default_max_tokens: int = 16_000
+    """The most output tokens of an item that does not say, if the vendor wants to be told (Anthropic)."""
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -39,10 +84,49 @@ class Provider:
             raise ValueError(f"provider {self.name}: kind {self.kind!r} is not one of {', '.join(KINDS)}")
         if not self.base_url.startswith(("https://", "http://")) or self.base_url.endswith("/"):
             raise ValueError(f"provider {self.name}: base_url {self.base_url!r} must be http(s) and not end in '/'")
+        object.__setattr__(self, "endpoints", self.endpoints or KINDS[self.kind])
+        object.__setattr__(self, "variant", self.variant or default_variant(self.kind))
+        self._check_figures()
+        self._check_words()
+
+    @property
+    def limits(self) -> LaneLimits:
+        """What the operator allows each of its models."""
+        return LaneLimits(self.requests_per_minute, self.tokens_per_minute)
+
+    def serves(self, endpoint: str) -> bool:
+        """Whether items for `endpoint` can be sent to it."""
+        return endpoint in self.endpoints or (endpoint == MESSAGES and CHAT_COMPLETIONS in self.endpoints)
+
+    def in_modes(self, modes: tuple[Mode, ...]) -> Provider:
+        """The same in other modes; in native with its vendor's own limits, unless the entry has some."""
+        native = (self.native or native_limits(self.variant, {})) if Mode.NATIVE in modes else None
+        return replace(self, modes=modes, native=native)
+
+    def _check_figures(self) -> None:
         if not 2 <= self.max_concurrency <= 1000:
             raise ValueError(f"provider {self.name}: max_concurrency is 2 to 1000, not {self.max_concurrency}")
-        if self.requests_per_minute is not None and self.requests_per_minute < 1:
-            raise ValueError(f"provider {self.name}: requests_per_minute is 1 at least, not {self.requests_per_minute}")
-        unknown = set(self.endpoints) - set(ENDPOINTS)
+        try:
+            LaneLimits(self.requests_per_minute, self.tokens_per_minute)
+        except ValueError as error:
+            raise ValueError(f"provider {self.name}: {error}") from error
+        if not 0 < self.flex_price_percent <= 100:
+            raise ValueError(f"provider {self.name}: flex_price_percent is 1 to 100, not {self.flex_price_percent}")
+        if self.default_max_tokens < 1:
+            raise ValueError(f"provider {self.name}: default_max_tokens is 1 at least, not {self.default_max_tokens}")
+
+    def _check_words(self) -> None:
+        unknown = set(self.endpoints) - set(KINDS[self.kind])
         if unknown:
             raise ValueError(f"provider {self.name}: unknown endpoints {', '.join(sorted(unknown))}")
+        if self.variant not in VARIANTS[self.kind]:
+            known = ", ".join(VARIANTS[self.kind])
+            raise ValueError(f"provider {self.name}: variant {self.variant!r} is not one of {known}")
+        if not self.modes or len(set(self.modes)) < len(self.modes):
+            raise ValueError(f"provider {self.name}: modes names each way to run its models once, and at least one")
+        if (Mode.NATIVE in self.modes) != (self.native is not None):
+            raise ValueError(f"provider {self.name}: native limits go with the mode native")
+        if Mode.FLEX in self.modes and self.kind != "openai":
+            raise ValueError(f"provider {self.name}: kind {self.kind} has no mode flex")
+        if self.retention is not None and not _RETENTION.fullmatch(self.retention):
+            raise ValueError(f"provider {self.name}: retention is none or days:N, not {self.retention!r}")

@@ -1,10 +1,13 @@
-"""Refusals for which no request is to blame: the provider does not take the key, or its account has no money.
+"""Refusals that a status alone does not tell from others: for which no request is to blame, because the provider does
+not take the key or its account has no money, and for which the request's size is.
 
     what the provider says                                                          reason
-    402; a code or type of _NO_MONEY; a message that begins like _NO_MONEY_MESSAGES  out_of_money
+    402 whose message begins like _TOO_DEAR_MESSAGES                                 unaffordable
+    any other 402; a code or type of _NO_MONEY; a message like _NO_MONEY_MESSAGES    out_of_money
     429 with a rate limit of 0                                                       out_of_money
     401; a code or type of _KEY_REFUSED                                              key_refused
     403 with a code or type of _KEY_REFUSED_BY_403                                   key_refused
+    429 whose message begins like _TOO_LARGE_MESSAGES                                rejected
 
 Any other 403 is about the request: moderation, region, a model that the account may not use, a context too long
 (Together). Codes and types are the provider's own words. A message counts only if it begins with one of these texts,
@@ -31,6 +34,10 @@ _NO_MONEY_MESSAGES = re.compile(
     r"|Key limit exceeded"  # OpenRouter, 403: the key's own spending cap
     r"|Your team \S{1,64} has either used all available credits",  # xAI, 403 and 429
 )
+_TOO_DEAR_MESSAGES = re.compile(r"This request requires more credits, or fewer max_tokens|Prompt tokens limit exceeded")
+"""OpenRouter: what is left pays for smaller requests, but not for this one."""
+_TOO_LARGE_MESSAGES = re.compile(r"Request too large for ")
+"""OpenAI: the request alone exceeds the limit of a whole minute, so that no wait helps it."""
 _KEY_REFUSED = frozenset(
     {"invalid_api_key", "incorrect_api_key", "account_deactivated", "access_terminated", "invalid_organization"}
     | {"missing_scope", "ip_not_authorized", "authentication_error", "unauthenticated"}
@@ -61,6 +68,16 @@ class ErrorDetails:
 
 
 NO_DETAILS = ErrorDetails()
+
+
+def says_too_dear(status: int, details: ErrorDetails) -> bool:
+    """Whether a 4xx says that the provider's account cannot pay for this request, though it could for smaller ones."""
+    return status == 402 and _TOO_DEAR_MESSAGES.match(details.message) is not None
+
+
+def says_too_large(status: int, details: ErrorDetails) -> bool:
+    """Whether a 429 says that the rate limit never has room for this request."""
+    return status == 429 and _TOO_LARGE_MESSAGES.match(details.message) is not None
 
 
 def says_no_money(status: int, details: ErrorDetails, limit_is_zero: bool) -> bool:

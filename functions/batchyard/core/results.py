@@ -6,6 +6,7 @@ Neither is in a dialect. `core/result_lines.py` has the form of a batch's files,
 from __future__ import annotations
 
 import enum
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -37,6 +38,8 @@ class Result:
     error_message: str | None = None
     usage: Usage = field(default_factory=Usage)
     cost_picousd: int = 0
+    realtime_picousd: int | None = None
+    """What it would have cost in realtime; None: as much as it did."""
 
 
 class StoredResult(NamedTuple):
@@ -90,18 +93,20 @@ def result_id(batch_id: str, index: int) -> str:
 
 def tally(results: list[Result]) -> Tally:
     """Counts, tokens and cost of `results`."""
-    total = Tally()
-    for result in results:
-        usage = result.usage
-        total += Tally(
-            **{str(result.outcome): 1},
-            input_tokens=usage.input_tokens,
-            cached_tokens=usage.cached_tokens,
-            output_tokens=usage.output_tokens,
-            reasoning_tokens=usage.reasoning_tokens,
-            cost_picousd=result.cost_picousd,
-        )
-    return total
+    usages = [result.usage for result in results]
+    return Tally(
+        **Counter(str(result.outcome) for result in results),
+        input_tokens=sum(usage.input_tokens for usage in usages),
+        cached_tokens=sum(usage.cached_tokens for usage in usages),
+        output_tokens=sum(usage.output_tokens for usage in usages),
+        reasoning_tokens=sum(usage.reasoning_tokens for usage in usages),
+        cost_picousd=sum(result.cost_picousd for result in results),
+        realtime_picousd=sum(map(_realtime_picousd, results)),
+    )
+
+
+def _realtime_picousd(result: Result) -> int:
+    return result.cost_picousd if result.realtime_picousd is None else result.realtime_picousd
 
 
 def outcome_of_error(code: str | None) -> Outcome:

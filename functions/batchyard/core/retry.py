@@ -7,11 +7,14 @@
     408, or no answer in time                request_timeout     yes     yes           yes       no
     connection refused, broken, cut short    connection_error    yes     yes           yes       no
     2xx that is no JSON object               invalid_response    yes     yes           yes       no
+    402 for more than the money left         unaffordable        yes     yes           yes       see below
     409                                      conflict            yes     yes           no        no
     2xx longer than the limit                response_too_large  no      -             no        no
     401 and 403 about the key                key_refused         no      -             no        yes
     402, no quota or money (429, 400, 403)   out_of_money        no      -             no        yes
+    429 for more than a minute's limit       rejected            no      -             no        no
     other 3xx, 4xx                           rejected            no      -             no        no
+    never sent: the vendor cannot do it      unsupported         no      -             no        no
     the last one, with x-should-retry: true  retry_requested     yes     yes           no        no
 
 *Trouble* is what many calls of a lane fail with when the provider is down, whatever they ask. What *blocks the lane*
@@ -19,8 +22,14 @@ fails every call until a person acts (`core.refusals` tells it from a rejected r
 follows: with the deployment's own the lane stands still and the item is as if never tried; with the caller's own it is
 the caller's error and, as this table says, final for the item.
 
-`x-should-retry`, which OpenAI's servers send, overrules the status: "false" makes a failure `rejected`, "true" makes
-one that would be final `retry_requested`; neither changes what blocks the lane. A 2xx that holds nothing but an error
+An item that is `unaffordable` fails once its tries are used up, if other items got through meanwhile. If none did, what
+is left pays for nothing that is asked: the lane is blocked as `out_of_money`, even if a witness, which costs next to
+nothing, gets through.
+
+`x-should-retry`, which OpenAI's servers send, is meant for a client that waits for seconds: "false" says that a repeat
+will not help it. A batch has hours, so what passes with the lane (429, 408, 5xx) stays what its status says; anything
+else becomes `rejected`. "true" makes a failure that would be final `retry_requested`. Neither changes what blocks the
+lane. A 2xx that holds nothing but an error
 counts as the status that the error names. A throttled item is tried again for as long as its batch may run; the caller
 watches the deadline, of which this table knows nothing. The wait is the one that the server asked for, else exponential
 with full jitter. Reasons are metric labels and go to logs; what a provider wrote in a body never does, because prompts
@@ -35,7 +44,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
-from batchyard.core.refusals import NO_DETAILS, ErrorDetails, says_key_refused, says_no_money
+from batchyard.core.refusals import (
+    NO_DETAILS,
+    ErrorDetails,
+    says_key_refused,
+    says_no_money,
+    says_too_dear,
+    says_too_large,
+)
 
 
 class FailureReason(enum.StrEnum):
@@ -44,6 +60,7 @@ class FailureReason(enum.StrEnum):
     THROTTLED = "throttled"
     OVERLOADED = "overloaded"
     SERVER_ERROR = "server_error"
+    UNAFFORDABLE = "unaffordable"
     CONFLICT = "conflict"
     RETRY_REQUESTED = "retry_requested"
     TIMEOUT = "request_timeout"
@@ -53,6 +70,7 @@ class FailureReason(enum.StrEnum):
     KEY_REFUSED = "key_refused"
     OUT_OF_MONEY = "out_of_money"
     REJECTED = "rejected"
+    UNSUPPORTED = "unsupported"
 
     @property
     def may_be_retried(self) -> bool:
@@ -85,16 +103,17 @@ class FailureReason(enum.StrEnum):
 
 
 _BLOCKING = frozenset({FailureReason.KEY_REFUSED, FailureReason.OUT_OF_MONEY})
-_FINAL = _BLOCKING | {FailureReason.TOO_LARGE, FailureReason.REJECTED}
+_FINAL = _BLOCKING | {FailureReason.TOO_LARGE, FailureReason.REJECTED, FailureReason.UNSUPPORTED}
 _TROUBLE = frozenset(
     {FailureReason.OVERLOADED, FailureReason.SERVER_ERROR, FailureReason.TIMEOUT}
-    | {FailureReason.CONNECTION, FailureReason.INVALID_RESPONSE}
+    | {FailureReason.CONNECTION, FailureReason.INVALID_RESPONSE, FailureReason.UNAFFORDABLE}
 )
 
 _MESSAGES = {
     FailureReason.THROTTLED: "The provider's rate limit refused this request.",
     FailureReason.OVERLOADED: "The provider was overloaded.",
     FailureReason.SERVER_ERROR: "The provider failed to process this request.",
+    FailureReason.UNAFFORDABLE: "The provider's account has too little money left for this request.",
     FailureReason.CONFLICT: "The provider reported a conflict with another request.",
     FailureReason.RETRY_REQUESTED: "The provider refused this request and asked to have it sent again.",
     FailureReason.TIMEOUT: "The provider did not answer this request in time.",
@@ -104,6 +123,7 @@ _MESSAGES = {
     FailureReason.KEY_REFUSED: "The provider did not accept the API key.",
     FailureReason.OUT_OF_MONEY: "The provider's account has no money or quota left.",
     FailureReason.REJECTED: "The provider rejected this request.",
+    FailureReason.UNSUPPORTED: "The provider cannot do what this request asks for.",
 }
 
 _LONGEST_WAIT_SECONDS = 86_400.0
@@ -159,6 +179,10 @@ def failure_of(
     if 200 <= status < 300:
         return None
     if 400 <= status < 500:
+        if says_too_large(status, details):
+            return FailureReason.REJECTED
+        if says_too_dear(status, details):
+            return FailureReason.UNAFFORDABLE
         if says_no_money(status, details, limit_is_zero):
             return FailureReason.OUT_OF_MONEY
         if says_key_refused(status, details):
@@ -167,7 +191,7 @@ def failure_of(
         reason = FailureReason.THROTTLED
     else:
         reason = _BY_STATUS.get(status) or (FailureReason.SERVER_ERROR if status >= 500 else FailureReason.REJECTED)
-    if advice.should_retry is False:
+    if advice.should_retry is False and not (reason.is_trouble or reason.asks_for_less):
         return FailureReason.REJECTED
     if advice.should_retry is True and not reason.may_be_retried:
         return FailureReason.RETRY_REQUESTED

@@ -34,7 +34,7 @@ def route(model: str, provider: str | None, catalogue: Catalogue, endpoint: str)
             "operator can add others to providers.toml.",
             "body.model",
         )
-    serving = [offer for offer in offers if endpoint in catalogue.providers[offer.provider].endpoints]
+    serving = [offer for offer in offers if catalogue.providers[offer.provider].serves(endpoint)]
     if not serving:
         names = ", ".join(offer.provider for offer in offers)
         return Refusal(

@@ -3,11 +3,17 @@
 Shards are numbered lane by lane. A *chain* is a run of shard numbers in which shard n is followed by n + stride: the
 shard that settles sends its follower, so exactly `stride` shards of a chain are in flight. Without a concurrency
 hint each lane is a chain of its own (a slow provider holds back nobody else); with one the whole batch is one chain.
+A hint is spread over many shards, because each leaves calls unused while its last ones run.
+
+Shards of a native lane are in no chain and never sent to a worker: each entry of such a lane is one provider job. When
+a lane will not do what it was planned for, what is left of it is *moved*: a new plan gives those shards another lane.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import orjson
 
@@ -19,15 +25,21 @@ from batchyard.core.lanes import Lane, Mode
 MANIFEST_RECORD_BYTES = 128
 """Every manifest record has this length, newline included, so that record n is one ranged read."""
 
+SHARDS_PER_SIZE = 8
+
 _FIRST_SHARD_ITEMS = 32
-_SHARDS_PER_SIZE = 8
+_CALLS_PER_SHARD = 32
+_SHARDS_OF_A_LARGE_HINT = 16
+"""A hint is spread over shards with so many calls each: a full shard then has eight rounds of them, of which only the
+last is not full. A large hint is spread over so many shards, because a worker runs only ten at a time."""
 _PROGRESS_ROWS_AT_MOST = 16
 _SHARDS_PER_PROGRESS_ROW = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """A run of items of one lane: `length` bytes from `offset` of the batch's work file."""
+    """A run of items of one route: `length` bytes from `offset` of the batch's work file. `lane`: the position, among
+    the lanes that validation found, of the one that its items were routed to; the plan may have moved it since."""
 
     number: int
     lane: int
@@ -39,12 +51,40 @@ class Shard:
 
 @dataclass(frozen=True, slots=True)
 class LaneShards:
-    """A lane of a batch and the run of shard numbers that belongs to it."""
+    """A lane of a batch and a run of shard numbers that belongs to it. If the lane is native, they are one provider
+    job, which has the number of the first one.
+
+    `escalate_at`: the unix second at which a provider job that has not ended is given up, 0 if it is none. `others`:
+    the lanes that its shards may be moved to, the best one first."""
 
     lane: Lane
     first_shard: int
     shards: int
     items: int
+    escalate_at: int = 0
+    others: tuple[Lane, ...] = ()
+
+    @property
+    def numbers(self) -> range:
+        return range(self.first_shard, self.first_shard + self.shards)
+
+    @property
+    def is_native(self) -> bool:
+        return self.lane.mode is Mode.NATIVE
+
+    def to_row(self) -> list[Any]:
+        row: list[Any] = [*_lane_row(self.lane), self.first_shard, self.shards, self.items]
+        if self.escalate_at or self.others:
+            row += [self.escalate_at, [_lane_row(lane) for lane in self.others]]
+        return row
+
+    @classmethod
+    def from_row(cls, row: Sequence[Any]) -> LaneShards:
+        """What a newer version wrote behind these fields is left alone."""
+        provider, model, mode, first_shard, shards, items, *rest = row
+        escalate_at, others = rest[:2] if len(rest) >= 2 else (0, ())
+        lane = Lane(provider, model, Mode(mode))
+        return cls(lane, first_shard, shards, items, escalate_at, tuple(_lane(*other[:3]) for other in others))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +96,7 @@ class Plan:
     items: int
     shards: int
     lanes: tuple[LaneShards, ...]
+    """By shard number, without gaps. A lane may have several entries."""
     stride: int
     """Shards in flight per chain."""
     one_chain: bool
@@ -66,31 +107,78 @@ class Plan:
     def progress_rows(self) -> int:
         return progress_rows(self.shards)
 
-    def follower(self, number: int) -> int | None:
-        """The shard that is sent when shard `number` settles."""
-        return number + self.stride if number + self.stride in self.chain_of(number) else None
+    @property
+    def jobs(self) -> tuple[LaneShards, ...]:
+        """The entries that are provider jobs."""
+        return tuple(entry for entry in self.lanes if entry.is_native)
 
-    def chain_of(self, number: int) -> range:
-        """The run of shard numbers whose chain shard `number` belongs to."""
-        if self.one_chain:
-            return range(self.shards)
-        lane = self.lane_of(number)
-        return range(lane.first_shard, lane.first_shard + lane.shards)
+    def job(self, number: int) -> LaneShards | None:
+        """The entry of the provider job `number`; None if its shards were moved to another lane."""
+        return next((entry for entry in self.jobs if entry.first_shard == number), None)
+
+    def follower(self, number: int, settled: Collection[int] = ()) -> int | None:
+        """The shard that is sent when shard `number` settles: the next one that is not `settled`. (Only shards that
+        were moved can have settled before their turn.)"""
+        followers = self.chain_of(number)
+        later = followers[followers.index(number) :: self.stride][1:]
+        return next((each for each in later if each not in settled), None)
+
+    def chain_of(self, number: int) -> Sequence[int]:
+        """The shard numbers whose chain shard `number` belongs to. A shard of a provider job is a chain of its own."""
+        entry = self.lane_of(number)
+        if entry.is_native:
+            return (number,)
+        return self._only_chain() if self.one_chain else entry.numbers
 
     def lane_of(self, number: int) -> LaneShards:
         for lane in self.lanes:
-            if lane.first_shard <= number < lane.first_shard + lane.shards:
+            if number in lane.numbers:
                 return lane
         raise BooksDoNotBalance(f"shard {number} belongs to no lane of this batch")
 
-    def due(self, settled: set[int]) -> list[int]:
-        """The shards that should be in flight, given those settled: each not settled, its predecessor settled."""
-        return [
-            number
-            for number in range(self.shards)
-            if number not in settled
-            and (number - self.stride not in self.chain_of(number) or number - self.stride in settled)
-        ]
+    def due(self, settled: Collection[int]) -> list[int]:
+        """The shards that should be in flight, given those settled: of all that follow each other, the first one that
+        is not settled."""
+        chains: list[Sequence[int]]
+        if self.one_chain:
+            chains = [self._only_chain()]
+        else:
+            chains = [entry.numbers for entry in self.lanes if not entry.is_native]
+        due = []
+        for chain in chains:
+            for place in range(min(self.stride, len(chain))):
+                first = next((number for number in chain[place :: self.stride] if number not in settled), None)
+                if first is not None:
+                    due.append(first)
+        return sorted(due)
+
+    def moved(self, numbers: range, lane: Lane, manifest: Sequence[Shard]) -> Plan:
+        """The plan in which the shards `numbers`, which belong to one entry, have `lane`. The manifest says how many
+        items they have. A provider job is moved as a whole, because it is known by its first shard."""
+        old = self.lane_of(numbers[0])
+        outside = numbers[-1] not in old.numbers
+        if outside or (old.is_native and numbers != old.numbers) or lane.mode is Mode.NATIVE:
+            raise BooksDoNotBalance(f"shards {numbers} of {old.lane} cannot be moved to {lane}")
+        cut: list[LaneShards] = []
+        for run in (range(old.first_shard, numbers[0]), numbers, range(numbers[-1] + 1, old.numbers.stop)):
+            if run:
+                items = sum(shard.items for shard in manifest[run.start : run.stop])
+                is_moved = run == numbers
+                cut.append(
+                    LaneShards(
+                        lane if is_moved else old.lane,
+                        run.start,
+                        len(run),
+                        items,
+                        0,
+                        tuple(other for other in old.others if other != lane) if is_moved else old.others,
+                    )
+                )
+        place = self.lanes.index(old)
+        return replace(self, lanes=(*self.lanes[:place], *cut, *self.lanes[place + 1 :]))
+
+    def _only_chain(self) -> Sequence[int]:
+        return [number for entry in self.lanes if not entry.is_native for number in entry.numbers]
 
     def to_row(self) -> Row:
         return {
@@ -100,31 +188,43 @@ class Plan:
             "stride": self.stride,
             "one_chain": self.one_chain,
             "shard_concurrency": self.shard_concurrency,
-            "lanes": [
-                [s.lane.provider, s.lane.model, str(s.lane.mode), s.first_shard, s.shards, s.items] for s in self.lanes
-            ],
+            "lanes": [entry.to_row() for entry in self.lanes],
         }
 
     @classmethod
     def from_row(cls, row: Row) -> Plan:
-        lanes = tuple(
-            LaneShards(Lane(provider, model, Mode(mode)), first_shard, shards, items)
-            for provider, model, mode, first_shard, shards, items, *_ in row["lanes"]
-        )
-        return cls(**known_fields(cls, row) | {"lanes": lanes})
+        return cls(**known_fields(cls, row) | {"lanes": tuple(map(LaneShards.from_row, row["lanes"]))})
 
 
-def shard_items(number: int, items_at_most: int) -> int:
+def routes(shards: Sequence[Shard]) -> list[list[Shard]]:
+    """The shards of each route, whose items stand in them in the order of the input."""
+    found: dict[int, list[Shard]] = {}
+    for shard in shards:
+        found.setdefault(shard.lane, []).append(shard)
+    return list(found.values())
+
+
+def _lane_row(lane: Lane) -> list[str]:
+    return [lane.provider, lane.model, str(lane.mode)]
+
+
+def _lane(provider: str, model: str, mode: str) -> Lane:
+    return Lane(provider, model, Mode(mode))
+
+
+def shard_items(number: int, items_at_most: int, shards_per_size: int = SHARDS_PER_SIZE) -> int:
     """How many items the lane's `number`-th shard takes: small ones first, so that small batches spread and large
-    ones stay cheap. 8 shards of 32, 8 of 64, and so on up to `items_at_most`."""
-    return min(items_at_most, _FIRST_SHARD_ITEMS << min(number // _SHARDS_PER_SIZE, 16))
+    ones stay cheap. 8 shards of 32, 8 of 64, and so on up to `items_at_most`. With a hint as many of each size as are
+    in flight: fewer would leave a part of it unused."""
+    return min(items_at_most, _FIRST_SHARD_ITEMS << min(number // shards_per_size, 16))
 
 
 def split_concurrency(hint: int | None, items_at_most: int, default_stride: int) -> tuple[int, int | None]:
     """(shards in flight, calls in flight per shard) whose product never exceeds `hint`."""
     if hint is None:
         return default_stride, None
-    stride = -(-hint // items_at_most)
+    calls_per_shard = min(items_at_most, max(_CALLS_PER_SHARD, hint // _SHARDS_OF_A_LARGE_HINT))
+    stride = -(-hint // calls_per_shard)
     return stride, hint // stride
 
 

@@ -17,14 +17,15 @@ error of the provider's."""
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Token counts. `cached_tokens` are part of `input_tokens`, `reasoning_tokens` part of `output_tokens`. `refused`:
-    the provider's figures cannot be true, so that all of them count as 0."""
+    """Token counts. `cached_tokens` and `cache_write_tokens` are part of `input_tokens`, `reasoning_tokens` part of
+    `output_tokens`. `refused`: the provider's figures cannot be true, so that all of them count as 0."""
 
     input_tokens: int = 0
     cached_tokens: int = 0
     output_tokens: int = 0
     reasoning_tokens: int = 0
     refused: bool = False
+    cache_write_tokens: int = 0
 
     @property
     def total_tokens(self) -> int:
@@ -34,18 +35,24 @@ class Usage:
 REFUSED_USAGE = Usage(refused=True)
 
 
-def plausible_usage(given: object, cached: object, made: object, reasoning: object) -> Usage:
+def plausible_usage(
+    given: object, cached: object, made: object, reasoning: object, cache_written: object = None
+) -> Usage:
     """Figures as a provider sent them, as a usage: REFUSED_USAGE if one of them is no count, negative, or larger than
     MOST_TOKENS, because no bill is better than a wrong one. None is 0; no detail exceeds what it is a part of."""
-    given_count, cached_count, made_count, reasoning_count = counts = (
+    given_count, cached_count, made_count, reasoning_count, written_count = counts = (
         _count(given),
         _count(cached),
         _count(made),
         _count(reasoning),
+        _count(cache_written),
     )
     if min(counts) < 0:
         return REFUSED_USAGE
-    return Usage(given_count, min(cached_count, given_count), made_count, min(reasoning_count, made_count))
+    cached_count = min(cached_count, given_count)
+    written_count = min(written_count, given_count - cached_count)
+    reasoning_count = min(reasoning_count, made_count)
+    return Usage(given_count, cached_count, made_count, reasoning_count, cache_write_tokens=written_count)
 
 
 def _count(figure: object) -> int:
@@ -59,20 +66,36 @@ def _count(figure: object) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """Micro-dollars per million tokens."""
+    """Micro-dollars per million tokens. `cache_write_microusd`: of input that the vendor keeps for later calls; None:
+    it costs what other input costs. `above`: what all tokens of a call cost instead if its input is longer than so
+    many tokens; thresholds rise."""
 
     input_microusd: int
     cached_microusd: int
     output_microusd: int
+    cache_write_microusd: int | None = None
+    above: tuple[tuple[int, Price], ...] = ()
 
     def cost_picousd(self, usage: Usage) -> int:
         """Exact cost of `usage` in pico-dollars."""
-        fresh = usage.input_tokens - usage.cached_tokens
+        for threshold, price in reversed(self.above):
+            if usage.input_tokens > threshold:
+                return price.cost_picousd(usage)
+        written, write_price = usage.cache_write_tokens, self.cache_write_microusd
+        if write_price is None:
+            write_price = self.input_microusd
+        fresh = usage.input_tokens - usage.cached_tokens - written
         return (
             fresh * self.input_microusd
+            + written * write_price
             + usage.cached_tokens * self.cached_microusd
             + usage.output_tokens * self.output_microusd
         )
+
+
+def discounted_picousd(cost_picousd: int, percent: int) -> int:
+    """`percent` of a cost, rounded up to a whole pico-dollar."""
+    return -(-cost_picousd * percent // 100)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +111,8 @@ class Tally:
     output_tokens: int = 0
     reasoning_tokens: int = 0
     cost_picousd: int = 0
+    realtime_picousd: int = 0
+    """What they would have cost, each called in realtime."""
 
     def __add__(self, other: Tally) -> Tally:
         return Tally(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
@@ -105,7 +130,9 @@ class Tally:
 
     @classmethod
     def from_row(cls, row: dict[str, int]) -> Tally:
-        return cls(**{f.name: row.get(f.name, 0) for f in fields(cls)})
+        """Rows of a version that knew only realtime do not have its price."""
+        known = {"realtime_picousd": row.get("cost_picousd", 0)} | row
+        return cls(**{f.name: known.get(f.name, 0) for f in fields(cls)})
 
 
 def decimal_usd(cost_picousd: int) -> str:

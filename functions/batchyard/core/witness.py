@@ -19,6 +19,7 @@ _BODIES: dict[str, JsonObject] = {
     "/v1/responses": {"input": _TEXT, "max_output_tokens": 16},
     "/v1/embeddings": {"input": _TEXT},
     "/v1/moderations": {"input": _TEXT},
+    "/v1/messages": {"messages": [{"role": "user", "content": _TEXT}], "max_tokens": 1},
 }
 
 

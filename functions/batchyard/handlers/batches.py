@@ -16,6 +16,7 @@ from batchyard.handlers.http import Call, api, fault_of, logger, serve, serve_pa
 from batchyard.handlers.ids import mint
 from batchyard.handlers.limits import limits_of
 from batchyard.steps import cancel, create
+from batchyard.steps.explain import explain
 from batchyard.surfaces.http import Reply
 from batchyard.surfaces.operations import Page
 
@@ -60,7 +61,7 @@ def retrieve_batch(call: Call, batch_id: str) -> Batch:
     batch = resources.batches().get_with_progress(BatchRef(call.account_id, batch_id))
     if batch is None:
         raise cancel.missing(batch_id)
-    return batch
+    return explain(batch, now=call.now, stores=resources.stores(), lanes=resources.lanes())
 
 
 def cancel_batch(call: Call, batch_id: str) -> Batch:

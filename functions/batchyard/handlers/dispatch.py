@@ -24,6 +24,7 @@ def handler(event: JsonObject, context: LambdaContext) -> None:
         event["task_token"],
         stores=resources.stores(),
         queues=resources.queues(),
+        job_starter=resources.job_starter(),
         workflow=resources.workflow(),
     )
     logger.info("dispatched", extra={"shards_sent": sent})

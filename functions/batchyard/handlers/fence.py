@@ -15,7 +15,7 @@ from batchyard.core.batches import BatchRef, Ending
 from batchyard.core.json_types import JsonObject
 from batchyard.handlers import resources
 from batchyard.settings import FenceSettings, load
-from batchyard.steps.fence import fence
+from batchyard.steps.fence import Drain, fence
 
 logger = Logger()
 
@@ -25,13 +25,15 @@ def handler(event: JsonObject, context: LambdaContext) -> JsonObject:
     logger.append_keys(batch_id=event["batch_id"])
     ending, now = Ending(event["ending"]), int(time.time())
     since = event["since"] or now
+    settings = load(FenceSettings)
     fenced = fence(
         BatchRef(event["account_id"], event["batch_id"]),
         ending,
         since=since,
         now=now,
-        drain_seconds=load(FenceSettings).drain_seconds,
+        drain=Drain(settings.drain_seconds, settings.job_drain_seconds),
         stores=resources.stores(),
+        job_starter=resources.job_starter(),
     )
     logger.info("fenced", extra={"ending": str(ending), "live_shards": fenced.live})
     return {"drained": fenced.drained, "live": fenced.live, "since": since}

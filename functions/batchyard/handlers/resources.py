@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from functools import cache
 
+from batchyard.adapters import catalogue
 from batchyard.adapters.aws.accounts import Accounts
 from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.caller_keys import CallerKeys
@@ -12,6 +13,7 @@ from batchyard.adapters.aws.clients import client
 from batchyard.adapters.aws.dead_letters import DeadLetters
 from batchyard.adapters.aws.files import Files
 from batchyard.adapters.aws.functions import Functions
+from batchyard.adapters.aws.job_starter import JobStarter
 from batchyard.adapters.aws.lanes import Lanes
 from batchyard.adapters.aws.objects import Objects
 from batchyard.adapters.aws.queues import Queues
@@ -20,7 +22,8 @@ from batchyard.adapters.aws.stores import Stores
 from batchyard.adapters.aws.table import Table
 from batchyard.adapters.aws.windows import Windows
 from batchyard.adapters.aws.workflow import Workflow
-from batchyard.settings import DispatchSettings, Settings, SweepSettings, load
+from batchyard.core.catalogue import Catalogue
+from batchyard.settings import DispatchSettings, JobStarterSettings, LaneSettings, Settings, SweepSettings, load
 
 
 @cache
@@ -73,6 +76,17 @@ def caller_keys(key_id: str) -> CallerKeys:
 @cache
 def queues() -> Queues:
     return Queues(client("sqs"), load(DispatchSettings).queue_urls)
+
+
+@cache
+def job_starter() -> JobStarter:
+    return JobStarter(lambda: client("lambda"), load(JobStarterSettings).jobs_function)
+
+
+@cache
+def lane_catalogue() -> Catalogue:
+    """The catalogue with the modes that this deployment gives its providers."""
+    return catalogue.load().in_modes(load(LaneSettings).provider_modes)
 
 
 @cache

@@ -11,12 +11,14 @@ from aws_lambda_powertools import Logger, single_metric
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from batchyard.adapters.aws.stores import Stores
+from batchyard.core.batches import Batch
 from batchyard.core.json_types import JsonObject
 from batchyard.handlers import resources
 from batchyard.settings import SweepSettings, load
 from batchyard.steps.expire import expire
 from batchyard.steps.purge import purge
-from batchyard.steps.recover import recover
+from batchyard.steps.recover import recover, start_due_jobs
 from batchyard.steps.sweep import Revived, SentAgain, SweepLimits, sweep
 
 _PURGED_AT_MOST = 20_000
@@ -78,6 +80,12 @@ def _look_at_oldest(now: int, window_seconds: int) -> JsonObject:
     return {"dead_letters": moved}
 
 
+def _recover(now: int, stores: Stores, batch: Batch) -> list[int]:
+    """The shards that were sent again. The batch's provider jobs that are due are started, too."""
+    start_due_jobs(batch, now=now, stores=stores, job_starter=resources.job_starter())
+    return recover(batch, now=now, stores=stores, queues=resources.queues())
+
+
 def _sweep(now: int, settings: SweepSettings, has_time: Callable[[], bool]) -> JsonObject:
     """The batches started again, and how many shards were sent again."""
     stores = resources.stores()
@@ -88,7 +96,7 @@ def _sweep(now: int, settings: SweepSettings, has_time: Callable[[], bool]) -> J
         limits=SweepLimits(settings.sweep_grace_seconds, settings.max_executions),
         batches=stores.batches,
         workflow=resources.workflow(settings.state_machine_arn),
-        recover=partial(recover, now=now, stores=stores, queues=resources.queues()),
+        recover=partial(_recover, now, stores),
         has_time=has_time,
     ):
         match one:

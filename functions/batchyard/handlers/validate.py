@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Sequence
 from functools import partial
 
 from aws_lambda_powertools import Logger
@@ -20,9 +21,11 @@ from batchyard.core.batches import Batch, BatchRef
 from batchyard.core.catalogue import Offer
 from batchyard.core.json_types import JsonObject
 from batchyard.core.routing import Refusal, route
+from batchyard.core.sharding import LaneShards, Shard
 from batchyard.handlers import endings, resources
 from batchyard.handlers.limits import limits_of
 from batchyard.settings import ValidateSettings, load
+from batchyard.steps.plan import plan
 from batchyard.steps.validate import validate
 from batchyard.surfaces.registry import surface
 from batchyard.surfaces.surface import LineContext
@@ -39,7 +42,12 @@ def handler(event: JsonObject, context: LambdaContext) -> JsonObject:
         BatchRef(event["account_id"], event["batch_id"]),
         run=secrets.token_hex(8),
         clock=_now,
-        checks=Checks(partial(_limits, settings), partial(_parser, settings.max_custom_id_chars), _route),
+        checks=Checks(
+            partial(_limits, settings),
+            partial(_parser, settings.max_custom_id_chars),
+            _route,
+            partial(_plan, settings.job_pace),
+        ),
         stores=resources.stores(),
     )
     logger.info("validated", extra=_figures(batch))
@@ -71,6 +79,22 @@ def _parser(max_custom_id_chars: int, surface_name: str, endpoint: str) -> Parse
 
 def _route(model: str, provider: str | None, endpoint: str) -> Offer | Refusal:
     return route(model, provider, catalogue.load(), endpoint)
+
+
+def _plan(pace: float, batch: Batch, lanes: Sequence[LaneShards], shards: Sequence[Shard]) -> Sequence[LaneShards]:
+    planned = plan(
+        batch,
+        lanes,
+        shards,
+        now=_now(),
+        pace=pace,
+        catalogue=resources.lane_catalogue(),
+        stores=resources.stores(),
+        known=resources.lanes(),
+    )
+    verdicts = {str(each.lane): str(each.verdict) for route in planned.considered for each in route}
+    logger.info("planned", extra={"lanes": verdicts})
+    return planned.lanes
 
 
 def _figures(batch: Batch) -> JsonObject:

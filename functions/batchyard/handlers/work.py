@@ -24,7 +24,7 @@ from batchyard.adapters import catalogue
 from batchyard.adapters.aws.clients import client
 from batchyard.adapters.aws.secrets import Secrets
 from batchyard.adapters.providers.kinds import connect
-from batchyard.adapters.providers.openai_compatible import CallLimits
+from batchyard.adapters.providers.provider_client import CallLimits
 from batchyard.core.health import LaneState
 from batchyard.core.json_types import JsonObject
 from batchyard.core.retry import FailureReason, RetryPolicy
@@ -85,8 +85,9 @@ class Process:
         self._runner.get_loop().set_default_executor(ThreadPoolExecutor(_BLOCKING_CALLS_AT_ONCE, "blocking"))
         runtime = Runtime(time.time, random.random, partial(secrets.token_hex, 8), logger)
         gates = Gates(settings.max_in_flight, time.time, settings.max_answer_bytes, settings.max_response_bytes)
+        limits = catalogue.read_lane_limits(settings.lane_limits, catalogue.load_providers())
         self._upstreams = Upstreams(
-            catalogue.load(),
+            catalogue.load().limited(limits),
             ProviderKeys(
                 Secrets(client("secretsmanager"), settings.secret_prefix, time.monotonic),
                 resources.caller_keys(settings.caller_key_id),

@@ -7,6 +7,7 @@ from collections.abc import Set
 from batchyard.adapters.aws.stores import Stores
 from batchyard.core.batches import Status
 from batchyard.core.keys import manifest_key
+from batchyard.core.lanes import Lane
 from batchyard.core.messages import ShardMessage, shard_message
 from batchyard.core.sharding import MANIFEST_RECORD_BYTES, Plan, read_manifest
 
@@ -21,6 +22,8 @@ def draw(message: ShardMessage, tried: Set[int], *, stores: Stores) -> list[Shar
     batch = stores.batches.get(message.batch, consistent=True)
     if batch is None or batch.plan is None or batch.status is not Status.IN_PROGRESS or batch.is_doomed:
         return []
+    if batch.plan.lane_of(message.shard.number).lane != Lane(message.provider, message.model, message.mode):
+        return []  # moved since
     settled = stores.progress.taken(batch.id)
     numbers = numbers_to_draw(batch.plan, message.shard.number, settled | tried, settled)
     if not numbers:

@@ -53,6 +53,13 @@ def _send_follower(message: ShardMessage, number: int, stores: Stores, queues: Q
     batch = stores.batches.get(message.batch, consistent=True)
     if batch is None or batch.status is not Status.IN_PROGRESS or batch.is_doomed:
         return
+    if batch.revision and batch.plan is not None:
+        taken = stores.progress.taken(message.batch_id, consistent=True)
+        if number in taken:
+            later = batch.plan.follower(number, taken)
+            if later is None:
+                return
+            number = later
     shard = read_shard(stores.objects, message.batch, message.run, number)
     queues.send([shard_message(batch, shard)])
 

@@ -40,8 +40,8 @@ class SentAgain:
 
 @dataclass(frozen=True, slots=True)
 class SweepLimits:
-    """`grace_seconds`: how old a batch must be to be looked at, and how long ago its first execution must have ended.
-    `max_executions`: how many further ones a batch may have."""
+    """`grace_seconds`: how old a batch must be to be started again, and how long ago its first execution must have
+    ended. `max_executions`: how many further ones a batch may have."""
 
     grace_seconds: int
     max_executions: int
@@ -63,14 +63,13 @@ def sweep(
     for account_id, batch_id, created_at in _in_turns(batches.open_batches(), now):
         if not has_time():
             break
-        if created_at > now - limits.grace_seconds:
-            continue
+        is_new = created_at > now - limits.grace_seconds
         try:
             batch = batches.get(BatchRef(account_id, batch_id), consistent=True)
             if batch is None or batch.status.is_terminal:
                 batches.forget_open(batch_id)
                 continue
-            revived = _look_after(batch, now, limits, batches, workflow)
+            revived = None if is_new else _look_after(batch, now, limits, batches, workflow)
             sent = [] if revived else recover(batch)
         except Exception as fault:
             faults.append(fault)

@@ -18,6 +18,7 @@ from batchyard.content.reading import (
     Checks,
     InputLimits,
     InputRejected,
+    PlanLanes,
     Reading,
     file_error,
     too_large,
@@ -28,7 +29,7 @@ from batchyard.core.errors import ConditionFailed, NotReady
 from batchyard.core.files import File, FileRef, FileStatus
 from batchyard.core.items import LineError
 from batchyard.core.keys import file_key, manifest_key, work_key
-from batchyard.core.sharding import Plan, manifest_record, split_concurrency
+from batchyard.core.sharding import SHARDS_PER_SIZE, Plan, manifest_record, split_concurrency
 
 _WAIT_FOR_FILE_SECONDS = 3600
 
@@ -45,7 +46,7 @@ def validate(ref: BatchRef, *, run: str, clock: Callable[[], int], checks: Check
     try:
         file = _input_file(batch, clock(), limits, stores)
         reading = Reading(batch, limits, checks.parser(batch.surface, batch.endpoint), checks.route)
-        plan = _write_work(batch, run, limits, reading, objects)
+        plan = _write_work(batch, run, limits, reading, checks.plan, objects)
     except ObjectMissing:
         return _fail(batch, (_file_not_found(batch),), clock(), batches)
     except InputRejected as rejection:
@@ -61,6 +62,7 @@ def _input_file(batch: Batch, now: int, limits: InputLimits, stores: Stores) -> 
     file = stores.files.get(FileRef(batch.account_id, batch.input_file_id), consistent=True)
     if file is None or file.is_expired(now):
         raise InputRejected(_file_not_found(batch))
+    file = file.as_of(now)
     if file.status is FileStatus.ERROR:
         raise InputRejected(file_error("invalid_file", f"The input file cannot be used: {file.status_details}"))
     if file.status is FileStatus.UPLOADED and stores.objects.head(file_key(file.account_id, file.id)) is None:
@@ -72,23 +74,26 @@ def _input_file(batch: Batch, now: int, limits: InputLimits, stores: Stores) -> 
     return file
 
 
-def _write_work(batch: Batch, run: str, limits: InputLimits, reading: Reading, objects: Objects) -> Plan:
+def _write_work(
+    batch: Batch, run: str, limits: InputLimits, reading: Reading, plan_lanes: PlanLanes, objects: Objects
+) -> Plan:
+    stride, shard_concurrency = split_concurrency(batch.concurrency, limits.shard_items, limits.dispatch_stride)
     with objects.writer(work_key(batch.account_id, batch.id, run)) as writer:
         work = WorkFile(
             writer.write,
             items_at_most=limits.shard_items,
             bytes_at_most=limits.shard_bytes,
             lanes_at_most=MODELS_AT_MOST,
+            shards_per_size=SHARDS_PER_SIZE if batch.concurrency is None else stride,
         )
         reading.read(objects.stream(file_key(batch.account_id, batch.input_file_id)), work)
         lanes, shards = work.finish()
     objects.put(manifest_key(batch.account_id, batch.id, run), b"".join(map(manifest_record, shards)))
-    stride, shard_concurrency = split_concurrency(batch.concurrency, limits.shard_items, limits.dispatch_stride)
     return Plan(
         run=run,
         items=reading.items,
         shards=len(shards),
-        lanes=tuple(lanes),
+        lanes=tuple(plan_lanes(batch, lanes, shards)),
         stride=stride,
         one_chain=batch.concurrency is not None,
         shard_concurrency=shard_concurrency,

@@ -1,5 +1,5 @@
-"""Fields of a batch that several dialects show alike: its errors, counts and tokens. They are TypedDicts, from which
-the OpenAPI document is made."""
+"""Fields of a batch that several dialects show alike: its errors, waits, counts and tokens. They are TypedDicts, from
+which the OpenAPI document is made."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal
 
 from typing_extensions import TypedDict
 
-from batchyard.core.batches import Batch
+from batchyard.core.batches import Batch, Status
 from batchyard.core.usage import decimal_usd
 
 
@@ -40,12 +40,43 @@ class OutputDetails(TypedDict):
 
 
 class TokenUsage(TypedDict):
+    """`realtime_cost_usd`: what the same would have cost without batch discounts."""
+
     input_tokens: int
     input_tokens_details: InputDetails
     output_tokens: int
     output_tokens_details: OutputDetails
     total_tokens: int
     cost_usd: str
+    realtime_cost_usd: str
+
+
+class BatchWait(TypedDict):
+    """Why requests of one provider and model stand still or are slow, since when as far as that is known, and what
+    follows. `blocked`: the operator has to act; `trouble`: the provider fails; `queued`: others are before them;
+    `throttled`: the provider's limits decide."""
+
+    provider: str
+    model: str
+    state: Literal["blocked", "trouble", "queued", "throttled"]
+    since: int | None
+    message: str
+
+
+def waiting_for(batch: Batch) -> list[BatchWait] | None:
+    """None if the batch is in progress and nobody has looked."""
+    if batch.waiting_for is None:
+        return None if batch.status is Status.IN_PROGRESS else []
+    return [
+        {
+            "provider": wait.provider,
+            "model": wait.model,
+            "state": wait.state.value,
+            "since": wait.since,
+            "message": wait.message,
+        }
+        for wait in batch.waiting_for
+    ]
 
 
 def batch_errors(batch: Batch) -> BatchErrors | None:
@@ -73,4 +104,5 @@ def token_usage(batch: Batch) -> TokenUsage:
         "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
         "total_tokens": usage.total_tokens,
         "cost_usd": decimal_usd(batch.tally.cost_picousd),
+        "realtime_cost_usd": decimal_usd(batch.tally.realtime_picousd),
     }

@@ -132,6 +132,7 @@ class Drawing:
         while self._clock() < self._last_draw_at and share.stays and not watch.is_in_trouble:
             if len(carried.ahead) < _FEW_AHEAD:
                 await self._ask(carried)
+            share.draws_until = self._last_draw_at
             share.items_ahead[batch_id] = sum(message.shard.items for message in carried.ahead)
             if not carried.ahead or self._room.locked() or not share.runs_short(batch_id):
                 return

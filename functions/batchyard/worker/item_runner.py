@@ -12,11 +12,12 @@ from batchyard.core.errors import BatchyardError
 from batchyard.core.items import WorkItem
 from batchyard.core.results import Outcome, Result, failed
 from batchyard.core.retry import FailureReason, Failures, RetryPolicy, wait_before_retry
-from batchyard.core.usage import Price
+from batchyard.core.usage import Price, discounted_picousd
 from batchyard.worker.gate import Gate
-from batchyard.worker.lane_watch import LaneWatch, Witness
+from batchyard.worker.lane_watch import LaneWatch
 from batchyard.worker.meter import Meter
 from batchyard.worker.runtime import Runtime
+from batchyard.worker.witnesses import Witness
 
 
 class ItemBroke(BatchyardError):
@@ -26,7 +27,7 @@ class ItemBroke(BatchyardError):
 @dataclass(frozen=True, slots=True)
 class Upstream:
     """The lane of a shard as its items see it. `call` sends a body to its provider and endpoint, `witness` the smallest
-    one that it takes."""
+    one that it takes. `price` is that of realtime, of which an item costs `price_percent`."""
 
     call: Callable[[bytes], Awaitable[ProviderReply]]
     gate: Gate
@@ -34,6 +35,7 @@ class Upstream:
     witness: Witness
     price: Price
     retry: RetryPolicy
+    price_percent: int = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,17 +141,18 @@ class ItemRunner:
             self._on_idle()
 
     async def _run(self, item: WorkItem) -> None:
-        failures, failed_at = Failures(), -math.inf
+        failures, failed_at, slots = Failures(), -math.inf, self._slots
         while not self._held and self._clock() < self._expires_at:
-            reply = await self._call_in_turn(item)
+            reply = await (self._call(item) if slots is None else self._call_in_a_slot(slots, item))
             if reply is None:
                 continue
-            self._upstream.watch.replied(reply, failed_before=failures.counted > 0)
-            reason = reply.failure
+            if reply.failure is FailureReason.UNSUPPORTED:
+                return self._on_result(item, _failed(item, reply))
+            reason = self._upstream.watch.replied(reply, failed_before=failures.counted > 0)
             if reason is None:
                 assert isinstance(reply, Answer)
                 self._meter.usages_refused += reply.usage.refused
-                return self._on_result(item, _succeeded(item, reply, self._upstream.price))
+                return self._on_result(item, _succeeded(item, reply, self._upstream))
             if self._upstream.watch.is_the_lanes(reason):
                 return None
             failures, failed_before_at = failures.plus(reason), failed_at
@@ -174,10 +177,8 @@ class ItemRunner:
             return
         self._on_result(item, _failed(item, reply))
 
-    async def _call_in_turn(self, item: WorkItem) -> ProviderReply | None:
-        if self._slots is None:
-            return await self._call(item)
-        async with self._slots:
+    async def _call_in_a_slot(self, slots: asyncio.Semaphore, item: WorkItem) -> ProviderReply | None:
+        async with slots:
             return await self._call(item)
 
     async def _call(self, item: WorkItem) -> ProviderReply | None:
@@ -219,7 +220,8 @@ class ItemRunner:
         return True
 
 
-def _succeeded(item: WorkItem, reply: Answer, price: Price) -> Result:
+def _succeeded(item: WorkItem, reply: Answer, upstream: Upstream) -> Result:
+    realtime = upstream.price.cost_picousd(reply.usage)
     return Result(
         item.index,
         item.custom_id,
@@ -228,7 +230,8 @@ def _succeeded(item: WorkItem, reply: Answer, price: Price) -> Result:
         reply.request_id,
         reply.body,
         usage=reply.usage,
-        cost_picousd=price.cost_picousd(reply.usage),
+        cost_picousd=discounted_picousd(realtime, upstream.price_percent),
+        realtime_picousd=realtime,
     )
 
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 
 from batchyard.adapters.aws.lanes import Counts, Lanes, LaneView
-from batchyard.core.calls import ProviderReply
+from batchyard.core.calls import Answer, ProviderReply
+from batchyard.core.lane_limits import LaneLimits, estimated_tokens, lower
 from batchyard.core.lane_pace import (
     REPORTED_AFTER_SECONDS,
     SLOT_SECONDS,
@@ -36,6 +38,7 @@ from batchyard.worker.runtime import Runtime
 
 _WORK_AT_HAND_SECONDS = 5.0
 _LONGEST_COUNT_SECONDS = 10.0
+_ESTIMATED_ITEMS = 32
 _FIRST_CALLS = 64
 _FIRST_CALLS_BESIDE_OTHERS = 16
 """What the workers of a lane start with together."""
@@ -56,7 +59,7 @@ class Participant:
 
 
 class LaneShare:
-    """Lives as long as its process, one for each lane. `ceiling`: the operator's limit in calls per second; `take`:
+    """Lives as long as its process, one for each lane. `limits`: what the operator allows it; `take`:
     called with what every read and write of the row brings."""
 
     def __init__(
@@ -66,7 +69,7 @@ class LaneShare:
         lanes: Lanes,
         runtime: Runtime,
         *,
-        ceiling: float | None,
+        limits: LaneLimits,
         take: Callable[[LaneView], None],
     ) -> None:
         self._lane = lane
@@ -75,7 +78,10 @@ class LaneShare:
         self._clock = runtime.clock
         self._blocking = runtime.blocking
         self._name = runtime.new_owner()
-        self._ceiling = ceiling
+        self._limits = limits
+        self._expected_tokens: float | None = None
+        self._answers = 0
+        self._tokens = 0
         self._take_view = take
         self._refused = 0
         self._started_before = 0
@@ -86,15 +92,30 @@ class LaneShare:
         self._portions: dict[str, float] = {}
         self.items_ahead: Counter[str] = Counter()
         """Batch -> items of shards that may be drawn here (`worker.drawing`)."""
+        self.draws_until = math.inf
         self._busy = asyncio.Lock()
         self._joining = asyncio.Lock()
         self.pace = LanePace()
 
     def replied(self, reply: ProviderReply) -> None:
-        """Counts a call that the provider refused because there were too many."""
+        """Counts a call that the provider refused because there were too many, and what others took."""
         failure = reply.failure
+        if failure is None and self._limits.counts_tokens and isinstance(reply, Answer):
+            self._answers += 1
+            self._tokens += reply.usage.total_tokens
         if failure is not None and failure.asks_for_less and not failure.is_trouble:
             self._refused += 1
+
+    def expect(self, bodies: Iterable[bytes]) -> None:
+        """Requests that are about to be sent, so that their tokens can be estimated while nothing is known of them."""
+        if self._limits.counts_tokens:
+            estimates = [estimated_tokens(body) for body in islice(bodies, _ESTIMATED_ITEMS)]
+            self._expected_tokens = sum(estimates) / max(1, len(estimates))
+
+    @property
+    def _ceiling(self) -> float | None:
+        """How many calls a second the operator allows the whole lane."""
+        return self._limits.calls_per_second(self.pace.tokens_per_call or self._expected_tokens)
 
     def enough_others(self, batch_id: str) -> bool:
         """Whether the workers that are there can do without this one, though it may have brought `batch_id`."""
@@ -175,7 +196,7 @@ class LaneShare:
     def take(self, view: LaneView) -> None:
         """What the row says; the rate is shared anew."""
         self.pace = view.pace
-        rate, stay = view.pace.rate, self._staying()
+        rate, stay = lower(view.pace.rate, self._ceiling), self._staying()
         self._gate.allow(None if rate is None else max(rate * share(stay, self._name, self._clock()), 0.01))
         self._weigh(stay)
         self._take_view(view)
@@ -210,16 +231,22 @@ class LaneShare:
         self.take(await self._blocking(write))
 
     def _count(self, now: float) -> Counts:
-        """The calls since the last report, by slot, as if they had come evenly."""
+        """The calls since the last report, by slot, as if they had come evenly. Each good one counts with the tokens of
+        those that were answered: they end slots after they start."""
         started, self._started_before = self._gate.pacer.started - self._started_before, self._gate.pacer.started
         refused, self._refused = self._refused, 0
         since, self._reported_at = max(self._reported_at, now - _LONGEST_COUNT_SECONDS), now
-        return Counts(int(now), by_slot(max(0, started - refused), since, now), by_slot(refused, since, now))
+        good = max(0, started - refused)
+        by_answers = round(good * self._tokens / self._answers) if self._answers else 0
+        tokens = by_slot(by_answers, since, now) if by_answers else {}
+        self._answers = self._tokens = 0
+        return Counts(int(now), by_slot(good, since, now), by_slot(refused, since, now), tokens)
 
     def _busy_until(self, now: float) -> int:
         rate = self._gate.pacer.rate
         stop_at = min(run.stop_at for run in self._running)
         if rate is None:
             return int(stop_at)
-        items = sum(run.items_left() for run in self._running) + sum(self.items_ahead.values())
+        drawn = min(sum(self.items_ahead.values()), rate * max(0.0, self.draws_until - now))
+        items = sum(run.items_left() for run in self._running) + drawn
         return int(min(stop_at, now + items / rate))

@@ -17,15 +17,14 @@ from __future__ import annotations
 import asyncio
 import enum
 import math
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from batchyard.adapters.aws.lanes import Lanes, LaneView
 from batchyard.core.calls import ProviderReply
 from batchyard.core.health import (
     PROBE_LEASE_SECONDS,
-    WITNESS_SECONDS,
     LaneHealth,
     LaneState,
     RecentReplies,
@@ -34,33 +33,23 @@ from batchyard.core.health import (
     is_stalled,
     probe_wait_seconds,
 )
+from batchyard.core.lane_limits import NO_LIMITS, LaneLimits
 from batchyard.core.lanes import LaneId
 from batchyard.core.retry import FailureReason
 from batchyard.worker.gate import Gate
 from batchyard.worker.lane_share import LaneShare
 from batchyard.worker.runtime import Runtime
+from batchyard.worker.witnesses import Witness, hear
 
 SECRET_MISSING = "secret_missing"
 """Why a lane is blocked whose provider key is not there."""
 
-Witness = Callable[[], Awaitable[ProviderReply]]
-"""Sends the smallest request of the lane (`core.witness`)."""
-
-_WITNESSES = 8
-"""So many have to get through, because half of all calls failing is trouble, too. The first one goes alone: in an
-outage a probe costs one call."""
 _TRUSTED_SECONDS = 10.0
 """How long a lane that witnesses found well is not suspected again."""
 _FRESH_SECONDS = 2.0
 """How old what is known of a lane may be when a shard of it is about to start."""
 _LOOK_SECONDS = 5.0
 """How often a run looks whether another worker has closed or opened its lane."""
-
-
-class Verdict(enum.Enum):
-    WELL = "well"
-    TROUBLE = "trouble"
-    BLOCKED = "blocked"
 
 
 class Admission(enum.Enum):
@@ -72,12 +61,6 @@ class Admission(enum.Enum):
     """The lane is in trouble, and it is ours to find out whether that is over: `probe` must follow."""
     WAIT = "wait"
     """The lane is in trouble, or has workers enough: come again after `wait_seconds`."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    verdict: Verdict
-    reason: str | None = None
 
 
 class LaneWatch:
@@ -92,9 +75,9 @@ class LaneWatch:
         runtime: Runtime,
         *,
         forget_key: Callable[[], None],
-        ceiling: float | None = None,
+        limits: LaneLimits = NO_LIMITS,
     ) -> None:
-        """`ceiling`: how many calls a second the operator allows the lane; None: as many as the provider takes."""
+        """`limits`: what the operator allows the lane."""
         self._lane = lane
         self._gate = gate
         self._lanes = lanes
@@ -116,7 +99,7 @@ class LaneWatch:
         self.hung_before = -math.inf
         """Calls that started before then will never end, though the lane is well again: they are given up."""
         self.health = LaneHealth()
-        self.share = LaneShare(lane, gate, lanes, runtime, ceiling=ceiling, take=self._take_view)
+        self.share = LaneShare(lane, gate, lanes, runtime, limits=limits, take=self._take_view)
 
     @property
     def lane(self) -> LaneId:
@@ -170,12 +153,12 @@ class LaneWatch:
     async def probe(self, witness: Witness) -> None:
         """Finds out whether the trouble is over, and lets everybody know."""
         try:
-            found = await self._hear(witness)
+            found = await hear(witness, callers_key=self._lane.key_owner is not None)
             now = int(self._clock())
-            if found.verdict is Verdict.WELL:
+            if found.state is LaneState.CLOSED:
                 self._take(await self._blocking(partial(self._lanes.close, self._lane, self._name, now)))
             else:
-                await self.probe_failed(_STATES[found.verdict], found.reason)
+                await self.probe_failed(found.state, found.reason)
         finally:
             self._probing = False
 
@@ -190,11 +173,11 @@ class LaneWatch:
         finally:
             self._probing = False
 
-    def replied(self, reply: ProviderReply, *, failed_before: bool) -> None:
+    def replied(self, reply: ProviderReply, *, failed_before: bool) -> FailureReason | None:
         """Takes note of a reply to an item. `failed_before`: the item had other failures, so that one more says more
-        about the item than about the lane."""
+        about the item than about the lane. What the reply means on this lane; None: it is good."""
         self.share.replied(reply)
-        failure = reply.failure
+        failure = self._meant(reply.failure)
         if failure is not None and self._blocks(failure):
             self.blocked(str(failure))
         elif failure is None or not (failure.is_trouble or failure.asks_for_less):
@@ -203,6 +186,7 @@ class LaneWatch:
             self._recent.add(self._clock(), trouble=True)
             if self._recent.is_trouble(self._clock()):
                 self._suspect(str(failure))
+        return failure
 
     def look_for_hanging_calls(self) -> None:
         """Suspects a lane whose calls in flight are all far beyond what its calls take."""
@@ -217,8 +201,11 @@ class LaneWatch:
         return not self.is_in_trouble and max(self._recent.last_good_at, self._well_at) > moment
 
     async def is_well_since(self, moment: float, reason: FailureReason, witness: Witness) -> bool:
-        """Whether an item whose tries are used up is to blame: others, or a witness, got through after `moment`."""
-        if not self.has_been_well_since(moment):
+        """Whether an item whose tries are used up is to blame: others, or a witness, got through after `moment`. That
+        there is money for a witness shows nothing."""
+        if reason is FailureReason.UNAFFORDABLE and self._recent.last_good_at <= moment:
+            self.blocked(str(FailureReason.OUT_OF_MONEY))
+        elif not self.has_been_well_since(moment):
             await self._examine(str(reason), witness, since=moment)
         return not self.is_in_trouble
 
@@ -246,35 +233,22 @@ class LaneWatch:
         async with self._examining:
             if self.is_in_trouble or self._well_at > since:
                 return
-            found = await self._hear(witness)
+            found = await hear(witness, callers_key=self._lane.key_owner is not None)
             self._suspected = None
-            if found.verdict is Verdict.WELL:
+            if found.state is LaneState.CLOSED:
                 self._well_at = self._clock()
                 self.hung_before = max(self.hung_before, self._hang_suspected_before)
                 self._recent.forget()
                 self._gate.open()
                 self._changed()
             else:
-                self._enter(_STATES[found.verdict], found.reason or reason)
+                self._enter(found.state, found.reason or reason)
 
-    async def _hear(self, witness: Witness) -> _Found:
-        first = await self._hear_one(witness)
-        if first.verdict is not Verdict.WELL:
-            return first
-        others = await asyncio.gather(*(self._hear_one(witness) for _ in range(_WITNESSES - 1)))
-        return next((found for found in others if found.verdict is not Verdict.WELL), first)
-
-    async def _hear_one(self, witness: Witness) -> _Found:
-        try:
-            async with asyncio.timeout(WITNESS_SECONDS):
-                failure = (await witness()).failure
-        except TimeoutError:
-            failure = FailureReason.TIMEOUT
-        if failure is not None and self._blocks(failure):
-            return _Found(Verdict.BLOCKED, str(failure))
-        if failure is not None and failure.is_trouble:
-            return _Found(Verdict.TROUBLE, str(failure))
-        return _Found(Verdict.WELL)
+    def _meant(self, failure: FailureReason | None) -> FailureReason | None:
+        """`failure`, but that the money of a caller's own key is the caller's matter: nobody waits for it."""
+        if failure is FailureReason.UNAFFORDABLE and self._lane.key_owner is not None:
+            return FailureReason.OUT_OF_MONEY
+        return failure
 
     def _blocks(self, reason: FailureReason) -> bool:
         """A caller's own key that is refused is the caller's error."""
@@ -324,6 +298,3 @@ class LaneWatch:
             self._forget_key()
         for on_change in tuple(self._on_change):
             on_change()
-
-
-_STATES = {Verdict.TROUBLE: LaneState.OPEN, Verdict.BLOCKED: LaneState.BLOCKED}

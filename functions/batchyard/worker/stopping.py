@@ -45,9 +45,9 @@ class Stop(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RunLimits:
-    """Whatever comes first of the three `flush_` limits makes a part. `drain_seconds`: how long in-flight calls of a
-    fenced shard may go on. `patience_seconds`: how long a shard may wait in a worker when nothing of it can start.
-    `shards_at_once` bounds memory."""
+    """Whatever comes first of the three `flush_` limits makes a part; `flush_seconds` count twice for a shard's
+    last few items. `drain_seconds`: how long in-flight calls of a fenced shard may go on. `patience_seconds`: how
+    long a shard may wait in a worker when nothing of it can start. `shards_at_once` bounds memory."""
 
     flush_items: int
     flush_seconds: float

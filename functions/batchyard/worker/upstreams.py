@@ -9,12 +9,13 @@ from functools import partial
 from batchyard.adapters.aws.caller_keys import CallerKeys
 from batchyard.adapters.aws.lanes import Lanes
 from batchyard.adapters.aws.secrets import Secrets
-from batchyard.adapters.providers.openai_compatible import OpenAICompatible
+from batchyard.adapters.providers.provider_client import ProviderClient
 from batchyard.core.catalogue import Catalogue
 from batchyard.core.errors import BooksDoNotBalance
 from batchyard.core.health import LaneState
-from batchyard.core.lanes import LaneId
+from batchyard.core.lanes import Lane, LaneId, Mode
 from batchyard.core.messages import ShardMessage
+from batchyard.core.providers import Provider
 from batchyard.core.retry import RetryPolicy
 from batchyard.core.usage import Price
 from batchyard.core.witness import witness_body
@@ -40,7 +41,7 @@ class ProviderKeys:
 
 
 class Upstreams:
-    """`connect` makes the client for a provider's kind and base URL. `urls`: provider name -> base URL instead of the
+    """`connect` makes the client of a provider at a base URL. `urls`: provider name -> base URL instead of the
     catalogue's. Used on the event loop only, so that no two shards make a client or a gate each for what they share."""
 
     def __init__(
@@ -53,7 +54,7 @@ class Upstreams:
         runtime: Runtime,
         *,
         urls: Mapping[str, str],
-        connect: Callable[[str, str], OpenAICompatible],
+        connect: Callable[[Provider, str], ProviderClient],
     ) -> None:
         self._catalogue = catalogue
         self._provider_keys = provider_keys
@@ -63,24 +64,23 @@ class Upstreams:
         self._runtime = runtime
         self._urls = urls
         self._connect = connect
-        self._clients: dict[str, OpenAICompatible] = {}
+        self._clients: dict[str, ProviderClient] = {}
         self._watches: dict[LaneId, LaneWatch] = {}
 
     def watch_of(self, message: ShardMessage) -> LaneWatch:
         """What is known of the health of the lane that `message` needs."""
         owner = message.account_id if message.caller_pays else None
-        lane = LaneId(message.provider, message.model, owner)
+        lane = LaneId(message.provider, message.model, owner, message.mode)
         watch = self._watches.get(lane)
         if watch is None:
             forget_key = partial(self._provider_keys.deployment.forget, lane.provider)
-            per_minute = self._catalogue.providers[lane.provider].requests_per_minute
             watch = LaneWatch(
                 lane,
                 self._gates.of(lane),
                 self._lanes,
                 self._runtime,
                 forget_key=forget_key,
-                ceiling=None if per_minute is None else per_minute / 60,
+                limits=self._catalogue.limits_of(lane.provider, lane.model),
             )
             self._watches[lane] = watch
         return watch
@@ -89,9 +89,19 @@ class Upstreams:
         """The lane of `message`. Raises SecretMissing or CallerKeyGone."""
         watch = self.watch_of(message)
         provider_key = await self._runtime.blocking(self._provider_keys.key_of, message)
-        call = partial(self._client(message.provider).call, message.endpoint, provider_key)
+        lane = Lane(message.provider, message.model, message.mode)
+        call = partial(self._client(message.provider).call, message.endpoint, provider_key, lane=lane)
         witness = partial(call, witness_body(message.endpoint, message.model))
-        return Upstream(call, self._gates.of(watch.lane), watch, witness, self._price(message), self._retry)
+        flex_percent = self._catalogue.providers[message.provider].flex_price_percent
+        return Upstream(
+            call,
+            self._gates.of(watch.lane),
+            watch,
+            witness,
+            self._price(message),
+            self._retry,
+            price_percent=flex_percent if message.mode is Mode.FLEX else 100,
+        )
 
     def lanes(self, state: LaneState) -> int:
         """How many of the lanes that were asked for are in that state."""
@@ -101,10 +111,10 @@ class Upstreams:
         for client in self._clients.values():
             await client.close()
 
-    def _client(self, name: str) -> OpenAICompatible:
+    def _client(self, name: str) -> ProviderClient:
         if name not in self._clients:
             provider = self._catalogue.providers[name]
-            self._clients[name] = self._connect(provider.kind, self._urls.get(name) or provider.base_url)
+            self._clients[name] = self._connect(provider, self._urls.get(name) or provider.base_url)
         return self._clients[name]
 
     def _price(self, message: ShardMessage) -> Price:

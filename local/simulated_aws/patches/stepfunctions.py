@@ -21,6 +21,7 @@ from moto.stepfunctions.parser.asl.eval.callback.callback import (
     CallbackOutcome,
     CallbackPoolManager,
 )
+from moto.stepfunctions.parser.asl.eval.environment import Environment
 from moto.stepfunctions.parser.backend.execution import Execution
 
 _lambda_clients: dict[str, BaseClient] = {}
@@ -70,7 +71,7 @@ def accept_a_task_token_once() -> None:
     not know it any more when the execution has ended. AWS answers TaskTimedOut in all these cases:
     https://docs.aws.amazon.com/step-functions/latest/apireference/API_SendTaskSuccess.html"""
     waiting_task = state_task_service_callback.StateTaskServiceCallback
-    waiting_task._eval_wait_for_task_token = _closing_its_token(waiting_task._eval_wait_for_task_token)
+    waiting_task._eval_state = _closing_its_token(waiting_task._eval_state)
     CallbackPoolManager.notify = _notify_once
     parser_models.TaskTimedOut = TaskTimedOut
     backend = parser_models.StepFunctionsParserBackend
@@ -78,14 +79,20 @@ def accept_a_task_token_once() -> None:
     backend.send_task_failure = _refusing_closed_tokens(backend.send_task_failure)
 
 
-def _closing_its_token(wait: Callable[..., CallbackOutcome]) -> Callable[..., CallbackOutcome]:
-    def wait_and_close(self: Any, **arguments: Any) -> CallbackOutcome:
-        try:
-            return wait(self, **arguments)
-        finally:
-            arguments["callback_endpoint"].report(CallbackConsumerTimeout())
+def _closing_its_token(evaluate: Callable[..., None]) -> Callable[..., None]:
+    """Closed before the next state is entered. A state gives up its task when the time is over; the thread that waits
+    for the token may not even have begun to wait."""
 
-    return wait_and_close
+    def evaluate_and_close(self: Any, env: Environment) -> None:
+        try:
+            evaluate(self, env)
+        finally:
+            task = env.states.context_object.context_object_data.get("Task")
+            endpoint = env.callback_pool_manager.get(task["Token"]) if task else None
+            if endpoint is not None:
+                endpoint.report(CallbackConsumerTimeout())
+
+    return evaluate_and_close
 
 
 _one_notification_at_a_time = threading.Lock()
@@ -110,7 +117,9 @@ def _refusing_closed_tokens(send: Callable[..., Any]) -> Callable[..., Any]:
         for execution in self._get_executions():
             env = getattr(execution.exec_worker, "env", None)
             endpoint = env.callback_pool_manager.get(task_token) if env is not None else None
-            if endpoint is not None and endpoint.consumer_error is not None:
+            if endpoint is None:
+                continue
+            if endpoint.consumer_error is not None or execution.status != ExecutionStatus.RUNNING:
                 raise TaskTimedOut
         return send(self, task_token, *arguments, **named)
 

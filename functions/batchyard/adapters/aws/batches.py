@@ -126,6 +126,18 @@ class Batches:
         """validating -> in_progress. Raises ConditionFailed if another run was first or the batch was cancelled."""
         return self.enter(batch, Status.IN_PROGRESS, now, plan=plan.to_row(), model=model)
 
+    def change_plan(self, batch: Batch, plan: Plan) -> Batch:
+        """Take another plan for what is left. Raises ConditionFailed if the plan has changed since `batch` was read, or
+        the batch is no longer in progress."""
+        unchanged = "#revision = :seen" if batch.revision else "(attribute_not_exists(#revision) OR #revision = :seen)"
+        row = self._table.update(
+            _key(batch.ref),
+            set={"plan": plan.to_row(), "revision": batch.revision + 1},
+            condition=f"{unchanged} AND #status = :in_progress",
+            values={"seen": batch.revision, "in_progress": str(Status.IN_PROGRESS)},
+        )
+        return Batch.from_row(row)
+
     def set_task_token(self, batch: Batch, token: str) -> Batch:
         """Raises ConditionFailed if the batch is no longer in progress."""
         row = self._table.update(

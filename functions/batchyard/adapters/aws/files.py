@@ -95,7 +95,7 @@ class Files:
                 continue
             if len(found) == page.limit:
                 return found, True
-            found.append(file)
+            found.append(file.as_of(now))
         return found, False
 
     def _files(self, account_id: str, page: PageRequest) -> Iterator[File]:

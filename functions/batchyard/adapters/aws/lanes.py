@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from batchyard.adapters.aws.table import Key, Table
 from batchyard.core.errors import ConditionFailed
 from batchyard.core.health import LaneHealth, LaneState
 from batchyard.core.json_types import Row
 from batchyard.core.lane_pace import LanePace, RateChange, WorkerReport
-from batchyard.core.lanes import LaneId
+from batchyard.core.lanes import LaneId, Mode
 
 _KEPT_SECONDS = 7 * 86_400
 """A row that nobody has written for so long may be forgotten: its lane is closed, or nobody uses it."""
@@ -27,11 +27,13 @@ class LaneView:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Calls of one worker by slot (`core.lane_pace`), as counted at the unix second `at`."""
+    """Calls of one worker by slot (`core.lane_pace`), as counted at the unix second `at`; and the tokens of the good
+    ones, if they are counted."""
 
     at: int
     good: Mapping[int, int]
     refused: Mapping[int, int]
+    tokens: Mapping[int, int] = field(default_factory=dict)
 
 
 class Lanes:
@@ -56,6 +58,7 @@ class Lanes:
         attributes away."""
         added = {f"good_{slot}": n for slot, n in counts.good.items()}
         added |= {f"refused_{slot}": n for slot, n in counts.refused.items()}
+        added |= {f"tokens_{slot}": n for slot, n in counts.tokens.items()}
         worker = f"worker_{name}"
         there = {} if report is None else {worker: report.to_row()}
         leaving = [worker] if report is None else []
@@ -144,4 +147,5 @@ def _view(row: Row) -> LaneView:
 
 
 def _row_key(lane: LaneId) -> Key:
-    return Key(f"lane#{lane.provider}#{lane.model}", f"health#{lane.key_owner or ''}")
+    mode = "" if lane.mode is Mode.REALTIME else f"#{lane.mode}"
+    return Key(f"lane#{lane.provider}#{lane.model}", f"health#{lane.key_owner or ''}{mode}")

@@ -44,9 +44,9 @@ class Progress:
         taken = [len(row.taken) for row in self._rows(batch_id, consistent=True)]
         return sum(taken) == shards
 
-    def taken(self, batch_id: str) -> set[int]:
-        """The shards that have reported, as of a moment ago."""
-        return {shard for row in self._rows(batch_id) for shard in row.taken}
+    def taken(self, batch_id: str, *, consistent: bool = False) -> set[int]:
+        """The shards that have reported, as of a moment ago unless `consistent`."""
+        return {shard for row in self._rows(batch_id, consistent=consistent) for shard in row.taken}
 
     def has_taken(self, batch_id: str, shard: int, rows: int) -> bool:
         """Whether the shard has reported."""

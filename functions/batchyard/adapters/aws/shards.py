@@ -83,6 +83,10 @@ class Shards:
         """Give the shard back for anyone to claim. Handing back is no failed attempt. Raises LeaseLost."""
         self._owned(batch_id, claim, set={"lease_until": 0, "attempts": 0}, remove=["suspect", "suspicions"])
 
+    def leave(self, batch_id: str, claim: ShardRow) -> None:
+        """Give the shard back for whoever its lane sends: nobody has a message for it. Raises LeaseLost."""
+        self._owned(batch_id, claim, set={"lease_until": 0, "attempts": 0, "owner": None})
+
     def forget_lease(self, batch_id: str, row: ShardRow) -> bool:
         """Take away the lease that an owner let end, when the shard was sent again: its row reads like one that was
         handed back. Attempts and suspicions stay. False if the owner or another one was there since `row` was read."""
@@ -112,6 +116,12 @@ class Shards:
             condition=idle,
             values={} if lease_before is None else {"before": lease_before},
         )
+
+    def is_any_begun(self, batch_id: str, numbers: range) -> bool:
+        """Whether a shard with one of these numbers was ever claimed, fenced or sealed."""
+        after = f"shard#{numbers.start - 1:06d}" if numbers.start else None
+        rows = self._table.query(f"batch#{batch_id}", prefix="shard#", after=after, limit=1)
+        return any(row["number"] in numbers for row in rows)
 
     def rows(self, batch_id: str, first: int = 0, last: int | None = None) -> Iterator[ShardRow]:
         """The row of every shard that was ever claimed, fenced or sealed, by number; with `first` and `last` only those

@@ -8,7 +8,9 @@ from batchyard.adapters.aws.accounts import Accounts
 from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.caller_keys import CallerKeys
 from batchyard.adapters.aws.files import Files, Uploads
+from batchyard.adapters.aws.jobs import Jobs
 from batchyard.adapters.aws.leftovers import Leftovers
+from batchyard.adapters.aws.native_lanes import NativeLanes
 from batchyard.adapters.aws.objects import Objects
 from batchyard.adapters.aws.progress import Progress
 from batchyard.adapters.aws.repeats import Repeats
@@ -26,6 +28,8 @@ class Stores:
     uploads: Uploads
     shards: Shards
     progress: Progress
+    jobs: Jobs
+    native_lanes: NativeLanes
     repeats: Repeats
     leftovers: Leftovers
     objects: Objects
@@ -40,6 +44,8 @@ class Stores:
             uploads=Uploads(table),
             shards=Shards(table),
             progress=Progress(table),
+            jobs=Jobs(table),
+            native_lanes=NativeLanes(table),
             repeats=Repeats(table),
             leftovers=Leftovers(table),
             objects=objects,

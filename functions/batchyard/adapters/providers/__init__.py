@@ -1,1 +1,1 @@
-"""Providers: one module per dialect that a worker speaks to them."""
+"""Providers: one client for all, and a translator per kind of provider that says what is sent and what comes back."""

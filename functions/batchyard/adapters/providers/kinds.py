@@ -1,19 +1,30 @@
-"""The one table of the dialects that a worker speaks to providers: `kind` of an entry in providers.toml → its client.
+"""The one table of what a worker speaks to providers: `kind` of an entry in providers.toml → its translator.
 
-A new kind is a module with such a client beside this one, a line here, and its name in `core.providers.KINDS`, so that
-an entry of that kind is accepted.
+A new kind is a package with such a translator beside this module, a line here, and its name in `core.providers.KINDS`
+and `VARIANTS`, so that an entry of that kind is accepted.
 """
 
 from __future__ import annotations
 
-from batchyard.adapters.providers.answer_memory import AnswerMemory
-from batchyard.adapters.providers.openai_compatible import CallLimits, OpenAICompatible
+from collections.abc import Callable
 
-CLIENTS: dict[str, type[OpenAICompatible]] = {
-    "openai": OpenAICompatible,
+from batchyard.adapters.providers.answer_memory import AnswerMemory
+from batchyard.adapters.providers.anthropic.translator import AnthropicTranslator
+from batchyard.adapters.providers.openai.translator import OpenAITranslator
+from batchyard.adapters.providers.provider_client import CallLimits, ProviderClient
+from batchyard.adapters.providers.translator import Translator
+from batchyard.core.providers import Provider
+
+TRANSLATORS: dict[str, Callable[[Provider], Translator]] = {
+    "anthropic": AnthropicTranslator,
+    "openai": OpenAITranslator,
 }
 
 
-def connect(kind: str, base_url: str, limits: CallLimits, memory: AnswerMemory) -> OpenAICompatible:
-    """The client of a provider of `kind`, which is one of `core.providers.KINDS`."""
-    return CLIENTS[kind](base_url, limits, memory)
+def translator_of(provider: Provider) -> Translator:
+    return TRANSLATORS[provider.kind](provider)
+
+
+def connect(provider: Provider, base_url: str, limits: CallLimits, memory: AnswerMemory) -> ProviderClient:
+    """The client of `provider` at `base_url`, which may be another one than its own."""
+    return ProviderClient(base_url, limits, memory, translator_of(provider))

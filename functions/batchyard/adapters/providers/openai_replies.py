@@ -23,7 +23,7 @@ from batchyard.core.retry import FailureReason, failure_of, read_retry_advice
 from batchyard.core.usage import Usage, plausible_usage
 
 HEADERS_READ = frozenset(
-    {"content-length", "content-encoding", "content-type", "x-request-id"}
+    {"content-length", "content-encoding", "content-type", "x-request-id", "request-id"}
     | {"retry-after", "retry-after-ms", "x-should-retry"}
     | RATE_LIMIT_HEADERS
 )
@@ -99,7 +99,7 @@ def _succeeded(status: int, headers: Mapping[str, str], content: bytes, document
     return Answer(
         status,
         one_line(content),
-        headers.get("x-request-id"),
+        _request_id(headers),
         usage_of(document),
         rate_advice=read_rate_advice(headers, now),
     )
@@ -114,7 +114,11 @@ def _failed(status: int, headers: Mapping[str, str], received: Received, now: fl
         body = one_line(received.content)
     allows_nothing = rate_advice is not None and rate_advice.allows_nothing
     failure = failure_of(status, retry_advice, ErrorDetails.of(document), limit_is_zero=allows_nothing)
-    return Answer(status, body, headers.get("x-request-id"), Usage(), failure, retry_advice, rate_advice)
+    return Answer(status, body, _request_id(headers), Usage(), failure, retry_advice, rate_advice)
+
+
+def _request_id(headers: Mapping[str, str]) -> str | None:
+    return headers.get("x-request-id") or headers.get("request-id")
 
 
 def _error_document(received: Received) -> JsonObject | None:
@@ -165,7 +169,7 @@ def usage_of(document: JsonObject) -> Usage:
         given, made = usage.get("prompt_tokens"), usage.get("completion_tokens")
         given_details, made_details = usage.get("prompt_tokens_details"), usage.get("completion_tokens_details")
     cached, reasoning = _member(given_details, "cached_tokens"), _member(made_details, "reasoning_tokens")
-    return plausible_usage(given, cached, made, reasoning)
+    return plausible_usage(given, cached, made, reasoning, _member(given_details, "cache_write_tokens"))
 
 
 def _member(mapping: object, name: str) -> object:

@@ -1,7 +1,7 @@
 """The objects that KushRouter answers, every field always there, and no other.
 
-Batches have OpenAI's fields with KushRouter's statuses; lists and files have the fields in KushRouter's documentation.
-They are TypedDicts, from which the OpenAPI document is made.
+Batches have OpenAI's fields with KushRouter's statuses; lists and files have the fields in KushRouter's documentation,
+and batches have Batchyard's `waiting_for`. They are TypedDicts, from which the OpenAPI document is made.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ from batchyard.core.files import File
 from batchyard.core.json_types import JsonObject
 from batchyard.surfaces.batch_fields import (
     BatchErrors,
+    BatchWait,
     RequestCounts,
     TokenUsage,
     batch_errors,
     request_counts,
     token_usage,
+    waiting_for,
 )
 from batchyard.surfaces.errors import ErrorDetail
 
@@ -71,6 +73,8 @@ class KushRouterPresignedFile(TypedDict):
 
 
 class KushRouterBatch(TypedDict):
+    """`waiting_for`: why it stands still or is slow; null in lists while it is in progress."""
+
     id: str
     object: Literal["batch"]
     endpoint: str
@@ -90,6 +94,7 @@ class KushRouterBatch(TypedDict):
     expired_at: int | None
     cancelling_at: int | None
     cancelled_at: int | None
+    waiting_for: list[BatchWait] | None
     request_counts: RequestCounts
     usage: TokenUsage
     metadata: JsonObject | None
@@ -169,6 +174,7 @@ def batch_object(batch: Batch) -> KushRouterBatch:
         "expired_at": at(Status.EXPIRED),
         "cancelling_at": at(Status.CANCELLING),
         "cancelled_at": at(Status.CANCELLED),
+        "waiting_for": waiting_for(batch),
         "request_counts": request_counts(batch),
         "usage": token_usage(batch),
         "metadata": batch.metadata,

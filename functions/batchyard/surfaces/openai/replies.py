@@ -2,7 +2,8 @@
 made.
 
 FastRouter adds `file_id`, `num_rows` and `url` to a file, `batch_id` to a batch, and `status` to an error, whose `code`
-is never null. Batchyard adds `usage.cost_usd`, a decimal string, and `usage.paid_by`, which says whose money that is.
+is never null. Batchyard adds `usage.cost_usd`, a decimal string, `usage.paid_by`, which says whose money that is, and
+`waiting_for`, which says why a batch stands still.
 """
 
 from __future__ import annotations
@@ -18,11 +19,13 @@ from batchyard.core.files import File, Upload, UploadPart
 from batchyard.core.json_types import JsonObject
 from batchyard.surfaces.batch_fields import (
     BatchErrors,
+    BatchWait,
     RequestCounts,
     TokenUsage,
     batch_errors,
     request_counts,
     token_usage,
+    waiting_for,
 )
 from batchyard.surfaces.errors import ErrorDetail
 
@@ -100,7 +103,8 @@ class BatchUsage(TokenUsage):
 
 
 class BatchObject(TypedDict):
-    """`usage.paid_by`: `caller` if the batch runs with a provider key that came with it."""
+    """`usage.paid_by`: `caller` if the batch runs with a provider key that came with it. `waiting_for`: why it stands
+    still or is slow; null in lists while it is in progress."""
 
     id: str
     batch_id: str
@@ -124,6 +128,7 @@ class BatchObject(TypedDict):
     expired_at: int | None
     cancelling_at: int | None
     cancelled_at: int | None
+    waiting_for: list[BatchWait] | None
     request_counts: RequestCounts
     usage: BatchUsage
     metadata: dict[str, str] | None
@@ -211,6 +216,7 @@ def batch_object(batch: Batch) -> BatchObject:
         "expired_at": at(Status.EXPIRED),
         "cancelling_at": at(Status.CANCELLING),
         "cancelled_at": at(Status.CANCELLED),
+        "waiting_for": waiting_for(batch),
         "request_counts": request_counts(batch),
         "usage": {**token_usage(batch), "paid_by": "caller" if batch.caller_pays else "operator"},
         "metadata": batch.text_metadata,

@@ -1,61 +1,19 @@
-"""The bodies of good answers, in OpenAI's shapes (openai/openai-openapi). What they say is derived from the request:
-the same body always gets the same words and the same token counts."""
+"""The bodies of good answers in OpenAI's shapes (openai/openai-openapi), which many vendors share."""
 
 from __future__ import annotations
 
 import base64
 import struct
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
 import orjson
 
-from local.provider.faults import Wishes
+from local.provider.answers.content import Body, Endpoint, Tokens, Unanswerable, example_of, vector_of, words_of
 
 MODELS = ("gpt-4o-mini", "gpt-4o", "gpt-4.1-mini", "o4-mini", "text-embedding-3-small", "omni-moderation-latest")
 
-Body = dict[str, Any]
-"""A JSON object, parsed."""
-
-_WORDS = (
-    "Here is what the request asks for, worked out step by step and kept short. The figures were checked twice; where "
-    "the text leaves a choice open, the more careful reading was taken. Nothing was left out that a reader would miss. "
-) * 40
-_CHARS_PER_TOKEN = 4
 _EMBEDDING_DIMENSIONS = {"text-embedding-3-large": 3072}
 _CATEGORIES = ("harassment", "hate", "illicit", "self-harm", "sexual", "violence")
-_SHORTEST_CACHED_PROMPT = 1024
 _STREAM_CHUNK_CHARS = 24
-
-
-class Unanswerable(Exception):
-    """The request lacks a parameter; the message is OpenAI's, `args[1]` the parameter."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tokens:
-    """`cached` are part of `prompt`, `reasoning` part of `output`."""
-
-    prompt: int
-    cached: int
-    output: int
-    reasoning: int
-
-
-def count_tokens(body: Body, size: int, request: bytes, wishes: Wishes) -> Tokens:
-    """Token counts of a request of `size` bytes with the hash `request`."""
-    numbers = wishes.numbers
-    prompt = size // _CHARS_PER_TOKEN + 1
-    output = int(numbers.get("output", 8 + request[0] % 56))
-    limit = body.get("max_completion_tokens") or body.get("max_tokens") or body.get("max_output_tokens")
-    if isinstance(limit, int) and limit > 0:
-        output = min(output, limit)
-    model = body.get("model")
-    thinks = isinstance(model, str) and model.startswith(("o1", "o3", "o4", "gpt-5", "gpt-6"))
-    reasoning = int(numbers.get("reasoning", output // 2 if thinks else 0))
-    cached = int(numbers.get("cached", prompt // 256 * 128 if prompt >= _SHORTEST_CACHED_PROMPT else 0))
-    return Tokens(max(prompt, cached), cached, max(output, reasoning), reasoning)
 
 
 def chat_completion(body: Body, tokens: Tokens, request: bytes, now: int) -> bytes:
@@ -68,7 +26,7 @@ def chat_completion(body: Body, tokens: Tokens, request: bytes, now: int) -> byt
         ]
         encoded = orjson.dumps(choices)
     else:
-        encoded = _CHAT_CHOICES % _text(tokens).encode()
+        encoded = _CHAT_CHOICES % words_of(tokens).encode()
     return _CHAT % (request.hex().encode(), now, orjson.dumps(body["model"]), encoded, _usage(tokens))
 
 
@@ -96,7 +54,7 @@ def completion(body: Body, tokens: Tokens, request: bytes, now: int) -> bytes:
             "object": "text_completion",
             "created": now,
             "model": body["model"],
-            "choices": [{"text": _text(tokens), "index": 0, "logprobs": None, "finish_reason": "stop"}],
+            "choices": [{"text": words_of(tokens), "index": 0, "logprobs": None, "finish_reason": "stop"}],
             "usage": orjson.Fragment(_usage(tokens)),
         }
     )
@@ -109,8 +67,7 @@ def embedding(body: Body, tokens: Tokens, request: bytes, now: int) -> bytes:
     dimensions = body.get("dimensions") or _EMBEDDING_DIMENSIONS.get(body["model"], 1536)
     data = []
     for index in range(1 if single else len(inputs)):
-        turn = request[index % 16] / 256
-        vector = [round((turn + step * 0.618034) % 1 * 0.05 - 0.025, 6) for step in range(dimensions)]
+        vector = vector_of(request, index, dimensions)
         encoded = (
             base64.b64encode(struct.pack(f"<{dimensions}f", *vector)).decode()
             if body.get("encoding_format") == "base64"
@@ -123,7 +80,7 @@ def embedding(body: Body, tokens: Tokens, request: bytes, now: int) -> bytes:
 
 def response(body: Body, tokens: Tokens, request: bytes, now: int) -> bytes:
     _require(body, "input")
-    content = {"type": "output_text", "text": _text(tokens), "annotations": [], "logprobs": []}
+    content = {"type": "output_text", "text": words_of(tokens), "annotations": [], "logprobs": []}
     message = {
         "id": f"msg_{request.hex()}",
         "type": "message",
@@ -242,24 +199,17 @@ def response_stream(body: Body, answer: bytes) -> list[bytes]:
     ]
 
 
-def error_body(message: str, kind: str, param: str | None = None, code: str | None = None) -> bytes:
-    return orjson.dumps({"error": {"message": message, "type": kind, "param": param, "code": code}})
-
-
 def model_list(now: int) -> bytes:
     data = [{"id": name, "object": "model", "created": now, "owned_by": "simulator"} for name in MODELS]
     return orjson.dumps({"object": "list", "data": data})
 
 
-Answer = Callable[[Body, Tokens, bytes, int], bytes]
-Stream = Callable[[Body, bytes], list[bytes]]
-
-ENDPOINTS: dict[str, tuple[Answer, Stream | None]] = {
-    "/v1/chat/completions": (chat_completion, chat_stream),
-    "/v1/completions": (completion, chat_stream),
-    "/v1/embeddings": (embedding, None),
-    "/v1/responses": (response, response_stream),
-    "/v1/moderations": (moderation, None),
+ENDPOINTS = {
+    "/v1/chat/completions": Endpoint(chat_completion, chat_stream),
+    "/v1/completions": Endpoint(completion, chat_stream),
+    "/v1/embeddings": Endpoint(embedding),
+    "/v1/responses": Endpoint(response, response_stream),
+    "/v1/moderations": Endpoint(moderation),
 }
 
 
@@ -269,23 +219,17 @@ def _require(body: Body, *names: str) -> None:
             raise Unanswerable(f"Missing required parameter: '{name}'.", name)
 
 
-def _text(tokens: Tokens) -> str:
-    """As many words as the answer's tokens, at four characters a token. No character in them needs escaping."""
-    length = (tokens.output - tokens.reasoning) * _CHARS_PER_TOKEN
-    return (_WORDS if length <= len(_WORDS) else _WORDS * (length // len(_WORDS) + 1))[:length]
-
-
 def _usage(tokens: Tokens) -> bytes:
     total = tokens.prompt + tokens.output
     return _USAGE % (tokens.prompt, tokens.output, total, tokens.cached, tokens.reasoning)
 
 
 def _message(body: Body, tokens: Tokens, request: bytes) -> tuple[Body, str]:
-    message: Body = {"role": "assistant", "content": _text(tokens), "refusal": None, "annotations": []}
+    message: Body = {"role": "assistant", "content": words_of(tokens), "refusal": None, "annotations": []}
     if body.get("tools") and body.get("tool_choice", "auto") != "none":
         tool = body["tools"][0].get("function") or {}
         properties = (tool.get("parameters") or {}).get("properties") or {}
-        arguments = {name: _example(schema) for name, schema in properties.items()}
+        arguments = {name: example_of(schema) for name, schema in properties.items()}
         call = {
             "id": f"call_{request[:12].hex()}",
             "type": "function",
@@ -295,23 +239,7 @@ def _message(body: Body, tokens: Tokens, request: bytes) -> tuple[Body, str]:
     wanted = body.get("response_format") or {}
     if wanted.get("type") == "json_schema":
         schema = (wanted.get("json_schema") or {}).get("schema") or {}
-        return message | {"content": orjson.dumps(_example(schema)).decode()}, "stop"
+        return message | {"content": orjson.dumps(example_of(schema)).decode()}, "stop"
     if wanted.get("type") == "json_object":
-        return message | {"content": orjson.dumps({"answer": _text(tokens)}).decode()}, "stop"
+        return message | {"content": orjson.dumps({"answer": words_of(tokens)}).decode()}, "stop"
     return message, "stop"
-
-
-def _example(schema: Body) -> Any:
-    """A value that fits a simple JSON schema."""
-    if schema.get("enum"):
-        return schema["enum"][0]
-    match schema.get("type"):
-        case "object":
-            return {name: _example(member) for name, member in (schema.get("properties") or {}).items()}
-        case "array":
-            return [_example(schema.get("items") or {})]
-        case "integer" | "number":
-            return 1
-        case "boolean":
-            return True
-    return "example"

@@ -12,8 +12,9 @@ from typing import Any, cast
 
 from batchyard.adapters.aws import table as real
 from batchyard.adapters.aws.shards import Shards
-from batchyard.adapters.aws.table import Delete, Key, Put, Row, Table, Update
+from batchyard.adapters.aws.table import Delete, Key, Put, Table, Update
 from batchyard.core.errors import ConditionFailed
+from batchyard.core.json_types import Row
 
 
 class MemoryTable:

@@ -1,0 +1,139 @@
+"""HTTP calls about provider jobs: few, synchronous, of any size. Whatever goes wrong becomes one of the errors of
+`provider_jobs`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from typing import IO, Any
+
+import httpx
+import orjson
+
+from batchyard.adapters.providers.provider_jobs import JobMissing, JobRefused, VendorTrouble
+from batchyard.core import exact_json
+from batchyard.core.json_types import JsonObject
+from batchyard.core.refusals import ErrorDetails
+from batchyard.core.retry import FailureReason, failure_of, read_retry_advice
+
+_CONNECT_SECONDS = 10.0
+_ANSWER_SECONDS = 120.0
+_ABSENT = frozenset({404, 405, 410, 501})
+_MAY_HAVE_HAPPENED = frozenset({FailureReason.SERVER_ERROR, FailureReason.OVERLOADED, FailureReason.TIMEOUT})
+_ERROR_BYTES = 65_536
+
+
+class VendorHttp:
+    """`base_url` as providers.toml has it, without the endpoint's path."""
+
+    def __init__(self, base_url: str, headers: Mapping[str, str], transport: httpx.BaseTransport | None = None) -> None:
+        self._client = httpx.Client(
+            base_url=base_url,
+            headers={"user-agent": "batchyard", **headers},
+            timeout=httpx.Timeout(_ANSWER_SECONDS, connect=_CONNECT_SECONDS),
+            transport=transport,
+            follow_redirects=True,
+        )
+
+    def get(self, path: str, **query: str | int) -> JsonObject:
+        return _object(self._send("GET", path, params=query))
+
+    def get_any(self, path: str, **query: str | int) -> Any:
+        """As `get`, if the answer may be a bare list."""
+        return _parsed(self._send("GET", path, params=query))
+
+    def post(self, path: str, body: JsonObject | None = None) -> JsonObject:
+        headers = {"content-type": "application/json"}
+        return _object(self._send("POST", path, content=orjson.dumps(body or {}), headers=headers))
+
+    def ask(self, path: str) -> None:
+        """POST what asks for a change. No error if the vendor says that it is too late for that."""
+        try:
+            self.post(path)
+        except JobRefused:
+            return
+        except VendorTrouble as trouble:
+            if trouble.reason is not FailureReason.CONFLICT:
+                raise
+
+    def post_stream(self, path: str, body: IO[bytes], size: int) -> JsonObject:
+        """POST `size` bytes of JSON."""
+        headers = {"content-type": "application/json", "content-length": str(size)}
+        return _object(self._send("POST", path, content=iter(lambda: body.read(65_536), b""), headers=headers))
+
+    def post_file(self, path: str, fields: Mapping[str, str], name: str, file: IO[bytes]) -> JsonObject:
+        """POST a multipart form with the file in its field `file`."""
+        return _object(self._send("POST", path, data=dict(fields), files={"file": (name, file, "application/jsonl")}))
+
+    def delete(self, path: str) -> None:
+        """No error if it is gone already."""
+        try:
+            self._send("DELETE", path)
+        except JobMissing:
+            return
+
+    def lines(self, path: str) -> Iterator[bytes]:
+        """The lines of a file, as they come."""
+        try:
+            with self._client.stream("GET", path) as response:
+                if not response.is_success:
+                    response.read()
+                    raise _error(response)
+                rest = b""
+                for chunk in response.iter_bytes(1_048_576):
+                    *whole, rest = (rest + chunk).split(b"\n")
+                    yield from (line for line in whole if line.strip())
+                if rest.strip():
+                    yield rest
+        except httpx.HTTPError as error:
+            raise _fault(error) from error
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _send(self, method: str, path: str, **request: Any) -> httpx.Response:
+        try:
+            response = self._client.request(method, path, **request)
+        except httpx.HTTPError as error:
+            raise _fault(error) from error
+        if not response.is_success:
+            raise _error(response)
+        return response
+
+
+def _fault(error: httpx.HTTPError) -> VendorTrouble:
+    if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)):
+        return VendorTrouble(FailureReason.CONNECTION, is_unknown=False)
+    is_timeout = isinstance(error, httpx.TimeoutException)
+    return VendorTrouble(FailureReason.TIMEOUT if is_timeout else FailureReason.CONNECTION, is_unknown=True)
+
+
+def _error(response: httpx.Response) -> JobMissing | JobRefused | VendorTrouble:
+    if response.status_code in _ABSENT:
+        return JobMissing(f"{response.status_code}")
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    advice = read_retry_advice(headers, time.time())
+    try:
+        details = ErrorDetails.of(exact_json.loads_anything(response.content[:_ERROR_BYTES]))
+    except ValueError:
+        details = ErrorDetails()
+    reason = failure_of(response.status_code, advice, details) or FailureReason.INVALID_RESPONSE
+    if reason in (FailureReason.REJECTED, FailureReason.TOO_LARGE):
+        return JobRefused(details.code or details.type or f"status_{response.status_code}")
+    return VendorTrouble(
+        reason, retry_after_seconds=advice.retry_after_seconds, is_unknown=reason in _MAY_HAVE_HAPPENED
+    )
+
+
+def _parsed(response: httpx.Response) -> Any:
+    try:
+        return exact_json.loads_anything(response.content)
+    except ValueError as error:
+        raise VendorTrouble(FailureReason.INVALID_RESPONSE, is_unknown=True) from error
+
+
+def _object(response: httpx.Response) -> JsonObject:
+    document = _parsed(response)
+    if not isinstance(document, dict):
+        raise VendorTrouble(FailureReason.INVALID_RESPONSE, is_unknown=True)
+    return document

@@ -1,0 +1,59 @@
+"""Trigger: Dispatch, Fence and Sweep, which start this function for each provider job that is to be looked at.
+
+{"account_id": …, "batch_id": …, "job": …, "shards": …}
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from functools import cache, partial
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from batchyard.adapters.aws.clients import client
+from batchyard.adapters.aws.secrets import Secrets
+from batchyard.adapters.providers.job_kinds import connect_jobs
+from batchyard.core.jobs import JobRef
+from batchyard.core.json_types import JsonObject
+from batchyard.handlers import resources
+from batchyard.jobs.executor import attend
+from batchyard.jobs.held import JobLimits, Tools
+from batchyard.jobs.vendors import Vendors
+from batchyard.settings import JobSettings, load
+from batchyard.steps.settle import settle
+
+logger = Logger()
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: JsonObject, context: LambdaContext) -> None:
+    """If it fails, Sweep has it done again."""
+    ref = JobRef.from_event(event)
+    logger.append_keys(batch_id=ref.batch.batch_id, job=ref.number)
+    row = attend(ref, _tools())
+    if row is not None:
+        told = {"state": str(row.state), "attempt": row.attempt, "due_at": row.due_at, "reason": row.reason}
+        logger.info("job attended", extra=told | {"provider_job_id": row.provider_job_id})
+
+
+@cache
+def _tools() -> Tools:
+    settings = load(JobSettings)
+    stores, queues = resources.stores(), resources.queues()
+    return Tools(
+        stores=stores,
+        queues=queues,
+        vendors=Vendors(
+            resources.lane_catalogue(),
+            Secrets(client("secretsmanager"), settings.secret_prefix, time.monotonic),
+            resources.caller_keys(settings.caller_key_id),
+            connect_jobs,
+            urls=settings.provider_urls,
+        ),
+        settle=partial(settle, stores=stores, queues=queues, workflow=resources.workflow()),
+        limits=JobLimits(settings.job_lease_seconds, settings.deployment, settings.job_pace),
+        clock=time.time,
+        new_owner=partial(secrets.token_hex, 8),
+    )

@@ -1,0 +1,205 @@
+"""Collect: store what the vendor has of a job that is over, move the rest to another lane, clean up.
+
+    results ─▶ spool ─▶ a part per shard ─▶ settled ─▶ settle
+                             └ not all of it ─▶ the plan moves what is left, and the first shards of it are sent
+
+Each step may be run again: a shard that is settled is not claimed a second time, an item that is done gets no second
+result, and a plan that was changed already is not changed again.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from batchyard.adapters.providers.provider_jobs import JobMissing, JobRefused, VendorTrouble
+from batchyard.core.errors import ConditionFailed, LeaseLost
+from batchyard.core.jobs import STOP_PATIENCE_SECONDS, JobState, line_prefix, read_line_id
+from batchyard.core.keys import manifest_key, part_key
+from batchyard.core.lanes import Lane
+from batchyard.core.messages import shard_message
+from batchyard.core.parts import encode_part
+from batchyard.core.results import tally
+from batchyard.core.sharding import LaneShards, Shard, read_manifest
+from batchyard.core.shards import (
+    LeaseHeld,
+    ShardFenced,
+    ShardRow,
+    ShardSettled,
+    ShardState,
+    done_count,
+    is_done,
+    mark_done,
+)
+from batchyard.jobs.held import HeldJob
+from batchyard.jobs.lines import job_shards, result_of, shard_items
+from batchyard.jobs.poll import job_id
+from batchyard.jobs.spool import Spool
+from batchyard.jobs.submit import wait_for_vendor
+from batchyard.jobs.vendors import Vendor
+
+_TRIES_AT_MOST = 8
+"""Results that a vendor does not hand over so often in a row, some half an hour, are given up: realtime makes new
+ones."""
+_PLAN_TRIES = 5
+
+
+def collect(job: HeldJob) -> int | None:
+    """Seconds until it is to be tried again; None: the job is done."""
+    if job.row.provider_job_id is not None and job.entry is not None and not _settle_again(job):
+        try:
+            _store(job, job.vendor)
+        except (JobMissing, JobRefused):
+            job.change(reason=job.row.reason or "no_results")
+        except VendorTrouble as trouble:
+            if job.row.tries < _TRIES_AT_MOST and job.tools.now < job.entry.escalate_at + STOP_PATIENCE_SECONDS:
+                return wait_for_vendor(job, trouble)
+            job.change(reason="no_results")
+        except LeaseHeld as held:
+            return max(1, held.row.lease_until + 1 - job.tools.now)
+    _move_the_rest(job)
+    return _finish(job)
+
+
+def _settle_again(job: HeldJob) -> bool:
+    """Whether every shard has settled, in which case whoever did that may have died before it was reported."""
+    rows = job.tools.stores.shards.rows(job.batch.id, job.ref.numbers.start, job.ref.numbers[-1])
+    settled = {row.number: row for row in rows if row.state is ShardState.SETTLED}
+    if len(settled) < job.ref.shards:
+        return False
+    for shard in job_shards(job):
+        _settle(job, shard, settled[shard.number])
+    return True
+
+
+def _store(job: HeldJob, vendor: Vendor) -> None:
+    """Raises LeaseHeld if an executor that is gone, or slow, has one of the shards."""
+    prefix = line_prefix(job.name)
+    with Spool() as spool:
+        for line in vendor.jobs.results(job_id(job)):
+            job.keep()
+            place = read_line_id(prefix, _id_of(vendor, line))
+            if place is not None:
+                spool.add(*place, line)
+        for shard in job_shards(job):
+            job.keep()
+            if spool.holds(shard.number):
+                _store_shard(job, vendor, shard, spool)
+
+
+def _id_of(vendor: Vendor, line: bytes) -> str:
+    try:
+        return vendor.jobs.id_of(line)
+    except (ValueError, KeyError, TypeError):  # no result; whose it might have been runs again
+        return ""
+
+
+def _store_shard(job: HeldJob, vendor: Vendor, shard: Shard, spool: Spool) -> None:
+    rows, now = job.tools.stores.shards, job.tools.now
+    owner = job.row.owner or ""
+    try:
+        claim = rows.claim(job.batch.id, shard.number, owner, now, now + job.tools.limits.lease_seconds)
+    except ShardSettled as refused:
+        _settle(job, shard, refused.row)
+        return
+    except ShardFenced:
+        return
+    except LeaseHeld as refused:
+        if refused.row.owner != owner:
+            raise
+        claim = refused.row
+    row = _flush(job, vendor, shard, spool, claim)
+    if row.state is ShardState.SETTLED:
+        _settle(job, shard, row)
+    else:
+        with suppress(LeaseLost):
+            rows.leave(job.batch.id, claim)
+
+
+def _flush(job: HeldJob, vendor: Vendor, shard: Shard, spool: Spool, claim: ShardRow) -> ShardRow:
+    """Writes a part with the results that are new. The shard's row afterwards."""
+    batch = job.batch
+    results, positions = [], []
+    for item in shard_items(job, shard):
+        if not is_done(claim.done, item.position):
+            result = result_of(job, vendor, item, spool.line(shard.number, item.position))
+            if result is not None:
+                results.append(result)
+                positions.append(item.position)
+    if not results:
+        return claim
+    key = part_key(batch.account_id, batch.id, shard.number, claim.version, 0)
+    job.tools.stores.objects.put(key, encode_part(batch.id, results))
+    done = mark_done(claim.done, positions, shard.items)
+    return job.tools.stores.shards.flush(
+        batch.id,
+        claim,
+        part_key=key,
+        done=done,
+        tally=claim.tally + tally(results),
+        lease_until=job.tools.now + job.tools.limits.lease_seconds,
+        settled=done_count(done) == shard.items,
+    )
+
+
+def _settle(job: HeldJob, shard: Shard, row: ShardRow) -> None:
+    job.tools.settle(shard_message(job.batch, shard), row)
+
+
+def _move_the_rest(job: HeldJob) -> None:
+    """Gives what is not settled the best other lane, and sends what is due of it. Nothing if the batch is over: then
+    Fence seals it."""
+    settled = _settled(job)
+    if settled >= set(job.ref.numbers):
+        return
+    manifest: list[Shard] = []
+    for _ in range(_PLAN_TRIES):
+        job.reread()
+        if not job.is_wanted:
+            return
+        manifest = manifest or _manifest(job)
+        if job.entry is None or _move(job, job.entry, manifest):
+            break
+    else:
+        raise ConditionFailed(f"the plan of {job.batch.id} changed each time it was to be changed")
+    due = [number for number in job.plan.due(settled) if number in job.ref.numbers]
+    job.tools.queues.send([shard_message(job.batch, manifest[number]) for number in due])
+
+
+def _settled(job: HeldJob) -> set[int]:
+    """The shards that have settled: of the job, and of its batch if one of those may have to go first."""
+    first, last = (0, None) if job.plan.one_chain else (job.ref.numbers.start, job.ref.numbers[-1])
+    rows = job.tools.stores.shards.rows(job.batch.id, first, last)
+    return {row.number for row in rows if row.state is ShardState.SETTLED}
+
+
+def _move(job: HeldJob, entry: LaneShards, manifest: list[Shard]) -> bool:
+    """Whether the plan has changed; if not, it had changed since it was read."""
+    target = entry.others[0] if entry.others else Lane(entry.lane.provider, entry.lane.model)
+    plan = job.plan.moved(entry.numbers, target, manifest)
+    try:
+        job.batch = job.tools.stores.batches.change_plan(job.batch, plan)
+    except ConditionFailed:
+        return False
+    return True
+
+
+def _manifest(job: HeldJob) -> list[Shard]:
+    key = manifest_key(job.batch.account_id, job.batch.id, job.plan.run)
+    return read_manifest(job.tools.stores.objects.get(key))
+
+
+def _finish(job: HeldJob) -> int | None:
+    """Deletes what the vendor keeps of the job, if that can be had; then the row says that it is done."""
+    tools, row = job.tools, job.row
+    if row.provider_job_id is not None:
+        try:
+            job.vendor.jobs.clean_up(row.provider_job_id)
+        except VendorTrouble as trouble:
+            if row.tries < _TRIES_AT_MOST:
+                return wait_for_vendor(job, trouble)
+        except (JobMissing, JobRefused):
+            pass
+    if row.submitted_at:
+        tools.stores.native_lanes.ended(job.lane_id, tools.now - row.submitted_at, tools.now)
+    job.change(state=JobState.DONE, lease_until=0)
+    return None

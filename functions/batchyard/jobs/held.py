@@ -1,0 +1,117 @@
+"""A job that is ours for a while, and the tools that the native executor works with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from batchyard.adapters.aws.queues import Queues
+from batchyard.adapters.aws.stores import Stores
+from batchyard.core.batches import Batch, Status
+from batchyard.core.errors import BooksDoNotBalance
+from batchyard.core.jobs import JobRef, JobRow, job_name
+from batchyard.core.lanes import Lane, LaneId, Mode
+from batchyard.core.messages import ShardMessage
+from batchyard.core.sharding import LaneShards, Plan
+from batchyard.core.shards import ShardRow
+from batchyard.jobs.vendors import Vendor, Vendors
+
+
+@dataclass(frozen=True, slots=True)
+class JobLimits:
+    """`lease_seconds`: how long a dead executor holds a job. `pace`: of polls and retries; 1 is usual, less is faster.
+    `deployment`: its name, for the names of its jobs."""
+
+    lease_seconds: int
+    deployment: str
+    pace: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """`settle` is the step of that name, bound to its adapters. `clock`: unix seconds. `new_owner`: a name that no
+    claim had before."""
+
+    stores: Stores
+    queues: Queues
+    vendors: Vendors
+    settle: Callable[[ShardMessage, ShardRow], None]
+    limits: JobLimits
+    clock: Callable[[], float]
+    new_owner: Callable[[], str]
+
+    @property
+    def now(self) -> int:
+        return int(self.clock())
+
+
+class HeldJob:
+    """`row`: as our last write left it. `entry`: the job in its batch's plan; None if its shards were moved."""
+
+    def __init__(self, ref: JobRef, row: JobRow, batch: Batch, tools: Tools) -> None:
+        self.ref = ref
+        self.row = row
+        self.batch = batch
+        self.tools = tools
+        self._written_at = tools.now
+
+    @property
+    def plan(self) -> Plan:
+        if self.batch.plan is None:
+            raise BooksDoNotBalance(f"{self.batch.id} has a provider job and no plan")
+        return self.batch.plan
+
+    @property
+    def entry(self) -> LaneShards | None:
+        return self.plan.job(self.ref.number)
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether its batch still runs."""
+        batch = self.batch
+        running = batch.status is Status.IN_PROGRESS and not batch.is_doomed and self.row.fence is None
+        return running and self.tools.now < batch.expires_at
+
+    @property
+    def is_late(self) -> bool:
+        """Whether it has to end now, for realtime to be in time."""
+        return self.entry is None or self.tools.now >= self.entry.escalate_at
+
+    @property
+    def name(self) -> str:
+        """Of its last submission."""
+        return job_name(self.tools.limits.deployment, self.ref, self.row.attempt)
+
+    @property
+    def lane_id(self) -> LaneId:
+        owner = self.batch.account_id if self.batch.caller_pays else None
+        return LaneId(self.lane.provider, self.lane.model, owner)
+
+    @property
+    def vendor(self) -> Vendor:
+        """Raises SecretMissing or CallerKeyGone."""
+        return self.tools.vendors.of(self.batch, self.lane)
+
+    @property
+    def lane(self) -> Lane:
+        """The one that the job was submitted on, or will be."""
+        if self.row.provider is not None and self.row.model is not None:
+            return Lane(self.row.provider, self.row.model, Mode.NATIVE)
+        return self.plan.lane_of(self.ref.number).lane
+
+    def change(self, **fields: Any) -> None:
+        """Write fields of the row, and keep its lease. Raises LeaseLost."""
+        now = self.tools.now
+        lease_until = now + self.tools.limits.lease_seconds
+        self.row = self.tools.stores.jobs.change(self.batch.id, self.row, **({"lease_until": lease_until} | fields))
+        self._written_at = now
+
+    def keep(self) -> None:
+        """Keep the lease, if a part of it has passed. Raises LeaseLost."""
+        if self.tools.now >= self._written_at + self.tools.limits.lease_seconds / 3:
+            self.change()
+
+    def reread(self) -> None:
+        """The batch as it stands now."""
+        self.batch = self.tools.stores.batches.current(self.batch.ref)

@@ -1,0 +1,80 @@
+"""A job's items: as lines that its vendor gets, and, with the vendor's answers, as results.
+
+A line's id says which item it is, so that nothing depends on the order in which a vendor answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+from batchyard.adapters.providers.provider_jobs import JobLine
+from batchyard.adapters.providers.translator import ProviderRequest, Untranslatable, refusal
+from batchyard.core.calls import Answer, ProviderReply
+from batchyard.core.items import WorkItem, read_work_lines
+from batchyard.core.jobs import line_id, line_prefix
+from batchyard.core.keys import manifest_key, work_key
+from batchyard.core.results import Outcome, Result, failed
+from batchyard.core.sharding import MANIFEST_RECORD_BYTES, Shard, read_manifest
+from batchyard.core.usage import discounted_picousd
+from batchyard.jobs.held import HeldJob
+from batchyard.jobs.vendors import Vendor
+
+
+def job_shards(job: HeldJob) -> list[Shard]:
+    """The job's records of its batch's manifest."""
+    batch, numbers = job.batch, job.ref.numbers
+    key = manifest_key(batch.account_id, batch.id, job.plan.run)
+    start, length = numbers.start * MANIFEST_RECORD_BYTES, len(numbers) * MANIFEST_RECORD_BYTES
+    return read_manifest(job.tools.stores.objects.get(key, start, length))
+
+
+def shard_items(job: HeldJob, shard: Shard) -> list[WorkItem]:
+    batch = job.batch
+    key = work_key(batch.account_id, batch.id, job.plan.run)
+    return read_work_lines(job.tools.stores.objects.get(key, shard.offset, shard.length))
+
+
+def job_lines(job: HeldJob, vendor: Vendor) -> Iterator[JobLine]:
+    """What the vendor gets, one shard in memory at a time. Without the items that it cannot do. After the last line the
+    lease is whole again: nobody else may take the job while its vendor is asked."""
+    prefix = line_prefix(job.name)
+    for shard in job_shards(job):
+        job.keep()
+        for item in shard_items(job, shard):
+            asked = vendor.translator.request(job.batch.endpoint, item.body, job.lane)
+            if isinstance(asked, ProviderRequest):
+                yield JobLine(line_id(prefix, shard.number, item.position), asked.path, asked.body)
+    job.change()
+
+
+def result_of(job: HeldJob, vendor: Vendor, item: WorkItem, line: bytes | None) -> Result | None:
+    """The item's result; None if it has to run again: it failed for a reason that may pass, or that only realtime can
+    judge. `line`: what the vendor has of it."""
+    asked = vendor.translator.request(job.batch.endpoint, item.body, job.lane)
+    if isinstance(asked, Untranslatable):
+        return _result(item, refusal(asked, job.batch.endpoint), vendor)
+    reply = vendor.jobs.read(line).reply if line is not None else None
+    if isinstance(reply, Answer) and asked.read_answer is not None:
+        reply = asked.read_answer(reply, job.tools.clock())
+    if reply is None or (reply.failure is not None and not _is_final(reply)):
+        return None
+    return _result(item, reply, vendor)
+
+
+def _is_final(reply: ProviderReply) -> bool:
+    """Whether the item would fail in realtime, too."""
+    reason = reply.failure
+    return reason is not None and not reason.may_be_retried and not reason.blocks_the_lane
+
+
+def _result(item: WorkItem, reply: ProviderReply, vendor: Vendor) -> Result:
+    if not isinstance(reply, Answer):
+        return failed(item.index, item.custom_id, str(reply.failure), reply.failure.message)
+    outcome = Outcome.SUCCEEDED if reply.failure is None else Outcome.FAILED
+    result = partial(Result, item.index, item.custom_id, outcome, reply.status, reply.request_id, reply.body)
+    if reply.failure is not None:
+        return result()
+    realtime = vendor.price.cost_picousd(reply.usage)
+    cost = discounted_picousd(realtime, vendor.limits.price_percent)
+    return result(usage=reply.usage, cost_picousd=cost, realtime_picousd=realtime)

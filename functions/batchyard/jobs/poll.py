@@ -1,0 +1,69 @@
+"""Poll: look how far a job is at its vendor, and have it stopped if it is late or its batch is over.
+
+the vendor says                     what follows
+----------------------------------  -----------------------------------------------------------
+it is over                          collect: whatever its state is called, there may be results
+it failed for a passing reason      submit it again
+it does not know it                 collect: nothing, so everything is moved
+it runs, and is in time             wait
+it runs, and is late or unwanted    ask it to stop, wait until it has, but not for ever
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from batchyard.adapters.providers.provider_jobs import JobMissing, JobRefused, JobView, VendorTrouble
+from batchyard.core.errors import BooksDoNotBalance
+from batchyard.core.jobs import STOP_PATIENCE_SECONDS, JobState, poll_wait_seconds
+from batchyard.core.retry import FailureReason
+from batchyard.jobs.held import HeldJob
+from batchyard.jobs.submit import wait_for_vendor
+
+
+def poll(job: HeldJob) -> int | None:
+    """Seconds until the job is to be looked at again; None: at once, in its new state."""
+    tools = job.tools
+    if job.row.state is JobState.RUNNING and (job.is_late or not job.is_wanted):
+        reason = "late" if job.is_wanted else "batch_over"
+        job.change(state=JobState.STOPPING, stop_at=tools.now, reason=reason, tries=0)
+    is_stopping = job.row.state is JobState.STOPPING
+    if is_stopping and tools.now >= job.row.stop_at + round(STOP_PATIENCE_SECONDS * tools.limits.pace):
+        job.change(state=JobState.COLLECTING, tries=0)
+        return None
+    try:
+        view = job.vendor.jobs.look(job_id(job))
+        if is_stopping and not view.is_over:
+            job.vendor.jobs.cancel(job_id(job))
+    except (JobMissing, JobRefused):
+        job.change(state=JobState.COLLECTING, tries=0, reason="vanished")
+        return None
+    except VendorTrouble as trouble:
+        return wait_for_vendor(job, trouble)
+    return _ended(job, view) if view.is_over else _wait_seconds(job)
+
+
+def job_id(job: HeldJob) -> str:
+    if job.row.provider_job_id is None:
+        raise BooksDoNotBalance(f"job {job.ref.number} of {job.batch.id} runs and has no id")
+    return job.row.provider_job_id
+
+
+def _wait_seconds(job: HeldJob) -> int:
+    tools = job.tools
+    usual = tools.stores.native_lanes.history(job.lane_id).usual_seconds
+    wait = poll_wait_seconds(job.row, usual, tools.now, tools.limits.pace)
+    if job.row.state is JobState.STOPPING or job.entry is None:
+        return wait
+    return max(1, min(wait, job.entry.escalate_at - tools.now))
+
+
+def _ended(job: HeldJob, view: JobView) -> int | None:
+    if view.error is not None and view.may_pass and job.is_wanted and not job.is_late:
+        trouble = VendorTrouble(FailureReason.THROTTLED, is_unknown=False)
+        with suppress(JobMissing, JobRefused, VendorTrouble):
+            job.vendor.jobs.clean_up(job_id(job))
+        job.change(state=JobState.SUBMITTING, provider_job_id=None, submitted_at=0)
+        return wait_for_vendor(job, trouble)
+    job.change(state=JobState.COLLECTING, tries=0, reason=view.error or job.row.reason)
+    return None

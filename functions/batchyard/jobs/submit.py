@@ -1,0 +1,108 @@
+"""Submit: hand a job to its vendor, exactly once.
+
+The row says `asked_at` before the vendor is asked, and forgets it when the answer is known. If it is set, an executor
+died or an answer was lost in between: the job is looked for by its name first, and another one is made only when the
+vendor has had time to list it and does not.
+"""
+
+from __future__ import annotations
+
+from itertools import chain
+
+from batchyard.adapters.providers.provider_jobs import (
+    JobMissing,
+    JobRefused,
+    JobsUnsupported,
+    Submission,
+    VendorTrouble,
+)
+from batchyard.core.jobs import LOOK_AFTER_SECONDS, JobState, poll_wait_seconds, retry_wait_seconds
+from batchyard.jobs.held import HeldJob
+from batchyard.jobs.lines import job_lines
+from batchyard.jobs.vendors import Vendor
+
+
+def submit(job: HeldJob) -> int | None:
+    """Seconds until the job is to be looked at again; None: at once, in its new state."""
+    is_over = job.is_late or not job.is_wanted
+    if job.row.asked_at:
+        return _find(job, is_over)
+    if is_over:
+        job.change(state=JobState.COLLECTING, reason=job.row.reason or _why(job))
+        return None
+    return _submit(job)
+
+
+def _find(job: HeldJob, is_over: bool) -> int | None:
+    """What became of a submission that nobody knows the answer to."""
+    tools = job.tools
+    ready_in = job.row.asked_at + round(LOOK_AFTER_SECONDS * tools.limits.pace) - tools.now
+    if ready_in > 0:
+        return ready_in
+    vendor = job.vendor
+    try:
+        found = vendor.jobs.find(_submission(job, sum(1 for _ in job_lines(job, vendor))))
+    except JobMissing:
+        found = []
+    except VendorTrouble as trouble:
+        return wait_for_vendor(job, trouble)
+    if not found:
+        job.change(asked_at=0)
+        return None
+    job.change(state=JobState.RUNNING, provider_job_id=found[0], asked_at=0, submitted_at=job.row.asked_at, tries=0)
+    _cancel_others(job, vendor, found[1:])
+    return None if is_over else poll_wait_seconds(job.row, None, tools.now, tools.limits.pace)
+
+
+def _cancel_others(job: HeldJob, vendor: Vendor, others: list[str]) -> None:
+    """The SDK of nobody repeats a submission, but something on the way to the vendor may."""
+    for other in others:
+        try:
+            vendor.jobs.cancel(other)
+        except (JobMissing, JobRefused, VendorTrouble):
+            continue
+
+
+def _submit(job: HeldJob) -> int | None:
+    tools, lane = job.tools, job.lane
+    vendor = job.vendor
+    job.change(attempt=job.row.attempt + 1, asked_at=tools.now, provider=lane.provider, model=lane.model)
+    lines = job_lines(job, vendor)
+    first = next(lines, None)
+    if first is None:
+        job.change(state=JobState.COLLECTING, asked_at=0, reason="nothing_to_submit")
+        return None
+    try:
+        job_id = vendor.jobs.submit(_submission(job, 0), chain([first], lines))
+    except JobsUnsupported:
+        tools.stores.native_lanes.note_unsupported(job.lane_id, tools.now)
+        job.change(state=JobState.COLLECTING, asked_at=0, reason="unsupported")
+        return None
+    except JobRefused as refused:
+        job.change(state=JobState.COLLECTING, asked_at=0, reason=refused.code)
+        return None
+    except VendorTrouble as trouble:
+        if not trouble.is_unknown:
+            job.change(asked_at=0)
+        if trouble.reason.blocks_the_lane and job.batch.caller_pays:  # it is the caller's error, as in realtime
+            job.change(state=JobState.COLLECTING, asked_at=0, reason=str(trouble.reason))
+            return None
+        return wait_for_vendor(job, trouble)
+    job.change(state=JobState.RUNNING, provider_job_id=job_id, asked_at=0, submitted_at=tools.now, tries=0)
+    return poll_wait_seconds(
+        job.row, tools.stores.native_lanes.history(job.lane_id).usual_seconds, tools.now, tools.limits.pace
+    )
+
+
+def wait_for_vendor(job: HeldJob, trouble: VendorTrouble) -> int:
+    """Seconds until a vendor in trouble is asked again, in this state."""
+    job.change(tries=job.row.tries + 1)
+    return retry_wait_seconds(job.row.tries, trouble.retry_after_seconds, job.tools.limits.pace)
+
+
+def _submission(job: HeldJob, items: int) -> Submission:
+    return Submission(job.name, job.lane.model, items, job.row.asked_at)
+
+
+def _why(job: HeldJob) -> str:
+    return "late" if job.is_wanted else "batch_over"

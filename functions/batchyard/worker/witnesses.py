@@ -1,0 +1,56 @@
+"""Asks witnesses (`core.witness`) whether a lane is well, and judges what they come to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from batchyard.core.calls import ProviderReply
+from batchyard.core.health import WITNESS_SECONDS, LaneState
+from batchyard.core.retry import FailureReason
+
+Witness = Callable[[], Awaitable[ProviderReply]]
+"""Sends the smallest request of the lane."""
+
+_WITNESSES = 8
+"""So many have to get through, because half of all calls failing is trouble, too. The first one goes alone: in an
+outage a probe costs one call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """`state`: what the lane is to be in; closed if it is well. `reason`: why it is not."""
+
+    state: LaneState
+    reason: str | None = None
+
+
+async def hear(witness: Witness, *, callers_key: bool) -> Found:
+    """What witnesses say of a lane. `callers_key`: it is called with a key that a caller brought."""
+    first = await _hear_one(witness, callers_key)
+    if first.state is not LaneState.CLOSED:
+        return first
+    others = await asyncio.gather(*(_hear_one(witness, callers_key) for _ in range(_WITNESSES - 1)))
+    return next((found for found in others if found.state is not LaneState.CLOSED), first)
+
+
+async def _hear_one(witness: Witness, callers_key: bool) -> Found:
+    try:
+        async with asyncio.timeout(WITNESS_SECONDS):
+            failure = (await witness()).failure
+    except TimeoutError:
+        failure = FailureReason.TIMEOUT
+    return judged(failure, callers_key=callers_key)
+
+
+def judged(failure: FailureReason | None, *, callers_key: bool) -> Found:
+    """What a witness that came to `failure` says. One that is too dear for what money is left says that there is none,
+    and a caller's key and money are the caller's matter: the lane is well."""
+    if failure is FailureReason.UNAFFORDABLE:
+        failure = FailureReason.OUT_OF_MONEY
+    if failure is not None and failure.blocks_the_lane and not callers_key:
+        return Found(LaneState.BLOCKED, str(failure))
+    if failure is not None and failure.is_trouble:
+        return Found(LaneState.OPEN, str(failure))
+    return Found(LaneState.CLOSED)

@@ -1,0 +1,176 @@
+"""The clients of vendors' batch APIs, each against the simulated vendor, and their stand-in: the same story for all."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+import orjson
+import pytest
+
+from batchyard.adapters.catalogue import load_providers
+from batchyard.adapters.providers.job_kinds import connect_jobs
+from batchyard.adapters.providers.provider_jobs import (
+    JobLine,
+    JobMissing,
+    JobsUnsupported,
+    Submission,
+    VendorJobs,
+    VendorTrouble,
+)
+from batchyard.core.calls import Answer
+from batchyard.core.lanes import Mode
+from batchyard.core.providers import Provider
+from local.provider import SimulatedProvider
+from tests.memory_vendor import MemoryVendor
+
+JOB_SECONDS = 1000.0
+PROVIDERS = {provider.name: provider for provider in load_providers()}
+ANTHROPIC = replace(PROVIDERS["anthropic"], kind="anthropic", variant="anthropic", endpoints=())
+
+
+@dataclass
+class Scene:
+    """A vendor's jobs. `advance` lets its clock go on."""
+
+    jobs: VendorJobs
+    advance: Callable[[float], None]
+    lines: list[JobLine] = field(default_factory=lambda: lines(5))
+    """Five, for this vendor."""
+
+
+@pytest.fixture
+def simulator() -> Iterator[SimulatedProvider]:
+    """A new one for each test, because its clock only goes forward."""
+    with SimulatedProvider(seed=1, clock_speed=0, job_seconds=JOB_SECONDS, without_jobs=["bare"]) as provider:
+        yield provider
+
+
+@contextmanager
+def scene_of(simulator: SimulatedProvider, provider: Provider) -> Iterator[Scene]:
+    jobs = connect_jobs(provider.in_modes((Mode.REALTIME, Mode.NATIVE)), simulator.url_of(provider.name), "sk-test")
+    try:
+        yield Scene(jobs, simulator.advance, lines(5, max_tokens=10) if provider.kind == "anthropic" else lines(5))
+    finally:
+        jobs.close()
+
+
+@pytest.fixture(params=["openai", "groq", "mistral", "together", "anthropic", "memory"])
+def scene(request: pytest.FixtureRequest) -> Iterator[Scene]:
+    if request.param == "memory":
+        now = [0.0]
+
+        def advance(seconds: float) -> None:
+            now[0] += seconds
+
+        yield Scene(MemoryVendor(lambda: now[0], seconds=JOB_SECONDS), advance)
+        return
+    simulator = request.getfixturevalue("simulator")
+    with scene_of(simulator, ANTHROPIC if request.param == "anthropic" else PROVIDERS[request.param]) as found:
+        yield found
+
+
+@pytest.fixture
+def openai(simulator: SimulatedProvider) -> Iterator[Scene]:
+    with scene_of(simulator, PROVIDERS["openai"]) as found:
+        yield found
+
+
+def lines(count: int, **extra: object) -> list[JobLine]:
+    """Of a form that both OpenAI's and Anthropic's shape take."""
+    path = "/messages" if "max_tokens" in extra else "/chat/completions"
+    return [
+        JobLine(
+            f"p-0-{n}",
+            path,
+            orjson.dumps({"model": "gpt-4o-mini", "messages": [{"role": "user", "content": f"Say {n}."}], **extra}),
+        )
+        for n in range(count)
+    ]
+
+
+def submission(name: str = "batchyard:test:batch_1:0:1", items: int = 5) -> Submission:
+    return Submission(name, "gpt-4o-mini", items, int(time.time()))
+
+
+def test_a_jobs_whole_life(scene: Scene) -> None:
+    """It is submitted, found by its name and no other, runs, ends, and has an answer with its usage for every line;
+    cleaning up twice does no harm."""
+    job_id = scene.jobs.submit(submission(), scene.lines)
+    assert scene.jobs.find(submission()) == [job_id]
+    assert scene.jobs.find(submission("batchyard:test:batch_1:0:2", 7)) == []
+    assert not scene.jobs.look(job_id).is_over
+    scene.advance(JOB_SECONDS + 1)
+    view = scene.jobs.look(job_id)
+    assert (view.is_over, view.error) == (True, None)
+    found = list(scene.jobs.results(job_id))
+    assert {scene.jobs.id_of(line) for line in found} == {f"p-0-{n}" for n in range(5)}
+    for line in found:
+        result = scene.jobs.read(line)
+        assert result.id == scene.jobs.id_of(line)
+        assert isinstance(result.reply, Answer)
+        assert result.reply.failure is None
+        assert result.reply.usage.total_tokens > 0
+    scene.jobs.cancel(job_id)
+    scene.jobs.clean_up(job_id)
+    scene.jobs.clean_up(job_id)
+    with pytest.raises(JobMissing):
+        list(scene.jobs.results(job_id))
+
+
+def test_a_cancelled_job_ends(scene: Scene) -> None:
+    """After a while; asking twice does no harm."""
+    job_id = scene.jobs.submit(submission(), scene.lines)
+    scene.advance(JOB_SECONDS / 4)
+    scene.jobs.cancel(job_id)
+    scene.jobs.cancel(job_id)
+    scene.advance(100)
+    assert scene.jobs.look(job_id).is_over
+    assert len(list(scene.jobs.results(job_id))) <= 5
+
+
+def test_an_unknown_job_is_missing(scene: Scene) -> None:
+    """The vendor has forgotten it, or never had it."""
+    with pytest.raises(JobMissing):
+        scene.jobs.look("batch_unknown")
+
+
+def test_items_that_failed_are_told_from_those_that_did_not_run(openai: Scene) -> None:
+    """Half of them failed, for a reason that may pass; and of an expired job half never ran."""
+    failing = openai.jobs.submit(submission("a"), lines(10, metadata={"simulate": "job_fail_items:50"}))
+    openai.advance(JOB_SECONDS + 1)
+    replies = [openai.jobs.read(line).reply for line in openai.jobs.results(failing)]
+    reasons = [reply.failure for reply in replies if reply is not None]
+    assert len(reasons) == 10
+    assert sum(reason is not None and reason.may_be_retried for reason in reasons) == 5
+    expiring = openai.jobs.submit(submission("b"), lines(10, metadata={"simulate": "job_expire:50"}))
+    openai.advance(2 * 86_400)
+    assert openai.jobs.look(expiring).is_over
+    replies = [openai.jobs.read(line).reply for line in openai.jobs.results(expiring)]
+    assert sum(reply is not None for reply in replies) == 5
+
+
+def test_a_lost_answer_is_found_by_name(openai: Scene, simulator: SimulatedProvider) -> None:
+    """The vendor has the job, its submitter does not know."""
+    simulator.configure(call_faults={"create": {"disconnectx1": 1.0}})
+    with pytest.raises(VendorTrouble) as caught:
+        openai.jobs.submit(submission(), lines(5))
+    assert caught.value.is_unknown
+    (job,) = simulator.jobs()
+    assert openai.jobs.find(submission()) == [job["id"]]
+
+
+def test_trouble_and_refusals(openai: Scene, simulator: SimulatedProvider) -> None:
+    """A job for which there is no room may be submitted again; a 503 passes; who has no batch API says so."""
+    simulator.configure(enqueued_tokens=1)
+    job_id = openai.jobs.submit(submission(), lines(5))
+    openai.advance(JOB_SECONDS)
+    view = openai.jobs.look(job_id)
+    assert (view.is_over, view.may_pass) == (True, True), view
+    simulator.configure(call_faults={"look": {"status:503": 1.0}})
+    with pytest.raises(VendorTrouble):
+        openai.jobs.look(job_id)
+    with scene_of(simulator, replace(PROVIDERS["openai"], name="bare")) as bare, pytest.raises(JobsUnsupported):
+        bare.jobs.submit(submission(), lines(5))

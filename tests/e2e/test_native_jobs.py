@@ -1,0 +1,141 @@
+"""Batches in native mode on the local cloud: their items go into the vendor's own batches, and end as any others do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from batchyard.adapters.aws.table import Key, Table
+from batchyard.adapters.catalogue import load_providers
+from local.cloud import LocalCloud
+from local.provider import SimulatedProvider
+from tests.customer import Customer, chat_line, eventually
+
+JOB_SECONDS = 1000.0
+MODES = json.dumps({"openai": ["realtime", "native"], "groq": ["realtime", "native"]})
+
+
+@pytest.fixture(scope="module")
+def simulator() -> Iterator[SimulatedProvider]:
+    """Its jobs take their time by a clock that only the tests move."""
+    with SimulatedProvider(seed=1, clock_speed=0, job_seconds=JOB_SECONDS, without_jobs=["groq"]) as provider:
+        yield provider
+
+
+@pytest.fixture(scope="module")
+def cloud(simulator: SimulatedProvider) -> Iterator[LocalCloud]:
+    """OpenAI and Groq run native jobs as far as this deployment knows. What takes minutes takes a second."""
+    urls = json.dumps({provider.name: simulator.url_of(provider.name) for provider in load_providers()})
+    environment = {
+        "work.PROVIDER_URLS": urls,
+        "jobs.PROVIDER_URLS": urls,
+        "validate.PROVIDER_MODES": MODES,
+        "jobs.PROVIDER_MODES": MODES,
+        "validate.JOB_PACE": "0.05",
+        "jobs.JOB_PACE": "0.05",
+    }
+    with LocalCloud(provider_url=simulator.url, environment=environment, minute_seconds=1.0) as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def provider(simulator: SimulatedProvider) -> SimulatedProvider:
+    """The simulator without jobs, and with an empty ledger."""
+    simulator.reset()
+    return simulator
+
+
+def lines(count: int, first: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+    """`first`: what the first line says more than the others."""
+    return [chat_line(number, **(first or {}) if number == 0 else {}) for number in range(count)]
+
+
+def wait_for_job(provider: SimulatedProvider) -> dict[str, Any]:
+    """The vendor's one job, when it is there."""
+    eventually(lambda: provider.jobs() or None, "the job is submitted")
+    (job,) = provider.jobs()
+    return job
+
+
+def assert_paid_once(provider: SimulatedProvider, items: int, native: int) -> None:
+    """Each item was billed once, `native` of them as items of a job."""
+    bills = provider.bills().values()
+    assert [sum(bill) for bill in bills] == [1] * items
+    assert sum(bill.native for bill in bills) == native
+
+
+def test_a_batch_whose_job_succeeds(customer: Customer, provider: SimulatedProvider) -> None:
+    """Every result comes from the vendor's job, at half the price; no item is called in realtime, and the vendor keeps
+    nothing."""
+    wanted = lines(40)
+    batch = customer.submit(wanted)
+    wait_for_job(provider)
+    provider.advance(JOB_SECONDS)
+    batch = customer.wait(batch.id)
+    assert (batch.status, customer.check(batch, wanted).succeeded) == ("completed", 40)
+    assert_paid_once(provider, 40, native=40)
+    tally = customer.rows(batch.id)[0]["tally"]
+    assert tally["realtime_picousd"] == 2 * tally["cost_picousd"] > 0
+    eventually(lambda: all(file["deleted"] for file in provider.files()), "the vendor's files are gone")
+
+
+def test_a_job_that_expires_with_half_its_results(customer: Customer, provider: SimulatedProvider) -> None:
+    """What it has is kept; the other half runs in realtime, and no item is paid twice."""
+    wanted = lines(40, {"metadata": {"simulate": "job_expire:50"}})
+    batch = customer.submit(wanted)
+    wait_for_job(provider)
+    provider.advance(2 * 86_400)
+    batch = customer.wait(batch.id)
+    assert (batch.status, customer.check(batch, wanted).succeeded) == ("completed", 40)
+    assert_paid_once(provider, 40, native=20)
+
+
+def test_a_job_that_stalls_is_escalated(customer: Customer, provider: SimulatedProvider) -> None:
+    """When its time has come it is cancelled, what it finished is kept, and the rest runs in realtime."""
+    wanted = lines(40, {"metadata": {"simulate": "job_stall:50"}})
+    batch = customer.submit(wanted)
+    wait_for_job(provider)
+    provider.advance(JOB_SECONDS)
+    give_up_now(customer, batch.id)
+    eventually(lambda: provider.jobs()[0]["state"] == "cancelling", "the job is to stop")
+    provider.advance(60)
+    batch = customer.wait(batch.id)
+    assert (batch.status, customer.check(batch, wanted).succeeded) == ("completed", 40)
+    assert_paid_once(provider, 40, native=20)
+
+
+def test_a_batch_cancelled_half_way(customer: Customer, provider: SimulatedProvider) -> None:
+    """Its job is stopped, what that had finished is in the output, and the rest is cancelled."""
+    wanted = lines(40, {"metadata": {"simulate": "job_stall:50"}})
+    batch = customer.submit(wanted)
+    wait_for_job(provider)
+    provider.advance(JOB_SECONDS)
+    customer.openai.batches.cancel(batch.id)
+    eventually(lambda: provider.jobs()[0]["state"] == "cancelling", "the job is to stop")
+    provider.advance(60)
+    batch = customer.wait(batch.id)
+    assert (batch.status, customer.check(batch, wanted).succeeded) == ("cancelled", 20)
+    assert_paid_once(provider, 20, native=20)
+
+
+def test_a_provider_without_a_batch_api(customer: Customer, provider: SimulatedProvider) -> None:
+    """It answers 404: the items run in realtime, and the next batch does not ask again."""
+    wanted = [chat_line(number, model="groq/llama-3.3-70b-versatile") for number in range(10)]
+    for _ in range(2):
+        batch, checked = customer.run(wanted)
+        assert (batch.status, checked.succeeded) == ("completed", 10)
+    assert provider.jobs() == []
+
+
+def give_up_now(customer: Customer, batch_id: str) -> None:
+    """Moves the moment at which the batch's job is given up into the past."""
+    table = Table(customer.cloud.client("dynamodb"), customer.cloud.table_name)
+    key = Key(f"account#{customer.account_id}", f"batch#{batch_id}")
+    row = table.get(key, consistent=True)
+    assert row is not None
+    plan = row["plan"]
+    plan["lanes"] = [[*lane[:6], 1, *lane[7:]] for lane in plan["lanes"]]
+    table.update(key, set={"plan": plan})

@@ -1,0 +1,166 @@
+"""The native executor: jobs are submitted once, their results stored once, and what they leave runs in realtime."""
+
+from __future__ import annotations
+
+import pytest
+
+from batchyard.core.batches import Ending
+from batchyard.core.jobs import JobState
+from batchyard.core.lanes import LaneId
+from batchyard.core.results import Outcome
+from tests.jobs.yard import ESCALATE_AT, MODEL, REALTIME, Yard
+from tests.steps.running import NOW
+
+ALL_12 = dict.fromkeys(range(12), Outcome.SUCCEEDED)
+
+
+def test_a_job_that_ends_well_settles_its_shards() -> None:
+    """Every item has its result from the vendor, at half the price, and nothing is called in realtime."""
+    yard = Yard()
+    yard.run()
+    assert yard.results() == ALL_12
+    assert not yard.realtime_paid
+    assert set(yard.paid().values()) == {1}
+    assert [row.state for row in yard.job_rows] == [JobState.DONE]
+    assert yard.workflow.woken == [("token", Ending.COMPLETED)]
+    tally = yard.stores.progress.total(yard.batch.id)
+    assert tally.realtime_picousd == 2 * tally.cost_picousd > 0
+    assert all(job.is_deleted for job in yard.vendor.jobs.values())
+    assert yard.stores.native_lanes.history(LaneId("openai", MODEL)).seconds
+
+
+def test_items_that_failed_for_good_are_results() -> None:
+    """An invalid item fails as it would in realtime; one that failed in passing runs again, there."""
+
+    def status(body: bytes) -> int:
+        return {b'{"model":"gpt-4o-mini","n":3}': 400, b'{"model":"gpt-4o-mini","n":5}': 500}.get(body, 200)
+
+    yard = Yard(status_of=status)
+    yard.run()
+    assert yard.results() == ALL_12 | {3: Outcome.FAILED}
+    assert list(yard.realtime_paid) == [b'{"model":"gpt-4o-mini","n":5}']
+    assert yard.workflow.woken
+
+
+def test_items_that_the_vendor_lost_run_in_realtime() -> None:
+    """They are in none of its results."""
+    yard = Yard((2, 3), status_of=lambda body: None if b"7" in body else 200)
+    yard.run()
+    assert set(yard.results()) == set(range(20))
+    assert len(yard.realtime_paid) == 2
+    assert set(yard.paid().values()) == {1}
+
+
+def test_a_job_that_expires_with_half_its_results_keeps_them() -> None:
+    """The other half runs in realtime, and nothing is paid twice."""
+    yard = Yard((8,), done_share=0.5)
+    yard.run()
+    assert yard.results() == dict.fromkeys(range(32), Outcome.SUCCEEDED)
+    assert sum(yard.realtime_paid.values()) == 16
+    assert set(yard.paid().values()) == {1}
+    assert [entry.lane for entry in yard.batch.plan.lanes] == [REALTIME]  # type: ignore[union-attr]
+
+
+def test_a_job_that_stalls_is_stopped_in_time() -> None:
+    """At `escalate_at`, not before; what it had finished is kept, the rest is done long before the deadline."""
+    yard = Yard((8,), seconds=None, done_share=0.25)
+    yard.run()
+    assert yard.results() == dict.fromkeys(range(32), Outcome.SUCCEEDED)
+    assert set(yard.paid().values()) == {1}
+    assert sum(yard.realtime_paid.values()) == 24
+    assert ESCALATE_AT <= yard.now < ESCALATE_AT + 120
+    assert [row.reason for row in yard.job_rows] == ["late"]
+
+
+def test_a_vendor_that_never_stops_is_not_waited_for() -> None:
+    """Its job is collected as it is when patience ends; everything runs in realtime."""
+    yard = Yard(seconds=None, cancel_seconds=1e9, done_share=0.0)
+    yard.run()
+    assert yard.results() == ALL_12
+    assert yard.now < ESCALATE_AT + 1000
+
+
+def test_a_job_that_vanished_runs_in_realtime() -> None:
+    """Nobody waits for it."""
+    yard = Yard(forgets=True)
+    yard.run()
+    assert yard.results() == ALL_12
+    assert len(yard.realtime_paid) == 12
+    assert [row.reason for row in yard.job_rows] == ["vanished"]
+
+
+def test_a_provider_without_a_batch_api_is_remembered() -> None:
+    """Its items run in realtime at once, and the lane's row says so for the next batch."""
+    yard = Yard(is_unsupported=True)
+    yard.run()
+    assert yard.results() == ALL_12
+    assert yard.now < NOW + 60
+    assert yard.stores.native_lanes.history(LaneId("openai", MODEL)).is_unsupported(NOW + 60)
+
+
+def test_a_job_for_which_there_is_no_room_is_submitted_again() -> None:
+    """Too many tokens are queued: it waits, and is submitted under another name."""
+    yard = Yard(refused=2)
+    yard.run()
+    assert yard.results() == ALL_12
+    assert not yard.realtime_paid
+    assert [job.name[-1] for job in yard.vendor.jobs.values()] == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize("done_share", [0.0, 0.5])
+def test_a_cancelled_batch_keeps_what_its_job_had_finished(done_share: float) -> None:
+    """The vendor is asked to stop, its results are stored, and only then are the other shards sealed."""
+    yard = Yard((8,), seconds=None, done_share=done_share)
+    yard.run(until=NOW + 100)
+    yard.cancel()
+    yard.run(until=NOW + 2000)
+    assert len(yard.results()) == 32 * done_share
+    assert not yard.realtime_paid
+    assert [row.is_done for row in yard.job_rows] == [True]
+    assert {str(row.state) for row in yard.stores.shards.rows(yard.batch.id)} <= {"settled", "sealed"}
+    assert yard.now < NOW + 600
+
+
+def test_a_batch_cancelled_before_its_job_was_submitted_costs_nothing() -> None:
+    """Nobody submits it afterwards."""
+    yard = Yard()
+    yard.cancel()
+    yard.run(until=NOW + 2000)
+    assert yard.results() == {}
+    assert not yard.vendor.jobs
+
+
+def test_a_job_whose_start_got_lost_is_found() -> None:
+    """Sweep finds a job that was never taken, and one that nobody looks at any more."""
+    yard = Yard()
+    yard.mail.waiting.clear()
+    yard.run()
+    assert yard.results() == ALL_12
+
+
+@pytest.mark.parametrize("when", ["before", "after", "fails"])
+@pytest.mark.parametrize("story", ["well", "half", "stall", "none"])
+def test_an_executor_may_die_at_any_call(story: str, when: str) -> None:
+    """Or that call fails: at each of its calls to AWS and to the vendor, before and after that had its effect, with
+    nobody but Sweep to start the next one: nothing is lost, nothing is there twice, nothing is paid twice, and the
+    vendor has one job, whose files are gone."""
+    vendors = {
+        "well": {},
+        "half": {"done_share": 0.5},
+        "stall": {"seconds": None, "done_share": 0.25},
+        "none": {"is_unsupported": True},
+    }
+    met = 0
+    for nth in range(1, 200):
+        yard = Yard((2,), nth=nth, when=when, **vendors[story])
+        yard.run()
+        note = f"{story}, call {nth}: {yard.fuse.names[nth - 1 : nth]}"
+        assert yard.results() == dict.fromkeys(range(8), Outcome.SUCCEEDED), note
+        assert set(yard.paid().values()) == {1}, note
+        assert sum(job.error is None for job in yard.vendor.jobs.values()) == (story != "none"), note
+        assert yard.workflow.woken, note
+        assert all(job.is_deleted for job in yard.vendor.jobs.values()), note
+        if not yard.fuse.burnt:
+            break
+        met += 1
+    assert met >= 15, f"only {met} calls"

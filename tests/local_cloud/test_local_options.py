@@ -1,0 +1,23 @@
+"""What can be chosen for a local cloud, and how people choose it."""
+
+from __future__ import annotations
+
+from local.options import Options, provider_urls
+
+
+def test_every_provider_can_be_sent_elsewhere() -> None:
+    """By a variable with its name; an empty one says nothing, and neither do those of other programs."""
+    environment = {
+        "BATCHYARD_OPENAI_URL": "http://127.0.0.1:1/v1",
+        "BATCHYARD_MY_EDGE_URL": "http://127.0.0.1:2/v1",
+        "BATCHYARD_GROQ_URL": "",
+        "BATCHYARD_URL": "http://127.0.0.1:3",
+        "OPENAI_BASE_URL": "http://127.0.0.1:4/v1",
+    }
+    assert provider_urls(environment) == {"openai": "http://127.0.0.1:1/v1", "my-edge": "http://127.0.0.1:2/v1"}
+
+
+def test_options_survive_the_way_to_another_process() -> None:
+    """As JSON, addresses of providers included."""
+    options = Options(provider_urls={"openai": "http://127.0.0.1:1/v1"}, environment={"A": "1"})
+    assert Options.from_json(options.to_json()) == options

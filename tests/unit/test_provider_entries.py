@@ -1,0 +1,96 @@
+"""Entries of providers.toml: what may stand in them, and what it becomes."""
+
+from __future__ import annotations
+
+import tomllib
+from typing import Any
+
+import pytest
+
+from batchyard.adapters.catalogue import read_providers
+from batchyard.core.lanes import Mode
+from batchyard.core.native_limits import BY_VARIANT, native_limits
+from batchyard.core.providers import ENDPOINTS, KINDS, MESSAGES, VARIANTS, Provider
+
+
+def entry(**fields: Any) -> Provider:
+    """The provider of an entry with `fields`."""
+    (provider,) = read_providers(
+        {"providers": [{"name": "p", "kind": "openai", "base_url": "https://p.example/v1"} | fields]}
+    )
+    return provider
+
+
+def test_an_entry_that_says_little_runs_in_realtime_only() -> None:
+    """No mode, no limit and no promise is made up for it."""
+    provider = entry()
+    assert provider.modes == (Mode.REALTIME,) and provider.native is None and provider.variant == "openai"
+    assert provider.endpoints == ENDPOINTS
+    assert (provider.regions, provider.retention, provider.private) == ((), None, False)
+
+
+def test_every_field_of_an_entry_is_read() -> None:
+    """As TOML has it, a mode's limits on top of the vendor's."""
+    text = """
+        [[providers]]
+        name = "batch"
+        kind = "openai"
+        base_url = "https://batch.example/v1"
+        variant = "groq"
+        modes = ["realtime", "flex", "native"]
+        native = { max_items = 10, endpoints = ["/v1/chat/completions"], window_hours = 168 }
+        flex_price_percent = 60
+        regions = ["eu"]
+        retention = "days:30"
+        private = true
+        endpoints = ["/v1/chat/completions"]
+    """
+    (provider,) = read_providers(tomllib.loads(text))
+    assert provider.modes == (Mode.REALTIME, Mode.FLEX, Mode.NATIVE)
+    assert provider.native is not None
+    assert (provider.native.max_items, provider.native.window_hours) == (10, 168)
+    assert provider.native.max_bytes == BY_VARIANT["groq"].max_bytes
+    assert provider.native.endpoints == ("/v1/chat/completions",)
+    assert (provider.flex_price_percent, provider.regions, provider.retention) == (60, ("eu",), "days:30")
+    assert provider.private
+
+
+def test_who_serves_chat_completions_serves_messages() -> None:
+    """Anthropic's form is translated; without chat completions there is nothing to translate it to."""
+    assert entry(endpoints=["/v1/chat/completions"]).serves(MESSAGES)
+    assert not entry(endpoints=["/v1/embeddings"]).serves(MESSAGES)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"variant": "bell"}, "variant 'bell' is not one of"),
+        ({"modes": ["sometimes"]}, "sometimes"),
+        ({"modes": []}, "at least one"),
+        ({"modes": ["realtime", "realtime"]}, "once"),
+        ({"native": {"max_items": 5}}, "native limits go with the mode native"),
+        ({"modes": ["native"], "native": {"max_items": 0}}, "native.max_items"),
+        ({"modes": ["native"], "native": {"max_jobs": 0}}, "native.max_jobs"),
+        ({"modes": ["native"], "native": {"min_items": 60_000}}, "more than native.max_items"),
+        ({"modes": ["native"], "native": {"price_percent": 101}}, "native.price_percent"),
+        ({"modes": ["native"], "native": {"most": 1}}, "most"),
+        ({"flex_price_percent": 0}, "flex_price_percent"),
+        ({"retention": "long"}, "retention"),
+        ({"endpoints": ["/v1/poems"]}, "unknown endpoints"),
+        ({"default_max_tokens": 0}, "default_max_tokens"),
+        ({"max_concurrency": 1}, "max_concurrency"),
+        ({"requests_per_minute": 0}, "requests_per_minute"),
+        ({"colour": "blue"}, "colour"),
+    ],
+)
+def test_what_cannot_be_right_is_refused(fields: dict[str, Any], said: str) -> None:
+    """At synth and at the first import, not when the first item runs."""
+    with pytest.raises((ValueError, TypeError), match=said):
+        entry(**fields)
+
+
+def test_every_variant_has_limits() -> None:
+    """Whatever runs natively has the limits of its vendor, for endpoints that its kind serves."""
+    for kind, variants in VARIANTS.items():
+        for variant in variants:
+            assert set(native_limits(variant, {}).endpoints) <= set(KINDS[kind])

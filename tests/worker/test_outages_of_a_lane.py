@@ -1,0 +1,36 @@
+"""Outages of a lane that several workers share: what the benchmark measures on large batches, on small ones."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench import outages
+from bench.outages import OutageCase, Undisturbed
+from simulation.outages import KINDS
+
+ITEMS = 1_000
+
+
+@pytest.fixture(scope="module")
+def usual() -> Undisturbed:
+    """The batch without an outage."""
+    return outages.undisturbed(ITEMS)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_four_workers_lose_no_item(kind: str, usual: Undisturbed) -> None:
+    """A minute in the middle of a batch, in each way that the benchmark knows: every item succeeds, what is called in
+    vain is what was in flight and some witnesses, and the batch ends."""
+    run = outages.run(OutageCase(kind, 60, "middle", ITEMS), usual)
+    assert run.lost == 0
+    assert 0 < run.extra_calls < 4 * 256 + run.witnesses
+    assert run.late_seconds < 180
+
+
+def test_the_benchmark_notices_lost_items(usual: Undisturbed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lane that is never found to be in trouble loses items, and the figures say so."""
+    monkeypatch.setattr("batchyard.worker.lane_watch.LaneWatch._suspect", lambda *_: None)
+    monkeypatch.setattr("batchyard.worker.lane_watch.LaneWatch.has_been_well_since", lambda *_: True)
+    run = outages.run(OutageCase("503", 600, "middle", ITEMS), usual)
+    assert run.lost > 0
+    assert run.extra_calls > 4 * run.lost
