@@ -74,6 +74,15 @@ def test_accounts_share_equally(yards: Callable[..., Yard]) -> None:
     assert _shares(yard) == pytest.approx(dict.fromkeys(range(10), 0.1), abs=0.03)
 
 
+def test_every_batch_gets_its_turn_of_the_workers(yards: Callable[..., Yard]) -> None:
+    """Twenty batches of as many accounts and twenty workers: each has its first call soon, though few are needed."""
+    yard = yards(200, 20)
+    for number in range(20):
+        yard.add(f"batch{number}", 3_000, f"acct_{number}")
+    yard.run(20)
+    assert len(yard.provider.first_call_at) == 20, yard.provider.first_call_at
+
+
 def test_an_account_of_weight_three_gets_three_times_as_much(yards: Callable[..., Yard]) -> None:
     """Beside another one, whatever the number of workers."""
     yard = yards(200, 5)
