@@ -68,11 +68,6 @@ class ShardRow:
             suspicions=row.get("suspicions", 0),
         )
 
-    @property
-    def is_left(self) -> bool:
-        """Whether it was worked on, is not settled, and nobody was sent for it: a provider job has left it behind."""
-        return self.state is ShardState.OPEN and self.version > 0 and self.owner is None
-
 
 LOST_AFTER_SECONDS = 30
 """How long after the end of its lease an owner counts as lost. Within them whoever waits for the lease claims it: a

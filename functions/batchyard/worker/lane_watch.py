@@ -47,7 +47,6 @@ _TRUSTED_SECONDS = 10.0
 """How long a lane that witnesses found well is not suspected again."""
 _FRESH_SECONDS = 2.0
 """How old what is known of a lane may be when a shard of it is about to start."""
-_WAIT_FOR_ROOM_SECONDS = 5.0
 _LOOK_SECONDS = 5.0
 """How often a run looks whether another worker has closed or opened its lane."""
 
@@ -127,7 +126,7 @@ class LaneWatch:
         """How long to leave a shard alone that cannot run now: of a lane in trouble, or of one that has workers
         enough."""
         if not self.is_in_trouble:
-            return _WAIT_FOR_ROOM_SECONDS * (0.7 + 0.6 * self._random())
+            return self.share.away_seconds() * (0.5 + 0.5 * self._random())
         return self.health.wait_seconds(self._clock(), self._random())
 
     async def admit(self, batch_id: str) -> Admission:

@@ -33,7 +33,7 @@ from batchyard.worker.item_runner import Conditions, ItemRunner, Upstream
 from batchyard.worker.lane_share import Participant
 from batchyard.worker.meter import Meter
 from batchyard.worker.runtime import Runtime
-from batchyard.worker.stopping import SURPLUS_WAIT_SECONDS, RunLimits, Situation, Stop, StopOrder, stop_order
+from batchyard.worker.stopping import RunLimits, Situation, Stop, StopOrder, stop_order
 
 CRASH_CODE = "item_crashed_worker"
 
@@ -120,7 +120,7 @@ class ShardRun:
             on_result=self._take,
             on_idle=self._changed.set,
         )
-        self._participant = Participant(message.batch_id, message.account_id, lambda: len(self._left))
+        self._participant = Participant(message, lambda: len(self._left), invocation.stop_at)
         self._results: list[Result] = []
         self._positions: list[int] = []
         self._result_bytes = 0
@@ -144,7 +144,7 @@ class ShardRun:
             if self._clock() >= self._beat_at():  # a slow start: if the lease is lost, no call may be paid for
                 await self._heartbeat()
             if self._watch.share.is_surplus():
-                self._order = StopOrder(Stop.SURPLUS, self._clock(), SURPLUS_WAIT_SECONDS)
+                self._order = StopOrder(Stop.SURPLUS, self._clock())
             elif is_suspicious(self._claim):
                 await self._run_one_by_one()
             else:
@@ -268,7 +268,8 @@ class ShardRun:
         if not self._left:
             return Ended(Stop.SETTLED, self._row)
         await self._blocking(self._stores.rows.release, self._message.batch_id, self._claim)
-        wait_seconds = self._watch.wait_seconds() if order.stop is Stop.LANE_CLOSED else order.wait_seconds
+        is_the_lanes = order.stop in (Stop.LANE_CLOSED, Stop.SURPLUS)
+        wait_seconds = self._watch.wait_seconds() if is_the_lanes else order.wait_seconds
         return Ended(order.stop, self._row, wait_seconds)
 
     def _fail_timed_out(self) -> None:
