@@ -7,7 +7,7 @@ that must know the difference.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from aws_cdk import ArnFormat, Stack
 from aws_cdk import aws_dynamodb as dynamodb
@@ -15,6 +15,7 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
 
+from batchyard.core.providers import Provider
 from infra.buckets import Buckets
 from infra.function import Function
 from infra.functions import Functions
@@ -69,6 +70,9 @@ DATA_ACTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "sweep": {"files/": _REMOVE, "incoming/": _REMOVE, **_LEFTOVERS, "work/": _READ + _REMOVE},
     "assemble": {"uploads/": _READ + _REMOVE, "files/": _WRITE},
 }
+_RUN_MODEL = "bedrock:InvokeModel"
+"""What Converse needs, too.
+https://docs.aws.amazon.com/bedrock/latest/userguide/inference-profiles-prereq.html"""
 _MOVE_DEAD_LETTERS = (
     "sqs:StartMessageMoveTask",
     "sqs:ReceiveMessage",
@@ -144,6 +148,31 @@ def grant_provider_secrets(worker: Function, prefix: str) -> None:
     worker.accept(
         "A secret's ARN ends in six random characters, and its name in the provider's.",
         [{"regex": "/^Resource::.*:secret:" + prefix.replace("/", "\\/") + "\\*$/"}],
+    )
+
+
+def grant_models(worker: Function, providers: Iterable[Provider]) -> None:
+    """The worker may run models of Amazon Bedrock, in the regions of the providers that are called with its role; in
+    other regions only when an inference profile of such a region passes a call on. Nothing without such a provider."""
+    regions = sorted({provider.aws_region or "" for provider in providers if provider.uses_role})
+    if not regions:
+        return
+    stack = Stack.of(worker)
+    profiles = [
+        f"arn:{stack.partition}:bedrock:{region}:{stack.account}:{kind}/*"
+        for region in regions
+        for kind in ("inference-profile", "application-inference-profile")
+    ]
+    models = [f"arn:{stack.partition}:bedrock:{region}::foundation-model/*" for region in regions]
+    worker.allow([_RUN_MODEL], *models, *profiles)
+    worker.allow(
+        [_RUN_MODEL],
+        f"arn:{stack.partition}:bedrock:*::foundation-model/*",
+        conditions={"ArnLike": {"bedrock:InferenceProfileArn": profiles}},
+    )
+    worker.accept(
+        "Which models a deployment runs is decided by its price list and by the account's access to models.",
+        [{"regex": "/^Resource::arn:.*:bedrock:.*\\/\\*$/"}],
     )
 
 

@@ -37,10 +37,11 @@ class StatelessStack(Stack):
             description="Batchyard: API, functions, queues and state machine",
             synthesizer=DefaultStackSynthesizer(generate_bootstrap_version_rule=False),
         )
+        providers = load_providers()
         concurrency = share_out(
             deployment.lambda_concurrency_quota,
             {each: spec.concurrency for each, spec in SPECS.items()},
-            {each.name: each.max_concurrency for each in load_providers()} | {_DROP: _DROPPED_FILES_AT_ONCE},
+            {each.name: each.max_concurrency for each in providers} | {_DROP: _DROPPED_FILES_AT_ONCE},
         )
         maxima = dict(concurrency.maxima)
         dropped_at_once = maxima.pop(_DROP)
@@ -71,6 +72,7 @@ class StatelessStack(Stack):
         permissions.grant_queues(functions, queues)
         for caller in ("work", "jobs"):
             permissions.grant_provider_secrets(functions[caller], deployment.secret_prefix)
+        permissions.grant_models(functions["work"], providers)
         permissions.grant_caller_key(functions, stateful.key)
         permissions.grant_assembly(functions)
         permissions.grant_jobs(functions)

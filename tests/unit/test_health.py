@@ -9,8 +9,6 @@ from batchyard.core.health import (
     LaneState,
     RecentReplies,
     failed_probes_before,
-    hang_patience_seconds,
-    is_stalled,
     probe_wait_seconds,
 )
 
@@ -65,17 +63,6 @@ def test_a_lane_that_comes_and_goes_is_probed_less_often() -> None:
     assert failed_probes_before(back, 1_030) == 4
     assert failed_probes_before(back, 1_100) == 0
     assert failed_probes_before(LaneHealth(), 10) == 0
-
-
-@pytest.mark.parametrize(
-    ("usual", "patience"), [(0.0, 180.0), (0.5, 15.0), (20.0, 60.0)], ids=["unknown", "fast", "slow"]
-)
-def test_how_long_silence_may_last(usual: float, patience: float) -> None:
-    """Three times what calls usually take, and a quarter of a minute at least."""
-    assert hang_patience_seconds(usual) == patience
-    assert is_stalled(patience + 1, patience + 1, 3, patience)
-    assert not is_stalled(patience + 1, patience + 1, 2, patience), "two calls may just be long"
-    assert not is_stalled(patience + 1, 1, 30, patience), "others get through"
 
 
 def test_a_row_of_a_newer_version_is_read() -> None:

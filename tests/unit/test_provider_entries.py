@@ -81,12 +81,32 @@ def test_who_serves_chat_completions_serves_messages() -> None:
         ({"max_concurrency": 1}, "max_concurrency"),
         ({"requests_per_minute": 0}, "requests_per_minute"),
         ({"colour": "blue"}, "colour"),
+        ({"kind": "bedrock"}, "names an AWS region"),
+        ({"kind": "bedrock", "regions": ["eu"]}, "names an AWS region"),
+        ({"kind": "bedrock", "regions": ["eu-west-1"], "modes": ["native"]}, "cannot be run yet"),
+        ({"kind": "anthropic", "modes": ["flex"]}, "has no mode flex"),
     ],
 )
 def test_what_cannot_be_right_is_refused(fields: dict[str, Any], said: str) -> None:
     """At synth and at the first import, not when the first item runs."""
     with pytest.raises((ValueError, TypeError), match=said):
         entry(**fields)
+
+
+@pytest.mark.parametrize(
+    ("base_url", "regions", "region"),
+    [
+        ("https://bedrock-runtime.eu-central-1.amazonaws.com", [], "eu-central-1"),
+        ("https://bedrock-runtime-fips.us-gov-west-1.amazonaws.com", ["us"], "us-gov-west-1"),
+        ("https://vpce-0a-1b.bedrock-runtime.us-east-1.vpce.amazonaws.com", ["eu-central-1"], "us-east-1"),
+        ("https://models.example.internal", ["eu", "eu-west-3"], "eu-west-3"),
+    ],
+)
+def test_a_provider_by_role_knows_its_region(base_url: str, regions: list[str], region: str) -> None:
+    """From its address, else from the regions of its entry: requests are signed for it. It needs no key."""
+    provider = entry(kind="bedrock", base_url=base_url, regions=regions, modes=["realtime", "flex"])
+    assert provider.uses_role and provider.aws_region == region
+    assert not entry().uses_role
 
 
 def test_every_variant_has_limits() -> None:

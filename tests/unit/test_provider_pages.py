@@ -18,7 +18,8 @@ from tests.sdk_types import members
 DOCS = Path(__file__).parents[2] / "docs"
 PROVIDERS = (DOCS / "providers.md").read_text()
 EXAMPLES = re.findall(r"```toml\n(.*?)```", (DOCS / "adding-a-provider.md").read_text(), re.DOTALL)
-CHAT, MESSAGES = PROVIDERS.split("## Chat completions at Anthropic")[1].split("## Anthropic's form everywhere else")
+SECTIONS = dict(section.split("\n", 1) for section in PROVIDERS.split("\n## ")[1:])
+AT_VENDORS = [heading for heading in SECTIONS if heading.startswith("Chat completions at ")]
 
 
 def named(section: str) -> set[str]:
@@ -27,14 +28,22 @@ def named(section: str) -> set[str]:
     return {name.partition(":")[0].partition(".")[0] for row in rows for name in re.findall(r"`([^`]+)`", row)}
 
 
-def test_every_parameter_of_openais_sdk_has_a_row() -> None:
-    """What becomes of it at Anthropic is written down, as soon as the SDK knows it."""
-    assert members(CompletionCreateParamsNonStreaming).keys() - named(CHAT) == set()
+def test_each_vendor_that_is_translated_for_has_a_section() -> None:
+    """So that the next test reads it."""
+    assert len(AT_VENDORS) == len(KINDS) - 1
+
+
+@pytest.mark.parametrize("heading", AT_VENDORS)
+def test_every_parameter_of_openais_sdk_has_a_row(heading: str) -> None:
+    """What becomes of it at each vendor is written down, as soon as the SDK knows it."""
+    assert members(CompletionCreateParamsNonStreaming).keys() - named(SECTIONS[heading]) == set()
 
 
 def test_every_parameter_of_anthropics_sdk_has_a_row() -> None:
     """What becomes of it elsewhere."""
-    assert members(MessageCreateParamsNonStreaming).keys() - named(MESSAGES) == set()
+    assert (
+        members(MessageCreateParamsNonStreaming).keys() - named(SECTIONS["Anthropic's form everywhere else"]) == set()
+    )
 
 
 def test_every_kind_has_a_row() -> None:
@@ -57,7 +66,7 @@ def test_the_examples_stand_beside_the_real_ones() -> None:
     """None of them is a provider already, but for the one that shows its modes."""
     real = {provider.name for provider in read_providers(tomllib.loads(PROVIDERS_FILE.read_text()))}
     shown = [tomllib.loads(example)["providers"][0]["name"] for example in EXAMPLES]
-    assert len(shown) == len(set(shown)) == 8
+    assert len(shown) == len(set(shown)) == 10
     assert set(shown) & real == {"openai"}
 
 

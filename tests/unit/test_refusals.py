@@ -56,6 +56,8 @@ TEAM = "Your team 16f2151a has either used all available credits or reached its 
         (429, error(TOO_LARGE, type="tokens", code="rate_limit_exceeded"), REJECTED),
         (429, error(f"Slow down: '{TOO_LARGE}'", type="tokens", code="rate_limit_exceeded"), THROTTLED),
         (403, error("Key limit exceeded (total limit). Manage it.", code=403), MONEY),
+        (429, error("Your prepayment credits are depleted. Please go to AI Studio.", code=429), MONEY),
+        (429, error("Your project has exceeded its monthly spending cap. Please go on.", code=429), MONEY),
         (403, error("Input was flagged", code=403, metadata={"reasons": ["violence"]}), REJECTED),
         (403, error("Blocked.", type="permissions_error", code="model_permission_blocked_project"), REJECTED),
         (403, error("Context too long.", type="invalid_request_error", code=None), REJECTED),

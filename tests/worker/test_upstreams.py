@@ -53,7 +53,7 @@ def upstreams_of(provider: Provider, made: list[Client]) -> Upstreams:
     nobodys_keys: Any = None
     no_rows: Any = None
     runtime = Runtime(lambda: 0.0, lambda: 0.0, lambda: "owner", logging.getLogger("worker"), inline)
-    keys = ProviderKeys(secrets, nobodys_keys)
+    keys = ProviderKeys(secrets, nobodys_keys, by_role=frozenset({provider.name} if provider.uses_role else ()))
     return Upstreams(catalogue, keys, no_rows, gates, RetryPolicy(), runtime, urls={}, connect=connect)
 
 
@@ -84,6 +84,18 @@ def test_the_client_follows_the_providers_kind() -> None:
     expected = ("openai", "https://groq.example/v1", "/v1/embeddings", "sk-groq", b"{}", Lane("groq", "m"))
     assert asyncio.run(call_twice()) == [expected, expected]
     assert len(made) == 1
+
+
+def test_a_provider_by_role_needs_no_key() -> None:
+    """No secret is read for it; its requests are signed."""
+    made: list[Client] = []
+    bedrock = Provider("groq", "bedrock", "https://bedrock-runtime.us-east-1.amazonaws.com")
+    upstreams = upstreams_of(bedrock, made)
+
+    async def call() -> Any:
+        return await (await upstreams.of(MESSAGE)).call(b"{}")
+
+    assert asyncio.run(call())[3] == ""
 
 
 def test_a_lane_in_flex_is_a_lane_of_its_own() -> None:

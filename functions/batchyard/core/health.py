@@ -38,10 +38,6 @@ key that was rotated is found at once, one that people have to mend takes them l
 
 _PROBE_USUALLY_TAKES_SECONDS = 3.0
 """Its lease lasts much longer, for the case that the prober dies."""
-_LEAST_CALL_SECONDS = 15.0
-_UNKNOWN_CALL_SECONDS = 180.0
-_FAR_BEYOND = 3.0
-_FEW_CALLS = 3
 _COMES_AND_GOES_SECONDS = 60
 
 
@@ -93,20 +89,6 @@ def failed_probes_before(health: LaneHealth, now: float) -> int:
     probed ever less often."""
     comes_and_goes = health.since > 0 and now < health.since + _COMES_AND_GOES_SECONDS
     return health.probes + 1 if comes_and_goes else 0
-
-
-def hang_patience_seconds(usual_call_seconds: float) -> float:
-    """How long all calls of a lane may be silent before it is suspected to hang. `usual_call_seconds`: how long its
-    calls take at most as a rule, 0 if that is not known."""
-    if usual_call_seconds <= 0:
-        return _UNKNOWN_CALL_SECONDS
-    return max(_LEAST_CALL_SECONDS, _FAR_BEYOND * usual_call_seconds)
-
-
-def is_stalled(oldest_seconds: float, silent_seconds: float, in_flight: int, patience_seconds: float) -> bool:
-    """Whether a lane may hang: a call has been in flight for too long, and no reply came for as long. One or two calls
-    may just be long ones."""
-    return in_flight >= _FEW_CALLS and min(oldest_seconds, silent_seconds) > patience_seconds
 
 
 class RecentReplies:

@@ -70,6 +70,11 @@ class Pacer:
         return self._rate
 
     @property
+    def started(self) -> int:
+        """Calls that ever started here."""
+        return self._started
+
+    @property
     def limit(self) -> int:
         return int(self._limit)
 
@@ -91,6 +96,10 @@ class Pacer:
         """A worker that is not alone on its lane starts with fewer calls."""
         if self._opening and not self._started:
             self._limit = max(1.0, min(self._limit, float(limit)))
+
+    def make_room(self, calls: int) -> None:
+        """So many more than are in flight may be, as far as they ever may."""
+        self._limit = min(max(self._limit, float(self.in_flight + calls)), float(self._pace.ceiling))
 
     def weigh(self, answer_bytes: int) -> None:
         """Takes note of how large an answer was: large ones leave room for fewer at a time."""
@@ -170,13 +179,21 @@ class Latency:
     def __init__(self) -> None:
         self._mean: float | None = None
         self._deviation = 0.0
+        self.calls = 0
+        """So many were seen."""
 
     def add(self, seconds: float) -> None:
+        self.calls += 1
         if self._mean is None:
             self._mean, self._deviation = seconds, seconds / 2
             return
         self._deviation += (abs(seconds - self._mean) - self._deviation) / 4
         self._mean += (seconds - self._mean) / 8
+
+    @property
+    def mean_seconds(self) -> float:
+        """0 before the first call ended."""
+        return self._mean or 0.0
 
     @property
     def bound_seconds(self) -> float:

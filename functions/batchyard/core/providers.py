@@ -10,15 +10,18 @@ from batchyard.core.lanes import Mode
 from batchyard.core.native_limits import NativeLimits, native_limits
 
 CHAT_COMPLETIONS = "/v1/chat/completions"
+EMBEDDINGS = "/v1/embeddings"
 MESSAGES = "/v1/messages"
 """Anthropic's form of a request. Who serves chat completions serves it too, translated if need be."""
 
-ENDPOINTS = (CHAT_COMPLETIONS, "/v1/completions", "/v1/embeddings", "/v1/responses", "/v1/moderations", MESSAGES)
+ENDPOINTS = (CHAT_COMPLETIONS, "/v1/completions", EMBEDDINGS, "/v1/responses", "/v1/moderations", MESSAGES)
 """The endpoints that items can be for. Which of them a surface takes is its own affair."""
 
 KINDS = {
     "openai": ENDPOINTS,
     "anthropic": (CHAT_COMPLETIONS, MESSAGES),
+    "gemini": (CHAT_COMPLETIONS, EMBEDDINGS, MESSAGES),
+    "bedrock": (CHAT_COMPLETIONS, EMBEDDINGS, MESSAGES),
 }
 """What a worker can speak to a provider -> the endpoints whose items it can translate. A provider serves all of them
 unless its entry says otherwise; `adapters.providers.kinds` has the translator of each kind."""
@@ -26,9 +29,19 @@ unless its entry says otherwise; `adapters.providers.kinds` has the translator o
 VARIANTS = {
     "openai": ("openai", "azure", "groq", "mistral", "together"),
     "anthropic": ("anthropic",),
+    "gemini": ("gemini",),
+    "bedrock": ("bedrock",),
 }
 """Kind -> whose peculiarities a provider of that kind may have; the first one is the default."""
 
+_KINDS_WITH_FLEX = frozenset({"openai", "gemini", "bedrock"})
+"""Kinds of which some vendor sells realtime at a lower price."""
+
+_KINDS_WITHOUT_JOBS = frozenset({"bedrock"})
+"""Kinds whose batch API nobody here speaks."""
+
+_AWS_REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]+")
+_REGION_OF_HOST = re.compile(r"bedrock-runtime(?:-fips)?\.([a-z0-9-]+)\.")
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 _RETENTION = re.compile(r"none|days:[1-9][0-9]{0,3}")
 
@@ -96,6 +109,18 @@ class Provider:
         """What the operator allows each of its models."""
         return LaneLimits(self.requests_per_minute, self.tokens_per_minute)
 
+    @property
+    def uses_role(self) -> bool:
+        """Whether it is called with the worker's role, and has no provider key."""
+        return self.kind == "bedrock"
+
+    @property
+    def aws_region(self) -> str | None:
+        """The region that its base URL names, else the first AWS region among `regions`; None if there is none."""
+        in_host = _REGION_OF_HOST.search(self.base_url)
+        named = ((in_host[1],) if in_host else ()) + self.regions
+        return next((each for each in named if _AWS_REGION.fullmatch(each)), None)
+
     def serves(self, endpoint: str) -> bool:
         """Whether items for `endpoint` can be sent to it."""
         return endpoint in self.endpoints or (endpoint == MESSAGES and CHAT_COMPLETIONS in self.endpoints)
@@ -133,7 +158,11 @@ class Provider:
             raise ValueError(f"provider {self.name}: modes names each way to run its models once, and at least one")
         if (Mode.NATIVE in self.modes) != (self.native is not None):
             raise ValueError(f"provider {self.name}: native limits go with the mode native")
-        if Mode.FLEX in self.modes and self.kind != "openai":
+        if self.uses_role and self.aws_region is None:
+            raise ValueError(f"provider {self.name}: neither base_url nor regions names an AWS region")
+        if Mode.NATIVE in self.modes and self.kind in _KINDS_WITHOUT_JOBS:
+            raise ValueError(f"provider {self.name}: jobs of kind {self.kind} cannot be run yet")
+        if Mode.FLEX in self.modes and self.kind not in _KINDS_WITH_FLEX:
             raise ValueError(f"provider {self.name}: kind {self.kind} has no mode flex")
         if self.retention is not None and not _RETENTION.fullmatch(self.retention):
             raise ValueError(f"provider {self.name}: retention is none or days:N, not {self.retention!r}")

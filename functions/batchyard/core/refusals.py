@@ -32,6 +32,7 @@ _NO_MONEY = frozenset(
 _NO_MONEY_MESSAGES = re.compile(
     r"Your credit balance is too low"  # Anthropic, 400
     r"|Key limit exceeded"  # OpenRouter, 403: the key's own spending cap
+    r"|Your prepayment credits are depleted|Your project has exceeded its monthly spending cap"  # Gemini, 429
     r"|Your team \S{1,64} has either used all available credits",  # xAI, 403 and 429
 )
 _TOO_DEAR_MESSAGES = re.compile(r"This request requires more credits, or fewer max_tokens|Prompt tokens limit exceeded")

@@ -30,6 +30,7 @@ from batchyard.core.json_types import JsonObject
 from batchyard.core.retry import FailureReason, RetryPolicy
 from batchyard.handlers import resources
 from batchyard.settings import WorkSettings, load
+from batchyard.steps.draw import draw
 from batchyard.steps.settle import settle
 from batchyard.worker import work
 from batchyard.worker.gate import Gates
@@ -84,12 +85,14 @@ class Process:
         self._runner.get_loop().set_default_executor(ThreadPoolExecutor(_BLOCKING_CALLS_AT_ONCE, "blocking"))
         runtime = Runtime(time.time, random.random, partial(secrets.token_hex, 8), logger)
         gates = Gates(settings.max_in_flight, time.time, settings.max_answer_bytes, settings.max_response_bytes)
-        limits = catalogue.read_lane_limits(settings.lane_limits, catalogue.load_providers())
+        providers = catalogue.load_providers()
+        limits = catalogue.read_lane_limits(settings.lane_limits, providers)
         self._upstreams = Upstreams(
             catalogue.load().limited(limits),
             ProviderKeys(
                 Secrets(client("secretsmanager"), settings.secret_prefix, time.monotonic),
                 resources.caller_keys(settings.caller_key_id),
+                by_role=frozenset(provider.name for provider in providers if provider.uses_role),
             ),
             resources.lanes(),
             gates,
@@ -112,11 +115,14 @@ class Process:
             ShardStores(resources.shards(), objects),
             resources.queues(),
             self._upstreams,
-            partial(
-                settle,
-                stores=resources.stores(),
-                queues=resources.queues(),
-                workflow=resources.workflow(),
+            work.Steps(
+                partial(
+                    settle,
+                    stores=resources.stores(),
+                    queues=resources.queues(),
+                    workflow=resources.workflow(),
+                ),
+                partial(draw, stores=resources.stores()),
             ),
             RunLimits(
                 flush_items=settings.flush_items,

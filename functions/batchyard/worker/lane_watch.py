@@ -23,14 +23,13 @@ from functools import partial
 
 from batchyard.adapters.aws.lanes import Lanes, LaneView
 from batchyard.core.calls import ProviderReply
+from batchyard.core.hangs import SCOUTS, CallsInFlight, HangWatch
 from batchyard.core.health import (
     PROBE_LEASE_SECONDS,
     LaneHealth,
     LaneState,
     RecentReplies,
     failed_probes_before,
-    hang_patience_seconds,
-    is_stalled,
     probe_wait_seconds,
 )
 from batchyard.core.lane_limits import NO_LIMITS, LaneLimits
@@ -39,7 +38,7 @@ from batchyard.core.retry import FailureReason
 from batchyard.worker.gate import Gate
 from batchyard.worker.lane_share import LaneShare
 from batchyard.worker.runtime import Runtime
-from batchyard.worker.witnesses import Witness, hear
+from batchyard.worker.witnesses import Witness, gets_through, hear, hear_of_hang
 
 SECRET_MISSING = "secret_missing"
 """Why a lane is blocked whose provider key is not there."""
@@ -48,7 +47,6 @@ _TRUSTED_SECONDS = 10.0
 """How long a lane that witnesses found well is not suspected again."""
 _FRESH_SECONDS = 2.0
 """How old what is known of a lane may be when a shard of it is about to start."""
-_WAIT_FOR_ROOM_SECONDS = 5.0
 _LOOK_SECONDS = 5.0
 """How often a run looks whether another worker has closed or opened its lane."""
 
@@ -96,9 +94,9 @@ class LaneWatch:
         self._keeping_up = asyncio.Lock()
         self._examining = asyncio.Lock()
         self._on_change: set[Callable[[], None]] = set()
-        self._hang_suspected_before = -math.inf
-        self.hung_before = -math.inf
-        """Calls that started before then will never end, though the lane is well again: they are given up."""
+        self._hangs = HangWatch(lane.mode)
+        self._suspects_hang = False
+        self._guessing: asyncio.Task[None] | None = None
         self.health = LaneHealth()
         self.share = LaneShare(lane, gate, lanes, runtime, limits=limits, take=self._take_view)
 
@@ -121,12 +119,14 @@ class LaneWatch:
 
     def forget(self, on_change: Callable[[], None]) -> None:
         self._on_change.discard(on_change)
+        if self._guessing is not None and not self._on_change:
+            self._guessing.cancel()
 
     def wait_seconds(self) -> float:
         """How long to leave a shard alone that cannot run now: of a lane in trouble, or of one that has workers
         enough."""
         if not self.is_in_trouble:
-            return _WAIT_FOR_ROOM_SECONDS * (0.7 + 0.6 * self._random())
+            return self.share.away_seconds() * (0.5 + 0.5 * self._random())
         return self.health.wait_seconds(self._clock(), self._random())
 
     async def admit(self, batch_id: str) -> Admission:
@@ -189,13 +189,29 @@ class LaneWatch:
                 self._suspect(str(failure))
         return failure
 
-    def look_for_hanging_calls(self) -> None:
+    def look_for_hanging_calls(self, witness: Witness) -> None:
         """Suspects a lane whose calls in flight are all far beyond what its calls take."""
-        now, gate = self._clock(), self._gate
-        usual = gate.pacer.latency.bound_seconds
-        patience = hang_patience_seconds(usual)
-        if is_stalled(gate.oldest_call_seconds(now), gate.silent_seconds(now), gate.pacer.in_flight, patience):
-            self._suspect(str(FailureReason.TIMEOUT), hung_before=now - patience if usual > 0 else -math.inf)
+        if self._suspected is not None or self._guessing is not None:
+            return
+        now, pacer = self._clock(), self._gate.pacer
+        calls = CallsInFlight(
+            pacer.in_flight,
+            self._gate.oldest_call_seconds(now),
+            self._gate.silent_seconds(now),
+            pacer.latency.bound_seconds,
+            pacer.latency.calls,
+        )
+        if not self._hangs.is_suspected(now, calls) or self.is_in_trouble:
+            return
+        if self._hangs.is_guess:
+            self._guessing = asyncio.create_task(self._guess(witness))
+        elif self._suspect(str(FailureReason.TIMEOUT)):
+            self._suspects_hang = True
+
+    @property
+    def hung_before(self) -> float:
+        """Calls that started before then will never end, though the lane is well: they are given up."""
+        return self._hangs.hung_before
 
     def has_been_well_since(self, moment: float) -> bool:
         """Whether somebody got through after `moment`, and nothing is the matter now."""
@@ -234,16 +250,35 @@ class LaneWatch:
         async with self._examining:
             if self.is_in_trouble or self._well_at > since:
                 return
-            found = await hear(witness, callers_key=self._lane.key_owner is not None)
+            callers_key = self._lane.key_owner is not None
+            found = await (hear_of_hang if self._suspects_hang else hear)(witness, callers_key=callers_key)
             self._suspected = None
+            suspected_hang, self._suspects_hang = self._suspects_hang, False
             if found.state is LaneState.CLOSED:
                 self._well_at = self._clock()
-                self.hung_before = max(self.hung_before, self._hang_suspected_before)
+                if suspected_hang and self._hangs.refute(self._well_at):
+                    self._gate.pacer.make_room(SCOUTS)
                 self._recent.forget()
                 self._gate.open()
                 self._changed()
             else:
                 self._enter(found.state, found.reason or reason)
+
+    async def _guess(self, witness: Witness) -> None:
+        """Asks a witness whether a lane of which nothing is known hangs. Runs beside the runs, which go on: the lane
+        may just be slow."""
+        try:
+            if await gets_through(witness, callers_key=self._lane.key_owner is not None):
+                self._well_at = self._clock()
+                if self._hangs.refute(self._well_at):
+                    self._gate.pacer.make_room(SCOUTS)
+            else:
+                self._hangs.leave_open()
+        finally:
+            self._guessing = None
+            if not (self.is_in_trouble or self._suspected is not None):
+                self._gate.open()
+                self._changed()
 
     def _meant(self, failure: FailureReason | None) -> FailureReason | None:
         """`failure`, but that the money of a caller's own key is the caller's matter: nobody waits for it."""
@@ -255,12 +290,14 @@ class LaneWatch:
         """A caller's own key that is refused is the caller's error."""
         return reason.blocks_the_lane and self._lane.key_owner is None
 
-    def _suspect(self, reason: str, hung_before: float = -math.inf) -> None:
-        if self._suspected is None and not self.is_in_trouble and self._clock() >= self._well_at + _TRUSTED_SECONDS:
-            self._suspected = reason
-            self._hang_suspected_before = hung_before
-            self._gate.shut()
-            self._changed()
+    def _suspect(self, reason: str) -> bool:
+        """Whether the lane was not suspected, in trouble, or found well just now."""
+        if self._suspected is not None or self.is_in_trouble or self._clock() < self._well_at + _TRUSTED_SECONDS:
+            return False
+        self._suspected = reason
+        self._gate.shut()
+        self._changed()
+        return True
 
     def _enter(self, state: LaneState, reason: str) -> None:
         if self.health.state in (LaneState.BLOCKED, state):
@@ -270,6 +307,7 @@ class LaneWatch:
         self.health = LaneHealth(state, reason, now, probes, now + probe_wait_seconds(state, probes))
         self._write = partial(self._lanes.open, self._lane, self.health, now)
         self._suspected = None
+        self._suspects_hang = False
         self._gate.shut()
         self._changed()
 

@@ -27,16 +27,20 @@ from batchyard.worker.runtime import Runtime
 
 @dataclass(frozen=True, slots=True)
 class ProviderKeys:
-    """The two kinds of keys that providers are called with."""
+    """The two kinds of keys that providers are called with. `by_role`: providers that need none of the deployment's,
+    because they take the worker's role."""
 
     deployment: Secrets
     callers: CallerKeys
+    by_role: frozenset[str] = frozenset()
 
     def key_of(self, message: ShardMessage) -> str:
-        """The caller's key if the batch has one, and then never the deployment's. Raises SecretMissing or
-        CallerKeyGone."""
+        """The caller's key if the batch has one, and then never the deployment's; empty if the worker's role counts.
+        Raises SecretMissing or CallerKeyGone."""
         if message.caller_pays:
             return self.callers.read(message.account_id, message.batch_id)
+        if message.provider in self.by_role:
+            return ""
         return self.deployment.provider_key(message.provider)
 
 

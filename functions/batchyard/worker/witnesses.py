@@ -17,6 +17,8 @@ _WITNESSES = 8
 """So many have to get through, because half of all calls failing is trouble, too. The first one goes alone: in an
 outage a probe costs one call."""
 
+_WITNESSES_OF_HANG = 2
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -33,6 +35,18 @@ async def hear(witness: Witness, *, callers_key: bool) -> Found:
         return first
     others = await asyncio.gather(*(_hear_one(witness, callers_key) for _ in range(_WITNESSES - 1)))
     return next((found for found in others if found.state is not LaneState.CLOSED), first)
+
+
+async def hear_of_hang(witness: Witness, *, callers_key: bool) -> Found:
+    """What witnesses say of a lane that does not reply at all. No half of its calls gets through then, so that one
+    witness shows that it is well, and one that fails may have had bad luck."""
+    both = await asyncio.gather(*(_hear_one(witness, callers_key) for _ in range(_WITNESSES_OF_HANG)))
+    return next((found for found in both if found.state is LaneState.CLOSED), both[0])
+
+
+async def gets_through(witness: Witness, *, callers_key: bool) -> bool:
+    """Whether one witness gets through. If not, that shows little: its lane may be slow."""
+    return (await _hear_one(witness, callers_key)).state is LaneState.CLOSED
 
 
 async def _hear_one(witness: Witness, callers_key: bool) -> Found:

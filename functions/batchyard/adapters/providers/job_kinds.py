@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from batchyard.adapters.providers.anthropic_jobs import AnthropicJobs
+from batchyard.adapters.providers.gemini_jobs import GeminiJobs
 from batchyard.adapters.providers.kinds import translator_of
 from batchyard.adapters.providers.openai_jobs import OpenAIJobs
 from batchyard.adapters.providers.provider_jobs import VendorJobs
@@ -16,6 +17,7 @@ _JOBS: dict[str, Callable[[Provider, VendorHttp], VendorJobs]] = {
         http, provider.variant, provider.native.window_hours if provider.native else 24
     ),
     "anthropic": lambda provider, http: AnthropicJobs(http),
+    "gemini": lambda provider, http: GeminiJobs(http),
 }
 
 

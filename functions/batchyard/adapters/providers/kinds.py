@@ -10,6 +10,8 @@ from collections.abc import Callable
 
 from batchyard.adapters.providers.answer_memory import AnswerMemory
 from batchyard.adapters.providers.anthropic.translator import AnthropicTranslator
+from batchyard.adapters.providers.bedrock.translator import BedrockTranslator
+from batchyard.adapters.providers.gemini.translator import GeminiTranslator
 from batchyard.adapters.providers.openai.translator import OpenAITranslator
 from batchyard.adapters.providers.provider_client import CallLimits, ProviderClient
 from batchyard.adapters.providers.translator import Translator
@@ -17,6 +19,8 @@ from batchyard.core.providers import Provider
 
 TRANSLATORS: dict[str, Callable[[Provider], Translator]] = {
     "anthropic": AnthropicTranslator,
+    "bedrock": BedrockTranslator,
+    "gemini": GeminiTranslator,
     "openai": OpenAITranslator,
 }
 

@@ -24,6 +24,7 @@ from batchyard.core.usage import Usage, plausible_usage
 
 HEADERS_READ = frozenset(
     {"content-length", "content-encoding", "content-type", "x-request-id", "request-id"}
+    | {"x-amzn-requestid", "x-amzn-errortype"}
     | {"retry-after", "retry-after-ms", "x-should-retry"}
     | RATE_LIMIT_HEADERS
 )
@@ -108,7 +109,10 @@ def _succeeded(status: int, headers: Mapping[str, str], content: bytes, document
 def _failed(status: int, headers: Mapping[str, str], received: Received, now: float) -> Answer:
     retry_advice, rate_advice = read_retry_advice(headers, now), read_rate_advice(headers, now)
     document = _error_document(received)
-    if document is None or len(received.content) > MOST_ERROR_BYTES:
+    if document is not None and "x-amzn-errortype" in headers:
+        document = _of_aws(headers["x-amzn-errortype"], document)
+        body = one_line(exact_json.dumps_anything(document))
+    elif document is None or len(received.content) > MOST_ERROR_BYTES:
         body = _wrapped(status, received)
     else:
         body = one_line(received.content)
@@ -118,7 +122,14 @@ def _failed(status: int, headers: Mapping[str, str], received: Received, now: fl
 
 
 def _request_id(headers: Mapping[str, str]) -> str | None:
-    return headers.get("x-request-id") or headers.get("request-id")
+    return headers.get("x-request-id") or headers.get("request-id") or headers.get("x-amzn-requestid")
+
+
+def _of_aws(kind: str, document: JsonObject) -> JsonObject:
+    """An error of AWS, which names its kind in a header: `ThrottlingException:http://…`."""
+    message = document.get("message") or document.get("Message")
+    error = {"message": message if isinstance(message, str) else None, "type": kind.partition(":")[0]}
+    return {"error": error | {"param": None, "code": None}}
 
 
 def _error_document(received: Received) -> JsonObject | None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import aiohttp
 import certifi
 from multidict import CIMultiDict
+from yarl import URL
 
 from batchyard.adapters.providers.answer_memory import SMALL_BYTES, AnswerMemory
 from batchyard.adapters.providers.events import EventStream
@@ -95,16 +96,19 @@ class ProviderClient:
         asked = self._translator.request(endpoint, body, lane)
         if isinstance(asked, Untranslatable):
             return refusal(asked, endpoint)
-        headers = self._headers(api_key)
-        if asked.headers:
+        url = self._base_url + asked.path
+        headers, added = self._headers(api_key), asked.headers
+        if asked.sign is not None and not api_key:
+            added = {**(added or {}), **asked.sign(url, asked.body)}
+        if added:
             headers = headers.copy()
-            headers.update(asked.headers)
-        reply = await self._post(self._base_url + asked.path, headers, asked.body)
+            headers.update(added)
+        reply = await self._post(URL(url, encoded=asked.sign is not None), headers, asked.body)
         if asked.read_answer is None or isinstance(reply, NoAnswer):
             return reply
         return asked.read_answer(reply, time.time())
 
-    async def _post(self, url: str, asked_with: CIMultiDict[str], body: bytes) -> ProviderReply:
+    async def _post(self, url: URL, asked_with: CIMultiDict[str], body: bytes) -> ProviderReply:
         """The provider's reply in its own form."""
         session = self._session or self._connect()
         try:

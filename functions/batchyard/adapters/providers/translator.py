@@ -40,16 +40,21 @@ class Untranslatable(BatchyardError):
 ReadAnswer = Callable[[Answer, float], ProviderReply]
 """(the provider's answer, the unix second) -> the reply in the item's form."""
 
+Sign = Callable[[str, bytes], Mapping[str, str]]
+"""(the URL, the body) -> the headers that show who asks."""
+
 
 @dataclass(frozen=True, slots=True)
 class ProviderRequest:
     """`path` follows the provider's base URL. `read_answer` puts the provider's answer, failures included, into the
-    form of the item; None: it is in that form already. `headers` come beside those of the provider key."""
+    form of the item; None: it is in that form already. `headers` come beside those of the provider key. `sign` makes
+    the headers of a request without a provider key; `path` is then percent-encoded, and goes out as it is."""
 
     path: str
     body: bytes
     read_answer: ReadAnswer | None = None
     headers: Mapping[str, str] | None = None
+    sign: Sign | None = None
 
 
 class Translator(Protocol):

@@ -21,6 +21,7 @@ _ANSWER_SECONDS = 120.0
 _ABSENT = frozenset({404, 405, 410, 501})
 _MAY_HAVE_HAPPENED = frozenset({FailureReason.SERVER_ERROR, FailureReason.OVERLOADED, FailureReason.TIMEOUT})
 _ERROR_BYTES = 65_536
+_CHUNK_BYTES = 65_536
 
 
 class VendorHttp:
@@ -59,11 +60,35 @@ class VendorHttp:
     def post_stream(self, path: str, body: IO[bytes], size: int) -> JsonObject:
         """POST `size` bytes of JSON."""
         headers = {"content-type": "application/json", "content-length": str(size)}
-        return _object(self._send("POST", path, content=iter(lambda: body.read(65_536), b""), headers=headers))
+        return _object(self._send("POST", path, content=iter(lambda: body.read(_CHUNK_BYTES), b""), headers=headers))
 
     def post_file(self, path: str, fields: Mapping[str, str], name: str, file: IO[bytes]) -> JsonObject:
         """POST a multipart form with the file in its field `file`."""
         return _object(self._send("POST", path, data=dict(fields), files={"file": (name, file, "application/jsonl")}))
+
+    def post_resumable(self, path: str, about: JsonObject, file: IO[bytes], size: int) -> JsonObject:
+        """Upload a file as Google wants it: a first call says what comes, and its answer where to. Uploads have the
+        paths of everything else behind `/upload`."""
+        root, _, version = str(self._client.base_url).rstrip("/").rpartition("/")
+        headers = {
+            "content-type": "application/json",
+            "x-goog-upload-protocol": "resumable",
+            "x-goog-upload-command": "start",
+            "x-goog-upload-header-content-length": str(size),
+            "x-goog-upload-header-content-type": "application/jsonl",
+        }
+        url = f"{root}/upload/{version}{path}"
+        begun = self._send("POST", url, content=orjson.dumps(about), headers=headers)
+        place = begun.headers.get("x-goog-upload-url")
+        if not place:
+            raise VendorTrouble(FailureReason.INVALID_RESPONSE, is_unknown=False)
+        headers = {
+            "content-length": str(size),
+            "x-goog-upload-offset": "0",
+            "x-goog-upload-command": "upload, finalize",
+        }
+        content = iter(lambda: file.read(_CHUNK_BYTES), b"")
+        return _object(self._send("POST", place, content=content, headers=headers))
 
     def delete(self, path: str) -> None:
         """No error if it is gone already."""

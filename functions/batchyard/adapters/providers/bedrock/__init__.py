@@ -1,0 +1,1 @@
+"""Amazon Bedrock by its Converse API, signed by the worker's role; and embeddings of Titan."""

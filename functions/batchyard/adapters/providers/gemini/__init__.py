@@ -1,0 +1,1 @@
+"""Gemini: chat completions become `generateContent`, embeddings `embedContent`, and their answers OpenAI's."""
