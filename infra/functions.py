@@ -111,7 +111,7 @@ class Functions(Construct):
             self[caller].set_variable("PROVIDER_URLS", json.dumps(dict(deployment.provider_urls)))
             self[caller].set_variable("SECRET_PREFIX", deployment.secret_prefix)
         self["work"].set_variable("LANE_LIMITS", json.dumps([dict(each) for each in deployment.lane_limits]))
-        for planner in ("validate", "jobs"):
+        for planner in ("batches", "validate", "jobs"):
             self[planner].set_variable("PROVIDER_MODES", json.dumps(deployment.modes))
         self["jobs"].set_variable("DEPLOYMENT", deployment.name)
 

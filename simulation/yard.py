@@ -1,7 +1,7 @@
 """One lane: its queue, its workers, its provider, and the batches that want it.
 
-Real are the worker, the steps Dispatch and Settle, the work file, and every row and condition. Simulated are the clock,
-the provider, the queue (fair, with delays), and the stores, whose calls take no time. Workers do not die here.
+Real are the worker, the steps Dispatch, Settle and Draw, the work file, and every row and condition. Simulated are the
+clock, the provider, the queue (fair, with delays), and the stores, whose calls take no time. Workers do not die here.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import itertools
 import logging
 import random
 from collections import Counter
+from collections.abc import Set
 from typing import Any, cast
 
 from batchyard.adapters.aws.job_starter import JobStarter
@@ -31,6 +32,7 @@ from batchyard.core.sharding import Plan, manifest_record
 from batchyard.core.shards import ShardRow
 from batchyard.core.usage import Price, Tally
 from batchyard.steps.dispatch import dispatch
+from batchyard.steps.draw import draw
 from batchyard.steps.settle import settle
 from batchyard.worker.gate import Gates
 from batchyard.worker.item_runner import Upstream
@@ -39,7 +41,7 @@ from batchyard.worker.meter import Meter
 from batchyard.worker.runtime import Runtime
 from batchyard.worker.shard_run import ShardStores
 from batchyard.worker.stopping import RunLimits
-from batchyard.worker.work import Record, Worker
+from batchyard.worker.work import Record, Steps, Worker
 from simulation.counted import OBJECT_CALLS, TABLE_CALLS, Counted
 from simulation.fair_queue import FairQueue
 from simulation.limited_provider import LimitedProvider
@@ -89,7 +91,8 @@ class Yard:
         self.ended_at: dict[str, float] = {}
         """By batch, in seconds since the start."""
         self.invocations = 0
-        self.worker_seconds = 0.0
+        self._worker_seconds = 0.0
+        self._begun_at: dict[int, float] = {}
         self._open: set[str] = set()
         self._running: set[asyncio.Task[None]] = set()
         self._fault: BaseException | None = None
@@ -97,7 +100,7 @@ class Yard:
         self._random = random.Random(_SEED)
         self._idle = [self._process() for _ in range(workers)]
 
-    def add(self, batch_id: str, items: int, account_id: str = "acct_a") -> None:
+    def add(self, batch_id: str, items: int, account_id: str = "acct_a", weight: int = 1) -> None:
         """A batch that has just been validated: Dispatch sends its first shards."""
         now = int(self.loop.clock())
         batch = Batch(
@@ -110,6 +113,7 @@ class Yard:
             status=Status.VALIDATING,
             created_at=now,
             expires_at=now + _DAY_SECONDS,
+            weight=weight,
         )
         self.stores.batches.create(batch)
         self.stores.batches.set_plan(batch, self._cut(batch, items), None, now)
@@ -126,6 +130,11 @@ class Yard:
     def run(self, seconds: float) -> None:
         """Until every batch has ended, but `seconds` at most."""
         self.loop.run_until_complete(self._run(self.loop.clock() + seconds))
+
+    @property
+    def worker_seconds(self) -> float:
+        """Of all invocations, those that still run included."""
+        return self._worker_seconds + sum(self.loop.clock() - begun for begun in self._begun_at.values())
 
     @property
     def now(self) -> float:
@@ -186,18 +195,23 @@ class Yard:
             self._fault = self._fault or task.exception()
 
     async def _invoke(self, worker: Worker, messages: list[ShardMessage]) -> None:
-        begun = self.loop.clock()
+        number, begun = next(self._owners), self.loop.clock()
+        self._begun_at[number] = begun
         records = [Record(str(n), message.to_json(), str(n), 1) for n, message in enumerate(messages)]
         failed = await worker.work(records, stop_at=begun + _INVOCATION_SECONDS, meter=Meter())
         assert failed == []
         await asyncio.sleep(_AROUND_AN_INVOCATION_SECONDS)
         self.invocations += 1
-        self.worker_seconds += self.loop.clock() - begun
+        self._worker_seconds += self.loop.clock() - self._begun_at.pop(number)
         self._idle.append(worker)
 
-    def _settle(self, message: ShardMessage, row: ShardRow) -> None:
-        settle(message, row, stores=self.stores, queues=self._queues, workflow=self._workflow)
-        self.tally += row.tally
+    def _settle(self, message: ShardMessage, row: ShardRow, again: bool) -> None:
+        settle(message, row, again, stores=self.stores, queues=self._queues, workflow=self._workflow)
+        if not again:
+            self.tally += row.tally
+
+    def _draw(self, message: ShardMessage, tried: Set[int]) -> list[ShardMessage]:
+        return draw(message, tried, stores=self.stores)
 
     def _process(self) -> Worker:
         runtime = Runtime(
@@ -211,7 +225,7 @@ class Yard:
             ShardStores(self.stores.shards, self.stores.objects),
             self._queues,
             _OneLane(self, runtime),
-            self._settle,
+            Steps(self._settle, self._draw),
             _RUN_LIMITS,
             runtime,
         )

@@ -176,6 +176,23 @@ def test_a_released_shard_can_be_claimed_at_once(shards: Shards) -> None:
     assert shards.claim(BATCH_ID, 0, "two", NOW + 1, NOW + 61).attempts == 1
 
 
+def test_a_shards_row_counts_owners_that_began(shards: Shards) -> None:
+    """Each once, however often the write is repeated; until something is flushed or handed back."""
+    for number in range(2):
+        claim = shards.claim(BATCH_ID, 0, "one", NOW + 100 * number, NOW + 100 * number + 60)
+        assert claim.begun == number
+        shards.begin(BATCH_ID, claim, NOW + 100 * number + 60)
+        assert shards.begin(BATCH_ID, claim, NOW + 100 * number + 60).begun == number + 1
+    shards.release(BATCH_ID, claim)
+    claim = shards.claim(BATCH_ID, 0, "two", NOW + 300, NOW + 360)
+    assert claim.begun == 0
+    shards.begin(BATCH_ID, claim, NOW + 360)
+    flushed = shards.flush(
+        BATCH_ID, claim, part_key="p", done=b"\x01", tally=Tally(succeeded=1), lease_until=NOW + 360, settled=False
+    )
+    assert flushed.begun == 0
+
+
 def test_a_fence_lets_the_owner_flush_and_nobody_claim(shards: Shards) -> None:
     """The owner sees the fence in its next write; a shard never claimed is fenced too."""
     claim = shards.claim(BATCH_ID, 0, "one", NOW, NOW + 60)

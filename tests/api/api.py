@@ -54,7 +54,15 @@ def forget() -> None:
     """Empty the caches that a function keeps for the life of its process, but for its AWS clients, which moto can take
     from test to test and which cost more than a test."""
     settings.load.cache_clear()
-    caches = (resources.table, resources.objects, resources.queues, resources.workflow, http.keyring, http.admission)
+    caches = (
+        resources.table,
+        resources.objects,
+        resources.queues,
+        resources.workflow,
+        resources.lane_catalogue,
+        http.keyring,
+        http.admission,
+    )
     for cached in caches:
         cached.cache_clear()
 

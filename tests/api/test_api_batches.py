@@ -56,7 +56,7 @@ def test_a_new_batch_is_validating_and_its_execution_runs(cloud: Cloud, alice: C
     assert cloud.started == [made.id]
     assert row(cloud, alice, made.id).output_expires_after_seconds == 7200
     raw = alice.http.get(f"/v1/batches/{made.id}").json()
-    assert set(raw) == set(BatchObject.model_fields) | {"batch_id", "waiting_for"}
+    assert set(raw) == set(BatchObject.model_fields) | {"batch_id", "waiting_for", "lanes"}
     assert set(raw["usage"]) == set(BatchUsage.model_fields) | {"cost_usd", "realtime_cost_usd", "paid_by"}
     assert BatchObject.model_validate(raw, strict=True).id == made.id
 

@@ -135,3 +135,18 @@ def test_a_callers_own_lane_is_looked_at(cloud: Cloud, alice: Customer, mallory:
     trouble(cloud, LaneId(*FIRST[:2], alice.account_id), LaneState.OPEN, "overloaded")
     assert [each["state"] for each in waits(alice)] == ["trouble"]
     assert mallory.http.get(f"/v1/batches/{BATCH_ID}").status_code == 404
+
+
+def test_each_lane_says_how_far_it_is(cloud: Cloud, alice: Customer) -> None:
+    """On retrieval, lane by lane; a list does not look; a batch that is over has no lanes any more."""
+    batch = running(cloud, alice, lanes=(FIRST, SECOND))
+    claim(cloud, 0)
+    Batches(cloud.table)._progress.take(batch.id, 0, Tally(succeeded=1), 1)
+    shown = alice.http.get(f"/v1/batches/{BATCH_ID}").json()["lanes"]
+    assert [(each["provider"], each["state"], each["done_percent"], each["reason"]) for each in shown] == [
+        ("openai", "done", 100, None),
+        ("anthropic", "waiting", 0, "queued"),
+    ]
+    assert alice.http.get("/v1/batches").json()["data"][0]["lanes"] is None
+    Batches(cloud.table).enter(batch, Status.CANCELLING, int(time.time()))
+    assert alice.http.get(f"/v1/batches/{BATCH_ID}").json()["lanes"] == []

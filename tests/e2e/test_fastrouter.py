@@ -117,6 +117,7 @@ class Batch(Strict):
     request_counts: Counts
     # Batchyard's
     waiting_for: list[Wait] | None
+    lanes: list[dict[str, Any]] | None
 
 
 class Response(Strict):

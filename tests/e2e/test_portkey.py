@@ -86,6 +86,7 @@ class Batch(Strict):
     usage: dict[str, Any]
     # Batchyard's
     waiting_for: list[Wait] | None
+    lanes: list[dict[str, Any]] | None
 
 
 class BatchList(Strict):

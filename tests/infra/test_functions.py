@@ -87,7 +87,7 @@ def test_each_function_has_the_variables_that_it_needs(synthesized: Synthesized)
         "DEAD_LETTER_URLS": {"sweep"},
         "PROVIDER_URLS": {"work", "jobs"},
         "SECRET_PREFIX": {"work", "jobs"},
-        "PROVIDER_MODES": {"validate", "jobs"},
+        "PROVIDER_MODES": {"batches", "validate", "jobs"},
         "DEPLOYMENT": {"jobs"},
         "JOBS_FUNCTION": {"dispatch", "fence", "sweep"},
         "ASSEMBLE_FUNCTION": {"files"},

@@ -8,7 +8,7 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, cast
 
@@ -248,7 +248,7 @@ class Yard:
                 message.batch_id, shard.number, f"worker-{next(self._owners)}", int(self.now), int(self.now) + 60
             )
         except ShardSettled as refused:
-            self._settle_again(message, refused.row)
+            self._settle(message, refused.row, again=True)
             return
         except ShardFenced:
             return
@@ -276,15 +276,8 @@ class Yard:
         )
         self._settle(message, row)
 
-    def _settle_again(self, message: ShardMessage, row: Any) -> None:
-        if message.follower is not None:
-            follower = self.stores.shards.get(message.batch_id, message.follower)
-            if follower is not None and not follower.is_left:
-                message = replace(message, follower=None)
-        self._settle(message, row)
-
-    def _settle(self, message: ShardMessage, row: Any) -> None:
-        settle(message, row, stores=self.stores, queues=cast(Any, self.mail), workflow=cast(Any, self.workflow))
+    def _settle(self, message: ShardMessage, row: Any, again: bool = False) -> None:
+        settle(message, row, again, stores=self.stores, queues=cast(Any, self.mail), workflow=cast(Any, self.workflow))
 
     # What came of it.
 

@@ -182,6 +182,22 @@ def test_a_batch_that_was_started_again_is_left_to_its_execution(batches: Batche
     assert sorted(found, key=lambda one: one.batch_id) == [SentAgain("batch_0", [3, 4]), Revived("batch_1", 0)]
 
 
+def test_lost_shards_of_a_young_batch_are_found(batches: Batches) -> None:
+    """Its execution is left alone, but a killed worker is as dead as in an old batch."""
+    batches.create(make_batch("batch_0"))
+    workflow = RecordedWorkflow()
+    found = sweep(
+        now=NOW + 5,
+        limits=SweepLimits(grace_seconds=120, max_executions=2),
+        batches=batches,
+        workflow=workflow,  # type: ignore[arg-type]
+        recover=lambda batch: [3],
+        has_time=lambda: True,
+    )
+    assert list(found) == [SentAgain("batch_0", [3])]
+    assert workflow.started == []
+
+
 def test_files_expire_though_a_batch_cannot_be_looked_after(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     """The duties of the schedule do not hinder each other: neither the last one the first,"""
     files = Files(cloud.table)

@@ -76,3 +76,30 @@ def test_each_suspicion_that_was_wrong_doubles_the_patience() -> None:
     assert asked == [21, 41, 81, 161, 321]
     assert not hangs.is_suspected(621, silent(5))
     assert hangs.is_suspected(641, silent(25))
+
+
+def test_what_was_silent_when_a_witness_failed_is_given_up_once_another_gets_through() -> None:
+    """The lane was away and is back; what started after the first witness may be well."""
+    hangs = HangWatch(Mode.REALTIME)
+    assert hangs.is_suspected(1_000, silent(21)) and hangs.is_guess
+    hangs.leave_open()
+    assert hangs.is_suspected(1_021, silent(42))
+    hangs.refute(1_022)
+    assert hangs.hung_before == 1_000
+
+
+def test_a_reply_in_between_shows_that_the_lane_is_slow() -> None:
+    """A witness that did not get through is forgotten."""
+    hangs = HangWatch(Mode.REALTIME)
+    assert hangs.is_suspected(1_000, silent(21))
+    hangs.leave_open()
+    assert hangs.is_suspected(1_040, CallsInFlight(30, 61, 25, 0, 0))
+    hangs.refute(1_041)
+    assert hangs.hung_before == -math.inf
+
+
+def test_an_unknown_lane_is_silent_for_minutes_before_it_is_in_trouble() -> None:
+    """Until then a witness that fails may be as slow as the calls."""
+    hangs = HangWatch(Mode.REALTIME)
+    assert hangs.is_suspected(1_000, silent(170)) and hangs.is_guess
+    assert hangs.is_suspected(1_015, silent(185)) and not hangs.is_guess

@@ -5,18 +5,23 @@ from __future__ import annotations
 import pytest
 
 from batchyard.core.lane_pace import (
+    SLOT_SECONDS,
     LanePace,
     RateChange,
     WorkerReport,
-    is_surplus,
+    away_seconds,
+    by_slot,
+    enough_without,
+    portions,
     rate_change,
     share,
     slot_of,
+    staying,
     workers_needed,
 )
 from batchyard.core.turns import Turns
 
-NOW = 1_000_003.0
+NOW = 1_000_004.0
 SLOT = slot_of(NOW)
 
 
@@ -30,20 +35,18 @@ def report(*batches: str, since: int = 999_000, busy_until: int = 2_000_000) -> 
     ("pace", "rate"),
     [
         (LanePace(good={SLOT - 1: 500}), None),
-        (LanePace(good={SLOT - 1: 500}, refused={SLOT - 1: 100}), None),
-        (LanePace(good={SLOT - 1: 500}, refused={SLOT - 1: 100, SLOT - 2: 9}), 99.0),
-        (LanePace(rate=120.0, good={SLOT - 1: 500}, refused={SLOT - 1: 100}), 0.99 * 0.85 * 120),
-        (LanePace(rate=100.0, good={SLOT - 1: 495}, refused={SLOT - 1: 20}), 0.99 * 99),
-        (LanePace(rate=100.0, refused_slot=SLOT - 2, good={SLOT - 1: 490}), 102.0),
-        (LanePace(rate=100.0, refused_slot=SLOT - 6, good={SLOT - 1: 490}), 110.0),
-        (LanePace(rate=100.0, refused_slot=SLOT - 100, good={SLOT - 1: 490}), 130.0),
+        (LanePace(good={SLOT - 1: 250}, refused={SLOT - 1: 50}), 99.0),
+        (LanePace(rate=120.0, good={SLOT - 1: 250}, refused={SLOT - 1: 50}), 0.99 * 0.85 * 120),
+        (LanePace(rate=100.0, good={SLOT - 1: 248}, refused={SLOT - 1: 10}), 0.99 * 99.2),
+        (LanePace(rate=100.0, refused_slot=SLOT - 2, good={SLOT - 1: 245}), 101.0),
+        (LanePace(rate=100.0, refused_slot=SLOT - 6, good={SLOT - 1: 245}), 105.0),
+        (LanePace(rate=100.0, refused_slot=SLOT - 100, good={SLOT - 1: 245}), 130.0),
         (LanePace(rate=100.0, refused_slot=SLOT - 3, good={SLOT - 1: 100}), 100.0),
-        (LanePace(rate=100.0, refused_slot=SLOT - 400, good={SLOT - 1: 100}), None),
+        (LanePace(rate=100.0, refused_slot=SLOT - 800, good={SLOT - 1: 100}), None),
     ],
     ids=[
         "nothing refused, no rate",
-        "refused for the first time",
-        "refused again: what got through",
+        "refused for the first time: what got through",
         "refused: no deeper than it was used",
         "refused while used",
         "a careful step up",
@@ -62,13 +65,19 @@ def test_the_rate_follows_what_got_through(pace: LanePace, rate: float | None) -
 def test_a_slot_is_worked_out_once_and_not_too_early() -> None:
     """Others have to have reported it."""
     assert rate_change(LanePace(changed_slot=SLOT), NOW, None) is None
-    assert rate_change(LanePace(), SLOT * 5 + 1.0, None) is None
+    assert rate_change(LanePace(), SLOT * SLOT_SECONDS + 1.0, None) is None
 
 
 def test_the_operators_limit_holds() -> None:
     """Whatever the provider would take."""
-    change = rate_change(LanePace(rate=100.0, good={SLOT - 1: 490}), NOW, 50.0)
+    change = rate_change(LanePace(rate=100.0, good={SLOT - 1: 245}), NOW, 50.0)
     assert change is not None and change.rate == 50.0
+
+
+def test_a_slot_that_has_hardly_begun_shows_no_rate() -> None:
+    """Workers that came at its end say little about what a provider takes."""
+    came = {"w": WorkerReport(int(NOW), int(SLOT * SLOT_SECONDS), {}, 0)}
+    assert rate_change(LanePace(good={SLOT - 1: 9}, refused={SLOT - 1: 50}, workers=came), NOW, None) is None
 
 
 def test_the_operators_limit_is_used_whole_while_nothing_is_refused() -> None:
@@ -77,7 +86,7 @@ def test_the_operators_limit_is_used_whole_while_nothing_is_refused() -> None:
     assert rate_change(pace, NOW, 80.0) == RateChange(80.0, SLOT, 0)
     refused = LanePace(rate=10.0, refused_slot=SLOT - 3, good={SLOT - 1: 50})
     change = rate_change(refused, NOW, 80.0)
-    assert change is not None and change.rate == pytest.approx(10.4)
+    assert change is not None and change.rate == pytest.approx(10.2)
 
 
 def test_the_tokens_of_a_call_are_those_of_the_slots_that_count_them() -> None:
@@ -88,37 +97,60 @@ def test_the_tokens_of_a_call_are_those_of_the_slots_that_count_them() -> None:
 
 def test_accounts_share_then_their_batches_then_the_workers_that_carry_them() -> None:
     """Two accounts: a half each, though one has two batches and three workers."""
-    pace = LanePace(
-        workers={"w1": report("a/1", "a/2"), "w2": report("a/1"), "w3": report("b/3"), "gone": report("c/4", since=1)}
-    )
-    pace = LanePace(workers={n: r for n, r in pace.workers.items() if n != "gone"})
-    assert share(pace, "w1", NOW) == pytest.approx(1 / 4 / 2 + 1 / 4)
-    assert share(pace, "w2", NOW) == pytest.approx(1 / 4 / 2)
-    assert share(pace, "w3", NOW) == pytest.approx(1 / 2)
+    stay = {"w1": report("a/1", "a/2"), "w2": report("a/1"), "w3": report("b/3")}
+    assert portions(stay, "w1") == {"1": pytest.approx(1 / 8), "2": pytest.approx(1 / 4)}
+    assert [share(stay, name, NOW) for name in stay] == pytest.approx([3 / 8, 1 / 8, 1 / 2])
+    assert share(stay, "gone", NOW) == 0
+
+
+def test_an_account_of_weight_three_gets_three_times_as_much() -> None:
+    """Beside one of weight 1."""
+    stay = {
+        "w1": WorkerReport(int(NOW), 1, {"1": "a", "2": "b"}, 0, {"a": 3}),
+        "w2": WorkerReport(int(NOW), 1, {"1": "a"}, 0, {"a": 3}),
+    }
+    assert portions(stay, "w1") == {"1": pytest.approx(3 / 8), "2": pytest.approx(1 / 4)}
 
 
 def test_a_newcomer_waits_until_the_others_have_heard_of_it() -> None:
     """Else both would use the same share for a while."""
-    pace = LanePace(workers={"w1": report("a/1"), "w2": report("b/2", since=int(NOW))})
-    assert share(pace, "w2", NOW) < 0.1
+    assert share({"w1": report("a/1"), "w2": report("b/2", since=int(NOW))}, "w2", NOW) < 0.1
 
 
 def test_who_is_not_needed_leaves_unless_it_carries_a_batch_alone() -> None:
-    """The one that came last, and only if the others have work for a while."""
-    pace = LanePace(rate=10.0, workers={"w1": report("a/1"), "w2": report("a/1", since=999_500)})
-    assert is_surplus(pace, "w2", {"1"}, NOW, 1.0)
-    assert not is_surplus(pace, "w1", {"1"}, NOW, 1.0)
-    assert not is_surplus(pace, "w2", {"1", "2"}, NOW, 1.0)
-    ending = LanePace(
-        rate=10.0, workers={"w1": report("a/1", busy_until=int(NOW) + 2), "w2": report("a/1", since=999_500)}
-    )
-    assert not is_surplus(ending, "w2", {"1"}, NOW, 1.0)
-    assert not is_surplus(LanePace(workers=pace.workers), "w2", {"1"}, NOW, 1.0), "no rate, no surplus"
+    """The one that came last, and only if the others have work for a while. All stay while there is no rate."""
+    first, second = report("a/1"), report("a/1", since=999_500)
+    pace = LanePace(rate=10.0, workers={"w1": first, "w2": second})
+    assert list(staying(pace, NOW, 1.0)) == ["w1"]
+    alone = LanePace(rate=10.0, workers={"w1": first, "w2": report("a/1", "a/2", since=999_500)})
+    assert list(staying(alone, NOW, 1.0)) == ["w1", "w2"]
+    ending = LanePace(rate=10.0, workers={"w1": report("a/1", busy_until=int(NOW) + 2), "w2": second})
+    assert list(staying(ending, NOW, 1.0)) == ["w1", "w2"]
+    assert list(staying(LanePace(workers=pace.workers), NOW, 1.0)) == ["w1", "w2"], "no rate, no surplus"
 
 
-@pytest.mark.parametrize(("rate", "seconds", "needed"), [(20, 1, 1), (200, 1, 3), (2000, 1, 24), (20, 60, 5)])
+def test_a_shard_is_left_to_others_only_if_they_carry_its_batch() -> None:
+    """And it comes again before they run out of work, after two minutes at the latest."""
+    pace = LanePace(rate=10.0, workers={"w1": report("a/1", busy_until=int(NOW) + 40)})
+    assert enough_without(pace, "new", "1", NOW, 1.0)
+    assert not enough_without(pace, "new", "2", NOW, 1.0)
+    assert not enough_without(LanePace(workers=pace.workers), "new", "1", NOW, 1.0)
+    assert away_seconds(pace, "new", NOW) == pytest.approx(34)
+    assert away_seconds(LanePace(workers={"w1": report("a/1")}), "new", NOW) == 120
+    assert away_seconds(LanePace(), "new", NOW) == 5
+
+
+def test_calls_are_counted_into_the_slots_in_which_they_came() -> None:
+    """As if they had come evenly; none is lost by rounding."""
+    begin = SLOT * SLOT_SECONDS
+    assert by_slot(10, begin - 1.25, begin + 1.25) == {SLOT - 1: 5, SLOT: 5}
+    assert by_slot(7, begin, begin + 1.0) == {SLOT: 7}
+    assert sum(by_slot(11, begin - 6.1, begin + 0.3).values()) == 11
+
+
+@pytest.mark.parametrize(("rate", "seconds", "needed"), [(20, 1, 1), (200, 1, 1), (2000, 1, 6), (20, 60, 4)])
 def test_workers_needed(rate: float, seconds: float, needed: int) -> None:
-    """Enough to keep the rate in flight, and to have work for half a minute."""
+    """Enough to keep the rate in flight."""
     assert workers_needed(rate, seconds) == needed
 
 
@@ -136,13 +168,30 @@ def test_accounts_take_turns_and_so_do_their_batches() -> None:
         turns.take()
 
 
+def test_turns_keep_to_weights() -> None:
+    """An account of weight 3 gets three turns of four, its batches by theirs; turns not taken are not saved up."""
+    turns: Turns[str] = Turns()
+    turns.weigh({"a": {"1": 0.5, "2": 0.25}, "b": {"3": 0.25}})
+    for _ in range(40):
+        for account, batch in (("a", "1"), ("a", "2"), ("b", "3")):
+            turns.add(account, batch, batch)
+    taken = [turns.take() for _ in range(40)]
+    assert [taken.count(batch) for batch in "123"] == pytest.approx([20, 10, 10], abs=1)
+
+
 def test_a_row_of_a_newer_version_is_read() -> None:
     """What it has more is left alone."""
-    row = {"worker_w": [1, 2, {"b": "a"}, 3, "more"], "good_5": 7, "refused_5": 1, "rate_thousandths": 1500, "new": 1}
+    row = {
+        "worker_w": [1, 2, {"b": "a"}, 3, {"a": 2}, "more"],
+        "good_5": 7,
+        "refused_5": 1,
+        "rate_thousandths": 1500,
+        "new": 1,
+    }
     pace = LanePace.from_row(row)
     assert (pace.rate, pace.good, pace.refused, pace.workers["w"]) == (
         1.5,
         {5: 7},
         {5: 1},
-        WorkerReport(1, 2, {"b": "a"}, 3),
+        WorkerReport(1, 2, {"b": "a"}, 3, {"a": 2}),
     )

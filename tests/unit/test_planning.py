@@ -28,6 +28,15 @@ def route(shards: int = 3, items: int = 100, first: int = 0, learned: Learned | 
     return Route(run, (native, Candidate(REALTIME)))
 
 
+FLEX = Candidate(Lane("openai", "m", Mode.FLEX), 50)
+
+
+def with_flex(found: Route, flex: Candidate = FLEX) -> Route:
+    """The route with a lane in flex, in the order in which steps/plan.py finds them."""
+    native, realtime = found.candidates
+    return Route(found.shards, (native, realtime, flex))
+
+
 def verdict(planned: Planned) -> Verdict:
     """Of the native candidate of the first route."""
     return planned.considered[0][0].verdict
@@ -103,3 +112,34 @@ def test_routes_are_planned_each_by_itself() -> None:
     only_realtime = Route((Shard(3, 1, 0, 10, 5, 300),), (Candidate(Lane("groq", "x")),))
     planned = plan_lanes([route(), only_realtime], TERMS)
     assert [(each.lane, each.first_shard) for each in planned.lanes] == [(NATIVE, 0), (Lane("groq", "x"), 3)]
+
+
+def test_flex_is_taken_when_native_will_not_do() -> None:
+    """At the same price native comes first; without it flex is half the price all the same, until realtime has to take
+    over what is left."""
+    both = plan_lanes([with_flex(route())], TERMS)
+    assert [each.verdict for each in both.considered[0]] == [Verdict.SELECTED, Verdict.DEARER, Verdict.DEARER]
+    assert both.lanes[0].others == (REALTIME,)
+    planned = plan_lanes([with_flex(route(min_items=301))], TERMS)
+    assert [each.verdict for each in planned.considered[0]] == [Verdict.TOO_FEW, Verdict.DEARER, Verdict.SELECTED]
+    (entry,) = planned.lanes
+    assert (entry.lane, entry.items, entry.others) == (FLEX.lane, 300, (REALTIME,))
+    assert entry.escalate_at == escalate_at(300, None, TERMS)
+    assert planned.considered[0][2].finish_at == NOW + 150
+
+
+@pytest.mark.parametrize(
+    ("wanted", "flex", "terms"),
+    [
+        (Verdict.IMMEDIATE, FLEX, replace(TERMS, is_immediate=True)),
+        (Verdict.ENDPOINT, FLEX, replace(TERMS, endpoint="/v1/embeddings")),
+        (Verdict.TOO_LATE, FLEX, replace(TERMS, expires_at=NOW + 1800)),
+        (Verdict.TOO_LATE, replace(FLEX, learned=Learned(flex_calls_per_second=0.005)), TERMS),
+        (Verdict.SELECTED, replace(FLEX, price_percent=40), TERMS),
+        (Verdict.DEARER, replace(FLEX, price_percent=100), replace(TERMS, expires_at=NOW + 3 * HOUR)),
+    ],
+)
+def test_why_flex_is_not_taken(wanted: Verdict, flex: Candidate, terms: Terms) -> None:
+    """Each reason; flex that costs less than native is taken before it, and never if it costs as much as realtime."""
+    planned = plan_lanes([with_flex(route(), flex)], terms)
+    assert planned.considered[0][2].verdict is wanted

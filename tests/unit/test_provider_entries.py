@@ -114,3 +114,11 @@ def test_every_variant_has_limits() -> None:
     for kind, variants in VARIANTS.items():
         for variant in variants:
             assert set(native_limits(variant, {}).endpoints) <= set(KINDS[kind])
+
+
+def test_only_named_models_have_flex() -> None:
+    """By their names or by what those begin with; without names all have it, and none if the mode is off."""
+    named = entry(modes=["realtime", "flex"], flex_models=["o3", "gpt-5-mini*"])
+    assert [named.has_flex(model) for model in ("o3", "o3-pro", "gpt-5-mini-2025-08-07")] == [True, False, True]
+    assert entry(modes=["realtime", "flex"]).has_flex("m")
+    assert not entry(flex_models=["o3"]).has_flex("o3")

@@ -62,7 +62,7 @@ CASES = [
         StopOrder(Stop.LANE_CLOSED, 1_005.0),
     ),
     ("a lane hangs", {"lane_closed": True, "lane_hangs": True}, StopOrder(Stop.LANE_CLOSED, 1_000.0)),
-    ("workers enough", {"is_surplus": True}, StopOrder(Stop.SURPLUS, 1_700.0, 5.0)),
+    ("workers enough", {"is_surplus": True}, StopOrder(Stop.SURPLUS, 1_700.0)),
     ("workers enough, but nothing left to start", {"is_surplus": True, "wants_to_start": False}, None),
     ("cancelled", {"fenced": True, "lane_closed": True}, StopOrder(Stop.FENCED, 1_025.0)),
     ("the deadline", {"now": 9_000.0, "fenced": True, "stop_at": 9_500.0}, StopOrder(Stop.EXPIRED, 9_000.0)),

@@ -146,6 +146,16 @@ def test_slow_calls_are_never_given_up(start: Start, seconds: float) -> None:
     assert shop.lanes.health(LANE).state is LaneState.CLOSED
 
 
+def test_a_lane_whose_witnesses_are_slow_too_is_not_in_trouble(start: Start) -> None:
+    """Whatever is sent takes two minutes: each item is called once."""
+    shop = start(after(120.0))
+    shop.work(shop.message(100), seconds=10_000)
+    assert shop.outcomes() == {"succeeded": 100}
+    assert set(shop.provider.received.values()) == {1}
+    assert shop.witnesses <= 6
+    assert shop.lanes.health(LANE).state is LaneState.CLOSED
+
+
 def test_a_lane_that_cannot_send_scouts_asks_seldom(start: Start) -> None:
     """All its items hang from the start, and it ends before anybody looks: nobody knows that they are not just long.
     They end by their own timeout, and the lane is asked a few times meanwhile."""

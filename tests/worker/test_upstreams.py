@@ -112,3 +112,11 @@ def test_a_lane_in_flex_is_a_lane_of_its_own() -> None:
     assert realtime.gate is not cheaper.gate and realtime.watch is not cheaper.watch
     assert cheaper.watch.lane == LaneId("groq", "m", mode=Mode.FLEX)
     assert asyncio.run(cheaper.call(b"{}"))[-1] == Lane("groq", "m", Mode.FLEX)
+
+
+def test_flex_ends_while_realtime_can_still_make_it() -> None:
+    """From the second on that the plan says a shard in flex is one in realtime; no other shard changes."""
+    flex = replace(MESSAGE, mode=Mode.FLEX, flex_until=100)
+    assert flex.as_of(99.9) is flex
+    assert flex.as_of(100).mode is Mode.REALTIME
+    assert MESSAGE.as_of(1e12) is MESSAGE

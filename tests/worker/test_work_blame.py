@@ -113,6 +113,53 @@ def test_kills_of_other_causes_blame_nobody(start: Start) -> None:
     assert shop.outcomes() == {"succeeded": 6}
 
 
+def test_owners_that_died_before_they_ran_anything_slow_nothing_down(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Five of them had claimed the shard, and no more: the sixth runs all items at once, as if it were the first."""
+    shop = start(after(1.0))
+    dies_early(shop, monkeypatch, times=5)
+    shop.run_to_the_end(shop.message(8))
+    assert shop.deaths == 5
+    assert shop.outcomes() == {"succeeded": 8}
+    assert shop.provider.most_in_flight == 8
+
+
+@pytest.mark.parametrize("early_deaths", [0, 1, 3])
+def test_poison_is_found_however_many_owners_died_before_it_ran(
+    start: Start, monkeypatch: pytest.MonkeyPatch, early_deaths: int
+) -> None:
+    """It ends as its own failure, and costs as many workers as ever: two to suspect the shard, four to blame the item,
+    the first of which need not have run any."""
+
+    async def behave(index: int, attempt: int) -> Outcome:
+        await asyncio.sleep(1.0)
+        if index == 3:
+            raise Killed
+        return succeed(index)
+
+    shop = start(behave)
+    dies_early(shop, monkeypatch, times=early_deaths)
+    shop.run_to_the_end(shop.message(8))
+    assert shop.outcomes() == {"succeeded": 7, "failed": 1}
+    assert shop.lines()[3]["error"]["code"] == "item_crashed_worker"
+    assert shop.deaths == max(6, 5 + early_deaths)
+
+
+def dies_early(shop: Workshop, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+    """The first processes are killed between their claim and their first call."""
+    left, upstream = times, shop.of
+
+    async def of(message: Any) -> Upstream:
+        nonlocal left
+        if left:
+            left -= 1
+            raise Killed
+        return await upstream(message)
+
+    monkeypatch.setattr(shop, "of", of)
+
+
 @pytest.mark.parametrize("receives", [1, RECEIVES_AT_MOST - 1, RECEIVES_AT_MOST])
 def test_a_failed_message_leaves_no_copy(start: Start, receives: int) -> None:
     """The dead-letter queue tells the operator, and Sweep moves it back: with a copy beside it, there would be twice

@@ -35,7 +35,7 @@ from batchyard.worker.meter import Meter
 from batchyard.worker.runtime import Runtime
 from batchyard.worker.shard_run import ShardStores
 from batchyard.worker.stopping import RunLimits
-from batchyard.worker.work import Record, Worker
+from batchyard.worker.work import Record, Steps, Worker
 from simulation.virtual_time import EPOCH, VirtualTimeLoop, inline
 
 BATCH_ID = "batch_01m7vzgc0060rk4csm6mv3ee1s"
@@ -121,6 +121,7 @@ class Workshop:
         self.provider = provider
         self.queues = SentMessages()
         self.settled: list[tuple[ShardMessage, ShardRow]] = []
+        self.settled_again = 0
         self.limits = limits
         self.retry = RetryPolicy()
         self.deaths = 0
@@ -180,7 +181,7 @@ class Workshop:
             ShardStores(self.shards, self.objects),
             self.queues,  # type: ignore[arg-type]
             self,
-            lambda message, row: self.settled.append((message, row)),
+            Steps(self._settle, lambda message, tried: []),
             self.limits,
             self.runtime,
         )
@@ -268,6 +269,10 @@ class Workshop:
         """Behaves as the item -1, which is sent for the first time whenever it is sent."""
         self.witnesses += 1
         return await self.provider.behave(-1, 1)
+
+    def _settle(self, message: ShardMessage, row: ShardRow, again: bool) -> None:
+        self.settled.append((message, row))
+        self.settled_again += again
 
     def _forget_key(self) -> None:
         self.forgotten_keys += 1

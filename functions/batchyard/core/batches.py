@@ -27,6 +27,7 @@ from batchyard.core import exact_json
 from batchyard.core.fields import known_fields
 from batchyard.core.items import LineError
 from batchyard.core.json_types import Row
+from batchyard.core.lanes import LaneProgress
 from batchyard.core.sharding import Plan
 from batchyard.core.usage import Tally
 from batchyard.core.waits import Wait
@@ -136,6 +137,8 @@ class Batch:
     """Status -> unix second it was entered; `validating` is `created_at`."""
     waiting_for: tuple[Wait, ...] | None = None
     """Why it stands still or is slow, if somebody has looked (`steps.explain`); never in the row."""
+    lanes: tuple[LaneProgress, ...] | None = None
+    """How far they are, if somebody has looked; never in the row."""
 
     @property
     def ref(self) -> BatchRef:

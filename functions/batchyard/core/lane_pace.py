@@ -7,7 +7,8 @@ out the same:
     rate     what got through in a slot in which some calls were refused, as in the one before, is what the provider
              takes; until then each worker finds its own way (`core.pacing`). It is tried a little higher as long as
              nothing is refused, and forgotten when nothing was for a long time.
-    share    accounts share the rate equally, the batches of an account its part, the workers that carry a batch that.
+    portion  accounts share the rate by their weights, the batches of an account its part, the workers that carry a
+             batch that.
     surplus  a lane needs only as many workers as can keep its rate in flight. Others leave, unless they carry a batch
              that nobody else does.
 
@@ -24,52 +25,59 @@ from typing import Any
 
 from batchyard.core.json_types import Row
 
-SLOT_SECONDS = 5
-REPORTED_AFTER_SECONDS = 2.5
+SLOT_SECONDS = 2.5
+REPORTED_AFTER_SECONDS = 1.25
 """So long after a slot has ended every worker has reported it."""
-_SLOTS_KEPT = 4
+_SLOTS_KEPT = 8
 _ABSENT_AFTER_SECONDS = 15
 """A worker that has not reported for so long has left, or died."""
 
 _RELIEF_SECONDS = 6
 """A worker that runs out of work so soon needs somebody to take over."""
 _NEWCOMERS_SHARE = 0.05
-_WORK_AT_HAND_SECONDS = 30
-_ITEMS_PER_WORKER = 2_560
-"""Ten shards: with fewer items at hand than for half a minute, workers would come and go all the time."""
-_CALLS_PER_WORKER = 256
+_CALLS_PER_WORKER = 384
 """In flight, at which a worker costs little per call and still answers in time."""
+_SLACK = 0.9
+"""The rate falls by a tenth before a worker leaves that was needed: else it would come and go."""
+_SHORTEST_AWAY_SECONDS = 5.0
+_LONGEST_AWAY_SECONDS = 120.0
+"""How long a shard that nobody needs now stays away: not so long that the death of a worker would be felt."""
 _LEAST_RATE = 0.05
+_SHORTEST_SAMPLE_SECONDS = 1.0
 _REFUSED_SHARE = 0.005
 """More refusals than this share of a slot's calls, and the rate was too high."""
 _MARGIN = 0.99
 _USED = 0.8
 """A rate that is used less than this says nothing about whether it could be higher."""
 _DEEPEST_CUT = 0.85
-_RISE = 0.02
+_RISE = 0.01
+_UNSURE_SLOTS = 8
+"""The first rate rises as if the last refusal were so long ago: it was found while calls grew more, or fewer."""
 _QUICKEST_RISE = 1.3
-"""The rate rises by two per cent in the first slot after a refusal, by four in the next one, and so on."""
-_FORGOTTEN_SLOTS = 360
+"""The rate rises by one per cent in the first slot after a refusal, by two in the next one, and so on."""
+_FORGOTTEN_SLOTS = 720
 """Half an hour without a refusal: the provider has no limit that matters."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerReport:
     """`at`, `since`: unix seconds of this report and of the worker's first one. `batches`: those that have something
-    waiting -> their accounts. `busy_until`: when it runs out of work, as far as it knows."""
+    waiting -> their accounts. `busy_until`: when it runs out of work, as far as it knows. `weights`: accounts that get
+    more than others -> how many times as much."""
 
     at: int
     since: int
     batches: Mapping[str, str]
     busy_until: int
+    weights: Mapping[str, int] = field(default_factory=dict)
 
     def to_row(self) -> list[Any]:
-        return [self.at, self.since, dict(self.batches), self.busy_until]
+        return [self.at, self.since, dict(self.batches), self.busy_until, dict(self.weights)]
 
     @classmethod
     def from_row(cls, row: list[Any]) -> WorkerReport:
         """What a newer version wrote behind these fields is left alone."""
-        return cls(*row[:4])
+        return cls(*row[:5])
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +132,17 @@ class LanePace:
 
 
 def slot_of(now: float) -> int:
-    return int(now) // SLOT_SECONDS
+    return int(now // SLOT_SECONDS)
+
+
+def by_slot(calls: int, since: float, until: float) -> dict[int, int]:
+    """So many calls, if they came evenly, by slot."""
+    counted: dict[int, int] = {}
+    for slot in range(slot_of(since), slot_of(until) + 1):
+        end = min((slot + 1) * SLOT_SECONDS, until)
+        so_far = calls if end >= until else round(calls * (end - since) / (until - since))
+        counted[slot] = so_far - sum(counted.values())
+    return counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,11 +176,14 @@ def rate_change(pace: LanePace, now: float, ceiling: float | None) -> RateChange
     if pace.changed_slot >= slot or now < slot * SLOT_SECONDS + REPORTED_AFTER_SECONDS:
         return None
     good, refused = pace.good.get(slot - 1, 0), pace.refused.get(slot - 1, 0)
-    through = good / SLOT_SECONDS
+    first_at = min((report.since for report in pace.workers.values()), default=0)
+    seconds = min(SLOT_SECONDS, slot * SLOT_SECONDS - first_at)
+    if seconds < _SHORTEST_SAMPLE_SECONDS:
+        return None
+    through = good / seconds
     rate, refused_slot = pace.rate, pace.refused_slot
-    is_first_slot = rate is None and not pace.refused.get(slot - 2)
-    if refused > max(1.0, _REFUSED_SHARE * (good + refused)) and not is_first_slot:
-        refused_slot = slot - 1
+    if refused > max(1.0, _REFUSED_SHARE * (good + refused)):
+        refused_slot = slot - 1 - (_UNSURE_SLOTS if rate is None else 0)
         reached = through if rate is None else min(rate, max(through, _DEEPEST_CUT * rate))
         rate = max(_LEAST_RATE, _MARGIN * reached)
     elif rate is not None and through >= _USED * rate:
@@ -175,42 +196,71 @@ def rate_change(pace: LanePace, now: float, ceiling: float | None) -> RateChange
     return RateChange(rate, slot, refused_slot)
 
 
-def share(pace: LanePace, name: str, now: float) -> float:
-    """The part of the lane's rate that worker `name` may use: 0 to 1. One that has just come gets little until the
-    others have heard of it."""
+def staying(pace: LanePace, now: float, usual_call_seconds: float) -> dict[str, WorkerReport]:
+    """The workers that the lane needs, in the order in which they came; all of them as long as no rate is known. Who
+    came when there were enough stays only with a batch that none of them carries."""
     present = pace.present(now)
-    if name in present and len(present) > 1 and slot_of(now) == slot_of(present[name].since):
-        return _NEWCOMERS_SHARE
-    if name not in present:
-        return 1 / (len(present) + 1)
-    carriers = Counter(batch_id for report in present.values() for batch_id in report.batches)
-    accounts = {batch_id: account for report in present.values() for batch_id, account in report.batches.items()}
-    if not present[name].batches:
-        return 1 / len(present)
+    if pace.rate is None:
+        return present
+    needed = workers_needed(_SLACK * pace.rate, usual_call_seconds)
+    stay: dict[str, WorkerReport] = {}
+    busy: list[WorkerReport] = []
+    for name, report in present.items():
+        carried = {batch_id for other in busy for batch_id in other.batches}
+        if len(busy) >= needed and set(report.batches) <= carried:
+            continue
+        stay[name] = report
+        if report.busy_until > now + _RELIEF_SECONDS:
+            busy.append(report)
+    return stay
+
+
+def portions(stay: Mapping[str, WorkerReport], name: str) -> dict[str, float]:
+    """The part of the lane's rate, 0 to 1, that worker `name` may use for each of its batches, beside the others that
+    stay."""
+    if name not in stay:
+        return {}
+    carriers = Counter(batch_id for report in stay.values() for batch_id in report.batches)
+    accounts = {batch_id: account for report in stay.values() for batch_id, account in report.batches.items()}
+    weights = {account: weight for report in stay.values() for account, weight in report.weights.items()}
     batches_of = Counter(accounts.values())
-    return sum(
-        1 / len(batches_of) / batches_of[account] / carriers[batch_id]
-        for batch_id, account in present[name].batches.items()
-    )
+    together = sum(weights.get(account, 1) for account in batches_of)
+    return {
+        batch_id: weights.get(account, 1) / together / batches_of[account] / carriers[batch_id]
+        for batch_id, account in stay[name].batches.items()
+    }
+
+
+def share(stay: Mapping[str, WorkerReport], name: str, now: float) -> float:
+    """The part of the lane's rate that worker `name` may use beside the others that stay: 0 to 1. One that has just
+    come gets little until the others have heard of it."""
+    if name not in stay:
+        return 0.0
+    if len(stay) > 1 and slot_of(now) == slot_of(stay[name].since):
+        return _NEWCOMERS_SHARE
+    if not stay[name].batches:
+        return 1 / len(stay)
+    return sum(portions(stay, name).values())
 
 
 def workers_needed(rate: float, usual_call_seconds: float) -> int:
-    """So many keep `rate` calls a second in flight, and have work for a while."""
-    in_flight = rate * max(usual_call_seconds, 0.1) / _CALLS_PER_WORKER
-    at_hand = rate * _WORK_AT_HAND_SECONDS / _ITEMS_PER_WORKER
-    return max(1, math.ceil(in_flight), math.ceil(at_hand))
+    """So many keep `rate` calls a second in flight."""
+    return max(1, math.ceil(rate * usual_call_seconds / _CALLS_PER_WORKER))
 
 
-def is_surplus(pace: LanePace, name: str, batch_ids: set[str], now: float, usual_call_seconds: float) -> bool:
-    """Whether worker `name`, which has `batch_ids` to work on, is not needed: those that were there before it, and have
-    work for a while, are enough, and carry all of its batches."""
+def enough_without(pace: LanePace, name: str, batch_id: str, now: float, usual_call_seconds: float) -> bool:
+    """Whether worker `name`, which has nothing to do yet, may leave a shard of that batch to others: they are enough,
+    have work for a while, and carry the batch."""
     if pace.rate is None:
         return False
-    before: dict[str, WorkerReport] = {}
-    for other, report in pace.present(now).items():
-        if other == name:
-            break
-        if report.busy_until > now + _RELIEF_SECONDS:
-            before[other] = report
-    carried = {batch_id for report in before.values() for batch_id in report.batches}
-    return len(before) >= workers_needed(pace.rate, usual_call_seconds) and batch_ids <= carried
+    others = [report for other, report in staying(pace, now, usual_call_seconds).items() if other != name]
+    busy = [report for report in others if report.busy_until > now + _RELIEF_SECONDS]
+    carried = any(batch_id in report.batches for report in busy)
+    return carried and len(busy) >= workers_needed(pace.rate, usual_call_seconds)
+
+
+def away_seconds(pace: LanePace, name: str, now: float) -> float:
+    """How long to leave a shard alone that worker `name` is not needed for: until another one is out of work."""
+    ends = [report.busy_until for other, report in pace.present(now).items() if other != name]
+    busy_until = min((end for end in ends if end > now + _RELIEF_SECONDS), default=0)
+    return min(max(busy_until - _RELIEF_SECONDS - now, _SHORTEST_AWAY_SECONDS), _LONGEST_AWAY_SECONDS)

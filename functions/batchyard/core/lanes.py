@@ -1,4 +1,4 @@
-"""A lane: one provider running one model in one mode; and whose limits and health a lane has."""
+"""A lane: one provider running one model in one mode; whose limits and health a lane has; how far a batch is there."""
 
 from __future__ import annotations
 
@@ -35,3 +35,22 @@ class LaneId(NamedTuple):
     model: str
     key_owner: str | None = None
     mode: Mode = Mode.REALTIME
+
+
+class LaneStage(enum.StrEnum):
+    WAITING = "waiting"
+    RUNNING = "running"
+    DONE = "done"
+
+
+@dataclass(frozen=True, slots=True)
+class LaneProgress:
+    """`moved_from`: the mode that these items were planned for, if it is another one. `reason`: why they were moved, or
+    else why they wait, if that is known."""
+
+    lane: Lane
+    stage: LaneStage
+    moved_from: Mode | None = None
+    reason: str | None = None
+    items: int = 0
+    done_percent: int = 0

@@ -3,7 +3,7 @@ read of the batch row."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import orjson
 
@@ -36,6 +36,12 @@ class ShardMessage:
     caller_pays: bool = False
     weight: int = 1
     mode: Mode = Mode.REALTIME
+    flex_until: int = 0
+    """If it is in flex: the unix second from which on it runs in realtime instead; 0: never."""
+
+    def as_of(self, now: float) -> ShardMessage:
+        """As it is to be run now: in realtime, once flex has had its time."""
+        return replace(self, mode=Mode.REALTIME) if self.mode is Mode.FLEX and 0 < self.flex_until <= now else self
 
     @property
     def batch(self) -> BatchRef:
@@ -58,7 +64,8 @@ def shard_message(batch: Batch, shard: Shard) -> ShardMessage:
     plan = batch.plan
     if plan is None:
         raise BooksDoNotBalance(f"batch {batch.id} has no plan, so it has no shards")
-    lane = plan.lane_of(shard.number).lane
+    entry = plan.lane_of(shard.number)
+    lane = entry.lane
     return ShardMessage(
         account_id=batch.account_id,
         batch_id=batch.id,
@@ -75,4 +82,5 @@ def shard_message(batch: Batch, shard: Shard) -> ShardMessage:
         caller_pays=batch.caller_pays,
         weight=batch.weight,
         mode=lane.mode,
+        flex_until=entry.escalate_at if lane.mode is Mode.FLEX else 0,
     )

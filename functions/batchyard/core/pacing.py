@@ -70,6 +70,11 @@ class Pacer:
         return self._rate
 
     @property
+    def started(self) -> int:
+        """Calls that ever started here."""
+        return self._started
+
+    @property
     def limit(self) -> int:
         return int(self._limit)
 
@@ -184,6 +189,11 @@ class Latency:
             return
         self._deviation += (abs(seconds - self._mean) - self._deviation) / 4
         self._mean += (seconds - self._mean) / 8
+
+    @property
+    def mean_seconds(self) -> float:
+        """0 before the first call ended."""
+        return self._mean or 0.0
 
     @property
     def bound_seconds(self) -> float:

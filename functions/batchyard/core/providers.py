@@ -78,6 +78,8 @@ class Provider:
     """The limits of provider jobs; None if it runs none."""
     flex_price_percent: int = 50
     """What an item costs in flex, of its realtime price."""
+    flex_models: tuple[str, ...] = ()
+    """The models that have flex; a name that ends in `*` stands for all that begin alike. Empty: all have."""
     regions: tuple[str, ...] = ()
     """Where its items are processed, in names that this deployment's callers use; empty: it does not say."""
     retention: str | None = None
@@ -123,6 +125,11 @@ class Provider:
         """Whether items for `endpoint` can be sent to it."""
         return endpoint in self.endpoints or (endpoint == MESSAGES and CHAT_COMPLETIONS in self.endpoints)
 
+    def has_flex(self, model: str) -> bool:
+        """Whether `model` may be run in flex."""
+        known = not self.flex_models or any(_is_named(model, name) for name in self.flex_models)
+        return Mode.FLEX in self.modes and known
+
     def in_modes(self, modes: tuple[Mode, ...]) -> Provider:
         """The same in other modes; in native with its vendor's own limits, unless the entry has some."""
         native = (self.native or native_limits(self.variant, {})) if Mode.NATIVE in modes else None
@@ -159,3 +166,7 @@ class Provider:
             raise ValueError(f"provider {self.name}: kind {self.kind} has no mode flex")
         if self.retention is not None and not _RETENTION.fullmatch(self.retention):
             raise ValueError(f"provider {self.name}: retention is none or days:N, not {self.retention!r}")
+
+
+def _is_named(model: str, name: str) -> bool:
+    return model.startswith(name[:-1]) if name.endswith("*") else model == name

@@ -45,6 +45,26 @@ class BatchRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class ExpectedItems:
+    """Items that a batch may have. `input_tokens`: of all of them together; None: the caller does not know."""
+
+    count: int
+    model: str
+    provider: str | None = None
+    input_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRequest:
+    """A batch that may be made, whose plan is asked for. `expected`: its items, if it has no input file yet.
+    `output_tokens`: of all items together; None: the caller does not know."""
+
+    batch: BatchRequest
+    expected: ExpectedItems | None = None
+    output_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class FileRequest:
     """A file to be kept. Its bytes travel beside it, or come later under a presigned URL. `any_name`: a batch's input
     may be called something else than .jsonl. `is_repeat`: the client says that it has sent this request before."""

@@ -54,7 +54,8 @@ class LaneShards:
     """A lane of a batch and a run of shard numbers that belongs to it. If the lane is native, they are one provider
     job, which has the number of the first one.
 
-    `escalate_at`: the unix second at which a provider job that has not ended is given up, 0 if it is none. `others`:
+    `escalate_at`: the unix second at which a provider job that has not ended is given up, or from which on shards that
+    wait in flex are run in realtime; 0 in realtime. `others`:
     the lanes that its shards may be moved to, the best one first."""
 
     lane: Lane

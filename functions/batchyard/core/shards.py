@@ -29,8 +29,9 @@ class ShardState(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ShardRow:
-    """`lease_until`: unix second, 0 when nobody holds it. `attempts`: claims since the last flush. `done`: a bitmap by
-    position within the shard. `fence`: the ending that the batch was stopped for. `suspect`: the position that an owner
+    """`lease_until`: unix second, 0 when nobody holds it. `attempts`: claims since the last flush. `begun`: how many of
+    them went on to run items, without the first one, of which that is not known. `done`: a bitmap by position within
+    the shard. `fence`: the ending that the batch was stopped for. `suspect`: the position that an owner
     which ran one item at a time was running when it was last heard of; `suspicions`: how many owners in a row were last
     heard of there.
     """
@@ -41,6 +42,7 @@ class ShardRow:
     owner: str | None = None
     lease_until: int = 0
     attempts: int = 0
+    begun: int = 0
     done: bytes = b""
     parts: tuple[str, ...] = ()
     tally: Tally = field(default_factory=Tally)
@@ -57,6 +59,7 @@ class ShardRow:
             owner=row.get("owner"),
             lease_until=row.get("lease_until", 0),
             attempts=row.get("attempts", 0),
+            begun=row.get("begun", 0),
             done=row.get("done", b""),
             parts=tuple(row.get("parts", ())),
             tally=Tally.from_row(row),
@@ -64,11 +67,6 @@ class ShardRow:
             suspect=row.get("suspect"),
             suspicions=row.get("suspicions", 0),
         )
-
-    @property
-    def is_left(self) -> bool:
-        """Whether it was worked on, is not settled, and nobody was sent for it: a provider job has left it behind."""
-        return self.state is ShardState.OPEN and self.version > 0 and self.owner is None
 
 
 LOST_AFTER_SECONDS = 30

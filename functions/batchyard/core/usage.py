@@ -76,11 +76,15 @@ class Price:
     cache_write_microusd: int | None = None
     above: tuple[tuple[int, Price], ...] = ()
 
+    def for_input(self, tokens: int) -> Price:
+        """What a call with so many input tokens costs per token."""
+        return next((price for threshold, price in reversed(self.above) if tokens > threshold), self)
+
     def cost_picousd(self, usage: Usage) -> int:
         """Exact cost of `usage` in pico-dollars."""
-        for threshold, price in reversed(self.above):
-            if usage.input_tokens > threshold:
-                return price.cost_picousd(usage)
+        price = self.for_input(usage.input_tokens)
+        if price is not self:
+            return price.cost_picousd(usage)
         written, write_price = usage.cache_write_tokens, self.cache_write_microusd
         if write_price is None:
             write_price = self.input_microusd

@@ -9,14 +9,16 @@ from batchyard.content import files as stored
 from batchyard.core.batches import Batch, BatchRef
 from batchyard.core.errors import Conflict, NotFound, RequestError
 from batchyard.core.files import FileRef
+from batchyard.core.forecast import Forecast
 from batchyard.core.limits import BatchTerms, FileTerms
-from batchyard.core.requests import BatchRequest, PageRequest
-from batchyard.handlers import downloads, resources
+from batchyard.core.requests import BatchRequest, PageRequest, PlanRequest
+from batchyard.handlers import downloads, inputs, resources
 from batchyard.handlers.http import Call, api, fault_of, logger, serve, serve_page
 from batchyard.handlers.ids import mint
 from batchyard.handlers.limits import limits_of
 from batchyard.steps import cancel, create
 from batchyard.steps.explain import explain
+from batchyard.steps.forecast import forecast
 from batchyard.surfaces.http import Reply
 from batchyard.surfaces.operations import Page
 
@@ -50,6 +52,19 @@ def _terms(call: Call) -> BatchTerms:
         limits_of(call.surface, settings),
         FileTerms(settings.max_file_bytes, settings.batch_file_days),
         tuple(provider.name for provider in catalogue.load_providers()),
+    )
+
+
+def plan_batch(call: Call, request: PlanRequest) -> Forecast:
+    return forecast(
+        request,
+        call.account_id,
+        now=call.now,
+        terms=_terms(call),
+        checks=inputs.checks(),
+        plan=inputs.planned,
+        catalogue=resources.lane_catalogue(),
+        stores=resources.stores(),
     )
 
 
@@ -107,6 +122,7 @@ def _no_output(batch: Batch) -> RequestError:
 handler = api(
     {
         "create_batch": serve(lambda surface: surface.create_batch, create_batch),
+        "plan_batch": serve(lambda surface: surface.plan_batch, plan_batch),
         "list_batches": serve_page(lambda surface: surface.list_batches, list_batches),
         "retrieve_batch": serve(lambda surface: surface.retrieve_batch, retrieve_batch),
         "cancel_batch": serve(lambda surface: surface.cancel_batch, cancel_batch),

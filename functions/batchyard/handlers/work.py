@@ -30,6 +30,7 @@ from batchyard.core.json_types import JsonObject
 from batchyard.core.retry import FailureReason, RetryPolicy
 from batchyard.handlers import resources
 from batchyard.settings import WorkSettings, load
+from batchyard.steps.draw import draw
 from batchyard.steps.settle import settle
 from batchyard.worker import work
 from batchyard.worker.gate import Gates
@@ -114,11 +115,14 @@ class Process:
             ShardStores(resources.shards(), objects),
             resources.queues(),
             self._upstreams,
-            partial(
-                settle,
-                stores=resources.stores(),
-                queues=resources.queues(),
-                workflow=resources.workflow(),
+            work.Steps(
+                partial(
+                    settle,
+                    stores=resources.stores(),
+                    queues=resources.queues(),
+                    workflow=resources.workflow(),
+                ),
+                partial(draw, stores=resources.stores()),
             ),
             RunLimits(
                 flush_items=settings.flush_items,

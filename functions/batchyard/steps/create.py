@@ -79,10 +79,10 @@ def create(
 
 def _made(request: BatchRequest, ref: BatchRef, now: int, terms: BatchTerms, stores: Stores) -> Batch:
     """A new batch; or the one that was made meanwhile with this id or this idempotency key."""
-    batch = _new_batch(request, ref, now, terms.window_seconds, stores.accounts.weight(ref.account_id))
+    batch = new_batch(request, ref, now, terms.window_seconds, stores.accounts.weight(ref.account_id))
     own_file = None
     if request.lines is None:
-        _check_input(FileRef(ref.account_id, request.input_file_id), now, terms.files.max_bytes, stores)
+        check_input(FileRef(ref.account_id, request.input_file_id), now, terms.files.max_bytes, stores)
     else:
         _check_lines(request, request.lines, terms.limits)
         own_file = _own_file(batch, request.lines, now, terms.files.keep_days)
@@ -159,7 +159,8 @@ def _found(ref: BatchRef, batches: Batches) -> Batch:
     return batch
 
 
-def _check_input(ref: FileRef, now: int, max_file_bytes: int, stores: Stores) -> None:
+def check_input(ref: FileRef, now: int, max_file_bytes: int, stores: Stores) -> File:
+    """The file, which may be a batch's input. Raises NotFound or InvalidRequest."""
     try:
         file = stored.find(ref, now=now, max_file_bytes=max_file_bytes, stores=stores)
     except NotFound as error:
@@ -180,6 +181,7 @@ def _check_input(ref: FileRef, now: int, max_file_bytes: int, stores: Stores) ->
             param="input_file_id",
             code="file_not_uploaded",
         )
+    return file
 
 
 def _check_lines(request: BatchRequest, data: bytes, limits: Bounds) -> None:
@@ -219,7 +221,8 @@ def _own_file(batch: Batch, data: bytes, now: int, keep_days: int) -> File:
     )
 
 
-def _new_batch(request: BatchRequest, ref: BatchRef, now: int, window_seconds: int, weight: int) -> Batch:
+def new_batch(request: BatchRequest, ref: BatchRef, now: int, window_seconds: int, weight: int = 1) -> Batch:
+    """The batch that the request asks for, before anything of it is kept."""
     return Batch(
         id=ref.batch_id,
         account_id=ref.account_id,

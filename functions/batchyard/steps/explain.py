@@ -1,4 +1,5 @@
-"""Explain: why a batch that runs stands still or is slow, lane by lane, for the customer who looks at it.
+"""Explain: why a batch that runs stands still or is slow, and how far it is, lane by lane, for the customer who looks
+at it.
 
 Read from the rows of its lanes, and only for a batch that is in progress: a batch costs nothing for being explained
 that nobody looks at.
@@ -6,11 +7,13 @@ that nobody looks at.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from batchyard.adapters.aws.lanes import Lanes
 from batchyard.adapters.aws.stores import Stores
 from batchyard.core.batches import Batch, Status
+from batchyard.core.lane_progress import lane_progress
 from batchyard.core.lanes import LaneId
 from batchyard.core.sharding import LaneShards, Plan
 from batchyard.core.waits import LaneOfBatch, Wait, wait_on
@@ -20,25 +23,29 @@ _LANES_AT_MOST = 20
 
 
 def explain(batch: Batch, *, now: int, stores: Stores, lanes: Lanes) -> Batch:
-    """The batch with what it waits for: nothing, unless it is in progress."""
+    """The batch with what it waits for, and how far its lanes are: nothing, unless it is in progress."""
     if batch.status is not Status.IN_PROGRESS or batch.plan is None or batch.is_doomed:
-        return replace(batch, waiting_for=())
-    unfinished = [lane for lane in _unfinished(batch, batch.plan, stores) if not lane.is_native][:_LANES_AT_MOST]
-    waits = [_wait(batch, lane, now, stores, lanes) for lane in unfinished]
-    return replace(batch, waiting_for=tuple(wait for wait in waits if wait is not None))
+        return replace(batch, waiting_for=(), lanes=())
+    plan = batch.plan
+    settled = stores.progress.taken(batch.id)
+    unfinished = [entry for entry in _unfinished(plan, settled) if not entry.is_native][:_LANES_AT_MOST]
+    found = [_wait(batch, entry, now, stores, lanes) for entry in unfinished]
+    waits = tuple(wait for wait in found if wait is not None)
+    has_jobs = bool(plan.jobs) or batch.revision > 0
+    jobs = {row.number: row for row in stores.jobs.rows(batch.id)} if has_jobs else {}
+    return replace(batch, waiting_for=waits, lanes=lane_progress(plan, settled, jobs, waits, now))
 
 
-def _unfinished(batch: Batch, plan: Plan, stores: Stores) -> list[LaneShards]:
+def _unfinished(plan: Plan, settled: Collection[int]) -> list[LaneShards]:
     """The lanes on which something is left to run."""
     if len(plan.lanes) == 1:
         return list(plan.lanes)
-    settled = stores.progress.taken(batch.id)
     return [lane for lane in plan.lanes if any(number not in settled for number in lane.numbers)]
 
 
 def _wait(batch: Batch, lane: LaneShards, now: int, stores: Stores, lanes: Lanes) -> Wait | None:
     owner = batch.account_id if batch.caller_pays else None
-    view = lanes.look(LaneId(lane.lane.provider, lane.lane.model, owner))
+    view = lanes.look(LaneId(lane.lane.provider, lane.lane.model, owner, lane.lane.mode))
     seen = LaneOfBatch(
         lane=lane.lane,
         health=view.health,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from batchyard.adapters.aws.lanes import Lanes
 from batchyard.adapters.aws.stores import Stores
@@ -27,8 +28,7 @@ def plan(
     stores: Stores,
     known: Lanes,
 ) -> Planned:
-    """`lanes`, `shards`: as routing found them, all in realtime. Nothing is read about a lane whose provider has no
-    other mode."""
+    """`lanes`, `shards`: as routing found them, all in realtime."""
     found = [
         Route(tuple(run), _candidates(batch, entry.lane, catalogue, stores, known))
         for entry, run in zip(lanes, routes(shards), strict=True)
@@ -46,10 +46,16 @@ def plan(
 
 def _candidates(batch: Batch, lane: Lane, catalogue: Catalogue, stores: Stores, known: Lanes) -> tuple[Candidate, ...]:
     provider = catalogue.providers[lane.provider]
-    realtime = Candidate(lane)
-    if provider.native is None:
-        return (realtime,)
     lane_id = LaneId(lane.provider, lane.model, batch.account_id if batch.caller_pays else None)
-    learned = Learned(stores.native_lanes.history(lane_id), known.look(lane_id).pace.rate)
-    native = Lane(lane.provider, lane.model, Mode.NATIVE)
-    return (Candidate(native, provider.native.price_percent, provider.native, learned), realtime)
+    learned = Learned(calls_per_second=known.look(lane_id).pace.rate)
+    found = [Candidate(lane, learned=learned)]
+    if provider.has_flex(lane.model):
+        rate = known.look(lane_id._replace(mode=Mode.FLEX)).pace.rate
+        flex = Lane(lane.provider, lane.model, Mode.FLEX)
+        learned_flex = replace(learned, flex_calls_per_second=rate)
+        found.append(Candidate(flex, provider.flex_price_percent, learned=learned_flex))
+    if provider.native is not None:
+        native = Lane(lane.provider, lane.model, Mode.NATIVE)
+        learned_native = replace(learned, native=stores.native_lanes.history(lane_id))
+        found.insert(0, Candidate(native, provider.native.price_percent, provider.native, learned_native))
+    return tuple(found)

@@ -1,7 +1,8 @@
 """Settle: what follows when every item of a shard has its result.
 
 Report the shard's figures to its progress row, send the shard that follows it, and wake the state machine when it was
-the last one. All of it may be repeated, so whoever finds a shard settled runs this again.
+the last one. All of it may be repeated, so whoever finds a shard settled runs this again. The follower is sent before
+the figures: a shard that has reported needs no second follower, or duplicates would breed.
 """
 
 from __future__ import annotations
@@ -22,15 +23,19 @@ from batchyard.core.shards import ShardRow
 def settle(
     message: ShardMessage,
     row: ShardRow,
+    again: bool = False,
     *,
     stores: Stores,
     queues: Queues,
     workflow: Workflow,
 ) -> None:
-    """`row` is the shard's row, settled."""
-    if message.follower is not None:
-        _send_follower(message, message.follower, stores, queues)
+    """`row` is the shard's row, settled. `again`: somebody found it so, and whoever settled it may have seen to what
+    follows or may have died before."""
     progress = stores.progress
+    if message.follower is not None and not (
+        again and progress.has_taken(message.batch_id, row.number, message.progress_rows)
+    ):
+        _send_follower(message, message.follower, stores, queues)
     reported = progress.take(message.batch_id, row.number, row.tally, message.progress_rows)
     row_is_full = progress.row_is_full(reported, row.number, message.shards, message.progress_rows)
     if row_is_full and progress.all_taken(message.batch_id, message.shards):

@@ -8,6 +8,7 @@ from typing import Literal
 from typing_extensions import TypedDict
 
 from batchyard.core.batches import Batch, Status
+from batchyard.core.lanes import Mode
 from batchyard.core.usage import decimal_usd
 
 
@@ -61,6 +62,48 @@ class BatchWait(TypedDict):
     state: Literal["blocked", "trouble", "queued", "throttled"]
     since: int | None
     message: str
+
+
+class BatchLane(TypedDict):
+    """Requests of one provider, model and mode. `done_percent`: about. `moved_from`: the mode that they were planned
+    for, if another one runs them now. `reason`: why they were moved, or else why they wait, if that is known."""
+
+    provider: str
+    model: str
+    mode: Literal["realtime", "flex", "native"]
+    items: int
+    done_percent: int
+    state: Literal["waiting", "running", "done"]
+    moved_from: Literal["flex", "native"] | None
+    reason: str | None
+
+
+_MOVED_FROM: dict[Mode | None, Literal["flex", "native"] | None] = {
+    None: None,
+    Mode.REALTIME: None,
+    Mode.FLEX: "flex",
+    Mode.NATIVE: "native",
+}
+"""Nothing is moved away from realtime."""
+
+
+def batch_lanes(batch: Batch) -> list[BatchLane] | None:
+    """None if the batch is in progress and nobody has looked."""
+    if batch.lanes is None:
+        return None if batch.status is Status.IN_PROGRESS else []
+    return [
+        {
+            "provider": each.lane.provider,
+            "model": each.lane.model,
+            "mode": each.lane.mode.value,
+            "items": each.items,
+            "done_percent": each.done_percent,
+            "state": each.stage.value,
+            "moved_from": _MOVED_FROM[each.moved_from],
+            "reason": each.reason,
+        }
+        for each in batch.lanes
+    ]
 
 
 def waiting_for(batch: Batch) -> list[BatchWait] | None:

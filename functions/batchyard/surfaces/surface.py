@@ -10,9 +10,10 @@ from batchyard.core.batches import Batch
 from batchyard.core.catalogue import Offer
 from batchyard.core.errors import RequestError
 from batchyard.core.files import File, UploadPart
+from batchyard.core.forecast import Forecast
 from batchyard.core.items import Item, LineError
 from batchyard.core.limits import Allowance, Limits
-from batchyard.core.requests import BatchRequest, FileRequest, PageRequest, UploadRequest
+from batchyard.core.requests import BatchRequest, FileRequest, PageRequest, PlanRequest, UploadRequest
 from batchyard.surfaces.http import Reply, Request
 from batchyard.surfaces.operations import (
     BatchExport,
@@ -90,6 +91,7 @@ class Surface:
     retrieve_batch: Operation[str, Batch] | None = None
     cancel_batch: Operation[str, Batch] | None = None
     download_output: Operation[str, Reply] | None = None
+    plan_batch: Operation[PlanRequest, Forecast] | None = None
     list_results: Operation[ResultsRequest, Reply] | None = None
     export_results: Operation[BatchExport, Reply] | None = None
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from batchyard.adapters.providers.answer_memory import AnswerMemory
@@ -66,6 +66,10 @@ class Gate:
     def silent_seconds(self, now: float) -> float:
         """How long ago the last reply came."""
         return now - self._last_reply_at
+
+    def weigh(self, weights: Mapping[str, Mapping[str, float]]) -> None:
+        """How much each account is to get here, and each of its batches: account -> batch -> weight."""
+        self._waiting.weigh(weights)
 
     def waiting_batches(self) -> dict[str, str]:
         """The batches that wait for a call to start -> their accounts."""

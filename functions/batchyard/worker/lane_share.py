@@ -7,7 +7,8 @@ lane's rate, as all others do, and takes its share. See `core.lane_pace`.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+import math
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -21,28 +22,40 @@ from batchyard.core.lane_pace import (
     SLOT_SECONDS,
     LanePace,
     WorkerReport,
-    is_surplus,
+    away_seconds,
+    by_slot,
+    enough_without,
+    portions,
     rate_change,
     share,
     slot_of,
+    staying,
 )
 from batchyard.core.lanes import LaneId
+from batchyard.core.messages import ShardMessage
 from batchyard.worker.gate import Gate
 from batchyard.worker.runtime import Runtime
 
-_LONG_SECONDS = 86_400
+_WORK_AT_HAND_SECONDS = 5.0
+_LONGEST_COUNT_SECONDS = 10.0
 _ESTIMATED_ITEMS = 32
 _FIRST_CALLS = 64
-"""What the workers of a lane start with together, as long as nothing is known of it."""
+_FIRST_CALLS_BESIDE_OTHERS = 16
+"""What the workers of a lane start with together."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Participant:
-    """The run of a shard, as far as it matters to others."""
+    """The run of a shard, as far as it matters to others. `stop_at`: unix second at which it is handed back at the
+    latest."""
 
-    batch_id: str
-    account_id: str
+    message: ShardMessage
     items_left: Callable[[], int]
+    stop_at: float
+
+    @property
+    def batch_id(self) -> str:
+        return self.message.batch_id
 
 
 class LaneShare:
@@ -67,25 +80,31 @@ class LaneShare:
         self._name = runtime.new_owner()
         self._limits = limits
         self._expected_tokens: float | None = None
-        self._tokens: Counter[int] = Counter()
+        self._answers = 0
+        self._tokens = 0
         self._take_view = take
-        self._good: Counter[int] = Counter()
-        self._refused: Counter[int] = Counter()
+        self._refused = 0
+        self._started_before = 0
+        self._reported_at = -math.inf
         self._running: list[Participant] = []
         self._since = 0
         self._reported_slot = 0
+        self._portions: dict[str, float] = {}
+        self.items_ahead: Counter[str] = Counter()
+        """Batch -> items of shards that may be drawn here (`worker.drawing`)."""
+        self.draws_until = math.inf
         self._busy = asyncio.Lock()
+        self._joining = asyncio.Lock()
         self.pace = LanePace()
 
     def replied(self, reply: ProviderReply) -> None:
-        """Counts a call that says something about what the provider takes."""
+        """Counts a call that the provider refused because there were too many, and what others took."""
         failure = reply.failure
-        if failure is None:
-            self._good[slot_of(self._clock())] += 1
-            if self._limits.counts_tokens and isinstance(reply, Answer):
-                self._tokens[slot_of(self._clock())] += reply.usage.total_tokens
-        elif failure.asks_for_less and not failure.is_trouble:
-            self._refused[slot_of(self._clock())] += 1
+        if failure is None and self._limits.counts_tokens and isinstance(reply, Answer):
+            self._answers += 1
+            self._tokens += reply.usage.total_tokens
+        if failure is not None and failure.asks_for_less and not failure.is_trouble:
+            self._refused += 1
 
     def expect(self, bodies: Iterable[bytes]) -> None:
         """Requests that are about to be sent, so that their tokens can be estimated while nothing is known of them."""
@@ -102,28 +121,53 @@ class LaneShare:
         """Whether the workers that are there can do without this one, though it may have brought `batch_id`."""
         if self._running:
             return False
-        return is_surplus(self.pace, self._name, {batch_id}, self._clock(), self._usual_call_seconds)
+        return enough_without(self.pace, self._name, batch_id, self._clock(), self._usual_call_seconds)
 
     def is_surplus(self) -> bool:
         """Whether this worker should leave."""
-        batch_ids = {run.batch_id for run in self._running}
-        return is_surplus(self.pace, self._name, batch_ids, self._clock(), self._usual_call_seconds)
+        has_reported = self._name in self.pace.workers
+        return bool(self._running) and has_reported and self._name not in self._staying()
+
+    def away_seconds(self) -> float:
+        """How long to leave a shard alone that this worker is not needed for."""
+        return away_seconds(self.pace, self._name, self._clock())
+
+    def _staying(self) -> dict[str, WorkerReport]:
+        return staying(self.pace, self._clock(), self._usual_call_seconds)
 
     @property
-    def is_limited(self) -> bool:
-        """Whether the lane has a rate, so that who works on it long keeps others from it."""
-        return self.pace.rate is not None
+    def stays(self) -> bool:
+        """Whether the lane has a rate, and needs this worker for it."""
+        return self.pace.rate is not None and not self.is_surplus()
+
+    def runs_short(self, batch_id: str) -> bool:
+        """Whether there will soon be too few items of a batch here."""
+        rate = self._gate.pacer.rate or 0.0
+        items_left = sum(run.items_left() for run in self._running if run.batch_id == batch_id)
+        part = self._portions.get(batch_id, 1.0)
+        return items_left < part * rate * (self._usual_call_seconds + _WORK_AT_HAND_SECONDS)
 
     async def join(self, run: Participant) -> None:
-        """A shard is about to run here."""
-        self._running.append(run)
-        if len(self._running) > 1:
-            return
-        self._since = int(self._clock())
-        await self._report()
-        if self.pace.rate is None:
-            present = len(self.pace.present(self._clock()))
-            self._gate.pacer.begin_with(_FIRST_CALLS // max(1, present))
+        """A shard is about to run here. None starts before the others have been told of the first one."""
+        async with self._joining:
+            is_new = all(other.batch_id != run.batch_id for other in self._running)
+            is_first = not self._running
+            self._running.append(run)
+            if is_first:
+                self._since = int(self._clock())
+                self._reported_at = self._clock()
+            if is_new:
+                await self._report(run)
+            if is_first and self.pace.rate is None:
+                self._begin()
+
+    def _begin(self) -> None:
+        """Who is alone on the lane, or finds that it refuses nothing, starts with more than who comes to an unknown one
+        together with others."""
+        present = len(self.pace.present(self._clock()))
+        is_known = any(self.pace.good.values()) and not any(self.pace.refused.values())
+        calls = _FIRST_CALLS if present <= 1 or is_known else _FIRST_CALLS_BESIDE_OTHERS
+        self._gate.pacer.begin_with(calls // max(1, present))
 
     async def leave(self, run: Participant) -> None:
         """The run of a shard is over."""
@@ -152,28 +196,57 @@ class LaneShare:
     def take(self, view: LaneView) -> None:
         """What the row says; the rate is shared anew."""
         self.pace = view.pace
-        rate, now = lower(view.pace.rate, self._ceiling), self._clock()
-        self._gate.allow(None if rate is None else max(rate * share(view.pace, self._name, now), 0.01))
+        rate, stay = lower(view.pace.rate, self._ceiling), self._staying()
+        self._gate.allow(None if rate is None else max(rate * share(stay, self._name, self._clock()), 0.01))
+        self._weigh(stay)
         self._take_view(view)
 
     @property
     def _usual_call_seconds(self) -> float:
-        return self._gate.pacer.latency.bound_seconds
+        return self._gate.pacer.latency.mean_seconds
 
-    async def _report(self) -> None:
+    def _weigh(self, stay: dict[str, WorkerReport]) -> None:
+        """What each account and batch gets here of what this worker gets."""
+        self._portions = portions(stay, self._name)
+        batches = {run.batch_id: run.message for run in self._running}
+        weights = {message.account_id: message.weight for message in batches.values()}
+        batches_of = Counter(message.account_id for message in batches.values())
+        shares: dict[str, dict[str, float]] = defaultdict(dict)
+        for batch_id, message in batches.items():
+            alone = message.weight / sum(weights.values()) / batches_of[message.account_id]
+            shares[message.account_id][batch_id] = self._portions.get(batch_id, alone)
+        self._gate.weigh(shares)
+
+    async def _report(self, newcomer: Participant | None = None) -> None:
         now = self._clock()
         self._reported_slot = slot_of(now)
-        counts = Counts(int(now), dict(self._good), dict(self._refused), dict(self._tokens))
-        self._good, self._refused, self._tokens = Counter(), Counter(), Counter()
-        here = {run.batch_id: run.account_id for run in self._running}
-        waiting = here if self._since == int(now) else self._gate.waiting_batches()
-        report = WorkerReport(int(now), self._since, waiting, self._busy_until(now)) if self._running else None
+        counts = self._count(now)
+        waiting = self._gate.waiting_batches()
+        if newcomer is not None:
+            waiting[newcomer.batch_id] = newcomer.message.account_id
+        weights = {run.message.account_id: run.message.weight for run in self._running if run.message.weight != 1}
+        report = WorkerReport(int(now), self._since, waiting, self._busy_until(now), weights) if self._running else None
         outdated = self.pace.outdated(now)
         write = partial(self._lanes.report, self._lane, self._name, report, counts, outdated)
         self.take(await self._blocking(write))
 
+    def _count(self, now: float) -> Counts:
+        """The calls since the last report, by slot, as if they had come evenly. Each good one counts with the tokens of
+        those that were answered: they end slots after they start."""
+        started, self._started_before = self._gate.pacer.started - self._started_before, self._gate.pacer.started
+        refused, self._refused = self._refused, 0
+        since, self._reported_at = max(self._reported_at, now - _LONGEST_COUNT_SECONDS), now
+        good = max(0, started - refused)
+        by_answers = round(good * self._tokens / self._answers) if self._answers else 0
+        tokens = by_slot(by_answers, since, now) if by_answers else {}
+        self._answers = self._tokens = 0
+        return Counts(int(now), by_slot(good, since, now), by_slot(refused, since, now), tokens)
+
     def _busy_until(self, now: float) -> int:
         rate = self._gate.pacer.rate
+        stop_at = min(run.stop_at for run in self._running)
         if rate is None:
-            return int(now) + _LONG_SECONDS
-        return int(now + min(_LONG_SECONDS, sum(run.items_left() for run in self._running) / rate))
+            return int(stop_at)
+        drawn = min(sum(self.items_ahead.values()), rate * max(0.0, self.draws_until - now))
+        items = sum(run.items_left() for run in self._running) + drawn
+        return int(min(stop_at, now + items / rate))

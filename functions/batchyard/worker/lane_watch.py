@@ -38,7 +38,7 @@ from batchyard.core.retry import FailureReason
 from batchyard.worker.gate import Gate
 from batchyard.worker.lane_share import LaneShare
 from batchyard.worker.runtime import Runtime
-from batchyard.worker.witnesses import Witness, hear, hear_of_hang
+from batchyard.worker.witnesses import Witness, gets_through, hear, hear_of_hang
 
 SECRET_MISSING = "secret_missing"
 """Why a lane is blocked whose provider key is not there."""
@@ -47,7 +47,6 @@ _TRUSTED_SECONDS = 10.0
 """How long a lane that witnesses found well is not suspected again."""
 _FRESH_SECONDS = 2.0
 """How old what is known of a lane may be when a shard of it is about to start."""
-_WAIT_FOR_ROOM_SECONDS = 5.0
 _LOOK_SECONDS = 5.0
 """How often a run looks whether another worker has closed or opened its lane."""
 
@@ -97,6 +96,7 @@ class LaneWatch:
         self._on_change: set[Callable[[], None]] = set()
         self._hangs = HangWatch(lane.mode)
         self._suspects_hang = False
+        self._guessing: asyncio.Task[None] | None = None
         self.health = LaneHealth()
         self.share = LaneShare(lane, gate, lanes, runtime, limits=limits, take=self._take_view)
 
@@ -119,12 +119,14 @@ class LaneWatch:
 
     def forget(self, on_change: Callable[[], None]) -> None:
         self._on_change.discard(on_change)
+        if self._guessing is not None and not self._on_change:
+            self._guessing.cancel()
 
     def wait_seconds(self) -> float:
         """How long to leave a shard alone that cannot run now: of a lane in trouble, or of one that has workers
         enough."""
         if not self.is_in_trouble:
-            return _WAIT_FOR_ROOM_SECONDS * (0.7 + 0.6 * self._random())
+            return self.share.away_seconds() * (0.5 + 0.5 * self._random())
         return self.health.wait_seconds(self._clock(), self._random())
 
     async def admit(self, batch_id: str) -> Admission:
@@ -187,9 +189,9 @@ class LaneWatch:
                 self._suspect(str(failure))
         return failure
 
-    def look_for_hanging_calls(self) -> None:
+    def look_for_hanging_calls(self, witness: Witness) -> None:
         """Suspects a lane whose calls in flight are all far beyond what its calls take."""
-        if self._suspected is not None:
+        if self._suspected is not None or self._guessing is not None:
             return
         now, pacer = self._clock(), self._gate.pacer
         calls = CallsInFlight(
@@ -199,7 +201,11 @@ class LaneWatch:
             pacer.latency.bound_seconds,
             pacer.latency.calls,
         )
-        if self._hangs.is_suspected(now, calls) and self._suspect(str(FailureReason.TIMEOUT)):
+        if not self._hangs.is_suspected(now, calls) or self.is_in_trouble:
+            return
+        if self._hangs.is_guess:
+            self._guessing = asyncio.create_task(self._guess(witness))
+        elif self._suspect(str(FailureReason.TIMEOUT)):
             self._suspects_hang = True
 
     @property
@@ -244,8 +250,8 @@ class LaneWatch:
         async with self._examining:
             if self.is_in_trouble or self._well_at > since:
                 return
-            ask = hear_of_hang if self._suspects_hang else hear
-            found = await ask(witness, callers_key=self._lane.key_owner is not None)
+            callers_key = self._lane.key_owner is not None
+            found = await (hear_of_hang if self._suspects_hang else hear)(witness, callers_key=callers_key)
             self._suspected = None
             suspected_hang, self._suspects_hang = self._suspects_hang, False
             if found.state is LaneState.CLOSED:
@@ -257,6 +263,22 @@ class LaneWatch:
                 self._changed()
             else:
                 self._enter(found.state, found.reason or reason)
+
+    async def _guess(self, witness: Witness) -> None:
+        """Asks a witness whether a lane of which nothing is known hangs. Runs beside the runs, which go on: the lane
+        may just be slow."""
+        try:
+            if await gets_through(witness, callers_key=self._lane.key_owner is not None):
+                self._well_at = self._clock()
+                if self._hangs.refute(self._well_at):
+                    self._gate.pacer.make_room(SCOUTS)
+            else:
+                self._hangs.leave_open()
+        finally:
+            self._guessing = None
+            if not (self.is_in_trouble or self._suspected is not None):
+                self._gate.open()
+                self._changed()
 
     def _meant(self, failure: FailureReason | None) -> FailureReason | None:
         """`failure`, but that the money of a caller's own key is the caller's matter: nobody waits for it."""

@@ -33,20 +33,22 @@ from batchyard.worker.item_runner import Conditions, ItemRunner, Upstream
 from batchyard.worker.lane_share import Participant
 from batchyard.worker.meter import Meter
 from batchyard.worker.runtime import Runtime
-from batchyard.worker.stopping import SURPLUS_WAIT_SECONDS, RunLimits, Situation, Stop, StopOrder, stop_order
+from batchyard.worker.stopping import RunLimits, Situation, Stop, StopOrder, stop_order
 
 CRASH_CODE = "item_crashed_worker"
 
 _TICK_SECONDS = 1.0
 _LAST_FEW = 1 / 8
 """This share of a shard's items. At an LLM's latencies fewer than one call in eight takes twice the usual time."""
-_CAREFUL_FROM_ATTEMPT = 3
+_CAREFUL_AFTER_BEGUN = 1
+"""Beside the first owner, which is taken to have begun: to know it would cost every shard a write."""
 _BLAME_FROM_SUSPICION = 4
 
 
 def is_suspicious(claim: ShardRow) -> bool:
-    """Whether something in the shard may crash its owners, so that its items run one at a time."""
-    return claim.attempts >= _CAREFUL_FROM_ATTEMPT or claim.suspect is not None
+    """Whether something in the shard may crash its owners, so that its items run one at a time. Owners that died before
+    they ran any say nothing about them."""
+    return claim.begun >= _CAREFUL_AFTER_BEGUN or claim.suspect is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,7 @@ class ShardRun:
             on_result=self._take,
             on_idle=self._changed.set,
         )
-        self._participant = Participant(message.batch_id, message.account_id, lambda: len(self._left))
+        self._participant = Participant(message, lambda: len(self._left), invocation.stop_at)
         self._results: list[Result] = []
         self._positions: list[int] = []
         self._result_bytes = 0
@@ -142,10 +144,12 @@ class ShardRun:
             if self._clock() >= self._beat_at():  # a slow start: if the lease is lost, no call may be paid for
                 await self._heartbeat()
             if self._watch.share.is_surplus():
-                self._order = StopOrder(Stop.SURPLUS, self._clock(), SURPLUS_WAIT_SECONDS)
+                self._order = StopOrder(Stop.SURPLUS, self._clock())
             elif is_suspicious(self._claim):
                 await self._run_one_by_one()
             else:
+                if self._claim.attempts > 1:
+                    await self._begin()
                 self._runner.start(self._left.values())
                 await self._attend()
             return await self._end()
@@ -186,7 +190,7 @@ class ShardRun:
                 async with asyncio.timeout(self._seconds_to_next_duty()):
                     await self._changed.wait()
             self._runner.raise_error()
-            self._watch.look_for_hanging_calls()
+            self._watch.look_for_hanging_calls(self._witness)
             await self._watch.keep_up(self._witness)
             self._runner.give_up_calls(self._watch.hung_before)
             self._consider_stopping()
@@ -264,7 +268,8 @@ class ShardRun:
         if not self._left:
             return Ended(Stop.SETTLED, self._row)
         await self._blocking(self._stores.rows.release, self._message.batch_id, self._claim)
-        wait_seconds = self._watch.wait_seconds() if order.stop is Stop.LANE_CLOSED else order.wait_seconds
+        is_the_lanes = order.stop in (Stop.LANE_CLOSED, Stop.SURPLUS)
+        wait_seconds = self._watch.wait_seconds() if is_the_lanes else order.wait_seconds
         return Ended(order.stop, self._row, wait_seconds)
 
     def _fail_timed_out(self) -> None:
@@ -276,6 +281,11 @@ class ShardRun:
         for position in self._runner.timed_out & self._left.keys():
             item = self._left[position]
             self._take(item, failed(item.index, item.custom_id, str(reason), reason.message))
+
+    async def _begin(self) -> None:
+        """An owner before us died, or could not flush: should we die too, it has to be known that items ran."""
+        lease_until = self._lease_until()
+        self._row = await self._blocking(self._stores.rows.begin, self._message.batch_id, self._claim, lease_until)
 
     async def _heartbeat(self) -> None:
         lease_until = self._lease_until()

@@ -19,8 +19,6 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-SURPLUS_WAIT_SECONDS = 5.0
-
 _UNKNOWN_CALL_SECONDS = 30.0
 _LEAST_GRACE_SECONDS = 5.0
 """Calls in flight when their lane closes: how long they get if nothing is known of it, and at least."""
@@ -109,7 +107,7 @@ def stop_order(situation: Situation, limits: RunLimits) -> StopOrder | None:
     if not situation.wants_to_start:
         return None
     if situation.is_surplus:
-        return StopOrder(Stop.SURPLUS, situation.stop_at, SURPLUS_WAIT_SECONDS)
+        return StopOrder(Stop.SURPLUS, situation.stop_at)
     half_of_the_run = (situation.stop_at - situation.started_at) / 2
     last_start = situation.stop_at - min(situation.usual_call_seconds, half_of_the_run)
     wait_seconds = situation.next_start - now

@@ -44,6 +44,11 @@ async def hear_of_hang(witness: Witness, *, callers_key: bool) -> Found:
     return next((found for found in both if found.state is LaneState.CLOSED), both[0])
 
 
+async def gets_through(witness: Witness, *, callers_key: bool) -> bool:
+    """Whether one witness gets through. If not, that shows little: its lane may be slow."""
+    return (await _hear_one(witness, callers_key)).state is LaneState.CLOSED
+
+
 async def _hear_one(witness: Witness, callers_key: bool) -> Found:
     try:
         async with asyncio.timeout(WITNESS_SECONDS):

@@ -20,7 +20,8 @@ import asyncio
 import contextlib
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from batchyard.adapters.aws.queues import Queues
@@ -31,6 +32,7 @@ from batchyard.core.items import WorkItem, read_work_lines
 from batchyard.core.keys import work_key
 from batchyard.core.messages import ShardMessage
 from batchyard.core.shards import LeaseHeld, ShardFenced, ShardRow, ShardSettled, ShardState
+from batchyard.worker.drawing import Draw, Drawing, Drawn
 from batchyard.worker.item_runner import ItemBroke, Upstream
 from batchyard.worker.lane_watch import SECRET_MISSING, Admission, LaneWatch
 from batchyard.worker.meter import Meter
@@ -65,22 +67,31 @@ class LaneFinder(Protocol):
     async def of(self, message: ShardMessage) -> Upstream: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """The steps that a worker calls, bound to their adapters. `settle(message, row, again)`: see `steps.settle`;
+    `draw(message, tried)`: see `steps.draw`."""
+
+    settle: Callable[[ShardMessage, ShardRow, bool], None]
+    draw: Draw
+
+
 class Worker:
-    """Lives as long as its process. `settle` is the step of that name, bound to its adapters."""
+    """Lives as long as its process."""
 
     def __init__(
         self,
         stores: ShardStores,
         queues: Queues,
         upstreams: LaneFinder,
-        settle: Callable[[ShardMessage, ShardRow], None],
+        steps: Steps,
         limits: RunLimits,
         runtime: Runtime,
     ) -> None:
         self._stores = stores
         self._queues = queues
         self._upstreams = upstreams
-        self._settle = settle
+        self._steps = steps
         self._limits = limits
         self._runtime = runtime
         self._clock = runtime.clock
@@ -93,18 +104,28 @@ class Worker:
     async def work(self, records: Sequence[Record], *, stop_at: float, meter: Meter) -> list[str]:
         """The ids of the records that failed. At `stop_at` (unix seconds) every shard is handed back."""
         invocation = Invocation(stop_at, meter)
-        succeeded = await asyncio.gather(*(self._work_one(record, invocation) for record in records))
+        drawing = Drawing(
+            self._stores.rows,
+            self._steps.draw,
+            self._runtime,
+            self._room,
+            stop_at=stop_at,
+            lease_seconds=self._limits.lease_seconds,
+        )
+        working = asyncio.gather(*(self._work_one(record, invocation, drawing) for record in records))
+        drawn = drawing.draw_while(working, self._upstreams.watch_of, partial(self._work_drawn, invocation))
+        succeeded, _ = await asyncio.gather(working, drawn)
         return [record.id for record, fine in zip(records, succeeded, strict=True) if not fine]
 
-    async def _work_one(self, record: Record, invocation: Invocation) -> bool:
+    async def _work_one(self, record: Record, invocation: Invocation, drawing: Drawing) -> bool:
         meter = invocation.meter
         async with self._room:
             message = None
             self._running += 1
             try:
-                message = ShardMessage.from_json(record.body)
+                message = ShardMessage.from_json(record.body).as_of(self._clock())
                 meter.provider = message.provider
-                await self._work_shard(message, invocation)
+                await self._work_shard(message, invocation, drawing)
             except LeaseLost:
                 meter.shards["lease_lost"] += 1
             except Exception:
@@ -120,13 +141,31 @@ class Worker:
                 self._ended.set()
             return True
 
-    async def _work_shard(self, message: ShardMessage, invocation: Invocation) -> None:
+    async def _work_drawn(self, invocation: Invocation, drawn: Drawn) -> None:
+        """A shard that is handed back needs no sending: its message is on its way."""
+        self._running += 1
+        try:
+            async with self._room:
+                await self._work_claimed(drawn.message, drawn.claim, invocation)
+        except LeaseLost:
+            invocation.meter.shards["lease_lost"] += 1
+        except Exception:
+            self._log.exception("%s shard %s, which was drawn, failed", drawn.message.batch_id, drawn.claim.number)
+            invocation.meter.shards["error"] += 1
+        finally:
+            self._running -= 1
+            self._ended.set()
+
+    async def _work_shard(self, message: ShardMessage, invocation: Invocation, drawing: Drawing) -> None:
         if not await self._may_run(message):
             await self._pass_on(message, invocation.meter)
             return
         claim = await self._claim(message)
         if claim is not None:
-            await self._work_claimed(message, claim, invocation)
+            drawing.carry(message)
+            ended = await self._work_claimed(message, claim, invocation)
+            if ended.stop in _SENT_AGAIN:
+                await self._send_again(message, ended.wait_seconds)
 
     async def _may_run(self, message: ShardMessage) -> bool:
         """Whether the lane of the message is well, now or after a probe that fell to us."""
@@ -142,7 +181,7 @@ class Worker:
             return not watch.is_in_trouble
         return admission is Admission.PASS
 
-    async def _work_claimed(self, message: ShardMessage, claim: ShardRow, invocation: Invocation) -> None:
+    async def _work_claimed(self, message: ShardMessage, claim: ShardRow, invocation: Invocation) -> Ended:
         if is_suspicious(claim):
             claim = await self._until_alone(message, claim, invocation.stop_at)
         try:
@@ -158,9 +197,8 @@ class Worker:
             raise
         invocation.meter.shards[ended.stop] += 1
         if ended.stop is Stop.SETTLED:
-            await self._blocking(self._settle, message, ended.row)
-        elif ended.stop in _SENT_AGAIN:
-            await self._send_again(message, ended.wait_seconds)
+            await self._blocking(self._steps.settle, message, ended.row, False)
+        return ended
 
     async def _block(self, message: ShardMessage, claim: ShardRow) -> Ended:
         watch = self._upstreams.watch_of(message)
@@ -174,7 +212,7 @@ class Worker:
             return
         row = await self._blocking(self._stores.rows.get, message.batch_id, message.shard.number)
         if row is not None and row.state is ShardState.SETTLED:
-            await self._blocking(self._settle_again, message, row)
+            await self._blocking(self._steps.settle, message, row, True)
         elif row is None or (row.state is ShardState.OPEN and row.fence is None):
             watch = self._upstreams.watch_of(message)
             meter.shards[Stop.LANE_CLOSED if watch.is_in_trouble else Stop.SURPLUS] += 1
@@ -203,7 +241,7 @@ class Worker:
             lease_until = now + self._limits.lease_seconds
             claim: ShardRow = await self._blocking(self._stores.rows.claim, batch_id, number, owner, now, lease_until)
         except ShardSettled as refused:
-            await self._blocking(self._settle_again, message, refused.row)
+            await self._blocking(self._steps.settle, message, refused.row, True)
         except ShardFenced:
             pass
         except LeaseHeld as refused:
@@ -243,14 +281,6 @@ class Worker:
         if len(items) != shard.items:
             raise BooksDoNotBalance(f"shard {shard.number} of {message.batch_id} has {len(items)} items in {key}")
         return items
-
-    def _settle_again(self, message: ShardMessage, row: ShardRow) -> None:
-        """Without sending a follower that was under way already: messages delivered twice must not breed."""
-        if message.follower is not None:
-            follower = self._stores.rows.get(message.batch_id, message.follower)
-            if follower is not None and not follower.is_left:
-                message = replace(message, follower=None)
-        self._settle(message, row)
 
     async def _send_again(self, message: ShardMessage, delay_seconds: float) -> None:
         delay = min(max(0, math.ceil(delay_seconds)), _LONGEST_DELAY_SECONDS)

@@ -28,10 +28,9 @@ class Progress:
 
     def take(self, batch_id: str, shard: int, tally: Tally, rows: int) -> ProgressRow:
         """Adds the figures of `shard` to its row, unless an earlier call has. The row afterwards."""
-        key = Key(f"batch#{batch_id}", f"progress#{progress_row_of(shard, rows):02d}")
         try:
             row = self._table.update(
-                key,
+                _row_key(batch_id, shard, rows),
                 add={"taken": {shard}} | {name: value for name, value in tally.to_row().items() if value},
                 condition="NOT contains(#taken, :shard)",
                 values={"shard": shard},
@@ -49,6 +48,11 @@ class Progress:
         """The shards that have reported, as of a moment ago unless `consistent`."""
         return {shard for row in self._rows(batch_id, consistent=consistent) for shard in row.taken}
 
+    def has_taken(self, batch_id: str, shard: int, rows: int) -> bool:
+        """Whether the shard has reported."""
+        row = self._table.get(_row_key(batch_id, shard, rows), consistent=True)
+        return row is not None and shard in _progress_row(row).taken
+
     def row_is_full(self, row: ProgressRow, shard: int, shards: int, rows: int) -> bool:
         """Whether every shard that reports to `row`, the row of `shard`, has done so."""
         return len(row.taken) == shards_of_progress_row(progress_row_of(shard, rows), shards, rows)
@@ -59,6 +63,10 @@ class Progress:
     def _rows(self, batch_id: str, *, consistent: bool = False) -> list[ProgressRow]:
         rows = self._table.query(f"batch#{batch_id}", prefix="progress#", consistent=consistent)
         return [_progress_row(row) for row in rows]
+
+
+def _row_key(batch_id: str, shard: int, rows: int) -> Key:
+    return Key(f"batch#{batch_id}", f"progress#{progress_row_of(shard, rows):02d}")
 
 
 def _progress_row(row: Row) -> ProgressRow:

@@ -66,8 +66,12 @@ class Shards:
                 **tally.to_row(),
             },
             append={"parts": [part_key]},
-            remove=["suspect", "suspicions"],
+            remove=["begun", "suspect", "suspicions"],
         )
+
+    def begin(self, batch_id: str, claim: ShardRow, lease_until: int) -> ShardRow:
+        """Say that items are about to run, and keep the lease. Raises LeaseLost. A repeated write changes nothing."""
+        return self._owned(batch_id, claim, set={"lease_until": lease_until, "begun": claim.begun + 1})
 
     def heartbeat(
         self, batch_id: str, claim: ShardRow, lease_until: int, suspect: int | None = None, suspicions: int = 0
@@ -81,12 +85,12 @@ class Shards:
 
     def release(self, batch_id: str, claim: ShardRow) -> None:
         """Give the shard back for anyone to claim. Handing back is no failed attempt. Raises LeaseLost."""
-        self._owned(batch_id, claim, set={"lease_until": 0, "attempts": 0}, remove=["suspect", "suspicions"])
+        self._owned(batch_id, claim, set={"lease_until": 0, "attempts": 0}, remove=["begun", "suspect", "suspicions"])
 
     def leave(self, batch_id: str, claim: ShardRow) -> None:
         """Give the shard back for whoever its lane sends: nobody has a message for it (see `ShardRow.is_left`). Raises
         LeaseLost."""
-        self._owned(batch_id, claim, set={"lease_until": 0, "attempts": 0, "owner": None})
+        self._owned(batch_id, claim, set={"lease_until": 0, "attempts": 0, "owner": None}, remove=["begun"])
 
     def forget_lease(self, batch_id: str, row: ShardRow) -> bool:
         """Take away the lease that an owner let end, when the shard was sent again: its row reads like one that was

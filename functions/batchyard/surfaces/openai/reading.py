@@ -7,7 +7,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from batchyard.core.errors import InvalidRequest, NotFound, Unauthenticated
-from batchyard.core.requests import BatchRequest, CompletionRequest, FileRequest, PageRequest, UploadRequest
+from batchyard.core.requests import (
+    BatchRequest,
+    CompletionRequest,
+    ExpectedItems,
+    FileRequest,
+    PageRequest,
+    PlanRequest,
+    UploadRequest,
+)
 from batchyard.surfaces.checks import (
     Kind,
     bearer_key,
@@ -125,6 +133,51 @@ def batch_request(
         concurrency=wanted.settings.concurrency if wanted.settings else None,
         idempotency_key=idempotency_key,
     )
+
+
+def read_plan(request: Request) -> PlanRequest:
+    return plan_request(request.json())
+
+
+def plan_request(parameters: Mapping[str, Any], kind: type[requests.PlanBatch] = requests.PlanBatch) -> PlanRequest:
+    """The batch whose plan these parameters of POST /v1/plan ask for. Raises RequestError."""
+    body = requests.parsed(kind, parameters)
+    if body.input_file_id is not None:
+        _nothing_beside_a_file(body)
+        if not is_id("file", body.input_file_id):
+            raise NotFound(
+                f"No such File object: {body.input_file_id[:128]}", param="input_file_id", code="file_not_found"
+            )
+    batch = BatchRequest(
+        surface="openai",
+        endpoint=body.endpoint,
+        input_file_id=body.input_file_id or "",
+        completion_window=body.completion_window,
+        concurrency=body.settings.concurrency if body.settings else None,
+    )
+    expected = None if body.input_file_id is not None else _expected(body)
+    return PlanRequest(batch, expected, body.output_tokens)
+
+
+def _nothing_beside_a_file(body: requests.PlanBatch) -> None:
+    for name in ("items", "model", "provider", "tokens"):
+        if getattr(body, name) is not None:
+            raise InvalidRequest(
+                f"'{name}' goes with a batch that has no input file yet. The file says it itself.",
+                param=name,
+                code="invalid_value",
+            )
+
+
+def _expected(body: requests.PlanBatch) -> ExpectedItems:
+    if body.items is None or body.model is None:
+        missing = "items" if body.items is None else "model"
+        raise InvalidRequest(
+            "Say what the batch would be made from: 'input_file_id', or 'items' and 'model'.",
+            param="input_file_id" if body.items is None and body.model is None else missing,
+            code="missing_required_parameter",
+        )
+    return ExpectedItems(body.items, body.model, body.provider, body.tokens)
 
 
 def _read_id(request: Request, kind: Kind, parameter: str) -> str:

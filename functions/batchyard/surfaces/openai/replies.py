@@ -3,7 +3,7 @@ made.
 
 FastRouter adds `file_id`, `num_rows` and `url` to a file, `batch_id` to a batch, and `status` to an error, whose `code`
 is never null. Batchyard adds `usage.cost_usd`, a decimal string, `usage.paid_by`, which says whose money that is, and
-`waiting_for`, which says why a batch stands still.
+`waiting_for`, which says why a batch stands still, and `lanes`, which says how far it is on each.
 """
 
 from __future__ import annotations
@@ -19,10 +19,12 @@ from batchyard.core.files import File, Upload, UploadPart
 from batchyard.core.json_types import JsonObject
 from batchyard.surfaces.batch_fields import (
     BatchErrors,
+    BatchLane,
     BatchWait,
     RequestCounts,
     TokenUsage,
     batch_errors,
+    batch_lanes,
     request_counts,
     token_usage,
     waiting_for,
@@ -104,7 +106,8 @@ class BatchUsage(TokenUsage):
 
 class BatchObject(TypedDict):
     """`usage.paid_by`: `caller` if the batch runs with a provider key that came with it. `waiting_for`: why it stands
-    still or is slow; null in lists while it is in progress."""
+    still or is slow, `lanes`: how far each of its lanes is; both are null in lists while it is in progress, and empty
+    if it is not."""
 
     id: str
     batch_id: str
@@ -129,6 +132,7 @@ class BatchObject(TypedDict):
     cancelling_at: int | None
     cancelled_at: int | None
     waiting_for: list[BatchWait] | None
+    lanes: list[BatchLane] | None
     request_counts: RequestCounts
     usage: BatchUsage
     metadata: dict[str, str] | None
@@ -217,6 +221,7 @@ def batch_object(batch: Batch) -> BatchObject:
         "cancelling_at": at(Status.CANCELLING),
         "cancelled_at": at(Status.CANCELLED),
         "waiting_for": waiting_for(batch),
+        "lanes": batch_lanes(batch),
         "request_counts": request_counts(batch),
         "usage": {**token_usage(batch), "paid_by": "caller" if batch.caller_pays else "operator"},
         "metadata": batch.text_metadata,

@@ -49,6 +49,23 @@ class CreateBatch(Body):
     settings: BatchSettings | None = None
 
 
+class PlanBatch(Body):
+    """What a batch would be made from: the body of its creation, or instead of `input_file_id` how many requests for
+    which model there will be. `metadata` and `output_expires_after` change nothing."""
+
+    endpoint: Endpoint
+    completion_window: Literal["24h"] = "24h"
+    input_file_id: str | None = Field(default=None, min_length=1, max_length=512)
+    items: int | None = Field(default=None, ge=1, le=10**9)
+    model: str | None = Field(default=None, min_length=1, max_length=256)
+    provider: str | None = Field(default=None, min_length=1, max_length=64)
+    tokens: int | None = Field(default=None, ge=1, le=10**13, description="Input tokens of all items together.")
+    output_tokens: int | None = Field(default=None, ge=0, le=10**13, description="Of all items together.")
+    metadata: Metadata | None = None
+    output_expires_after: ExpiresAfter | None = None
+    settings: BatchSettings | None = None
+
+
 class CreateFile(Body):
     """The fields of the form beside `file`."""
 

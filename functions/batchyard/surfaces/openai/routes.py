@@ -1,5 +1,5 @@
-"""The paths of the OpenAI surface, Portkey's `/output` among them, and two of our own: presigned uploads and
-/openapi.json."""
+"""The paths of the OpenAI surface, Portkey's `/output` among them, and three of our own: presigned uploads,
+/v1/plan and /openapi.json."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ ROUTES = (
     _route("GET", "/v1/batches/{batch_id}", "batches", "retrieve_batch"),
     _route("POST", "/v1/batches/{batch_id}/cancel", "batches", "cancel_batch"),
     _route("GET", "/v1/batches/{batch_id}/output", "batches", "download_output"),
+    _route("POST", "/v1/plan", "batches", "plan_batch"),
     _route("GET", "/v1/models", "account", "list_models"),
     _route("GET", "/v1/models/{model+}", "account", "retrieve_model"),
     _route("GET", "/openapi.json", "account", "describe_api", public=True),

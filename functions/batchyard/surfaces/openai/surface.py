@@ -7,7 +7,7 @@ are in `replies.py`; lines are read in `lines.py`.
 from __future__ import annotations
 
 from batchyard.core.limits import Limits
-from batchyard.surfaces.openai import reading, replies, requests, writing
+from batchyard.surfaces.openai import plans, reading, replies, requests, writing
 from batchyard.surfaces.openai.lines import parse_line
 from batchyard.surfaces.operations import FILE_TYPES, Operation, OperationDoc, as_it_is, nothing
 from batchyard.surfaces.surface import Surface, SurfaceRules
@@ -43,6 +43,11 @@ CREATE_BATCH_DOC = OperationDoc(
     request=requests.CreateBatch,
     headers={"Idempotency-Key": "The same key with the same request is the same batch."},
     reply=replies.BatchObject,
+)
+PLAN_BATCH_DOC = OperationDoc(
+    "Say how a batch would run, what it would cost, and when it would be done; nothing is made or spent",
+    request=requests.PlanBatch,
+    reply=plans.PlanObject,
 )
 
 SURFACE = Surface(
@@ -128,6 +133,7 @@ SURFACE = Surface(
             redirect=True,
         ),
     ),
+    plan_batch=Operation(reading.read_plan, writing.write_plan, PLAN_BATCH_DOC),
     list_models=Operation(
         nothing,
         writing.write_models,

@@ -8,10 +8,12 @@ from batchyard.core.batches import Batch
 from batchyard.core.catalogue import Offer
 from batchyard.core.errors import RateLimited, RequestError, Unauthenticated
 from batchyard.core.files import File, UploadPart
+from batchyard.core.forecast import Forecast
 from batchyard.core.limits import Allowance
 from batchyard.surfaces.errors import error_detail, fault_detail
 from batchyard.surfaces.http import Reply, json_reply
 from batchyard.surfaces.openai import replies
+from batchyard.surfaces.openai.plans import plan_object
 from batchyard.surfaces.operations import NamedOffer, Page, Presigned, ShownFile, ShownUpload
 
 _FAULT = (
@@ -63,6 +65,10 @@ def write_batch(batch: Batch) -> Reply:
 
 def write_batches(page: Page[Batch]) -> Reply:
     return json_reply(replies.listed([replies.batch_object(batch) for batch in page.found], page.has_more))
+
+
+def write_plan(forecast: Forecast) -> Reply:
+    return json_reply(plan_object(forecast))
 
 
 def write_models(offers: list[Offer]) -> Reply:

@@ -17,13 +17,13 @@ from dataclasses import replace
 from typing import Literal
 
 from batchyard.core.errors import InvalidRequest, Unauthenticated
-from batchyard.core.requests import BatchRequest
+from batchyard.core.requests import BatchRequest, PlanRequest
 from batchyard.surfaces.checks import bearer_key, idempotency_key
 from batchyard.surfaces.http import Request
 from batchyard.surfaces.openai import reading, requests
-from batchyard.surfaces.openai.surface import CREATE_BATCH_DOC
+from batchyard.surfaces.openai.surface import CREATE_BATCH_DOC, PLAN_BATCH_DOC
 from batchyard.surfaces.openai.surface import SURFACE as OPENAI
-from batchyard.surfaces.openai.writing import write_batch
+from batchyard.surfaces.openai.writing import write_batch, write_plan
 from batchyard.surfaces.operations import Operation
 
 _NAME = "portkey"
@@ -43,6 +43,10 @@ class CreatePortkeyBatch(requests.CreateBatch):
 
     endpoint: Literal["/v1/chat/completions", "/v1/completions", "/v1/embeddings"]
     completion_window: Literal["24h", "immediate"]  # type: ignore[assignment]
+
+
+class PlanPortkeyBatch(requests.PlanBatch):
+    completion_window: Literal["24h", "immediate"] = "24h"  # type: ignore[assignment]
 
 
 def read_api_key(request: Request) -> str:
@@ -67,6 +71,13 @@ def read_batch(request: Request) -> BatchRequest:
         request.json(), idempotency_key=idempotency_key(request), surface=_NAME, body=CreatePortkeyBatch
     )
     return replace(wanted, provider=provider, caller_key=key)
+
+
+def read_plan(request: Request) -> PlanRequest:
+    """As OpenAI's, for the provider that the headers name."""
+    wanted = reading.plan_request(request.json(), PlanPortkeyBatch)
+    provider, key = _provider(request)
+    return replace(wanted, batch=replace(wanted.batch, surface=_NAME, provider=provider, caller_key=key))
 
 
 def _provider(request: Request) -> tuple[str, str | None]:
@@ -122,5 +133,6 @@ SURFACE = replace(
     name=_NAME,
     rules=replace(OPENAI.rules, read_api_key=read_api_key),
     describe_api=None,
+    plan_batch=Operation(read_plan, write_plan, replace(PLAN_BATCH_DOC, request=PlanPortkeyBatch)),
     create_batch=Operation(read_batch, write_batch, replace(CREATE_BATCH_DOC, request=CreatePortkeyBatch)),
 )

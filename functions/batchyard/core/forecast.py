@@ -1,0 +1,137 @@
+"""A forecast: what the plan of a batch that may be made would be, what it would cost, and when it would be done.
+
+Nothing of it is exact. Nobody knows what models will answer: output that the caller says nothing about counts as
+_UNKNOWN_OUTPUT_TOKENS for each item. Input is judged by its length, or is what the caller says. Of a large file only
+the beginning is read, and the rest counts as being like it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from batchyard.core.jobs import estimated_tokens
+from batchyard.core.lanes import Lane
+from batchyard.core.planning import Considered, Verdict
+from batchyard.core.requests import PlanRequest
+from batchyard.core.sharding import LaneShards, Shard, shard_items
+from batchyard.core.usage import Price, discounted_picousd
+
+_UNKNOWN_INPUT_TOKENS = 500
+_UNKNOWN_OUTPUT_TOKENS = 300
+"""Of an item about which nobody says anything."""
+_WITHOUT_OUTPUT = ("/v1/embeddings", "/v1/moderations")
+_BYTES_PER_TOKEN = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Items of one lane: how many, and how many bytes of the work file they take."""
+
+    lane: Lane
+    items: int
+    bytes: int
+
+    def stretched(self, factor: float) -> Load:
+        """The same as a part of an input that is larger by `factor`."""
+        return Load(self.lane, max(1, round(self.items * factor)), round(self.bytes * factor))
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateForecast:
+    considered: Considered
+    cost_picousd: int
+
+
+@dataclass(frozen=True, slots=True)
+class RouteForecast:
+    """Items of one model at one provider. `realtime_picousd`: what they would cost, each called in realtime."""
+
+    lane: Lane
+    items: int
+    input_tokens: int
+    output_tokens: int
+    realtime_picousd: int
+    candidates: tuple[CandidateForecast, ...]
+
+    @property
+    def selected(self) -> CandidateForecast:
+        return next(each for each in self.candidates if each.considered.verdict is Verdict.SELECTED)
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """`sampled_items`: how many items of the input file were read, if not all of them were; `items` is an estimate
+    then, unless the file's lines had been counted. `expires_at`: the deadline of a batch that is made now."""
+
+    request: PlanRequest
+    items: int
+    sampled_items: int | None
+    expires_at: int
+    routes: tuple[RouteForecast, ...]
+
+    @property
+    def cost_picousd(self) -> int:
+        return sum(route.selected.cost_picousd for route in self.routes)
+
+    @property
+    def realtime_picousd(self) -> int:
+        return sum(route.realtime_picousd for route in self.routes)
+
+    @property
+    def finish_at(self) -> int:
+        return max(route.selected.considered.finish_at for route in self.routes)
+
+
+def expected_load(request: PlanRequest, lane: Lane) -> Load:
+    """What the items that the caller expects would be in the work file."""
+    expected = request.expected
+    if expected is None:
+        raise ValueError("the caller expects nothing, but named a file")
+    tokens = expected.input_tokens
+    if tokens is None:
+        tokens = expected.count * _UNKNOWN_INPUT_TOKENS
+    return Load(lane, expected.count, tokens * _BYTES_PER_TOKEN)
+
+
+def imagined_shards(
+    loads: Sequence[Load], items_at_most: int, bytes_at_most: int, shards_per_size: int
+) -> tuple[list[LaneShards], list[Shard]]:
+    """The lanes and shards into which validation would cut `loads`, if all items of a lane were of the same length."""
+    lanes: list[LaneShards] = []
+    shards: list[Shard] = []
+    for position, load in enumerate(loads):
+        first, left = len(shards), load.items
+        bytes_each = load.bytes / load.items
+        most = max(1, int(bytes_at_most / bytes_each)) if bytes_each else left
+        while left:
+            items = min(left, most, shard_items(len(shards) - first, items_at_most, shards_per_size))
+            shards.append(Shard(len(shards), position, 0, round(items * bytes_each), items, 0))
+            left -= items
+        lanes.append(LaneShards(load.lane, first, len(shards) - first, load.items))
+    return lanes, shards
+
+
+def forecast_route(
+    request: PlanRequest, shards: Sequence[Shard], share: float, price: Price, considered: Sequence[Considered]
+) -> RouteForecast:
+    """What comes of one route. `share`: the part of all items that it has."""
+    items = sum(shard.items for shard in shards)
+    input_tokens = sum(estimated_tokens(shard) for shard in shards)
+    output_tokens = _output_tokens(request, items, share)
+    of_length = price.for_input(input_tokens // items)
+    realtime = input_tokens * of_length.input_microusd + output_tokens * of_length.output_microusd
+    return RouteForecast(
+        considered[0].lane,
+        items,
+        input_tokens,
+        output_tokens,
+        realtime,
+        tuple(CandidateForecast(each, discounted_picousd(realtime, each.price_percent)) for each in considered),
+    )
+
+
+def _output_tokens(request: PlanRequest, items: int, share: float) -> int:
+    if request.output_tokens is not None:
+        return round(request.output_tokens * share)
+    return 0 if request.batch.endpoint in _WITHOUT_OUTPUT else items * _UNKNOWN_OUTPUT_TOKENS

@@ -1,0 +1,65 @@
+"""How far the lanes of a batch are, for the customer who looks at it: from its plan, the shards that are settled, and
+the rows of its provider jobs.
+
+A run of shards that was moved shows the lane that it has now, the mode that it came from, and why. Shards grow within a
+lane, so the share of shards that are done is a little more than that of its items.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+
+from batchyard.core.jobs import JobRow, JobState
+from batchyard.core.lanes import Lane, LaneProgress, LaneStage, Mode
+from batchyard.core.sharding import LaneShards, Plan
+from batchyard.core.waits import Wait
+
+_LATE = "late"
+
+
+def lane_progress(
+    plan: Plan, settled: Collection[int], jobs: Mapping[int, JobRow], waits: Sequence[Wait], now: int
+) -> tuple[LaneProgress, ...]:
+    """By lane, stage and reason, in the order of the plan. `jobs`: the rows of provider jobs by number."""
+    items: Counter[LaneProgress] = Counter()
+    shards: Counter[LaneProgress] = Counter()
+    done: Counter[LaneProgress] = Counter()
+    for entry in plan.lanes:
+        settled_here = sum(number in settled for number in entry.numbers)
+        group = _group(entry, settled_here == entry.shards, jobs.get(entry.first_shard), waits, now)
+        items[group] += entry.items
+        shards[group] += entry.shards
+        done[group] += settled_here
+    return tuple(replace(group, items=items[group], done_percent=100 * done[group] // shards[group]) for group in items)
+
+
+def _group(entry: LaneShards, is_done: bool, job: JobRow | None, waits: Sequence[Wait], now: int) -> LaneProgress:
+    if entry.is_native:
+        return _native(entry.lane, is_done, job)
+    moved_from, reason = _move(entry, is_done, job, now)
+    lane = Lane(entry.lane.provider, entry.lane.model) if moved_from else entry.lane
+    if is_done:
+        return LaneProgress(lane, LaneStage.DONE, moved_from, reason)
+    wait = next((each for each in waits if (each.provider, each.model) == (lane.provider, lane.model)), None)
+    if wait is not None:
+        return LaneProgress(lane, LaneStage.WAITING, moved_from, reason or str(wait.state))
+    return LaneProgress(lane, LaneStage.RUNNING, moved_from, reason)
+
+
+def _move(entry: LaneShards, is_done: bool, job: JobRow | None, now: int) -> tuple[Mode | None, str | None]:
+    """From which mode the entry was moved, and why."""
+    if job is not None:
+        return Mode.NATIVE, job.reason
+    if entry.lane.mode is Mode.FLEX and not is_done and 0 < entry.escalate_at <= now:
+        return Mode.FLEX, _LATE
+    return None, None
+
+
+def _native(lane: Lane, is_done: bool, job: JobRow | None) -> LaneProgress:
+    if is_done:
+        return LaneProgress(lane, LaneStage.DONE)
+    if job is None or job.state is JobState.SUBMITTING:
+        return LaneProgress(lane, LaneStage.WAITING, reason=job.reason if job else None)
+    return LaneProgress(lane, LaneStage.RUNNING, reason=job.reason)

@@ -1,0 +1,64 @@
+"""What a batch's input is checked against, and how it is planned, in this deployment: for Validate, which does so, and
+for the API, which says what would come of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from functools import partial
+
+from batchyard.adapters import catalogue
+from batchyard.content.reading import Checks, InputLimits, ParseLine
+from batchyard.core.batches import Batch
+from batchyard.core.catalogue import Offer
+from batchyard.core.planning import Planned
+from batchyard.core.routing import Refusal, route
+from batchyard.core.sharding import LaneShards, Shard
+from batchyard.handlers import resources
+from batchyard.handlers.limits import limits_of
+from batchyard.settings import ValidateSettings, load
+from batchyard.steps.plan import plan
+from batchyard.surfaces.registry import surface
+from batchyard.surfaces.surface import LineContext
+
+
+def checks() -> Checks:
+    """The checks of this deployment."""
+    settings = load(ValidateSettings)
+    return Checks(partial(_limits, settings), partial(_parser, settings.max_custom_id_chars), _route)
+
+
+def planned(batch: Batch, lanes: Sequence[LaneShards], shards: Sequence[Shard]) -> Planned:
+    """What is decided about the batch, by all that is known now."""
+    return plan(
+        batch,
+        lanes,
+        shards,
+        now=int(time.time()),
+        pace=load(ValidateSettings).job_pace,
+        catalogue=resources.lane_catalogue(),
+        stores=resources.stores(),
+        known=resources.lanes(),
+    )
+
+
+def _limits(settings: ValidateSettings, surface_name: str) -> InputLimits:
+    limits = limits_of(surface(surface_name), settings)
+    return InputLimits(
+        max_items=limits.max_batch_items,
+        max_file_bytes=limits.max_file_bytes,
+        max_line_bytes=limits.max_line_bytes,
+        max_line_errors=settings.max_line_errors,
+        shard_items=settings.shard_items,
+        shard_bytes=settings.shard_bytes,
+        dispatch_stride=settings.dispatch_stride,
+    )
+
+
+def _parser(max_custom_id_chars: int, surface_name: str, endpoint: str) -> ParseLine:
+    line = LineContext(endpoint, max_custom_id_chars)
+    return partial(surface(surface_name).parse_line, context=line)
+
+
+def _route(model: str, provider: str | None, endpoint: str) -> Offer | Refusal:
+    return route(model, provider, catalogue.load(), endpoint)

@@ -1,0 +1,158 @@
+"""Forecast: the plan of a batch that may be made, by the code that validation plans with, without making it.
+
+An input file is read as validation reads it, but only its beginning, so that the answer comes within the time of one
+request. Nothing is written, and no provider is called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+
+from batchyard.adapters.aws.objects import ObjectMissing
+from batchyard.adapters.aws.stores import Stores
+from batchyard.content.reading import MODELS_AT_MOST, Checks, InputLimits, InputRejected, Reading
+from batchyard.content.workfile import WorkFile
+from batchyard.core.batches import Batch, BatchRef
+from batchyard.core.catalogue import Catalogue
+from batchyard.core.errors import InvalidRequest
+from batchyard.core.files import File, FileRef
+from batchyard.core.forecast import Forecast, Load, expected_load, forecast_route, imagined_shards
+from batchyard.core.keys import file_key
+from batchyard.core.lanes import Lane
+from batchyard.core.limits import BatchTerms
+from batchyard.core.planning import Planned
+from batchyard.core.requests import ExpectedItems, PlanRequest
+from batchyard.core.routing import Refusal
+from batchyard.core.sharding import SHARDS_PER_SIZE, LaneShards, Shard, routes, split_concurrency
+from batchyard.steps.create import check_input, new_batch
+
+PlanRoutes = Callable[[Batch, Sequence[LaneShards], Sequence[Shard]], Planned]
+"""(batch, lanes as routing found them, shards) -> what is decided about them."""
+
+SAMPLE_LINES = 10_000
+_SAMPLE_BYTES = 16_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Input:
+    """The items of the batch as lanes and shards. `sampled_items`: those that were read, if not all were."""
+
+    items: int
+    lanes: Sequence[LaneShards]
+    shards: Sequence[Shard]
+    sampled_items: int | None = None
+
+
+def forecast(
+    request: PlanRequest,
+    account_id: str,
+    *,
+    now: int,
+    terms: BatchTerms,
+    checks: Checks,
+    plan: PlanRoutes,
+    catalogue: Catalogue,
+    stores: Stores,
+) -> Forecast:
+    """What would come of the batch if it were made now. Raises NotFound or InvalidRequest if its input cannot be one,
+    as far as it was read."""
+    batch = new_batch(request.batch, BatchRef(account_id, ""), now, terms.window_seconds)
+    limits = checks.limits(batch.surface)
+    if request.expected is None:
+        file = check_input(FileRef(account_id, batch.input_file_id), now, terms.files.max_bytes, stores)
+        found = _read(batch, file, limits, checks, stores)
+    else:
+        found = _imagined(request, request.expected, batch, limits, checks)
+    planned = plan(batch, found.lanes, found.shards)
+    offers = [catalogue.find(entry.lane.model, entry.lane.provider)[0] for entry in found.lanes]
+    runs = zip(routes(found.shards), found.lanes, offers, planned.considered, strict=True)
+    return Forecast(
+        request,
+        found.items,
+        found.sampled_items,
+        batch.expires_at,
+        tuple(
+            forecast_route(request, run, entry.items / found.items, offer.price, considered)
+            for run, entry, offer, considered in runs
+        ),
+    )
+
+
+def _imagined(
+    request: PlanRequest, expected: ExpectedItems, batch: Batch, limits: InputLimits, checks: Checks
+) -> _Input:
+    _check_count(expected.count, limits)
+    offer = checks.route(expected.model, batch.provider or expected.provider, batch.endpoint)
+    if isinstance(offer, Refusal):
+        raise InvalidRequest(offer.message, param=offer.param.removeprefix("body."), code=offer.code)
+    load = expected_load(request, Lane(offer.provider, offer.model))
+    return _Input(expected.count, *_cut([load], batch, limits))
+
+
+def _read(batch: Batch, file: File, limits: InputLimits, checks: Checks, stores: Stores) -> _Input:
+    if file.lines is not None:
+        _check_count(file.lines, limits)
+    reading = Reading(batch, limits, checks.parser(batch.surface, batch.endpoint), checks.route)
+    work = WorkFile(
+        lambda data: None,
+        items_at_most=limits.shard_items,
+        bytes_at_most=limits.shard_bytes,
+        lanes_at_most=MODELS_AT_MOST,
+        shards_per_size=_shards_per_size(batch, limits),
+    )
+    try:
+        sample = _beginning(file, stores)
+        reading.read(iter((sample,)), work)
+    except ObjectMissing as error:
+        raise InvalidRequest(
+            "The input file's parts are still being joined. Ask again in a while.",
+            param="input_file_id",
+            code="file_not_ready",
+        ) from error
+    except InputRejected as rejection:
+        first = rejection.errors[0]
+        message = first.message if first.line is None else f"Line {first.line}: {first.message}"
+        raise InvalidRequest(message, param=first.param, code=first.code) from rejection
+    lanes, shards = work.finish()
+    if len(sample) >= file.bytes:
+        return _Input(reading.items, lanes, shards)
+    factor = (file.lines / reading.items) if file.lines else file.bytes / len(sample)
+    loads = [
+        Load(entry.lane, entry.items, sum(shards[number].length for number in entry.numbers)).stretched(factor)
+        for entry in lanes
+    ]
+    return _Input(sum(load.items for load in loads), *_cut(loads, batch, limits), reading.items)
+
+
+def _beginning(file: File, stores: Stores) -> bytes:
+    """The whole lines that the file begins with: all of them, if there are not too many."""
+    held = bytearray()
+    with closing(stores.objects.stream(file_key(file.account_id, file.id))) as chunks:
+        for chunk in chunks:
+            held += chunk
+            if len(held) >= _SAMPLE_BYTES:
+                break
+    *lines, rest = bytes(held).split(b"\n", SAMPLE_LINES)
+    if len(lines) < SAMPLE_LINES and (len(held) >= file.bytes or not lines):
+        lines.append(rest)
+        return b"\n".join(lines)
+    return b"\n".join(lines) + b"\n"
+
+
+def _cut(loads: Sequence[Load], batch: Batch, limits: InputLimits) -> tuple[list[LaneShards], list[Shard]]:
+    return imagined_shards(loads, limits.shard_items, limits.shard_bytes, _shards_per_size(batch, limits))
+
+
+def _shards_per_size(batch: Batch, limits: InputLimits) -> int:
+    if batch.concurrency is None:
+        return SHARDS_PER_SIZE
+    return split_concurrency(batch.concurrency, limits.shard_items, limits.dispatch_stride)[0]
+
+
+def _check_count(items: int, limits: InputLimits) -> None:
+    if items > limits.max_items:
+        raise InvalidRequest(
+            f"The batch would have {items} requests; {limits.max_items} are allowed. Split it.", code="too_many_tasks"
+        )

@@ -1,0 +1,149 @@
+"""The plan of a batch that may be made, as the API answers it. No vendor has such an operation: it is our own.
+
+They are TypedDicts, from which the OpenAPI document is made.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from typing_extensions import TypedDict
+
+from batchyard.core.forecast import CandidateForecast, Forecast, RouteForecast
+from batchyard.core.planning import Verdict
+from batchyard.core.usage import decimal_usd
+
+_REASONS = {
+    Verdict.SELECTED: "It is the cheapest lane that will do.",
+    Verdict.DEARER: "Another lane that will do costs less.",
+    Verdict.IMMEDIATE: "The batch is to be run call by call.",
+    Verdict.UNSUPPORTED: "The provider has answered that it has no batch API.",
+    Verdict.ENDPOINT: "This lane does not serve the batch's endpoint.",
+    Verdict.TOO_FEW: "There are fewer requests than a provider job takes at least.",
+    Verdict.TOO_MANY_JOBS: "It would make more provider jobs than are worth having.",
+    Verdict.CONCURRENCY: "Several provider jobs that come back at once could not keep the ceiling on calls in flight.",
+    Verdict.TOO_LATE: "It usually takes so long that too little time would be left before the deadline.",
+}
+
+
+class PlannedLane(TypedDict):
+    """A lane that the requests may take. `expected_finish_at`, `escalate_at`: unix seconds; `escalate_at`: when its
+    provider jobs are given up, or flex is, and the rest runs in realtime; null in realtime."""
+
+    provider: str
+    model: str
+    mode: Literal["realtime", "flex", "native"]
+    verdict: Literal[
+        "selected",
+        "dearer",
+        "immediate",
+        "unsupported",
+        "endpoint",
+        "too_few",
+        "too_many_jobs",
+        "concurrency",
+        "too_late",
+    ]
+    reason: str
+    expected_cost_usd: str
+    expected_finish_at: int
+    jobs: int
+    escalate_at: int | None
+
+
+class PlannedRoute(TypedDict):
+    """The requests for one model at one provider, and each lane that was considered for them."""
+
+    provider: str
+    model: str
+    items: int
+    input_tokens: int
+    output_tokens: int
+    expected_cost_usd: str
+    realtime_cost_usd: str
+    expected_finish_at: int
+    candidates: list[PlannedLane]
+
+
+class PlanObject(TypedDict):
+    """What a batch that is made now is expected to be like; nothing was made or spent. `sampled_items`: the figures
+    are those of so many requests at the beginning of the input file, taken for all of it; null if all were read.
+    `expires_at`: the deadline."""
+
+    object: Literal["batch.plan"]
+    endpoint: str
+    completion_window: str
+    input_file_id: str | None
+    items: int
+    sampled_items: int | None
+    expires_at: int
+    expected_cost_usd: str
+    realtime_cost_usd: str
+    expected_finish_at: int
+    routes: list[PlannedRoute]
+    notes: list[str]
+
+
+def plan_object(forecast: Forecast) -> PlanObject:
+    batch = forecast.request.batch
+    return {
+        "object": "batch.plan",
+        "endpoint": batch.endpoint,
+        "completion_window": batch.completion_window,
+        "input_file_id": batch.input_file_id or None,
+        "items": forecast.items,
+        "sampled_items": forecast.sampled_items,
+        "expires_at": forecast.expires_at,
+        "expected_cost_usd": decimal_usd(forecast.cost_picousd),
+        "realtime_cost_usd": decimal_usd(forecast.realtime_picousd),
+        "expected_finish_at": forecast.finish_at,
+        "routes": [_route(route) for route in forecast.routes],
+        "notes": _notes(forecast),
+    }
+
+
+def _route(route: RouteForecast) -> PlannedRoute:
+    return {
+        "provider": route.lane.provider,
+        "model": route.lane.model,
+        "items": route.items,
+        "input_tokens": route.input_tokens,
+        "output_tokens": route.output_tokens,
+        "expected_cost_usd": decimal_usd(route.selected.cost_picousd),
+        "realtime_cost_usd": decimal_usd(route.realtime_picousd),
+        "expected_finish_at": route.selected.considered.finish_at,
+        "candidates": [_lane(candidate) for candidate in route.candidates],
+    }
+
+
+def _lane(candidate: CandidateForecast) -> PlannedLane:
+    considered = candidate.considered
+    return {
+        "provider": considered.lane.provider,
+        "model": considered.lane.model,
+        "mode": considered.lane.mode.value,
+        "verdict": considered.verdict.value,
+        "reason": _REASONS[considered.verdict],
+        "expected_cost_usd": decimal_usd(candidate.cost_picousd),
+        "expected_finish_at": considered.finish_at,
+        "jobs": considered.jobs,
+        "escalate_at": considered.escalate_at or None,
+    }
+
+
+def _notes(forecast: Forecast) -> list[str]:
+    """What the figures rest on."""
+    notes = []
+    if forecast.sampled_items is not None:
+        notes.append(
+            f"Only the first {forecast.sampled_items} requests of the file were read; the others count as being like "
+            "them, and may have errors that were not seen."
+        )
+    request = forecast.request
+    if request.expected is None:
+        notes.append("Input tokens are estimated from the requests' length.")
+    elif request.expected.input_tokens is None:
+        notes.append("Nobody said how many input tokens there are: 'tokens' says so.")
+    if request.output_tokens is None:
+        notes.append("Nobody knows how much the models will answer: 'output_tokens' says what you expect.")
+    return notes
