@@ -9,7 +9,8 @@ from local.provider import SimulatedProvider
 from tests.customer import Customer, chat_line, eventually
 from tests.fault.evidence import note, served
 
-ENVIRONMENT = {"SHARD_ITEMS": "40", "READ_TIMEOUT_SECONDS": "1", "FLUSH_ITEMS": "20"}
+ENVIRONMENT = {"SHARD_ITEMS": "40", "READ_TIMEOUT_SECONDS": "1", "FLUSH_ITEMS": "20", "LEASE_SECONDS": "20"}
+"""Nobody dies here, and a busy machine must not look as if."""
 ITEMS = 120
 
 

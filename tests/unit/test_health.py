@@ -28,13 +28,24 @@ def replies(pattern: str, seconds_apart: float = 0.1) -> tuple[RecentReplies, fl
         ("." * 50, 0.1, False),
         ("x" * 7, 0.1, False),
         ("x" * 8, 0.1, True),
-        ("." * 40 + "x" * 8, 0.01, True),
+        ("." * 40 + "x" * 10, 0.01, True),
         (".x" * 20, 0.1, True),
         ("...x" * 20, 0.1, False),
+        ("." * 40 + "x" * 8, 0.01, False),
         (".x" * 10, 5.0, True),
         ("x" * 8, 20.0, False),
     ],
-    ids=["well", "too few", "all", "the last few", "half", "a quarter", "seldom, but half", "over long ago"],
+    ids=[
+        "well",
+        "too few",
+        "all",
+        "the last few",
+        "half",
+        "a quarter",
+        "less than half of the last few",
+        "seldom, but half",
+        "over long ago",
+    ],
 )
 def test_trouble_is_most_of_the_last_replies(pattern: str, seconds_apart: float, trouble: bool) -> None:
     """Of the last ten seconds, or of the last twenty replies of a lane with little to do."""

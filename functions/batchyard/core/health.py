@@ -28,8 +28,9 @@ _WINDOW_SECONDS = 10
 _LAST_REPLIES = 20
 _LAST_REPLIES_SECONDS = 120
 _LEAST_TROUBLES = 8
-_SHARE_OF_TROUBLE = 0.4
-"""Half of all calls failing has to count, and chance must not hide it."""
+_SHARE_OF_TROUBLE = 0.5
+"""Half of all calls failing has to count. A fifth failing must not: each of the last replies is a new chance to be
+unlucky."""
 
 _FIRST_PROBE_SECONDS = 2
 _LONGEST_PROBE_SECONDS = {"open": 15, "blocked": 60}

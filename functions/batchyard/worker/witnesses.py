@@ -14,8 +14,12 @@ Witness = Callable[[], Awaitable[ProviderReply]]
 """Sends the smallest request of the lane."""
 
 _WITNESSES = 8
-"""So many have to get through, because half of all calls failing is trouble, too. The first one goes alone: in an
-outage a probe costs one call."""
+"""So many are asked, because half of all calls failing is trouble, too. The first one goes alone: in an outage a probe
+costs one call."""
+
+_BAD_LUCK = 1
+"""So many of the others may fail: a provider that fails one call in five is no outage, and hardly ever lets eight in a
+row through."""
 
 _WITNESSES_OF_HANG = 2
 
@@ -34,7 +38,8 @@ async def hear(witness: Witness, *, callers_key: bool) -> Found:
     if first.state is not LaneState.CLOSED:
         return first
     others = await asyncio.gather(*(_hear_one(witness, callers_key) for _ in range(_WITNESSES - 1)))
-    return next((found for found in others if found.state is not LaneState.CLOSED), first)
+    against = [found for found in others if found.state is not LaneState.CLOSED]
+    return against[0] if len(against) > _BAD_LUCK else first
 
 
 async def hear_of_hang(witness: Witness, *, callers_key: bool) -> Found:
