@@ -71,6 +71,7 @@ class Usage(Strict):
     output_tokens_details: Reasoning
     total_tokens: int
     cost_usd: str
+    realtime_cost_usd: str
     paid_by: Literal["operator", "caller"]
 
 

@@ -288,7 +288,7 @@ def test_inline_requests_become_an_input_file(kush: KushRouter) -> None:
 def test_results_can_be_read_while_the_batch_runs(kush: KushRouter) -> None:
     """What is done is there, in input order, before the batch is; the total is that of the input; then all is there."""
     slow = {7, 50, 99}
-    lines = [line(number, "latency:9000" if number in slow else None) for number in range(100)]
+    lines = [line(number, "latency:25000" if number in slow else None) for number in range(100)]
     batch = kush.create(input_file_id=kush.upload(jsonl(lines)).id)
 
     def early() -> Results | None:

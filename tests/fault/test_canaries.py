@@ -71,11 +71,12 @@ def test_a_wrong_result_is_noticed(
 
 
 def test_a_lease_that_holds_nobody_off_is_noticed(tmp_path: Path, provider: SimulatedProvider) -> None:
-    """Claims ignore other owners: two deliveries at once both run the shard, and the provider's counts show it."""
+    """Claims ignore other owners: a message that is back too early runs the shard beside its owner, and the provider's
+    counts show it."""
     was, becomes = "AND #lease_until < :now AND", "AND (#lease_until < :now OR #version > :now OR #version < :now) AND"
     with broken(tmp_path, provider, "adapters/aws/shards.py", was, becomes) as customer:
-        provider.configure(latency_ms=500)
-        customer.cloud.deliver(duplicate=True)
+        provider.configure(latency_ms=4000)
+        customer.cloud.deliver(visibility_seconds=1)
         lines = own_lines(customer, 16)
         customer.submit(lines)
         eventually(lambda: all(count.received for count in served(provider, lines)), "every item was sent")
@@ -93,7 +94,7 @@ def test_a_late_owner_that_is_let_in_is_noticed(tmp_path: Path, provider: Simula
     with broken(tmp_path, provider, "adapters/aws/shards.py", was, becomes, **settings) as customer:
         provider.configure(latency_ms=800)
         cloud = customer.cloud
-        cloud.deliver(visibility_seconds=1)
+        cloud.deliver(visibility_seconds=3)
         lines = own_lines(customer, 16)
         batch = customer.submit(lines)
         eventually(lambda: len(flushed(customer, batch.id)) > 0, "a flush")
