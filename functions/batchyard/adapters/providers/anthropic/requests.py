@@ -6,11 +6,10 @@ penalty of 0, n of 1) is left out, and so is the little that cannot change an an
 
 from __future__ import annotations
 
-from typing import Any
-
 from batchyard.adapters.providers.anthropic.conversation import conversation, short
 from batchyard.adapters.providers.anthropic.reasoning import reasoning
 from batchyard.adapters.providers.anthropic.tools import tools_and_choice
+from batchyard.adapters.providers.chat_parameters import most_tokens, number, stop_sequences
 from batchyard.adapters.providers.members import Members
 from batchyard.core.json_types import JsonObject
 
@@ -45,7 +44,7 @@ def messages_request(document: JsonObject, model: str, default_max_tokens: int) 
     for name, values in _ASKS_FOR_NOTHING.items():
         body.allow(name, *values)
     found = conversation(body)
-    max_tokens = _max_tokens(body) or default_max_tokens
+    max_tokens = most_tokens(body) or default_max_tokens
     request: JsonObject = {"model": model, "max_tokens": max_tokens, "messages": found.messages}
     if found.system:
         request["system"] = short(found.system)
@@ -64,34 +63,15 @@ def messages_request(document: JsonObject, model: str, default_max_tokens: int) 
     return request
 
 
-def _max_tokens(body: Members) -> int | None:
-    newer, older = body.take("max_completion_tokens"), body.take("max_tokens")
-    wanted = older if newer is None else newer
-    if older is not None and newer is not None and older != newer:
-        raise body.wrong("max_tokens", "and 'max_completion_tokens' differ")
-    if wanted is None:
-        return None
-    if type(wanted) is not int or wanted < 1:
-        raise body.wrong("max_completion_tokens", "must be a whole number, 1 at least")
-    return wanted
-
-
 def _sampling(body: Members) -> JsonObject:
     found: JsonObject = {}
     for name in ("temperature", "top_p", "top_k"):
-        if (value := body.take(name)) is not None:
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                raise body.wrong(name, "must be a number")
+        if (value := number(body, name)) is not None:
             found[name] = value
     if found.get("temperature", 0) > 1:
         raise body.unsupported("temperature", "It is 1 at most there.")
-    stop: Any = body.take("stop")
-    if stop is not None:
-        sequences = [stop] if isinstance(stop, str) else stop
-        if not isinstance(sequences, list) or not all(isinstance(each, str) for each in sequences):
-            raise body.wrong("stop", "must be a string or an array of strings")
-        if sequences:
-            found["stop_sequences"] = sequences
+    if sequences := stop_sequences(body):
+        found["stop_sequences"] = sequences
     return found
 
 

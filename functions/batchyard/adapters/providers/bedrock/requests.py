@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
 
 from batchyard.adapters.providers.anthropic.conversation import conversation
 from batchyard.adapters.providers.anthropic.tools import tools_and_choice
 from batchyard.adapters.providers.bedrock.content import ConverseContent
 from batchyard.adapters.providers.bedrock.reasoning import reasoning
+from batchyard.adapters.providers.chat_parameters import most_tokens, number, stop_sequences
 from batchyard.adapters.providers.members import Members
 from batchyard.adapters.providers.translator import json_text
 from batchyard.core.json_types import JsonObject
@@ -63,7 +63,7 @@ def converse_request(document: JsonObject, asked: Asked) -> JsonObject:
     for name, values in _ASKS_FOR_NOTHING.items():
         body.allow(name, *values)
     request = _messages(body) | _tools(body)
-    max_tokens, config = _max_tokens(body), _sampling(body)
+    max_tokens, config = most_tokens(body), _sampling(body)
     thinking = reasoning(body, asked.model, max_tokens or asked.default_max_tokens)
     if max_tokens is None and "budget_tokens" in thinking.get("thinking", ()):
         max_tokens = asked.default_max_tokens
@@ -114,32 +114,17 @@ def _tool(tool: JsonObject) -> JsonObject:
     return found
 
 
-def _max_tokens(body: Members) -> int | None:
-    newer, older = body.take("max_completion_tokens"), body.take("max_tokens")
-    wanted = older if newer is None else newer
-    if older is not None and newer is not None and older != newer:
-        raise body.wrong("max_tokens", "and 'max_completion_tokens' differ")
-    if wanted is not None and (type(wanted) is not int or wanted < 1):
-        raise body.wrong("max_completion_tokens", "must be a whole number, 1 at least")
-    return wanted
-
-
 def _sampling(body: Members) -> JsonObject:
     found: JsonObject = {}
     for name, theirs in (("temperature", "temperature"), ("top_p", "topP")):
-        if (value := body.take(name)) is not None:
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                raise body.wrong(name, "must be a number")
+        if (value := number(body, name)) is not None:
             if not 0 <= value <= 1:
                 raise body.unsupported(name, "It is 0 to 1 there.")
             found[theirs] = value
-    stop: Any = body.take("stop")
-    if stop is not None:
-        sequences = [stop] if isinstance(stop, str) else stop
-        if not isinstance(sequences, list) or not all(isinstance(each, str) and each for each in sequences):
+    if sequences := stop_sequences(body):
+        if not all(sequences):
             raise body.wrong("stop", "must be a string or an array of strings, none of them empty")
-        if sequences:
-            found["stopSequences"] = sequences
+        found["stopSequences"] = sequences
     return found
 
 

@@ -6,8 +6,7 @@ is left out, and so is the little that cannot change an answer.
 
 from __future__ import annotations
 
-from typing import Any
-
+from batchyard.adapters.providers.chat_parameters import most_tokens, number, stop_sequences
 from batchyard.adapters.providers.gemini.conversation import conversation
 from batchyard.adapters.providers.gemini.models import is_since_3
 from batchyard.adapters.providers.gemini.thinking import thinking_config
@@ -88,9 +87,7 @@ def _googles_own(body: Members) -> Members | None:
 def _sampling(body: Members) -> JsonObject:
     found: JsonObject = {}
     for name, theirs in _NUMBERS.items():
-        if (value := body.take(name)) is not None:
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                raise body.wrong(name, "must be a number")
+        if (value := number(body, name)) is not None:
             found[theirs] = value
     seed = body.take("seed")
     if seed is not None:
@@ -105,24 +102,15 @@ def _sampling(body: Members) -> JsonObject:
 def _limits(body: Members) -> JsonObject:
     """How much is written: tokens, answers, and where it stops."""
     found: JsonObject = {}
-    newer, older = body.take("max_completion_tokens"), body.take("max_tokens")
-    if older is not None and newer is not None and older != newer:
-        raise body.wrong("max_tokens", "and 'max_completion_tokens' differ")
-    wanted, answers = older if newer is None else newer, body.take("n")
-    for name, value in (("max_completion_tokens", wanted), ("n", answers)):
-        if value is not None and (type(value) is not int or value < 1):
-            raise body.wrong(name, "must be a whole number, 1 at least")
+    wanted, answers = most_tokens(body), body.take("n")
+    if answers is not None and (type(answers) is not int or answers < 1):
+        raise body.wrong("n", "must be a whole number, 1 at least")
     if wanted is not None:
         found["maxOutputTokens"] = wanted
     if answers not in (None, 1):
         found["candidateCount"] = answers
-    stop: Any = body.take("stop")
-    if stop is not None:
-        sequences = [stop] if isinstance(stop, str) else stop
-        if not isinstance(sequences, list) or not all(isinstance(each, str) for each in sequences):
-            raise body.wrong("stop", "must be a string or an array of strings")
-        if sequences:
-            found["stopSequences"] = sequences
+    if sequences := stop_sequences(body):
+        found["stopSequences"] = sequences
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from batchyard.adapters.providers.chat_parameters import allowed_tools, function_name
 from batchyard.adapters.providers.members import Members
 from batchyard.core.json_types import JsonObject
 
@@ -64,26 +65,10 @@ def _config(body: Members) -> tuple[JsonObject, set[str] | None]:
     members = Members(choice, "tool_choice", body.vendor)
     kind = members.needed_text("type")
     if kind == "function":
-        name = _name(members)
+        name = function_name(members)
         members.end()
         return {"mode": "ANY", "allowedFunctionNames": [name]}, None
     if kind != "allowed_tools":
         raise members.unsupported("type")
-    allowed = members.inside("allowed_tools")
-    members.end()
-    mode, names = allowed.needed_text("mode"), set()
-    for tool in allowed.each("tools"):
-        tool.allow("type", "function")
-        names.add(_name(tool))
-        tool.end()
-    if mode not in ("auto", "required"):
-        raise allowed.wrong("mode", "must be auto or required")
-    allowed.end()
+    mode, names = allowed_tools(members)
     return {"mode": _MODES[mode]}, names
-
-
-def _name(members: Members) -> str:
-    function = members.inside("function")
-    name = function.needed_text("name")
-    function.end()
-    return name

@@ -1,0 +1,59 @@
+"""Parameters of a chat completion that every vendor has in some form, read and checked once; the vendor's own module
+says what they become there. All raise Untranslatable."""
+
+from __future__ import annotations
+
+from batchyard.adapters.providers.members import Members
+
+
+def most_tokens(body: Members) -> int | None:
+    """How many tokens the answer may have, by either of its two names; None if the item does not say."""
+    newer, older = body.take("max_completion_tokens"), body.take("max_tokens")
+    wanted = older if newer is None else newer
+    if older is not None and newer is not None and older != newer:
+        raise body.wrong("max_tokens", "and 'max_completion_tokens' differ")
+    if wanted is None:
+        return None
+    if type(wanted) is not int or wanted < 1:
+        raise body.wrong("max_completion_tokens", "must be a whole number, 1 at least")
+    return wanted
+
+
+def number(body: Members, name: str) -> int | float | None:
+    """The parameter `name`, which is any number."""
+    value = body.take(name)
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+        raise body.wrong(name, "must be a number")
+    return value
+
+
+def stop_sequences(body: Members) -> list[str]:
+    """Where the answer stops; empty if the item does not say."""
+    stop = body.take("stop")
+    sequences = [] if stop is None else [stop] if isinstance(stop, str) else stop
+    if not isinstance(sequences, list) or not all(isinstance(each, str) for each in sequences):
+        raise body.wrong("stop", "must be a string or an array of strings")
+    return sequences
+
+
+def allowed_tools(choice: Members) -> tuple[str, set[str]]:
+    """The mode (`auto` or `required`) and the names of a `tool_choice` of the type `allowed_tools`, which is taken."""
+    allowed = choice.inside("allowed_tools")
+    choice.end()
+    mode, names = allowed.needed_text("mode"), set()
+    for tool in allowed.each("tools"):
+        tool.allow("type", "function")
+        names.add(function_name(tool))
+        tool.end()
+    if mode not in ("auto", "required"):
+        raise allowed.wrong("mode", "must be auto or required")
+    allowed.end()
+    return mode, names
+
+
+def function_name(tool: Members) -> str:
+    """The name in `{"function": {"name": …}}`."""
+    function = tool.inside("function")
+    name = function.needed_text("name")
+    function.end()
+    return name
