@@ -72,6 +72,18 @@ def test_a_job_that_stalls_is_stopped_in_time() -> None:
     assert [row.reason for row in yard.job_rows] == ["late"]
 
 
+def test_a_key_that_is_gone_for_a_while_loses_no_paid_result() -> None:
+    """It was removed while the job ran and is back when the job is late: what the vendor had finished is collected, and
+    nothing is paid a second time in realtime."""
+    yard = Yard((8,))
+    yard.no_key = (NOW + 1, ESCALATE_AT + 300)
+    yard.run()
+    assert yard.now >= ESCALATE_AT + 300
+    assert yard.results() == dict.fromkeys(range(32), Outcome.SUCCEEDED)
+    assert set(yard.paid().values()) == {1}
+    assert not yard.realtime_paid
+
+
 def test_a_vendor_that_never_stops_is_not_waited_for() -> None:
     """Its job is collected as it is when patience ends; everything runs in realtime."""
     yard = Yard(seconds=None, cancel_seconds=1e9, done_share=0.0)

@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import orjson
 
+from batchyard.adapters.aws.secrets import SecretMissing
 from batchyard.adapters.aws.stores import Stores
 from batchyard.adapters.aws.table import Table
 from batchyard.adapters.providers.openai.translator import OpenAITranslator
@@ -102,10 +103,13 @@ class Guarded:
 class OneVendor:
     """Stands for `Vendors`."""
 
-    def __init__(self, jobs: Any) -> None:
+    def __init__(self, jobs: Any, has_key: Callable[[], bool]) -> None:
         self._vendor = Vendor(jobs, OpenAITranslator(), PRICE, LIMITS)
+        self._has_key = has_key
 
     def of(self, batch: Batch, lane: Lane) -> Vendor:
+        if not self._has_key():
+            raise SecretMissing("openai")
         return self._vendor
 
 
@@ -136,6 +140,8 @@ class Yard:
         self.mail = Mail(lambda: self.now)
         self.realtime_paid: Counter[bytes] = Counter()
         self.is_fenced_since: float | None = None
+        self.no_key = (math.inf, math.inf)
+        """From when until when the deployment has no key for the provider."""
         self._owners = itertools.count()
         objects = MemoryObjects()
         table = MemoryTable()
@@ -147,7 +153,7 @@ class Yard:
         self.tools = Tools(
             stores=guarded,
             queues=cast(Any, mail),
-            vendors=cast(Any, OneVendor(Guarded(self.vendor, self.fuse, "vendor"))),
+            vendors=cast(Any, OneVendor(Guarded(self.vendor, self.fuse, "vendor"), self._has_key)),
             settle=partial(settle, stores=guarded, queues=cast(Any, mail), workflow=cast(Any, self.workflow)),
             limits=JobLimits(300, "test"),
             clock=lambda: self.now,
@@ -202,6 +208,9 @@ class Yard:
         """As the API does, and then Fence in its rounds."""
         self.stores.batches.enter(self.batch, Status.CANCELLING, int(self.now))
         self.is_fenced_since = self.now
+
+    def _has_key(self) -> bool:
+        return not self.no_key[0] <= self.now < self.no_key[1]
 
     def _is_over(self) -> bool:
         rows = list(self.stores.shards.rows(BATCH.batch_id))

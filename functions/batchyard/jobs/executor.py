@@ -68,8 +68,9 @@ def _advance(job: HeldJob) -> None:
 
 
 def _without_key(job: HeldJob) -> int | None:
-    """Nobody can ask the vendor anything. When that is too late for the job, its items wait for the key in realtime."""
-    if job.is_late or not job.is_wanted:
+    """Nobody can ask the vendor anything, and realtime needs the same key. A late job waits, too: when the key is back,
+    what its vendor has finished and billed is still to be collected."""
+    if not job.is_wanted:
         job.change(state=JobState.COLLECTING, provider_job_id=None)
         return None
     return retry_wait_seconds(job.row.tries, None, job.tools.limits.pace)
