@@ -84,14 +84,14 @@ class Terms:
     pace: float = 1.0
 
 
-def realtime_seconds(items: int, calls_per_second: float | None, terms: Terms) -> float:
-    """How long so many items take at that rate, or at a guess."""
-    return items / (calls_per_second or _UNKNOWN_CALLS_PER_SECOND / terms.pace)
+def realtime_seconds(items: int, calls_per_second: float | None, pace: float) -> float:
+    """How long so many items take at that rate, or at a guess. `pace`: as in Terms."""
+    return items / (calls_per_second or _UNKNOWN_CALLS_PER_SECOND / pace)
 
 
-def flex_seconds(items: int, calls_per_second: float | None, terms: Terms) -> float:
+def flex_seconds(items: int, calls_per_second: float | None, pace: float) -> float:
     """The same in flex."""
-    return items / (calls_per_second or _UNKNOWN_FLEX_CALLS_PER_SECOND / terms.pace)
+    return items / (calls_per_second or _UNKNOWN_FLEX_CALLS_PER_SECOND / pace)
 
 
 def capacity(candidate: Candidate, terms: Terms) -> float:

@@ -100,7 +100,7 @@ def plan_lanes(routes: Sequence[Route], terms: Terms) -> Planned:
 
 def escalate_at(items: int, calls_per_second: float | None, terms: Terms) -> int:
     """When a job of `items` has to be given up, at a lane whose realtime is so fast."""
-    seconds = CAUTION * realtime_seconds(items, calls_per_second, terms)
+    seconds = CAUTION * realtime_seconds(items, calls_per_second, terms.pace)
     return terms.expires_at - round(seconds + (STOP_PATIENCE_SECONDS + SPARE_SECONDS) * terms.pace)
 
 
@@ -121,10 +121,10 @@ def _considered(candidate: Candidate, verdict: Verdict, shards: Sequence[Shard],
     rate, limits, items = candidate.learned.calls_per_second, candidate.limits, sum(shard.items for shard in shards)
     jobs, at = 0, 0
     if candidate.lane.mode is Mode.FLEX:
-        seconds = flex_seconds(items, candidate.learned.flex_calls_per_second, terms)
+        seconds = flex_seconds(items, candidate.learned.flex_calls_per_second, terms.pace)
         at = escalate_at(items, rate, terms)
     elif candidate.lane.mode is not Mode.NATIVE or limits is None:
-        seconds = realtime_seconds(items, rate, terms)
+        seconds = realtime_seconds(items, rate, terms.pace)
     else:
         jobs = len(pack(shards, limits))
         rounds = math.ceil(jobs / (limits.max_jobs or jobs))
@@ -174,7 +174,7 @@ def _flex_verdict(candidate: Candidate, route: Route, terms: Terms) -> Verdict |
         return Verdict.IMMEDIATE
     if terms.endpoint not in _FLEX_ENDPOINTS:
         return Verdict.ENDPOINT
-    needed = CAUTION * flex_seconds(route.items, candidate.learned.flex_calls_per_second, terms)
+    needed = CAUTION * flex_seconds(route.items, candidate.learned.flex_calls_per_second, terms.pace)
     if escalate_at(route.items, candidate.learned.calls_per_second, terms) < terms.now + needed:
         return Verdict.TOO_LATE
     return None
