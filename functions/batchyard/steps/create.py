@@ -232,7 +232,7 @@ def new_batch(request: BatchRequest, ref: BatchRef, now: int, window_seconds: in
         completion_window=request.completion_window,
         status=Status.VALIDATING,
         created_at=now,
-        expires_at=now + window_seconds,
+        expires_at=now + window_seconds * request.rules.tier.windows,
         metadata=request.metadata,
         output_expires_after_seconds=request.output_expires_after_seconds,
         concurrency=request.concurrency,

@@ -233,10 +233,12 @@ class LaneShare:
         self._portions = portions(stay, self._name)
         batches = {run.batch_id: run.message for run in self._running}
         weights = {message.account_id: message.weight for message in batches.values()}
-        batches_of = Counter(message.account_id for message in batches.values())
+        turns_of: Counter[str] = Counter()
+        for message in batches.values():
+            turns_of[message.account_id] += message.turns
         shares: dict[str, dict[str, float]] = defaultdict(dict)
         for batch_id, message in batches.items():
-            alone = message.weight / sum(weights.values()) / batches_of[message.account_id]
+            alone = message.weight / sum(weights.values()) * message.turns / turns_of[message.account_id]
             shares[message.account_id][batch_id] = self._portions.get(batch_id, alone)
         self._gate.weigh(shares)
 
@@ -248,7 +250,9 @@ class LaneShare:
         if newcomer is not None:
             waiting[newcomer.batch_id] = newcomer.message.account_id
         weights = {run.message.account_id: run.message.weight for run in self._running if run.message.weight != 1}
-        report = WorkerReport(int(now), self._since, waiting, self._busy_until(now), weights) if self._running else None
+        turns = {run.batch_id: run.message.turns for run in self._running if run.message.turns != 1}
+        busy_until = self._busy_until(now) if self._running else 0
+        report = WorkerReport(int(now), self._since, waiting, busy_until, weights, turns) if self._running else None
         outdated = self.pace.outdated(now)
         write = partial(self._lanes.report, self._lane, self._name, report, counts, outdated)
         self.take(await self._blocking(write))
