@@ -171,6 +171,19 @@ class Reading:
             raise InputRejected(*self._errors, LineError("too_many_errors", message))
 
 
+def check_lines(data: bytes, batch: Batch, checks: Checks) -> None:
+    """Raises InputRejected if `data` cannot be the input of `batch`. Nothing is written."""
+    limits = checks.limits(batch.surface)
+    nowhere = WorkFile(
+        lambda written: None,
+        items_at_most=limits.shard_items,
+        bytes_at_most=limits.shard_bytes,
+        lanes_at_most=MODELS_AT_MOST,
+    )
+    reading = Reading(batch, limits, checks.parser(batch.surface, batch.endpoint), checks.route)
+    reading.read(iter((data,)), nowhere)
+
+
 def _renamed(body: bytes, model: str) -> bytes:
     """The request body with the model's name as the provider has it."""
     return orjson.dumps(exact_json.loads(body) | {"model": model})
