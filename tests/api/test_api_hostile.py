@@ -153,7 +153,7 @@ def test_ids_that_are_none(alice: Customer, shape: str) -> None:
     for method in methods:
         for text in IDS:
             reply = alice.http.request(method, re.sub(r"{\w+_id}", text, shape), headers=VERSION)
-            if "/messages/" in shape:
+            if reply.json().get("type") == "error":  # Anthropic's envelope
                 assert (reply.status_code, reply.json()["error"]["type"]) == (404, "not_found_error")
             else:
                 assert_envelope(reply, 404)

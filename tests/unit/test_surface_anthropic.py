@@ -114,7 +114,8 @@ def test_a_body_that_is_none(body: Any) -> None:
 @pytest.mark.parametrize("read", [reading.read_batch_id, reading.read_batches_page, reading.read_results])
 def test_the_version_is_required(read: Any) -> None:
     """On every operation; an unknown one is refused."""
-    read(request())
+    for version in ("2023-01-01", "2023-06-01", "2026-10-21"):
+        read(request(anthropic_version=version))
     for version, said in ((None, "header is required"), ("", "header is required"), ("2024-01-01", "not a valid")):
         with pytest.raises(InvalidRequest, match=said):
             read(request(anthropic_version=version))

@@ -17,7 +17,8 @@ from batchyard.surfaces.operations import BatchExport
 VERSION = "anthropic-version"
 BETA = "anthropic-beta"
 PROFILE = "anthropic-user-profile-id"
-_VERSIONS = ("2023-06-01", "2023-01-01")
+_VERSIONS = ("2026-10-21", "2023-06-01", "2023-01-01")
+"""For a batch they are the same: in which version Anthropic itself is called does not depend on the caller."""
 _PAGE_LIMIT = (20, 1000)
 """Default and most batches per page."""
 _BETAS_OF_TODAY = frozenset({"message-batches-2024-09-24", "prompt-caching-2024-07-31", "pdfs-2024-09-25"})

@@ -14,7 +14,7 @@ from batchyard.surfaces.anthropic.results import write_result
 from batchyard.surfaces.operations import Operation, OperationDoc, ResultsForm, as_it_is
 from batchyard.surfaces.surface import Surface, SurfaceRules
 
-_HEADERS = {reading.VERSION: "2023-06-01."}
+_HEADERS = {reading.VERSION: "2026-10-21 or 2023-06-01."}
 _CREATE_HEADERS = {
     **_HEADERS,
     reading.BETA: "Names of betas that need no header any more; others are refused.",
