@@ -1,10 +1,61 @@
-"""Which offer an item takes. All that is known of providers is in the catalogue that it gets."""
+"""Which offer an item takes, and the rules that its batch has for that. All that is known of providers is in the
+catalogue that it gets."""
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass
+from typing import Any
 
 from batchyard.core.catalogue import Catalogue, Offer
+
+
+class RoutingMode(enum.StrEnum):
+    """How lanes are chosen. `cheapest`; `sla_aware`: the cheapest that is expected to be done by the deadline with a
+    margin; `public_only`, `edge_only`: vendors or the owner's own network; `hybrid`: the owner's own network first;
+    `privacy_constrained`: the one that keeps the least, then the cheapest."""
+
+    CHEAPEST = "cheapest"
+    SLA_AWARE = "sla_aware"
+    PUBLIC_ONLY = "public_only"
+    EDGE_ONLY = "edge_only"
+    HYBRID = "hybrid"
+    PRIVACY_CONSTRAINED = "privacy_constrained"
+
+
+class PrivacyTier(enum.StrEnum):
+    """Who may see the items. `confidential`: providers that keep nothing; `restricted`: only private endpoints."""
+
+    STANDARD = "standard"
+    CONFIDENTIAL = "confidential"
+    RESTRICTED = "restricted"
+
+
+class ServiceTier(enum.StrEnum):
+    """How soon. `standard`: 24 hours; `flex`: 48; `priority`: ahead of the others."""
+
+    STANDARD = "standard"
+    FLEX = "flex"
+    PRIORITY = "priority"
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingRules:
+    """What a batch allows. `models`: in order of preference, models that may stand in for each other; empty: each
+    item's own."""
+
+    mode: RoutingMode = RoutingMode.CHEAPEST
+    privacy: PrivacyTier = PrivacyTier.STANDARD
+    tier: ServiceTier = ServiceTier.STANDARD
+    models: tuple[str, ...] = ()
+
+    def to_row(self) -> list[Any]:
+        return [str(self.mode), str(self.privacy), str(self.tier), list(self.models)]
+
+    @classmethod
+    def from_row(cls, row: list[Any]) -> RoutingRules:
+        mode, privacy, tier, models = row[:4]
+        return cls(RoutingMode(mode), PrivacyTier(privacy), ServiceTier(tier), tuple(models))
 
 
 @dataclass(frozen=True, slots=True)

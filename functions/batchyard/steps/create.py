@@ -244,6 +244,9 @@ def new_batch(request: BatchRequest, ref: BatchRef, now: int, window_seconds: in
         provider=request.provider,
         caller_pays=request.caller_key is not None,
         weight=weight,
+        rules=request.rules,
+        quote_id=request.quote_id,
+        max_price_picousd=request.max_price_picousd,
         drop=request.drop,
     )
 
