@@ -187,6 +187,19 @@ class Reading:
             raise InputRejected(*self._errors, LineError("too_many_errors", message))
 
 
+def check_lines(data: bytes, batch: Batch, checks: Checks) -> None:
+    """Raises InputRejected if `data` cannot be the input of `batch`. Nothing is written."""
+    limits = checks.limits(batch.surface)
+    nowhere = WorkFile(
+        lambda written: None,
+        items_at_most=limits.shard_items,
+        bytes_at_most=limits.shard_bytes,
+        lanes_at_most=MODELS_AT_MOST,
+    )
+    reading = Reading(batch, limits, checks)
+    reading.read(iter((data,)), nowhere)
+
+
 def file_error(code: str, message: str) -> LineError:
     """What is wrong with the input as a whole."""
     return LineError(code, message, param="input_file_id")
