@@ -79,6 +79,7 @@ def add_gateway_responses(api: apigateway.RestApi) -> None:
 
 def _envelope(response: GatewayResponse) -> str:
     """OpenAI's error object, with what Anthropic's has around it."""
+    error: dict[str, str | int | None]
     error = {"message": response.message, "type": response.type, "param": None, "code": response.code}
     error = error if response.status is None else error | {"status": response.status}
     return json.dumps({"type": "error", "error": error, "request_id": "$context.requestId"})

@@ -8,12 +8,14 @@ from typing import Any, Protocol
 
 from batchyard.core.batches import Batch
 from batchyard.core.catalogue import Offer
+from batchyard.core.deliveries import Delivery
 from batchyard.core.errors import InvalidRequest, RequestError
 from batchyard.core.files import File, UploadPart
 from batchyard.core.forecast import Forecast
 from batchyard.core.items import Item, LineError
 from batchyard.core.limits import Allowance, Limits
 from batchyard.core.requests import BatchRequest, FileRequest, PageRequest, PlanRequest, UploadRequest
+from batchyard.core.webhooks import ShownWebhook, WebhookTarget
 from batchyard.surfaces.http import Reply, Request
 from batchyard.surfaces.operations import (
     BatchExport,
@@ -104,6 +106,13 @@ class Surface:
     plan_batch: Operation[PlanRequest, Forecast] | None = None
     list_results: Operation[ResultsRequest, Reply] | None = None
     export_results: Operation[BatchExport, Reply] | None = None
+
+    set_webhook: Operation[WebhookTarget, ShownWebhook] | None = None
+    retrieve_webhook: Operation[None, ShownWebhook] | None = None
+    delete_webhook: Operation[None, ShownWebhook] | None = None
+    list_deliveries: Operation[PageRequest, Page[Delivery]] | None = None
+    retrieve_delivery: Operation[str, Delivery] | None = None
+    replay_delivery: Operation[str, Delivery] | None = None
 
     list_models: Operation[None, list[Offer]] | None = None
     retrieve_model: Operation[str, NamedOffer] | None = None
