@@ -28,7 +28,7 @@ _GET, _PUT, _UPDATE, _DELETE, _QUERY = (
 TABLE_ACTIONS = {
     "files": (_GET, _QUERY, _PUT, _UPDATE, _DELETE),
     "batches": (_GET, _QUERY, _PUT, _UPDATE),
-    "account": (_GET, _UPDATE),
+    "account": (_GET, _QUERY, _PUT, _UPDATE),
     "results": (_GET, _QUERY, _UPDATE),
     "admin": (_GET, _QUERY, _PUT, _UPDATE),
     "drop": (_GET, _PUT, _UPDATE),

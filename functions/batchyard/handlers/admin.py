@@ -4,7 +4,8 @@
 {"action": "create_key", "account_id": …, "name": …}   → {"account_id", "api_key", "key_id"}
 {"action": "list_accounts"}                            → {"accounts": [{"id", "name", "created_at", "weight"}]}
 {"action": "set_weight", "account_id": …, "weight": 3} → {"account_id", "weight"}
-{"action": "list_keys", "account_id": …}               → {"keys": [{"id", "name", "hint", "created_at", "revoked_at"}]}
+{"action": "list_keys", "account_id": …}               → {"keys": [{"id", "name", "hint", "created_at", "revoked_at",
+                                                          "expires_at"}]}
 {"action": "revoke_key", "account_id": …, "key_id": …} → {"key_id", "revoked_at"}
 
 A refusal is a value too: {"error": {"message", "param"}}. `api_key` is shown once; nobody can read it again. `weight`

@@ -5,13 +5,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 from batchyard.adapters import catalogue
+from batchyard.adapters.aws.objects import ObjectMissing
+from batchyard.content.lines import read_lines
 from batchyard.content.reading import Checks, InputLimits, ParseLine
+from batchyard.content.windows import within_windows
 from batchyard.core.batches import Batch
 from batchyard.core.catalogue import Offer
+from batchyard.core.keys import file_key
 from batchyard.core.planning import Planned
+from batchyard.core.providers import CHAT_COMPLETIONS, ENDPOINTS
+from batchyard.core.requests import BatchRequest
 from batchyard.core.routing import Refusal, route
 from batchyard.core.sharding import LaneShards, Shard
 from batchyard.handlers import resources
@@ -19,13 +26,37 @@ from batchyard.handlers.limits import limits_of
 from batchyard.settings import ValidateSettings, load
 from batchyard.steps.plan import plan
 from batchyard.surfaces.registry import surface
-from batchyard.surfaces.surface import LineContext
+from batchyard.surfaces.surface import EndpointOf, LineContext
 
 
 def checks() -> Checks:
     """The checks of this deployment."""
     settings = load(ValidateSettings)
     return Checks(partial(_limits, settings), partial(_parser, settings.max_custom_id_chars), _route)
+
+
+def checks_with_windows(models: Sequence[str]) -> Checks:
+    """The same, and that items fit into the context window of their model, or of one of `models` if there are any."""
+    found = checks()
+
+    def parser(surface_name: str, endpoint: str) -> ParseLine:
+        return within_windows(found.parser(surface_name, endpoint), models, catalogue.load())
+
+    return replace(found, parser=parser)
+
+
+def endpoint_of(request: BatchRequest, account_id: str, read: EndpointOf) -> str:
+    """The endpoint that the first line of the input is for; chat completions if it does not say."""
+    beginning = request.lines
+    if beginning is None and request.input_file_id:
+        most = load(ValidateSettings).max_line_bytes
+        try:
+            beginning = resources.objects().get(file_key(account_id, request.input_file_id), 0, most)
+        except ObjectMissing:
+            beginning = None
+    _, first = next(read_lines([beginning or b""], load(ValidateSettings).max_line_bytes), (0, None))
+    endpoint = read(first) if first else None
+    return endpoint if endpoint in ENDPOINTS else CHAT_COMPLETIONS
 
 
 def planned(batch: Batch, lanes: Sequence[LaneShards], shards: Sequence[Shard]) -> Planned:

@@ -16,6 +16,7 @@ import orjson
 
 from batchyard.adapters.aws.batches import Batches, Idempotency, IdempotencyKeyUsed
 from batchyard.adapters.aws.caller_keys import CallerKeys
+from batchyard.adapters.aws.quotes import acceptance_of
 from batchyard.adapters.aws.repeats import Repeats, note_of
 from batchyard.adapters.aws.stores import Stores
 from batchyard.adapters.aws.table import Put, Update
@@ -35,7 +36,9 @@ from batchyard.core.files import File, FileRef, FileStatus
 from batchyard.core.ids import derive_id
 from batchyard.core.keys import file_key
 from batchyard.core.limits import BatchTerms, Bounds
+from batchyard.core.quotes import QuoteRef
 from batchyard.core.requests import BatchRequest
+from batchyard.core.routing import ServiceTier
 
 PURPOSE = "batch"
 _KEEP_IDEMPOTENCY_KEY_SECONDS = 86_400
@@ -82,15 +85,20 @@ def _made(request: BatchRequest, ref: BatchRef, now: int, terms: BatchTerms, sto
     batch = new_batch(request, ref, now, terms.window_seconds, stores.accounts.weight(ref.account_id))
     own_file = None
     if request.lines is None:
-        check_input(FileRef(ref.account_id, request.input_file_id), now, terms.files.max_bytes, stores)
+        file = check_input(FileRef(ref.account_id, request.input_file_id), now, terms.files.max_bytes, stores)
+        batch = replace(batch, expected_items=file.lines)
     else:
         _check_lines(request, request.lines, terms.limits)
         own_file = _own_file(batch, request.lines, now, terms.files.keep_days)
-        batch = replace(batch, input_file_id=own_file.id)
+        batch = replace(batch, input_file_id=own_file.id, expected_items=own_file.lines)
         stores.objects.put(file_key(ref.account_id, own_file.id), request.lines)
     try:
         beside: list[Put | Update] = [*_own_key(request, batch, stores.caller_keys), *_note(request, batch, now)]
-        stores.batches.create(batch, _idempotency(request, now), input_file=own_file, beside=beside)
+        if batch.quote_id is not None:
+            beside.append(acceptance_of(QuoteRef(batch.account_id, batch.quote_id)))
+        if request.first_reply is not None:
+            batch = replace(batch, first_reply=request.first_reply(batch))
+        stores.batches.create(batch, _idempotency(request, batch, now), input_file=own_file, beside=beside)
     except IdempotencyKeyUsed as winner:
         if own_file is not None:
             stores.objects.delete(file_key(ref.account_id, own_file.id))
@@ -149,7 +157,7 @@ def _repeated(request: BatchRequest, account_id: str, used: IdempotencyKeyUsed, 
             param="Idempotency-Key",
             code="idempotency_key_reused",
         )
-    return _found(BatchRef(account_id, used.batch_id), batches)
+    return replace(_found(BatchRef(account_id, used.batch_id), batches), first_reply=used.reply)
 
 
 def _found(ref: BatchRef, batches: Batches) -> Batch:
@@ -232,7 +240,7 @@ def new_batch(request: BatchRequest, ref: BatchRef, now: int, window_seconds: in
         completion_window=request.completion_window,
         status=Status.VALIDATING,
         created_at=now,
-        expires_at=now + window_seconds,
+        expires_at=now + window_seconds * (2 if request.rules.tier is ServiceTier.FLEX else 1),
         metadata=request.metadata,
         output_expires_after_seconds=request.output_expires_after_seconds,
         concurrency=request.concurrency,
@@ -246,7 +254,9 @@ def new_batch(request: BatchRequest, ref: BatchRef, now: int, window_seconds: in
     )
 
 
-def _idempotency(request: BatchRequest, now: int) -> Idempotency | None:
+def _idempotency(request: BatchRequest, batch: Batch, now: int) -> Idempotency | None:
+    """A key whose reply is repeated byte for byte stands for its batch as long as the batch is kept."""
     if request.idempotency_key is None:
         return None
-    return Idempotency(request.idempotency_key, request.fingerprint, now + _KEEP_IDEMPOTENCY_KEY_SECONDS)
+    ttl = None if request.first_reply is not None else now + _KEEP_IDEMPOTENCY_KEY_SECONDS
+    return Idempotency(request.idempotency_key, request.fingerprint, ttl, batch.first_reply)

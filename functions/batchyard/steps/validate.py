@@ -24,7 +24,7 @@ from batchyard.content.reading import (
     too_large,
 )
 from batchyard.content.workfile import WorkFile
-from batchyard.core.batches import Batch, BatchRef, Status
+from batchyard.core.batches import Batch, BatchRef, Stage, Status
 from batchyard.core.errors import ConditionFailed, NotReady
 from batchyard.core.files import File, FileRef, FileStatus
 from batchyard.core.items import LineError
@@ -44,7 +44,9 @@ def validate(ref: BatchRef, *, run: str, clock: Callable[[], int], checks: Check
         return batch
     limits = checks.limits(batch.surface)
     try:
+        _enter(batch, Stage.QUEUED, batches)
         file = _input_file(batch, clock(), limits, stores)
+        _enter(batch, Stage.ROUTING, batches)
         reading = Reading(batch, limits, checks.parser(batch.surface, batch.endpoint), checks.route)
         plan = _write_work(batch, run, limits, reading, checks.plan, objects)
     except ObjectMissing:
@@ -56,6 +58,17 @@ def validate(ref: BatchRef, *, run: str, clock: Callable[[], int], checks: Check
         return batches.set_plan(batch, plan, reading.only_model, clock())
     except ConditionFailed:
         return _overtaken(batch, run, batches, objects)
+
+
+def _enter(batch: Batch, stage: Stage, batches: Batches) -> None:
+    """Notes how far validation is, for those who look at the batch. If it is cancelled meanwhile, that is found when
+    the plan is to be set."""
+    if batch.stage is stage or batch.stage is Stage.ROUTING:
+        return
+    try:
+        batches.note_stage(batch, stage)
+    except ConditionFailed:
+        return
 
 
 def _input_file(batch: Batch, now: int, limits: InputLimits, stores: Stores) -> File:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from batchyard.core.accounts import ApiKey
 from batchyard.core.batches import Batch
 from batchyard.core.catalogue import Offer
 from batchyard.core.errors import RequestError
@@ -13,10 +14,14 @@ from batchyard.core.files import File, UploadPart
 from batchyard.core.forecast import Forecast
 from batchyard.core.items import Item, LineError
 from batchyard.core.limits import Allowance, Limits
-from batchyard.core.requests import BatchRequest, FileRequest, PageRequest, PlanRequest, UploadRequest
+from batchyard.core.quotes import Quote
+from batchyard.core.requests import ApiKeyRequest, BatchRequest, FileRequest, PageRequest, PlanRequest, UploadRequest
 from batchyard.surfaces.http import Reply, Request
 from batchyard.surfaces.operations import (
+    AccountView,
+    ArtifactUrl,
     BatchExport,
+    BilledBatch,
     Completion,
     NamedOffer,
     NewFile,
@@ -26,6 +31,7 @@ from batchyard.surfaces.operations import (
     Presigned,
     ResultsForm,
     ResultsRequest,
+    ShownApiKey,
     ShownFile,
     ShownUpload,
 )
@@ -46,6 +52,10 @@ class ParseLine(Protocol):
     def __call__(self, raw: bytes, index: int, line: int, context: LineContext) -> Item | LineError: ...
 
 
+EndpointOf = Callable[[bytes], str | None]
+"""A line of an input -> the endpoint that it is for; None if it does not say."""
+
+
 @dataclass(frozen=True, slots=True)
 class SurfaceRules:
     """What holds for every operation of a dialect."""
@@ -62,6 +72,9 @@ class SurfaceRules:
     """The dialect's own limits, which hold if they are narrower than the deployment's."""
     deleting_a_file_ends_its_batches: bool = False
     """Whether unfinished batches of a file fail when it is deleted through this dialect."""
+    endpoint_of: EndpointOf | None = None
+    """If it is given, lines say themselves what they are for, and the first one decides for its batch; and batches are
+    made from quotes, and checked before they are made."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,8 +105,16 @@ class Surface:
     cancel_batch: Operation[str, Batch] | None = None
     download_output: Operation[str, Reply] | None = None
     plan_batch: Operation[PlanRequest, Forecast] | None = None
+    quote_batch: Operation[PlanRequest, Quote] | None = None
+    show_receipt: Operation[str, BilledBatch] | None = None
+    show_artifact: Operation[BatchExport, ArtifactUrl] | None = None
     list_results: Operation[ResultsRequest, Reply] | None = None
     export_results: Operation[BatchExport, Reply] | None = None
+
+    show_account: Operation[None, AccountView] | None = None
+    create_api_key: Operation[ApiKeyRequest, ShownApiKey] | None = None
+    list_api_keys: Operation[None, list[ApiKey]] | None = None
+    revoke_api_key: Operation[str, ApiKey] | None = None
 
     list_models: Operation[None, list[Offer]] | None = None
     retrieve_model: Operation[str, NamedOffer] | None = None

@@ -13,6 +13,7 @@ from batchyard.adapters.aws.leftovers import Leftovers
 from batchyard.adapters.aws.native_lanes import NativeLanes
 from batchyard.adapters.aws.objects import Objects
 from batchyard.adapters.aws.progress import Progress
+from batchyard.adapters.aws.quotes import Quotes
 from batchyard.adapters.aws.repeats import Repeats
 from batchyard.adapters.aws.shards import Shards
 from batchyard.adapters.aws.table import Table
@@ -31,6 +32,7 @@ class Stores:
     jobs: Jobs
     native_lanes: NativeLanes
     repeats: Repeats
+    quotes: Quotes
     leftovers: Leftovers
     objects: Objects
     caller_keys: CallerKeys | None = None
@@ -47,6 +49,7 @@ class Stores:
             jobs=Jobs(table),
             native_lanes=NativeLanes(table),
             repeats=Repeats(table),
+            quotes=Quotes(table),
             leftovers=Leftovers(table),
             objects=objects,
             caller_keys=caller_keys,
