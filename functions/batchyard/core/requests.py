@@ -12,7 +12,7 @@ from batchyard.core.batches import DropSource
 from batchyard.core.json_types import JsonObject
 from batchyard.core.routing import RoutingRules
 
-_LATER_FIELDS = frozenset({"rules", "quote_id", "max_price_picousd"})
+_LATER_FIELDS = frozenset({"rules", "quote_id", "max_price_picousd", "reserve_picousd"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +41,14 @@ class BatchRequest:
     """The quote that its caller has accepted."""
     max_price_picousd: int | None = None
     """What the batch may cost at most; None: whatever it costs."""
+    reserve_picousd: int | None = None
+    """What its account is to set aside for it when it is made; None: what validation finds that it may cost."""
 
     @property
     def fingerprint(self) -> str:
-        """Equal for equal requests. Neither the idempotency key nor the caller's key is a part of it. What came with
-        later versions counts only if it is given, so that a repeat is known again after an upgrade."""
-        counted = replace(self, idempotency_key=None, caller_key=None)
+        """Equal for equal requests. The idempotency key, the caller's key and the reservation are no part of it. What
+        came with later versions counts only if it is given, so that a repeat is known again after an upgrade."""
+        counted = replace(self, idempotency_key=None, caller_key=None, reserve_picousd=None)
         unsaid = BatchRequest(self.surface, self.endpoint, self.input_file_id)
         members = {
             field.name: getattr(counted, field.name)

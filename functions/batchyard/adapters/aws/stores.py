@@ -9,6 +9,7 @@ from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.caller_keys import CallerKeys
 from batchyard.adapters.aws.files import Files, Uploads
 from batchyard.adapters.aws.jobs import Jobs
+from batchyard.adapters.aws.ledger import Ledger
 from batchyard.adapters.aws.leftovers import Leftovers
 from batchyard.adapters.aws.native_lanes import NativeLanes
 from batchyard.adapters.aws.objects import Objects
@@ -32,6 +33,7 @@ class Stores:
     native_lanes: NativeLanes
     repeats: Repeats
     leftovers: Leftovers
+    ledger: Ledger
     objects: Objects
     caller_keys: CallerKeys | None = None
 
@@ -48,6 +50,7 @@ class Stores:
             native_lanes=NativeLanes(table),
             repeats=Repeats(table),
             leftovers=Leftovers(table),
+            ledger=Ledger(table),
             objects=objects,
             caller_keys=caller_keys,
         )
