@@ -18,6 +18,7 @@ from batchyard.core import exact_json
 from batchyard.core.batches import Batch
 from batchyard.core.catalogue import Offer
 from batchyard.core.errors import BatchyardError
+from batchyard.core.estimates import PriceOf
 from batchyard.core.items import Item, LineError, work_line
 from batchyard.core.lanes import Lane
 from batchyard.core.routing import Refusal
@@ -54,12 +55,14 @@ class InputLimits:
 @dataclass(frozen=True, slots=True)
 class Checks:
     """What the lines of an input are checked against. `limits`: surface -> its limits; `parser`: (surface, endpoint) ->
-    what parses its lines; `route`: where items run; `plan`: which modes are used, only realtime if it is not given."""
+    what parses its lines; `route`: where items run; `plan`: which modes are used, only realtime if it is not given;
+    `price_of`: lane -> its price, if estimates can be made."""
 
     limits: Callable[[str], InputLimits]
     parser: Callable[[str, str], ParseLine]
     route: Route
     plan: PlanLanes = lambda batch, lanes, shards: lanes
+    price_of: PriceOf | None = None
 
 
 class InputRejected(BatchyardError):

@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 import orjson
 
 from batchyard.core import exact_json
+from batchyard.core.accounts import Billing
 from batchyard.core.fields import known_fields
 from batchyard.core.items import LineError
 from batchyard.core.json_types import Row
@@ -133,6 +134,12 @@ class Batch:
     """The quote that its caller has accepted."""
     max_price_picousd: int | None = None
     """What it may cost at most; None: whatever it costs."""
+    billing: Billing = Billing.FREE
+    """How its account paid when it was made; `free` too if its caller pays."""
+    reserved_picousd: int = 0
+    """What is set aside for it in its account's ledger until it ends."""
+    estimate_picousd: int = 0
+    """What it was expected to cost when it was validated, if anybody has to know; else 0."""
 
     stage: Stage | None = None
     """How far validation has come; None before it begins, and for batches of older versions."""
@@ -209,6 +216,9 @@ class Batch:
             "rules": self.rules.to_row(),
             "quote_id": self.quote_id,
             "max_price_picousd": self.max_price_picousd,
+            "billing": str(self.billing),
+            "reserved_picousd": self.reserved_picousd,
+            "estimate_picousd": self.estimate_picousd,
             "stage": str(self.stage) if self.stage else None,
             "model": self.model,
             "errors": [[e.code, e.message, e.line, e.param] for e in self.errors],
@@ -226,6 +236,7 @@ class Batch:
     def from_row(cls, row: Row) -> Batch:
         fields = known_fields(cls, row)
         fields["status"] = Status(row["status"])
+        fields["billing"] = Billing(row.get("billing", Billing.FREE))
         metadata = row.get("metadata")
         fields["metadata"] = exact_json.loads(metadata.encode()) if isinstance(metadata, str) else metadata
         fields["drop"] = DropSource(*row["drop"][:2]) if row.get("drop") else None

@@ -5,6 +5,8 @@
     │   ├── InvalidRequest              400
     │   │   └── PreflightFailed             400, with all that is wrong with a batch that was to be made
     │   ├── Unauthenticated             401
+    │   ├── InsufficientCredits         402
+    │   ├── SpendLimitReached           402
     │   ├── NotFound                    404  (also: it exists, but is another account's)
     │   ├── Conflict                    409
     │   ├── PayloadTooLarge             413
@@ -136,11 +138,13 @@ class RateLimited(RequestError):
 
 
 class ConditionFailed(BatchyardError):
-    """The condition of a write did not hold. `row` is the row as it stands, or None if there is none."""
+    """The condition of a write did not hold. `row` is the row as it stands, or None if there is none; `row_key` says
+    which row it was, if there were several."""
 
-    def __init__(self, what: str, row: Row | None = None) -> None:
+    def __init__(self, what: str, row: Row | None = None, *, row_key: tuple[str, str] | None = None) -> None:
         super().__init__(what)
         self.row = row
+        self.row_key = row_key
 
 
 class LeaseLost(BatchyardError):

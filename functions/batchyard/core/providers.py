@@ -131,6 +131,12 @@ class Provider:
         known = not self.flex_models or any(_is_named(model, name) for name in self.flex_models)
         return Mode.FLEX in self.modes and known
 
+    def price_percent(self, mode: Mode) -> int:
+        """What an item costs in that mode, of its realtime price."""
+        if mode is Mode.NATIVE and self.native is not None:
+            return self.native.price_percent
+        return self.flex_price_percent if mode is Mode.FLEX else 100
+
     def in_modes(self, modes: tuple[Mode, ...]) -> Provider:
         """The same in other modes; in native with its vendor's own limits, unless the entry has some."""
         native = (self.native or native_limits(self.variant, {})) if Mode.NATIVE in modes else None

@@ -14,7 +14,7 @@ from batchyard.core.json_types import JsonObject
 from batchyard.core.routing import RoutingRules
 
 _LATER_FIELDS = frozenset({"rules", "quote_id", "max_price_picousd"})
-_NOT_COUNTED = frozenset({"is_repeat", "sent", "first_reply"})
+_NOT_COUNTED = frozenset({"is_repeat", "sent", "first_reply", "reserve_picousd"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +47,13 @@ class BatchRequest:
     """The fingerprint of the request as it was sent, if more is known of it now."""
     first_reply: Callable[[Batch], bytes] | None = field(default=None, repr=False)
     """Makes the reply that repeats of this request get byte for byte; None: they are told how the batch is by then."""
+    reserve_picousd: int | None = None
+    """What its account is to set aside for it when it is made; None: what validation finds that it may cost."""
 
     @property
     def fingerprint(self) -> str:
-        """Equal for equal requests. Neither the idempotency key nor the caller's key is a part of it. What came with
-        later versions counts only if it is given, so that a repeat is known again after an upgrade."""
+        """Equal for equal requests. The idempotency key, the caller's key and the reservation are no part of it. What
+        came with later versions counts only if it is given, so that a repeat is known again after an upgrade."""
         if self.sent:
             return self.sent
         counted = replace(self, idempotency_key=None, caller_key=None)

@@ -15,7 +15,9 @@ from batchyard.content.reading import Checks, InputLimits, ParseLine
 from batchyard.content.windows import within_windows
 from batchyard.core.batches import Batch
 from batchyard.core.catalogue import Offer
+from batchyard.core.estimates import LanePrice
 from batchyard.core.keys import file_key
+from batchyard.core.lanes import Lane
 from batchyard.core.planning import Planned
 from batchyard.core.providers import CHAT_COMPLETIONS, ENDPOINTS
 from batchyard.core.requests import BatchRequest
@@ -32,7 +34,9 @@ from batchyard.surfaces.surface import EndpointOf, LineContext
 def checks() -> Checks:
     """The checks of this deployment."""
     settings = load(ValidateSettings)
-    return Checks(partial(_limits, settings), partial(_parser, settings.max_custom_id_chars), _route)
+    return Checks(
+        partial(_limits, settings), partial(_parser, settings.max_custom_id_chars), _route, price_of=_price_of
+    )
 
 
 def checks_with_windows(models: Sequence[str]) -> Checks:
@@ -89,6 +93,12 @@ def _limits(settings: ValidateSettings, surface_name: str) -> InputLimits:
 def _parser(max_custom_id_chars: int, surface_name: str, endpoint: str) -> ParseLine:
     line = LineContext(endpoint, max_custom_id_chars)
     return partial(surface(surface_name).parse_line, context=line)
+
+
+def _price_of(lane: Lane) -> LanePrice:
+    known = resources.lane_catalogue()
+    percent = known.providers[lane.provider].price_percent(lane.mode)
+    return LanePrice(known.find(lane.model, lane.provider)[0].price, percent)
 
 
 def _route(model: str, provider: str | None, endpoint: str) -> Offer | Refusal:

@@ -76,7 +76,7 @@ def set_weight(account_id: str, weight: object, *, accounts: Accounts) -> Accoun
     or NotFound if there is no such account."""
     if type(weight) is not int or not 1 <= weight <= _LARGEST_WEIGHT:
         raise InvalidRequest(f"A weight is a whole number from 1 to {_LARGEST_WEIGHT}.", param="weight")
-    account = accounts.set_weight(account_id, weight)
+    account = accounts.change(account_id, weight=weight)
     if account is None:
         raise _no_account(account_id)
     return account

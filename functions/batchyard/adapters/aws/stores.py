@@ -9,6 +9,7 @@ from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.caller_keys import CallerKeys
 from batchyard.adapters.aws.files import Files, Uploads
 from batchyard.adapters.aws.jobs import Jobs
+from batchyard.adapters.aws.ledger import Ledger
 from batchyard.adapters.aws.leftovers import Leftovers
 from batchyard.adapters.aws.native_lanes import NativeLanes
 from batchyard.adapters.aws.objects import Objects
@@ -34,6 +35,7 @@ class Stores:
     repeats: Repeats
     quotes: Quotes
     leftovers: Leftovers
+    ledger: Ledger
     objects: Objects
     caller_keys: CallerKeys | None = None
 
@@ -51,6 +53,7 @@ class Stores:
             repeats=Repeats(table),
             quotes=Quotes(table),
             leftovers=Leftovers(table),
+            ledger=Ledger(table),
             objects=objects,
             caller_keys=caller_keys,
         )
