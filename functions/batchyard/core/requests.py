@@ -12,8 +12,9 @@ import orjson
 from batchyard.core.batches import Batch, DropSource
 from batchyard.core.json_types import JsonObject
 from batchyard.core.routing import RoutingRules
+from batchyard.core.webhooks import WebhookTarget
 
-_LATER_FIELDS = frozenset({"rules", "quote_id", "max_price_picousd"})
+_LATER_FIELDS = frozenset({"rules", "quote_id", "max_price_picousd", "webhook"})
 _NOT_COUNTED = frozenset({"is_repeat", "sent", "first_reply", "reserve_picousd"})
 
 
@@ -49,14 +50,18 @@ class BatchRequest:
     """Makes the reply that repeats of this request get byte for byte; None: they are told how the batch is by then."""
     reserve_picousd: int | None = None
     """What its account is to set aside for it when it is made; None: what validation finds that it may cost."""
+    webhook: WebhookTarget | None = None
+    """Who is told when it is over; None: the webhook of its account, if that has one."""
 
     @property
     def fingerprint(self) -> str:
-        """Equal for equal requests. The idempotency key, the caller's key and the reservation are no part of it. What
-        came with later versions counts only if it is given, so that a repeat is known again after an upgrade."""
+        """Equal for equal requests. The idempotency key, secrets (the caller's key, the webhook's secret) and the
+        reservation are no part of it. What came with later versions counts only if it is given, so that a repeat is
+        known again after an upgrade."""
         if self.sent:
             return self.sent
-        counted = replace(self, idempotency_key=None, caller_key=None)
+        webhook = replace(self.webhook, secret="") if self.webhook else None
+        counted = replace(self, idempotency_key=None, caller_key=None, webhook=webhook)
         unsaid = BatchRequest(self.surface, self.endpoint, self.input_file_id)
         members = {
             field.name: getattr(counted, field.name)

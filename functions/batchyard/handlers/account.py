@@ -1,4 +1,4 @@
-"""Trigger: the API, for models, for the API's own description, and for what an account may know and do of itself."""
+"""Trigger: the API, for models, for its own description, and for what an account knows and does of itself."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from batchyard.core.accounts import ApiKey
 from batchyard.core.catalogue import Offer
 from batchyard.core.errors import NotFound
 from batchyard.core.requests import ApiKeyRequest
-from batchyard.handlers import resources
-from batchyard.handlers.http import Call, api, serve
+from batchyard.handlers import resources, webhooks
+from batchyard.handlers.http import Call, api, serve, serve_page
 from batchyard.handlers.ids import mint
 from batchyard.steps import accounts
 from batchyard.surfaces.http import JSON_TYPE, Reply
@@ -82,6 +82,12 @@ handler = api(
         "create_api_key": serve(lambda surface: surface.create_api_key, create_api_key),
         "list_api_keys": serve(lambda surface: surface.list_api_keys, list_api_keys),
         "revoke_api_key": serve(lambda surface: surface.revoke_api_key, revoke_api_key),
+        "set_webhook": serve(lambda surface: surface.set_webhook, webhooks.set_webhook),
+        "retrieve_webhook": serve(lambda surface: surface.retrieve_webhook, webhooks.retrieve_webhook),
+        "delete_webhook": serve(lambda surface: surface.delete_webhook, webhooks.delete_webhook),
+        "list_deliveries": serve_page(lambda surface: surface.list_deliveries, webhooks.list_deliveries),
+        "retrieve_delivery": serve(lambda surface: surface.retrieve_delivery, webhooks.retrieve_delivery),
+        "replay_delivery": serve(lambda surface: surface.replay_delivery, webhooks.replay_delivery),
         "describe_api": serve(lambda surface: surface.describe_api, describe_api),
     }
 )

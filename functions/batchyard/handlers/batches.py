@@ -47,7 +47,11 @@ def _create(call: Call, request: BatchRequest) -> Batch:
         BatchRef(call.account_id, mint("batch_")),
         now=call.now,
         terms=_terms(call),
-        stores=replace(resources.stores(), caller_keys=resources.caller_keys(call.settings.caller_key_id)),
+        stores=replace(
+            resources.stores(),
+            caller_keys=resources.caller_keys(call.settings.caller_key_id),
+            webhooks=resources.webhooks(),
+        ),
         workflow=resources.workflow(call.settings.state_machine_arn),
     )
 

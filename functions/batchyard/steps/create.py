@@ -20,6 +20,7 @@ from batchyard.adapters.aws.quotes import acceptance_of
 from batchyard.adapters.aws.repeats import Repeats, note_of
 from batchyard.adapters.aws.stores import Stores
 from batchyard.adapters.aws.table import Put, Update
+from batchyard.adapters.aws.webhooks import Webhooks
 from batchyard.adapters.aws.workflow import Workflow
 from batchyard.content import files as stored
 from batchyard.core.accounts import Account, Billing
@@ -105,7 +106,11 @@ def _made(request: BatchRequest, ref: BatchRef, now: int, terms: BatchTerms, sto
         batch = replace(batch, input_file_id=own_file.id, expected_items=own_file.lines)
         stores.objects.put(file_key(ref.account_id, own_file.id), request.lines)
     try:
-        beside: list[Put | Update] = [*_own_key(request, batch, stores.caller_keys), *_note(request, batch, now)]
+        beside: list[Put | Update] = [
+            *_own_key(request, batch, stores.caller_keys),
+            *_own_webhook(request, batch, stores.webhooks),
+            *_note(request, batch, now),
+        ]
         if batch.quote_id is not None:
             beside.append(acceptance_of(QuoteRef(batch.account_id, batch.quote_id)))
         if request.first_reply is not None:
@@ -169,6 +174,15 @@ def _own_key(request: BatchRequest, batch: Batch, caller_keys: CallerKeys | None
     if caller_keys is None:
         raise BooksDoNotBalance("a request brought a key, but none is taken here")
     return [caller_keys.write_of(batch, request.caller_key)]
+
+
+def _own_webhook(request: BatchRequest, batch: Batch, webhooks: Webhooks | None) -> list[Put]:
+    """The write that keeps the batch's own webhook; empty if it has none."""
+    if request.webhook is None:
+        return []
+    if webhooks is None:
+        raise BooksDoNotBalance("a request brought a webhook, but none is taken here")
+    return [webhooks.write_of(batch, request.webhook)]
 
 
 def _repeated(request: BatchRequest, account_id: str, used: IdempotencyKeyUsed, batches: Batches) -> Batch:

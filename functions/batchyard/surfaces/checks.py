@@ -14,13 +14,14 @@ from batchyard.surfaces.http import Request
 if TYPE_CHECKING:
     from batchyard.surfaces.forms import Form, FormFile
 
-Kind = Literal["file", "batch", "upload", "model", "api_key"]
+Kind = Literal["file", "batch", "upload", "model", "api_key", "delivery"]
 
 _ID = {
     "file": re.compile(r"file-[0-9a-hjkmnp-tv-z]{26}"),
     "batch": re.compile(r"batch_[0-9a-hjkmnp-tv-z]{26}"),
     "upload": re.compile(r"upload_[0-9a-hjkmnp-tv-z]{26}"),
     "api_key": re.compile(r"key_[0-9a-hjkmnp-tv-z]{26}"),
+    "delivery": re.compile(r"evt_[0-9a-hjkmnp-tv-z]{26}"),
     "model": re.compile(r"[\w.:/@+-]{1,256}", re.ASCII),
 }
 _SPELLINGS = {"batch": ("bat_", "batch_"), "file": ("file_", "file-")}

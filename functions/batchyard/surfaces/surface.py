@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from batchyard.core.accounts import ApiKey
 from batchyard.core.batches import Batch
 from batchyard.core.catalogue import Offer
+from batchyard.core.deliveries import Delivery
 from batchyard.core.errors import RequestError
 from batchyard.core.files import File, UploadPart
 from batchyard.core.forecast import Forecast
@@ -16,6 +17,7 @@ from batchyard.core.items import Item, LineError
 from batchyard.core.limits import Allowance, Limits
 from batchyard.core.quotes import Quote
 from batchyard.core.requests import ApiKeyRequest, BatchRequest, FileRequest, PageRequest, PlanRequest, UploadRequest
+from batchyard.core.webhooks import ShownWebhook, WebhookTarget
 from batchyard.surfaces.http import Reply, Request
 from batchyard.surfaces.operations import (
     AccountView,
@@ -115,6 +117,12 @@ class Surface:
     create_api_key: Operation[ApiKeyRequest, ShownApiKey] | None = None
     list_api_keys: Operation[None, list[ApiKey]] | None = None
     revoke_api_key: Operation[str, ApiKey] | None = None
+    set_webhook: Operation[WebhookTarget, ShownWebhook] | None = None
+    retrieve_webhook: Operation[None, ShownWebhook] | None = None
+    delete_webhook: Operation[None, ShownWebhook] | None = None
+    list_deliveries: Operation[PageRequest, Page[Delivery]] | None = None
+    retrieve_delivery: Operation[str, Delivery] | None = None
+    replay_delivery: Operation[str, Delivery] | None = None
 
     list_models: Operation[None, list[Offer]] | None = None
     retrieve_model: Operation[str, NamedOffer] | None = None
