@@ -27,7 +27,7 @@ class Console:
         self._now = now
         self._moving = 0
         """The length of the moving line that is on the terminal."""
-        self._told_at = float("-inf")
+        self._stage, self._told_at = "", 0.0
 
     def say(self, text: str) -> None:
         """Something for the person, which is no data."""
@@ -63,16 +63,17 @@ class Console:
         for text in aligned(header, [[_cell(row.get(name)) for name in columns] for row in rows]):
             click.echo(text)
 
-    def progress(self, text: str, fields: Mapping[str, Any]) -> None:
-        """How far something is: replaces what was told before on a terminal, and is told now and then elsewhere."""
+    def progress(self, stage: str, text: str, fields: Mapping[str, Any]) -> None:
+        """How far something is: replaces what was told before on a terminal. Elsewhere it is told now and then, and
+        when a `stage` begins."""
         self.line("progress", fields)
         text = printable(text)
         if sys.stderr.isatty():
             text = text[: max(20, shutil.get_terminal_size().columns - 1)]
             click.echo("\r" + text.ljust(self._moving), err=True, nl=False)
             self._moving = len(text)
-        elif not self.as_json and self._now() >= self._told_at + _QUIET_SECONDS:
-            self._told_at = self._now()
+        elif not self.as_json and (stage != self._stage or self._now() >= self._told_at + _QUIET_SECONDS):
+            self._stage, self._told_at = stage, self._now()
             click.echo(text, err=True)
 
     def end(self, done: Done) -> None:

@@ -4,7 +4,6 @@ shell completion cost nothing but click."""
 from __future__ import annotations
 
 import importlib
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -95,6 +94,8 @@ class Commands(click.Group):
 def _last_line(arguments: list[str], exit: Exit, code: str, message: str) -> None:
     """The result of a command that never began."""
     if "--json" in arguments:
+        import json
+
         error = {"code": code, "message": message, "way_out": "Run the command with --help."}
         click.echo(json.dumps({"type": "result", "ok": False, "exit_code": int(exit), "error": error}))
 

@@ -106,6 +106,7 @@ def _send_part(number: int, under_way: _UnderWay, api: Api, console: Console) ->
     there = under_way.sent(number, part["id"])
     total = under_way.content.bytes
     console.progress(
+        "uploading",
         f"uploading  {size(there)} of {size(total)}  {there * 100 // total}%",
         {"phase": "uploading", "bytes": there, "total_bytes": total},
     )

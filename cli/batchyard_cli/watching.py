@@ -112,7 +112,7 @@ def _tell(batch: Batch, pace: Pace, console: Console, now: float) -> None:
         parts.append(f"${fields['cost_usd']}")
     if left is not None and batch["status"] not in TERMINAL:
         parts.append(f"{duration(left)} left")
-    console.progress("  ".join(parts), fields)
+    console.progress(batch["status"], "  ".join(parts), fields)
 
 
 def ended(batch: Batch, files: dict[str, str]) -> Done:
