@@ -16,6 +16,8 @@ from batchyard_cli.main import batchyard
 from batchyard_cli.surroundings import Surroundings
 from tests.cli.fake_api import ADDRESS, KEY, FakeApi
 
+_OURS = ("BATCHYARD_URL", "BATCHYARD_API_KEY", "BATCHYARD_DEPLOYMENT", "NO_COLOR")
+
 
 @dataclass(frozen=True)
 class Said:
@@ -62,7 +64,13 @@ class Shell:
         before = Path.cwd()
         os.chdir(self.folder)
         try:
-            called = CliRunner().invoke(batchyard, [str(each) for each in arguments], input=input, obj=surroundings)
+            called = CliRunner().invoke(
+                batchyard,
+                [str(each) for each in arguments],
+                input=input,
+                env=dict.fromkeys(_OURS) | self.environment,
+                obj=surroundings,
+            )
         finally:
             os.chdir(before)
         if called.exception is not None and not isinstance(called.exception, SystemExit):
