@@ -51,7 +51,7 @@ test: $(READY) $(CLIENTS) lint ## Every test
 	$(BIN)/pytest -q -n 2 --dist loadfile
 
 unit: $(READY) ## The quick tests: unit, property, steps, worker. No local cloud
-	$(BIN)/pytest -q -n 2 tests/unit tests/property tests/steps tests/worker tests/jobs
+	$(BIN)/pytest -q -n 2 tests/unit tests/property tests/steps tests/worker tests/jobs tests/cli
 
 api: $(READY) ## The API's functions and the adapters, on moto
 	$(BIN)/pytest -q -n 2 tests/adapters tests/api
