@@ -13,6 +13,7 @@ from batchyard_cli.surroundings import Surroundings
 if TYPE_CHECKING:
     from batchyard.adapters.aws.table import Table
 
+_MESSAGE_CHARACTERS = 300
 _WITHOUT_CREDENTIALS = frozenset({"NoCredentialsError", "PartialCredentialsError", "TokenRetrievalError"})
 _EXPIRED = frozenset({"SSOTokenLoadError", "UnauthorizedSSOTokenError", "LoginError"})
 _REFUSED = frozenset(
@@ -118,7 +119,7 @@ class Deployed:
             raise _trouble(error) from error
 
     def _refusal(self, error: Mapping[str, Any], what: str) -> CommandFailed:
-        code, message = str(error.get("Code")), str(error.get("Message"))
+        code, message = str(error.get("Code")), str(error.get("Message")).partition("\n")[0][:_MESSAGE_CHARACTERS]
         if code in _REFUSED:
             return CommandFailed(
                 f"AWS does not take these credentials: {message}",
@@ -139,7 +140,7 @@ class Deployed:
                 "Check --deployment (the `name` in its file), the region (AWS_REGION) and the AWS account.",
                 code="no_deployment",
             )
-        return CommandFailed(f"AWS answered {code}: {message}", "Try again in a minute.", code="aws")
+        return CommandFailed(f"AWS answered {code} to {what}: {message}", "Try again in a minute.", code="aws")
 
 
 def _trouble(error: Exception) -> CommandFailed:

@@ -40,9 +40,11 @@ _NOT_TOLD = frozenset(
 
 
 class Event(NamedTuple):
-    """`at`: unix seconds. `where`: a function's short name, or `batch`."""
+    """`at`: unix seconds. `order`: of what happened within the same second, as far as that is known. `where`: a
+    function's short name, or `batch`, `plan`, `job`."""
 
     at: float
+    order: int
     where: str
     text: str
 
@@ -98,23 +100,23 @@ def _find(deployed: Deployed, batch_id: str, account_id: str | None) -> Batch:
 
 def _from_rows(deployed: Deployed, batch: Batch) -> Iterator[Event]:
     from batchyard.adapters.aws.jobs import Jobs
+    from batchyard.core.batches import Status
 
-    yield Event(
-        float(batch.created_at), "batch", f"created by {batch.account_id} for {batch.endpoint} ({batch.surface})"
-    )
-    for status, at in batch.status_times.items():
-        if status != "validating":
-            yield Event(float(at), "batch", f"is {status}")
+    made = f"created by {batch.account_id} for {batch.endpoint} ({batch.surface})"
+    yield Event(float(batch.created_at), 0, "batch", made)
+    life = [each for each in Status if each is not Status.VALIDATING and each in batch.status_times]
+    for order, status in enumerate(sorted(life, key=lambda each: each.is_terminal), start=1):
+        yield Event(float(batch.status_times[status]), order, "batch", f"is {status}")
     if batch.plan is not None:
         planned_at = float(batch.status_times.get("in_progress", batch.created_at))
         for lane in batch.plan.lanes:
-            yield Event(planned_at, "plan", f"{lane.items} items on {lane.lane}, {lane.shards} shards")
+            yield Event(planned_at, 1, "plan", f"{lane.items} items on {lane.lane}, {lane.shards} shards")
     with deployed.asking("dynamodb:Query on its table"):
         for job in Jobs(deployed.table()).rows(batch.id):
             begun_at = float(job.submitted_at or job.asked_at or batch.created_at)
             named = f" as {job.provider_job_id}" if job.provider_job_id else ""
             because = f": {job.reason}" if job.reason else ""
-            yield Event(begun_at, "job", f"{job.number} at {job.provider or '?'} is {job.state}{named}{because}")
+            yield Event(begun_at, 2, "job", f"{job.number} at {job.provider or '?'} is {job.state}{named}{because}")
 
 
 def _from_logs(deployed: Deployed, batch_id: str, since: float) -> Iterator[Event]:
@@ -130,7 +132,7 @@ def _from_logs(deployed: Deployed, batch_id: str, since: float) -> Iterator[Even
                 )
                 for found in lines:
                     for each in found["events"]:
-                        yield Event(each["timestamp"] / 1000, name.removeprefix(prefix), _line(each["message"]))
+                        yield Event(each["timestamp"] / 1000, 0, name.removeprefix(prefix), _line(each["message"]))
 
 
 def _line(text: str) -> str:
