@@ -101,8 +101,8 @@ def check_file(path: Path, endpoint: str, limits: InputLimits, api: Api | None) 
             sizes[item.model, item.provider] += len(item.body)
         return item
 
-    checks = Checks(lambda surface: limits, lambda surface, endpoint: parse, route_by(api) if api else _anywhere)
-    reading = Reading(_batch(endpoint), limits, checks)
+    route = route_by(api) if api else _anywhere
+    reading = Reading(_batch(endpoint), limits, Checks(lambda surface: limits, lambda surface, url: parse, route))
     nowhere = WorkFile(
         lambda data: None,
         items_at_most=limits.shard_items,
@@ -130,7 +130,7 @@ def route_by(api: Api) -> Route:
             try:
                 plan = api.post("/plan", {name: value for name, value in body.items() if value is not None})
                 found = plan["routes"][0]
-                known[key] = (_offer(found["provider"], found["model"]),)
+                known[key] = _offer(found["provider"], found["model"])
             except Refused as refusal:
                 if refusal.status not in (400, 404):
                     raise
@@ -142,11 +142,11 @@ def route_by(api: Api) -> Route:
 
 
 def _anywhere(model: str, provider: str | None, endpoint: str, rules: RoutingRules) -> tuple[Offer, ...]:
-    return (_offer(provider or "unknown", model),)
+    return _offer(provider or "unknown", model)
 
 
-def _offer(provider: str, model: str) -> Offer:
-    return Offer(provider=provider, model=model, price=Price(0, 0, 0))
+def _offer(provider: str, model: str) -> tuple[Offer, ...]:
+    return (Offer(provider=provider, model=model, price=Price(0, 0, 0)),)
 
 
 def _batch(endpoint: str) -> Batch:
