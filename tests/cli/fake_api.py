@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 
 from batchyard.adapters import catalogue
-from batchyard.core.routing import Refusal, route
+from batchyard.core.routing import Refusal, eligible
 
 KEY = "by_live_test"
 ADDRESS = "https://api.example.test/api"
@@ -159,14 +159,16 @@ class FakeApi:
 
     def plan(self, request: httpx.Request) -> httpx.Response:
         body = json.loads(request.content)
-        offer = route(body["model"], body.get("provider"), catalogue.load(), body["endpoint"])
-        if isinstance(offer, Refusal):
-            return refusal(400, offer.message, offer.code)
+        found = eligible(body["model"], body.get("provider"), catalogue.load(), body["endpoint"])
+        if isinstance(found, Refusal):
+            return refusal(400, found.message, found.code)
+        offer = found[0]
         tokens = body.get("tokens", body["items"] * 500)
         lane = {
             "provider": offer.provider,
             "model": offer.model,
             "mode": "realtime",
+            "items": body["items"],
             "verdict": "selected",
             "reason": "It is the cheapest lane that will do.",
             "expected_cost_usd": "0.010000",

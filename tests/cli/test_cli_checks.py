@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from batchyard.adapters import catalogue
-from batchyard.content.reading import InputRejected, Reading
+from batchyard.content.reading import Checks, InputRejected, Reading
 from batchyard.content.workfile import WorkFile
-from batchyard.core.routing import route
+from batchyard.core.routing import eligible
 from batchyard.surfaces.openai.lines import parse_line
 from batchyard.surfaces.surface import LineContext
 from batchyard_cli import checking
@@ -39,12 +39,12 @@ def what_the_server_says(content: bytes) -> list[dict[str, Any]]:
     """The errors that Validate would put on the batch."""
     known = catalogue.load()
     context = LineContext(CHAT)
-    reading = Reading(
-        checking._batch(CHAT),
-        checking.LIMITS,
-        lambda raw, index, number: parse_line(raw, index, number, context),
-        lambda model, provider, endpoint: route(model, provider, known, endpoint),
+    checks = Checks(
+        limits=lambda surface: checking.LIMITS,
+        parser=lambda surface, endpoint: lambda raw, index, number: parse_line(raw, index, number, context),
+        route=lambda model, provider, endpoint, rules: eligible(model, provider, known, endpoint, rules),
     )
+    reading = Reading(checking._batch(CHAT), checking.LIMITS, checks)
     work = WorkFile(lambda data: None, items_at_most=256, bytes_at_most=4_000_000, lanes_at_most=100)
     with pytest.raises(InputRejected) as rejected:
         reading.read(iter([content]), work)

@@ -79,7 +79,7 @@ def _lanes(route: dict[str, Any]) -> list[dict[str, Any]]:
             "provider": lane["provider"],
             "model": lane["model"],
             "mode": lane["mode"],
-            "items": route["items"],
+            "items": lane["items"] or route["items"],
             "input_tokens": route["input_tokens"],
             "cost_usd": lane["expected_cost_usd"],
             "verdict": lane["verdict"],
