@@ -1,4 +1,4 @@
-"""Trigger: the API, for models, webhooks and the API's own description."""
+"""Trigger: the API, for models, limits, webhooks and the API's own description."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from pathlib import Path
 from batchyard.adapters import catalogue
 from batchyard.core.catalogue import Offer
 from batchyard.core.errors import NotFound
+from batchyard.core.limits import ShownLimits
 from batchyard.handlers import webhooks
 from batchyard.handlers.http import Call, api, serve, serve_page
+from batchyard.handlers.limits import limits_of
 from batchyard.surfaces.http import JSON_TYPE, Reply
 from batchyard.surfaces.operations import NamedOffer
 
@@ -33,6 +35,17 @@ def retrieve_model(call: Call, name: str) -> NamedOffer:
     return NamedOffer(name, offers[0])
 
 
+def describe_limits(call: Call, _: None) -> ShownLimits:
+    """Those that hold on this surface."""
+    settings = call.settings
+    return ShownLimits(
+        limits_of(call.surface, settings),
+        max_custom_id_chars=settings.max_custom_id_chars,
+        max_line_errors=settings.max_line_errors,
+        max_upload_part_bytes=settings.max_upload_part_bytes,
+    )
+
+
 def describe_api(call: Call, _: None) -> Reply:
     return Reply(200, _document(), {"content-type": JSON_TYPE})
 
@@ -52,6 +65,7 @@ handler = api(
         "list_deliveries": serve_page(lambda surface: surface.list_deliveries, webhooks.list_deliveries),
         "retrieve_delivery": serve(lambda surface: surface.retrieve_delivery, webhooks.retrieve_delivery),
         "replay_delivery": serve(lambda surface: surface.replay_delivery, webhooks.replay_delivery),
+        "describe_limits": serve(lambda surface: surface.describe_limits, describe_limits),
         "describe_api": serve(lambda surface: surface.describe_api, describe_api),
     }
 )

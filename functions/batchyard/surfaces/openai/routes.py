@@ -1,5 +1,5 @@
 """The paths of the OpenAI surface, Portkey's `/output` among them, and some of our own: presigned uploads, /v1/plan,
-webhooks and their deliveries, /openapi.json."""
+/v1/limits, webhooks and their deliveries, /openapi.json."""
 
 from __future__ import annotations
 
@@ -35,5 +35,6 @@ ROUTES = (
     _route("POST", "/v1/webhooks/deliveries/{delivery_id}/replay", "account", "replay_delivery"),
     _route("GET", "/v1/models", "account", "list_models"),
     _route("GET", "/v1/models/{model+}", "account", "retrieve_model"),
+    _route("GET", "/v1/limits", "account", "describe_limits"),
     _route("GET", "/openapi.json", "account", "describe_api", public=True),
 )
