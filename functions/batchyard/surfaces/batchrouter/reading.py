@@ -11,6 +11,7 @@ from batchyard.core.batches import Batch
 from batchyard.core.errors import InvalidRequest, NotFound, PreflightFailed, Unauthenticated
 from batchyard.core.items import LineError
 from batchyard.core.json_types import JsonObject
+from batchyard.core.ledger import read_dollars
 from batchyard.core.quotes import PREFIX
 from batchyard.core.requests import (
     ApiKeyRequest,
@@ -23,8 +24,8 @@ from batchyard.core.requests import (
     ResultWindow,
 )
 from batchyard.core.routing import PrivacyTier, RoutingMode, RoutingRules, ServiceTier
+from batchyard.core.webhooks import WebhookTarget
 from batchyard.surfaces.batchrouter import replies, requests
-from batchyard.surfaces.batchrouter.money import picousd_of
 from batchyard.surfaces.checks import (
     Kind,
     bearer_key,
@@ -103,6 +104,7 @@ def read_batch(request: Request) -> BatchRequest:
         rules=_rules(body, ()),
         quote_id=_quote_id(body.quote_id),
         max_price_picousd=_limit(body.max_price),
+        webhook=_webhook(body.webhook),
         first_reply=_first_reply,
     )
 
@@ -187,8 +189,12 @@ def _rules(body: requests.QuoteModel | requests.CreateRoutedBatch, models: tuple
     )
 
 
+def _webhook(wanted: requests.BatchWebhook | None) -> WebhookTarget | None:
+    return None if wanted is None else WebhookTarget(wanted.url, wanted.secret)
+
+
 def _limit(max_price: requests.MoneyLimit | None) -> int | None:
-    return None if max_price is None else picousd_of(max_price.amount)
+    return None if max_price is None else read_dollars(max_price.amount)
 
 
 def _check_regions(regions: list[str] | None) -> None:

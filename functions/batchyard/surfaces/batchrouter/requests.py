@@ -10,6 +10,8 @@ from pydantic_core import ErrorDetails
 
 from batchyard.core.errors import InvalidRequest
 from batchyard.core.json_types import JsonObject
+from batchyard.core.webhook_urls import MOST_CHARACTERS
+from batchyard.core.webhooks import SECRET_CHARACTERS
 from batchyard.surfaces.bodies import Body, parse_body
 
 SlaTier = Literal["standard", "flex", "priority"]
@@ -47,8 +49,8 @@ class QuoteModel(Body):
 
 
 class BatchWebhook(Body):
-    url: str = Field(min_length=1, max_length=2048)
-    secret: str = Field(min_length=8, max_length=256)
+    url: str = Field(min_length=1, max_length=MOST_CHARACTERS)
+    secret: str = Field(min_length=SECRET_CHARACTERS[0], max_length=SECRET_CHARACTERS[1])
 
 
 class CreateRoutedBatch(Body):
