@@ -164,6 +164,8 @@ class Batch:
     """Why it stands still or is slow, if somebody has looked (`steps.explain`); never in the row."""
     lanes: tuple[LaneProgress, ...] | None = None
     """How far they are, if somebody has looked; never in the row."""
+    api_url: str = ""
+    """Where the API is that shows it, for replies with addresses; never in the row."""
     is_begun: bool | None = None
     """Whether anything of it was begun, if somebody has looked; never in the row."""
     first_reply: bytes | None = None

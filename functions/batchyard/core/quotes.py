@@ -12,8 +12,7 @@ from typing import Any
 from batchyard.core.forecast import CandidateForecast, Forecast
 from batchyard.core.json_types import Row
 from batchyard.core.lanes import Lane, Mode
-from batchyard.core.planning import Verdict
-from batchyard.core.routing import RoutingRules
+from batchyard.core.routing import RoutingRules, Verdict
 
 VALID_SECONDS = 600
 PREFIX = "qlock_"

@@ -140,12 +140,14 @@ class CompletionRequest:
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """A page of a list: up to `limit` objects behind the object `after`. `purpose` filters files."""
+    """A page of a list: up to `limit` objects behind the object `after`, or those that stand directly before the batch
+    `before`. `purpose` filters files."""
 
     limit: int
     after: str | None = None
     descending: bool = True
     purpose: str | None = None
+    before: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,6 @@ from batchyard.core.ledger import InsufficientCredits, SpendLimitReached
 from batchyard.core.limits import BatchTerms, Bounds
 from batchyard.core.quotes import QuoteRef
 from batchyard.core.requests import BatchRequest
-from batchyard.core.routing import ServiceTier
 from batchyard.steps.reserve import check_credits
 
 PURPOSE = "batch"
@@ -199,7 +198,7 @@ def _repeated(request: BatchRequest, account_id: str, used: IdempotencyKeyUsed, 
 def _found(ref: BatchRef, batches: Batches) -> Batch:
     batch = batches.get(ref, consistent=True)
     if batch is None:
-        raise BooksDoNotBalance(f"{ref.batch_id} was created and is gone")
+        raise Conflict(f"This request has made {ref.batch_id}, which was deleted since.", code="batch_deleted")
     return batch
 
 
@@ -250,11 +249,15 @@ def _check_lines(request: BatchRequest, data: bytes, limits: Bounds) -> None:
         )
 
 
+def own_file_id(batch_id: str) -> str:
+    """The id of the file that holds an input which came with the request that made the batch. It derives from the
+    batch's, so that a repeat makes the same file."""
+    return derive_id("file-", batch_id, "input")
+
+
 def _own_file(batch: Batch, data: bytes, now: int, keep_days: int) -> File:
-    """The file that holds an input which came with the request. Its id derives from the batch's, so that a repeat makes
-    the same file."""
     return File(
-        id=derive_id("file-", batch.id, "input"),
+        id=own_file_id(batch.id),
         account_id=batch.account_id,
         filename=f"{batch.id}_input.jsonl",
         purpose=PURPOSE,
@@ -281,7 +284,7 @@ def new_batch(
         completion_window=request.completion_window,
         status=Status.VALIDATING,
         created_at=now,
-        expires_at=now + window_seconds * (2 if request.rules.tier is ServiceTier.FLEX else 1),
+        expires_at=now + window_seconds * request.rules.tier.windows,
         metadata=request.metadata,
         output_expires_after_seconds=request.output_expires_after_seconds,
         concurrency=request.concurrency,

@@ -54,7 +54,7 @@ def validate(ref: BatchRef, *, run: str, clock: Callable[[], int], checks: Check
         _enter(batch, Stage.QUEUED, batches)
         file = _input_file(batch, clock(), limits, stores)
         _enter(batch, Stage.ROUTING, batches)
-        reading = Reading(batch, limits, checks.parser(batch.surface, batch.endpoint), checks.route)
+        reading = Reading(batch, limits, checks)
         plan, estimate = _write_work(batch, run, limits, reading, checks, objects)
     except ObjectMissing:
         return _fail(batch, (_file_not_found(batch),), clock(), batches)

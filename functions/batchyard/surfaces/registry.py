@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from batchyard.surfaces.anthropic.routes import ROUTES as ANTHROPIC_ROUTES
 from batchyard.surfaces.batchrouter.routes import ROUTES as BATCHROUTER_ROUTES
 from batchyard.surfaces.kushrouter.routes import ROUTES as KUSHROUTER_ROUTES
 from batchyard.surfaces.openai.routes import ROUTES as OPENAI_ROUTES
@@ -46,6 +47,12 @@ def _kushrouter() -> Surface:
     return SURFACE
 
 
+def _anthropic() -> Surface:
+    from batchyard.surfaces.anthropic.surface import SURFACE
+
+    return SURFACE
+
+
 def _batchrouter() -> Surface:
     from batchyard.surfaces.batchrouter.surface import SURFACE
 
@@ -56,6 +63,7 @@ DIALECTS = {
     "openai": Dialect(OPENAI_ROUTES, _openai),
     "portkey": Dialect(PORTKEY_ROUTES, _portkey),
     "kushrouter": Dialect(KUSHROUTER_ROUTES, _kushrouter),
+    "anthropic": Dialect(ANTHROPIC_ROUTES, _anthropic),
     "batchrouter": Dialect(BATCHROUTER_ROUTES, _batchrouter),
 }
 

@@ -10,7 +10,7 @@ from batchyard.core.accounts import ApiKey
 from batchyard.core.batches import Batch
 from batchyard.core.catalogue import Offer
 from batchyard.core.deliveries import Delivery
-from batchyard.core.errors import RequestError
+from batchyard.core.errors import InvalidRequest, RequestError
 from batchyard.core.files import File, UploadPart
 from batchyard.core.forecast import Forecast
 from batchyard.core.items import Item, LineError
@@ -47,6 +47,10 @@ class LineContext:
     max_custom_id_chars: int = 512
 
 
+ExplainLine = Callable[[LineError], InvalidRequest]
+"""What is wrong with a line of an input that came with its request -> the answer to that request."""
+
+
 class ParseLine(Protocol):
     """The item of a line, or what is wrong with it. `raw` has no byte order mark and is not blank; it may end in a line
     end. `line` counts from 1, `index` from 0."""
@@ -74,6 +78,11 @@ class SurfaceRules:
     """The dialect's own limits, which hold if they are narrower than the deployment's."""
     deleting_a_file_ends_its_batches: bool = False
     """Whether unfinished batches of a file fail when it is deleted through this dialect."""
+    explain_line: ExplainLine | None = None
+    """If it is given, an input that comes with its request is checked at once, and a wrong line refuses the request.
+    None: it fails the batch, later."""
+    show_request_id: Callable[[Reply, str], Reply] = lambda reply, request_id: reply
+    """Puts the request's id where the dialect's clients look for it; `x-request-id` is there in any case."""
     endpoint_of: EndpointOf | None = None
     """If it is given, lines say themselves what they are for, and the first one decides for its batch; and batches are
     made from quotes, and checked before they are made."""
@@ -105,6 +114,7 @@ class Surface:
     list_batches: Operation[PageRequest, Page[Batch]] | None = None
     retrieve_batch: Operation[str, Batch] | None = None
     cancel_batch: Operation[str, Batch] | None = None
+    delete_batch: Operation[str, Batch] | None = None
     download_output: Operation[str, Reply] | None = None
     plan_batch: Operation[PlanRequest, Forecast] | None = None
     quote_batch: Operation[PlanRequest, Quote] | None = None

@@ -7,9 +7,9 @@ from typing import Literal
 
 from typing_extensions import TypedDict
 
-from batchyard.core.planning import Verdict
 from batchyard.core.quotes import Quote, QuotedLane
 from batchyard.core.receipts import RanLane, Receipt
+from batchyard.core.routing import Verdict
 from batchyard.surfaces.batchrouter.money import Money, money
 from batchyard.surfaces.batchrouter.replies import RoutedBatch, batch_object, iso
 from batchyard.surfaces.operations import BilledBatch
@@ -23,6 +23,11 @@ _REASONS = {
     Verdict.TOO_MANY_JOBS: "It would make more of the provider's own batches than are worth having.",
     Verdict.CONCURRENCY: "It could not keep the ceiling on calls in flight.",
     Verdict.TOO_LATE: "It usually takes so long that the SLA deadline would be in danger.",
+    Verdict.LESS_PREFERRED: "The routing mode prefers another lane that will do, whatever it costs.",
+    Verdict.TROUBLE: "Its provider is in trouble, and this batch does not wait for that to end.",
+    Verdict.PRIVACY: "Its provider does not keep to the privacy tier.",
+    Verdict.ROUTING_MODE: "The routing mode does not allow its provider.",
+    Verdict.REGION: "Its provider is in none of the allowed regions.",
 }
 
 
