@@ -108,6 +108,27 @@ def test_a_quote_above_the_price_limit_is_refused(router: BatchRouter) -> None:
     assert quote.max_price is not None and quote.max_price.amount == "2.000000"
 
 
+def test_every_lane_is_listed_with_its_reason(router: BatchRouter) -> None:
+    """A model that several providers have: one is selected, each other one says why it was not."""
+    quote = router.quote([item(model="gpt-4o")], models=["gpt-4o", "gpt-4o-mini"], routing_mode="public_only")
+    chosen = [lane for lane in quote.quote_lanes if lane.selected]
+    assert [(lane.model, lane.items) for lane in chosen] == [("gpt-4o-mini", 1)]
+    others = [(lane.model, lane.verdict, bool(lane.reason)) for lane in quote.quote_lanes if not lane.selected]
+    assert others == [("gpt-4o", "dearer", True)]
+
+
+@pytest.mark.parametrize(
+    "rules", [{"privacy_tier": "restricted"}, {"routing_mode": "edge_only"}, {"allowed_regions": ["atlantis"]}]
+)
+def test_what_no_lane_satisfies_is_found_in_preflight(router: BatchRouter, rules: dict[str, Any]) -> None:
+    """A tier, a mode or regions that leave no lane: the item says so."""
+    with pytest.raises(Refused) as caught:
+        router.quote([item()], **rules)
+    ((code, path, _),) = caught.value.issues
+    assert path == "items[0].model", code
+    assert router.quote([item()], allowed_regions=["global"]).allowed_regions == ["global"]
+
+
 # Creation.
 
 

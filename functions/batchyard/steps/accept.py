@@ -44,7 +44,7 @@ def _with_terms_of(quote: Quote, request: BatchRequest) -> BatchRequest:
     limits = [each for each in (request.max_price_picousd, quote.max_price_picousd) if each is not None]
     return replace(
         request,
-        rules=replace(request.rules, models=quote.rules.models),
+        rules=replace(request.rules, models=quote.rules.models, regions=quote.rules.regions),
         max_price_picousd=min(limits, default=None),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import datetime
 
 import orjson
@@ -72,10 +73,9 @@ def read_quote(request: Request) -> PlanRequest:
         input_file_id=_file_id(body.input_file_id),
         completion_window=replies.windows[ServiceTier(body.sla_tier)],
         lines=lines,
-        rules=_rules(body, tuple(body.models or ())),
+        rules=replace(_rules(body), models=tuple(body.models or ()), regions=tuple(body.allowed_regions or ())),
         max_price_picousd=_limit(body.max_price),
     )
-    _check_regions(body.allowed_regions)
     of_items = body.item_count if body.items is not None else None
     if of_items is not None and body.items is not None and of_items < len(body.items):
         message = f"'item_count' is less than the {len(body.items)} items that were sent."
@@ -101,7 +101,7 @@ def read_batch(request: Request) -> BatchRequest:
         metadata=_metadata(body.metadata),
         idempotency_key=key,
         lines=None if body.items is None else _lines(body.items, None),
-        rules=_rules(body, ()),
+        rules=_rules(body),
         quote_id=_quote_id(body.quote_id),
         max_price_picousd=_limit(body.max_price),
         webhook=_webhook(body.webhook),
@@ -183,10 +183,8 @@ def _quote_id(given: str | None) -> str | None:
     return given if given is None or _QUOTE_ID.fullmatch(given) else ""
 
 
-def _rules(body: requests.QuoteModel | requests.CreateRoutedBatch, models: tuple[str, ...]) -> RoutingRules:
-    return RoutingRules(
-        RoutingMode(body.routing_mode), PrivacyTier(body.privacy_tier), ServiceTier(body.sla_tier), models
-    )
+def _rules(body: requests.QuoteModel | requests.CreateRoutedBatch) -> RoutingRules:
+    return RoutingRules(RoutingMode(body.routing_mode), PrivacyTier(body.privacy_tier), ServiceTier(body.sla_tier))
 
 
 def _webhook(wanted: requests.BatchWebhook | None) -> WebhookTarget | None:
@@ -195,12 +193,6 @@ def _webhook(wanted: requests.BatchWebhook | None) -> WebhookTarget | None:
 
 def _limit(max_price: requests.MoneyLimit | None) -> int | None:
     return None if max_price is None else read_dollars(max_price.amount)
-
-
-def _check_regions(regions: list[str] | None) -> None:
-    if regions is not None and regions != ["global"]:
-        message = "'allowed_regions' takes [\"global\"] only: items cannot be held to a region here."
-        raise PreflightFailed([LineError("unsupported_region", message, param="allowed_regions")])
 
 
 def _lines(items: list[JsonObject], default_model: str | None) -> bytes:

@@ -18,6 +18,7 @@ SlaTier = Literal["standard", "flex", "priority"]
 Mode = Literal["cheapest", "sla_aware", "public_only", "edge_only", "hybrid", "privacy_constrained"]
 PrivacyTier = Literal["standard", "confidential", "restricted"]
 ModelName = Annotated[str, Field(min_length=1, max_length=256)]
+Region = Annotated[str, Field(min_length=1, max_length=64)]
 Items = Annotated[list[JsonObject], Field(fail_fast=True, max_length=50_000)]
 
 
@@ -44,7 +45,7 @@ class QuoteModel(Body):
     sla_tier: SlaTier = "standard"
     routing_mode: Mode = "cheapest"
     privacy_tier: PrivacyTier = "standard"
-    allowed_regions: list[str] | None = Field(default=None, min_length=1, max_length=20)
+    allowed_regions: list[Region] | None = Field(default=None, min_length=1, max_length=20)
     max_price: MoneyLimit | None = None
 
 
