@@ -32,7 +32,7 @@ TABLE_ACTIONS = {
     "results": (_GET, _QUERY, _UPDATE),
     "admin": (_GET, _QUERY, _PUT, _UPDATE),
     "drop": (_GET, _PUT, _UPDATE),
-    "validate": (_GET, _UPDATE, _DELETE),
+    "validate": (_GET, _PUT, _UPDATE, _DELETE),
     "dispatch": (_GET, _QUERY, _UPDATE),
     "work": (_GET, _QUERY, _UPDATE),
     "jobs": (_GET, _QUERY, _UPDATE),
@@ -119,6 +119,7 @@ def grant_workflow(functions: Functions, state_machine_arn: str) -> None:
         functions[name].set_variable("STATE_MACHINE_ARN", state_machine_arn)
     for name in ("files", "batches", "dispatch", "work", "jobs", "sweep"):
         functions[name].allow(["states:SendTaskSuccess"], state_machine_arn)
+    functions["sweep"].allow(["states:ListExecutions"], state_machine_arn)
     executions = state_machine_arn.replace(":stateMachine:", ":execution:") + ":*"
     functions["sweep"].allow(["states:DescribeExecution"], executions)
     functions["sweep"].accept(

@@ -23,8 +23,10 @@ from batchyard.surfaces.checks import (
     cursor,
     file_name,
     file_of_form,
+    header_key,
     idempotency_key,
     is_id,
+    known_id,
     whole_number,
 )
 from batchyard.surfaces.http import Request
@@ -37,11 +39,11 @@ _PAGE_LIMIT = {"file": (10_000, 10_000), "batch": (20, 100), "delivery": (20, 10
 
 
 def read_api_key(request: Request) -> str:
-    key = bearer_key(request)
+    key = bearer_key(request) or header_key(request)
     if not key:
         raise Unauthenticated(
             "You didn't provide an API key. You need to provide your API key in an Authorization header using "
-            "Bearer auth (i.e. Authorization: Bearer YOUR_KEY)."
+            "Bearer auth (i.e. Authorization: Bearer YOUR_KEY), or in the header x-api-key."
         )
     return key
 
@@ -196,9 +198,10 @@ def _expected(body: requests.PlanBatch) -> ExpectedItems:
 
 def _read_id(request: Request, kind: Kind, parameter: str) -> str:
     value = request.parameters.get(parameter, "")
-    if not is_id(kind, value):
+    known = known_id(kind, value)
+    if known is None:
         raise NotFound(f"There is no {kind} with the id '{value[:128]}'.", param=f"{kind}_id")
-    return value
+    return known
 
 
 def _read_page(request: Request, kind: Kind, descending: bool = True, purpose: str | None = None) -> PageRequest:
