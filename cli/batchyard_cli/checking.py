@@ -8,17 +8,17 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from batchyard.content.lines import read_lines
-from batchyard.content.reading import MODELS_AT_MOST, InputLimits, InputRejected, Reading
+from batchyard.content.reading import MODELS_AT_MOST, Checks, InputLimits, InputRejected, Reading, Route
 from batchyard.content.workfile import WorkFile
 from batchyard.core.batches import Batch, Status
 from batchyard.core.catalogue import Offer
 from batchyard.core.items import Item, LineError
-from batchyard.core.routing import Refusal
+from batchyard.core.routing import Refusal, RoutingRules
 from batchyard.core.sharding import SHARDS_PER_SIZE
 from batchyard.core.usage import Price
 from batchyard.surfaces.openai.lines import parse_line
@@ -101,7 +101,8 @@ def check_file(path: Path, endpoint: str, limits: InputLimits, api: Api | None) 
             sizes[item.model, item.provider] += len(item.body)
         return item
 
-    reading = Reading(_batch(endpoint), limits, parse, route_by(api) if api else _anywhere)
+    checks = Checks(lambda surface: limits, lambda surface, endpoint: parse, route_by(api) if api else _anywhere)
+    reading = Reading(_batch(endpoint), limits, checks)
     nowhere = WorkFile(
         lambda data: None,
         items_at_most=limits.shard_items,
@@ -118,18 +119,18 @@ def check_file(path: Path, endpoint: str, limits: InputLimits, api: Api | None) 
     return Checked(endpoint, sum(asked.values()), reading.bytes, errors, counted, api is not None)
 
 
-def route_by(api: Api) -> Callable[[str, str | None, str], Offer | Refusal]:
+def route_by(api: Api) -> Route:
     """The server's routing, asked for one item of each model."""
-    known: dict[tuple[str, str | None], Offer | Refusal] = {}
+    known: dict[tuple[str, str | None], tuple[Offer, ...] | Refusal] = {}
 
-    def route(model: str, provider: str | None, endpoint: str) -> Offer | Refusal:
+    def route(model: str, provider: str | None, endpoint: str, rules: RoutingRules) -> tuple[Offer, ...] | Refusal:
         key = (model, provider)
         if key not in known:
             body = {"endpoint": endpoint, "items": 1, "model": model, "provider": provider}
             try:
                 plan = api.post("/plan", {name: value for name, value in body.items() if value is not None})
                 found = plan["routes"][0]
-                known[key] = _offer(found["provider"], found["model"])
+                known[key] = (_offer(found["provider"], found["model"]),)
             except Refused as refusal:
                 if refusal.status not in (400, 404):
                     raise
@@ -140,8 +141,8 @@ def route_by(api: Api) -> Callable[[str, str | None, str], Offer | Refusal]:
     return route
 
 
-def _anywhere(model: str, provider: str | None, endpoint: str) -> Offer | Refusal:
-    return _offer(provider or "unknown", model)
+def _anywhere(model: str, provider: str | None, endpoint: str, rules: RoutingRules) -> tuple[Offer, ...]:
+    return (_offer(provider or "unknown", model),)
 
 
 def _offer(provider: str, model: str) -> Offer:

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 
 from batchyard.adapters import catalogue
-from batchyard.core.routing import Refusal, route
+from batchyard.core.routing import Refusal, eligible
 
 KEY = "by_live_test"
 ADDRESS = "https://api.example.test/api"
@@ -159,9 +159,10 @@ class FakeApi:
 
     def plan(self, request: httpx.Request) -> httpx.Response:
         body = json.loads(request.content)
-        offer = route(body["model"], body.get("provider"), catalogue.load(), body["endpoint"])
-        if isinstance(offer, Refusal):
-            return refusal(400, offer.message, offer.code)
+        offers = eligible(body["model"], body.get("provider"), catalogue.load(), body["endpoint"])
+        if isinstance(offers, Refusal):
+            return refusal(400, offers.message, offers.code)
+        offer = offers[0]
         tokens = body.get("tokens", body["items"] * 500)
         lane = {
             "provider": offer.provider,
