@@ -14,6 +14,7 @@ from batchyard.adapters.aws.native_lanes import NativeLanes
 from batchyard.adapters.aws.objects import Objects
 from batchyard.adapters.aws.progress import Progress
 from batchyard.adapters.aws.repeats import Repeats
+from batchyard.adapters.aws.rosters import Rosters
 from batchyard.adapters.aws.shards import Shards
 from batchyard.adapters.aws.table import Table
 
@@ -30,6 +31,7 @@ class Stores:
     progress: Progress
     jobs: Jobs
     native_lanes: NativeLanes
+    rosters: Rosters
     repeats: Repeats
     leftovers: Leftovers
     objects: Objects
@@ -46,6 +48,7 @@ class Stores:
             progress=Progress(table),
             jobs=Jobs(table),
             native_lanes=NativeLanes(table),
+            rosters=Rosters(table),
             repeats=Repeats(table),
             leftovers=Leftovers(table),
             objects=objects,
