@@ -118,6 +118,7 @@ def grant_workflow(functions: Functions, state_machine_arn: str) -> None:
         functions[name].set_variable("STATE_MACHINE_ARN", state_machine_arn)
     for name in ("files", "batches", "dispatch", "work", "jobs", "sweep"):
         functions[name].allow(["states:SendTaskSuccess"], state_machine_arn)
+    functions["sweep"].allow(["states:ListExecutions"], state_machine_arn)
     executions = state_machine_arn.replace(":stateMachine:", ":execution:") + ":*"
     functions["sweep"].allow(["states:DescribeExecution"], executions)
     functions["sweep"].accept(

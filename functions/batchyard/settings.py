@@ -144,7 +144,7 @@ class DropSettings(ApiSettings):
     drop_bucket: str
 
 
-class SweepSettings(DispatchSettings, Limits):
+class SweepSettings(DispatchSettings, Limits, LaneSettings):
     state_machine_arn: str
     dead_letter_urls: Json[list[str]]
     """Of the providers' dead-letter queues."""

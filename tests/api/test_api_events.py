@@ -29,6 +29,8 @@ BATCH = event("api/retrieve_batch")["pathParameters"]["batch_id"]
 ENDED = event("api/download_output")["pathParameters"]["batch_id"]
 KEY_ID = event("admin/revoke_key")["key_id"]
 KEY = event("api/list_files")["headers"]["Authorization"].removeprefix("Bearer ")
+ANTHROPICS_ONLY = {"delete_batch"}
+"""Operations whose event is in Anthropic's dialect, because no other has them."""
 FAR = 4_000_000_000
 FUNCTION_OF = {route.operation: route.function for route in ROUTES} | {"unknown": "account"}
 API_EVENTS = sorted(path.stem for path in (EVENTS / "api").glob("*.json"))
@@ -88,7 +90,9 @@ def test_a_function_refuses_what_is_not_its_own() -> None:
             if FUNCTION_OF[name] != function:
                 answer = call(function, event(f"api/{name}"))
                 assert answer["statusCode"] == 404
-                assert set(body(answer)["error"]) == {"message", "type", "param", "code", "status"}
+                envelope = {"message", "type", "param", "code", "status"}
+                wanted = {"message", "type"} if name in ANTHROPICS_ONLY else envelope
+                assert set(body(answer)["error"]) == wanted
 
 
 def test_the_assemble_event_joins_a_completed_upload(cloud: Cloud) -> None:

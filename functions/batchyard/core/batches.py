@@ -28,6 +28,7 @@ from batchyard.core.fields import known_fields
 from batchyard.core.items import LineError
 from batchyard.core.json_types import Row
 from batchyard.core.lanes import LaneProgress
+from batchyard.core.routing import RoutingRules
 from batchyard.core.sharding import Plan
 from batchyard.core.usage import Tally
 from batchyard.core.waits import Wait
@@ -115,8 +116,15 @@ class Batch:
     """The provider of every item; None: each item's own, or the cheapest."""
     caller_pays: bool = False
     """It runs with a provider key that the caller brought, so its cost is on the caller's bill."""
+    expected_items: int | None = None
+    """How many items its input has, if that was known when it was made."""
     weight: int = 1
     """How large its account's share of a busy lane was when it was made (`core.accounts`)."""
+    rules: RoutingRules = field(default_factory=RoutingRules)
+    quote_id: str | None = None
+    """The quote that its caller has accepted."""
+    max_price_picousd: int | None = None
+    """What it may cost at most; None: whatever it costs."""
 
     model: str | None = None
     """The model of every item, if they share one."""
@@ -139,6 +147,8 @@ class Batch:
     """Why it stands still or is slow, if somebody has looked (`steps.explain`); never in the row."""
     lanes: tuple[LaneProgress, ...] | None = None
     """How far they are, if somebody has looked; never in the row."""
+    api_url: str = ""
+    """Where the API is that shows it, for replies with addresses; never in the row."""
 
     @property
     def ref(self) -> BatchRef:
@@ -182,7 +192,11 @@ class Batch:
             "drop": [self.drop.key, self.drop.version_id] if self.drop else None,
             "provider": self.provider,
             "caller_pays": self.caller_pays,
+            "expected_items": self.expected_items,
             "weight": self.weight,
+            "rules": self.rules.to_row(),
+            "quote_id": self.quote_id,
+            "max_price_picousd": self.max_price_picousd,
             "model": self.model,
             "errors": [[e.code, e.message, e.line, e.param] for e in self.errors],
             "plan": self.plan.to_row() if self.plan else None,
@@ -202,6 +216,7 @@ class Batch:
         metadata = row.get("metadata")
         fields["metadata"] = exact_json.loads(metadata.encode()) if isinstance(metadata, str) else metadata
         fields["drop"] = DropSource(*row["drop"][:2]) if row.get("drop") else None
+        fields["rules"] = RoutingRules.from_row(row["rules"]) if row.get("rules") else RoutingRules()
         fields["errors"] = tuple(LineError(*error[:4]) for error in row.get("errors") or ())
         fields["plan"] = Plan.from_row(row["plan"]) if row.get("plan") else None
         fields["tally"] = Tally.from_row(row.get("tally") or {})

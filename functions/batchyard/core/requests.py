@@ -10,6 +10,9 @@ import orjson
 
 from batchyard.core.batches import DropSource
 from batchyard.core.json_types import JsonObject
+from batchyard.core.routing import RoutingRules
+
+_LATER_FIELDS = frozenset({"rules", "quote_id", "max_price_picousd"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +36,24 @@ class BatchRequest:
     """The caller's own key with `provider`. A secret: it is encrypted at once, and sent to nobody but that provider."""
     lines: bytes | None = None
     is_repeat: bool = False
+    rules: RoutingRules = field(default_factory=RoutingRules)
+    quote_id: str | None = None
+    """The quote that its caller has accepted."""
+    max_price_picousd: int | None = None
+    """What the batch may cost at most; None: whatever it costs."""
 
     @property
     def fingerprint(self) -> str:
-        """Equal for equal requests. Neither the idempotency key nor the caller's key is a part of it."""
+        """Equal for equal requests. Neither the idempotency key nor the caller's key is a part of it. What came with
+        later versions counts only if it is given, so that a repeat is known again after an upgrade."""
         counted = replace(self, idempotency_key=None, caller_key=None)
-        members = {field.name: getattr(counted, field.name) for field in fields(counted) if field.name != "is_repeat"}
+        unsaid = BatchRequest(self.surface, self.endpoint, self.input_file_id)
+        members = {
+            field.name: getattr(counted, field.name)
+            for field in fields(counted)
+            if field.name not in _LATER_FIELDS or getattr(counted, field.name) != getattr(unsaid, field.name)
+        }
+        del members["is_repeat"]
         if self.lines is not None:
             members["lines"] = hashlib.sha256(self.lines).hexdigest()
         return hashlib.sha256(orjson.dumps(members, option=orjson.OPT_SORT_KEYS)).hexdigest()
@@ -100,12 +115,14 @@ class CompletionRequest:
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """A page of a list: up to `limit` objects behind the object `after`. `purpose` filters files."""
+    """A page of a list: up to `limit` objects behind the object `after`, or those that stand directly before the batch
+    `before`. `purpose` filters files."""
 
     limit: int
     after: str | None = None
     descending: bool = True
     purpose: str | None = None
+    before: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from batchyard.content.reading import Checks, InputLimits, ParseLine
 from batchyard.core.batches import Batch
 from batchyard.core.catalogue import Offer
 from batchyard.core.planning import Planned
-from batchyard.core.routing import Refusal, route
+from batchyard.core.routing import Refusal, RoutingRules, eligible
 from batchyard.core.sharding import LaneShards, Shard
 from batchyard.handlers import resources
 from batchyard.handlers.limits import limits_of
@@ -25,7 +25,12 @@ from batchyard.surfaces.surface import LineContext
 def checks() -> Checks:
     """The checks of this deployment."""
     settings = load(ValidateSettings)
-    return Checks(partial(_limits, settings), partial(_parser, settings.max_custom_id_chars), _route)
+    return Checks(
+        partial(_limits, settings),
+        partial(_parser, settings.max_custom_id_chars),
+        _route,
+        can_run=_can_run,
+    )
 
 
 def planned(batch: Batch, lanes: Sequence[LaneShards], shards: Sequence[Shard]) -> Planned:
@@ -60,5 +65,12 @@ def _parser(max_custom_id_chars: int, surface_name: str, endpoint: str) -> Parse
     return partial(surface(surface_name).parse_line, context=line)
 
 
-def _route(model: str, provider: str | None, endpoint: str) -> Offer | Refusal:
-    return route(model, provider, catalogue.load(), endpoint)
+def _route(model: str, provider: str | None, endpoint: str, rules: RoutingRules) -> tuple[Offer, ...] | Refusal:
+    return eligible(model, provider, catalogue.load(), endpoint, rules)
+
+
+def _can_run(offer: Offer, endpoint: str, body: bytes) -> bool:
+    """Most models have one offer: who does not ask this does not load the translators."""
+    from batchyard.handlers.abilities import can_run
+
+    return can_run(offer, endpoint, body)

@@ -5,18 +5,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 
 from aws_lambda_powertools import Logger, single_metric
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from batchyard.adapters.aws.lanes import LaneView
 from batchyard.adapters.aws.stores import Stores
 from batchyard.core.batches import Batch
 from batchyard.core.json_types import JsonObject
+from batchyard.core.lanes import LaneId
 from batchyard.handlers import resources
 from batchyard.settings import SweepSettings, load
 from batchyard.steps.expire import expire
+from batchyard.steps.fail_over import fail_over
 from batchyard.steps.purge import purge
 from batchyard.steps.recover import recover, start_due_jobs
 from batchyard.steps.sweep import Revived, SentAgain, SweepLimits, sweep
@@ -80,9 +83,16 @@ def _look_at_oldest(now: int, window_seconds: int) -> JsonObject:
     return {"dead_letters": moved}
 
 
-def _recover(now: int, stores: Stores, batch: Batch) -> list[int]:
-    """The shards that were sent again. The batch's provider jobs that are due are started, too."""
+def _recover(now: int, stores: Stores, look: Callable[[LaneId], LaneView], batch: Batch) -> list[int]:
+    """The shards that were sent again. The batch's provider jobs that are due are started, and what its lanes will not
+    do is handed to others, too."""
     start_due_jobs(batch, now=now, stores=stores, job_starter=resources.job_starter())
+    moves = fail_over(
+        batch, now=now, pace=load(SweepSettings).job_pace, look=look, stores=stores, queues=resources.queues()
+    )
+    for move in moves:
+        extra = {"batch_id": batch.id, "shards": [move.numbers.start, move.numbers.stop], "lane": str(move.lane)}
+        logger.warning("failed over", extra=extra | {"why": str(move.why)})
     return recover(batch, now=now, stores=stores, queues=resources.queues())
 
 
@@ -96,7 +106,7 @@ def _sweep(now: int, settings: SweepSettings, has_time: Callable[[], bool]) -> J
         limits=SweepLimits(settings.sweep_grace_seconds, settings.max_executions),
         batches=stores.batches,
         workflow=resources.workflow(settings.state_machine_arn),
-        recover=partial(_recover, now, stores),
+        recover=partial(_recover, now, stores, cache(resources.lanes().look)),
         has_time=has_time,
     ):
         match one:

@@ -82,11 +82,12 @@ def _made(request: BatchRequest, ref: BatchRef, now: int, terms: BatchTerms, sto
     batch = new_batch(request, ref, now, terms.window_seconds, stores.accounts.weight(ref.account_id))
     own_file = None
     if request.lines is None:
-        check_input(FileRef(ref.account_id, request.input_file_id), now, terms.files.max_bytes, stores)
+        file = check_input(FileRef(ref.account_id, request.input_file_id), now, terms.files.max_bytes, stores)
+        batch = replace(batch, expected_items=file.lines)
     else:
         _check_lines(request, request.lines, terms.limits)
         own_file = _own_file(batch, request.lines, now, terms.files.keep_days)
-        batch = replace(batch, input_file_id=own_file.id)
+        batch = replace(batch, input_file_id=own_file.id, expected_items=own_file.lines)
         stores.objects.put(file_key(ref.account_id, own_file.id), request.lines)
     try:
         beside: list[Put | Update] = [*_own_key(request, batch, stores.caller_keys), *_note(request, batch, now)]
@@ -155,7 +156,7 @@ def _repeated(request: BatchRequest, account_id: str, used: IdempotencyKeyUsed, 
 def _found(ref: BatchRef, batches: Batches) -> Batch:
     batch = batches.get(ref, consistent=True)
     if batch is None:
-        raise BooksDoNotBalance(f"{ref.batch_id} was created and is gone")
+        raise Conflict(f"This request has made {ref.batch_id}, which was deleted since.", code="batch_deleted")
     return batch
 
 
@@ -206,11 +207,15 @@ def _check_lines(request: BatchRequest, data: bytes, limits: Bounds) -> None:
         )
 
 
+def own_file_id(batch_id: str) -> str:
+    """The id of the file that holds an input which came with the request that made the batch. It derives from the
+    batch's, so that a repeat makes the same file."""
+    return derive_id("file-", batch_id, "input")
+
+
 def _own_file(batch: Batch, data: bytes, now: int, keep_days: int) -> File:
-    """The file that holds an input which came with the request. Its id derives from the batch's, so that a repeat makes
-    the same file."""
     return File(
-        id=derive_id("file-", batch.id, "input"),
+        id=own_file_id(batch.id),
         account_id=batch.account_id,
         filename=f"{batch.id}_input.jsonl",
         purpose=PURPOSE,
@@ -232,13 +237,16 @@ def new_batch(request: BatchRequest, ref: BatchRef, now: int, window_seconds: in
         completion_window=request.completion_window,
         status=Status.VALIDATING,
         created_at=now,
-        expires_at=now + window_seconds,
+        expires_at=now + window_seconds * request.rules.tier.windows,
         metadata=request.metadata,
         output_expires_after_seconds=request.output_expires_after_seconds,
         concurrency=request.concurrency,
         provider=request.provider,
         caller_pays=request.caller_key is not None,
         weight=weight,
+        rules=request.rules,
+        quote_id=request.quote_id,
+        max_price_picousd=request.max_price_picousd,
         drop=request.drop,
     )
 

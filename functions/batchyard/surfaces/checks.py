@@ -33,6 +33,11 @@ def bearer_key(request: Request) -> str:
     return secret.strip() if scheme.lower() == "bearer" else ""
 
 
+def header_key(request: Request) -> str:
+    """The key in the header x-api-key; empty if there is none."""
+    return request.headers.get("x-api-key", "").strip()
+
+
 def is_id(kind: Kind, text: str) -> bool:
     """Whether `text` has the form of an id of this kind. Then it is safe to look up."""
     return _ID[kind].fullmatch(text) is not None

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from batchyard.core.batches import Batch
 from batchyard.core.catalogue import Offer
-from batchyard.core.errors import RequestError
+from batchyard.core.errors import InvalidRequest, RequestError
 from batchyard.core.files import File, UploadPart
 from batchyard.core.forecast import Forecast
 from batchyard.core.items import Item, LineError
@@ -39,6 +39,10 @@ class LineContext:
     max_custom_id_chars: int = 512
 
 
+ExplainLine = Callable[[LineError], InvalidRequest]
+"""What is wrong with a line of an input that came with its request -> the answer to that request."""
+
+
 class ParseLine(Protocol):
     """The item of a line, or what is wrong with it. `raw` has no byte order mark and is not blank; it may end in a line
     end. `line` counts from 1, `index` from 0."""
@@ -62,6 +66,11 @@ class SurfaceRules:
     """The dialect's own limits, which hold if they are narrower than the deployment's."""
     deleting_a_file_ends_its_batches: bool = False
     """Whether unfinished batches of a file fail when it is deleted through this dialect."""
+    explain_line: ExplainLine | None = None
+    """If it is given, an input that comes with its request is checked at once, and a wrong line refuses the request.
+    None: it fails the batch, later."""
+    show_request_id: Callable[[Reply, str], Reply] = lambda reply, request_id: reply
+    """Puts the request's id where the dialect's clients look for it; `x-request-id` is there in any case."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +99,7 @@ class Surface:
     list_batches: Operation[PageRequest, Page[Batch]] | None = None
     retrieve_batch: Operation[str, Batch] | None = None
     cancel_batch: Operation[str, Batch] | None = None
+    delete_batch: Operation[str, Batch] | None = None
     download_output: Operation[str, Reply] | None = None
     plan_batch: Operation[PlanRequest, Forecast] | None = None
     list_results: Operation[ResultsRequest, Reply] | None = None

@@ -22,6 +22,7 @@ from batchyard.surfaces.checks import (
     cursor,
     file_name,
     file_of_form,
+    header_key,
     idempotency_key,
     is_id,
     whole_number,
@@ -35,11 +36,11 @@ _PAGE_LIMIT = {"file": (10_000, 10_000), "batch": (20, 100)}
 
 
 def read_api_key(request: Request) -> str:
-    key = bearer_key(request)
+    key = bearer_key(request) or header_key(request)
     if not key:
         raise Unauthenticated(
             "You didn't provide an API key. You need to provide your API key in an Authorization header using "
-            "Bearer auth (i.e. Authorization: Bearer YOUR_KEY)."
+            "Bearer auth (i.e. Authorization: Bearer YOUR_KEY), or in the header x-api-key."
         )
     return key
 
