@@ -41,8 +41,9 @@ CRASH_CODE = "item_crashed_worker"
 _TICK_SECONDS = 1.0
 _LAST_FEW = 1 / 8
 """This share of a shard's items. At an LLM's latencies fewer than one call in eight takes twice the usual time."""
-_CAREFUL_AFTER_BEGUN = 1
-"""Beside the first owner, which is taken to have begun: to know it would cost every shard a write."""
+_CAREFUL_AFTER_BEGUN = 2
+"""Beside the first owner, which is taken to have begun: to know it would cost every shard a write. Two of three may
+have had bad luck; one item at a time costs a shard more than a third try does."""
 _BLAME_FROM_SUSPICION = 4
 
 
