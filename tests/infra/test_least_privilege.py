@@ -164,8 +164,8 @@ def test_who_sends_and_who_invokes(synthesized: Synthesized) -> None:
 
 
 def test_sweep_moves_the_dead_letters_of_providers(synthesized: Synthesized) -> None:
-    """And no others, back to where they came from: what a move task takes of the queue that it empties. Of where they go
-    it only sees how many messages wait there."""
+    """And no others, back to where they came from: what a move task takes of the queue that it empties. Of where they
+    go it only sees how many messages wait there."""
     assert who_may(synthesized, "sqs:StartMessageMoveTask") == {"sweep"}
     queues = synthesized.stateless.resources("AWS::SQS::Queue")
     emptied: dict[str, set[str]] = {}
