@@ -9,6 +9,8 @@
         ├──────────────┼───────────────┴──────────────────▶ failed       (bad input, or a fault that nothing mends)
         └──────────────┴────▶ cancelling ─────────────────▶ cancelled    (somebody cancelled it)
 
+    A batch that reaches its price limit is in_progress, marked so, and then finalizing: what has not run by then fails.
+
     * No status of its own: a batch that runs (in_progress, finalizing) and has `errors` already. It keeps its status
       until it ends, and it ends as failed; only a cancel that comes before it is finalizing still wins.
 
@@ -36,17 +38,19 @@ from batchyard.core.waits import Wait
 
 
 class Ending(enum.StrEnum):
-    """How a batch ends. The state machine, and the `fence` of a shard's row, use the same words."""
+    """How a batch ends. The state machine, and the `fence` of a shard's row, use the same words. `price_reached`: it is
+    completed, but what it may cost was used up before all items had run."""
 
     COMPLETED = "completed"
     CANCELLED = "cancelled"
     EXPIRED = "expired"
     FAILED = "failed"
+    PRICE_REACHED = "price_reached"
 
     @property
     def status(self) -> Status:
         """The terminal status of a batch that ended so."""
-        return Status(self.value)
+        return Status.COMPLETED if self is Ending.PRICE_REACHED else Status(self.value)
 
 
 class Status(enum.StrEnum):
@@ -130,6 +134,8 @@ class Batch:
     """What is set aside for it in its account's ledger until it ends."""
     estimate_picousd: int = 0
     """What it was expected to cost when it was validated, if anybody has to know; else 0."""
+    price_reached: bool = False
+    """Nothing of it is started any more, because it may not cost more."""
 
     model: str | None = None
     """The model of every item, if they share one."""
@@ -170,8 +176,15 @@ class Batch:
         return bool(self.errors) and not self.status.is_terminal
 
     @property
+    def starts_nothing(self) -> bool:
+        """Whether it runs and is about to be stopped."""
+        return self.is_doomed or self.price_reached
+
+    @property
     def ending(self) -> Ending | None:
         """How it ended; None while it has not."""
+        if self.status is Status.COMPLETED and self.price_reached:
+            return Ending.PRICE_REACHED
         return Ending(self.status.value) if self.status.is_terminal else None
 
     @property
@@ -202,6 +215,7 @@ class Batch:
             "billing": str(self.billing),
             "reserved_picousd": self.reserved_picousd,
             "estimate_picousd": self.estimate_picousd,
+            "price_reached": self.price_reached,
             "model": self.model,
             "errors": [[e.code, e.message, e.line, e.param] for e in self.errors],
             "plan": self.plan.to_row() if self.plan else None,

@@ -9,6 +9,7 @@ import orjson
 
 from batchyard.core.batches import Batch, BatchRef
 from batchyard.core.errors import BooksDoNotBalance
+from batchyard.core.estimates import shard_estimate_picousd
 from batchyard.core.fields import known_fields
 from batchyard.core.json_types import JsonObject
 from batchyard.core.lanes import Mode
@@ -38,6 +39,10 @@ class ShardMessage:
     mode: Mode = Mode.REALTIME
     flex_until: int = 0
     """If it is in flex: the unix second from which on it runs in realtime instead; 0: never."""
+    max_price_picousd: int | None = None
+    """What its batch may cost at most; None: whatever it costs."""
+    estimate_picousd: int = 0
+    """What the shard may cost, if its batch has a price limit."""
 
     def as_of(self, now: float) -> ShardMessage:
         """As it is to be run now: in realtime, once flex has had its time."""
@@ -83,4 +88,6 @@ def shard_message(batch: Batch, shard: Shard) -> ShardMessage:
         weight=batch.weight,
         mode=lane.mode,
         flex_until=entry.escalate_at if lane.mode is Mode.FLEX else 0,
+        max_price_picousd=batch.max_price_picousd,
+        estimate_picousd=shard_estimate_picousd(batch.estimate_picousd, plan.items, shard.items),
     )

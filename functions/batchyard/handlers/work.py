@@ -32,6 +32,7 @@ from batchyard.handlers import resources
 from batchyard.settings import WorkSettings, load
 from batchyard.steps.draw import draw
 from batchyard.steps.settle import settle
+from batchyard.steps.start import start
 from batchyard.worker import work
 from batchyard.worker.gate import Gates
 from batchyard.worker.meter import Meter
@@ -123,6 +124,7 @@ class Process:
                     workflow=resources.workflow(),
                 ),
                 partial(draw, stores=resources.stores()),
+                partial(start, stores=resources.stores(), workflow=resources.workflow()),
             ),
             RunLimits(
                 flush_items=settings.flush_items,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from batchyard.adapters.aws.accounts import Accounts
 from batchyard.adapters.aws.batches import Batches
+from batchyard.adapters.aws.budgets import Budgets
 from batchyard.adapters.aws.caller_keys import CallerKeys
 from batchyard.adapters.aws.files import Files, Uploads
 from batchyard.adapters.aws.jobs import Jobs
@@ -34,6 +35,7 @@ class Stores:
     repeats: Repeats
     leftovers: Leftovers
     ledger: Ledger
+    budgets: Budgets
     objects: Objects
     caller_keys: CallerKeys | None = None
 
@@ -51,6 +53,7 @@ class Stores:
             repeats=Repeats(table),
             leftovers=Leftovers(table),
             ledger=Ledger(table),
+            budgets=Budgets(table),
             objects=objects,
             caller_keys=caller_keys,
         )
