@@ -20,6 +20,10 @@ from batchyard.adapters import catalogue
 FOLDER = Path(__file__).resolve().parent.parent / "deployments"
 
 
+_NEVER_DEPLOYED = {"webhook_hosts"}
+"""Settings of the local cloud alone."""
+
+
 class DeploymentRefused(Exception):
     """The file of a deployment is missing or wrong. The message is for the person who wrote it."""
 
@@ -74,7 +78,7 @@ class Deployment(BaseModel):
     @classmethod
     def _limits_exist(cls, limits: Mapping[str, Any]) -> Mapping[str, Any]:
         """Refuses limits that functions would ignore, or refuse at their first use."""
-        unknown = sorted(limits.keys() - _setting_names())
+        unknown = sorted(limits.keys() - (_setting_names() - _NEVER_DEPLOYED))
         if unknown:
             raise ValueError(f"no setting of functions/batchyard/settings.py is called {', '.join(unknown)}")
         settings.Limits.model_validate({name: variable(value) for name, value in limits.items()})

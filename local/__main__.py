@@ -29,7 +29,12 @@ def main() -> int:
     else:
         urls = provider_urls(os.environ)
         options = Options(
-            arguments.port, arguments.folder, arguments.provider_url, urls, minute_seconds=_SWEEPS_EVERY_SECONDS
+            arguments.port,
+            arguments.folder,
+            arguments.provider_url,
+            urls,
+            environment={"WEBHOOK_HOSTS": os.environ.get("BATCHYARD_WEBHOOK_HOSTS", "")},
+            minute_seconds=_SWEEPS_EVERY_SECONDS,
         )
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]  # Set by somebody's AWS profile, or by the .local/env of an earlier run.

@@ -6,10 +6,12 @@ import asyncio
 import math
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 
 import orjson
 
 from batchyard.core.calls import Answer, ProviderReply
+from batchyard.core.ratelimits import read_rate_advice
 from batchyard.core.retry import FailureReason, RetryAdvice
 from batchyard.core.usage import Usage
 from simulation.outages import Outage
@@ -21,14 +23,24 @@ _REFUSES_SECONDS = 0.01
 
 
 class LimitedProvider:
-    """Takes `rate` calls a second, saved up for one second at most; each takes `seconds`. `good`: calls that succeeded,
+    """Takes `rate` calls a second, saved up for one second at most; each takes `seconds`. `tells`: its answers have the
+    headers of OpenAI's that say so. `good`: calls that succeeded,
     by batch; `good_in`: by unix second."""
 
-    def __init__(self, clock: Callable[[], float], rate: float, seconds: float, outage: Outage | None = None) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        rate: float,
+        seconds: float,
+        outage: Outage | None = None,
+        *,
+        tells: bool = False,
+    ) -> None:
         self._clock = clock
         self._rate = rate
         self._seconds = seconds
         self._outage = outage
+        self._tells = tells
         self._saved = math.inf
         self._saved_at = clock()
         self._begun_at = clock()
@@ -44,7 +56,7 @@ class LimitedProvider:
         batch_id = orjson.loads(body)["b"]
         self.first_call_at.setdefault(batch_id, self._clock() - self._begun_at)
         reply = await self._reply()
-        if reply is _WELL:
+        if isinstance(reply, Answer) and reply.failure is None:
             self.succeeded += 1
             self.good[batch_id] += 1
             self.good_in[int(self._clock())] += 1
@@ -61,11 +73,21 @@ class LimitedProvider:
         if not self._takes_one_more():
             self.refused += 1
             await asyncio.sleep(_REFUSES_SECONDS)
-            return _TOO_MANY
+            return self._told(_TOO_MANY)
         await asyncio.sleep(self._seconds)
         if self._outage and self._outage.strikes(self._clock(), self.succeeded):
             return await self._outage.reply()
-        return _WELL
+        return self._told(_WELL)
+
+    def _told(self, answer: Answer) -> Answer:
+        if not self._tells:
+            return answer
+        headers = {
+            "x-ratelimit-limit-requests": str(int(self._rate)),
+            "x-ratelimit-remaining-requests": str(int(self._saved)),
+            "x-ratelimit-reset-requests": f"{round(1000 * (1 - self._saved / self._rate))}ms",
+        }
+        return replace(answer, rate_advice=read_rate_advice(headers, self._clock()))
 
     def _takes_one_more(self) -> bool:
         now = self._clock()

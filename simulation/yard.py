@@ -77,11 +77,14 @@ _SEED = 5
 
 
 class Yard:
-    """A lane that takes `rate` calls a second, each of `seconds`, and up to `workers` worker processes."""
+    """A lane that takes `rate` calls a second, each of `seconds`, and up to `workers` worker processes. `tells`: the
+    provider says in headers what it takes."""
 
-    def __init__(self, rate: float, workers: int, seconds: float = 1.0, outage: Outage | None = None) -> None:
+    def __init__(
+        self, rate: float, workers: int, seconds: float = 1.0, outage: Outage | None = None, *, tells: bool = False
+    ) -> None:
         self.loop = VirtualTimeLoop()
-        self.provider = LimitedProvider(self.loop.clock, rate, seconds, outage)
+        self.provider = LimitedProvider(self.loop.clock, rate, seconds, outage, tells=tells)
         self.queue = FairQueue(self.loop.clock)
         self.aws_calls: Counter[tuple[str, str]] = Counter()
         table = cast(Table, Counted(MemoryTable(), "dynamodb", TABLE_CALLS, self.aws_calls))

@@ -37,12 +37,13 @@ class Address(NamedTuple):
 
 class Bucket(NamedTuple):
     """What is left of a limit: how many requests of how many, and when (seconds from now, seconds since 1970) it is
-    whole again."""
+    whole again. `per_second`: how fast it fills."""
 
     size: int
     left: int
     full_after_seconds: float
     full_at: float
+    per_second: float
 
 
 def openai_rate_headers(bucket: Bucket) -> list[str]:
@@ -54,11 +55,12 @@ def openai_rate_headers(bucket: Bucket) -> list[str]:
 
 
 def anthropic_rate_headers(bucket: Bucket) -> list[str]:
-    """Its times are RFC 3339, in whole seconds."""
+    """Its limits are per minute, its times RFC 3339, in whole seconds."""
     full_at = datetime.fromtimestamp(-(-bucket.full_at // 1), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    limit = max(bucket.size, round(60 * bucket.per_second))
     return [
-        f"anthropic-ratelimit-requests-limit: {bucket.size}",
-        f"anthropic-ratelimit-requests-remaining: {bucket.left}",
+        f"anthropic-ratelimit-requests-limit: {limit}",
+        f"anthropic-ratelimit-requests-remaining: {limit - bucket.size + bucket.left if bucket.left else 0}",
         f"anthropic-ratelimit-requests-reset: {full_at}",
     ]
 

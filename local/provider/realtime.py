@@ -113,7 +113,7 @@ class Realtime:
 
     def _left(self, now: float) -> Bucket:
         seconds = (self.config.burst - int(self._bucket)) / self.config.rate_per_second
-        return Bucket(self.config.burst, int(self._bucket), seconds, now + seconds)
+        return Bucket(self.config.burst, int(self._bucket), seconds, now + seconds, self.config.rate_per_second)
 
     def _failed(self, dialect: Dialect, status: int, retry_after_seconds: float, now: float) -> Reply:
         headers = self._retry_after(retry_after_seconds, now) if status == 429 else []

@@ -20,6 +20,7 @@ os.environ.setdefault("POWERTOOLS_METRICS_NAMESPACE", "Batchyard")
 from batchyard.handlers import account, batches, files, results
 from batchyard.surfaces.registry import routes
 
+STAGE = "live"
 EVENTS = Path(__file__).parents[2] / "events"
 HANDLERS = {"files": files.handler, "batches": batches.handler, "account": account.handler, "results": results.handler}
 
@@ -92,7 +93,13 @@ def to_event(request: httpx.Request) -> tuple[str, dict[str, Any]]:
         "body": base64.b64encode(data).decode() if data else None,
         "isBase64Encoded": bool(data),
     }
-    made["requestContext"] |= {"requestId": str(uuid.uuid4()), "resourcePath": resource, "httpMethod": request.method}
+    made["requestContext"] |= {
+        "requestId": str(uuid.uuid4()),
+        "resourcePath": resource,
+        "httpMethod": request.method,
+        "path": f"/{STAGE}{raw_path}",
+        "domainName": request.url.host,
+    }
     return function, made
 
 

@@ -50,7 +50,7 @@ def test_bodies_of_any_type_arrive_as_they_were_sent(synthesized: Synthesized) -
 
 
 def test_the_gateways_own_answers_look_like_ours(synthesized: Synthesized) -> None:
-    """Every gateway response is OpenAI's error envelope, and carries the request id."""
+    """Every gateway response is OpenAI's error envelope inside Anthropic's, and carries the request id."""
     responses = _responses(synthesized)
     assert {"REQUEST_TOO_LARGE", "MISSING_AUTHENTICATION_TOKEN", "THROTTLED", "DEFAULT_4XX", "DEFAULT_5XX"} <= set(
         responses
@@ -61,6 +61,8 @@ def test_the_gateways_own_answers_look_like_ours(synthesized: Synthesized) -> No
         assert body["error"].keys() == {"message", "type", "param", "code"} | status.keys(), kind
         assert body["error"] == body["error"] | status, kind
         assert body["error"]["code"], kind
+        assert (body["type"], body["request_id"]) == ("error", "$context.requestId"), kind
+        assert each["ResponseParameters"]["gatewayresponse.header.request-id"] == "context.requestId"
         assert each["ResponseParameters"]["gatewayresponse.header.x-request-id"] == "context.requestId"
 
 
@@ -106,6 +108,7 @@ def test_a_413_names_the_ways_out(synthesized: Synthesized) -> None:
         assert way in routes
     assert "4 MB" in message
     assert "drop folder" in message
+    assert "input_file_id" in message
 
 
 def test_access_logs_tell_nothing_private(synthesized: Synthesized) -> None:

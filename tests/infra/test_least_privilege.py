@@ -147,6 +147,7 @@ def test_who_starts_and_who_wakes(synthesized: Synthesized) -> None:
     """Only batches, drop and sweep start an execution; whoever may end its wait has a reason to."""
     assert who_may(synthesized, "states:StartExecution") == {"batches", "drop", "sweep"}
     assert who_may(synthesized, "states:SendTaskSuccess") == {"files", "batches", "dispatch", "work", "jobs", "sweep"}
+    assert who_may(synthesized, "states:ListExecutions", "states:DescribeExecution") == {"sweep"}
     assert who_may(synthesized, "states:StopExecution", "states:SendTaskFailure") == set()
 
 

@@ -9,7 +9,7 @@ from typing import Any, cast
 from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.job_starter import JobStarter
 from batchyard.adapters.aws.objects import Objects
-from batchyard.adapters.aws.workflow import Execution, Life
+from batchyard.adapters.aws.workflow import Execution, Life, execution_name
 from batchyard.core.batches import Batch, BatchRef, Ending, Status
 from batchyard.core.jobs import JobRef
 from batchyard.core.keys import manifest_key
@@ -61,6 +61,7 @@ class RecordedWorkflow:
     started: list[tuple[str, int, Ending | None]] = field(default_factory=list)
     lives: dict[tuple[str, int], Life] = field(default_factory=dict)
     ended_at: int = NOW
+    described: list[tuple[str, int]] = field(default_factory=list)
 
     def wake(self, task_token: str, ending: Ending) -> None:
         self.woken.append((task_token, ending))
@@ -69,7 +70,11 @@ class RecordedWorkflow:
         self.started.append((ref.batch_id, execution, ending))
         self.lives.setdefault((ref.batch_id, execution), Life.RUNNING)
 
+    def running(self) -> frozenset[str]:
+        return frozenset(execution_name(*which) for which, life in self.lives.items() if life is Life.RUNNING)
+
     def execution(self, batch_id: str, number: int = 0) -> Execution:
+        self.described.append((batch_id, number))
         life = self.lives.get((batch_id, number), Life.ABSENT)
         return Execution(life, self.ended_at if life is Life.ENDED else 0)
 

@@ -182,6 +182,31 @@ def test_a_batch_that_was_started_again_is_left_to_its_execution(batches: Batche
     assert sorted(found, key=lambda one: one.batch_id) == [SentAgain("batch_0", [3, 4]), Revived("batch_1", 0)]
 
 
+def test_running_executions_are_asked_for_together(batches: Batches) -> None:
+    """However many batches run: only those whose execution does not are looked at one by one."""
+    for number in range(5):
+        batches.create(make_batch(f"batch_{number}"))
+    workflow = RecordedWorkflow(lives={(f"batch_{number}", 0): Life.RUNNING for number in (0, 1, 3)})
+    assert sorted(run(batches, workflow)) == [("batch_2", 0), ("batch_4", 0)]
+    assert sorted(workflow.described) == [("batch_2", 0), ("batch_4", 0)]
+
+
+def test_without_the_list_each_execution_is_looked_at(batches: Batches, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list that cannot be had keeps no batch waiting, and is told."""
+    batches.create(make_batch("batch_0"))
+    batches.create(make_batch("batch_1"))
+    workflow = RecordedWorkflow(lives={("batch_1", 0): Life.RUNNING})
+
+    def refused() -> frozenset[str]:
+        raise ConnectionError("Step Functions is busy")
+
+    monkeypatch.setattr(workflow, "running", refused)
+    with pytest.raises(ExceptionGroup) as caught:
+        run(batches, workflow)
+    assert [str(fault) for fault in caught.value.exceptions] == ["Step Functions is busy"]
+    assert workflow.started == [("batch_0", 0, None)]
+
+
 def test_lost_shards_of_a_young_batch_are_found(batches: Batches) -> None:
     """Its execution is left alone, but a killed worker is as dead as in an old batch."""
     batches.create(make_batch("batch_0"))
@@ -226,7 +251,9 @@ def test_an_execution_is_absent_running_or_ended_since_some_second(cloud: Cloud)
     assert workflow.execution(BATCH_ID, 2) == Execution(Life.ABSENT)
     workflow.start(BATCH, 2)
     assert workflow.execution(BATCH_ID, 2).life is Life.RUNNING
+    assert workflow.running() == {f"{BATCH_ID}-2"}
     arn = f"{cloud.state_machine_arn.replace(':stateMachine:', ':execution:')}:{BATCH_ID}-2"
     client("stepfunctions").stop_execution(executionArn=arn)
     ended = workflow.execution(BATCH_ID, 2)
+    assert workflow.running() == frozenset()
     assert ended.life is Life.ENDED and abs(ended.ended_at - time.time()) < 60

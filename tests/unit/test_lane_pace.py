@@ -112,6 +112,17 @@ def test_an_account_of_weight_three_gets_three_times_as_much() -> None:
     assert portions(stay, "w1") == {"1": pytest.approx(3 / 8), "2": pytest.approx(1 / 4)}
 
 
+def test_a_priority_batch_gets_more_of_its_accounts_part() -> None:
+    """Four turns for each one of its account's other batch; nothing of what other accounts have."""
+    stay = {
+        "w1": WorkerReport(int(NOW), 1, {"1": "a", "2": "a", "3": "b"}, 0, {}, {"2": 4}),
+        "w2": report("b/3"),
+    }
+    assert portions(stay, "w1") == {"1": pytest.approx(0.1), "2": pytest.approx(0.4), "3": pytest.approx(0.25)}
+    assert WorkerReport.from_row(stay["w1"].to_row()) == stay["w1"]
+    assert WorkerReport.from_row(stay["w1"].to_row()[:5]).turns == {}
+
+
 def test_a_newcomer_waits_until_the_others_have_heard_of_it() -> None:
     """Else both would use the same share for a while."""
     assert share({"w1": report("a/1"), "w2": report("b/2", since=int(NOW))}, "w2", NOW) < 0.1
@@ -182,7 +193,7 @@ def test_turns_keep_to_weights() -> None:
 def test_a_row_of_a_newer_version_is_read() -> None:
     """What it has more is left alone."""
     row = {
-        "worker_w": [1, 2, {"b": "a"}, 3, {"a": 2}, "more"],
+        "worker_w": [1, 2, {"b": "a"}, 3, {"a": 2}, {}, "more"],
         "good_5": 7,
         "refused_5": 1,
         "rate_thousandths": 1500,

@@ -14,10 +14,12 @@ import pytest
 from openai.types import Batch as BatchObject
 
 import batchyard
-from batchyard.content.reading import _renamed
+from batchyard.adapters.providers.openai.translator import OpenAITranslator
+from batchyard.adapters.providers.translator import ProviderRequest
 from batchyard.core.batches import Batch, Status
 from batchyard.core.errors import Conflict, InvalidRequest, NotFound, RateLimited, Unauthenticated
 from batchyard.core.items import Item, LineError, read_work_lines, work_line
+from batchyard.core.lanes import Lane
 from batchyard.core.providers import ENDPOINTS, MESSAGES
 from batchyard.core.requests import BatchRequest
 from batchyard.core.usage import Tally
@@ -90,7 +92,8 @@ def test_long_numbers_are_sent_as_they_came(number: bytes) -> None:
         b'{"custom_id":"a","method":"POST","url":"/v1/chat/completions","body":%b}' % body, 0, 1, CONTEXT
     )
     assert isinstance(item, Item) and item.body == body
-    assert _renamed(item.body, "other") == body.replace(b'"m"', b'"other"')
+    sent = OpenAITranslator().request("/v1/chat/completions", item.body, Lane("openai", "other"))
+    assert isinstance(sent, ProviderRequest) and sent.body == body.replace(b'"m"', b'"other"')
 
 
 def test_a_line_end_does_no_harm() -> None:

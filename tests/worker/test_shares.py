@@ -14,8 +14,8 @@ from simulation.yard import Yard
 def yards() -> Iterator[Callable[..., Yard]]:
     made: list[Yard] = []
 
-    def make(rate: float, workers: int, seconds: float = 1.0) -> Yard:
-        made.append(Yard(rate, workers, seconds))
+    def make(rate: float, workers: int, seconds: float = 1.0, *, tells: bool = False) -> Yard:
+        made.append(Yard(rate, workers, seconds, tells=tells))
         return made[-1]
 
     yield make
@@ -37,6 +37,19 @@ def test_a_limited_lane_is_used_and_not_overrun(yards: Callable[..., Yard], rate
     assert report[0] >= 0.92, report
     assert report[1] <= 0.08, report
     assert report[2] <= 1.7, report
+
+
+@pytest.mark.parametrize(("rate", "workers"), [(20, 1), (20, 5), (200, 1), (200, 5)])
+def test_what_a_provider_says_comes_before_its_refusals(yards: Callable[..., Yard], rate: int, workers: int) -> None:
+    """Its headers tell the rate with the first answer: nothing is refused but the calls that started before, and the
+    rate is used as well as one that had to be found out."""
+    yard = yards(rate, workers, tells=True)
+    items = rate * 100
+    yard.add("big", items)
+    yard.run(1000)
+    report = (items / yard.ended_at["big"] / rate, yard.provider.refused)
+    assert report[0] >= 0.92, report
+    assert report[1] <= 64, report
 
 
 def test_a_fast_lane_is_used_by_several_workers(yards: Callable[..., Yard]) -> None:

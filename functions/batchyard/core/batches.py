@@ -121,6 +121,8 @@ class Batch:
     """The provider of every item; None: each item's own, or the cheapest."""
     caller_pays: bool = False
     """It runs with a provider key that the caller brought, so its cost is on the caller's bill."""
+    expected_items: int | None = None
+    """How many items its input has, if that was known when it was made."""
     weight: int = 1
     """How large its account's share of a busy lane was when it was made (`core.accounts`)."""
     rules: RoutingRules = field(default_factory=RoutingRules)
@@ -158,6 +160,8 @@ class Batch:
     """Why it stands still or is slow, if somebody has looked (`steps.explain`); never in the row."""
     lanes: tuple[LaneProgress, ...] | None = None
     """How far they are, if somebody has looked; never in the row."""
+    api_url: str = ""
+    """Where the API is that shows it, for replies with addresses; never in the row."""
 
     @property
     def ref(self) -> BatchRef:
@@ -208,6 +212,7 @@ class Batch:
             "drop": [self.drop.key, self.drop.version_id] if self.drop else None,
             "provider": self.provider,
             "caller_pays": self.caller_pays,
+            "expected_items": self.expected_items,
             "weight": self.weight,
             "rules": self.rules.to_row(),
             "quote_id": self.quote_id,

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 
+from batchyard.core.errors import BooksDoNotBalance
 from batchyard.core.lane_limits import NO_LIMITS, LaneLimits
 from batchyard.core.lanes import Mode
 from batchyard.core.providers import Provider
@@ -91,6 +92,13 @@ class Catalogue:
                 self._found.clear()
             offers = self._found[key] = self._search(model, provider)
         return offers
+
+    def price_of(self, provider: str, model: str) -> Price:
+        """Of a model as its provider calls it. Raises BooksDoNotBalance if it is not offered any more."""
+        offers = self.find(model, provider)
+        if not offers:
+            raise BooksDoNotBalance(f"{provider} no longer offers {model}: its price is not known")
+        return offers[0].price
 
     def limits_of(self, provider: str, model: str) -> LaneLimits:
         """What the operator allows this model: its own limits before those of all models of its provider."""

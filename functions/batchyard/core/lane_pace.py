@@ -4,9 +4,9 @@ Every worker counts its good and its refused calls into the lane's row, in slots
 good ones, if an operator limits them), and says which batches have something waiting. From that row each of them works
 out the same:
 
-    rate     what got through in a slot in which some calls were refused, as in the one before, is what the provider
-             takes; until then each worker finds its own way (`core.pacing`). It is tried a little higher as long as
-             nothing is refused, and forgotten when nothing was for a long time.
+    rate     what the provider says that it takes (`core.advised_rates`). If it says nothing, what got through in a slot
+             in which some calls were refused; until then each worker finds its own way (`core.pacing`), and then it
+             is tried a little higher as long as nothing is refused, and forgotten when nothing was for a long time.
     portion  accounts share the rate by their weights, the batches of an account its part, the workers that carry a
              batch that.
     surplus  a lane needs only as many workers as can keep its rate in flight. Others leave, unless they carry a batch
@@ -55,6 +55,9 @@ _UNSURE_SLOTS = 8
 """The first rate rises as if the last refusal were so long ago: it was found while calls grew more, or fewer."""
 _QUICKEST_RISE = 1.3
 """The rate rises by one per cent in the first slot after a refusal, by two in the next one, and so on."""
+_CREDIBLE = 0.5
+"""A ceiling of which so much gets through is not doubted because the very first calls were refused: those start all at
+once, before anybody knows it."""
 _FORGOTTEN_SLOTS = 720
 """Half an hour without a refusal: the provider has no limit that matters."""
 
@@ -63,21 +66,23 @@ _FORGOTTEN_SLOTS = 720
 class WorkerReport:
     """`at`, `since`: unix seconds of this report and of the worker's first one. `batches`: those that have something
     waiting -> their accounts. `busy_until`: when it runs out of work, as far as it knows. `weights`: accounts that get
-    more than others -> how many times as much."""
+    more than others -> how many times as much. `turns`: the same of batches, beside others of their account."""
 
     at: int
     since: int
     batches: Mapping[str, str]
     busy_until: int
     weights: Mapping[str, int] = field(default_factory=dict)
+    turns: Mapping[str, int] = field(default_factory=dict)
 
     def to_row(self) -> list[Any]:
-        return [self.at, self.since, dict(self.batches), self.busy_until, dict(self.weights)]
+        row = [self.at, self.since, dict(self.batches), self.busy_until, dict(self.weights)]
+        return [*row, dict(self.turns)] if self.turns else row
 
     @classmethod
     def from_row(cls, row: list[Any]) -> WorkerReport:
         """What a newer version wrote behind these fields is left alone."""
-        return cls(*row[:5])
+        return cls(*row[:6])
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +187,8 @@ def rate_change(pace: LanePace, now: float, ceiling: float | None) -> RateChange
         return None
     through = good / seconds
     rate, refused_slot = pace.rate, pace.refused_slot
-    if refused > max(1.0, _REFUSED_SHARE * (good + refused)):
+    came_at_once = rate is None and ceiling is not None and through >= _CREDIBLE * ceiling
+    if refused > max(1.0, _REFUSED_SHARE * (good + refused)) and not came_at_once:
         refused_slot = slot - 1 - (_UNSURE_SLOTS if rate is None else 0)
         reached = through if rate is None else min(rate, max(through, _DEEPEST_CUT * rate))
         rate = max(_LEAST_RATE, _MARGIN * reached)
@@ -223,10 +229,13 @@ def portions(stay: Mapping[str, WorkerReport], name: str) -> dict[str, float]:
     carriers = Counter(batch_id for report in stay.values() for batch_id in report.batches)
     accounts = {batch_id: account for report in stay.values() for batch_id, account in report.batches.items()}
     weights = {account: weight for report in stay.values() for account, weight in report.weights.items()}
-    batches_of = Counter(accounts.values())
-    together = sum(weights.get(account, 1) for account in batches_of)
+    turns = {batch_id: count for report in stay.values() for batch_id, count in report.turns.items()}
+    turns_of: Counter[str] = Counter()
+    for batch_id, account in accounts.items():
+        turns_of[account] += turns.get(batch_id, 1)
+    together = sum(weights.get(account, 1) for account in turns_of)
     return {
-        batch_id: weights.get(account, 1) / together / batches_of[account] / carriers[batch_id]
+        batch_id: weights.get(account, 1) / together * turns.get(batch_id, 1) / turns_of[account] / carriers[batch_id]
         for batch_id, account in stay[name].batches.items()
     }
 

@@ -16,8 +16,9 @@ from __future__ import annotations
 import re
 from calendar import timegm
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import NamedTuple
 
 _REQUESTS, _TOKENS = "requests", "tokens"
 _FIELDS = ("limit", "remaining", "reset")
@@ -29,20 +30,30 @@ _ANTHROPIC_SCOPES: dict[str, tuple[str, ...]] = {
     _REQUESTS: ("requests",),
     _TOKENS: ("tokens", "input-tokens", "output-tokens"),
 }
-
-_Place = tuple[str, str]
-"""Which limit a header is about: requests or tokens, and the name of the window."""
+"""All of them per minute (https://platform.claude.com/docs/en/api/rate-limits)."""
 
 
-def _names() -> dict[str, tuple[_Place, int]]:
+class Figures(NamedTuple):
+    """Which limit headers are about. `scope`: as its vendor calls it; at Anthropic with `-minute` behind it."""
+
+    kind: str
+    scope: str
+
+    @property
+    def of_requests(self) -> bool:
+        return self.kind == _REQUESTS
+
+
+def _names() -> dict[str, tuple[Figures, int]]:
     names = {}
-    for figure, field in enumerate(_FIELDS):
-        names[f"x-ratelimit-{field}"] = (_REQUESTS, ""), figure
-        names[f"x-tokenlimit-{field}"] = (_TOKENS, ""), figure
+    for place, figure in enumerate(_FIELDS):
+        names[f"x-ratelimit-{figure}"] = Figures(_REQUESTS, ""), place
+        names[f"x-tokenlimit-{figure}"] = Figures(_TOKENS, ""), place
         for kind, scopes in _SCOPES.items():
-            names |= {f"x-ratelimit-{field}-{scope}": ((kind, scope), figure) for scope in scopes}
+            names |= {f"x-ratelimit-{figure}-{scope}": (Figures(kind, scope), place) for scope in scopes}
         for kind, scopes in _ANTHROPIC_SCOPES.items():
-            names |= {f"anthropic-ratelimit-{scope}-{field}": ((kind, scope), figure) for scope in scopes}
+            found = {f"anthropic-ratelimit-{scope}-{figure}": Figures(kind, f"{scope}-minute") for scope in scopes}
+            names |= {name: (figures, place) for name, figures in found.items()}
     return names
 
 
@@ -95,10 +106,12 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class RateAdvice:
-    """What a provider says about its rate limits with an answer. None: it said nothing about this one."""
+    """What a provider says about its rate limits with an answer: the tightest window of each kind, and all of them.
+    None: it said nothing about this one."""
 
     requests: Window | None = None
     tokens: Window | None = None
+    windows: Mapping[Figures, Window] = field(default_factory=dict, compare=False)
 
     @property
     def allows_nothing(self) -> bool:
@@ -116,22 +129,24 @@ class RateAdvice:
 def read_rate_advice(headers: Mapping[str, str], now: float) -> RateAdvice | None:
     """Reads those of `headers` that are RATE_LIMIT_HEADERS; None if none of them makes sense. Names in lower case,
     `now` in unix seconds."""
-    texts: dict[_Place, list[str | None]] = {}
+    texts: dict[Figures, list[str | None]] = {}
     for name, text in headers.items():
         known = _NAMES.get(name)
         if known is not None:
-            place, figure = known
-            texts.setdefault(place, [None, None, None])[figure] = text
+            figures, place = known
+            texts.setdefault(figures, [None, None, None])[place] = text
     if not texts:
         return None
-    windows: dict[str, list[Window]] = {_REQUESTS: [], _TOKENS: []}
-    for (kind, _), (limit, remaining, reset) in texts.items():
+    windows: dict[Figures, Window] = {}
+    by_kind: dict[str, list[Window]] = {_REQUESTS: [], _TOKENS: []}
+    for figures, (limit, remaining, reset) in texts.items():
         window = Window(_count(limit), _count(remaining), _seconds(reset, now))
         if window.limit is not None or window.remaining is not None:
-            windows[kind].append(window)
-    if not (windows[_REQUESTS] or windows[_TOKENS]):
+            windows[figures] = window
+            by_kind[figures.kind].append(window)
+    if not windows:
         return None
-    return RateAdvice(_tightest(windows[_REQUESTS]), _tightest(windows[_TOKENS]))
+    return RateAdvice(_tightest(by_kind[_REQUESTS]), _tightest(by_kind[_TOKENS]), windows)
 
 
 def _tightest(windows: list[Window]) -> Window | None:

@@ -11,8 +11,9 @@ import orjson
 from batchyard.core.batches import DropSource
 from batchyard.core.json_types import JsonObject
 from batchyard.core.routing import RoutingRules
+from batchyard.core.webhooks import WebhookTarget
 
-_LATER_FIELDS = frozenset({"rules", "quote_id", "max_price_picousd", "reserve_picousd"})
+_LATER_FIELDS = frozenset({"rules", "quote_id", "max_price_picousd", "reserve_picousd", "webhook"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +44,16 @@ class BatchRequest:
     """What the batch may cost at most; None: whatever it costs."""
     reserve_picousd: int | None = None
     """What its account is to set aside for it when it is made; None: what validation finds that it may cost."""
+    webhook: WebhookTarget | None = None
+    """Who is told when it is over; None: the webhook of its account, if that has one."""
 
     @property
     def fingerprint(self) -> str:
-        """Equal for equal requests. The idempotency key, the caller's key and the reservation are no part of it. What
-        came with later versions counts only if it is given, so that a repeat is known again after an upgrade."""
-        counted = replace(self, idempotency_key=None, caller_key=None, reserve_picousd=None)
+        """Equal for equal requests. Neither the idempotency key, a secret (the caller's key, the webhook's secret), nor
+        the reservation is a part of it. What came with later versions counts only if it is given, so that a repeat is
+        known again after an upgrade."""
+        webhook = replace(self.webhook, secret="") if self.webhook else None
+        counted = replace(self, idempotency_key=None, caller_key=None, reserve_picousd=None, webhook=webhook)
         unsaid = BatchRequest(self.surface, self.endpoint, self.input_file_id)
         members = {
             field.name: getattr(counted, field.name)
@@ -117,12 +122,14 @@ class CompletionRequest:
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """A page of a list: up to `limit` objects behind the object `after`. `purpose` filters files."""
+    """A page of a list: up to `limit` objects behind the object `after`, or those that stand directly before the batch
+    `before`. `purpose` filters files."""
 
     limit: int
     after: str | None = None
     descending: bool = True
     purpose: str | None = None
+    before: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Trigger: the API, for models and for the API's own description."""
+"""Trigger: the API, for models, webhooks and the API's own description."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 from batchyard.adapters import catalogue
 from batchyard.core.catalogue import Offer
 from batchyard.core.errors import NotFound
-from batchyard.handlers.http import Call, api, serve
+from batchyard.handlers import webhooks
+from batchyard.handlers.http import Call, api, serve, serve_page
 from batchyard.surfaces.http import JSON_TYPE, Reply
 from batchyard.surfaces.operations import NamedOffer
 
@@ -45,6 +46,12 @@ handler = api(
     {
         "list_models": serve(lambda surface: surface.list_models, list_models),
         "retrieve_model": serve(lambda surface: surface.retrieve_model, retrieve_model),
+        "set_webhook": serve(lambda surface: surface.set_webhook, webhooks.set_webhook),
+        "retrieve_webhook": serve(lambda surface: surface.retrieve_webhook, webhooks.retrieve_webhook),
+        "delete_webhook": serve(lambda surface: surface.delete_webhook, webhooks.delete_webhook),
+        "list_deliveries": serve_page(lambda surface: surface.list_deliveries, webhooks.list_deliveries),
+        "retrieve_delivery": serve(lambda surface: surface.retrieve_delivery, webhooks.retrieve_delivery),
+        "replay_delivery": serve(lambda surface: surface.replay_delivery, webhooks.replay_delivery),
         "describe_api": serve(lambda surface: surface.describe_api, describe_api),
     }
 )

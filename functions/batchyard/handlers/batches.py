@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from batchyard.adapters import catalogue
 from batchyard.content import files as stored
+from batchyard.content.reading import InputRejected, check_lines
 from batchyard.core.batches import Batch, BatchRef
 from batchyard.core.errors import Conflict, NotFound, RequestError
 from batchyard.core.files import FileRef
@@ -21,28 +22,49 @@ from batchyard.steps.explain import explain
 from batchyard.steps.forecast import forecast
 from batchyard.surfaces.http import Reply
 from batchyard.surfaces.operations import Page
+from batchyard.surfaces.surface import ExplainLine
 
 
 def create_batch(call: Call, request: BatchRequest) -> Batch:
     """Even if the execution could not be started the reply is the batch, and Sweep starts the execution. An error would
     make SDKs repeat the request, which would make a second batch."""
     try:
-        return _create(call, request)
+        return _shown(_create(call, request), call)
     except create.NotStarted as fault:
         batch = fault.batch
         logger.error("not_started", extra={"batch_id": batch.id, "fault": fault_of(fault.__cause__ or fault)})
-        return batch
+        return _shown(batch, call)
+
+
+def _shown(batch: Batch, call: Call) -> Batch:
+    return replace(batch, api_url=call.request.api_url)
 
 
 def _create(call: Call, request: BatchRequest) -> Batch:
+    explain_line = call.surface.rules.explain_line
+    if request.lines is not None and explain_line is not None:
+        _check_lines(request, request.lines, explain_line, call)
     return create.create(
         replace(request, is_repeat=call.request.is_repeat),
         BatchRef(call.account_id, mint("batch_")),
         now=call.now,
         terms=_terms(call),
-        stores=replace(resources.stores(), caller_keys=resources.caller_keys(call.settings.caller_key_id)),
+        stores=replace(
+            resources.stores(),
+            caller_keys=resources.caller_keys(call.settings.caller_key_id),
+            webhooks=resources.webhooks(),
+        ),
         workflow=resources.workflow(call.settings.state_machine_arn),
     )
+
+
+def _check_lines(request: BatchRequest, lines: bytes, explain_line: ExplainLine, call: Call) -> None:
+    """Raises InvalidRequest if validation would fail the batch for one of its lines."""
+    batch = create.new_batch(request, BatchRef(call.account_id, ""), call.now, call.settings.completion_window_seconds)
+    try:
+        check_lines(lines, batch, inputs.checks())
+    except InputRejected as rejection:
+        raise explain_line(rejection.errors[0]) from rejection
 
 
 def _terms(call: Call) -> BatchTerms:
@@ -69,23 +91,28 @@ def plan_batch(call: Call, request: PlanRequest) -> Forecast:
 
 
 def list_batches(call: Call, wanted: PageRequest) -> Page[Batch]:
-    return Page(*resources.batches().page(call.account_id, after=wanted.after, limit=wanted.limit))
+    found, has_more = resources.batches().page(
+        call.account_id, after=wanted.after, before=wanted.before, limit=wanted.limit
+    )
+    is_backwards = wanted.before is not None and wanted.after is None
+    return Page([_shown(batch, call) for batch in found], has_more, is_backwards)
 
 
 def retrieve_batch(call: Call, batch_id: str) -> Batch:
     batch = resources.batches().get_with_progress(BatchRef(call.account_id, batch_id))
     if batch is None:
         raise cancel.missing(batch_id)
-    return explain(batch, now=call.now, stores=resources.stores(), lanes=resources.lanes())
+    return _shown(explain(batch, now=call.now, stores=resources.stores(), lanes=resources.lanes()), call)
 
 
 def cancel_batch(call: Call, batch_id: str) -> Batch:
-    return cancel.cancel(
+    cancelled = cancel.cancel(
         BatchRef(call.account_id, batch_id),
         now=call.now,
         batches=resources.batches(),
         workflow=resources.workflow(call.settings.state_machine_arn),
     )
+    return _shown(resources.batches().with_progress(cancelled), call)
 
 
 def download_output(call: Call, batch_id: str) -> Reply:

@@ -132,6 +132,7 @@ def _answer(event: JsonObject, request_id: str, operations: Mapping[str, Serve])
     except Exception as error:  # the caller gets an answer all the same, and the operator a trace
         logger.error("failed", extra={"operation": name, "fault": fault_of(error)})
         reply = surface.rules.write_error(None)
+    reply = surface.rules.show_request_id(reply, request_id)
     if allowance is not None:
         reply = replace(reply, headers={**reply.headers, **surface.rules.allowance_headers(allowance)})
     return reply, name
@@ -154,7 +155,16 @@ def _request(event: JsonObject, request_id: str) -> Request:
         query=event.get("queryStringParameters") or {},
         parameters={name: unquote(value) for name, value in (event.get("pathParameters") or {}).items()},
         body=data,
+        api_url=_api_url(event, headers),
     )
+
+
+def _api_url(event: JsonObject, headers: Mapping[str, str]) -> str:
+    """What stands before the path: scheme and domain, and the stage unless the domain is one of the operator's own."""
+    context = event["requestContext"]
+    whole, path = str(context.get("path", "")), str(event["path"])
+    stage = whole.removesuffix(path) if whole.endswith(path) else ""
+    return f"{headers.get('x-forwarded-proto', 'https')}://{context.get('domainName', '')}{stage}"
 
 
 def _account(api_key: str, event: JsonObject) -> str:

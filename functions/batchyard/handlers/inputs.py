@@ -14,7 +14,7 @@ from batchyard.core.catalogue import Offer
 from batchyard.core.estimates import LanePrice
 from batchyard.core.lanes import Lane
 from batchyard.core.planning import Planned
-from batchyard.core.routing import Refusal, route
+from batchyard.core.routing import Refusal, RoutingRules, eligible
 from batchyard.core.sharding import LaneShards, Shard
 from batchyard.handlers import resources
 from batchyard.handlers.limits import limits_of
@@ -28,7 +28,11 @@ def checks() -> Checks:
     """The checks of this deployment."""
     settings = load(ValidateSettings)
     return Checks(
-        partial(_limits, settings), partial(_parser, settings.max_custom_id_chars), _route, price_of=_price_of
+        partial(_limits, settings),
+        partial(_parser, settings.max_custom_id_chars),
+        _route,
+        can_run=_can_run,
+        price_of=_price_of,
     )
 
 
@@ -67,8 +71,15 @@ def _parser(max_custom_id_chars: int, surface_name: str, endpoint: str) -> Parse
 def _price_of(lane: Lane) -> LanePrice:
     known = resources.lane_catalogue()
     percent = known.providers[lane.provider].price_percent(lane.mode)
-    return LanePrice(known.find(lane.model, lane.provider)[0].price, percent)
+    return LanePrice(known.price_of(lane.provider, lane.model), percent)
 
 
-def _route(model: str, provider: str | None, endpoint: str) -> Offer | Refusal:
-    return route(model, provider, catalogue.load(), endpoint)
+def _route(model: str, provider: str | None, endpoint: str, rules: RoutingRules) -> tuple[Offer, ...] | Refusal:
+    return eligible(model, provider, catalogue.load(), endpoint, rules)
+
+
+def _can_run(offer: Offer, endpoint: str, body: bytes) -> bool:
+    """Most models have one offer: who does not ask this does not load the translators."""
+    from batchyard.handlers.abilities import can_run
+
+    return can_run(offer, endpoint, body)

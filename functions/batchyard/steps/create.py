@@ -19,6 +19,7 @@ from batchyard.adapters.aws.caller_keys import CallerKeys
 from batchyard.adapters.aws.repeats import Repeats, note_of
 from batchyard.adapters.aws.stores import Stores
 from batchyard.adapters.aws.table import Put, Update
+from batchyard.adapters.aws.webhooks import Webhooks
 from batchyard.adapters.aws.workflow import Workflow
 from batchyard.content import files as stored
 from batchyard.core.accounts import Account, Billing
@@ -86,7 +87,8 @@ def _made(request: BatchRequest, ref: BatchRef, now: int, terms: BatchTerms, sto
     batch = new_batch(request, ref, now, terms.window_seconds, account)
     own_file = None
     if request.lines is None:
-        check_input(FileRef(ref.account_id, request.input_file_id), now, terms.files.max_bytes, stores)
+        file = check_input(FileRef(ref.account_id, request.input_file_id), now, terms.files.max_bytes, stores)
+        batch = replace(batch, expected_items=file.lines)
     else:
         _check_lines(request, request.lines, terms.limits)
     try:
@@ -98,10 +100,14 @@ def _made(request: BatchRequest, ref: BatchRef, now: int, terms: BatchTerms, sto
         return earlier
     if request.lines is not None:
         own_file = _own_file(batch, request.lines, now, terms.files.keep_days)
-        batch = replace(batch, input_file_id=own_file.id)
+        batch = replace(batch, input_file_id=own_file.id, expected_items=own_file.lines)
         stores.objects.put(file_key(ref.account_id, own_file.id), request.lines)
     try:
-        beside: list[Put | Update] = [*_own_key(request, batch, stores.caller_keys), *_note(request, batch, now)]
+        beside: list[Put | Update] = [
+            *_own_key(request, batch, stores.caller_keys),
+            *_own_webhook(request, batch, stores.webhooks),
+            *_note(request, batch, now),
+        ]
         stores.batches.create(batch, _idempotency(request, now), input_file=own_file, beside=beside)
     except IdempotencyKeyUsed as winner:
         if own_file is not None:
@@ -163,6 +169,15 @@ def _own_key(request: BatchRequest, batch: Batch, caller_keys: CallerKeys | None
     return [caller_keys.write_of(batch, request.caller_key)]
 
 
+def _own_webhook(request: BatchRequest, batch: Batch, webhooks: Webhooks | None) -> list[Put]:
+    """The write that keeps the batch's own webhook; empty if it has none."""
+    if request.webhook is None:
+        return []
+    if webhooks is None:
+        raise BooksDoNotBalance("a request brought a webhook, but none is taken here")
+    return [webhooks.write_of(batch, request.webhook)]
+
+
 def _repeated(request: BatchRequest, account_id: str, used: IdempotencyKeyUsed, batches: Batches) -> Batch:
     """The batch that an earlier request with this idempotency key made."""
     if used.fingerprint != request.fingerprint:
@@ -177,7 +192,7 @@ def _repeated(request: BatchRequest, account_id: str, used: IdempotencyKeyUsed, 
 def _found(ref: BatchRef, batches: Batches) -> Batch:
     batch = batches.get(ref, consistent=True)
     if batch is None:
-        raise BooksDoNotBalance(f"{ref.batch_id} was created and is gone")
+        raise Conflict(f"This request has made {ref.batch_id}, which was deleted since.", code="batch_deleted")
     return batch
 
 
@@ -228,11 +243,15 @@ def _check_lines(request: BatchRequest, data: bytes, limits: Bounds) -> None:
         )
 
 
+def own_file_id(batch_id: str) -> str:
+    """The id of the file that holds an input which came with the request that made the batch. It derives from the
+    batch's, so that a repeat makes the same file."""
+    return derive_id("file-", batch_id, "input")
+
+
 def _own_file(batch: Batch, data: bytes, now: int, keep_days: int) -> File:
-    """The file that holds an input which came with the request. Its id derives from the batch's, so that a repeat makes
-    the same file."""
     return File(
-        id=derive_id("file-", batch.id, "input"),
+        id=own_file_id(batch.id),
         account_id=batch.account_id,
         filename=f"{batch.id}_input.jsonl",
         purpose=PURPOSE,
@@ -259,7 +278,7 @@ def new_batch(
         completion_window=request.completion_window,
         status=Status.VALIDATING,
         created_at=now,
-        expires_at=now + window_seconds,
+        expires_at=now + window_seconds * request.rules.tier.windows,
         metadata=request.metadata,
         output_expires_after_seconds=request.output_expires_after_seconds,
         concurrency=request.concurrency,

@@ -6,7 +6,7 @@ request. Nothing is written, and no provider is called.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -24,7 +24,7 @@ from batchyard.core.lanes import Lane
 from batchyard.core.limits import BatchTerms
 from batchyard.core.planning import Planned
 from batchyard.core.requests import ExpectedItems, PlanRequest
-from batchyard.core.routing import Refusal
+from batchyard.core.routing import Refusal, Rejected, eligible, rejected
 from batchyard.core.sharding import SHARDS_PER_SIZE, LaneShards, Shard, routes, split_concurrency
 from batchyard.steps.create import check_input, new_batch
 
@@ -37,11 +37,13 @@ _SAMPLE_BYTES = 16_000_000
 
 @dataclass(frozen=True, slots=True)
 class _Input:
-    """The items of the batch as lanes and shards. `sampled_items`: those that were read, if not all were."""
+    """The items of the batch as lanes and shards. `asked`: for which models, and providers if those were named.
+    `sampled_items`: those that were read, if not all were."""
 
     items: int
     lanes: Sequence[LaneShards]
     shards: Sequence[Shard]
+    asked: Set[tuple[str, str | None]]
     sampled_items: int | None = None
 
 
@@ -66,35 +68,55 @@ def forecast(
     else:
         found = _imagined(request, request.expected, batch, limits, checks)
     planned = plan(batch, found.lanes, found.shards)
-    offers = [catalogue.find(entry.lane.model, entry.lane.provider)[0] for entry in found.lanes]
-    runs = zip(routes(found.shards), found.lanes, offers, planned.considered, strict=True)
+    runs = zip(routes(found.shards), found.lanes, planned.considered, strict=True)
     return Forecast(
         request,
         found.items,
         found.sampled_items,
         batch.expires_at,
         tuple(
-            forecast_route(request, run, entry.items / found.items, offer.price, considered)
-            for run, entry, offer, considered in runs
+            forecast_route(
+                request,
+                run,
+                entry.items / found.items,
+                catalogue.price_of,
+                considered,
+                _forbidden(batch, entry, found.asked, catalogue),
+            )
+            for run, entry, considered in runs
         ),
     )
+
+
+def _forbidden(
+    batch: Batch, entry: LaneShards, asked: Set[tuple[str, str | None]], catalogue: Catalogue
+) -> list[Rejected]:
+    """The offers that the items of `entry` may not take, though it is their model."""
+    found: dict[Rejected, None] = {}
+    for model, provider in sorted(asked, key=str):
+        offers = eligible(model, provider, catalogue, batch.endpoint, batch.rules)
+        if not isinstance(offers, Refusal) and entry.lane in [Lane(each.provider, each.model) for each in offers]:
+            found |= dict.fromkeys(rejected(model, provider, catalogue, batch.endpoint, batch.rules))
+    return list(found)
 
 
 def _imagined(
     request: PlanRequest, expected: ExpectedItems, batch: Batch, limits: InputLimits, checks: Checks
 ) -> _Input:
     _check_count(expected.count, limits)
-    offer = checks.route(expected.model, batch.provider or expected.provider, batch.endpoint)
-    if isinstance(offer, Refusal):
-        raise InvalidRequest(offer.message, param=offer.param.removeprefix("body."), code=offer.code)
-    load = expected_load(request, Lane(offer.provider, offer.model))
-    return _Input(expected.count, *_cut([load], batch, limits))
+    asked = expected.model, batch.provider or expected.provider
+    offers = checks.route(*asked, batch.endpoint, batch.rules)
+    if isinstance(offers, Refusal):
+        raise InvalidRequest(offers.message, param=offers.param.removeprefix("body."), code=offers.code)
+    lane, *others = [Lane(offer.provider, offer.model) for offer in offers]
+    load = expected_load(request, lane, tuple(others))
+    return _Input(expected.count, *_cut([load], batch, limits), {asked})
 
 
 def _read(batch: Batch, file: File, limits: InputLimits, checks: Checks, stores: Stores) -> _Input:
     if file.lines is not None:
         _check_count(file.lines, limits)
-    reading = Reading(batch, limits, checks.parser(batch.surface, batch.endpoint), checks.route)
+    reading = Reading(batch, limits, checks)
     work = WorkFile(
         lambda data: None,
         items_at_most=limits.shard_items,
@@ -117,13 +139,14 @@ def _read(batch: Batch, file: File, limits: InputLimits, checks: Checks, stores:
         raise InvalidRequest(message, param=first.param, code=first.code) from rejection
     lanes, shards = work.finish()
     if len(sample) >= file.bytes:
-        return _Input(reading.items, lanes, shards)
+        return _Input(reading.items, lanes, shards, reading.asked)
     factor = (file.lines / reading.items) if file.lines else file.bytes / len(sample)
     loads = [
-        Load(entry.lane, entry.items, sum(shards[number].length for number in entry.numbers)).stretched(factor)
+        Load(entry.lane, entry.items, sum(shards[number].length for number in entry.numbers), entry.others)
         for entry in lanes
     ]
-    return _Input(sum(load.items for load in loads), *_cut(loads, batch, limits), reading.items)
+    stretched = [load.stretched(factor) for load in loads]
+    return _Input(sum(load.items for load in stretched), *_cut(stretched, batch, limits), reading.asked, reading.items)
 
 
 def _beginning(file: File, stores: Stores) -> bytes:

@@ -5,17 +5,20 @@ Every step picks up where the rows say, so a further execution finishes what the
 long as the one before it, so that an outage does not use them all up. A batch that has used up its executions is closed
 as failed, with the results it has.
 
+Which executions run is asked for all batches at once. Only those that are not among them are looked at one by one: they
+have ended, never started, or did so a moment ago. An execution that ended a moment ago is found by the next sweep.
+
 A sweep has so much time. Each begins at another one of the open batches, so that with very many of them all get their
 turn.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 
 from batchyard.adapters.aws.batches import Batches
-from batchyard.adapters.aws.workflow import Life, Workflow
+from batchyard.adapters.aws.workflow import Life, Workflow, execution_name
 from batchyard.core.batches import Batch, BatchRef, Ending
 from batchyard.core.endings import asked_of
 from batchyard.core.errors import ConditionFailed
@@ -59,17 +62,25 @@ def sweep(
     """What was started or sent again in this call. `recover`: the step of that name, bound to its adapters; a batch
     that was just started again does not need it, because its execution dispatches it. Raises what went wrong with some
     batches once all others had their turn, or there `has_time` no more."""
+    found = _in_turns(batches.open_batches(), now)
+    new_since = now - limits.grace_seconds
+    running: Container[str] = ()
     faults: list[Exception] = []
-    for account_id, batch_id, created_at in _in_turns(batches.open_batches(), now):
+    if any(created_at <= new_since for _, _, created_at in found):
+        try:
+            running = workflow.running()
+        except Exception as fault:  # then each one is looked at
+            faults.append(fault)
+    for account_id, batch_id, created_at in found:
         if not has_time():
             break
-        is_new = created_at > now - limits.grace_seconds
+        is_new = created_at > new_since
         try:
             batch = batches.get(BatchRef(account_id, batch_id), consistent=True)
             if batch is None or batch.status.is_terminal:
                 batches.forget_open(batch_id)
                 continue
-            revived = None if is_new else _look_after(batch, now, limits, batches, workflow)
+            revived = None if is_new else _look_after(batch, now, limits, batches, workflow, running)
             sent = [] if revived else recover(batch)
         except Exception as fault:
             faults.append(fault)
@@ -88,7 +99,12 @@ def _in_turns(found: list[tuple[str, str, int]], now: int) -> list[tuple[str, st
     return found[first:] + found[:first]
 
 
-def _look_after(batch: Batch, now: int, limits: SweepLimits, batches: Batches, workflow: Workflow) -> Revived | None:
+def _look_after(
+    batch: Batch, now: int, limits: SweepLimits, batches: Batches, workflow: Workflow, running: Container[str]
+) -> Revived | None:
+    if execution_name(batch.id, batch.executions) in running:
+        _repeat_wake(batch, workflow)
+        return None
     last = workflow.execution(batch.id, batch.executions)
     if last.life is Life.RUNNING:
         _repeat_wake(batch, workflow)

@@ -52,7 +52,7 @@ def validate(ref: BatchRef, *, run: str, clock: Callable[[], int], checks: Check
     limits = checks.limits(batch.surface)
     try:
         file = _input_file(batch, clock(), limits, stores)
-        reading = Reading(batch, limits, checks.parser(batch.surface, batch.endpoint), checks.route)
+        reading = Reading(batch, limits, checks)
         plan, estimate = _write_work(batch, run, limits, reading, checks, objects)
     except ObjectMissing:
         return _fail(batch, (_file_not_found(batch),), clock(), batches)

@@ -14,12 +14,13 @@ from batchyard.surfaces.http import Request
 if TYPE_CHECKING:
     from batchyard.surfaces.forms import Form, FormFile
 
-Kind = Literal["file", "batch", "upload", "model"]
+Kind = Literal["file", "batch", "upload", "model", "delivery"]
 
 _ID = {
     "file": re.compile(r"file-[0-9a-hjkmnp-tv-z]{26}"),
     "batch": re.compile(r"batch_[0-9a-hjkmnp-tv-z]{26}"),
     "upload": re.compile(r"upload_[0-9a-hjkmnp-tv-z]{26}"),
+    "delivery": re.compile(r"evt_[0-9a-hjkmnp-tv-z]{26}"),
     "model": re.compile(r"[\w.:/@+-]{1,256}", re.ASCII),
 }
 _FILE_NAME_CHARACTERS = 255
@@ -31,6 +32,11 @@ def bearer_key(request: Request) -> str:
     """The bearer key in the Authorization header; empty if there is none."""
     scheme, _, secret = request.headers.get("authorization", "").strip().partition(" ")
     return secret.strip() if scheme.lower() == "bearer" else ""
+
+
+def header_key(request: Request) -> str:
+    """The key in the header x-api-key; empty if there is none."""
+    return request.headers.get("x-api-key", "").strip()
 
 
 def is_id(kind: Kind, text: str) -> bool:

@@ -51,12 +51,7 @@ def document(version: str) -> Schema:
             "responses": errors,
             "securitySchemes": {
                 "key": {"type": "http", "scheme": "bearer"},
-                "header_key": {
-                    "type": "apiKey",
-                    "in": "header",
-                    "name": "x-api-key",
-                    "description": "Under /api only.",
-                },
+                "header_key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
             },
         },
     }

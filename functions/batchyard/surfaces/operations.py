@@ -104,10 +104,11 @@ class BatchExport:
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[Listed]):
-    """Some objects of a list. `has_more`: others follow."""
+    """Some objects of a list. `has_more`: others follow, or precede if it was read `backwards`."""
 
     found: Sequence[Listed]
     has_more: bool
+    backwards: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +158,11 @@ class ResultsFrame:
 
 @dataclass(frozen=True, slots=True)
 class ResultsForm:
-    """How a dialect shows results one by one. `write`: one JSON object without a newline."""
+    """How a dialect shows results one by one. `write`: one JSON object without a newline. `frame`: for dialects with
+    pages of them. `endpoint`: only results of batches for this endpoint can be shown so. `only_at_the_end`: they are
+    shown once their batch is over, and then there is one for each item, even if nothing of the batch was ever run."""
 
     write: Callable[[StoredResult], bytes]
-    frame: Callable[[Batch, ResultWindow], ResultsFrame]
+    frame: Callable[[Batch, ResultWindow], ResultsFrame] | None = None
+    endpoint: str | None = None
+    only_at_the_end: bool = False

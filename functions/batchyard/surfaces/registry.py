@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from batchyard.surfaces.anthropic.routes import ROUTES as ANTHROPIC_ROUTES
 from batchyard.surfaces.kushrouter.routes import ROUTES as KUSHROUTER_ROUTES
 from batchyard.surfaces.openai.routes import ROUTES as OPENAI_ROUTES
 from batchyard.surfaces.portkey.routes import ROUTES as PORTKEY_ROUTES
@@ -45,10 +46,17 @@ def _kushrouter() -> Surface:
     return SURFACE
 
 
+def _anthropic() -> Surface:
+    from batchyard.surfaces.anthropic.surface import SURFACE
+
+    return SURFACE
+
+
 DIALECTS = {
     "openai": Dialect(OPENAI_ROUTES, _openai),
     "portkey": Dialect(PORTKEY_ROUTES, _portkey),
     "kushrouter": Dialect(KUSHROUTER_ROUTES, _kushrouter),
+    "anthropic": Dialect(ANTHROPIC_ROUTES, _anthropic),
 }
 
 

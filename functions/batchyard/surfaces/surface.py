@@ -8,12 +8,14 @@ from typing import Any, Protocol
 
 from batchyard.core.batches import Batch
 from batchyard.core.catalogue import Offer
-from batchyard.core.errors import RequestError
+from batchyard.core.deliveries import Delivery
+from batchyard.core.errors import InvalidRequest, RequestError
 from batchyard.core.files import File, UploadPart
 from batchyard.core.forecast import Forecast
 from batchyard.core.items import Item, LineError
 from batchyard.core.limits import Allowance, Limits
 from batchyard.core.requests import BatchRequest, FileRequest, PageRequest, PlanRequest, UploadRequest
+from batchyard.core.webhooks import ShownWebhook, WebhookTarget
 from batchyard.surfaces.http import Reply, Request
 from batchyard.surfaces.operations import (
     BatchExport,
@@ -39,6 +41,10 @@ class LineContext:
     max_custom_id_chars: int = 512
 
 
+ExplainLine = Callable[[LineError], InvalidRequest]
+"""What is wrong with a line of an input that came with its request -> the answer to that request."""
+
+
 class ParseLine(Protocol):
     """The item of a line, or what is wrong with it. `raw` has no byte order mark and is not blank; it may end in a line
     end. `line` counts from 1, `index` from 0."""
@@ -62,6 +68,11 @@ class SurfaceRules:
     """The dialect's own limits, which hold if they are narrower than the deployment's."""
     deleting_a_file_ends_its_batches: bool = False
     """Whether unfinished batches of a file fail when it is deleted through this dialect."""
+    explain_line: ExplainLine | None = None
+    """If it is given, an input that comes with its request is checked at once, and a wrong line refuses the request.
+    None: it fails the batch, later."""
+    show_request_id: Callable[[Reply, str], Reply] = lambda reply, request_id: reply
+    """Puts the request's id where the dialect's clients look for it; `x-request-id` is there in any case."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,10 +101,18 @@ class Surface:
     list_batches: Operation[PageRequest, Page[Batch]] | None = None
     retrieve_batch: Operation[str, Batch] | None = None
     cancel_batch: Operation[str, Batch] | None = None
+    delete_batch: Operation[str, Batch] | None = None
     download_output: Operation[str, Reply] | None = None
     plan_batch: Operation[PlanRequest, Forecast] | None = None
     list_results: Operation[ResultsRequest, Reply] | None = None
     export_results: Operation[BatchExport, Reply] | None = None
+
+    set_webhook: Operation[WebhookTarget, ShownWebhook] | None = None
+    retrieve_webhook: Operation[None, ShownWebhook] | None = None
+    delete_webhook: Operation[None, ShownWebhook] | None = None
+    list_deliveries: Operation[PageRequest, Page[Delivery]] | None = None
+    retrieve_delivery: Operation[str, Delivery] | None = None
+    replay_delivery: Operation[str, Delivery] | None = None
 
     list_models: Operation[None, list[Offer]] | None = None
     retrieve_model: Operation[str, NamedOffer] | None = None

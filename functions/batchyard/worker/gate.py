@@ -98,8 +98,7 @@ class Gate:
             self._last_reply_at = self._clock()
         if isinstance(reply, Answer):
             self.pacer.weigh(len(reply.body))
-            if reply.rate_advice is not None and reply.rate_advice.wait_seconds > 0:
-                self.pacer.pause(self._clock() + min(reply.rate_advice.wait_seconds, _LONGEST_ADVISED_PAUSE_SECONDS))
+            self._heed(reply)
         if reply is None:
             self.pacer.end(call)
         elif isinstance(reply, Answer) and reply.failure is None:
@@ -110,6 +109,14 @@ class Gate:
             self.pacer.end(call)
         if len(self._waiting):
             self._admit()
+
+    def _heed(self, answer: Answer) -> None:
+        """Pauses if the provider says that nothing is left. If calls have a rate, that sees to it."""
+        if answer.rate_advice is None or self.pacer.rate is not None:
+            return
+        seconds = answer.rate_advice.wait_seconds
+        if seconds > 0:
+            self.pacer.pause(self._clock() + min(seconds, _LONGEST_ADVISED_PAUSE_SECONDS))
 
     def hold(self, answer_bytes: int) -> None:
         """An answer of that many bytes waits for its flush: `free` must follow."""

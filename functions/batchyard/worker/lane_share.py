@@ -15,6 +15,7 @@ from functools import partial
 from itertools import islice
 
 from batchyard.adapters.aws.lanes import Counts, Lanes, LaneView
+from batchyard.core.advised_rates import AdvisedRate
 from batchyard.core.calls import Answer, ProviderReply
 from batchyard.core.lane_limits import LaneLimits, estimated_tokens, lower
 from batchyard.core.lane_pace import (
@@ -42,6 +43,8 @@ _ESTIMATED_ITEMS = 32
 _FIRST_CALLS = 64
 _FIRST_CALLS_BESIDE_OTHERS = 16
 """What the workers of a lane start with together."""
+_NEWS = 0.05
+"""By how much a ceiling has to change to be news."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -79,6 +82,8 @@ class LaneShare:
         self._blocking = runtime.blocking
         self._name = runtime.new_owner()
         self._limits = limits
+        self._advised = AdvisedRate()
+        self._heeded: float | None = None
         self._expected_tokens: float | None = None
         self._answers = 0
         self._tokens = 0
@@ -98,8 +103,13 @@ class LaneShare:
         self.pace = LanePace()
 
     def replied(self, reply: ProviderReply) -> None:
-        """Counts a call that the provider refused because there were too many, and what others took."""
+        """Counts a call that the provider refused because there were too many, and what others took. Heeds what it says
+        about its limits."""
         failure = reply.failure
+        if isinstance(reply, Answer) and reply.rate_advice is not None:
+            self._advised.heard(reply.rate_advice, reply.usage if failure is None else None)
+            if self._heeded is None:
+                self._heed()
         if failure is None and self._limits.counts_tokens and isinstance(reply, Answer):
             self._answers += 1
             self._tokens += reply.usage.total_tokens
@@ -114,8 +124,9 @@ class LaneShare:
 
     @property
     def _ceiling(self) -> float | None:
-        """How many calls a second the operator allows the whole lane."""
-        return self._limits.calls_per_second(self.pace.tokens_per_call or self._expected_tokens)
+        """How many calls a second the whole lane may start: what the operator allows, and what the provider says."""
+        allowed = self._limits.calls_per_second(self.pace.tokens_per_call or self._expected_tokens)
+        return lower(allowed, self._advised.calls_per_second)
 
     def enough_others(self, batch_id: str) -> bool:
         """Whether the workers that are there can do without this one, though it may have brought `batch_id`."""
@@ -177,6 +188,7 @@ class LaneShare:
 
     async def keep_up(self) -> None:
         """Report, if a new slot has begun; work out the rate, once all others have reported, too."""
+        self._heed()
         if self._busy.locked() or not self._running:
             return
         async with self._busy:
@@ -196,10 +208,21 @@ class LaneShare:
     def take(self, view: LaneView) -> None:
         """What the row says; the rate is shared anew."""
         self.pace = view.pace
-        rate, stay = lower(view.pace.rate, self._ceiling), self._staying()
-        self._gate.allow(None if rate is None else max(rate * share(stay, self._name, self._clock()), 0.01))
+        stay = self._staying()
+        self._allow(self._ceiling, stay)
         self._weigh(stay)
         self._take_view(view)
+
+    def _heed(self) -> None:
+        """Keeps to a ceiling that is new, or has changed, without waiting for the others."""
+        ceiling, heeded = self._ceiling, self._heeded
+        if ceiling is not None and (heeded is None or abs(ceiling - heeded) > _NEWS * heeded):
+            self._allow(ceiling, self._staying())
+
+    def _allow(self, ceiling: float | None, stay: dict[str, WorkerReport]) -> None:
+        self._heeded = ceiling
+        rate = lower(self.pace.rate, ceiling)
+        self._gate.allow(None if rate is None else max(rate * share(stay, self._name, self._clock()), 0.01))
 
     @property
     def _usual_call_seconds(self) -> float:
@@ -210,10 +233,12 @@ class LaneShare:
         self._portions = portions(stay, self._name)
         batches = {run.batch_id: run.message for run in self._running}
         weights = {message.account_id: message.weight for message in batches.values()}
-        batches_of = Counter(message.account_id for message in batches.values())
+        turns_of: Counter[str] = Counter()
+        for message in batches.values():
+            turns_of[message.account_id] += message.turns
         shares: dict[str, dict[str, float]] = defaultdict(dict)
         for batch_id, message in batches.items():
-            alone = message.weight / sum(weights.values()) / batches_of[message.account_id]
+            alone = message.weight / sum(weights.values()) * message.turns / turns_of[message.account_id]
             shares[message.account_id][batch_id] = self._portions.get(batch_id, alone)
         self._gate.weigh(shares)
 
@@ -225,7 +250,9 @@ class LaneShare:
         if newcomer is not None:
             waiting[newcomer.batch_id] = newcomer.message.account_id
         weights = {run.message.account_id: run.message.weight for run in self._running if run.message.weight != 1}
-        report = WorkerReport(int(now), self._since, waiting, self._busy_until(now), weights) if self._running else None
+        turns = {run.batch_id: run.message.turns for run in self._running if run.message.turns != 1}
+        busy_until = self._busy_until(now) if self._running else 0
+        report = WorkerReport(int(now), self._since, waiting, busy_until, weights, turns) if self._running else None
         outdated = self.pace.outdated(now)
         write = partial(self._lanes.report, self._lane, self._name, report, counts, outdated)
         self.take(await self._blocking(write))

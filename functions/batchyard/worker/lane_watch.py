@@ -93,6 +93,7 @@ class LaneWatch:
         self._probing = False
         self._keeping_up = asyncio.Lock()
         self._examining = asyncio.Lock()
+        self._admitting = asyncio.Lock()
         self._on_change: set[Callable[[], None]] = set()
         self._hangs = HangWatch(lane.mode)
         self._suspects_hang = False
@@ -131,8 +132,9 @@ class LaneWatch:
 
     async def admit(self, batch_id: str) -> Admission:
         """What may become of a shard of this batch."""
-        if self._clock() >= self._read_at + _FRESH_SECONDS:
-            await self._look()
+        async with self._admitting:  # the shards of one invocation come at the same time: one of them looks for all
+            if self._clock() >= self._read_at + _FRESH_SECONDS:
+                await self._look()
         if not self.is_in_trouble:
             return Admission.WAIT if self.share.enough_others(batch_id) else Admission.PASS
         now = self._clock()

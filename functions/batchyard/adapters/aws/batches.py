@@ -110,20 +110,31 @@ class Batches:
     def get_with_progress(self, ref: BatchRef) -> Batch | None:
         """As `get`; while the batch runs its tally is that of the shards settled so far."""
         batch = self.get(ref, consistent=True)
-        return self._live(batch) if batch else None
+        return self.with_progress(batch) if batch else None
 
-    def page(self, account_id: str, *, after: str | None, limit: int) -> tuple[list[Batch], bool]:
-        """Up to `limit` batches, newest first, behind the batch `after`; and whether there are more."""
+    def with_progress(self, batch: Batch) -> Batch:
+        """The batch; while it runs, with the tally of the shards settled so far."""
+        if batch.status.is_terminal or batch.plan is None:
+            return batch
+        return replace(batch, tally=self._progress.total(batch.id))
+
+    def page(
+        self, account_id: str, *, after: str | None = None, before: str | None = None, limit: int
+    ) -> tuple[list[Batch], bool]:
+        """Up to `limit` batches, newest first, behind the batch `after`, or else directly before the batch `before`;
+        and whether there are more in that direction."""
+        start = after or before
         rows = list(
             self._table.query(
                 f"account#{account_id}",
                 prefix="batch#",
-                after=f"batch#{after}" if after else None,
+                after=f"batch#{start}" if start else None,
                 limit=limit + 1,
-                descending=True,
+                descending=after is not None or before is None,
             )
         )
-        return [self._live(Batch.from_row(row)) for row in rows[:limit]], len(rows) > limit
+        found = [self.with_progress(Batch.from_row(row)) for row in rows[:limit]]
+        return found if after is not None or before is None else found[::-1], len(rows) > limit
 
     def enter(self, batch: Batch, status: Status, now: int, **fields: Any) -> Batch:
         """Move to `status`, setting `fields` of the row too. Raises ConditionFailed if that is not allowed."""
@@ -241,6 +252,10 @@ class Batches:
         """The ids of the batches with this input file, also of those that ended some weeks ago."""
         return [batch_id for batch_id, _ in self._of_file(ref)]
 
+    def delete(self, batch: Batch) -> None:
+        """Forget a batch that has ended, and that it was made from its file."""
+        self._table.transact([Delete(_key(batch.ref)), Delete(_input_key(batch))])
+
     def hide_results(self, ref: BatchRef) -> None:
         """Show the results of this batch nowhere any more. Raises ConditionFailed if there is no such batch."""
         self._table.update(_key(ref), set={"results_hidden": True}, condition="attribute_exists(pk)")
@@ -273,11 +288,6 @@ class Batches:
         prefix = f"input#{ref.file_id}#"
         for row in self._table.query(f"account#{ref.account_id}", prefix=prefix, consistent=True):
             yield row["sk"].removeprefix(prefix), "ended_at" in row
-
-    def _live(self, batch: Batch) -> Batch:
-        if batch.status.is_terminal or batch.plan is None:
-            return batch
-        return replace(batch, tally=self._progress.total(batch.id))
 
 
 def _key(ref: BatchRef) -> Key:

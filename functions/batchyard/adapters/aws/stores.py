@@ -18,11 +18,13 @@ from batchyard.adapters.aws.progress import Progress
 from batchyard.adapters.aws.repeats import Repeats
 from batchyard.adapters.aws.shards import Shards
 from batchyard.adapters.aws.table import Table
+from batchyard.adapters.aws.webhooks import Webhooks
 
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """`objects`: the data bucket; all others are rows of the table. `caller_keys`: None if callers bring none here."""
+    """`objects`: the data bucket; all others are rows of the table. `caller_keys`, `webhooks`: None if callers bring
+    none here."""
 
     accounts: Accounts
     batches: Batches
@@ -38,6 +40,7 @@ class Stores:
     budgets: Budgets
     objects: Objects
     caller_keys: CallerKeys | None = None
+    webhooks: Webhooks | None = None
 
     @classmethod
     def of(cls, table: Table, objects: Objects, caller_keys: CallerKeys | None = None) -> Stores:

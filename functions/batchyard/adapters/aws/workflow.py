@@ -45,15 +45,25 @@ class Workflow:
         state = {"account_id": ref.account_id, "batch_id": ref.batch_id} | ({"ending": str(ending)} if ending else {})
         try:
             self._client.start_execution(
-                stateMachineArn=self._arn, name=_name(ref.batch_id, execution), input=orjson.dumps(state).decode()
+                stateMachineArn=self._arn,
+                name=execution_name(ref.batch_id, execution),
+                input=orjson.dumps(state).decode(),
             )
         except ClientError as error:
             if error.response["Error"]["Code"] != "ExecutionAlreadyExists":
                 raise
 
+    def running(self) -> frozenset[str]:
+        """The names of the executions that run, as of a moment ago: a call for a thousand of them. Those that started
+        or ended just now may be missing, or still be there."""
+        pages = self._client.get_paginator("list_executions").paginate(
+            stateMachineArn=self._arn, statusFilter="RUNNING"
+        )
+        return frozenset(execution["name"] for page in pages for execution in page["executions"])
+
     def execution(self, batch_id: str, number: int = 0) -> Execution:
         """Whether that execution was started, and has ended."""
-        arn = f"{self._arn.replace(':stateMachine:', ':execution:')}:{_name(batch_id, number)}"
+        arn = f"{self._arn.replace(':stateMachine:', ':execution:')}:{execution_name(batch_id, number)}"
         try:
             found = self._client.describe_execution(executionArn=arn)
         except ClientError as error:
@@ -74,6 +84,6 @@ class Workflow:
                 raise
 
 
-def _name(batch_id: str, execution: int) -> str:
+def execution_name(batch_id: str, execution: int) -> str:
     """The first execution of a batch (number 0) has the batch's id as its name."""
     return f"{batch_id}-{execution}" if execution else batch_id

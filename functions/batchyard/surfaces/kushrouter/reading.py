@@ -16,6 +16,7 @@ from batchyard.surfaces.checks import (
     cursor,
     file_name,
     file_of_form,
+    header_key,
     idempotency_key,
     is_id,
     whole_number,
@@ -35,7 +36,7 @@ _BATCH, _OTHER = "batch", "user_data"
 
 
 def read_api_key(request: Request) -> str:
-    key = bearer_key(request) or request.headers.get("x-api-key", "").strip()
+    key = bearer_key(request) or header_key(request)
     if not key:
         raise Unauthenticated(
             "No API key. Send it as 'Authorization: Bearer <key>' or 'x-api-key: <key>'.", code="missing_api_key"

@@ -16,12 +16,14 @@ from batchyard.core.requests import (
     PlanRequest,
     UploadRequest,
 )
+from batchyard.core.webhooks import WebhookTarget
 from batchyard.surfaces.checks import (
     Kind,
     bearer_key,
     cursor,
     file_name,
     file_of_form,
+    header_key,
     idempotency_key,
     is_id,
     whole_number,
@@ -29,17 +31,18 @@ from batchyard.surfaces.checks import (
 from batchyard.surfaces.http import Request
 from batchyard.surfaces.openai import requests
 from batchyard.surfaces.operations import Completion, NewFile, NewUploadPart
+from batchyard.surfaces.webhooks import Webhook, webhook_target
 
-_PAGE_LIMIT = {"file": (10_000, 10_000), "batch": (20, 100)}
+_PAGE_LIMIT = {"file": (10_000, 10_000), "batch": (20, 100), "delivery": (20, 100)}
 """Default and most objects per page."""
 
 
 def read_api_key(request: Request) -> str:
-    key = bearer_key(request)
+    key = bearer_key(request) or header_key(request)
     if not key:
         raise Unauthenticated(
             "You didn't provide an API key. You need to provide your API key in an Authorization header using "
-            "Bearer auth (i.e. Authorization: Bearer YOUR_KEY)."
+            "Bearer auth (i.e. Authorization: Bearer YOUR_KEY), or in the header x-api-key."
         )
     return key
 
@@ -58,6 +61,18 @@ def read_upload_id(request: Request) -> str:
 
 def read_model(request: Request) -> str:
     return _read_id(request, "model", "model")
+
+
+def read_delivery_id(request: Request) -> str:
+    return _read_id(request, "delivery", "delivery_id")
+
+
+def read_deliveries_page(request: Request) -> PageRequest:
+    return _read_page(request, "delivery")
+
+
+def read_webhook(request: Request) -> WebhookTarget:
+    return webhook_target(requests.parsed(Webhook, request.json()))
 
 
 def read_files_page(request: Request) -> PageRequest:
