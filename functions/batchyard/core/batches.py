@@ -30,10 +30,10 @@ from batchyard.core.accounts import Billing
 from batchyard.core.fields import known_fields
 from batchyard.core.items import LineError
 from batchyard.core.json_types import Row
-from batchyard.core.lanes import LaneProgress
+from batchyard.core.lanes import Lane, LaneProgress
 from batchyard.core.routing import RoutingRules
 from batchyard.core.sharding import Plan
-from batchyard.core.usage import Tally
+from batchyard.core.usage import PinnedPrice, Price, Tally
 from batchyard.core.waits import Wait
 
 
@@ -130,6 +130,8 @@ class Batch:
     """The quote that its caller has accepted."""
     max_price_picousd: int | None = None
     """What it may cost at most; None: whatever it costs."""
+    prices: tuple[PinnedPrice, ...] = ()
+    """Those of its quote, which count instead of the catalogue's."""
     billing: Billing = Billing.FREE
     """How its account paid when it was made; `free` too if its caller pays."""
     reserved_picousd: int = 0
@@ -162,6 +164,11 @@ class Batch:
     """How far they are, if somebody has looked; never in the row."""
     api_url: str = ""
     """Where the API is that shows it, for replies with addresses; never in the row."""
+
+    def pinned_price(self, lane: Lane) -> Price | None:
+        """What its quote said that the lane costs in realtime; None if it said nothing of it."""
+        known = (lane.provider, lane.model)
+        return next((each.price for each in self.prices if (each.provider, each.model) == known), None)
 
     @property
     def ref(self) -> BatchRef:
@@ -217,6 +224,7 @@ class Batch:
             "rules": self.rules.to_row(),
             "quote_id": self.quote_id,
             "max_price_picousd": self.max_price_picousd,
+            "prices": [price.to_row() for price in self.prices],
             "billing": str(self.billing),
             "reserved_picousd": self.reserved_picousd,
             "estimate_picousd": self.estimate_picousd,
@@ -237,6 +245,7 @@ class Batch:
     def from_row(cls, row: Row) -> Batch:
         fields = known_fields(cls, row)
         fields["status"] = Status(row["status"])
+        fields["prices"] = tuple(map(PinnedPrice.from_row, row.get("prices") or ()))
         fields["billing"] = Billing(row.get("billing", Billing.FREE))
         metadata = row.get("metadata")
         fields["metadata"] = exact_json.loads(metadata.encode()) if isinstance(metadata, str) else metadata

@@ -11,9 +11,10 @@ import orjson
 from batchyard.core.batches import DropSource
 from batchyard.core.json_types import JsonObject
 from batchyard.core.routing import RoutingRules
+from batchyard.core.usage import PinnedPrice
 from batchyard.core.webhooks import WebhookTarget
 
-_LATER_FIELDS = frozenset({"rules", "quote_id", "max_price_picousd", "reserve_picousd", "webhook"})
+_LATER_FIELDS = frozenset({"rules", "quote_id", "max_price_picousd", "reserve_picousd", "prices", "webhook"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +45,18 @@ class BatchRequest:
     """What the batch may cost at most; None: whatever it costs."""
     reserve_picousd: int | None = None
     """What its account is to set aside for it when it is made; None: what validation finds that it may cost."""
+    prices: tuple[PinnedPrice, ...] = ()
+    """Those of the quote."""
     webhook: WebhookTarget | None = None
     """Who is told when it is over; None: the webhook of its account, if that has one."""
 
     @property
     def fingerprint(self) -> str:
         """Equal for equal requests. Neither the idempotency key, a secret (the caller's key, the webhook's secret), nor
-        the reservation is a part of it. What came with later versions counts only if it is given, so that a repeat is
-        known again after an upgrade."""
+        what came of the quote is a part of it. What came with later versions counts only if it is given, so that a
+        repeat is known again after an upgrade."""
         webhook = replace(self.webhook, secret="") if self.webhook else None
-        counted = replace(self, idempotency_key=None, caller_key=None, reserve_picousd=None, webhook=webhook)
+        counted = replace(self, idempotency_key=None, caller_key=None, reserve_picousd=None, prices=(), webhook=webhook)
         unsaid = BatchRequest(self.surface, self.endpoint, self.input_file_id)
         members = {
             field.name: getattr(counted, field.name)

@@ -288,6 +288,7 @@ def new_batch(
         rules=request.rules,
         quote_id=request.quote_id,
         max_price_picousd=request.max_price_picousd,
+        prices=request.prices,
         billing=billing,
         reserved_picousd=0 if billing is Billing.FREE else request.reserve_picousd or 0,
         drop=request.drop,
