@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 from local.deployment.templates import ROOT, SynthFailed, read_stacks, stacks
 from local.options import Options, provider_urls
@@ -109,7 +110,7 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _announce(state: dict[str, str], folder: Path, seconds: float) -> None:
+def _announce(state: dict[str, Any], folder: Path, seconds: float) -> None:
     variables = {
         "OPENAI_BASE_URL": f"{state['api_url']}/v1",
         "OPENAI_API_KEY": state["api_key"],
@@ -118,6 +119,9 @@ def _announce(state: dict[str, str], folder: Path, seconds: float) -> None:
         "AWS_SECRET_ACCESS_KEY": state["secret_access_key"],
         "AWS_DEFAULT_REGION": state["region"],
         "AWS_REGION": state["region"],
+        "BATCHYARD_URL": state["api_url"],
+        "BATCHYARD_API_KEY": state["api_key"],
+        "BATCHYARD_DEPLOYMENT": state["functions"]["admin"].removesuffix("-admin"),
         "BATCHYARD_BUCKET": state["drop_bucket"],
         "BATCHYARD_ACCOUNT": state["account_id"],
     }
@@ -126,7 +130,8 @@ def _announce(state: dict[str, str], folder: Path, seconds: float) -> None:
     path.chmod(0o600)
     shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
     print(f"ready after {seconds:.1f} s: {variables['OPENAI_BASE_URL']}  (provider: {state['provider_url']})")
-    print(f"in another shell:  set -a; . {shown}; set +a     logs: {state['logs']}     Ctrl-C ends it", flush=True)
+    print(f"in another shell:  set -a; . {shown}; set +a     logs: {state['logs']}     Ctrl-C ends it")
+    print("then for example:  .venv/bin/batchyard run events/requests.jsonl     .venv/bin/batchyard doctor", flush=True)
 
 
 def _is_news(record: logging.LogRecord) -> bool:

@@ -42,7 +42,8 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """`hint` is the last four characters, for people to tell keys apart."""
+    """`hint` is the last four characters, for people to tell keys apart. `expires_at`: the unix second from which it is
+    refused, if there is one."""
 
     id: str
     account_id: str
@@ -50,6 +51,11 @@ class ApiKey:
     hint: str
     created_at: int
     revoked_at: int | None = None
+    expires_at: int | None = None
+
+    def is_good(self, now: int) -> bool:
+        """Whether requests may come with it."""
+        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
 
     def to_row(self) -> Row:
         return asdict(self)

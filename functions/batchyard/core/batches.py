@@ -53,6 +53,14 @@ class Ending(enum.StrEnum):
         return Status.COMPLETED if self is Ending.PRICE_REACHED else Status(self.value)
 
 
+class Stage(enum.StrEnum):
+    """How far a batch that is validating has come. `queued`: validation has begun, and waits for the input if that is
+    still on its way. `routing`: each item is read and given its lane."""
+
+    QUEUED = "queued"
+    ROUTING = "routing"
+
+
 class Status(enum.StrEnum):
     VALIDATING = "validating"
     IN_PROGRESS = "in_progress"
@@ -141,6 +149,8 @@ class Batch:
     price_reached: bool = False
     """Nothing of it is started any more, because it may not cost more."""
 
+    stage: Stage | None = None
+    """How far validation has come; None before it begins, and for batches of older versions."""
     model: str | None = None
     """The model of every item, if they share one."""
     errors: tuple[LineError, ...] = ()
@@ -164,6 +174,10 @@ class Batch:
     """How far they are, if somebody has looked; never in the row."""
     api_url: str = ""
     """Where the API is that shows it, for replies with addresses; never in the row."""
+    is_begun: bool | None = None
+    """Whether anything of it was begun, if somebody has looked; never in the row."""
+    first_reply: bytes | None = None
+    """The reply that the request got which made it, if it has to be repeated as it was; never in the row."""
 
     def pinned_price(self, lane: Lane) -> Price | None:
         """What its quote said that the lane costs in realtime; None if it said nothing of it."""
@@ -229,6 +243,7 @@ class Batch:
             "reserved_picousd": self.reserved_picousd,
             "estimate_picousd": self.estimate_picousd,
             "price_reached": self.price_reached,
+            "stage": str(self.stage) if self.stage else None,
             "model": self.model,
             "errors": [[e.code, e.message, e.line, e.param] for e in self.errors],
             "plan": self.plan.to_row() if self.plan else None,
@@ -251,6 +266,7 @@ class Batch:
         fields["metadata"] = exact_json.loads(metadata.encode()) if isinstance(metadata, str) else metadata
         fields["drop"] = DropSource(*row["drop"][:2]) if row.get("drop") else None
         fields["rules"] = RoutingRules.from_row(row["rules"]) if row.get("rules") else RoutingRules()
+        fields["stage"] = Stage(row["stage"]) if row.get("stage") else None
         fields["errors"] = tuple(LineError(*error[:4]) for error in row.get("errors") or ())
         fields["plan"] = Plan.from_row(row["plan"]) if row.get("plan") else None
         fields["tally"] = Tally.from_row(row.get("tally") or {})

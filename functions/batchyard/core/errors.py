@@ -3,6 +3,7 @@
     BatchyardError
     ├── RequestError                the caller's mistake; a surface turns it into its own error body
     │   ├── InvalidRequest              400
+    │   │   └── PreflightFailed             400, with all that is wrong with a batch that was to be made
     │   ├── Unauthenticated             401
     │   ├── InsufficientCredits         402
     │   ├── SpendLimitReached           402
@@ -44,11 +45,13 @@ An error that only one room needs is defined there. An item's failure is no exce
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from batchyard.core.json_types import Row
 
 if TYPE_CHECKING:
+    from batchyard.core.items import LineError
     from batchyard.core.limits import Allowance
 
 
@@ -71,6 +74,17 @@ class RequestError(BatchyardError):
 
 class InvalidRequest(RequestError):
     """400"""
+
+
+class PreflightFailed(InvalidRequest):
+    """A batch cannot be made as it is asked for. `issues`: all that is wrong, as far as it was looked at; `message`,
+    `param` and `code` are those of the first."""
+
+    def __init__(self, issues: Sequence[LineError]) -> None:
+        first = issues[0]
+        message = first.message if first.line is None else f"Line {first.line}: {first.message}"
+        super().__init__(message, param=first.param, code=first.code)
+        self.issues = tuple(issues)
 
 
 class Unauthenticated(RequestError):

@@ -11,10 +11,11 @@ from batchyard.core.native_limits import NativeLimits, native_limits
 
 CHAT_COMPLETIONS = "/v1/chat/completions"
 EMBEDDINGS = "/v1/embeddings"
+RESPONSES = "/v1/responses"
 MESSAGES = "/v1/messages"
 """Anthropic's form of a request. Who serves chat completions serves it too, translated if need be."""
 
-ENDPOINTS = (CHAT_COMPLETIONS, "/v1/completions", EMBEDDINGS, "/v1/responses", "/v1/moderations", MESSAGES)
+ENDPOINTS = (CHAT_COMPLETIONS, "/v1/completions", EMBEDDINGS, RESPONSES, "/v1/moderations", MESSAGES)
 """The endpoints that items can be for. Which of them a surface takes is its own affair."""
 
 KINDS = {

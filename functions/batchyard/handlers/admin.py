@@ -5,7 +5,8 @@
 {"action": "list_accounts"}                            → {"accounts": [{"id", "name", "created_at", "weight", "billing",
                                                                         "daily_limit_usd"}]}
 {"action": "set_weight", "account_id": …, "weight": 3} → {"account_id", "weight"}
-{"action": "list_keys", "account_id": …}               → {"keys": [{"id", "name", "hint", "created_at", "revoked_at"}]}
+{"action": "list_keys", "account_id": …}               → {"keys": [{"id", "name", "hint", "created_at", "revoked_at",
+                                                          "expires_at"}]}
 {"action": "revoke_key", "account_id": …, "key_id": …} → {"key_id", "revoked_at"}
 
 Credits (docs/money.md); dollars are texts, "12.50", because a JSON number may not be exact:

@@ -16,6 +16,7 @@ import orjson
 
 from batchyard.adapters.aws.batches import Batches, Idempotency, IdempotencyKeyUsed
 from batchyard.adapters.aws.caller_keys import CallerKeys
+from batchyard.adapters.aws.quotes import acceptance_of
 from batchyard.adapters.aws.repeats import Repeats, note_of
 from batchyard.adapters.aws.stores import Stores
 from batchyard.adapters.aws.table import Put, Update
@@ -38,6 +39,7 @@ from batchyard.core.ids import derive_id
 from batchyard.core.keys import file_key
 from batchyard.core.ledger import InsufficientCredits, SpendLimitReached
 from batchyard.core.limits import BatchTerms, Bounds
+from batchyard.core.quotes import QuoteRef
 from batchyard.core.requests import BatchRequest
 from batchyard.steps.reserve import check_credits
 
@@ -108,7 +110,11 @@ def _made(request: BatchRequest, ref: BatchRef, now: int, terms: BatchTerms, sto
             *_own_webhook(request, batch, stores.webhooks),
             *_note(request, batch, now),
         ]
-        stores.batches.create(batch, _idempotency(request, now), input_file=own_file, beside=beside)
+        if batch.quote_id is not None:
+            beside.append(acceptance_of(QuoteRef(batch.account_id, batch.quote_id)))
+        if request.first_reply is not None:
+            batch = replace(batch, first_reply=request.first_reply(batch))
+        stores.batches.create(batch, _idempotency(request, batch, now), input_file=own_file, beside=beside)
     except IdempotencyKeyUsed as winner:
         if own_file is not None:
             stores.objects.delete(file_key(ref.account_id, own_file.id))
@@ -186,7 +192,7 @@ def _repeated(request: BatchRequest, account_id: str, used: IdempotencyKeyUsed, 
             param="Idempotency-Key",
             code="idempotency_key_reused",
         )
-    return _found(BatchRef(account_id, used.batch_id), batches)
+    return replace(_found(BatchRef(account_id, used.batch_id), batches), first_reply=used.reply)
 
 
 def _found(ref: BatchRef, batches: Batches) -> Batch:
@@ -295,7 +301,9 @@ def new_batch(
     )
 
 
-def _idempotency(request: BatchRequest, now: int) -> Idempotency | None:
+def _idempotency(request: BatchRequest, batch: Batch, now: int) -> Idempotency | None:
+    """A key whose reply is repeated byte for byte stands for its batch as long as the batch is kept."""
     if request.idempotency_key is None:
         return None
-    return Idempotency(request.idempotency_key, request.fingerprint, now + _KEEP_IDEMPOTENCY_KEY_SECONDS)
+    ttl = None if request.first_reply is not None else now + _KEEP_IDEMPOTENCY_KEY_SECONDS
+    return Idempotency(request.idempotency_key, request.fingerprint, ttl, batch.first_reply)

@@ -28,7 +28,7 @@ from batchyard.content.reading import (
 )
 from batchyard.content.workfile import WorkFile
 from batchyard.core.accounts import Billing
-from batchyard.core.batches import Batch, BatchRef, Status
+from batchyard.core.batches import Batch, BatchRef, Stage, Status
 from batchyard.core.errors import ConditionFailed, NotReady, RequestError
 from batchyard.core.estimates import LanePrice, PriceOf, estimated_picousd
 from batchyard.core.files import File, FileRef, FileStatus
@@ -53,7 +53,9 @@ def validate(ref: BatchRef, *, run: str, clock: Callable[[], int], checks: Check
         return batch
     limits = checks.limits(batch.surface)
     try:
+        _enter(batch, Stage.QUEUED, batches)
         file = _input_file(batch, clock(), limits, stores)
+        _enter(batch, Stage.ROUTING, batches)
         reading = Reading(batch, limits, checks)
         plan, estimate = _write_work(batch, run, limits, reading, checks, objects)
     except ObjectMissing:
@@ -67,6 +69,17 @@ def validate(ref: BatchRef, *, run: str, clock: Callable[[], int], checks: Check
         return _overtaken(batch, run, batches, objects)
     except (InsufficientCredits, SpendLimitReached) as refusal:
         return _refuse(batch, run, refusal, clock(), stores)
+
+
+def _enter(batch: Batch, stage: Stage, batches: Batches) -> None:
+    """Notes how far validation is, for those who look at the batch. If it is cancelled meanwhile, that is found when
+    the plan is to be set."""
+    if batch.stage is stage or batch.stage is Stage.ROUTING:
+        return
+    try:
+        batches.note_stage(batch, stage)
+    except ConditionFailed:
+        return
 
 
 def _input_file(batch: Batch, now: int, limits: InputLimits, stores: Stores) -> File:

@@ -18,7 +18,7 @@ from batchyard.adapters.aws.files import file_writes
 from batchyard.adapters.aws.progress import Progress
 from batchyard.adapters.aws.table import Delete, Key, Put, Table, Update
 from batchyard.core.accounts import Billing
-from batchyard.core.batches import FROM, Batch, BatchRef, Status
+from batchyard.core.batches import FROM, Batch, BatchRef, Stage, Status
 from batchyard.core.errors import BooksDoNotBalance, ConditionFailed
 from batchyard.core.files import File, FileRef
 from batchyard.core.items import LineError
@@ -36,20 +36,22 @@ _NOTHING = Tally()
 @dataclass(frozen=True, slots=True)
 class Idempotency:
     """`fingerprint` tells whether a reused key comes with the same request. `ttl`: unix second after which the row may
-    be deleted."""
+    be deleted; None: never. `reply`: what repeats are answered, if that has to be the same bytes."""
 
     key: str
     fingerprint: str
-    ttl: int
+    ttl: int | None
+    reply: bytes | None = None
 
 
 class IdempotencyKeyUsed(ConditionFailed):
-    """The key was used for `batch_id`, by a request with `fingerprint`."""
+    """The key was used for `batch_id`, by a request with `fingerprint`, which got `reply` if that was kept."""
 
-    def __init__(self, batch_id: str, fingerprint: str) -> None:
+    def __init__(self, batch_id: str, fingerprint: str, reply: bytes | None = None) -> None:
         super().__init__(f"the idempotency key already stands for {batch_id}")
         self.batch_id = batch_id
         self.fingerprint = fingerprint
+        self.reply = reply
 
 
 class Batches:
@@ -77,8 +79,9 @@ class Batches:
         writes += beside
         if idempotency:
             key = _idempotency_key(batch.account_id, idempotency.key)
-            row = {"batch_id": batch.id, "fingerprint": idempotency.fingerprint, "ttl": idempotency.ttl}
-            writes.append(Put(key, row, only_if_absent=True))
+            row: Row = {"batch_id": batch.id, "fingerprint": idempotency.fingerprint, "reply": idempotency.reply}
+            ttl = {} if idempotency.ttl is None else {"ttl": idempotency.ttl}
+            writes.append(Put(key, row | ttl, only_if_absent=True))
         writes += _reservation(batch, batch.created_at)
         try:
             self._table.transact(writes)
@@ -94,7 +97,7 @@ class Batches:
         if idempotency_key is None:
             return None
         row = self._table.get(_idempotency_key(account_id, idempotency_key), consistent=True)
-        return IdempotencyKeyUsed(row["batch_id"], row["fingerprint"]) if row else None
+        return IdempotencyKeyUsed(row["batch_id"], row["fingerprint"], row.get("reply")) if row else None
 
     def get(self, ref: BatchRef, *, consistent: bool = False) -> Batch | None:
         row = self._table.get(_key(ref), consistent=consistent)
@@ -139,6 +142,15 @@ class Batches:
     def enter(self, batch: Batch, status: Status, now: int, **fields: Any) -> Batch:
         """Move to `status`, setting `fields` of the row too. Raises ConditionFailed if that is not allowed."""
         return Batch.from_row(self._table.update(**_entering(batch, FROM[status], status, now, fields)))
+
+    def note_stage(self, batch: Batch, stage: Stage) -> None:
+        """How far validation has come. Raises ConditionFailed if the batch is no longer validating."""
+        self._table.update(
+            _key(batch.ref),
+            set={"stage": str(stage)},
+            condition="#status = :validating",
+            values={"validating": str(Status.VALIDATING)},
+        )
 
     def set_plan(
         self, batch: Batch, plan: Plan, model: str | None, now: int, *, estimate_picousd: int = 0, reserve: bool = False

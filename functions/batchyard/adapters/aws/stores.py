@@ -15,6 +15,7 @@ from batchyard.adapters.aws.leftovers import Leftovers
 from batchyard.adapters.aws.native_lanes import NativeLanes
 from batchyard.adapters.aws.objects import Objects
 from batchyard.adapters.aws.progress import Progress
+from batchyard.adapters.aws.quotes import Quotes
 from batchyard.adapters.aws.repeats import Repeats
 from batchyard.adapters.aws.shards import Shards
 from batchyard.adapters.aws.table import Table
@@ -35,6 +36,7 @@ class Stores:
     jobs: Jobs
     native_lanes: NativeLanes
     repeats: Repeats
+    quotes: Quotes
     leftovers: Leftovers
     ledger: Ledger
     budgets: Budgets
@@ -54,6 +56,7 @@ class Stores:
             jobs=Jobs(table),
             native_lanes=NativeLanes(table),
             repeats=Repeats(table),
+            quotes=Quotes(table),
             leftovers=Leftovers(table),
             ledger=Ledger(table),
             budgets=Budgets(table),
