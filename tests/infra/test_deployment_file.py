@@ -109,3 +109,10 @@ def test_stacks_are_named_after_the_deployment(synthesized: Synthesized, staging
         "Batchyard-Staging-Stateful",
         "Batchyard-Staging-Stateless",
     }
+
+
+def test_no_deployment_can_allow_a_local_receiver() -> None:
+    """Webhooks go to this machine in the local cloud only: the setting is no limit that a file may replace."""
+    text = 'name = "x"\nlambda_concurrency_quota = 1000\n[limits]\nwebhook_hosts = "127.0.0.1:9400"\n'
+    with pytest.raises(DeploymentRefused, match="webhook_hosts"):
+        parse(text, "x.toml")
