@@ -140,9 +140,10 @@ def test_each_end_is_settled(shop: Shop, cost: int) -> None:
 def test_a_reservation_from_creation_is_not_made_again(shop: Shop) -> None:
     """A batch whose quote was accepted runs on what was set aside then."""
     shop.open(Billing.PREPAID, 100)
-    shop.batch(billing=Billing.PREPAID, reserved_picousd=70)
+    shop.batch(billing=Billing.PREPAID, reserved_picousd=70, estimate_picousd=70, max_price_picousd=80)
     assert shop.balance() == Credits(30, 70, 0)
-    assert shop.validate().status is Status.IN_PROGRESS
+    batch = shop.validate()
+    assert (batch.status, batch.estimate_picousd) == (Status.IN_PROGRESS, 70)
     assert shop.balance() == Credits(30, 70, 0)
 
 

@@ -145,7 +145,7 @@ class Batch:
     reserved_picousd: int = 0
     """What is set aside for it in its account's ledger until it ends."""
     estimate_picousd: int = 0
-    """What it was expected to cost when it was validated, if anybody has to know; else 0."""
+    """What it is expected to cost, by its quote or else by its validation, if anybody has to know; else 0."""
     price_reached: bool = False
     """Nothing of it is started any more, because it may not cost more."""
 

@@ -146,7 +146,9 @@ def _price_of(batch: Batch, known: PriceOf, lane: Lane) -> LanePrice:
 
 
 def _needs_estimate(batch: Batch) -> bool:
-    """Whether anybody has to know what it may cost."""
+    """Whether anybody has to know what it may cost, and no quote has said so."""
+    if batch.estimate_picousd:
+        return False
     is_to_be_reserved = batch.billing is not Billing.FREE and not batch.reserved_picousd
     return is_to_be_reserved or batch.max_price_picousd is not None
 
