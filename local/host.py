@@ -222,6 +222,7 @@ class Host:
             "POST /_local/fire": lambda body: self.events.fire(body["name"]),
             "POST /_local/neighbours": lambda body: self.account.occupy(body["executions"]),
             "POST /_local/accounts": lambda body: self.create_account(body["name"]),
+            "POST /_local/operator": lambda body: self.ask_admin(dict(body)),
         }
 
     def _set_delivery(self, body: Mapping[str, Any]) -> None:
@@ -236,11 +237,15 @@ class Host:
             function.replace_code(functions_path)
 
     def create_account(self, name: str) -> dict[str, Any]:
-        result = self.functions.get("admin").invoke(orjson.dumps({"action": "create_account", "name": name}), wait=True)
-        created: dict[str, Any] = orjson.loads(result.payload)
+        return self.ask_admin({"action": "create_account", "name": name})
+
+    def ask_admin(self, event: dict[str, Any]) -> dict[str, Any]:
+        """What the admin function answers, as soon as there is room for it."""
+        result = self.functions.get("admin").invoke(orjson.dumps(event), wait=True)
+        answer: dict[str, Any] = orjson.loads(result.payload)
         if result.error is not None:
-            raise RuntimeError(f"the admin function failed: {created.get('errorMessage')}; see {self._logs}/admin.log")
-        return created
+            raise RuntimeError(f"the admin function failed: {answer.get('errorMessage')}; see {self._logs}/admin.log")
+        return answer
 
     def state(self) -> dict[str, Any]:
         """What a client needs to know; also the source of .local/env."""
