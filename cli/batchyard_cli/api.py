@@ -54,6 +54,9 @@ class Api:
             follow_redirects=True,
         )
 
+    def close(self) -> None:
+        self._client.close()
+
     def get(self, path: str, **query: Any) -> Any:
         given = {name: value for name, value in query.items() if value is not None}
         return self._send("GET", path, params=given).json()

@@ -1,6 +1,6 @@
 """`check`: the server's own rules, run here. `batchyard.content.reading` is the pass that Validate makes over an input;
-only two things are different: nothing is written, and where the server looks a model up in its catalogue, the API is
-asked (POST /v1/plan), once for each model.
+only two things are different: nothing is written, and what the server knows of itself is asked from its API: its limits
+(GET /v1/limits), and where it looks a model up in its catalogue (POST /v1/plan), once for each model.
 """
 
 from __future__ import annotations
@@ -8,17 +8,17 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from batchyard.content.lines import read_lines
-from batchyard.content.reading import MODELS_AT_MOST, InputLimits, InputRejected, Reading
+from batchyard.content.reading import MODELS_AT_MOST, Checks, InputLimits, InputRejected, Reading, Route
 from batchyard.content.workfile import WorkFile
 from batchyard.core.batches import Batch, Status
 from batchyard.core.catalogue import Offer
 from batchyard.core.items import Item, LineError
-from batchyard.core.routing import Refusal
+from batchyard.core.routing import Refusal, RoutingRules
 from batchyard.core.sharding import SHARDS_PER_SIZE
 from batchyard.core.usage import Price
 from batchyard.surfaces.openai.lines import parse_line
@@ -27,19 +27,44 @@ from batchyard_cli.api import Api, Refused
 from batchyard_cli.exits import CommandFailed
 from batchyard_cli.uploading import chunks
 
-LIMITS = InputLimits(
-    max_items=50_000,
-    max_file_bytes=500_000_000,
-    max_line_bytes=1_000_000,
-    max_line_errors=50,
-    shard_items=256,
-    shard_bytes=4_000_000,
-    dispatch_stride=128,
-)
-"""A deployment's defaults (`batchyard.settings.Limits`)."""
+_SHARDS = {"shard_items": 256, "shard_bytes": 4_000_000, "dispatch_stride": 128}
+"""Nothing is cut here; any figures do."""
 _FIRST_LINES = 100
 _BYTES_PER_TOKEN = 4
 """As the server estimates tokens (`batchyard.core.forecast`)."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a file may have. The defaults are a deployment's (`batchyard.settings.Limits`)."""
+
+    max_batch_items: int = 50_000
+    max_file_bytes: int = 500_000_000
+    max_line_bytes: int = 1_000_000
+    max_custom_id_chars: int = 512
+    max_line_errors: int = 50
+
+    def of_input(self) -> InputLimits:
+        return InputLimits(
+            max_items=self.max_batch_items,
+            max_file_bytes=self.max_file_bytes,
+            max_line_bytes=self.max_line_bytes,
+            max_line_errors=self.max_line_errors,
+            **_SHARDS,
+        )
+
+
+def limits_of(api: Api | None) -> Limits:
+    """The deployment's; the defaults if there is nobody to ask, or it is too old to say."""
+    if api is None:
+        return Limits()
+    try:
+        told = api.get("/limits")
+    except Refused as refusal:
+        if refusal.status != 404:
+            raise
+        return Limits()
+    return Limits(**{each.name: int(told[each.name]) for each in fields(Limits)})
 
 
 @dataclass(frozen=True)
@@ -71,7 +96,7 @@ class Checked:
 
 def endpoint_of(path: Path) -> str:
     """The `url` of the first line that has one. Raises CommandFailed if none of the first lines has."""
-    for number, line in read_lines(chunks(path), LIMITS.max_line_bytes):
+    for number, line in read_lines(chunks(path), Limits().max_line_bytes):
         if number > _FIRST_LINES:
             break
         try:
@@ -88,11 +113,13 @@ def endpoint_of(path: Path) -> str:
     )
 
 
-def check_file(path: Path, endpoint: str, limits: InputLimits, api: Api | None) -> Checked:
-    """Reads the file once. `api`: asked about models if there is one."""
+def check_file(path: Path, endpoint: str, api: Api | None) -> Checked:
+    """Reads the file once. `api`: asked about limits and models if there is one."""
+    told = limits_of(api)
+    limits = told.of_input()
     asked: Counter[tuple[str, str | None]] = Counter()
     sizes: Counter[tuple[str, str | None]] = Counter()
-    context = LineContext(endpoint)
+    context = LineContext(endpoint, told.max_custom_id_chars)
 
     def parse(raw: bytes, index: int, line: int) -> Item | LineError:
         item = parse_line(raw, index, line, context)
@@ -101,7 +128,12 @@ def check_file(path: Path, endpoint: str, limits: InputLimits, api: Api | None) 
             sizes[item.model, item.provider] += len(item.body)
         return item
 
-    reading = Reading(_batch(endpoint), limits, parse, route_by(api) if api else _anywhere)
+    checks = Checks(
+        limits=lambda surface: limits,
+        parser=lambda surface, endpoint: parse,
+        route=route_by(api) if api else _anywhere,
+    )
+    reading = Reading(_batch(endpoint), limits, checks)
     nowhere = WorkFile(
         lambda data: None,
         items_at_most=limits.shard_items,
@@ -118,11 +150,11 @@ def check_file(path: Path, endpoint: str, limits: InputLimits, api: Api | None) 
     return Checked(endpoint, sum(asked.values()), reading.bytes, errors, counted, api is not None)
 
 
-def route_by(api: Api) -> Callable[[str, str | None, str], Offer | Refusal]:
+def route_by(api: Api) -> Route:
     """The server's routing, asked for one item of each model."""
-    known: dict[tuple[str, str | None], Offer | Refusal] = {}
+    known: dict[tuple[str, str | None], tuple[Offer, ...] | Refusal] = {}
 
-    def route(model: str, provider: str | None, endpoint: str) -> Offer | Refusal:
+    def route(model: str, provider: str | None, endpoint: str, rules: RoutingRules) -> tuple[Offer, ...] | Refusal:
         key = (model, provider)
         if key not in known:
             body = {"endpoint": endpoint, "items": 1, "model": model, "provider": provider}
@@ -140,12 +172,12 @@ def route_by(api: Api) -> Callable[[str, str | None, str], Offer | Refusal]:
     return route
 
 
-def _anywhere(model: str, provider: str | None, endpoint: str) -> Offer | Refusal:
+def _anywhere(model: str, provider: str | None, endpoint: str, rules: RoutingRules) -> tuple[Offer, ...] | Refusal:
     return _offer(provider or "unknown", model)
 
 
-def _offer(provider: str, model: str) -> Offer:
-    return Offer(provider=provider, model=model, price=Price(0, 0, 0))
+def _offer(provider: str, model: str) -> tuple[Offer, ...]:
+    return (Offer(provider=provider, model=model, price=Price(0, 0, 0)),)
 
 
 def _batch(endpoint: str) -> Batch:
@@ -167,9 +199,3 @@ def _whole(path: Path) -> Iterator[bytes]:
         yield from chunks(path)
     except OSError as error:
         raise CommandFailed(f"{path} cannot be read: {error}.", "Mend that, and call it again.") from error
-
-
-def with_limits(items: int | None, file_bytes: int | None) -> InputLimits:
-    """The defaults, unless the operator has told other ones."""
-    limits = LIMITS if items is None else replace(LIMITS, max_items=items)
-    return limits if file_bytes is None else replace(limits, max_file_bytes=file_bytes)

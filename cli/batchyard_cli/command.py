@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -14,38 +15,50 @@ from batchyard_cli.surroundings import Surroundings
 
 if TYPE_CHECKING:
     from batchyard_cli.api import Api
+    from batchyard_cli.credentials import Credentials
     from batchyard_cli.operators.deployment import Deployed
 
 
 class Session:
-    """What one call of a command has: a console, and what it asks for first."""
+    """What one call of a command has: a console, and what it asks for first. `close` gives all of it back."""
 
     def __init__(self, console: Console, surroundings: Surroundings) -> None:
         self.console = console
         self.surroundings = surroundings
+        self._api: Api | None = None
+        self._held = contextlib.ExitStack()
 
     def api(self) -> Api:
         """The deployment's API, with the caller's key. Raises CommandFailed if there is none."""
-        from batchyard_cli import credentials
-        from batchyard_cli.api import Api
+        from batchyard_cli.credentials import not_signed_in
 
-        found = credentials.find(self.surroundings)
-        if found is None:
-            raise credentials.not_signed_in()
-        return Api(found, self.surroundings)
+        api = self.api_if_signed_in()
+        if api is None:
+            raise not_signed_in()
+        return api
 
     def api_if_signed_in(self) -> Api | None:
+        """None if there is no key."""
         from batchyard_cli import credentials
+
+        if self._api is None and (found := credentials.find(self.surroundings)):
+            self._api = self.connect(found)
+        return self._api
+
+    def connect(self, credentials: Credentials) -> Api:
+        """The API that these are for."""
         from batchyard_cli.api import Api
 
-        found = credentials.find(self.surroundings)
-        return Api(found, self.surroundings) if found else None
+        return self._held.enter_context(contextlib.closing(Api(credentials, self.surroundings)))
 
     def deployed(self, name: str | None) -> Deployed:
         """The deployment as AWS has it. `name`: as its file has it."""
         from batchyard_cli.operators.deployment import find
 
-        return find(name, self.surroundings)
+        return self._held.enter_context(contextlib.closing(find(name, self.surroundings)))
+
+    def close(self) -> None:
+        self._held.close()
 
 
 def command(
@@ -59,7 +72,8 @@ def command(
             surroundings = click.get_current_context().find_object(Surroundings) or Surroundings()
             console = Console(as_json, surroundings.now)
             try:
-                done = function(Session(console, surroundings), **parameters)
+                with contextlib.closing(Session(console, surroundings)) as session:
+                    done = function(session, **parameters)
             except CommandFailed as failure:
                 console.fail(failure)
                 return int(failure.exit)

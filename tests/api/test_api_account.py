@@ -138,6 +138,15 @@ def test_models_are_listed_and_retrieved(alice: Customer) -> None:
         assert alice.openai.models.retrieve(name).id == name
 
 
+def test_limits_are_told(alice: Customer) -> None:
+    """What this deployment allows, so that a client can check a file before it sends it: the settings, and the rate of
+    the surface that was asked."""
+    told = alice.http.get("/v1/limits").json()
+    assert (told.pop("object"), told.pop("requests_per_minute")) == ("limits", 6000)
+    assert told.items() <= settings.Limits().model_dump().items()
+    assert len(told) == 6
+
+
 def test_models_need_a_key(cloud: Cloud) -> None:
     """Only the API's description is public."""
     client = openai.OpenAI(

@@ -14,7 +14,8 @@ from typing import Any
 import httpx
 
 from batchyard.adapters import catalogue
-from batchyard.core.routing import Refusal, route
+from batchyard.core.routing import Refusal, eligible
+from batchyard_cli.checking import Limits
 
 KEY = "by_live_test"
 ADDRESS = "https://api.example.test/api"
@@ -43,6 +44,8 @@ class FakeApi:
     files: dict[str, bytes] = field(default_factory=dict)
     uploads: dict[str, dict[str, Any]] = field(default_factory=dict)
     upload_seconds: float = 3600
+    told_limits: dict[str, int] | None = field(default_factory=dict)
+    """Those that differ from the defaults; None: an older deployment, which tells none."""
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         request.read()
@@ -157,16 +160,23 @@ class FakeApi:
     def content(self, request: httpx.Request, file_id: str) -> httpx.Response:
         return httpx.Response(200, content=self.files[file_id])
 
+    def limits(self, request: httpx.Request) -> httpx.Response:
+        if self.told_limits is None:
+            return refusal(404, "Invalid URL (GET /v1/limits)", "unknown_url")
+        return httpx.Response(200, json=vars(Limits()) | self.told_limits)
+
     def plan(self, request: httpx.Request) -> httpx.Response:
         body = json.loads(request.content)
-        offer = route(body["model"], body.get("provider"), catalogue.load(), body["endpoint"])
-        if isinstance(offer, Refusal):
-            return refusal(400, offer.message, offer.code)
+        found = eligible(body["model"], body.get("provider"), catalogue.load(), body["endpoint"])
+        if isinstance(found, Refusal):
+            return refusal(400, found.message, found.code)
+        offer = found[0]
         tokens = body.get("tokens", body["items"] * 500)
         lane = {
             "provider": offer.provider,
             "model": offer.model,
             "mode": "realtime",
+            "items": body["items"],
             "verdict": "selected",
             "reason": "It is the cheapest lane that will do.",
             "expected_cost_usd": "0.010000",
@@ -217,4 +227,5 @@ _ROUTES: tuple[tuple[str, str, Callable[..., httpx.Response]], ...] = (
     ("GET", "/batches/([^/]+)", FakeApi.retrieve_batch),
     ("POST", "/batches/([^/]+)/cancel", FakeApi.cancel_batch),
     ("POST", "/plan", FakeApi.plan),
+    ("GET", "/limits", FakeApi.limits),
 )

@@ -56,6 +56,9 @@ class _Refusing:
     def __init__(self, error: Exception) -> None:
         self._error = error
 
+    def close(self) -> None:
+        """As botocore's clients have it."""
+
     def __getattr__(self, name: str) -> Callable[..., Any]:
         def refuse(*_: Any, **__: Any) -> Any:
             raise self._error
@@ -67,6 +70,9 @@ class _Service:
     def __init__(self, aws: FakeAws) -> None:
         self.aws = aws
         self.meta = SimpleNamespace(region_name="eu-west-1")
+
+    def close(self) -> None:
+        """As botocore's clients have it."""
 
     def get_paginator(self, operation: str) -> Any:
         """Two pages: the second one is what there is, so that nobody reads only the first."""

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from batchyard import settings
 from batchyard.adapters import catalogue
-from batchyard.content.reading import InputRejected, Reading
+from batchyard.content.reading import Checks, InputRejected, Reading
 from batchyard.content.workfile import WorkFile
-from batchyard.core.routing import route
+from batchyard.core.routing import eligible
 from batchyard.surfaces.openai.lines import parse_line
 from batchyard.surfaces.surface import LineContext
 from batchyard_cli import checking
@@ -39,12 +40,12 @@ def what_the_server_says(content: bytes) -> list[dict[str, Any]]:
     """The errors that Validate would put on the batch."""
     known = catalogue.load()
     context = LineContext(CHAT)
-    reading = Reading(
-        checking._batch(CHAT),
-        checking.LIMITS,
-        lambda raw, index, number: parse_line(raw, index, number, context),
-        lambda model, provider, endpoint: route(model, provider, known, endpoint),
+    checks = Checks(
+        limits=lambda surface: checking.Limits().of_input(),
+        parser=lambda surface, endpoint: lambda raw, index, number: parse_line(raw, index, number, context),
+        route=lambda model, provider, endpoint, rules: eligible(model, provider, known, endpoint, rules),
     )
+    reading = Reading(checking._batch(CHAT), checking.Limits().of_input(), checks)
     work = WorkFile(lambda data: None, items_at_most=256, bytes_at_most=4_000_000, lanes_at_most=100)
     with pytest.raises(InputRejected) as rejected:
         reading.read(iter([content]), work)
@@ -77,7 +78,7 @@ def test_a_good_file(shell: Shell) -> None:
     file = shell.file("work.jsonl", [line(number, "gpt-4o" if number % 2 else "gpt-4o-mini") for number in range(50)])
     said = shell("check", file)
     assert (said.code, said.out) == (0, f"{file} is good: 50 items, {file.stat().st_size / 1000:.1f} kB, {CHAT}\n")
-    assert shell.api.calls == ["POST /plan", "POST /plan"]
+    assert shell.api.calls == ["GET /limits", "POST /plan", "POST /plan"]
 
 
 def test_check_needs_no_key(shell: Shell) -> None:
@@ -92,12 +93,21 @@ def test_check_needs_no_key(shell: Shell) -> None:
     assert shell.api.calls == []
 
 
-def test_a_file_over_a_limit_is_sent_to_split(shell: Shell) -> None:
-    """The message names the command that helps."""
-    said = shell("check", shell.file("work.jsonl", [line(n) for n in range(5)]), "--max-items", "3")
+def test_the_deployments_own_limits_count(shell: Shell) -> None:
+    """A file over one of them is sent to `split`; a deployment that is too old to tell them has the defaults."""
+    shell.api.told_limits = {"max_batch_items": 3, "max_custom_id_chars": 5}
+    said = shell("check", shell.file("work.jsonl", [line(n, custom_id=str(n)) for n in range(5)]))
     assert said.code == 1
-    assert "too_many_tasks" in said.out
+    assert "has more than 3 requests" in said.out
     assert "batchyard split" in said.err
+    assert "1 to 5 are allowed" in shell("check", shell.file("work.jsonl", [line(1)])).out
+    shell.api.told_limits = None
+    assert shell("check", shell.file("work.jsonl", [line(1)])).code == 0
+
+
+def test_the_default_limits_are_the_servers() -> None:
+    """What is assumed if nobody can be asked is what a deployment has that sets nothing."""
+    assert vars(checking.Limits()).items() <= settings.Limits().model_dump().items()
 
 
 def test_cost_says_which_lanes(shell: Shell) -> None:

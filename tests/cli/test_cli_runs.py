@@ -77,7 +77,7 @@ def test_a_bad_file_is_not_sent(shell: Shell) -> None:
     assert f"{file}:2: duplicate_custom_id" in said.out
     assert f"{file}:3: invalid_method" in said.out
     assert "→ Mend the lines above" in said.err
-    assert set(shell.api.calls) == {"POST /plan"}
+    assert set(shell.api.calls) == {"GET /limits", "POST /plan"}
     shell("run", file, "--no-check")
     assert "POST /files" in shell.api.calls
 

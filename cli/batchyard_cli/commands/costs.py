@@ -34,7 +34,7 @@ def _of_file(session: Session, path: Path, endpoint: str | None, output_tokens: 
     from batchyard_cli import checking
 
     endpoint = endpoint or checking.endpoint_of(path)
-    checked = checking.check_file(path, endpoint, checking.LIMITS, None)
+    checked = checking.check_file(path, endpoint, None)
     if not checked.asked:
         raise CommandFailed(
             f"{path} has no good line.", f"`batchyard check {path}` says what is wrong.", code="invalid_file"
@@ -79,7 +79,7 @@ def _lanes(route: dict[str, Any]) -> list[dict[str, Any]]:
             "provider": lane["provider"],
             "model": lane["model"],
             "mode": lane["mode"],
-            "items": route["items"],
+            "items": lane["items"] or route["items"],
             "input_tokens": route["input_tokens"],
             "cost_usd": lane["expected_cost_usd"],
             "verdict": lane["verdict"],

@@ -19,27 +19,21 @@ if TYPE_CHECKING:
 @command()
 @click.argument("file", type=FILE)
 @click.option("--endpoint", help="Where its lines go; found in the file if it is left out.")
-@click.option("--offline", is_flag=True, help="Ask nobody whether the deployment has the models.")
-@click.option("--max-items", type=click.IntRange(1), help="The deployment's limit, if it is not 50,000.")
-@click.option("--max-bytes", type=click.IntRange(1), help="The deployment's limit, if it is not 500,000,000.")
-def check(
-    session: Session, file: str, endpoint: str | None, offline: bool, max_items: int | None, max_bytes: int | None
-) -> Done:
+@click.option("--offline", is_flag=True, help="Ask the deployment neither for its limits nor for its models.")
+def check(session: Session, file: str, endpoint: str | None, offline: bool) -> Done:
     """Check FILE by the server's own rules: each wrong line with its number, and what to do about it."""
     from batchyard_cli import checking
 
     path = Path(file)
     api = None if offline else session.api_if_signed_in()
-    checked = checking.check_file(
-        path, endpoint or checking.endpoint_of(path), checking.with_limits(max_items, max_bytes), api
-    )
+    checked = checking.check_file(path, endpoint or checking.endpoint_of(path), api)
     tell(checked, path, session.console)
     if checked.errors:
         session.console.warn(f"{path} would be refused. Nothing was sent.")
     else:
         session.console.write(f"{path} is good: {checked.items:,} items, {size(checked.bytes)}, {checked.endpoint}")
     if not checked.models_known:
-        session.console.say("Whether the deployment has the models was not checked: that needs `batchyard login`.")
+        session.console.say("The deployment's own limits and models were not asked for: that needs `batchyard login`.")
     return Done(
         {
             "file": file,

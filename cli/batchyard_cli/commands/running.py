@@ -101,7 +101,7 @@ def _check(session: Session, path: Path, endpoint: str) -> None:
     from batchyard_cli import checking
     from batchyard_cli.commands.inputs import tell
 
-    checked = checking.check_file(path, endpoint, checking.LIMITS, session.api())
+    checked = checking.check_file(path, endpoint, session.api())
     if checked.errors:
         tell(checked, path, session.console)
         raise CommandFailed(

@@ -20,8 +20,6 @@ def login(session: Session, url: str | None, key_from_stdin: bool) -> Done:
     The environment comes first (BATCHYARD_URL, BATCHYARD_API_KEY), then the system's keyring if the Python package
     `keyring` is installed, then a file that only you can read.
     """
-    from batchyard_cli.api import Api
-
     address = credentials.checked_address(url or click.prompt("Base URL of the deployment", err=True))
     if key_from_stdin:
         api_key = sys.stdin.readline().strip()
@@ -33,7 +31,7 @@ def login(session: Session, url: str | None, key_from_stdin: bool) -> Done:
     if not api_key or not api_key.isascii() or not api_key.isprintable():
         raise CommandFailed("That is no API key.", "Paste the key that the operator gave you.", code="bad_key")
     given = credentials.Credentials(address, api_key)
-    Api(given, session.surroundings).get("/batches", limit=1)
+    session.connect(given).get("/batches", limit=1)
     place = credentials.store(given, session.surroundings)
     session.console.say(f"Signed in at {address}; the key is in {place}.")
     session.console.say("Next: `batchyard check FILE`, `batchyard run FILE`.")

@@ -54,6 +54,10 @@ class Deployed:
             self._clients[service] = (self.surroundings.aws or _boto3)(service)
         return self._clients[service]
 
+    def close(self) -> None:
+        for client in self._clients.values():
+            client.close()
+
     def function(self, short_name: str) -> str:
         return f"{self.name}-{short_name}"
 

@@ -1,4 +1,4 @@
-"""Trigger: the API, for models, for its own description, and for what an account knows and does of itself."""
+"""Trigger: the API, for models, limits, webhooks, its own description, and what an account knows and does of itself."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from batchyard.adapters import catalogue
 from batchyard.core.accounts import ApiKey
 from batchyard.core.catalogue import Offer
 from batchyard.core.errors import NotFound
+from batchyard.core.limits import ShownLimits
 from batchyard.core.requests import ApiKeyRequest
 from batchyard.handlers import resources, webhooks
 from batchyard.handlers.http import Call, api, serve, serve_page
 from batchyard.handlers.ids import mint
+from batchyard.handlers.limits import limits_of
 from batchyard.steps import accounts
 from batchyard.surfaces.http import JSON_TYPE, Reply
 from batchyard.surfaces.operations import AccountView, NamedOffer, ShownApiKey
@@ -36,6 +38,17 @@ def retrieve_model(call: Call, name: str) -> NamedOffer:
             code="model_not_found",
         )
     return NamedOffer(name, offers[0])
+
+
+def describe_limits(call: Call, _: None) -> ShownLimits:
+    """Those that hold on this surface."""
+    settings = call.settings
+    return ShownLimits(
+        limits_of(call.surface, settings),
+        max_custom_id_chars=settings.max_custom_id_chars,
+        max_line_errors=settings.max_line_errors,
+        max_upload_part_bytes=settings.max_upload_part_bytes,
+    )
 
 
 def describe_api(call: Call, _: None) -> Reply:
@@ -88,6 +101,7 @@ handler = api(
         "list_deliveries": serve_page(lambda surface: surface.list_deliveries, webhooks.list_deliveries),
         "retrieve_delivery": serve(lambda surface: surface.retrieve_delivery, webhooks.retrieve_delivery),
         "replay_delivery": serve(lambda surface: surface.replay_delivery, webhooks.replay_delivery),
+        "describe_limits": serve(lambda surface: surface.describe_limits, describe_limits),
         "describe_api": serve(lambda surface: surface.describe_api, describe_api),
     }
 )

@@ -14,7 +14,7 @@ from batchyard.core.errors import InvalidRequest, RequestError
 from batchyard.core.files import File, UploadPart
 from batchyard.core.forecast import Forecast
 from batchyard.core.items import Item, LineError
-from batchyard.core.limits import Allowance, Limits
+from batchyard.core.limits import Allowance, Limits, ShownLimits
 from batchyard.core.quotes import Quote
 from batchyard.core.requests import ApiKeyRequest, BatchRequest, FileRequest, PageRequest, PlanRequest, UploadRequest
 from batchyard.core.webhooks import ShownWebhook, WebhookTarget
@@ -136,6 +136,7 @@ class Surface:
 
     list_models: Operation[None, list[Offer]] | None = None
     retrieve_model: Operation[str, NamedOffer] | None = None
+    describe_limits: Operation[None, ShownLimits] | None = None
     describe_api: Operation[None, Reply] | None = None
 
     def operation(self, name: str) -> Operation[Any, Any]:

@@ -181,5 +181,10 @@ SURFACE = Surface(
     retrieve_model=Operation(
         reading.read_model, writing.write_model, OperationDoc("Retrieve a model", reply=replies.ModelObject)
     ),
+    describe_limits=Operation(
+        nothing,
+        writing.write_limits,
+        OperationDoc("What a file and a batch may have in this deployment", reply=replies.LimitsObject),
+    ),
     describe_api=Operation(nothing, as_it_is, OperationDoc("This document")),
 )

@@ -10,7 +10,7 @@ from batchyard.core.deliveries import Delivery
 from batchyard.core.errors import RateLimited, RequestError, Unauthenticated
 from batchyard.core.files import File, UploadPart
 from batchyard.core.forecast import Forecast
-from batchyard.core.limits import Allowance
+from batchyard.core.limits import Allowance, ShownLimits
 from batchyard.core.webhooks import ShownWebhook
 from batchyard.surfaces.errors import error_detail, fault_detail
 from batchyard.surfaces.http import Reply, json_reply
@@ -94,6 +94,10 @@ def write_models(offers: list[Offer]) -> Reply:
     models = [replies.model_object(offer.model, offer) for offer in offers]
     body: replies.ModelList = {"object": "list", "data": models}
     return json_reply(body)
+
+
+def write_limits(limits: ShownLimits) -> Reply:
+    return json_reply(replies.limits_object(limits))
 
 
 def write_model(named: NamedOffer) -> Reply:
