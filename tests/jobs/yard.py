@@ -128,6 +128,9 @@ class Mail:
         for message in messages:
             heapq.heappush(self.waiting, (self._clock() + delay_seconds, next(self._numbers), message))
 
+    def has_none_waiting(self, provider: str) -> bool:
+        return not any(isinstance(message, ShardMessage) for _, _, message in self.waiting)
+
 
 class Yard:
     """`jobs`: how many shards each has. `nth`, `when`: of the fuse. `vendor`: settings of the vendor."""

@@ -161,7 +161,9 @@ def _move_the_rest(job: HeldJob) -> None:
     else:
         raise ConditionFailed(f"the plan of {job.batch.id} changed each time it was to be changed")
     due = [number for number in job.plan.due(settled) if number in job.ref.numbers]
-    job.tools.queues.send([shard_message(job.batch, manifest[number]) for number in due])
+    messages = [shard_message(job.batch, manifest[number]) for number in due]
+    job.tools.queues.send(messages)
+    job.tools.stores.rosters.enter(messages, job.tools.now)
 
 
 def _settled(job: HeldJob) -> set[int]:
