@@ -21,7 +21,7 @@ from batchyard.core.files import File
 from batchyard.core.items import Item
 from batchyard.core.keys import file_key, manifest_key, work_key
 from batchyard.core.ledger import PICOUSD_PER_USD, Credits, EntryKind, top_up
-from batchyard.core.routing import route
+from batchyard.core.routing import eligible
 from batchyard.core.usage import Price, Tally
 from batchyard.steps.finalize import finalize
 from batchyard.steps.validate import validate
@@ -42,7 +42,7 @@ def parse(line: bytes, index: int, number: int) -> Item:
 CHECKS = Checks(
     limits=lambda surface: LIMITS,
     parser=lambda surface, endpoint: parse,
-    route=lambda model, provider, endpoint: route(model, provider, catalogue.load(), endpoint),
+    route=lambda model, provider, endpoint, rules: eligible(model, provider, catalogue.load(), endpoint, rules),
     price_of=lambda lane: LanePrice(PRICE),
 )
 
