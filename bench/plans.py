@@ -12,11 +12,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from random import Random
 
+from batchyard.core.candidates import Candidate, Learned, Route, Terms
 from batchyard.core.jobs import STOP_PATIENCE_SECONDS, JobRow, JobState, pack, poll_wait_seconds
 from batchyard.core.lanes import Lane, Mode
 from batchyard.core.native_history import NativeHistory
 from batchyard.core.native_limits import BY_VARIANT
-from batchyard.core.planning import Candidate, Learned, Route, Terms, plan_lanes
+from batchyard.core.planning import plan_lanes
 from batchyard.core.sharding import LaneShards, Shard
 from bench.findings import Findings
 

@@ -38,7 +38,7 @@ from batchyard.core.items import read_work_lines
 from batchyard.core.keys import file_key, manifest_key, part_key, work_key
 from batchyard.core.parts import encode_part
 from batchyard.core.results import Outcome, Result, tally
-from batchyard.core.routing import route
+from batchyard.core.routing import eligible
 from batchyard.core.sharding import Plan, read_manifest
 from batchyard.core.shards import mark_done
 from batchyard.core.usage import Usage
@@ -115,7 +115,7 @@ def run_validate(folder: Path, count: int) -> StepRun:
                 checks=Checks(
                     limits=lambda name: limits,
                     parser=lambda name, endpoint: partial(surface(name).parse_line, context=LineContext(endpoint, 512)),
-                    route=lambda model, provider, endpoint: route(model, provider, listed, endpoint),
+                    route=lambda model, provider, endpoint, rules: eligible(model, provider, listed, endpoint, rules),
                 ),
                 stores=Stores.of(table, objects),
             )

@@ -1,5 +1,5 @@
-"""What API Gateway answers by itself: error objects of the OpenAI surface, with the request id that every reply has. If
-the gateway chooses the status, the object cannot name it.
+"""What API Gateway answers by itself: error objects that OpenAI's and Anthropic's clients can read, with the request id
+that every reply has. If the gateway chooses the status, the object cannot name it.
 
 API Gateway expects a request without a route to be signed as for AWS. Without an Authorization header it answers
 MISSING_AUTHENTICATION_TOKEN. A bearer key looks like a broken signature to it: it answers INVALID_SIGNATURE or, as
@@ -19,7 +19,8 @@ from aws_cdk import aws_apigateway as apigateway
 
 _TOO_LARGE = (
     "The request is larger than the API takes. Send the file through the Uploads API (POST /v1/uploads, parts of at "
-    "most 4 MB), or put it at the address that POST /v1/files/presigned gives you, or copy it into the drop folder."
+    "most 4 MB), or put it at the address that POST /v1/files/presigned gives you, or copy it into the drop folder. "
+    "Requests of a batch go into such a file, one on each line, which the batch then names as input_file_id."
 )
 _UNKNOWN = "Unknown request URL, or a URL that does not take this method. GET /openapi.json lists them all."
 _REFUSED = "The request was refused before it was read. Compare its URL and its method with GET /openapi.json."
@@ -62,9 +63,12 @@ RESPONSES = (
 )
 
 
-def add_gateway_responses(api: apigateway.RestApi) -> None:
+def add_gateway_responses(api: apigateway.RestApi, *, for_browsers: bool = False) -> None:
+    """`for_browsers`: pages of any origin may read them; they say nothing of anybody."""
     for response in RESPONSES:
-        headers = {"x-request-id": "context.requestId"}
+        headers = {"x-request-id": "context.requestId", "request-id": "context.requestId"}
+        if for_browsers:
+            headers["Access-Control-Allow-Origin"] = "'*'"
         if response.status == 429:
             headers["Retry-After"] = "'1'"
         api.add_gateway_response(
@@ -77,5 +81,8 @@ def add_gateway_responses(api: apigateway.RestApi) -> None:
 
 
 def _envelope(response: GatewayResponse) -> str:
+    """OpenAI's error object, with what Anthropic's has around it."""
+    error: dict[str, str | int | None]
     error = {"message": response.message, "type": response.type, "param": None, "code": response.code}
-    return json.dumps({"error": error if response.status is None else error | {"status": response.status}})
+    error = error if response.status is None else error | {"status": response.status}
+    return json.dumps({"type": "error", "error": error, "request_id": "$context.requestId"})

@@ -72,7 +72,7 @@ def _context(request: Request, route: Route, request_id: str) -> dict[str, Any]:
         "httpMethod": request.method,
         "extendedRequestId": request_id,
         "requestTime": now.strftime("%d/%b/%Y:%H:%M:%S +0000"),
-        "path": f"/{STAGE}{request.path}",
+        "path": request.path,
         "accountId": ACCOUNT_ID,
         "protocol": "HTTP/1.1",
         "stage": STAGE,

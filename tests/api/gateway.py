@@ -20,6 +20,7 @@ os.environ.setdefault("POWERTOOLS_METRICS_NAMESPACE", "Batchyard")
 from batchyard.handlers import account, batches, files, results
 from batchyard.surfaces.registry import routes
 
+STAGE = "live"
 EVENTS = Path(__file__).parents[2] / "events"
 HANDLERS = {"files": files.handler, "batches": batches.handler, "account": account.handler, "results": results.handler}
 
@@ -92,7 +93,13 @@ def to_event(request: httpx.Request) -> tuple[str, dict[str, Any]]:
         "body": base64.b64encode(data).decode() if data else None,
         "isBase64Encoded": bool(data),
     }
-    made["requestContext"] |= {"requestId": str(uuid.uuid4()), "resourcePath": resource, "httpMethod": request.method}
+    made["requestContext"] |= {
+        "requestId": str(uuid.uuid4()),
+        "resourcePath": resource,
+        "httpMethod": request.method,
+        "path": f"/{STAGE}{raw_path}",
+        "domainName": request.url.host,
+    }
     return function, made
 
 
@@ -102,6 +109,8 @@ def _resource(method: str, raw_path: str) -> tuple[str, str, dict[str, str]]:
         pattern = re.sub(r"\{(\w+)\+\}", r"(?P<\1>.+)", route.path)
         pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", pattern)
         found = re.fullmatch(pattern, raw_path)
-        if found and route.method == method:
+        if found and (route.method == method or (method == "HEAD" and route.method == "GET")):
             return route.function, route.path, found.groupdict()
+        if found and method == "OPTIONS":
+            return "account", route.path, found.groupdict()
     return "account", "/{proxy+}", {"proxy": raw_path.lstrip("/")}

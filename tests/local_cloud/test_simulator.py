@@ -17,9 +17,8 @@ import orjson
 import pytest
 
 from batchyard.adapters.catalogue import load
-from batchyard.core.catalogue import Offer
 from batchyard.core.ratelimits import read_rate_advice
-from batchyard.core.routing import route
+from batchyard.core.routing import Refusal, eligible
 from local.provider import SimulatedProvider, request_hash
 from local.provider.config import Config
 from local.provider.simulator import Simulator
@@ -384,7 +383,7 @@ def test_the_demos_requests_are_good_lines_of_which_five_fail_for_good() -> None
     answers = []
     for line in lines:
         assert (line["method"], line["url"]) == ("POST", "/v1/chat/completions")
-        assert isinstance(route(line["body"]["model"], None, load(), line["url"]), Offer)
+        assert not isinstance(eligible(line["body"]["model"], None, load(), line["url"]), Refusal)
         body = orjson.dumps(line["body"])
         answers.append(
             [

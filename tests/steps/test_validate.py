@@ -16,13 +16,15 @@ from batchyard.adapters.aws.files import Files
 from batchyard.adapters.aws.objects import Objects
 from batchyard.adapters.aws.stores import Stores
 from batchyard.adapters.aws.table import Key, Table
+from batchyard.adapters.providers.openai.translator import OpenAITranslator
+from batchyard.adapters.providers.translator import ProviderRequest
 from batchyard.content.reading import Checks, InputLimits, ParseLine
 from batchyard.core.batches import Batch, Status
 from batchyard.core.errors import NotReady
 from batchyard.core.files import File, FileRef, FileStatus
 from batchyard.core.items import read_work_lines
 from batchyard.core.keys import file_key, manifest_key, work_key
-from batchyard.core.routing import route
+from batchyard.core.routing import eligible
 from batchyard.core.sharding import read_manifest
 from batchyard.steps.validate import validate
 from batchyard.surfaces.openai.lines import parse_line
@@ -82,7 +84,9 @@ class Desk:
             checks=Checks(
                 limits=lambda surface: limits,
                 parser=parser,
-                route=lambda model, provider, endpoint: route(model, provider, catalogue.load(), endpoint),
+                route=lambda model, provider, endpoint, rules: eligible(
+                    model, provider, catalogue.load(), endpoint, rules
+                ),
             ),
             stores=Stores.of(self.table, self.objects),
         )
@@ -150,13 +154,15 @@ def test_one_model_is_the_batchs_model_and_a_hint_limits_the_chain(desk: Desk) -
 
 
 def test_a_namespaced_model_is_sent_under_the_providers_name(desk: Desk) -> None:
-    """`openai/gpt-4o-mini` reaches OpenAI as `gpt-4o-mini`, in the lane and in the body."""
+    """`openai/gpt-4o-mini` reaches OpenAI as `gpt-4o-mini`, in the lane and in what is sent on that lane."""
     desk.upload(line(0, model="openai/gpt-4o-mini"))
     batch = desk.validate()
     assert batch.plan is not None
-    assert batch.plan.lanes[0].lane.model == "gpt-4o-mini"
+    lane = batch.plan.lanes[0].lane
+    assert lane.model == "gpt-4o-mini"
     (item,) = read_work_lines(desk.objects.get(work_key(ACCOUNT, BATCH_ID, batch.plan.run)))
-    assert orjson.loads(item.body)["model"] == "gpt-4o-mini"
+    sent = OpenAITranslator().request("/v1/chat/completions", item.body, lane)
+    assert isinstance(sent, ProviderRequest) and orjson.loads(sent.body)["model"] == "gpt-4o-mini"
     assert batch.model == "openai/gpt-4o-mini"
 
 

@@ -112,6 +112,17 @@ def test_an_account_of_weight_three_gets_three_times_as_much() -> None:
     assert portions(stay, "w1") == {"1": pytest.approx(3 / 8), "2": pytest.approx(1 / 4)}
 
 
+def test_a_priority_batch_gets_more_of_its_accounts_part() -> None:
+    """Four turns for each one of its account's other batch; nothing of what other accounts have."""
+    stay = {
+        "w1": WorkerReport(int(NOW), 1, {"1": "a", "2": "a", "3": "b"}, 0, {}, {"2": 4}),
+        "w2": report("b/3"),
+    }
+    assert portions(stay, "w1") == {"1": pytest.approx(0.1), "2": pytest.approx(0.4), "3": pytest.approx(0.25)}
+    assert WorkerReport.from_row(stay["w1"].to_row()) == stay["w1"]
+    assert WorkerReport.from_row(stay["w1"].to_row()[:5]).turns == {}
+
+
 def test_a_newcomer_waits_until_the_others_have_heard_of_it() -> None:
     """Else both would use the same share for a while."""
     assert share({"w1": report("a/1"), "w2": report("b/2", since=int(NOW))}, "w2", NOW) < 0.1
@@ -170,19 +181,38 @@ def test_accounts_take_turns_and_so_do_their_batches() -> None:
 
 def test_turns_keep_to_weights() -> None:
     """An account of weight 3 gets three turns of four, its batches by theirs; turns not taken are not saved up."""
-    turns: Turns[str] = Turns()
+    turns: Turns[tuple[str, int]] = Turns()
     turns.weigh({"a": {"1": 0.5, "2": 0.25}, "b": {"3": 0.25}})
-    for _ in range(40):
+    for number in range(40):
         for account, batch in (("a", "1"), ("a", "2"), ("b", "3")):
-            turns.add(account, batch, batch)
-    taken = [turns.take() for _ in range(40)]
+            turns.add(account, batch, (batch, number))
+    taken = [turns.take()[0] for _ in range(40)]
     assert [taken.count(batch) for batch in "123"] == pytest.approx([20, 10, 10], abs=1)
+
+
+def test_what_no_longer_waits_costs_no_turn() -> None:
+    """A hundred that were discarded leave their batch's next one as near as it would be without them, and a batch of
+    which all were is no longer there."""
+    turns: Turns[str] = Turns()
+    for number in range(100):
+        for account in "abc":
+            turns.add(account, account, f"{account}{number}")
+    for number in range(100):
+        turns.discard("c", "c", f"c{number}")
+        if number < 99:
+            turns.discard("a", "a", f"a{number}")
+    assert turns.batches() == {"a": "a", "b": "b"}
+    assert len(turns) == 101
+    turns.add("c", "c", "c100")
+    assert {turns.take() for _ in range(3)} == {"a99", "b0", "c100"}
+    turns.discard("b", "b", "b0")
+    assert [turns.take() for _ in range(2)] == ["b1", "b2"]
 
 
 def test_a_row_of_a_newer_version_is_read() -> None:
     """What it has more is left alone."""
     row = {
-        "worker_w": [1, 2, {"b": "a"}, 3, {"a": 2}, "more"],
+        "worker_w": [1, 2, {"b": "a"}, 3, {"a": 2}, {}, "more"],
         "good_5": 7,
         "refused_5": 1,
         "rate_thousandths": 1500,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from batchyard.core.jobs import JobRow, JobState
 from batchyard.core.lane_progress import lane_progress
 from batchyard.core.lanes import Lane, LaneProgress, LaneStage, Mode
-from batchyard.core.sharding import LaneShards, Plan
+from batchyard.core.sharding import LaneShards, Left, Plan
 from batchyard.core.waits import Wait, WaitState
 
 NOW = 1_800_000_000
@@ -40,6 +40,13 @@ def test_what_was_moved_says_from_where_and_why() -> None:
         LaneProgress(NATIVE, LaneStage.DONE, items=50, done_percent=100),
         LaneProgress(REALTIME, LaneStage.RUNNING, items=5),
     ]
+
+
+def test_what_failed_over_says_so() -> None:
+    """Also from realtime to realtime; a job that was there before is no longer what counts."""
+    entry = LaneShards(OTHER, 0, 1, 5, others=(REALTIME,), left=Left(REALTIME, "trouble"))
+    jobs = (JobRow(0, 1, JobState.DONE, reason="late"),)
+    assert seen(entry, jobs=jobs) == [LaneProgress(OTHER, LaneStage.RUNNING, Mode.REALTIME, "trouble", 5)]
 
 
 def test_a_lane_that_waits_says_why() -> None:

@@ -6,11 +6,13 @@ from dataclasses import replace
 
 import pytest
 
+from batchyard.core.candidates import Candidate, Learned, Route, Terms
 from batchyard.core.jobs import STOP_PATIENCE_SECONDS
 from batchyard.core.lanes import Lane, Mode
 from batchyard.core.native_history import NativeHistory
 from batchyard.core.native_limits import NativeLimits
-from batchyard.core.planning import Candidate, Learned, Planned, Route, Terms, Verdict, escalate_at, plan_lanes
+from batchyard.core.planning import Planned, escalate_at, plan_lanes
+from batchyard.core.routing import Verdict
 from batchyard.core.sharding import Shard
 
 NOW = 1_800_000_000
@@ -143,3 +145,88 @@ def test_why_flex_is_not_taken(wanted: Verdict, flex: Candidate, terms: Terms) -
     """Each reason; flex that costs less than native is taken before it, and never if it costs as much as realtime."""
     planned = plan_lanes([with_flex(route(), flex)], terms)
     assert planned.considered[0][2].verdict is wanted
+
+
+CHEAP, DEAR = Lane("cheap", "m"), Lane("dear", "m")
+
+
+def two_offers(cheap: Candidate | None = None, dear: Candidate | None = None) -> Route:
+    """3,000 items in shards of 100 that two providers can run in realtime."""
+    run = tuple(Shard(n, 0, n * 1000, 1000, 100, n * 100) for n in range(30))
+    return Route(run, (cheap or Candidate(CHEAP, unit_price=10), dear or Candidate(DEAR, unit_price=30)))
+
+
+def at_rate(lane: Lane, rate: float, unit_price: int) -> Candidate:
+    return Candidate(lane, learned=Learned(calls_per_second=rate), unit_price=unit_price)
+
+
+def lanes_of(planned: Planned) -> list[tuple[str, int]]:
+    return [(entry.lane.provider, entry.items) for entry in planned.lanes]
+
+
+def test_the_cheapest_of_several_offers_is_taken() -> None:
+    """In money, not in percent: half of a dear price is no bargain. The others are where the items may move to."""
+    planned = plan_lanes([two_offers()], TERMS)
+    assert lanes_of(planned) == [("cheap", 3000)]
+    assert planned.lanes[0].others == (DEAR,)
+    dear_native = Candidate(Lane("dear", "m", Mode.NATIVE), 50, LIMITS, unit_price=30)
+    found = two_offers()
+    planned = plan_lanes([replace(found, candidates=(*found.candidates, dear_native))], TERMS)
+    assert [each.verdict for each in planned.considered[0]] == [Verdict.SELECTED, Verdict.DEARER, Verdict.DEARER]
+    cheap_native = Candidate(Lane("dear", "m", Mode.NATIVE), 20, LIMITS, unit_price=30)
+    (*jobs,) = plan_lanes([replace(found, candidates=(*found.candidates, cheap_native))], TERMS).lanes
+    assert {(each.lane.mode, each.others) for each in jobs} == {(Mode.NATIVE, (CHEAP, DEAR))}
+
+
+def test_a_lane_that_cannot_make_the_deadline_shares_its_items() -> None:
+    """It gets what its known rate can make, the next best one the rest; what is not known is not guessed."""
+    soon = replace(TERMS, expires_at=NOW + 600 + 1000)
+    planned = plan_lanes([two_offers(at_rate(CHEAP, 2.0, 10))], soon)
+    assert lanes_of(planned) == [("cheap", 1600), ("dear", 1400)]
+    assert [entry.first_shard for entry in planned.lanes] == [0, 16]
+    assert [(each.verdict, each.items) for each in planned.considered[0]] == [
+        (Verdict.SELECTED, 1600),
+        (Verdict.SELECTED, 1400),
+    ]
+    assert [entry.others for entry in planned.lanes] == [(DEAR,), (CHEAP,)]
+    assert lanes_of(plan_lanes([two_offers()], soon)) == [("cheap", 3000)]
+
+
+def test_lanes_that_cannot_make_it_together_end_together() -> None:
+    """Each gets its part by its rate."""
+    soon = replace(TERMS, expires_at=NOW + 600 + 100)
+    planned = plan_lanes([two_offers(at_rate(CHEAP, 4.0, 10), at_rate(DEAR, 2.0, 30))], soon)
+    assert lanes_of(planned) == [("cheap", 2000), ("dear", 1000)]
+    over = replace(TERMS, expires_at=NOW)
+    planned = plan_lanes([two_offers(at_rate(CHEAP, 4.0, 10), at_rate(DEAR, 2.0, 30))], over)
+    assert lanes_of(planned) == [("cheap", 1500), ("dear", 1500)]
+
+
+def test_a_margin_is_kept_by_a_dearer_lane() -> None:
+    """sla_aware: the cheapest whose expected finish leaves a margin, and who is not in trouble; the cheapest rules take
+    the cheapest as long as it makes it at all."""
+    slow, fast = at_rate(CHEAP, 1.0, 10), at_rate(DEAR, 5.0, 30)
+    soon = replace(TERMS, expires_at=NOW + 600 + 4000)
+    aware = replace(soon, keeps_margin=True, avoids_trouble=True)
+    assert lanes_of(plan_lanes([two_offers(slow, fast)], soon)) == [("cheap", 3000)]
+    planned = plan_lanes([two_offers(slow, fast)], aware)
+    assert lanes_of(planned) == [("dear", 3000)]
+    assert planned.considered[0][0].verdict is Verdict.TOO_LATE
+    broken = replace(at_rate(CHEAP, 50.0, 10), in_trouble=True)
+    assert lanes_of(plan_lanes([two_offers(broken, fast)], soon)) == [("cheap", 3000)]
+    planned = plan_lanes([two_offers(broken, fast)], aware)
+    assert (lanes_of(planned), planned.considered[0][0].verdict) == ([("dear", 3000)], Verdict.TROUBLE)
+    both = replace(fast, in_trouble=True)
+    assert lanes_of(plan_lanes([two_offers(broken, both)], aware)) == [("cheap", 3000)]
+
+
+def test_a_preference_comes_before_the_price() -> None:
+    """hybrid: the owner's own network first, also in realtime beside a vendor's half price."""
+    edge = replace(at_rate(DEAR, 50.0, 30), preference=0)
+    vendor = Candidate(CHEAP, unit_price=10, preference=1)
+    planned = plan_lanes([two_offers(vendor, edge)], TERMS)
+    assert lanes_of(planned) == [("dear", 3000)]
+    assert planned.considered[0][0].verdict is Verdict.LESS_PREFERRED
+    slow_edge = replace(at_rate(DEAR, 0.02, 30), preference=0)
+    planned = plan_lanes([two_offers(vendor, slow_edge)], TERMS)
+    assert lanes_of(planned) == [("dear", 1300), ("cheap", 1700)]

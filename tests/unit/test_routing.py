@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+import pytest
+
 from batchyard.core.catalogue import Catalogue, Model, Offer
 from batchyard.core.providers import Provider
-from batchyard.core.routing import Refusal, route
+from batchyard.core.routing import (
+    PrivacyTier,
+    Refusal,
+    Rejected,
+    RoutingMode,
+    RoutingRules,
+    ServiceTier,
+    Verdict,
+    eligible,
+    rejected,
+)
 from batchyard.core.usage import Price
 
 CHAT = "/v1/chat/completions"
@@ -26,8 +38,15 @@ CATALOGUE = Catalogue(
 )
 
 
+def route(model: str, provider: str | None, catalogue: Catalogue, endpoint: str) -> Offer:
+    """The best offer."""
+    outcome = eligible(model, provider, catalogue, endpoint)
+    assert not isinstance(outcome, Refusal), outcome
+    return outcome[0]
+
+
 def refused(model: str, provider: str | None = None, endpoint: str = CHAT) -> Refusal:
-    outcome = route(model, provider, CATALOGUE, endpoint)
+    outcome = eligible(model, provider, CATALOGUE, endpoint)
     assert isinstance(outcome, Refusal)
     return outcome
 
@@ -71,3 +90,81 @@ def test_a_model_that_nobody_serves_at_this_endpoint_is_refused() -> None:
     missing = refused("talker", endpoint=EMBEDDINGS)
     assert missing.code == "endpoint_not_supported"
     assert "'talker'" in missing.message and EMBEDDINGS in missing.message and "cheap" in missing.message
+
+
+EVERYWHERE = Catalogue(
+    [
+        Provider("vendor", "openai", "https://vendor.example/v1", retention="days:30", regions=("us",)),
+        Provider("discreet", "openai", "https://discreet.example/v1", retention="none", regions=("eu",)),
+        Provider("silent", "openai", "https://silent.example/v1"),
+        Provider("edge", "openai", "http://edge.internal/v1", private=True, retention="days:7", regions=("eu",)),
+    ],
+    {
+        "vendor": [Model("m", Price(10, 10, 10)), Model("n", Price(1, 1, 1))],
+        "discreet": [Model("m", Price(30, 30, 30))],
+        "silent": [Model("m", Price(20, 20, 20))],
+        "edge": [Model("m", Price(40, 40, 40))],
+    },
+)
+
+
+def ranked(rules: RoutingRules, model: str = "m") -> list[str]:
+    outcome = eligible(model, None, EVERYWHERE, CHAT, rules)
+    assert not isinstance(outcome, Refusal), outcome
+    return [f"{offer.provider}/{offer.model}" for offer in outcome]
+
+
+@pytest.mark.parametrize(
+    ("rules", "providers"),
+    [
+        (RoutingRules(), "vendor silent discreet edge"),
+        (RoutingRules(RoutingMode.SLA_AWARE), "vendor silent discreet edge"),
+        (RoutingRules(RoutingMode.PUBLIC_ONLY), "vendor silent discreet"),
+        (RoutingRules(RoutingMode.EDGE_ONLY), "edge"),
+        (RoutingRules(RoutingMode.HYBRID), "edge vendor silent discreet"),
+        (RoutingRules(RoutingMode.PRIVACY_CONSTRAINED), "discreet edge vendor silent"),
+        (RoutingRules(privacy=PrivacyTier.CONFIDENTIAL), "discreet"),
+        (RoutingRules(privacy=PrivacyTier.RESTRICTED), "edge"),
+        (RoutingRules(RoutingMode.HYBRID, PrivacyTier.CONFIDENTIAL), "discreet"),
+        (RoutingRules(regions=("eu",)), "discreet edge"),
+        (RoutingRules(regions=("global",)), "vendor silent discreet edge"),
+    ],
+)
+def test_each_rule_has_its_lanes_and_its_order(rules: RoutingRules, providers: str) -> None:
+    """Who says nothing of retention or regions counts as keeping everything, nowhere in particular."""
+    assert [each.removesuffix("/m") for each in ranked(rules)] == providers.split()
+
+
+def test_models_that_may_stand_in_for_each_other() -> None:
+    """The cheapest of all of them is first; the item's own model does not count beside them, and unknown ones do not
+    either."""
+    assert ranked(RoutingRules(models=("gone", "m", "n")), "other")[:2] == ["vendor/n", "vendor/m"]
+    missing = eligible("m", None, EVERYWHERE, CHAT, RoutingRules(models=("x", "y")))
+    assert isinstance(missing, Refusal) and missing.message.startswith("The models x, y do not exist")
+
+
+def test_rules_that_nobody_keeps_to_are_refused_with_the_reasons() -> None:
+    """Each provider that has the model is named with what is against it."""
+    nobody = RoutingRules(RoutingMode.PUBLIC_ONLY, PrivacyTier.RESTRICTED, regions=("eu",))
+    outcome = eligible("m", None, EVERYWHERE, CHAT, nobody)
+    assert isinstance(outcome, Refusal) and outcome.code == "no_eligible_lane"
+    assert "vendor, discreet, silent do not keep to the privacy tier" in outcome.message
+    assert "edge are not what its routing mode allows" in outcome.message
+    assert isinstance(eligible("n", None, EVERYWHERE, CHAT, RoutingRules(RoutingMode.EDGE_ONLY)), Refusal)
+
+
+def test_what_is_rejected_has_its_verdict() -> None:
+    """Every offer is either eligible or rejected, with the first reason."""
+    rules = RoutingRules(privacy=PrivacyTier.CONFIDENTIAL)
+    verdicts = {each.offer.provider: each.verdict for each in rejected("m", None, EVERYWHERE, CHAT, rules)}
+    assert verdicts == dict.fromkeys(("vendor", "silent", "edge"), Verdict.PRIVACY)
+    (only,) = rejected("shared", "cheap", CATALOGUE, EMBEDDINGS)
+    assert only == Rejected(Offer("cheap", "shared", Price(20, 20, 90)), Verdict.ENDPOINT)
+
+
+def test_rules_survive_their_row() -> None:
+    """An older row has no regions, and a newer one may have more."""
+    rules = RoutingRules(RoutingMode.HYBRID, PrivacyTier.RESTRICTED, ServiceTier.FLEX, ("a", "b"), ("eu",))
+    assert RoutingRules.from_row(rules.to_row()) == rules
+    assert RoutingRules.from_row(rules.to_row()[:4]).regions == ()
+    assert RoutingRules.from_row([*rules.to_row(), "later"]) == rules

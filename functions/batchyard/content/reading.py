@@ -10,25 +10,25 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 
-import orjson
-
 from batchyard.content.lines import read_lines
 from batchyard.content.workfile import OpenLane, TooManyLanes, WorkFile
-from batchyard.core import exact_json
 from batchyard.core.batches import Batch
 from batchyard.core.catalogue import Offer
 from batchyard.core.errors import BatchyardError
+from batchyard.core.estimates import PriceOf
 from batchyard.core.items import Item, LineError, work_line
 from batchyard.core.lanes import Lane
-from batchyard.core.routing import Refusal
+from batchyard.core.routing import Refusal, RoutingRules
 from batchyard.core.sharding import LaneShards, Shard
 
 ParseLine = Callable[[bytes, int, int], Item | LineError]
 """(line, index, line number) -> the item, or what is wrong with the line."""
 PlanLanes = Callable[[Batch, Sequence[LaneShards], Sequence[Shard]], Sequence[LaneShards]]
 """(batch, lanes as routing found them, shards) -> the lanes of its plan."""
-Route = Callable[[str, str | None, str], Offer | Refusal]
-"""(model, provider or None, endpoint) -> where such items run, or why nowhere."""
+Route = Callable[[str, str | None, str, RoutingRules], tuple[Offer, ...] | Refusal]
+"""(model, provider or None, endpoint, rules) -> where such items may run, the best offer first, or why nowhere."""
+CanRun = Callable[[Offer, str, bytes], bool]
+"""(offer, endpoint, body) -> whether its provider can be asked for that."""
 
 MODELS_AT_MOST = 100
 """The most models of one batch: its row lists the lane of each."""
@@ -54,12 +54,16 @@ class InputLimits:
 @dataclass(frozen=True, slots=True)
 class Checks:
     """What the lines of an input are checked against. `limits`: surface -> its limits; `parser`: (surface, endpoint) ->
-    what parses its lines; `route`: where items run; `plan`: which modes are used, only realtime if it is not given."""
+    what parses its lines; `route`: where items may run; `plan`: which lanes are used, the best one in realtime if it is
+    not given; `can_run`: asked of items that may run at several providers; `price_of`: lane -> its price, if estimates
+    can be made."""
 
     limits: Callable[[str], InputLimits]
     parser: Callable[[str, str], ParseLine]
     route: Route
     plan: PlanLanes = lambda batch, lanes, shards: lanes
+    can_run: CanRun = lambda offer, endpoint, body: True
+    price_of: PriceOf | None = None
 
 
 class InputRejected(BatchyardError):
@@ -73,14 +77,18 @@ class InputRejected(BatchyardError):
 class Reading:
     """One pass over the input."""
 
-    def __init__(self, batch: Batch, limits: InputLimits, parse_line: ParseLine, route: Route) -> None:
+    def __init__(self, batch: Batch, limits: InputLimits, checks: Checks) -> None:
         self._endpoint = batch.endpoint
         self._provider = batch.provider
+        self._rules = batch.rules
         self._limits = limits
-        self._parse_line = parse_line
-        self._route = route
+        self._parse_line = checks.parser(batch.surface, batch.endpoint)
+        self._route = checks.route
+        self._can_run = checks.can_run
         self._errors: list[LineError] = []
         self._models: set[str] = set()
+        self.asked: set[tuple[str, str | None]] = set()
+        """What items asked for: (model, provider or None)."""
         self.items = 0
         self.bytes = 0
 
@@ -93,7 +101,8 @@ class Reading:
         """Raises InputRejected if a line is wrong: at the end of the input, or as soon as there are too many errors or
         items."""
         limits, parse_line = self._limits, self._parse_line
-        lanes: dict[tuple[str, str | None], tuple[OpenLane, str | None]] = {}
+        offers: dict[tuple[str, str | None], tuple[Offer, ...]] = {}
+        only_lanes: dict[tuple[str, str | None], OpenLane] = {}
         seen: set[bytes] = set()
         index = 0
         for number, line in read_lines(self._counted(chunks), limits.max_line_bytes):
@@ -114,17 +123,20 @@ class Reading:
                 self._wrong(_repeated(number))
                 continue
             seen.add(digest)
-            place = lanes.get((item.model, item.provider))
-            if place is None:
-                place = self._place(item, number, work)
-                if place is None:
+            asked = (item.model, item.provider)
+            found = offers.get(asked)
+            if found is None:
+                found = self._offers(item, number)
+                if found is None:
                     continue
-                lanes[item.model, item.provider] = place
+                offers[asked] = found
             if self._errors:
                 continue
-            lane, rename = place
-            if rename is not None:
-                item = replace(item, body=_renamed(item.body, rename))
+            lane = only_lanes.get(asked)
+            if lane is None:
+                lane = self._lane(item, found, work)
+                if len(found) == 1:
+                    only_lanes[asked] = lane
             work.add(lane, item.index, work_line(item))
         if self._errors:
             raise InputRejected(*self._errors)
@@ -139,9 +151,8 @@ class Reading:
                 raise InputRejected(*self._errors, too_large(self._limits))
             yield chunk
 
-    def _place(self, item: Item, number: int, work: WorkFile) -> tuple[OpenLane, str | None] | None:
-        """The item's lane, and the name of its model there, if that is another one. None: there is no lane, and the
-        error was noted."""
+    def _offers(self, item: Item, number: int) -> tuple[Offer, ...] | None:
+        """Where such items may run, the best one first. None: nowhere, and the error was noted."""
         if len(item.model) > _MODEL_NAME_CHARS:
             message = f"A model's name has at most {_MODEL_NAME_CHARS} characters."
             self._wrong(LineError("model_not_found", message, number, "body.model"))
@@ -150,17 +161,25 @@ class Reading:
             message = f"This batch goes to the provider '{self._provider}' with all its lines. Remove 'provider'."
             self._wrong(LineError("provider_mismatch", message, number, "provider"))
             return None
-        offer = self._route(item.model, self._provider or item.provider, self._endpoint)
-        if isinstance(offer, Refusal):
-            self._wrong(LineError(offer.code, offer.message, number, offer.param))
+        found = self._route(item.model, self._provider or item.provider, self._endpoint, self._rules)
+        if isinstance(found, Refusal):
+            self._wrong(LineError(found.code, found.message, number, found.param))
             return None
         self._models.add(item.model)
+        self.asked.add((item.model, self._provider or item.provider))
+        return found
+
+    def _lane(self, item: Item, offers: tuple[Offer, ...], work: WorkFile) -> OpenLane:
+        """The item's lane. Of several offers only those count that can do what the item asks for, so that no change of
+        lanes fails it; if none can, the first one will say so."""
+        if len(offers) > 1:
+            able = tuple(offer for offer in offers if self._can_run(offer, self._endpoint, item.body))
+            offers = able or offers[:1]
         try:
-            lane = work.lane(Lane(offer.provider, offer.model))
+            return work.lane(*(Lane(offer.provider, offer.model) for offer in offers))
         except TooManyLanes:
             message = f"A batch takes at most {MODELS_AT_MOST} models. Split it into several batches."
             raise InputRejected(*self._errors, file_error("too_many_models", message)) from None
-        return lane, offer.model if offer.model != item.model else None
 
     def _wrong(self, error: LineError) -> None:
         """Notes an error; raises InputRejected if there are as many as are reported."""
@@ -171,9 +190,17 @@ class Reading:
             raise InputRejected(*self._errors, LineError("too_many_errors", message))
 
 
-def _renamed(body: bytes, model: str) -> bytes:
-    """The request body with the model's name as the provider has it."""
-    return orjson.dumps(exact_json.loads(body) | {"model": model})
+def check_lines(data: bytes, batch: Batch, checks: Checks) -> None:
+    """Raises InputRejected if `data` cannot be the input of `batch`. Nothing is written."""
+    limits = checks.limits(batch.surface)
+    nowhere = WorkFile(
+        lambda written: None,
+        items_at_most=limits.shard_items,
+        bytes_at_most=limits.shard_bytes,
+        lanes_at_most=MODELS_AT_MOST,
+    )
+    reading = Reading(batch, limits, checks)
+    reading.read(iter((data,)), nowhere)
 
 
 def file_error(code: str, message: str) -> LineError:

@@ -13,19 +13,21 @@ from __future__ import annotations
 import heapq
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from operator import attrgetter
 
 from batchyard.adapters.aws.objects import ObjectMissing, Objects
 from batchyard.adapters.aws.shards import Shards
 from batchyard.content.lines import read_lines
 from batchyard.content.parts import Parts, ReadAhead, ShardResults
+from batchyard.core import exact_json
 from batchyard.core.batches import Batch
 from batchyard.core.endings import outcome_of_the_rest
 from batchyard.core.errors import BooksDoNotBalance, NotFound
 from batchyard.core.keys import file_key, manifest_key
 from batchyard.core.requests import ResultWindow
 from batchyard.core.result_lines import read_result_line, result_line_start
-from batchyard.core.results import StoredResult
+from batchyard.core.results import StoredResult, stored, unfinished
 from batchyard.core.sharding import Plan, Shard, read_manifest, routes
 
 _AHEAD = ReadAhead(at_most=16, held_bytes=64 * 1024 * 1024)
@@ -99,6 +101,33 @@ def _from_files(batch: Batch, wanted: range, objects: Objects) -> Iterator[Store
                 head.advance()
         except ObjectMissing as error:
             raise no_longer_kept(batch) from error
+
+
+def results_without_plan(batch: Batch, *, objects: Objects) -> Generator[StoredResult]:
+    """The results of a batch that ended before its input was cut into shards: no item was run, and each says why. Its
+    lines have a `custom_id`. Raises NotFound if its input file is gone."""
+    if batch.ending is None:
+        return
+    outcome, reasons = outcome_of_the_rest(batch.ending), {error.line: error for error in batch.errors}
+    try:
+        with closing(objects.stream(file_key(batch.account_id, batch.input_file_id))) as chunks:
+            for index, (number, line) in enumerate(read_lines(chunks, _LONGEST_LINE_BYTES)):
+                result = unfinished(index, _custom_id(line), outcome)
+                if error := reasons.get(number):
+                    result = replace(result, error_code=error.code, error_message=error.message)
+                yield stored(batch.id, result)
+    except ObjectMissing as error:
+        raise no_longer_kept(batch) from error
+
+
+def _custom_id(line: bytes | None) -> str:
+    """That of a line which may be wrong; empty if it has none."""
+    try:
+        fields = exact_json.loads(line or b"")
+    except ValueError:
+        return ""
+    custom_id = fields.get("custom_id") if isinstance(fields, dict) else None
+    return custom_id if isinstance(custom_id, str) else ""
 
 
 def no_longer_kept(batch: Batch) -> NotFound:

@@ -23,9 +23,11 @@ class TooManyLanes(BatchyardError):
 
 @dataclass(slots=True)
 class OpenLane:
-    """A lane, its closed shards as (offset, length, items, first index), and the one that is open."""
+    """A lane, the others that its items may take, its closed shards as (offset, length, items, first index), and the
+    one that is open."""
 
     lane: Lane
+    others: tuple[Lane, ...]
     items_wanted: int
     closed: list[tuple[int, int, int, int]] = field(default_factory=list)
     lines: list[bytes] = field(default_factory=list)
@@ -35,7 +37,8 @@ class OpenLane:
 
 
 class WorkFile:
-    """`write` is called with the work file's bytes, in order. At most `held_bytes` and one line are held in memory."""
+    """`write` is called with the work file's bytes, in order. At most `held_bytes` and one line are held in memory.
+    `on_item` sees the lane and the line of each item."""
 
     def __init__(
         self,
@@ -46,6 +49,7 @@ class WorkFile:
         lanes_at_most: int,
         shards_per_size: int = SHARDS_PER_SIZE,
         held_bytes: int = HELD_BYTES,
+        on_item: Callable[[Lane, bytes], None] | None = None,
     ) -> None:
         self._write = write
         self._items_at_most = items_at_most
@@ -53,21 +57,25 @@ class WorkFile:
         self._bytes_at_most = bytes_at_most
         self._lanes_at_most = lanes_at_most
         self._held_at_most = held_bytes
+        self._on_item = on_item
         self._held = 0
         self._offset = 0
-        self._lanes: dict[Lane, OpenLane] = {}
+        self._lanes: dict[tuple[Lane, ...], OpenLane] = {}
 
-    def lane(self, lane: Lane) -> OpenLane:
-        """The open lane that `add` takes for items of `lane`. Raises TooManyLanes."""
-        if lane not in self._lanes:
+    def lane(self, lane: Lane, *others: Lane) -> OpenLane:
+        """The open lane that `add` takes for items of `lane` that may also take `others`. Raises TooManyLanes."""
+        known = (lane, *others)
+        if known not in self._lanes:
             if len(self._lanes) == self._lanes_at_most:
                 raise TooManyLanes
-            self._lanes[lane] = OpenLane(lane, self._items_wanted(0))
-        return self._lanes[lane]
+            self._lanes[known] = OpenLane(lane, others, self._items_wanted(0))
+        return self._lanes[known]
 
     def add(self, lane: OpenLane, index: int, line: bytes) -> None:
         """The next item: its index, larger than any before, and its work line."""
         size = len(line)
+        if self._on_item is not None:
+            self._on_item(lane.lane, line)
         if lane.lines and lane.held + size > self._bytes_at_most:
             self._close(lane)
         if not lane.lines:
@@ -88,7 +96,7 @@ class WorkFile:
         for position, lane in enumerate(self._lanes.values()):
             if lane.lines:
                 self._close(lane)
-            lanes.append(LaneShards(lane.lane, len(shards), len(lane.closed), lane.items))
+            lanes.append(LaneShards(lane.lane, len(shards), len(lane.closed), lane.items, others=lane.others))
             for offset, length, items, first_index in lane.closed:
                 shards.append(Shard(len(shards), position, offset, length, items, first_index))
         return lanes, shards

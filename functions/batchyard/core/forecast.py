@@ -7,13 +7,14 @@ the beginning is read, and the rest counts as being like it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from batchyard.core.jobs import estimated_tokens
 from batchyard.core.lanes import Lane
-from batchyard.core.planning import Considered, Verdict
+from batchyard.core.planning import Considered
 from batchyard.core.requests import PlanRequest
+from batchyard.core.routing import Rejected, Verdict
 from batchyard.core.sharding import LaneShards, Shard, shard_items
 from batchyard.core.usage import Price, discounted_picousd
 
@@ -26,37 +27,59 @@ _BYTES_PER_TOKEN = 4
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Items of one lane: how many, and how many bytes of the work file they take."""
+    """Items of one lane, which may also take `others`: how many, and how many bytes of the work file they take."""
 
     lane: Lane
     items: int
     bytes: int
+    others: tuple[Lane, ...] = ()
 
     def stretched(self, factor: float) -> Load:
         """The same as a part of an input that is larger by `factor`."""
-        return Load(self.lane, max(1, round(self.items * factor)), round(self.bytes * factor))
+        return Load(self.lane, max(1, round(self.items * factor)), round(self.bytes * factor), self.others)
 
 
 @dataclass(frozen=True, slots=True)
 class CandidateForecast:
+    """`cost_picousd`: of the items that it gets; of all of the route's, if it was not selected. `realtime_picousd`:
+    what the same would cost at its provider in realtime."""
+
     considered: Considered
     cost_picousd: int
+    realtime_picousd: int
 
 
 @dataclass(frozen=True, slots=True)
 class RouteForecast:
-    """Items of one model at one provider. `realtime_picousd`: what they would cost, each called in realtime."""
+    """Items that may take the same lanes. `candidates`: also those that the batch's rules forbid."""
 
-    lane: Lane
     items: int
     input_tokens: int
     output_tokens: int
-    realtime_picousd: int
     candidates: tuple[CandidateForecast, ...]
 
     @property
-    def selected(self) -> CandidateForecast:
-        return next(each for each in self.candidates if each.considered.verdict is Verdict.SELECTED)
+    def selected(self) -> tuple[CandidateForecast, ...]:
+        """Several, if one alone could not make the deadline."""
+        return tuple(each for each in self.candidates if each.considered.verdict is Verdict.SELECTED)
+
+    @property
+    def lane(self) -> Lane:
+        """The lane of most of its items."""
+        return max(self.selected, key=lambda each: each.considered.items).considered.lane
+
+    @property
+    def cost_picousd(self) -> int:
+        return sum(each.cost_picousd for each in self.selected)
+
+    @property
+    def realtime_picousd(self) -> int:
+        """What the items would cost, each called in realtime at the same provider."""
+        return sum(each.realtime_picousd for each in self.selected)
+
+    @property
+    def finish_at(self) -> int:
+        return max(each.considered.finish_at for each in self.selected)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +95,7 @@ class Forecast:
 
     @property
     def cost_picousd(self) -> int:
-        return sum(route.selected.cost_picousd for route in self.routes)
+        return sum(route.cost_picousd for route in self.routes)
 
     @property
     def realtime_picousd(self) -> int:
@@ -80,10 +103,10 @@ class Forecast:
 
     @property
     def finish_at(self) -> int:
-        return max(route.selected.considered.finish_at for route in self.routes)
+        return max(route.finish_at for route in self.routes)
 
 
-def expected_load(request: PlanRequest, lane: Lane) -> Load:
+def expected_load(request: PlanRequest, lane: Lane, others: tuple[Lane, ...] = ()) -> Load:
     """What the items that the caller expects would be in the work file."""
     expected = request.expected
     if expected is None:
@@ -91,7 +114,7 @@ def expected_load(request: PlanRequest, lane: Lane) -> Load:
     tokens = expected.input_tokens
     if tokens is None:
         tokens = expected.count * _UNKNOWN_INPUT_TOKENS
-    return Load(lane, expected.count, tokens * _BYTES_PER_TOKEN)
+    return Load(lane, expected.count, tokens * _BYTES_PER_TOKEN, others)
 
 
 def imagined_shards(
@@ -108,30 +131,42 @@ def imagined_shards(
             items = min(left, most, shard_items(len(shards) - first, items_at_most, shards_per_size))
             shards.append(Shard(len(shards), position, 0, round(items * bytes_each), items, 0))
             left -= items
-        lanes.append(LaneShards(load.lane, first, len(shards) - first, load.items))
+        lanes.append(LaneShards(load.lane, first, len(shards) - first, load.items, others=load.others))
     return lanes, shards
 
 
 def forecast_route(
-    request: PlanRequest, shards: Sequence[Shard], share: float, price: Price, considered: Sequence[Considered]
+    request: PlanRequest,
+    shards: Sequence[Shard],
+    share: float,
+    price_of: Callable[[str, str], Price],
+    considered: Sequence[Considered],
+    forbidden: Sequence[Rejected] = (),
 ) -> RouteForecast:
-    """What comes of one route. `share`: the part of all items that it has."""
+    """What comes of one route. `share`: the part of all items that it has. `price_of`: (provider, model) -> the price
+    in realtime. `forbidden`: the offers that the batch's rules keep its items from."""
     items = sum(shard.items for shard in shards)
     input_tokens = sum(estimated_tokens(shard) for shard in shards)
     output_tokens = _output_tokens(request, items, share)
-    of_length = price.for_input(input_tokens // items)
-    realtime = input_tokens * of_length.input_microusd + output_tokens * of_length.output_microusd
-    return RouteForecast(
-        considered[0].lane,
-        items,
-        input_tokens,
-        output_tokens,
-        realtime,
-        tuple(CandidateForecast(each, discounted_picousd(realtime, each.price_percent)) for each in considered),
-    )
+
+    def forecast(each: Considered) -> CandidateForecast:
+        of_length = price_of(each.lane.provider, each.lane.model).for_input(input_tokens // items)
+        realtime = input_tokens * of_length.input_microusd + output_tokens * of_length.output_microusd
+        if each.items:
+            realtime = realtime * each.items // items
+        return CandidateForecast(each, discounted_picousd(realtime, each.price_percent), realtime)
+
+    ruled_out = [Considered(Lane(each.offer.provider, each.offer.model), each.verdict) for each in forbidden]
+    candidates = tuple(forecast(each) for each in (*considered, *ruled_out))
+    return RouteForecast(items, input_tokens, output_tokens, candidates)
 
 
 def _output_tokens(request: PlanRequest, items: int, share: float) -> int:
     if request.output_tokens is not None:
         return round(request.output_tokens * share)
-    return 0 if request.batch.endpoint in _WITHOUT_OUTPUT else items * _UNKNOWN_OUTPUT_TOKENS
+    return items * unknown_output_tokens(request.batch.endpoint)
+
+
+def unknown_output_tokens(endpoint: str) -> int:
+    """Of an item about whose output nobody says anything."""
+    return 0 if endpoint in _WITHOUT_OUTPUT else _UNKNOWN_OUTPUT_TOKENS

@@ -66,21 +66,23 @@ _FORGOTTEN_SLOTS = 720
 class WorkerReport:
     """`at`, `since`: unix seconds of this report and of the worker's first one. `batches`: those that have something
     waiting -> their accounts. `busy_until`: when it runs out of work, as far as it knows. `weights`: accounts that get
-    more than others -> how many times as much."""
+    more than others -> how many times as much. `turns`: the same of batches, beside others of their account."""
 
     at: int
     since: int
     batches: Mapping[str, str]
     busy_until: int
     weights: Mapping[str, int] = field(default_factory=dict)
+    turns: Mapping[str, int] = field(default_factory=dict)
 
     def to_row(self) -> list[Any]:
-        return [self.at, self.since, dict(self.batches), self.busy_until, dict(self.weights)]
+        row = [self.at, self.since, dict(self.batches), self.busy_until, dict(self.weights)]
+        return [*row, dict(self.turns)] if self.turns else row
 
     @classmethod
     def from_row(cls, row: list[Any]) -> WorkerReport:
         """What a newer version wrote behind these fields is left alone."""
-        return cls(*row[:5])
+        return cls(*row[:6])
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,10 +229,13 @@ def portions(stay: Mapping[str, WorkerReport], name: str) -> dict[str, float]:
     carriers = Counter(batch_id for report in stay.values() for batch_id in report.batches)
     accounts = {batch_id: account for report in stay.values() for batch_id, account in report.batches.items()}
     weights = {account: weight for report in stay.values() for account, weight in report.weights.items()}
-    batches_of = Counter(accounts.values())
-    together = sum(weights.get(account, 1) for account in batches_of)
+    turns = {batch_id: count for report in stay.values() for batch_id, count in report.turns.items()}
+    turns_of: Counter[str] = Counter()
+    for batch_id, account in accounts.items():
+        turns_of[account] += turns.get(batch_id, 1)
+    together = sum(weights.get(account, 1) for account in turns_of)
     return {
-        batch_id: weights.get(account, 1) / together / batches_of[account] / carriers[batch_id]
+        batch_id: weights.get(account, 1) / together * turns.get(batch_id, 1) / turns_of[account] / carriers[batch_id]
         for batch_id, account in stay[name].batches.items()
     }
 

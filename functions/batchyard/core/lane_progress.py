@@ -1,8 +1,8 @@
 """How far the lanes of a batch are, for the customer who looks at it: from its plan, the shards that are settled, and
 the rows of its provider jobs.
 
-A run of shards that was moved shows the lane that it has now, the mode that it came from, and why. Shards grow within a
-lane, so the share of shards that are done is a little more than that of its items.
+A run of shards that was moved shows the lane that it has now, the mode of the one that it came from, and why. Shards
+grow within a lane, so the share of shards that are done is a little more than that of its items.
 """
 
 from __future__ import annotations
@@ -50,6 +50,8 @@ def _group(entry: LaneShards, is_done: bool, job: JobRow | None, waits: Sequence
 
 def _move(entry: LaneShards, is_done: bool, job: JobRow | None, now: int) -> tuple[Mode | None, str | None]:
     """From which mode the entry was moved, and why."""
+    if entry.left is not None:
+        return entry.left.lane.mode, entry.left.reason
     if job is not None:
         return Mode.NATIVE, job.reason
     if entry.lane.mode is Mode.FLEX and not is_done and 0 < entry.escalate_at <= now:

@@ -45,8 +45,8 @@ class LaneStage(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LaneProgress:
-    """`moved_from`: the mode that these items were planned for, if it is another one. `reason`: why they were moved, or
-    else why they wait, if that is known."""
+    """`moved_from`: the mode of the lane that these items were planned for, if they run on another one. `reason`: why
+    they were moved, or else why they wait, if that is known."""
 
     lane: Lane
     stage: LaneStage

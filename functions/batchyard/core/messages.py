@@ -19,7 +19,8 @@ from batchyard.core.sharding import Shard
 class ShardMessage:
     """`expires_at`: unix second after which nothing of the batch may run. `follower`: the shard that is sent when this
     one settles. `concurrency`: ceiling on calls in flight within this shard. `caller_pays`: the calls are made with the
-    provider key that the batch's caller brought. `weight`: how large its account's share of a busy lane is."""
+    provider key that the batch's caller brought. `weight`: how large its account's share of a busy lane is;
+    `turns`: how many turns of that the batch gets for each one of another batch."""
 
     account_id: str
     batch_id: str
@@ -38,6 +39,7 @@ class ShardMessage:
     mode: Mode = Mode.REALTIME
     flex_until: int = 0
     """If it is in flex: the unix second from which on it runs in realtime instead; 0: never."""
+    turns: int = 1
 
     def as_of(self, now: float) -> ShardMessage:
         """As it is to be run now: in realtime, once flex has had its time."""
@@ -81,6 +83,7 @@ def shard_message(batch: Batch, shard: Shard) -> ShardMessage:
         expires_at=batch.expires_at,
         caller_pays=batch.caller_pays,
         weight=batch.weight,
+        turns=batch.rules.tier.turns,
         mode=lane.mode,
         flex_until=entry.escalate_at if lane.mode is Mode.FLEX else 0,
     )

@@ -1,8 +1,10 @@
 """Planning: on which lane each route of a batch runs, decided when its items are counted. Pure: everything that is
 known comes in as values, and what was decided, with the reasons, comes out as one.
 
-Of a route's candidates the cheapest one that will do is selected; of equal ones the first. Realtime always will. Flex
-will, unless the verdict is `immediate`, `endpoint` or `too_late`. A native lane will, unless
+Of a route's candidates the cheapest one that will do is selected, of those that its rules prefer; of equal ones the
+first. Realtime always will, but that a batch whose rules are `sla_aware` takes no lane that is `too_late` or in
+`trouble` while there is another one. Flex will, unless the verdict is `immediate`, `endpoint` or `too_late`. A native
+lane will, unless
 
     immediate        the batch is to be run call by call
     unsupported      the provider answered that it has no batch API
@@ -15,99 +17,50 @@ will, unless the verdict is `immediate`, `endpoint` or `too_late`. A native lane
 A job's `escalate_at` is when it is given up, and that of a lane in flex when what is left of it runs in realtime: early
 enough for the vendor to stop the job, and for all items to be run in realtime, at the rate that the lane is known to
 have, by the deadline.
+
+A realtime lane whose known rate cannot make the deadline gets what it can make, and the next best ones the rest.
 """
 
 from __future__ import annotations
 
-import enum
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
+from batchyard.core.candidates import (
+    CAUTION,
+    SPARE_SECONDS,
+    Candidate,
+    Route,
+    Terms,
+    capacity,
+    flex_seconds,
+    realtime_seconds,
+)
 from batchyard.core.jobs import STOP_PATIENCE_SECONDS, pack
 from batchyard.core.lanes import Lane, Mode
 from batchyard.core.native_history import NativeHistory
 from batchyard.core.native_limits import NativeLimits
+from batchyard.core.routing import Verdict
 from batchyard.core.sharding import LaneShards, Shard
+from batchyard.core.spreading import Part, last_resort, spread
 
 _JOBS_AT_MOST = 200
 """Of a route. The batch's row lists them."""
-_UNKNOWN_CALLS_PER_SECOND = 10.0
-_UNKNOWN_FLEX_CALLS_PER_SECOND = 2.0
-"""A guess on the safe side: vendors promise nothing about flex but that it is slower, and now and then has no room."""
 _FLEX_ENDPOINTS = ("/v1/chat/completions", "/v1/responses", "/v1/messages")
 """OpenAI: "Chat Completions or Responses requests". Messages are translated to chat completions."""
 _UNKNOWN_SHARE_OF_WINDOW = 0.25
 """Vendors promise a whole window and usually take a small part of it."""
-_SPARE_SECONDS = 600
-_CAUTION = 2.0
-"""Realtime gets twice the time that it should need."""
-
-
-class Verdict(enum.StrEnum):
-    SELECTED = "selected"
-    DEARER = "dearer"
-    IMMEDIATE = "immediate"
-    UNSUPPORTED = "unsupported"
-    ENDPOINT = "endpoint"
-    TOO_FEW = "too_few"
-    TOO_MANY_JOBS = "too_many_jobs"
-    CONCURRENCY = "concurrency"
-    TOO_LATE = "too_late"
-
-
-@dataclass(frozen=True, slots=True)
-class Learned:
-    """What is known of a lane from earlier batches. `calls_per_second`: of its realtime; `flex_calls_per_second`: of
-    its flex; None: no limit is known."""
-
-    native: NativeHistory = field(default_factory=NativeHistory)
-    calls_per_second: float | None = None
-    flex_calls_per_second: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A lane that a route may take. `price_percent`: of what the same items cost at their own provider in realtime.
-    `limits`: of its provider jobs, if it is native."""
-
-    lane: Lane
-    price_percent: int = 100
-    limits: NativeLimits | None = None
-    learned: Learned = field(default_factory=Learned)
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """Items that take the same way: their shards, and the lanes they may take, of which at least one is in
-    realtime."""
-
-    shards: tuple[Shard, ...]
-    candidates: tuple[Candidate, ...]
-
-    @property
-    def items(self) -> int:
-        return sum(shard.items for shard in self.shards)
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What the batch asks for. `now`, `expires_at`: unix seconds. `pace`: 1; less makes vendors count as faster, where
-    clocks are sped up."""
-
-    endpoint: str
-    now: int
-    expires_at: int
-    is_immediate: bool = False
-    has_ceiling: bool = False
-    pace: float = 1.0
+_OTHERS_AT_MOST = 8
+"""The batch's row lists them with each entry of its plan."""
 
 
 @dataclass(frozen=True, slots=True)
 class Considered:
-    """Why a candidate was selected, or not, and what it would be like. `finish_at`: the unix second by which all items
-    are expected to be done; `jobs`: how many provider jobs they make; `escalate_at`: when those are given up, 0 if
-    there are none."""
+    """Why a candidate was selected, or not, and what it would be like. `items`: how many of the route's it gets; if it
+    was not selected, the other figures are those of all of them. `finish_at`: the unix second by which they are
+    expected to be done; `jobs`: how many provider jobs they make; `escalate_at`: when those are given up, 0 if there
+    are none."""
 
     lane: Lane
     verdict: Verdict
@@ -115,6 +68,7 @@ class Considered:
     finish_at: int = 0
     jobs: int = 0
     escalate_at: int = 0
+    items: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,11 +86,12 @@ def plan_lanes(routes: Sequence[Route], terms: Terms) -> Planned:
     for route in routes:
         verdicts = [_verdict(candidate, route, len(routes), terms) for candidate in route.candidates]
         willing = [each for each, verdict in zip(route.candidates, verdicts, strict=True) if verdict is None]
-        chosen = min(willing, key=lambda candidate: candidate.price_percent)
-        entries += _entries(route, chosen, terms)
+        parts = spread(route, willing or last_resort(route, terms), terms)
+        for part in parts:
+            entries += _entries(route, part, terms)
         considered.append(
             tuple(
-                _considered(each, Verdict.SELECTED if each is chosen else verdict or Verdict.DEARER, route, terms)
+                _told(each, verdict, route, parts, terms)
                 for each, verdict in zip(route.candidates, verdicts, strict=True)
             )
         )
@@ -145,33 +100,39 @@ def plan_lanes(routes: Sequence[Route], terms: Terms) -> Planned:
 
 def escalate_at(items: int, calls_per_second: float | None, terms: Terms) -> int:
     """When a job of `items` has to be given up, at a lane whose realtime is so fast."""
-    realtime_seconds = _CAUTION * _realtime_seconds(items, calls_per_second, terms)
-    return terms.expires_at - round(realtime_seconds + (STOP_PATIENCE_SECONDS + _SPARE_SECONDS) * terms.pace)
+    seconds = CAUTION * realtime_seconds(items, calls_per_second, terms.pace)
+    return terms.expires_at - round(seconds + (STOP_PATIENCE_SECONDS + SPARE_SECONDS) * terms.pace)
 
 
-def _realtime_seconds(items: int, calls_per_second: float | None, terms: Terms) -> float:
-    return items / (calls_per_second or _UNKNOWN_CALLS_PER_SECOND / terms.pace)
+def _told(
+    candidate: Candidate, verdict: Verdict | None, route: Route, parts: Sequence[Part], terms: Terms
+) -> Considered:
+    part = next((each for each in parts if each.candidate is candidate), None)
+    if part is not None:
+        return _considered(candidate, Verdict.SELECTED, part.shards, terms, part.items)
+    if verdict is None:
+        preferred = max(each.candidate.preference for each in parts)
+        verdict = Verdict.LESS_PREFERRED if candidate.preference > preferred else Verdict.DEARER
+    return _considered(candidate, verdict, route.shards, terms, 0)
 
 
-def _flex_seconds(items: int, calls_per_second: float | None, terms: Terms) -> float:
-    return items / (calls_per_second or _UNKNOWN_FLEX_CALLS_PER_SECOND / terms.pace)
-
-
-def _considered(candidate: Candidate, verdict: Verdict, route: Route, terms: Terms) -> Considered:
-    rate, limits = candidate.learned.calls_per_second, candidate.limits
+def _considered(candidate: Candidate, verdict: Verdict, shards: Sequence[Shard], terms: Terms, gets: int) -> Considered:
+    """`gets`: how many items it is given of those that the figures are about."""
+    rate, limits, items = candidate.learned.calls_per_second, candidate.limits, sum(shard.items for shard in shards)
+    jobs, at = 0, 0
     if candidate.lane.mode is Mode.FLEX:
-        seconds = _flex_seconds(route.items, candidate.learned.flex_calls_per_second, terms)
-        at = escalate_at(route.items, rate, terms)
-        return Considered(candidate.lane, verdict, candidate.price_percent, terms.now + math.ceil(seconds), 0, at)
-    if candidate.lane.mode is not Mode.NATIVE or limits is None:
-        finish_at = terms.now + math.ceil(_realtime_seconds(route.items, rate, terms))
-        return Considered(candidate.lane, verdict, candidate.price_percent, finish_at)
-    jobs = len(pack(route.shards, limits))
-    rounds = math.ceil(jobs / (limits.max_jobs or jobs))
-    usual = candidate.learned.native.usual_seconds
-    seconds = rounds * (usual if usual is not None else _unknown_job_seconds(limits, terms))
-    at = escalate_at(route.items, rate, terms)
-    return Considered(candidate.lane, verdict, candidate.price_percent, terms.now + math.ceil(seconds), jobs, at)
+        seconds = flex_seconds(items, candidate.learned.flex_calls_per_second, terms.pace)
+        at = escalate_at(items, rate, terms)
+    elif candidate.lane.mode is not Mode.NATIVE or limits is None:
+        seconds = realtime_seconds(items, rate, terms.pace)
+    else:
+        jobs = len(pack(shards, limits))
+        rounds = math.ceil(jobs / (limits.max_jobs or jobs))
+        usual = candidate.learned.native.usual_seconds
+        seconds = rounds * (usual if usual is not None else _unknown_job_seconds(limits, terms))
+        at = escalate_at(items, rate, terms)
+    finish_at = terms.now + math.ceil(seconds)
+    return Considered(candidate.lane, verdict, candidate.price_percent, finish_at, jobs, at, gets)
 
 
 def _unknown_job_seconds(limits: NativeLimits, terms: Terms) -> float:
@@ -182,10 +143,13 @@ def _unknown_job_seconds(limits: NativeLimits, terms: Terms) -> float:
 def _verdict(candidate: Candidate, route: Route, routes: int, terms: Terms) -> Verdict | None:
     """Why the candidate will not do; None if it will."""
     limits = candidate.limits
+    if terms.avoids_trouble and candidate.in_trouble:
+        return Verdict.TROUBLE
     if candidate.lane.mode is Mode.FLEX:
         return _flex_verdict(candidate, route, terms)
     if candidate.lane.mode is not Mode.NATIVE or limits is None:
-        return None
+        is_late = terms.keeps_margin and capacity(candidate, terms) < route.items
+        return Verdict.TOO_LATE if is_late else None
     if terms.is_immediate:
         return Verdict.IMMEDIATE
     if candidate.learned.native.is_unsupported(terms.now):
@@ -210,7 +174,7 @@ def _flex_verdict(candidate: Candidate, route: Route, terms: Terms) -> Verdict |
         return Verdict.IMMEDIATE
     if terms.endpoint not in _FLEX_ENDPOINTS:
         return Verdict.ENDPOINT
-    needed = _CAUTION * _flex_seconds(route.items, candidate.learned.flex_calls_per_second, terms)
+    needed = CAUTION * flex_seconds(route.items, candidate.learned.flex_calls_per_second, terms.pace)
     if escalate_at(route.items, candidate.learned.calls_per_second, terms) < terms.now + needed:
         return Verdict.TOO_LATE
     return None
@@ -225,18 +189,23 @@ def _job_seconds(native: NativeHistory, limits: NativeLimits, terms: Terms) -> f
     return native.usual_seconds if native.is_recent(terms.now) else min(native.usual_seconds, unknown)
 
 
-def _entries(route: Route, chosen: Candidate, terms: Terms) -> list[LaneShards]:
-    others = tuple(each.lane for each in route.candidates if each.lane.mode is Mode.REALTIME and each is not chosen)
-    at = escalate_at(route.items, chosen.learned.calls_per_second, terms)
-    first = route.shards[0].number
-    if chosen.lane.mode is not Mode.NATIVE or chosen.limits is None:
+def _entries(route: Route, part: Part, terms: Terms) -> list[LaneShards]:
+    chosen, limits = part.candidate, part.candidate.limits
+    realtime = sorted(
+        (each for each in route.candidates if each.lane.mode is Mode.REALTIME), key=lambda each: each.rank
+    )
+    others = tuple(each.lane for each in realtime if each is not chosen)[:_OTHERS_AT_MOST]
+    fallback = next((each for each in realtime if each is not chosen), chosen)
+    at = escalate_at(part.items, fallback.learned.calls_per_second, terms)
+    first = part.shards[0].number
+    if chosen.lane.mode is not Mode.NATIVE or limits is None:
         until = at if chosen.lane.mode is Mode.FLEX else 0
-        return [LaneShards(chosen.lane, first, len(route.shards), route.items, until, others)]
+        return [LaneShards(chosen.lane, first, len(part.shards), part.items, until, others)]
     entries = []
-    for numbers in pack(route.shards, chosen.limits):
-        items = sum(shard.items for shard in route.shards[numbers.start - first : numbers.stop - first])
+    for numbers in pack(part.shards, limits):
+        items = sum(shard.items for shard in part.shards[numbers.start - first : numbers.stop - first])
         job = LaneShards(chosen.lane, numbers.start, len(numbers), items, at, others)
-        if items < chosen.limits.min_items:  # what is left over for the last job
+        if items < limits.min_items:  # what is left over for the last job
             job = replace(job, lane=others[0], escalate_at=0, others=others[1:])
         entries.append(job)
     return entries

@@ -1,10 +1,121 @@
-"""Which offer an item takes. All that is known of providers is in the catalogue that it gets."""
+"""Which offers an item may take, and in which order, by the rules that its batch has for that. All that is known of
+providers is in the catalogue that it gets.
+
+    every offer of the model, or of any model that may stand in for it
+      └─▶ serves the endpoint ─▶ keeps to the privacy tier ─▶ fits the routing mode ─▶ in an allowed region ─▶ ranked
+                 each step that an offer does not pass is a Verdict, which a quote or a plan shows
+
+What is refused here is in nobody's list: neither a plan nor a failover can choose it later.
+"""
 
 from __future__ import annotations
 
+import enum
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from batchyard.core.catalogue import Catalogue, Offer
+from batchyard.core.providers import Provider
+from batchyard.core.usage import Price
+
+ANYWHERE = "global"
+"""As a region: no matter which."""
+PRIORITY_TURNS = 4
+_KEEPS_NOTHING = "none"
+_UNKNOWN_RETENTION_DAYS = 10_000
+
+
+class Verdict(enum.StrEnum):
+    """Why a lane is taken, or not."""
+
+    SELECTED = "selected"
+    DEARER = "dearer"
+    LESS_PREFERRED = "less_preferred"
+    IMMEDIATE = "immediate"
+    UNSUPPORTED = "unsupported"
+    ENDPOINT = "endpoint"
+    TOO_FEW = "too_few"
+    TOO_MANY_JOBS = "too_many_jobs"
+    CONCURRENCY = "concurrency"
+    TOO_LATE = "too_late"
+    TROUBLE = "trouble"
+    PRIVACY = "privacy"
+    ROUTING_MODE = "routing_mode"
+    REGION = "region"
+
+
+class RoutingMode(enum.StrEnum):
+    """How lanes are chosen. `cheapest`; `sla_aware`: the cheapest that is expected to be done by the deadline with a
+    margin; `public_only`, `edge_only`: vendors or the owner's own network; `hybrid`: the owner's own network first;
+    `privacy_constrained`: the one that keeps the least, then the cheapest."""
+
+    CHEAPEST = "cheapest"
+    SLA_AWARE = "sla_aware"
+    PUBLIC_ONLY = "public_only"
+    EDGE_ONLY = "edge_only"
+    HYBRID = "hybrid"
+    PRIVACY_CONSTRAINED = "privacy_constrained"
+
+
+class PrivacyTier(enum.StrEnum):
+    """Who may see the items. `confidential`: providers that keep nothing; `restricted`: only private endpoints."""
+
+    STANDARD = "standard"
+    CONFIDENTIAL = "confidential"
+    RESTRICTED = "restricted"
+
+
+class ServiceTier(enum.StrEnum):
+    """How soon. `standard`: 24 hours; `flex`: 48; `priority`: ahead of the others, and call by call."""
+
+    STANDARD = "standard"
+    FLEX = "flex"
+    PRIORITY = "priority"
+
+    @property
+    def windows(self) -> int:
+        """How many completion windows a batch has."""
+        return 2 if self is ServiceTier.FLEX else 1
+
+    @property
+    def turns(self) -> int:
+        """How many calls a batch may start for each one of another batch of its account."""
+        return PRIORITY_TURNS if self is ServiceTier.PRIORITY else 1
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingRules:
+    """What a batch allows. `models`: models that may stand in for each other, of equal ones the first; empty: each
+    item's own. `regions`: where items may be processed; empty, or `global` among them: anywhere."""
+
+    mode: RoutingMode = RoutingMode.CHEAPEST
+    privacy: PrivacyTier = PrivacyTier.STANDARD
+    tier: ServiceTier = ServiceTier.STANDARD
+    models: tuple[str, ...] = ()
+    regions: tuple[str, ...] = ()
+
+    @property
+    def avoids_trouble(self) -> bool:
+        """Whether its items leave a lane in trouble at once, and not only when waiting endangers the deadline."""
+        return self.mode is RoutingMode.SLA_AWARE or self.tier is ServiceTier.PRIORITY
+
+    def models_for(self, model: str) -> tuple[str, ...]:
+        """The models that an item may run on that asks for `model`."""
+        return self.models or (model,)
+
+    def to_row(self) -> list[Any]:
+        return [str(self.mode), str(self.privacy), str(self.tier), list(self.models), list(self.regions)]
+
+    @classmethod
+    def from_row(cls, row: list[Any]) -> RoutingRules:
+        """An older version wrote no regions; what a newer one wrote behind them is left alone."""
+        mode, privacy, tier, models, *rest = row
+        regions = rest[0] if rest else ()
+        return cls(RoutingMode(mode), PrivacyTier(privacy), ServiceTier(tier), tuple(models), tuple(regions))
+
+
+NO_RULES = RoutingRules()
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,36 +127,142 @@ class Refusal:
     param: str
 
 
-def route(model: str, provider: str | None, catalogue: Catalogue, endpoint: str) -> Offer | Refusal:
-    """The cheapest offer of `model` (at `provider`, if the item names one) that serves `endpoint`. Equal prices:
-    the order of providers.toml. The offer's `model` may differ from the item's (a namespace is taken off)."""
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """An offer that items may not take."""
+
+    offer: Offer
+    verdict: Verdict
+
+
+def eligible(
+    model: str, provider: str | None, catalogue: Catalogue, endpoint: str, rules: RoutingRules = NO_RULES
+) -> tuple[Offer, ...] | Refusal:
+    """The offers that an item for `model` may take (at `provider`, if the item names one), the best one first. Equal
+    ones: the order of `rules.models`, then of providers.toml. An offer's `model` may differ from the item's (a
+    namespace is taken off)."""
     if provider is not None and provider not in catalogue.providers:
         return Refusal(
             "provider_not_found",
             f"The provider '{provider}' does not exist here. Use one of: {', '.join(catalogue.providers)}.",
             "provider",
         )
-    offers = catalogue.find(model, provider)
+    wanted = rules.models_for(model)
+    offers = _offers(wanted, provider, catalogue)
     if not offers:
-        where = f" at the provider '{provider}'" if provider is not None else ""
-        return Refusal(
-            "model_not_found",
-            f"The model '{model}' does not exist{where}. GET /v1/models lists the models that can be used; an "
-            "operator can add others to providers.toml.",
-            "body.model",
+        return _not_found(wanted, provider)
+    allowed, refused = [], []
+    for offer in offers:
+        verdict = verdict_on(catalogue.providers[offer.provider], endpoint, rules)
+        if verdict is None:
+            allowed.append(offer)
+        else:
+            refused.append(Rejected(offer, verdict))
+    if not allowed:
+        return _refusal(wanted, refused, endpoint)
+    return tuple(
+        sorted(
+            allowed,
+            key=lambda offer: (preference(catalogue.providers[offer.provider], rules), blended_price(offer.price)),
         )
-    serving = [offer for offer in offers if catalogue.providers[offer.provider].serves(endpoint)]
-    if not serving:
-        names = ", ".join(offer.provider for offer in offers)
+    )
+
+
+def rejected(
+    model: str, provider: str | None, catalogue: Catalogue, endpoint: str, rules: RoutingRules = NO_RULES
+) -> tuple[Rejected, ...]:
+    """The offers of what an item asks for that it may not take, each with the first reason."""
+    found = []
+    for offer in _offers(rules.models_for(model), provider, catalogue):
+        verdict = verdict_on(catalogue.providers[offer.provider], endpoint, rules)
+        if verdict is not None:
+            found.append(Rejected(offer, verdict))
+    return tuple(found)
+
+
+def verdict_on(provider: Provider, endpoint: str, rules: RoutingRules) -> Verdict | None:
+    """Why items of a batch with `rules` may not go to `provider`; None if they may."""
+    if not provider.serves(endpoint):
+        return Verdict.ENDPOINT
+    if rules.privacy is PrivacyTier.CONFIDENTIAL and provider.retention != _KEEPS_NOTHING:
+        return Verdict.PRIVACY
+    if rules.privacy is PrivacyTier.RESTRICTED and not provider.private:
+        return Verdict.PRIVACY
+    if rules.mode is RoutingMode.PUBLIC_ONLY and provider.private:
+        return Verdict.ROUTING_MODE
+    if rules.mode is RoutingMode.EDGE_ONLY and not provider.private:
+        return Verdict.ROUTING_MODE
+    if rules.regions and ANYWHERE not in rules.regions and not set(rules.regions) & set(provider.regions):
+        return Verdict.REGION
+    return None
+
+
+def preference(provider: Provider, rules: RoutingRules) -> int:
+    """What comes before the price: the lower the better, equal if only the price counts."""
+    if rules.mode is RoutingMode.HYBRID:
+        return 0 if provider.private else 1
+    if rules.mode is RoutingMode.PRIVACY_CONSTRAINED:
+        return 0 if provider.private else _days_kept(provider)
+    return 0
+
+
+def blended_price(price: Price) -> int:
+    """Three input tokens to one output token, the usual mix of price comparisons."""
+    return 3 * price.input_microusd + price.output_microusd
+
+
+def _days_kept(provider: Provider) -> int:
+    if provider.retention is None:
+        return _UNKNOWN_RETENTION_DAYS
+    return 0 if provider.retention == _KEEPS_NOTHING else int(provider.retention.removeprefix("days:"))
+
+
+def _offers(models: tuple[str, ...], provider: str | None, catalogue: Catalogue) -> tuple[Offer, ...]:
+    """Each once, in the order in which they are asked for."""
+
+    def found() -> Iterator[Offer]:
+        for model in models:
+            yield from catalogue.find(model, provider)
+
+    return tuple(dict.fromkeys(found()))
+
+
+def _not_found(models: tuple[str, ...], provider: str | None) -> Refusal:
+    where = f" at the provider '{provider}'" if provider is not None else ""
+    what = f"The model '{models[0]}' does" if len(models) == 1 else f"The models {', '.join(models)} do"
+    return Refusal(
+        "model_not_found",
+        f"{what} not exist{where}. GET /v1/models lists the models that can be used; an operator can add others to "
+        "providers.toml.",
+        "body.model",
+    )
+
+
+_WHY = {
+    Verdict.PRIVACY: "do not keep to the privacy tier of the batch",
+    Verdict.ROUTING_MODE: "are not what its routing mode allows",
+    Verdict.REGION: "are in none of its regions",
+}
+
+
+def _refusal(models: tuple[str, ...], refused: list[Rejected], endpoint: str) -> Refusal:
+    model = ", ".join(models)
+    ruled_out = [each for each in refused if each.verdict is not Verdict.ENDPOINT]
+    if not ruled_out:
+        names = ", ".join(each.offer.provider for each in refused)
         return Refusal(
             "endpoint_not_supported",
             f"The model '{model}' cannot be used with {endpoint}: the providers that have it ({names}) do not serve "
             "that endpoint. Use another model or another endpoint.",
             "body.model",
         )
-    return min(serving, key=_blended_price)
-
-
-def _blended_price(offer: Offer) -> int:
-    """Three input tokens to one output token, the usual mix of price comparisons."""
-    return 3 * offer.price.input_microusd + offer.price.output_microusd
+    reasons = "; ".join(
+        f"{', '.join(each.offer.provider for each in ruled_out if each.verdict is verdict)} {why}"
+        for verdict, why in _WHY.items()
+        if any(each.verdict is verdict for each in ruled_out)
+    )
+    return Refusal(
+        "no_eligible_lane",
+        f"Nobody who has the model '{model}' may be sent this batch: {reasons}. Use another model, or other rules.",
+        "body.model",
+    )

@@ -50,13 +50,21 @@ class Shard:
 
 
 @dataclass(frozen=True, slots=True)
+class Left:
+    """The lane that shards were taken away from while it could have run them later, and why: `trouble`, `too_late`."""
+
+    lane: Lane
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class LaneShards:
     """A lane of a batch and a run of shard numbers that belongs to it. If the lane is native, they are one provider
     job, which has the number of the first one.
 
     `escalate_at`: the unix second at which a provider job that has not ended is given up, or from which on shards that
-    wait in flex are run in realtime; 0 in realtime. `others`:
-    the lanes that its shards may be moved to, the best one first."""
+    wait in flex are run in realtime; 0 in realtime. `others`: the lanes that its shards may be moved to, the best one
+    first; no lane that the batch's rules forbid is ever among them. `left`: whence they failed over."""
 
     lane: Lane
     first_shard: int
@@ -64,6 +72,7 @@ class LaneShards:
     items: int
     escalate_at: int = 0
     others: tuple[Lane, ...] = ()
+    left: Left | None = None
 
     @property
     def numbers(self) -> range:
@@ -75,8 +84,10 @@ class LaneShards:
 
     def to_row(self) -> list[Any]:
         row: list[Any] = [*_lane_row(self.lane), self.first_shard, self.shards, self.items]
-        if self.escalate_at or self.others:
+        if self.escalate_at or self.others or self.left:
             row += [self.escalate_at, [_lane_row(lane) for lane in self.others]]
+        if self.left:
+            row.append([*_lane_row(self.left.lane), self.left.reason])
         return row
 
     @classmethod
@@ -84,8 +95,9 @@ class LaneShards:
         """What a newer version wrote behind these fields is left alone."""
         provider, model, mode, first_shard, shards, items, *rest = row
         escalate_at, others = rest[:2] if len(rest) >= 2 else (0, ())
+        left = Left(_lane(*rest[2][:3]), rest[2][3]) if len(rest) >= 3 and rest[2] else None
         lane = Lane(provider, model, Mode(mode))
-        return cls(lane, first_shard, shards, items, escalate_at, tuple(_lane(*other[:3]) for other in others))
+        return cls(lane, first_shard, shards, items, escalate_at, tuple(_lane(*other[:3]) for other in others), left)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,28 +165,27 @@ class Plan:
                     due.append(first)
         return sorted(due)
 
-    def moved(self, numbers: range, lane: Lane, manifest: Sequence[Shard]) -> Plan:
+    def moved(self, numbers: range, lane: Lane, manifest: Sequence[Shard], why: str | None = None) -> Plan:
         """The plan in which the shards `numbers`, which belong to one entry, have `lane`. The manifest says how many
-        items they have. A provider job is moved as a whole, because it is known by its first shard."""
+        items they have. A provider job is moved as a whole, because it is known by its first shard. `why`: if the old
+        lane may be well again one day: it becomes the last one that they may be moved to."""
         old = self.lane_of(numbers[0])
         outside = numbers[-1] not in old.numbers
         if outside or (old.is_native and numbers != old.numbers) or lane.mode is Mode.NATIVE:
             raise BooksDoNotBalance(f"shards {numbers} of {old.lane} cannot be moved to {lane}")
+        others = tuple(other for other in old.others if other != lane)
+        back = Lane(old.lane.provider, old.lane.model)
+        if why is not None and back not in (*others, lane):
+            others += (back,)
         cut: list[LaneShards] = []
         for run in (range(old.first_shard, numbers[0]), numbers, range(numbers[-1] + 1, old.numbers.stop)):
             if run:
                 items = sum(shard.items for shard in manifest[run.start : run.stop])
-                is_moved = run == numbers
-                cut.append(
-                    LaneShards(
-                        lane if is_moved else old.lane,
-                        run.start,
-                        len(run),
-                        items,
-                        0,
-                        tuple(other for other in old.others if other != lane) if is_moved else old.others,
-                    )
-                )
+                if run == numbers:
+                    left = Left(old.lane, why) if why is not None else None
+                    cut.append(LaneShards(lane, run.start, len(run), items, 0, others, left))
+                else:
+                    cut.append(replace(old, first_shard=run.start, shards=len(run), items=items))
         place = self.lanes.index(old)
         return replace(self, lanes=(*self.lanes[:place], *cut, *self.lanes[place + 1 :]))
 

@@ -1,10 +1,11 @@
-"""Trigger: the API, for files and uploads."""
+"""Trigger: the API, for files and uploads, and for all that deletes."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from batchyard.content import files as stored
+from batchyard.core.batches import Batch, BatchRef
 from batchyard.core.files import File, FileRef, Upload, UploadPart, UploadRef
 from batchyard.core.keys import incoming_key
 from batchyard.core.limits import FileTerms
@@ -14,6 +15,7 @@ from batchyard.handlers.http import Call, api, serve, serve_page
 from batchyard.handlers.ids import mint
 from batchyard.handlers.limits import limits_of
 from batchyard.steps import delete, receive, upload
+from batchyard.steps.delete_batch import delete_batch as delete_batch_step
 from batchyard.surfaces.http import Reply
 from batchyard.surfaces.operations import Completion, NewFile, NewUploadPart, Page, Presigned, ShownFile, ShownUpload
 
@@ -67,6 +69,13 @@ def delete_file(call: Call, file_id: str) -> File:
         stores=resources.stores(),
         workflow=resources.workflow(),
         end_batches=call.surface.rules.deleting_a_file_ends_its_batches,
+    )
+
+
+def delete_batch(call: Call, batch_id: str) -> Batch:
+    """Here, because no other function of the API may remove anything."""
+    return delete_batch_step(
+        BatchRef(call.account_id, batch_id), now=call.now, stores=resources.stores(), workflow=resources.workflow()
     )
 
 
@@ -129,6 +138,7 @@ handler = api(
         "retrieve_file": serve(lambda surface: surface.retrieve_file, retrieve_file),
         "download_file": serve(lambda surface: surface.download_file, download_file),
         "delete_file": serve(lambda surface: surface.delete_file, delete_file),
+        "delete_batch": serve(lambda surface: surface.delete_batch, delete_batch),
         "create_upload": serve(lambda surface: surface.create_upload, create_upload),
         "add_upload_part": serve(lambda surface: surface.add_upload_part, add_upload_part),
         "complete_upload": serve(lambda surface: surface.complete_upload, complete_upload),

@@ -14,11 +14,13 @@ _REPLY_BYTES = 5_500_000
 
 
 def write_page(write: Callable[[Page[Listed]], Reply], page: Page[Listed]) -> Reply:
-    """`write(page)`; if that is too large, the reply for the first objects of the page, which says that there are
-    more."""
+    """`write(page)`; if that is too large, the reply for the first objects of the page (the last ones, if it was read
+    backwards), which says that there are more."""
     reply = write(page)
     while len(page.found) > 1 and _bytes_carried(reply) > _REPLY_BYTES:
-        page = Page(page.found[: len(page.found) // 2], has_more=True)
+        half = len(page.found) // 2
+        found = page.found[-half:] if page.backwards else page.found[:half]
+        page = Page(found, has_more=True, backwards=page.backwards)
         reply = write(page)
     return reply
 

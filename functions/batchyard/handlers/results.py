@@ -12,15 +12,16 @@ from contextlib import closing
 
 from batchyard.adapters.aws.objects import attachment
 from batchyard.content.export import Spool, Target, join, pack
-from batchyard.content.results import no_longer_kept, results
+from batchyard.content.results import no_longer_kept, results, results_without_plan
 from batchyard.core.batches import Batch, BatchRef
+from batchyard.core.errors import InvalidRequest, NotFound
 from batchyard.core.keys import export_key
 from batchyard.core.requests import Packing, ResultWindow
 from batchyard.handlers import resources
 from batchyard.handlers.http import Call, api, serve
 from batchyard.steps import cancel
 from batchyard.surfaces.http import JSON_TYPE, Reply
-from batchyard.surfaces.operations import BatchExport, ResultsForm, ResultsRequest
+from batchyard.surfaces.operations import ArtifactUrl, BatchExport, ResultsForm, ResultsRequest
 
 _KEPT_SECONDS = 12 * 3600
 """Half the age at which the bucket deletes exports."""
@@ -32,8 +33,9 @@ _PACKINGS = {
 
 
 def list_results(call: Call, wanted: ResultsRequest) -> Reply:
-    batch = _batch(call, wanted.batch_id)
-    form = _form(call)
+    batch, form = _batch(call, wanted.batch_id), _form(call)
+    if form.frame is None:
+        raise TypeError(f"the surface {call.surface.name} has pages of results and does not say how")
     frame = form.frame(batch, wanted.window)
     target, name = _target(call, batch, f"page {wanted.window}", JSON_TYPE), f"{batch.id}.json"
     if _is_made(call, batch, target):
@@ -55,6 +57,24 @@ def export_results(call: Call, export: BatchExport) -> Reply:
     return _answer(call, spool, target, name, {"content-disposition": attachment(name)})
 
 
+def show_artifact(call: Call, export: BatchExport) -> ArtifactUrl:
+    """All results as one object that is kept for some hours, whatever its size."""
+    batch, wanted = _batch(call, export.batch_id), export.request
+    form = _form(call)
+    if form.frame is not None:
+        form.frame(batch, wanted.window)
+    suffix, content_type = _PACKINGS[wanted.packing]
+    name = batch.id + suffix
+    target = _target(call, batch, f"artifact {wanted}", content_type)
+    if not _is_made(call, batch, target):
+        with closing(_shown(form, batch, wanted.window)) as shown, _spool(call, target) as spool:
+            pack(shown, wanted.packing, name, spool)
+        if spool.data is not None:
+            resources.objects().put(target.key, spool.data)
+    seconds = call.settings.presigned_url_seconds
+    return ArtifactUrl(batch, resources.objects().presigned_get(target.key, name, seconds), call.now + seconds)
+
+
 def _form(call: Call) -> ResultsForm:
     form = call.surface.results
     if form is None:
@@ -68,10 +88,30 @@ def _batch(call: Call, batch_id: str) -> Batch:
         raise cancel.missing(batch_id)
     if batch.results_hidden:
         raise no_longer_kept(batch)
+    _check_form(batch, _form(call))
     return batch
 
 
+def _check_form(batch: Batch, form: ResultsForm) -> None:
+    """Raises InvalidRequest or NotFound if the results of this batch cannot be shown so, or not yet."""
+    if form.endpoint is not None and form.endpoint != batch.endpoint:
+        files = [file_id for file_id in (batch.output_file_id, batch.error_file_id) if file_id]
+        where = " and ".join(f"GET /v1/files/{file_id}/content" for file_id in files) or "its errors"
+        raise InvalidRequest(
+            f"The batch {batch.id} is for {batch.endpoint}, so its results have another form: see {where}.",
+            code="endpoint_not_supported",
+        )
+    if form.only_at_the_end and not batch.status.is_terminal:
+        raise NotFound(
+            f"The batch {batch.id} has no available results yet, because it has not ended. Ask again when it has.",
+            code="results_not_ready",
+        )
+
+
 def _shown(form: ResultsForm, batch: Batch, window: ResultWindow) -> Generator[bytes]:
+    if form.only_at_the_end and batch.plan is None:
+        yield from map(form.write, results_without_plan(batch, objects=resources.objects()))
+        return
     with closing(results(batch, window, shards=resources.shards(), objects=resources.objects())) as found:
         yield from map(form.write, found)
 
@@ -109,6 +149,7 @@ def _redirect(call: Call, target: Target, name: str) -> Reply:
 handler = api(
     {
         "list_results": serve(lambda surface: surface.list_results, list_results),
+        "show_artifact": serve(lambda surface: surface.show_artifact, show_artifact),
         "export_results": serve(lambda surface: surface.export_results, export_results),
     }
 )

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from batchyard.adapters.aws.batches import Batches
-from batchyard.adapters.aws.leftovers import Leftover
 from batchyard.adapters.aws.stores import Stores
 from batchyard.adapters.aws.workflow import Workflow
 from batchyard.content import files as stored
@@ -20,12 +19,9 @@ from batchyard.core.batches import Batch, BatchRef, Ending, Status
 from batchyard.core.errors import ConditionFailed
 from batchyard.core.files import File, FileRef
 from batchyard.core.items import LineError
-from batchyard.steps.purge import note_results, note_work, purge
+from batchyard.steps.purge import note_results, note_work, purge_now
 
 _THREADS = 16
-_PURGED_AT_ONCE = 16
-_OBJECTS_AT_ONCE = 5000
-"""Listed and deleted by the thousand, in well under the 29 seconds that the API has."""
 
 
 def delete(
@@ -42,20 +38,15 @@ def delete(
     if file is None or file.is_expired(now):
         if end_batches:
             _end_batches(ref, now, stores.batches, workflow)
-        _purge(note_work(ref, stores=stores), stores)
+        purge_now(note_work(ref, stores=stores), stores)
         raise stored.missing(ref.file_id)
     stores.objects.delete_many(own_keys(ref))
     leftovers = note_results(file, stores=stores)
     stores.files.delete(ref)
     if end_batches:
         _end_batches(ref, now, stores.batches, workflow)
-    _purge(leftovers + note_work(ref, stores=stores), stores)
+    purge_now(leftovers + note_work(ref, stores=stores), stores)
     return file
-
-
-def _purge(leftovers: list[Leftover], stores: Stores) -> None:
-    """What can be removed while the caller waits; Sweep removes the rest."""
-    purge(leftovers[:_PURGED_AT_ONCE], at_most=_OBJECTS_AT_ONCE, stores=stores)
 
 
 def _end_batches(ref: FileRef, now: int, batches: Batches, workflow: Workflow) -> None:

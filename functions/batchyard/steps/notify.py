@@ -16,8 +16,8 @@ from batchyard.core.usage import decimal_usd
 def notify(ref: BatchRef, *, stores: Stores, drop: Objects | None) -> ResultKeys | None:
     """Where the results are now; None for a batch that came another way. `drop`: the drop folder's bucket, if the
     deployment has one."""
-    batch = stores.batches.current(ref)
-    if batch.drop is None:
+    batch = stores.batches.get(ref, consistent=True)
+    if batch is None or batch.drop is None:  # its owner may have deleted it the moment it ended
         return None
     if not batch.status.is_terminal:
         raise NotReady(f"{batch.id} is {batch.status}")

@@ -8,9 +8,12 @@ from dataclasses import replace
 from batchyard.adapters.aws.lanes import Lanes
 from batchyard.adapters.aws.stores import Stores
 from batchyard.core.batches import Batch
+from batchyard.core.candidates import Candidate, Learned, Route, Terms
 from batchyard.core.catalogue import Catalogue
+from batchyard.core.health import LaneState
 from batchyard.core.lanes import Lane, LaneId, Mode
-from batchyard.core.planning import Candidate, Learned, Planned, Route, Terms, plan_lanes
+from batchyard.core.planning import Planned, plan_lanes
+from batchyard.core.routing import RoutingMode, ServiceTier, blended_price, preference
 from batchyard.core.sharding import LaneShards, Shard, routes
 
 IMMEDIATE = "immediate"
@@ -28,34 +31,65 @@ def plan(
     stores: Stores,
     known: Lanes,
 ) -> Planned:
-    """`lanes`, `shards`: as routing found them, all in realtime."""
+    """`lanes`, `shards`: as routing found them, all in realtime; `others` of a lane are the further ones that its items
+    may take."""
     found = [
-        Route(tuple(run), _candidates(batch, entry.lane, catalogue, stores, known))
+        Route(
+            tuple(run),
+            tuple(
+                candidate
+                for lane in (entry.lane, *entry.others)
+                for candidate in _candidates(batch, lane, catalogue, stores, known)
+            ),
+        )
         for entry, run in zip(lanes, routes(shards), strict=True)
     ]
+    rules = batch.rules
     terms = Terms(
         endpoint=batch.endpoint,
         now=now,
         expires_at=batch.expires_at,
-        is_immediate=batch.completion_window == IMMEDIATE,
+        is_immediate=batch.completion_window == IMMEDIATE or rules.tier is ServiceTier.PRIORITY,
         has_ceiling=batch.concurrency is not None,
+        keeps_margin=rules.mode is RoutingMode.SLA_AWARE,
+        avoids_trouble=rules.avoids_trouble,
         pace=pace,
     )
     return plan_lanes(found, terms)
 
 
-def _candidates(batch: Batch, lane: Lane, catalogue: Catalogue, stores: Stores, known: Lanes) -> tuple[Candidate, ...]:
+def _candidates(batch: Batch, lane: Lane, catalogue: Catalogue, stores: Stores, known: Lanes) -> list[Candidate]:
+    """The modes in which the model may be run at the provider of `lane`."""
     provider = catalogue.providers[lane.provider]
     lane_id = LaneId(lane.provider, lane.model, batch.account_id if batch.caller_pays else None)
-    learned = Learned(calls_per_second=known.look(lane_id).pace.rate)
-    found = [Candidate(lane, learned=learned)]
+    view = known.look(lane_id)
+    learned = Learned(calls_per_second=view.pace.rate)
+    realtime = Candidate(
+        lane,
+        learned=learned,
+        unit_price=max(1, blended_price(catalogue.price_of(lane.provider, lane.model))),
+        preference=preference(provider, batch.rules),
+        in_trouble=view.health.state is not LaneState.CLOSED,
+    )
+    found = [realtime]
     if provider.has_flex(lane.model):
-        rate = known.look(lane_id._replace(mode=Mode.FLEX)).pace.rate
-        flex = Lane(lane.provider, lane.model, Mode.FLEX)
-        learned_flex = replace(learned, flex_calls_per_second=rate)
-        found.append(Candidate(flex, provider.flex_price_percent, learned=learned_flex))
+        flex = known.look(lane_id._replace(mode=Mode.FLEX))
+        found.append(
+            replace(
+                realtime,
+                lane=Lane(lane.provider, lane.model, Mode.FLEX),
+                price_percent=provider.flex_price_percent,
+                learned=replace(learned, flex_calls_per_second=flex.pace.rate),
+                in_trouble=flex.health.state is not LaneState.CLOSED,
+            )
+        )
     if provider.native is not None:
-        native = Lane(lane.provider, lane.model, Mode.NATIVE)
-        learned_native = replace(learned, native=stores.native_lanes.history(lane_id))
-        found.insert(0, Candidate(native, provider.native.price_percent, provider.native, learned_native))
-    return tuple(found)
+        native = replace(
+            realtime,
+            lane=Lane(lane.provider, lane.model, Mode.NATIVE),
+            price_percent=provider.native.price_percent,
+            limits=provider.native,
+            learned=replace(learned, native=stores.native_lanes.history(lane_id)),
+        )
+        found.insert(0, native)
+    return found

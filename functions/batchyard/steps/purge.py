@@ -19,6 +19,9 @@ from batchyard.core.errors import ConditionFailed
 from batchyard.core.files import File, FileRef
 from batchyard.core.keys import export_prefix, part_prefix, work_prefix
 
+_PURGED_AT_ONCE = 16
+_OBJECTS_AT_ONCE = 5000
+"""Listed and deleted by the thousand, in well under the 29 seconds that the API has."""
 _PREFIXES = {Kind.WORK: (work_prefix,), Kind.RESULTS: (part_prefix, export_prefix)}
 
 
@@ -29,13 +32,18 @@ def note_results(file: File, *, stores: Stores) -> list[Leftover]:
     ref = BatchRef(file.account_id, file.batch_id)
     with suppress(ConditionFailed):
         stores.batches.hide_results(ref)
-    return _noted([Leftover(ref, Kind.RESULTS)], stores)
+    return note([Leftover(ref, Kind.RESULTS)], stores)
 
 
 def note_work(ref: FileRef, *, stores: Stores) -> list[Leftover]:
     """What the batches that were ever made from the file hold of its lines."""
     batch_ids = stores.batches.ever_made_from(ref)
-    return _noted([Leftover(BatchRef(ref.account_id, batch_id), Kind.WORK) for batch_id in batch_ids], stores)
+    return note([Leftover(BatchRef(ref.account_id, batch_id), Kind.WORK) for batch_id in batch_ids], stores)
+
+
+def purge_now(leftovers: list[Leftover], stores: Stores) -> None:
+    """Removes what can be removed while a caller waits; Sweep removes the rest."""
+    purge(leftovers[:_PURGED_AT_ONCE], at_most=_OBJECTS_AT_ONCE, stores=stores)
 
 
 def purge(leftovers: Iterable[Leftover], *, at_most: int, stores: Stores) -> int:
@@ -56,7 +64,8 @@ def purge(leftovers: Iterable[Leftover], *, at_most: int, stores: Stores) -> int
     return removed
 
 
-def _noted(leftovers: Sequence[Leftover], stores: Stores) -> list[Leftover]:
+def note(leftovers: Sequence[Leftover], stores: Stores) -> list[Leftover]:
+    """Notes what is to be removed, so that nothing of it is forgotten."""
     for leftover in leftovers:
         stores.leftovers.note(leftover)
     return list(leftovers)

@@ -8,7 +8,6 @@ from typing import Literal
 from typing_extensions import TypedDict
 
 from batchyard.core.batches import Batch, Status
-from batchyard.core.lanes import Mode
 from batchyard.core.usage import decimal_usd
 
 
@@ -65,8 +64,8 @@ class BatchWait(TypedDict):
 
 
 class BatchLane(TypedDict):
-    """Requests of one provider, model and mode. `done_percent`: about. `moved_from`: the mode that they were planned
-    for, if another one runs them now. `reason`: why they were moved, or else why they wait, if that is known."""
+    """Requests of one provider, model and mode. `done_percent`: about. `moved_from`: the mode of the lane that they
+    were planned for, if another one runs them now. `reason`: why they were moved, or else why they wait, if known."""
 
     provider: str
     model: str
@@ -74,17 +73,8 @@ class BatchLane(TypedDict):
     items: int
     done_percent: int
     state: Literal["waiting", "running", "done"]
-    moved_from: Literal["flex", "native"] | None
+    moved_from: Literal["realtime", "flex", "native"] | None
     reason: str | None
-
-
-_MOVED_FROM: dict[Mode | None, Literal["flex", "native"] | None] = {
-    None: None,
-    Mode.REALTIME: None,
-    Mode.FLEX: "flex",
-    Mode.NATIVE: "native",
-}
-"""Nothing is moved away from realtime."""
 
 
 def batch_lanes(batch: Batch) -> list[BatchLane] | None:
@@ -99,7 +89,7 @@ def batch_lanes(batch: Batch) -> list[BatchLane] | None:
             "items": each.items,
             "done_percent": each.done_percent,
             "state": each.stage.value,
-            "moved_from": _MOVED_FROM[each.moved_from],
+            "moved_from": each.moved_from.value if each.moved_from else None,
             "reason": each.reason,
         }
         for each in batch.lanes

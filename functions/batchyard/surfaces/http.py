@@ -20,7 +20,7 @@ _JSON = re.compile(r"application/(json|[\w.+-]+\+json)\s*(;|$)", re.IGNORECASE)
 @dataclass(frozen=True, slots=True)
 class Request:
     """Header names are in lower case. `parameters` are those of the route's path, decoded; of a repeated query
-    parameter the last one counts."""
+    parameter the last one counts. `api_url`: the address before the path."""
 
     method: str
     path: str
@@ -29,6 +29,7 @@ class Request:
     query: Mapping[str, str] = field(default_factory=dict)
     parameters: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    api_url: str = ""
 
     @property
     def content_type(self) -> str:

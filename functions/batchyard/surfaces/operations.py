@@ -12,9 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from batchyard.core.accounts import Account, ApiKey
 from batchyard.core.batches import Batch
 from batchyard.core.catalogue import Offer
 from batchyard.core.files import File, Upload
+from batchyard.core.ledger import Credits
+from batchyard.core.receipts import Receipt
 from batchyard.core.requests import CompletionRequest, ExportRequest, FileRequest, ResultWindow
 from batchyard.core.results import StoredResult
 from batchyard.surfaces.http import Reply, Request
@@ -33,7 +36,7 @@ class OperationDoc:
 
     `request`, `reply`: pydantic models or TypedDicts of its JSON bodies. `form`: a JSON schema, if the body may be
     multipart. `query`: JSON schemas by the parameter's name. `headers`: descriptions by name. `content_types`: the
-    types of its reply, if that is not JSON. `redirect`: a large reply is a redirect.
+    types of its reply, if that is not JSON. `redirect`: a large reply is a redirect. `status`: that of success.
     """
 
     summary: str
@@ -44,6 +47,7 @@ class OperationDoc:
     reply: Any = None
     content_types: tuple[str, ...] = ()
     redirect: bool = False
+    status: int = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +108,11 @@ class BatchExport:
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[Listed]):
-    """Some objects of a list. `has_more`: others follow."""
+    """Some objects of a list. `has_more`: others follow, or precede if it was read `backwards`."""
 
     found: Sequence[Listed]
     has_more: bool
+    backwards: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +152,37 @@ class NamedOffer:
 
 
 @dataclass(frozen=True, slots=True)
+class BilledBatch:
+    batch: Batch
+    receipt: Receipt
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactUrl:
+    """`url`: reads all results of the batch until `expires_at` (unix second)."""
+
+    batch: Batch
+    url: str
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class AccountView:
+    """An account as its owner sees it, and what it has."""
+
+    account: Account
+    credits: Credits
+
+
+@dataclass(frozen=True, slots=True)
+class ShownApiKey:
+    """A new API key. `secret` is shown now and never again."""
+
+    key: ApiKey
+    secret: str
+
+
+@dataclass(frozen=True, slots=True)
 class ResultsFrame:
     """What stands before, between and after the results of a page."""
 
@@ -157,7 +193,11 @@ class ResultsFrame:
 
 @dataclass(frozen=True, slots=True)
 class ResultsForm:
-    """How a dialect shows results one by one. `write`: one JSON object without a newline."""
+    """How a dialect shows results one by one. `write`: one JSON object without a newline. `frame`: for dialects with
+    pages of them. `endpoint`: only results of batches for this endpoint can be shown so. `only_at_the_end`: they are
+    shown once their batch is over, and then there is one for each item, even if nothing of the batch was ever run."""
 
     write: Callable[[StoredResult], bytes]
-    frame: Callable[[Batch, ResultWindow], ResultsFrame]
+    frame: Callable[[Batch, ResultWindow], ResultsFrame] | None = None
+    endpoint: str | None = None
+    only_at_the_end: bool = False

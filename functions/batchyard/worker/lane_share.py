@@ -34,6 +34,7 @@ from batchyard.core.lane_pace import (
 )
 from batchyard.core.lanes import LaneId
 from batchyard.core.messages import ShardMessage
+from batchyard.core.roster import is_to_be_taken_up_by
 from batchyard.worker.gate import Gate
 from batchyard.worker.runtime import Runtime
 
@@ -146,10 +147,19 @@ class LaneShare:
     def _staying(self) -> dict[str, WorkerReport]:
         return staying(self.pace, self._clock(), self._usual_call_seconds)
 
-    @property
-    def stays(self) -> bool:
-        """Whether the lane has a rate, and needs this worker for it."""
-        return self.pace.rate is not None and not self.is_surplus()
+    def stays_for(self, batch_id: str) -> bool:
+        """Whether the lane has a rate, and needs this worker for it, or for that batch."""
+        return self.pace.rate is not None and not (self.is_surplus() or self.enough_others(batch_id))
+
+    def is_carried(self, batch_id: str) -> bool:
+        """Whether another worker that is there has calls of that batch waiting."""
+        others = (report for name, report in self.pace.present(self._clock()).items() if name != self._name)
+        return any(batch_id in report.batches for report in others)
+
+    def has_to_take_up(self, batch_id: str) -> bool:
+        """Whether it is this worker that takes up a batch that nobody carries."""
+        stay = self._staying()
+        return self._name in stay and is_to_be_taken_up_by(self._name, stay, batch_id)
 
     def runs_short(self, batch_id: str) -> bool:
         """Whether there will soon be too few items of a batch here."""
@@ -233,10 +243,12 @@ class LaneShare:
         self._portions = portions(stay, self._name)
         batches = {run.batch_id: run.message for run in self._running}
         weights = {message.account_id: message.weight for message in batches.values()}
-        batches_of = Counter(message.account_id for message in batches.values())
+        turns_of: Counter[str] = Counter()
+        for message in batches.values():
+            turns_of[message.account_id] += message.turns
         shares: dict[str, dict[str, float]] = defaultdict(dict)
         for batch_id, message in batches.items():
-            alone = message.weight / sum(weights.values()) / batches_of[message.account_id]
+            alone = message.weight / sum(weights.values()) * message.turns / turns_of[message.account_id]
             shares[message.account_id][batch_id] = self._portions.get(batch_id, alone)
         self._gate.weigh(shares)
 
@@ -248,7 +260,9 @@ class LaneShare:
         if newcomer is not None:
             waiting[newcomer.batch_id] = newcomer.message.account_id
         weights = {run.message.account_id: run.message.weight for run in self._running if run.message.weight != 1}
-        report = WorkerReport(int(now), self._since, waiting, self._busy_until(now), weights) if self._running else None
+        turns = {run.batch_id: run.message.turns for run in self._running if run.message.turns != 1}
+        busy_until = self._busy_until(now) if self._running else 0
+        report = WorkerReport(int(now), self._since, waiting, busy_until, weights, turns) if self._running else None
         outdated = self.pace.outdated(now)
         write = partial(self._lanes.report, self._lane, self._name, report, counts, outdated)
         self.take(await self._blocking(write))

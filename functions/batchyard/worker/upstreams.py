@@ -11,13 +11,11 @@ from batchyard.adapters.aws.lanes import Lanes
 from batchyard.adapters.aws.secrets import Secrets
 from batchyard.adapters.providers.provider_client import ProviderClient
 from batchyard.core.catalogue import Catalogue
-from batchyard.core.errors import BooksDoNotBalance
 from batchyard.core.health import LaneState
 from batchyard.core.lanes import Lane, LaneId, Mode
 from batchyard.core.messages import ShardMessage
 from batchyard.core.providers import Provider
 from batchyard.core.retry import RetryPolicy
-from batchyard.core.usage import Price
 from batchyard.core.witness import witness_body
 from batchyard.worker.gate import Gates
 from batchyard.worker.item_runner import Upstream
@@ -102,7 +100,7 @@ class Upstreams:
             self._gates.of(watch.lane),
             watch,
             witness,
-            self._price(message),
+            self._catalogue.price_of(message.provider, message.model),
             self._retry,
             price_percent=flex_percent if message.mode is Mode.FLEX else 100,
         )
@@ -120,9 +118,3 @@ class Upstreams:
             provider = self._catalogue.providers[name]
             self._clients[name] = self._connect(provider, self._urls.get(name) or provider.base_url)
         return self._clients[name]
-
-    def _price(self, message: ShardMessage) -> Price:
-        offers = self._catalogue.find(message.model, message.provider)
-        if not offers:
-            raise BooksDoNotBalance(f"{message.provider} no longer offers {message.model}: its price is not known")
-        return offers[0].price

@@ -10,12 +10,13 @@ from typing import Literal
 from typing_extensions import TypedDict
 
 from batchyard.core.forecast import CandidateForecast, Forecast, RouteForecast
-from batchyard.core.planning import Verdict
+from batchyard.core.routing import Verdict
 from batchyard.core.usage import decimal_usd
 
 _REASONS = {
     Verdict.SELECTED: "It is the cheapest lane that will do.",
     Verdict.DEARER: "Another lane that will do costs less.",
+    Verdict.LESS_PREFERRED: "The batch's routing mode prefers another lane that will do, whatever it costs.",
     Verdict.IMMEDIATE: "The batch is to be run call by call.",
     Verdict.UNSUPPORTED: "The provider has answered that it has no batch API.",
     Verdict.ENDPOINT: "This lane does not serve the batch's endpoint.",
@@ -23,11 +24,16 @@ _REASONS = {
     Verdict.TOO_MANY_JOBS: "It would make more provider jobs than are worth having.",
     Verdict.CONCURRENCY: "Several provider jobs that come back at once could not keep the ceiling on calls in flight.",
     Verdict.TOO_LATE: "It usually takes so long that too little time would be left before the deadline.",
+    Verdict.TROUBLE: "Its provider is in trouble, and the batch's rules do not wait for that to end.",
+    Verdict.PRIVACY: "Its provider does not keep to the batch's privacy tier.",
+    Verdict.ROUTING_MODE: "The batch's routing mode does not allow its provider.",
+    Verdict.REGION: "Its provider is in none of the batch's regions.",
 }
 
 
 class PlannedLane(TypedDict):
-    """A lane that the requests may take. `expected_finish_at`, `escalate_at`: unix seconds; `escalate_at`: when its
+    """A lane of the requests' models. `items`: how many it is to run; if none, the other figures are those of all.
+    `expected_finish_at`, `escalate_at`: unix seconds; `escalate_at`: when its
     provider jobs are given up, or flex is, and the rest runs in realtime; null in realtime."""
 
     provider: str
@@ -36,6 +42,7 @@ class PlannedLane(TypedDict):
     verdict: Literal[
         "selected",
         "dearer",
+        "less_preferred",
         "immediate",
         "unsupported",
         "endpoint",
@@ -43,16 +50,22 @@ class PlannedLane(TypedDict):
         "too_many_jobs",
         "concurrency",
         "too_late",
+        "trouble",
+        "privacy",
+        "routing_mode",
+        "region",
     ]
     reason: str
+    items: int
     expected_cost_usd: str
-    expected_finish_at: int
+    expected_finish_at: int | None
     jobs: int
     escalate_at: int | None
 
 
 class PlannedRoute(TypedDict):
-    """The requests for one model at one provider, and each lane that was considered for them."""
+    """Requests that may take the same lanes, and each lane that was considered for them. `provider`, `model`: of the
+    one that most of them take."""
 
     provider: str
     model: str
@@ -109,9 +122,9 @@ def _route(route: RouteForecast) -> PlannedRoute:
         "items": route.items,
         "input_tokens": route.input_tokens,
         "output_tokens": route.output_tokens,
-        "expected_cost_usd": decimal_usd(route.selected.cost_picousd),
+        "expected_cost_usd": decimal_usd(route.cost_picousd),
         "realtime_cost_usd": decimal_usd(route.realtime_picousd),
-        "expected_finish_at": route.selected.considered.finish_at,
+        "expected_finish_at": route.finish_at,
         "candidates": [_lane(candidate) for candidate in route.candidates],
     }
 
@@ -124,8 +137,9 @@ def _lane(candidate: CandidateForecast) -> PlannedLane:
         "mode": considered.lane.mode.value,
         "verdict": considered.verdict.value,
         "reason": _REASONS[considered.verdict],
+        "items": considered.items,
         "expected_cost_usd": decimal_usd(candidate.cost_picousd),
-        "expected_finish_at": considered.finish_at,
+        "expected_finish_at": considered.finish_at or None,
         "jobs": considered.jobs,
         "escalate_at": considered.escalate_at or None,
     }

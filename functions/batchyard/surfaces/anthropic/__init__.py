@@ -1,0 +1,1 @@
+"""Anthropic's dialect: Message Batches. `routes.py` stays light; `surface.py` brings the rest."""
