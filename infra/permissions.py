@@ -32,7 +32,7 @@ TABLE_ACTIONS = {
     "results": (_GET, _QUERY, _UPDATE),
     "admin": (_GET, _QUERY, _PUT, _UPDATE),
     "drop": (_GET, _PUT, _UPDATE),
-    "validate": (_GET, _UPDATE, _DELETE),
+    "validate": (_GET, _PUT, _UPDATE, _DELETE),
     "dispatch": (_GET, _QUERY, _UPDATE),
     "work": (_GET, _QUERY, _UPDATE),
     "jobs": (_GET, _QUERY, _UPDATE),

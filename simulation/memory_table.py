@@ -82,7 +82,8 @@ class MemoryTable:
             for write in writes:
                 row = self.get(write.key)
                 if not _holds(write, row):
-                    raise ConditionFailed(f"{write.key.sk}: the condition of a write did not hold", row)
+                    what = f"{write.key.sk}: the condition of a write did not hold"
+                    raise ConditionFailed(what, row, row_key=write.key)
             for write in writes:
                 self._apply(write)
 
@@ -143,6 +144,9 @@ class _Operand:
 
     def __lt__(self, other: _Operand) -> bool:
         return self.compares(other) and self.value < other.value
+
+    def __ge__(self, other: _Operand) -> bool:
+        return self.compares(other) and self.value >= other.value
 
     def contains(self, other: _Operand) -> bool:
         return self.exists and other.value in self.value

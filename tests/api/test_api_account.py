@@ -46,6 +46,7 @@ def test_a_key_is_shown_once_and_stored_as_a_hash(cloud: Cloud, alice: Customer)
         "hint",
         "created_at",
         "revoked_at",
+        "expires_at",
     }
 
 

@@ -139,5 +139,11 @@ def test_an_operator_looks_and_makes_accounts(call: Call, cloud: LocalCloud) -> 
     assert call("keys", "revoke", made["account_id"], second["key_id"]).code == 0
     keys = call("keys", "list", made["account_id"], "--json").lines[:-1]
     assert [each["revoked"] == "-" for each in keys] == [True, False]
+    assert call("credits", "billing", made["account_id"], "prepaid").code == 0
+    for _ in range(2):
+        topped = call("credits", "top-up", made["account_id"], "12.50", "--id", "first", "--json").result
+        assert float(topped["balance"]["available_usd"]) == 12.5
+    assert call("credits", "entries", made["account_id"], "--json").result["count"] == 1
+    assert call("credits", "check", made["account_id"]).code == 0
     assert call("lanes").code == 0
     assert json.loads(call("dead-letters", "list", "--json").out.splitlines()[-1])["messages"] == 0

@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 import orjson
 
 from batchyard.core import exact_json
+from batchyard.core.accounts import Billing
 from batchyard.core.fields import known_fields
 from batchyard.core.items import LineError
 from batchyard.core.json_types import Row
@@ -46,6 +47,14 @@ class Ending(enum.StrEnum):
     def status(self) -> Status:
         """The terminal status of a batch that ended so."""
         return Status(self.value)
+
+
+class Stage(enum.StrEnum):
+    """How far a batch that is validating has come. `queued`: validation has begun, and waits for the input if that is
+    still on its way. `routing`: each item is read and given its lane."""
+
+    QUEUED = "queued"
+    ROUTING = "routing"
 
 
 class Status(enum.StrEnum):
@@ -125,7 +134,15 @@ class Batch:
     """The quote that its caller has accepted."""
     max_price_picousd: int | None = None
     """What it may cost at most; None: whatever it costs."""
+    billing: Billing = Billing.FREE
+    """How its account paid when it was made; `free` too if its caller pays."""
+    reserved_picousd: int = 0
+    """What is set aside for it in its account's ledger until it ends."""
+    estimate_picousd: int = 0
+    """What it was expected to cost when it was validated, if anybody has to know; else 0."""
 
+    stage: Stage | None = None
+    """How far validation has come; None before it begins, and for batches of older versions."""
     model: str | None = None
     """The model of every item, if they share one."""
     errors: tuple[LineError, ...] = ()
@@ -149,6 +166,10 @@ class Batch:
     """How far they are, if somebody has looked; never in the row."""
     api_url: str = ""
     """Where the API is that shows it, for replies with addresses; never in the row."""
+    is_begun: bool | None = None
+    """Whether anything of it was begun, if somebody has looked; never in the row."""
+    first_reply: bytes | None = None
+    """The reply that the request got which made it, if it has to be repeated as it was; never in the row."""
 
     @property
     def ref(self) -> BatchRef:
@@ -197,6 +218,10 @@ class Batch:
             "rules": self.rules.to_row(),
             "quote_id": self.quote_id,
             "max_price_picousd": self.max_price_picousd,
+            "billing": str(self.billing),
+            "reserved_picousd": self.reserved_picousd,
+            "estimate_picousd": self.estimate_picousd,
+            "stage": str(self.stage) if self.stage else None,
             "model": self.model,
             "errors": [[e.code, e.message, e.line, e.param] for e in self.errors],
             "plan": self.plan.to_row() if self.plan else None,
@@ -213,10 +238,12 @@ class Batch:
     def from_row(cls, row: Row) -> Batch:
         fields = known_fields(cls, row)
         fields["status"] = Status(row["status"])
+        fields["billing"] = Billing(row.get("billing", Billing.FREE))
         metadata = row.get("metadata")
         fields["metadata"] = exact_json.loads(metadata.encode()) if isinstance(metadata, str) else metadata
         fields["drop"] = DropSource(*row["drop"][:2]) if row.get("drop") else None
         fields["rules"] = RoutingRules.from_row(row["rules"]) if row.get("rules") else RoutingRules()
+        fields["stage"] = Stage(row["stage"]) if row.get("stage") else None
         fields["errors"] = tuple(LineError(*error[:4]) for error in row.get("errors") or ())
         fields["plan"] = Plan.from_row(row["plan"]) if row.get("plan") else None
         fields["tally"] = Tally.from_row(row.get("tally") or {})

@@ -164,4 +164,9 @@ def forecast_route(
 def _output_tokens(request: PlanRequest, items: int, share: float) -> int:
     if request.output_tokens is not None:
         return round(request.output_tokens * share)
-    return 0 if request.batch.endpoint in _WITHOUT_OUTPUT else items * _UNKNOWN_OUTPUT_TOKENS
+    return items * unknown_output_tokens(request.batch.endpoint)
+
+
+def unknown_output_tokens(endpoint: str) -> int:
+    """Of an item about whose output nobody says anything."""
+    return 0 if endpoint in _WITHOUT_OUTPUT else _UNKNOWN_OUTPUT_TOKENS

@@ -34,6 +34,7 @@ from batchyard.steps.admit import Admission
 from batchyard.surfaces import registry
 from batchyard.surfaces.http import Reply, Request
 from batchyard.surfaces.operations import Found, Listed, Operation, Page, Wanted
+from batchyard.surfaces.route import Asked
 from batchyard.surfaces.surface import Surface
 
 _FALLBACK_SURFACE = "openai"
@@ -111,8 +112,7 @@ def keyring() -> Keyring:
 
 def _answer(event: JsonObject, request_id: str, operations: Mapping[str, Serve]) -> tuple[Reply, str]:
     """The reply, and the name of the operation for the log."""
-    header_names = (header.lower() for header in event.get("headers") or {})
-    route = registry.find(event["httpMethod"], event["resource"], header_names)
+    route = registry.find(event["httpMethod"], event["resource"], _asked(event))
     name = route.operation if route and route.operation in operations else "unknown"
     surface = registry.surface(route.surface if route else _FALLBACK_SURFACE)
     allowance: Allowance | None = None
@@ -122,7 +122,7 @@ def _answer(event: JsonObject, request_id: str, operations: Mapping[str, Serve])
         request, settings, now, account_id = _request(event, request_id), load(ApiSettings), int(time.time()), ""
         if not route.public:
             api_key = surface.rules.read_api_key(request)
-            account_id = _account(api_key, event)
+            account_id = _account(api_key, event, now)
             allowance = _admit(api_key, surface, settings, now)
         reply = operations[route.operation](Call(request, surface, account_id, settings, now))
     except RequestError as error:
@@ -138,15 +138,32 @@ def _answer(event: JsonObject, request_id: str, operations: Mapping[str, Serve])
     return reply, name
 
 
+def _asked(event: JsonObject) -> Asked:
+    """What tells dialects apart. A body that cannot be decoded counts as none; whoever reads it says so."""
+    try:
+        body = _body(event)
+    except InvalidRequest:
+        body = b""
+    return Asked(
+        headers=[header.lower() for header in event.get("headers") or {}],
+        parameters={name: unquote(value) for name, value in (event.get("pathParameters") or {}).items()},
+        query=event.get("queryStringParameters") or {},
+        body=body,
+    )
+
+
+def _body(event: JsonObject) -> bytes:
+    body = event.get("body") or ""
+    try:
+        return base64.b64decode(body, validate=True) if event.get("isBase64Encoded") else body.encode()
+    except (binascii.Error, UnicodeEncodeError) as error:
+        raise InvalidRequest("The request body could not be decoded.") from error
+
+
 def _request(event: JsonObject, request_id: str) -> Request:
     headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
     if headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
         raise UnsupportedMediaType("Send the body as it is, without a Content-Encoding.")
-    body = event.get("body") or ""
-    try:
-        data = base64.b64decode(body, validate=True) if event.get("isBase64Encoded") else body.encode()
-    except (binascii.Error, UnicodeEncodeError) as error:
-        raise InvalidRequest("The request body could not be decoded.") from error
     return Request(
         method=event["httpMethod"],
         path=event["path"],
@@ -154,7 +171,7 @@ def _request(event: JsonObject, request_id: str) -> Request:
         headers=headers,
         query=event.get("queryStringParameters") or {},
         parameters={name: unquote(value) for name, value in (event.get("pathParameters") or {}).items()},
-        body=data,
+        body=_body(event),
         api_url=_api_url(event, headers),
     )
 
@@ -167,9 +184,9 @@ def _api_url(event: JsonObject, headers: Mapping[str, str]) -> str:
     return f"{headers.get('x-forwarded-proto', 'https')}://{context.get('domainName', '')}{stage}"
 
 
-def _account(api_key: str, event: JsonObject) -> str:
+def _account(api_key: str, event: JsonObject, now: int) -> str:
     source = event["requestContext"].get("identity", {}).get("sourceIp") or ""
-    account_id = keyring().account_of(api_key, source)
+    account_id = keyring().account_of(api_key, source, at=now)
     logger.append_keys(account_id=account_id)
     return account_id
 

@@ -16,6 +16,7 @@ from batchyard.adapters.aws.files import Files
 from batchyard.adapters.aws.functions import Functions
 from batchyard.adapters.aws.job_starter import JobStarter
 from batchyard.adapters.aws.lanes import Lanes
+from batchyard.adapters.aws.ledger import Ledger
 from batchyard.adapters.aws.objects import Objects
 from batchyard.adapters.aws.queues import Queues
 from batchyard.adapters.aws.shards import Shards
@@ -55,6 +56,10 @@ def stores() -> Stores:
 
 def accounts() -> Accounts:
     return Accounts(table())
+
+
+def ledger() -> Ledger:
+    return Ledger(table())
 
 
 def files() -> Files:

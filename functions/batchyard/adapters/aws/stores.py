@@ -9,10 +9,12 @@ from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.caller_keys import CallerKeys
 from batchyard.adapters.aws.files import Files, Uploads
 from batchyard.adapters.aws.jobs import Jobs
+from batchyard.adapters.aws.ledger import Ledger
 from batchyard.adapters.aws.leftovers import Leftovers
 from batchyard.adapters.aws.native_lanes import NativeLanes
 from batchyard.adapters.aws.objects import Objects
 from batchyard.adapters.aws.progress import Progress
+from batchyard.adapters.aws.quotes import Quotes
 from batchyard.adapters.aws.repeats import Repeats
 from batchyard.adapters.aws.shards import Shards
 from batchyard.adapters.aws.table import Table
@@ -33,7 +35,9 @@ class Stores:
     jobs: Jobs
     native_lanes: NativeLanes
     repeats: Repeats
+    quotes: Quotes
     leftovers: Leftovers
+    ledger: Ledger
     objects: Objects
     caller_keys: CallerKeys | None = None
     webhooks: Webhooks | None = None
@@ -50,7 +54,9 @@ class Stores:
             jobs=Jobs(table),
             native_lanes=NativeLanes(table),
             repeats=Repeats(table),
+            quotes=Quotes(table),
             leftovers=Leftovers(table),
+            ledger=Ledger(table),
             objects=objects,
             caller_keys=caller_keys,
         )

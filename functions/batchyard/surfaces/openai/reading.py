@@ -26,6 +26,7 @@ from batchyard.surfaces.checks import (
     header_key,
     idempotency_key,
     is_id,
+    known_id,
     whole_number,
 )
 from batchyard.surfaces.http import Request
@@ -197,9 +198,10 @@ def _expected(body: requests.PlanBatch) -> ExpectedItems:
 
 def _read_id(request: Request, kind: Kind, parameter: str) -> str:
     value = request.parameters.get(parameter, "")
-    if not is_id(kind, value):
+    known = known_id(kind, value)
+    if known is None:
         raise NotFound(f"There is no {kind} with the id '{value[:128]}'.", param=f"{kind}_id")
-    return value
+    return known
 
 
 def _read_page(request: Request, kind: Kind, descending: bool = True, purpose: str | None = None) -> PageRequest:

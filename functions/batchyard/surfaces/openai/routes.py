@@ -1,5 +1,6 @@
 """The paths of the OpenAI surface, Portkey's `/output` among them, and some of our own: presigned uploads, /v1/plan,
-/v1/limits, webhooks and their deliveries, /openapi.json."""
+/v1/limits, webhooks and their deliveries, /openapi.json. Under /v1/openai/v1 are those by which OpenAI's clients look
+after BatchRouter's batches."""
 
 from __future__ import annotations
 
@@ -37,4 +38,9 @@ ROUTES = (
     _route("GET", "/v1/models/{model+}", "account", "retrieve_model"),
     _route("GET", "/v1/limits", "account", "describe_limits"),
     _route("GET", "/openapi.json", "account", "describe_api", public=True),
+    _route("GET", "/v1/openai/v1/batches", "batches", "list_batches"),
+    _route("GET", "/v1/openai/v1/batches/{batch_id}", "batches", "retrieve_batch"),
+    _route("GET", "/v1/openai/v1/files/{file_id}", "files", "retrieve_file"),
+    _route("GET", "/v1/openai/v1/files/{file_id}/content", "files", "download_file"),
+    _route("GET", "/v1/openai/v1/models", "account", "list_models"),
 )
