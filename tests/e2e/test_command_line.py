@@ -58,7 +58,7 @@ def test_from_a_file_to_its_results(
 ) -> None:
     """A file goes out in parts, its batch is watched, the results come back, and every invariant holds; exit 3 because
     items have failed. cost says what it would cost, the lists know the batch, `merge` brings the input's order."""
-    monkeypatch.setattr(uploading, "PART_BYTES", 1000)
+    monkeypatch.setattr(uploading, "AT_ONCE_BYTES", 1000)
     lines = [chat_line(number, "status:400" if number == 3 else None) for number in range(40)]
     file = tmp_path / "work.jsonl"
     file.write_bytes(jsonl(lines))
