@@ -84,6 +84,10 @@ SPECS = {
 }
 
 
+API = ("files", "batches", "account", "results")
+"""The functions that answer requests."""
+
+
 class Functions(Construct):
     """`functions["validate"]` and so on; `infra.permissions` grants what they may do."""
 
@@ -123,6 +127,9 @@ class Functions(Construct):
         for planner in ("batches", "validate", "jobs"):
             self[planner].set_variable("PROVIDER_MODES", json.dumps(deployment.modes))
         self["jobs"].set_variable("DEPLOYMENT", deployment.name)
+        if deployment.cors_origins:
+            for served in API:
+                self[served].set_variable("CORS_ORIGINS", json.dumps(list(deployment.cors_origins)))
 
     def __getitem__(self, name: str) -> Function:
         return self.all[name]

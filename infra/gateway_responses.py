@@ -63,9 +63,12 @@ RESPONSES = (
 )
 
 
-def add_gateway_responses(api: apigateway.RestApi) -> None:
+def add_gateway_responses(api: apigateway.RestApi, *, for_browsers: bool = False) -> None:
+    """`for_browsers`: pages of any origin may read them; they say nothing of anybody."""
     for response in RESPONSES:
         headers = {"x-request-id": "context.requestId", "request-id": "context.requestId"}
+        if for_browsers:
+            headers["Access-Control-Allow-Origin"] = "'*'"
         if response.status == 429:
             headers["Retry-After"] = "'1'"
         api.add_gateway_response(

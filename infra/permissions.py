@@ -128,12 +128,13 @@ def grant_workflow(functions: Functions, state_machine_arn: str) -> None:
 
 
 def grant_queues(functions: Functions, queues: ProviderQueues) -> None:
-    """Dispatch sends a batch's first shards, a worker each shard's follower, Sweep those whose owner died; a worker
-    also defers its messages. What SQS gave up Sweep moves back, for which it has to be able to do it by hand."""
+    """Dispatch sends a batch's first shards, a worker each shard's follower, Sweep those whose owner or message died. A
+    worker also defers its messages. What SQS gave up Sweep moves back, for which it has to be able to do it by hand."""
     for name in ("dispatch", "work", "jobs", "sweep"):
         functions[name].allow(["sqs:SendMessage"], *queues.arns)
         functions[name].set_variable("QUEUE_URLS", queues.urls_json)
     functions["work"].allow(["sqs:ChangeMessageVisibility"], *queues.arns)
+    functions["sweep"].allow(["sqs:GetQueueAttributes"], *queues.arns)
     functions["sweep"].allow(list(_MOVE_DEAD_LETTERS), *queues.dead_letter_arns)
     functions["sweep"].set_variable("DEAD_LETTER_URLS", queues.dead_letter_urls_json)
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from local.deployment.templates import ROOT, SynthFailed, read_stacks, stacks
-from local.options import Options, provider_urls
+from local.options import Options, provider_urls, webhook_variables
 
 _SWEEPS_EVERY_SECONDS = 2.0
 """People do not want to wait a minute for Sweep, which also looks after provider jobs."""
@@ -34,7 +34,7 @@ def main() -> int:
             arguments.folder,
             arguments.provider_url,
             urls,
-            environment={"WEBHOOK_HOSTS": os.environ.get("BATCHYARD_WEBHOOK_HOSTS", "")},
+            environment=webhook_variables(os.environ),
             minute_seconds=_SWEEPS_EVERY_SECONDS,
         )
     for name in [name for name in os.environ if name.startswith("AWS_")]:

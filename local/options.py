@@ -24,6 +24,12 @@ def provider_urls(environment: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
+def webhook_variables(environment: Mapping[str, str]) -> dict[str, str]:
+    """What functions are told of receivers of webhooks on this machine."""
+    hosts = environment.get("BATCHYARD_WEBHOOK_HOSTS", "")
+    return {"WEBHOOK_HOSTS": hosts} if hosts else {}
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     port: int = 0

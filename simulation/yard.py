@@ -228,7 +228,7 @@ class Yard:
             ShardStores(self.stores.shards, self.stores.objects),
             self._queues,
             _OneLane(self, runtime),
-            Steps(self._settle, self._draw),
+            Steps(self._settle, self._draw, self.stores.rosters),
             _RUN_LIMITS,
             runtime,
         )

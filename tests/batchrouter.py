@@ -77,7 +77,7 @@ class QuoteLane(Strict):
     reason: str | None
     items: int
     estimated_cost: Money
-    expected_completion_at: Time
+    expected_completion_at: Time | None
 
 
 class Quote(Strict):
@@ -90,6 +90,7 @@ class Quote(Strict):
     routing_mode: RoutingMode
     privacy_tier: PrivacyTier
     models: list[str] | None
+    allowed_regions: list[str] | None
     max_price: Money | None
     sla_deadline: Time
     expected_completion_at: Time

@@ -53,6 +53,8 @@ class ApiSettings(Settings, Limits):
     assemble_function: str = ""
     caller_key_id: str = ""
     """The KMS key for provider keys that callers bring."""
+    cors_origins: Json[list[str]] = Field(default="[]", validate_default=True)
+    """The origins whose pages may call the API; `*`: all."""
 
 
 class WebhookSettings(Settings):

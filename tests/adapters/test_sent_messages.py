@@ -30,3 +30,17 @@ def test_every_message_says_which_batch_it_is_of(aws: None, delay_seconds: int) 
         for each in received["Messages"]:
             found[ShardMessage.from_json(each["Body"]).shard.number] = each["Attributes"]["MessageGroupId"]
     assert found == {number: f"batch_{number % 2}" for number in range(12)}
+
+
+def test_whether_messages_wait(aws: None) -> None:
+    """Visible or delayed ones do; those that somebody received do not."""
+    sqs = clients.client("sqs")
+    url = sqs.create_queue(QueueName="openai")["QueueUrl"]
+    queues = Queues(sqs, {"openai": url})
+    assert queues.has_none_waiting("openai")
+    queues.send([message("batch_1", 0)])
+    assert not queues.has_none_waiting("openai")
+    sqs.receive_message(QueueUrl=url, WaitTimeSeconds=2)
+    assert queues.has_none_waiting("openai")
+    queues.send([message("batch_1", 1)], 600)
+    assert not queues.has_none_waiting("openai")

@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -14,8 +15,9 @@ from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.table import Key
 from batchyard.core.batches import BatchRef, Stage, Status
 from batchyard.core.usage import Tally
+from batchyard.handlers import admin
 from tests.api.api import Cloud, Customer
-from tests.api.gateway import Gateway
+from tests.api.gateway import Context, Gateway
 from tests.batchrouter import BatchRouter, Error, Refused, item
 
 KEY = "a-key-of-my-own"
@@ -104,6 +106,27 @@ def test_a_quote_above_the_price_limit_is_refused(router: BatchRouter) -> None:
         assert caught.value.issues == [("max_price_exceeded", "max_price", None)]
     quote = router.quote([item()], max_price={"currency": "usd", "amount": 2})
     assert quote.max_price is not None and quote.max_price.amount == "2.000000"
+
+
+def test_every_lane_is_listed_with_its_reason(router: BatchRouter) -> None:
+    """A model that several providers have: one is selected, each other one says why it was not."""
+    quote = router.quote([item(model="gpt-4o")], models=["gpt-4o", "gpt-4o-mini"], routing_mode="public_only")
+    chosen = [lane for lane in quote.quote_lanes if lane.selected]
+    assert [(lane.model, lane.items) for lane in chosen] == [("gpt-4o-mini", 1)]
+    others = [(lane.model, lane.verdict, bool(lane.reason)) for lane in quote.quote_lanes if not lane.selected]
+    assert others == [("gpt-4o", "dearer", True)]
+
+
+@pytest.mark.parametrize(
+    "rules", [{"privacy_tier": "restricted"}, {"routing_mode": "edge_only"}, {"allowed_regions": ["atlantis"]}]
+)
+def test_what_no_lane_satisfies_is_found_in_preflight(router: BatchRouter, rules: dict[str, Any]) -> None:
+    """A tier, a mode or regions that leave no lane: the item says so."""
+    with pytest.raises(Refused) as caught:
+        router.quote([item()], **rules)
+    ((code, path, _),) = caught.value.issues
+    assert path == "items[0].model", code
+    assert router.quote([item()], allowed_regions=["global"]).allowed_regions == ["global"]
 
 
 # Creation.
@@ -464,3 +487,79 @@ def test_files_of_openais_form_are_openais(alice: Customer, router: BatchRouter)
     assert alice.openai.files.retrieve(mine.id.replace("file_", "file-")).bytes == len(line)
     raw = router.http.post("/v1/files", content=line, headers={"content-type": "application/x-ndjson"}).json()
     assert raw["file_id"].startswith("file_")
+
+
+# Money and webhooks.
+
+
+def prepaid(owner: Customer, usd: str) -> None:
+    """From now on the account pays, out of so many dollars."""
+    for order in ({"action": "set_billing", "billing": "prepaid"}, {"action": "top_up", "id": "t-1", "usd": usd}):
+        answer = admin.handler({**order, "account_id": owner.account_id}, Context())
+        assert "error" not in answer, answer
+
+
+def test_creation_reserves_the_quote(router: BatchRouter, alice: Customer) -> None:
+    """Exactly what was quoted, once, however often it is asked for; the account and the receipt say so."""
+    prepaid(alice, "1.00")
+    quote = router.quote([item(1), item(2)])
+    made = router.create(quote.quote_id, [item(1), item(2)], KEY)
+    assert router.create(quote.quote_id, [item(1), item(2)], KEY) == made
+    reserved = router.billed(made.id).billing_receipt.reserved
+    account = router.account()
+    assert reserved.amount == quote.pricing_estimate.amount == account.reserved.amount
+    assert account.billing == "prepaid"
+    assert Decimal(account.credit_balance.amount) + Decimal(account.reserved.amount) == 1
+
+
+def test_more_items_than_were_quoted_reserve_more(router: BatchRouter, alice: Customer) -> None:
+    """A quote of a sample is a price per item."""
+    prepaid(alice, "1.00")
+    quote = router.quote([item(1)])
+    made = router.create(quote.quote_id, [item(number) for number in range(10)])
+    one = Decimal(quote.pricing_estimate.amount)
+    assert Decimal(router.billed(made.id).billing_receipt.reserved.amount) == pytest.approx(
+        10 * one, abs=Decimal("0.00001")
+    )
+
+
+def test_without_credits_there_is_no_batch(router: BatchRouter, alice: Customer, cloud: Cloud) -> None:
+    """402 with the documented code; nothing was made, and nothing reserved."""
+    prepaid(alice, "0.000001")
+    reply = router.post(router.quote([item()]).quote_id, [item()])
+    assert reply.status_code == 402
+    assert Error.model_validate_json(reply.content).error.code == "insufficient_credits"
+    assert rows_of(cloud, alice, "batch#") == []
+    assert router.account().reserved.amount == "0.000000"
+
+
+def test_of_many_at_once_as_many_are_made_as_are_paid_for(router: BatchRouter, alice: Customer, cloud: Cloud) -> None:
+    """Forty creations against credits for about ten: the balance never falls below zero, and no credit is lost."""
+    quote = router.quote([item()])
+    price = Decimal(quote.pricing_estimate.amount)
+    prepaid(alice, f"{price * 10:f}")
+    statuses: list[int] = []
+
+    def send() -> None:
+        statuses.append(router.post(quote.quote_id, [item()]).status_code)
+
+    senders = [threading.Thread(target=send) for _ in range(40)]
+    for sender in senders:
+        sender.start()
+    for sender in senders:
+        sender.join()
+    made = statuses.count(202)
+    assert 9 <= made <= 11 and statuses.count(402) == 40 - made
+    account = router.account()
+    assert Decimal(account.credit_balance.amount) >= 0
+    assert len(rows_of(cloud, alice, "batch#")) == made
+
+
+@pytest.mark.parametrize(
+    "url", ["http://example.com/", "https://127.0.0.1/", "https://169.254.169.254/latest", "https://[::1]/", "ftp://x"]
+)
+def test_unsafe_webhooks_are_found_in_preflight(router: BatchRouter, url: str) -> None:
+    """Beside whatever else is wrong."""
+    webhook = {"url": url, "secret": "a-strong-shared-secret"}
+    found = refused(router, None, [item()], webhook=webhook)
+    assert found.issues == [("quote_required", "quote_id", None), ("unsafe_webhook_url", "webhook.url", None)]

@@ -74,7 +74,6 @@ def test_a_webhook_is_set_shown_and_deleted(alice: Customer) -> None:
     assert reply.status_code == 200, reply.text
     shown = reply.json()
     assert shown == {
-        "object": "webhook",
         "url": URL,
         "style": "batchrouter",
         "secret": None,
@@ -83,7 +82,7 @@ def test_a_webhook_is_set_shown_and_deleted(alice: Customer) -> None:
     assert alice.http.get(PATH).json() == shown
     alice.http.put(PATH, json={"url": f"{URL}/2", "secret": SECRET, "style": "kushrouter"})
     assert alice.http.get(PATH).json()["url"] == f"{URL}/2"
-    assert alice.http.delete(PATH).json() == {"object": "webhook", "url": f"{URL}/2", "deleted": True}
+    assert alice.http.delete(PATH).json() == {"url": f"{URL}/2", "deleted": True}
     assert alice.http.get(PATH).status_code == alice.http.delete(PATH).status_code == 404
 
 
@@ -100,14 +99,14 @@ def test_a_secret_is_made_for_openais_style(alice: Customer) -> None:
 @pytest.mark.parametrize(
     ("body", "param", "code"),
     [
-        ({"secret": SECRET}, "url", "missing_required_parameter"),
-        ({"url": URL}, "secret", "missing_required_parameter"),
+        ({"secret": SECRET}, "url", "missing_field"),
+        ({"url": URL}, "secret", "missing_field"),
         ({"url": URL, "secret": "1234567"}, "secret", "invalid_value"),
         ({"url": URL, "secret": "a" * 257}, "secret", "invalid_value"),
-        ({"url": URL, "secret": 12345678}, "secret", "invalid_type"),
+        ({"url": URL, "secret": 12345678}, "secret", "invalid_value"),
         ({"url": URL, "secret": "bell\x07 and more"}, "secret", "invalid_webhook_secret"),
         ({"url": URL, "secret": SECRET, "style": "slack"}, "style", "invalid_value"),
-        ({"url": URL, "secret": SECRET, "events": []}, "events", "unknown_parameter"),
+        ({"url": URL, "secret": SECRET, "events": []}, "events", "unknown_field"),
         ({"url": "http://example.com/", "secret": SECRET}, "url", "unsafe_webhook_url"),
         ({"url": "https://169.254.169.254/", "secret": SECRET}, "url", "unsafe_webhook_url"),
         ({"url": "http://127.0.0.1:9400/", "secret": SECRET}, "url", "unsafe_webhook_url"),
@@ -119,7 +118,7 @@ def test_bad_webhooks_are_refused(alice: Customer, body: dict[str, Any], param: 
     """Each with the parameter and a code; nothing is kept."""
     reply = alice.http.put(PATH, json=body)
     assert reply.status_code == 400, reply.text
-    assert (reply.json()["error"]["param"], reply.json()["error"]["code"]) == (param, code)
+    assert (reply.json()["error"]["details"]["param"], reply.json()["error"]["code"]) == (param, code)
     assert alice.http.get(PATH).status_code == 404
 
 

@@ -23,7 +23,7 @@ from batchyard.core.batches import Batch, Ending, Status
 from batchyard.core.items import Item, read_work_lines, work_line
 from batchyard.core.jobs import JobRef, JobRow
 from batchyard.core.keys import manifest_key, part_key, work_key
-from batchyard.core.lanes import Lane, Mode
+from batchyard.core.lanes import Lane, LaneId, Mode
 from batchyard.core.messages import ShardMessage
 from batchyard.core.native_limits import NativeLimits
 from batchyard.core.parts import decode_part, encode_part
@@ -128,17 +128,30 @@ class Mail:
         for message in messages:
             heapq.heappush(self.waiting, (self._clock() + delay_seconds, next(self._numbers), message))
 
+    def has_none_waiting(self, provider: str) -> bool:
+        return not any(isinstance(message, ShardMessage) for _, _, message in self.waiting)
+
 
 class Yard:
     """`jobs`: how many shards each has. `nth`, `when`: of the fuse. `vendor`: settings of the vendor."""
 
-    def __init__(self, jobs: tuple[int, ...] = (3,), *, nth: int = 0, when: str = "before", **vendor: Any) -> None:
+    def __init__(
+        self,
+        jobs: tuple[int, ...] = (3,),
+        *,
+        nth: int = 0,
+        when: str = "before",
+        others: tuple[Lane, ...] = (REALTIME,),
+        **vendor: Any,
+    ) -> None:
         self.now = float(NOW)
         self.fuse = Fuse(nth, when)
         self.vendor = MemoryVendor(lambda: self.now, **vendor)
         self.workflow = RecordedWorkflow()
         self.mail = Mail(lambda: self.now)
         self.realtime_paid: Counter[bytes] = Counter()
+        self.broken: set[LaneId] = set()
+        self._others = others
         self.is_fenced_since: float | None = None
         self.no_key = (math.inf, math.inf)
         """From when until when the deployment has no key for the provider."""
@@ -158,6 +171,7 @@ class Yard:
             limits=JobLimits(300, "test"),
             clock=lambda: self.now,
             new_owner=lambda: f"executor-{next(self._owners)}",
+            is_well=lambda lane: lane not in self.broken,
         )
         self.plan = self._create(jobs)
         self.refs = [JobRef(BATCH, entry.first_shard, entry.shards) for entry in self.plan.jobs]
@@ -166,7 +180,7 @@ class Yard:
     def _create(self, jobs: tuple[int, ...]) -> Plan:
         entries, records, work, first = [], [], b"", 0
         for count in jobs:
-            entries.append(LaneShards(NATIVE, first, count, count * ITEMS_PER_SHARD, ESCALATE_AT, (REALTIME,)))
+            entries.append(LaneShards(NATIVE, first, count, count * ITEMS_PER_SHARD, ESCALATE_AT, self._others))
             for number in range(first, first + count):
                 start = len(work)
                 for index in range(number * ITEMS_PER_SHARD, (number + 1) * ITEMS_PER_SHARD):

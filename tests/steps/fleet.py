@@ -50,6 +50,9 @@ class Mail:
         self.waiting += messages
         self.sent += messages
 
+    def has_none_waiting(self, provider: str) -> bool:
+        return not self.waiting
+
 
 class Fleet:
     def __init__(

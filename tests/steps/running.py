@@ -26,12 +26,16 @@ ITEMS_PER_SHARD = 10
 
 @dataclass
 class SentMessages:
-    """Stands for `Queues`."""
+    """Stands for `Queues`. `none_waiting`: all messages are in workers' hands."""
 
     messages: list[ShardMessage] = field(default_factory=list)
+    none_waiting: bool = False
 
     def send(self, messages: Sequence[ShardMessage], delay_seconds: int = 0) -> None:
         self.messages += messages
+
+    def has_none_waiting(self, provider: str) -> bool:
+        return self.none_waiting
 
     @property
     def numbers(self) -> list[int]:

@@ -146,6 +146,17 @@ def test_every_terminal_status_is_announced(world: World, status: Status) -> Non
     assert world.get(ref).event == f"batch.{status}"
 
 
+def test_a_batch_that_its_owner_deleted_is_not_announced(world: World) -> None:
+    """It may go the moment it has ended; its own webhook goes with it."""
+    world.set()
+    batch = world.batch("batch_01k9qvb2m4h8n6p0r3t5v7w9x5")
+    write = world.webhooks.write_of(batch, TARGET)
+    world.table.transact([write])
+    world.batches.delete(batch)
+    assert world.announce(batch.ref) is None
+    assert world.table.get(write.key) is None
+
+
 def test_a_batch_that_runs_is_not_announced(world: World) -> None:
     """Notify is asked again when it is over."""
     batch = world.batch("batch_01k9qvb2m4h8n6p0r3t5v7w9x3", Status.FINALIZING)
@@ -285,6 +296,28 @@ def test_a_receiver_that_hangs_for_a_day_is_given_up(world: World, pending: Deli
         world.sweep()
     assert world.get(pending).state is DeliveryState.FAILED
     assert world.now <= NOW + 25 * 3600
+
+
+def test_a_fault_of_ours_is_tried_again_for_a_day(
+    world: World, pending: DeliveryRef, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A key that cannot be used, say: each run fails, costs no try, and is made again a minute later; in the end the
+    delivery has failed, and says why."""
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("KMS says no")
+
+    monkeypatch.setattr(world.webhooks, "target", broken)
+    for hours in (0, 1, 23):
+        world.now = max(NOW + hours * 3600, world.get(pending).due_at)
+        with pytest.raises(RuntimeError):
+            world.sweep()
+        assert (world.get(pending).tries, world.get(pending).due_at) == (0, world.now + LEASE_SECONDS)
+    world.now = NOW + 25 * 3600
+    world.sweep()
+    assert world.get(pending).state is DeliveryState.FAILED
+    assert world.get(pending).attempts[-1].problem is DeliveryProblem.OURS
+    assert world.due() == []
 
 
 # Replaying them.

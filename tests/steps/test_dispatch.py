@@ -119,6 +119,14 @@ def test_messages_name_their_own_lane(engine: Engine) -> None:
         engine.settle(message, engine.finish_shard(message))
 
 
+def test_a_batch_enters_the_roster_of_its_provider(engine: Engine) -> None:
+    """Once for each of its lanes, so that workers that are busy learn of it."""
+    batch = engine.start(plan({"a": 3, "b": 3}))
+    engine.dispatch(batch)
+    listed = engine.stores.rosters.of(engine.queues.messages[0].provider)
+    assert {(each.message.model, each.message.shard.number) for each in listed} == {("a", 2), ("b", 5)}
+
+
 def test_a_second_execution_sends_only_what_is_due(engine: Engine) -> None:
     """Settled shards and those that wait for a predecessor are not sent again."""
     batch = engine.start(plan({"a": 6}, stride=2))

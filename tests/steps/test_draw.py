@@ -60,7 +60,22 @@ def test_nothing_is_drawn_from_a_batch_that_is_over() -> None:
     """Cancelled, or at its deadline: no shard of it starts any more."""
     yard = Yard()
     yard.stores.batches.enter(yard.batch, Status.CANCELLING, NOW)
+    yard.stores.rosters.enter([yard.message(0), yard.message(11)], NOW)
     assert draw(yard.message(2), set(), stores=yard.stores) == []
+    assert [listed.message.model for listed in yard.stores.rosters.of(yard.message(0).provider)] == ["b"]
+
+
+def test_a_batch_is_struck_off_the_roster_when_all_of_its_lane_has_settled() -> None:
+    """Not while a shard is only tried, and not its other lanes."""
+    yard = Yard()
+    yard.stores.rosters.enter([yard.message(0), yard.message(10)], NOW)
+    for number in range(9):
+        yard.stores.progress.take(yard.batch.id, number, Tally(), yard.message(0).progress_rows)
+    assert draw(yard.message(2), {9}, stores=yard.stores) == []
+    assert len(yard.stores.rosters.of(yard.message(0).provider)) == 2
+    yard.stores.progress.take(yard.batch.id, 9, Tally(), yard.message(0).progress_rows)
+    assert draw(yard.message(2), set(), stores=yard.stores) == []
+    assert [listed.message.model for listed in yard.stores.rosters.of(yard.message(0).provider)] == ["b"]
 
 
 def test_a_bound_on_shards_at_once_holds() -> None:

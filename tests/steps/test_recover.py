@@ -64,7 +64,7 @@ def yard() -> Yard:
 
 
 def test_a_shard_whose_owner_died_is_sent_again_once(yard: Yard) -> None:
-    """Half a minute after its lease ended, not before; the next sweep sends it no more, and anybody may claim it."""
+    """Some seconds after its lease ended, not before; the next sweep sends it no more, and anybody may claim it."""
     yard.claim(1)
     assert yard.recover(LONG_AFTER - 1) == []
     assert yard.recover() == [1]
@@ -92,6 +92,32 @@ def test_what_others_look_after_is_left_alone(yard: Yard) -> None:
     yard.shards.heartbeat(yard.batch.id, alive, LONG_AFTER)
     assert yard.recover() == []
     assert yard.queues.numbers == []
+
+
+def test_messages_that_died_with_their_workers_are_sent_again(yard: Yard) -> None:
+    """Due, in nobody's hands, and no message waits in the queue: they were received and never claimed, or were handed
+    back and received again. What somebody holds is left alone, and so is everything while messages wait."""
+    yard.claim(0, at=LONG_AFTER)
+    yard.shards.release(yard.batch.id, yard.claim(1))
+    yard.queues.none_waiting = True
+    assert yard.recover() == [1, 2]
+    assert yard.queues.numbers == [1, 2]
+    yard.queues.none_waiting = False
+    assert yard.recover() == []
+
+
+def test_a_batch_that_was_just_sent_is_given_time(yard: Yard) -> None:
+    """SQS says with a delay what waits in a queue."""
+    yard.queues.none_waiting = True
+    assert yard.recover(NOW + 29) == []
+    assert yard.recover(NOW + 40) == [0, 1, 2]
+
+
+def test_who_sends_again_enters_the_roster_again(yard: Yard) -> None:
+    """It may have been struck off, or never have been there."""
+    yard.claim(1)
+    assert yard.recover() == [1]
+    assert [listed.message.shard.number for listed in yard.stores.rosters.of("openai")] == [1]
 
 
 def test_a_shard_that_is_not_due_is_not_looked_at(yard: Yard) -> None:

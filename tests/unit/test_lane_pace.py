@@ -181,13 +181,32 @@ def test_accounts_take_turns_and_so_do_their_batches() -> None:
 
 def test_turns_keep_to_weights() -> None:
     """An account of weight 3 gets three turns of four, its batches by theirs; turns not taken are not saved up."""
-    turns: Turns[str] = Turns()
+    turns: Turns[tuple[str, int]] = Turns()
     turns.weigh({"a": {"1": 0.5, "2": 0.25}, "b": {"3": 0.25}})
-    for _ in range(40):
+    for number in range(40):
         for account, batch in (("a", "1"), ("a", "2"), ("b", "3")):
-            turns.add(account, batch, batch)
-    taken = [turns.take() for _ in range(40)]
+            turns.add(account, batch, (batch, number))
+    taken = [turns.take()[0] for _ in range(40)]
     assert [taken.count(batch) for batch in "123"] == pytest.approx([20, 10, 10], abs=1)
+
+
+def test_what_no_longer_waits_costs_no_turn() -> None:
+    """A hundred that were discarded leave their batch's next one as near as it would be without them, and a batch of
+    which all were is no longer there."""
+    turns: Turns[str] = Turns()
+    for number in range(100):
+        for account in "abc":
+            turns.add(account, account, f"{account}{number}")
+    for number in range(100):
+        turns.discard("c", "c", f"c{number}")
+        if number < 99:
+            turns.discard("a", "a", f"a{number}")
+    assert turns.batches() == {"a": "a", "b": "b"}
+    assert len(turns) == 101
+    turns.add("c", "c", "c100")
+    assert {turns.take() for _ in range(3)} == {"a99", "b0", "c100"}
+    turns.discard("b", "b", "b0")
+    assert [turns.take() for _ in range(2)] == ["b1", "b2"]
 
 
 def test_a_row_of_a_newer_version_is_read() -> None:

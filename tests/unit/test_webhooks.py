@@ -190,7 +190,7 @@ def test_batchrouters_event_says_how_the_batch_went() -> None:
         "type": "batch.failed",
         "created_at": "2026-09-21T14:14:20Z",
         "data": {
-            "batch_id": BATCH_ID,
+            "batch_id": BATCH_ID.replace("batch_", "bat_"),
             "status": "failed",
             "items_total": 3,
             "items_completed": 2,

@@ -129,8 +129,8 @@ def test_owners_that_died_before_they_ran_anything_slow_nothing_down(
 def test_poison_is_found_however_many_owners_died_before_it_ran(
     start: Start, monkeypatch: pytest.MonkeyPatch, early_deaths: int
 ) -> None:
-    """It ends as its own failure, and costs as many workers as ever: two to suspect the shard, four to blame the item,
-    the first of which need not have run any."""
+    """It ends as its own failure, and costs as many workers as ever: three to suspect the shard, four to blame the
+    item, the first of which need not have run any."""
 
     async def behave(index: int, attempt: int) -> Outcome:
         await asyncio.sleep(1.0)
@@ -143,7 +143,7 @@ def test_poison_is_found_however_many_owners_died_before_it_ran(
     shop.run_to_the_end(shop.message(8))
     assert shop.outcomes() == {"succeeded": 7, "failed": 1}
     assert shop.lines()[3]["error"]["code"] == "item_crashed_worker"
-    assert shop.deaths == max(6, 5 + early_deaths)
+    assert shop.deaths == max(7, 6 + early_deaths)
 
 
 def dies_early(shop: Workshop, monkeypatch: pytest.MonkeyPatch, times: int) -> None:

@@ -15,6 +15,7 @@ import orjson
 
 from batchyard.adapters.aws.lanes import Lanes
 from batchyard.adapters.aws.objects import Objects
+from batchyard.adapters.aws.rosters import Rosters
 from batchyard.adapters.aws.shards import Shards
 from batchyard.core.calls import Answer, NoAnswer
 from batchyard.core.items import Item, work_line
@@ -181,7 +182,7 @@ class Workshop:
             ShardStores(self.shards, self.objects),
             self.queues,  # type: ignore[arg-type]
             self,
-            Steps(self._settle, lambda message, tried: []),
+            Steps(self._settle, lambda message, tried: [], Rosters(self.shards._table)),
             self.limits,
             self.runtime,
         )

@@ -55,6 +55,8 @@ class DeliveryProblem(enum.StrEnum):
     TLS = "tls_failed"
     GARBAGE = "no_http_reply"
     REMOVED = "webhook_removed"
+    OURS = "not_attempted"
+    """A fault of this deployment."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,8 +28,8 @@ class QuoteRef:
 
 @dataclass(frozen=True, slots=True)
 class QuotedLane:
-    """A lane that was considered for some of the items: what they would cost there, when they would be done (unix
-    second), and why it was selected or not."""
+    """A lane that was considered for some of the items, and why it was selected or not. `items`: how many it gets;
+    `cost_picousd`, `finish_at` (unix second; 0: nobody looked): of those, or of all that it was considered for."""
 
     lane: Lane
     verdict: Verdict
@@ -142,11 +142,12 @@ def quote_of(forecast: Forecast, ref: QuoteRef, now: int) -> Quote:
         realtime_picousd=forecast.realtime_picousd,
         finish_at=forecast.finish_at,
         deadline=forecast.expires_at,
-        lanes=tuple(_lane(each, route.items) for route in forecast.routes for each in route.candidates),
+        lanes=tuple(_lane(each) for route in forecast.routes for each in route.candidates),
         max_price_picousd=batch.max_price_picousd,
     )
 
 
-def _lane(candidate: CandidateForecast, items: int) -> QuotedLane:
+def _lane(candidate: CandidateForecast) -> QuotedLane:
     considered = candidate.considered
-    return QuotedLane(considered.lane, considered.verdict, items, candidate.cost_picousd, considered.finish_at)
+    items, finish_at = considered.items, considered.finish_at
+    return QuotedLane(considered.lane, considered.verdict, items, candidate.cost_picousd, finish_at)

@@ -19,7 +19,8 @@ class RanLane:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """`charged_picousd`: what the items that are done have cost; final if the batch `is_settled`."""
+    """`charged_picousd`: what the items that are done have cost; final if the batch `is_settled`. `reserved_picousd`:
+    what its account had set aside for it, of which the rest was released when it ended."""
 
     is_settled: bool
     quote_id: str | None
@@ -41,9 +42,9 @@ def receipt_of(batch: Batch, quote: Quote | None) -> Receipt:
     return Receipt(
         is_settled=batch.status.is_terminal,
         quote_id=batch.quote_id,
-        reserved_picousd=0,
+        reserved_picousd=batch.reserved_picousd,
         charged_picousd=tally.cost_picousd,
-        released_picousd=0,
+        released_picousd=max(0, batch.reserved_picousd - tally.cost_picousd) if batch.status.is_terminal else 0,
         realtime_picousd=tally.realtime_picousd,
         usage=tally.usage,
         ran=tuple(RanLane(lane, count) for lane, count in items.items()),

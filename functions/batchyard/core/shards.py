@@ -69,9 +69,14 @@ class ShardRow:
         )
 
 
-LOST_AFTER_SECONDS = 30
+LOST_AFTER_SECONDS = 5
 """How long after the end of its lease an owner counts as lost. Within them whoever waits for the lease claims it: a
 message that was refused comes back a second after it."""
+
+
+def is_free(row: ShardRow) -> bool:
+    """Whether anybody may claim the shard and nobody has it: handed back, or its lease was taken away."""
+    return row.state is not ShardState.SEALED and row.fence is None and row.lease_until == 0
 
 
 def owner_is_lost(row: ShardRow, now: int) -> bool:

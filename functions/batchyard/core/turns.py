@@ -2,17 +2,19 @@
 
 Each has a weight, 1 unless it was told: of two that always wait, one of weight 3 gets three turns for each turn of
 one of weight 1. A turn moves what took it forward on a scale, by less the larger its weight is; who is furthest behind
-is next. Who comes back begins where the others are: turns cannot be saved up, only owed.
+is next. Who comes back begins where the others are: turns cannot be saved up, only owed. What is discarded costs nobody
+a turn.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Mapping
 from heapq import heappop, heappush, heapreplace
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 T = TypeVar("T")
+_Queue: TypeAlias = "OrderedDict[T, None]"
 
 
 class _Scale(Generic[T]):
@@ -68,6 +70,12 @@ class _Scale(Generic[T]):
         del self._waiting[name]
         self._places[name] = self._next_place(name)
 
+    def forget_first(self) -> None:
+        """The first one waits for nothing more, and has had no turn."""
+        place, _, name = heappop(self._heap)
+        del self._waiting[name]
+        self._places[name] = place
+
     def _next_place(self, name: str) -> float:
         return self._now + 1 / self._weights.get(name, 1.0)
 
@@ -76,7 +84,7 @@ class Turns(Generic[T]):
     """What waits, in the order in which it may go. Adding and taking cost the same however much waits."""
 
     def __init__(self) -> None:
-        self._accounts: _Scale[_Scale[deque[T]]] = _Scale()
+        self._accounts: _Scale[_Scale[_Queue[T]]] = _Scale()
         self._weights: dict[str, dict[str, float]] = {}
         self._size = 0
 
@@ -91,22 +99,30 @@ class Turns(Generic[T]):
             self._accounts[account_id].weigh(self._weights.get(account_id, {}))
 
     def add(self, account_id: str, batch_id: str, waiting: T) -> None:
-        """Behind everything of the same batch."""
+        """Behind everything of the same batch; each thing once."""
         if account_id not in self._accounts:
-            batches: _Scale[deque[T]] = _Scale()
+            batches: _Scale[_Queue[T]] = _Scale()
             batches.weigh(self._weights.get(account_id, {}))
             self._accounts.add(account_id, batches)
         batches = self._accounts[account_id]
         if batch_id not in batches:
-            batches.add(batch_id, deque())
-        batches[batch_id].append(waiting)
+            batches.add(batch_id, OrderedDict())
+        batches[batch_id][waiting] = None
         self._size += 1
+
+    def discard(self, account_id: str, batch_id: str, waiting: T) -> None:
+        """It waits no more; nothing changes if it had its turn."""
+        if account_id in self._accounts and batch_id in self._accounts[account_id]:
+            queue = self._accounts[account_id][batch_id]
+            if waiting in queue:
+                del queue[waiting]
+                self._size -= 1
 
     def take(self) -> T:
         """What is next; its account and its batch then go behind the others. Raises KeyError if nothing waits."""
-        batches = self._accounts[self._accounts.first()]
+        batches = self._first_batches()
         queue = batches[batches.first()]
-        waiting = queue.popleft()
+        waiting, _ = queue.popitem(last=False)
         self._size -= 1
         if queue:
             batches.move_first()
@@ -124,4 +140,15 @@ class Turns(Generic[T]):
             batch_id: account_id
             for account_id in self._accounts.names()
             for batch_id in self._accounts[account_id].names()
+            if self._accounts[account_id][batch_id]
         }
+
+    def _first_batches(self) -> _Scale[_Queue[T]]:
+        """Those of the account that is next, the first of them with something that waits."""
+        while True:
+            batches = self._accounts[self._accounts.first()]
+            while len(batches) and not batches[batches.first()]:
+                batches.forget_first()
+            if len(batches):
+                return batches
+            self._accounts.forget_first()

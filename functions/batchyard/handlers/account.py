@@ -1,4 +1,4 @@
-"""Trigger: the API, for models, limits, its own description, and for what an account knows and does of itself."""
+"""Trigger: the API, for models, limits, webhooks, its own description, and what an account knows and does of itself."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def show_account(call: Call, _: None) -> AccountView:
     account = resources.accounts().get(call.account_id)
     if account is None:
         raise NotFound("The account does not exist.", code="account_not_found")
-    return AccountView(account)
+    return AccountView(account, resources.ledger().balance(account.id))
 
 
 def create_api_key(call: Call, request: ApiKeyRequest) -> ShownApiKey:

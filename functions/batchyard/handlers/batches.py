@@ -82,8 +82,14 @@ def _is_known(call: Call, request: BatchRequest) -> bool:
 def _accepted(call: Call, request: BatchRequest, endpoint_of: EndpointOf) -> BatchRequest:
     endpoint = inputs.endpoint_of(request, call.account_id, endpoint_of)
     request = replace(request, sent=request.fingerprint, endpoint=endpoint)
-    quotes = resources.stores().quotes
-    return accept.accept(request, call.account_id, now=call.now, foresee=_foresee(call), quotes=quotes)
+    return accept.accept(
+        request,
+        call.account_id,
+        now=call.now,
+        foresee=_foresee(call),
+        check_url=resources.receivers().check_url,
+        quotes=resources.stores().quotes,
+    )
 
 
 def quote_batch(call: Call, request: PlanRequest) -> Quote:

@@ -25,7 +25,7 @@ from batchyard.core.accounts import key_hash
 from batchyard.core.errors import InvalidRequest, NotFound, RateLimited, RequestError, UnsupportedMediaType
 from batchyard.core.json_types import JsonObject
 from batchyard.core.limits import Allowance
-from batchyard.handlers import resources
+from batchyard.handlers import cors, resources
 from batchyard.handlers.limits import limits_of
 from batchyard.handlers.pages import write_page
 from batchyard.settings import ApiSettings, load
@@ -92,9 +92,9 @@ def api(operations: Mapping[str, Serve]) -> Handler:
         started = time.perf_counter()
         request_id = f"req_{event['requestContext']['requestId'].replace('-', '')}"
         logger.append_keys(request_id=request_id)
-        reply, operation = _answer(event, request_id, operations)
+        reply, operation = _preflight(event) or _answer(event, request_id, operations)
         _record(operation, reply.status, time.perf_counter() - started)
-        return _to_event(reply, request_id)
+        return _to_event(cors.shared(reply, event, load(ApiSettings).cors_origins), event, request_id)
 
     return handler
 
@@ -110,9 +110,16 @@ def keyring() -> Keyring:
     return Keyring(resources.accounts(), time.monotonic)
 
 
+def _preflight(event: JsonObject) -> tuple[Reply, str] | None:
+    """The answer to a browser that asks what it may send; None if this is another request."""
+    return (Reply(204), "preflight") if event["httpMethod"] == "OPTIONS" else None
+
+
 def _answer(event: JsonObject, request_id: str, operations: Mapping[str, Serve]) -> tuple[Reply, str]:
-    """The reply, and the name of the operation for the log."""
-    route = registry.find(event["httpMethod"], event["resource"], _asked(event))
+    """The reply, and the name of the operation for the log. A HEAD is answered as the GET of its path would be; its
+    body is left out in the end."""
+    method = "GET" if event["httpMethod"] == "HEAD" else event["httpMethod"]
+    route = registry.find(method, event["resource"], _asked(event))
     name = route.operation if route and route.operation in operations else "unknown"
     surface = registry.surface(route.surface if route else _FALLBACK_SURFACE)
     allowance: Allowance | None = None
@@ -227,8 +234,9 @@ def _record(operation: str, status: int, seconds: float) -> None:
     logger.info("answered", extra={"operation": operation, "status": status, "milliseconds": round(seconds * 1000)})
 
 
-def _to_event(reply: Reply, request_id: str) -> JsonObject:
-    body = base64.b64encode(reply.body) if reply.binary else reply.body
+def _to_event(reply: Reply, event: JsonObject, request_id: str) -> JsonObject:
+    sent = b"" if event["httpMethod"] == "HEAD" else reply.body
+    body = base64.b64encode(sent) if reply.binary else sent
     return {
         "statusCode": reply.status,
         "headers": {**reply.headers, "x-request-id": request_id, "x-content-type-options": "nosniff"},

@@ -123,6 +123,7 @@ class Process:
                     workflow=resources.workflow(),
                 ),
                 partial(draw, stores=resources.stores()),
+                resources.stores().rosters,
             ),
             RunLimits(
                 flush_items=settings.flush_items,

@@ -5,6 +5,7 @@ All that is wrong is found at once, as far as that can be: its input, its items,
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from batchyard.adapters.aws.quotes import Quotes
@@ -15,10 +16,15 @@ from batchyard.core.quotes import Quote, QuoteRef
 from batchyard.core.requests import BatchRequest, PlanRequest
 from batchyard.steps.quote import Foresee, too_dear
 
+CheckUrl = Callable[[str], str | None]
+"""What is wrong with a webhook's URL; None if it is safe."""
 
-def accept(request: BatchRequest, account_id: str, *, now: int, foresee: Foresee, quotes: Quotes) -> BatchRequest:
-    """The request with what its quote says: the models that may stand in for each other, and the price limit. Raises
-    PreflightFailed with everything that is wrong."""
+
+def accept(
+    request: BatchRequest, account_id: str, *, now: int, foresee: Foresee, check_url: CheckUrl, quotes: Quotes
+) -> BatchRequest:
+    """The request with what its quote says: the models that may stand in for each other, the price limit, and what is
+    to be reserved. Raises PreflightFailed with everything that is wrong."""
     issues: list[LineError] = []
     quote = _quote(request, account_id, now, quotes, issues)
     if quote is not None:
@@ -26,6 +32,9 @@ def accept(request: BatchRequest, account_id: str, *, now: int, foresee: Foresee
     forecast = _forecast(request, foresee, issues)
     if quote is not None and forecast is not None:
         _compare(request, quote, forecast, issues)
+        request = replace(request, reserve_picousd=quote.cost_of(forecast.items))
+    if request.webhook is not None and (problem := check_url(request.webhook.url)) is not None:
+        issues.append(LineError("unsafe_webhook_url", problem, param="webhook.url"))
     if issues:
         raise PreflightFailed(issues)
     return request
@@ -35,7 +44,7 @@ def _with_terms_of(quote: Quote, request: BatchRequest) -> BatchRequest:
     limits = [each for each in (request.max_price_picousd, quote.max_price_picousd) if each is not None]
     return replace(
         request,
-        rules=replace(request.rules, models=quote.rules.models),
+        rules=replace(request.rules, models=quote.rules.models, regions=quote.rules.regions),
         max_price_picousd=min(limits, default=None),
     )
 

@@ -30,7 +30,9 @@ def announce(
     start: Callable[[DeliveryRef], None],
 ) -> DeliveryRef | None:
     """The delivery, which `start` has begun unless it was made before; None if nobody wants to be told."""
-    batch = batches.current(ref)
+    batch = batches.get(ref, consistent=True)
+    if batch is None:  # its owner may have deleted it the moment it ended
+        return None
     if not batch.status.is_terminal:
         raise NotReady(f"{batch.id} is {batch.status}")
     webhook = webhooks.of_batch(batch)

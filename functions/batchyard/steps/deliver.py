@@ -57,9 +57,7 @@ def deliver(ref: DeliveryRef, *, deliveries: Deliveries, webhooks: Webhooks, out
         deliveries.change(delivery, claimed)
     except ConditionFailed:  # somebody else has it
         return None
-    # URL and secret are those of today: what was wrong with them may have been mended.
-    target = webhooks.target(ref.account_id, delivery.owner, delivery.style)
-    attempt = _attempt(claimed, target, outside)
+    target, attempt = _attempt(claimed, webhooks, outside)
     ended = int(outside.clock())
     sent_to = replace(claimed, url=target.url) if target else claimed
     done = tried(sent_to, attempt, ended, outside.random(), outside.pace)
@@ -83,7 +81,20 @@ def _postponed(delivery: Delivery, now: int, deliveries: Deliveries, outside: Ou
     return later
 
 
-def _attempt(delivery: Delivery, target: WebhookTarget | None, outside: Outside) -> Attempt:
+def _attempt(delivery: Delivery, webhooks: Webhooks, outside: Outside) -> tuple[WebhookTarget | None, Attempt]:
+    """To the webhook's URL of today, signed with its secret of today: what was wrong with them may have been mended. A
+    fault of ours is raised, and the attempt made again, as long as the delivery has time."""
+    now = int(outside.clock())
+    try:
+        target = webhooks.target(delivery.account_id, delivery.owner, delivery.style)
+        return target, _sent(delivery, target, outside)
+    except Exception:
+        if now <= delivery.give_up_at:
+            raise
+        return None, Attempt(now, problem=DeliveryProblem.OURS, detail="It could not be sent, for a reason of ours.")
+
+
+def _sent(delivery: Delivery, target: WebhookTarget | None, outside: Outside) -> Attempt:
     started = outside.clock()
     attempt = Attempt(at=int(started))
     if target is None:

@@ -11,7 +11,7 @@ from batchyard.adapters.aws.job_starter import JobStarter
 from batchyard.adapters.aws.queues import Queues
 from batchyard.adapters.aws.stores import Stores
 from batchyard.adapters.aws.workflow import Workflow
-from batchyard.core.batches import Batch, BatchRef, Ending
+from batchyard.core.batches import Batch, BatchRef, Ending, Status
 from batchyard.core.endings import asked_of
 from batchyard.core.errors import BooksDoNotBalance, ConditionFailed
 from batchyard.core.jobs import JobRef
@@ -50,7 +50,9 @@ def _send_due(batch: Batch, stores: Stores, queues: Queues) -> int:
     settled = {row.number for row in stores.shards.rows(batch.id) if row.state is ShardState.SETTLED}
     due = plan.due(settled)
     manifest = read_manifest(stores.objects.get(manifest_key(batch.account_id, batch.id, plan.run)))
-    queues.send([shard_message(batch, manifest[number]) for number in due])
+    messages = [shard_message(batch, manifest[number]) for number in due]
+    queues.send(messages)
+    stores.rosters.enter(messages, batch.status_times.get(Status.IN_PROGRESS, batch.created_at))
     return len(due)
 
 

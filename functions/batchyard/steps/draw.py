@@ -1,4 +1,5 @@
-"""Draw: the next shards of a batch that a worker runs already, so that it need not wait for their messages."""
+"""Draw: the next shards of a batch, for a worker that need not wait for their messages. A batch that has none left in
+that lane is struck off the roster."""
 
 from __future__ import annotations
 
@@ -21,10 +22,13 @@ def draw(message: ShardMessage, tried: Set[int], *, stores: Stores) -> list[Shar
     after it first, without those `tried`."""
     batch = stores.batches.get(message.batch, consistent=True)
     if batch is None or batch.plan is None or batch.status is not Status.IN_PROGRESS or batch.is_doomed:
-        return []
-    if batch.plan.lane_of(message.shard.number).lane != Lane(message.provider, message.model, message.mode):
-        return []  # moved since
+        return _none_left(message, stores)
+    entry = batch.plan.lane_of(message.shard.number)
+    if entry.lane != Lane(message.provider, message.model, message.mode):
+        return _none_left(message, stores)  # moved since
     settled = stores.progress.taken(batch.id)
+    if settled >= set(entry.numbers):
+        return _none_left(message, stores)
     numbers = numbers_to_draw(batch.plan, message.shard.number, settled | tried, settled)
     if not numbers:
         return []
@@ -33,6 +37,11 @@ def draw(message: ShardMessage, tried: Set[int], *, stores: Stores) -> list[Shar
     key = manifest_key(batch.account_id, batch.id, batch.plan.run)
     shards = {shard.number: shard for shard in read_manifest(stores.objects.get(key, start, length))}
     return [shard_message(batch, shards[number]) for number in numbers]
+
+
+def _none_left(message: ShardMessage, stores: Stores) -> list[ShardMessage]:
+    stores.rosters.strike(message)
+    return []
 
 
 def numbers_to_draw(plan: Plan, number: int, excluded: Set[int], settled: Set[int]) -> list[int]:

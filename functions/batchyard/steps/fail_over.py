@@ -85,11 +85,13 @@ def _move(
         plan = plan.moved(move.numbers, move.lane, manifest, str(move.why))
     moved = {number for move in moves for number in move.numbers}
     changed = replace(batch, plan=plan)
-    queues.send([shard_message(changed, manifest[number]) for number in plan.due(settled) if number in moved])
+    messages = [shard_message(changed, manifest[number]) for number in plan.due(settled) if number in moved]
+    queues.send(messages)
     try:
         stores.batches.change_plan(batch, plan)
     except ConditionFailed:
         return False
+    stores.rosters.enter(messages, batch.created_at)
     return True
 
 

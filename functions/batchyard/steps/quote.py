@@ -8,9 +8,9 @@ from batchyard.adapters.aws.quotes import Quotes
 from batchyard.core.errors import PreflightFailed
 from batchyard.core.forecast import Forecast
 from batchyard.core.items import LineError
+from batchyard.core.ledger import write_dollars
 from batchyard.core.quotes import Quote, QuoteRef, quote_of
 from batchyard.core.requests import PlanRequest
-from batchyard.core.usage import decimal_usd
 
 Foresee = Callable[[PlanRequest], Forecast]
 """What a batch is expected to be like (`steps.forecast`). Raises RequestError if it cannot be made."""
@@ -29,7 +29,7 @@ def quote(request: PlanRequest, ref: QuoteRef, *, now: int, foresee: Foresee, qu
 def too_dear(cost_picousd: int, limit_picousd: int) -> LineError:
     return LineError(
         "max_price_exceeded",
-        f"The items are expected to cost {decimal_usd(cost_picousd)} dollars, which is more than the price limit of "
-        f"{decimal_usd(limit_picousd)}.",
+        f"The items are expected to cost {write_dollars(cost_picousd)} dollars, which is more than the price limit of "
+        f"{write_dollars(limit_picousd)}.",
         param="max_price",
     )

@@ -1,9 +1,14 @@
-"""Recover: send the shards of a running batch again whose owner died.
+"""Recover: send the shards of a running batch again whose owner died, and those whose message died with a worker.
 
     progress rows ─▶ which shards are due ─▶ their rows ─▶ owner lost? ─▶ send the shard ─▶ take the lease from its row
+                                                  └──▶ nobody has it, and no message waits ─▶ send the shard
 
 The message that a dead worker held is invisible until SQS lets go of it, a quarter of an hour; a lease ends within a
 minute. Sending comes before the row says so: a crash in between sends a shard twice, which its lease makes harmless.
+
+A worker that dies before it claims takes its messages with it, and no row tells. But if no message waits in the queue,
+all of them are in workers' hands, and a shard that is due and in nobody's has none that would run it soon. As long as
+messages wait, workers have enough to do, and nothing is sent.
 
 A batch costs one query for its progress rows and, as a rule, one for the rows of the shards that are due.
 
@@ -21,12 +26,14 @@ from batchyard.adapters.aws.stores import Stores
 from batchyard.core.batches import Batch, Status
 from batchyard.core.jobs import JobRef, is_due
 from batchyard.core.keys import manifest_key
-from batchyard.core.messages import shard_message
+from batchyard.core.messages import ShardMessage, shard_message
 from batchyard.core.sharding import read_manifest
-from batchyard.core.shards import ShardRow, owner_is_lost
+from batchyard.core.shards import ShardRow, is_free, owner_is_lost
 
 _NEW_SECONDS = 120
 """Dispatch has sent the jobs of a batch by then."""
+_SENT_SECONDS = 30
+"""SQS counts by then what Dispatch has sent, as a rule."""
 _NEIGHBOURS = 32
 """Rows of shards that are so far apart at most are read by one query: a row too many costs less than a call."""
 
@@ -37,13 +44,28 @@ def recover(batch: Batch, *, now: int, stores: Stores, queues: Queues) -> list[i
     if plan is None or batch.status is not Status.IN_PROGRESS or batch.is_doomed or now >= batch.expires_at:
         return []
     due = plan.due(stores.progress.taken(batch.id))
-    lost = [row for row in _rows(batch.id, due, stores.shards) if owner_is_lost(row, now)]
-    if lost:
-        manifest = read_manifest(stores.objects.get(manifest_key(batch.account_id, batch.id, plan.run)))
-        queues.send([shard_message(batch, manifest[row.number]) for row in lost])
+    rows = {row.number: row for row in _rows(batch.id, due, stores.shards)}
+    lost = [row for row in rows.values() if owner_is_lost(row, now)]
+    free = [number for number in due if number not in rows or is_free(rows[number])]
+    if now < batch.status_times.get(Status.IN_PROGRESS, batch.created_at) + _SENT_SECONDS:
+        free = []
+    if not lost and not free:
+        return []
+    manifest = read_manifest(stores.objects.get(manifest_key(batch.account_id, batch.id, plan.run)))
+    messages = [shard_message(batch, manifest[row.number]) for row in lost]
+    messages += _without_waiting_messages([shard_message(batch, manifest[number]) for number in free], queues)
+    if messages:
+        queues.send(messages)
+        stores.rosters.enter(messages, now)
     for row in lost:
         stores.shards.forget_lease(batch.id, row)
-    return [row.number for row in lost]
+    return sorted(message.shard.number for message in messages)
+
+
+def _without_waiting_messages(messages: list[ShardMessage], queues: Queues) -> list[ShardMessage]:
+    """Those whose provider's queue has none waiting."""
+    none_waiting = {provider: queues.has_none_waiting(provider) for provider in {each.provider for each in messages}}
+    return [message for message in messages if none_waiting[message.provider]]
 
 
 def start_due_jobs(batch: Batch, *, now: int, stores: Stores, job_starter: JobStarter) -> list[int]:

@@ -16,6 +16,7 @@ from batchyard.core.accounts import Account, ApiKey
 from batchyard.core.batches import Batch
 from batchyard.core.catalogue import Offer
 from batchyard.core.files import File, Upload
+from batchyard.core.ledger import Credits
 from batchyard.core.receipts import Receipt
 from batchyard.core.requests import CompletionRequest, ExportRequest, FileRequest, ResultWindow
 from batchyard.core.results import StoredResult
@@ -167,9 +168,10 @@ class ArtifactUrl:
 
 @dataclass(frozen=True, slots=True)
 class AccountView:
-    """An account as its owner sees it."""
+    """An account as its owner sees it, and what it has."""
 
     account: Account
+    credits: Credits
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ import orjson
 from typing_extensions import TypedDict
 
 from batchyard.core.batches import Batch
+from batchyard.core.ids import respelled
 from batchyard.core.usage import decimal_usd
 from batchyard.core.webhooks import WebhookStyle
 from batchyard.surfaces.batch_fields import RequestCounts, request_counts
@@ -91,7 +92,7 @@ def _batchrouter(batch: Batch, event_id: str) -> BatchRouterEvent:
         "type": _name(batch),
         "created_at": _iso(_ended_at(batch)),
         "data": {
-            "batch_id": batch.id,
+            "batch_id": respelled(batch.id, "bat_"),
             "status": str(batch.status),
             "items_total": counts["total"],
             "items_completed": counts["completed"],

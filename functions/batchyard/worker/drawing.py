@@ -1,11 +1,14 @@
-"""Draws shards: a worker that stays on a lane with a rate claims the next ones of its batches, without their messages.
+"""Draws shards: a worker that stays on a lane with a rate claims the next ones of its batches, without their messages,
+and takes up batches that nobody carries.
 
     a shard runs here ─▶ its batch is carried ─▶ items run short ─▶ claim the next shard ─▶ run it
-                                                                        └──▶ settled, or another's ─▶ the one after
+                              ▲                                         └──▶ settled, or another's ─▶ the one after
+    on the roster, and nobody carries it ─▶ a seat is free, or one is given up for it (`core.roster`)
 
 Messages that many workers take from one queue come in no order, and most are handed back because the lane's rate needs
-few workers. Those few would run dry between messages. A shard that was drawn keeps its message: whoever gets that finds
-the shard held or settled. So nothing is lost if its owner dies, and messages do not breed.
+few workers. Those few would run dry between messages; and while they stay, they receive none of batches that come
+later. A shard that was drawn keeps its message: whoever gets that finds the shard held or settled. So nothing is lost
+if its owner dies, and messages do not breed.
 """
 
 from __future__ import annotations
@@ -16,11 +19,15 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Set
 from dataclasses import dataclass, field
 
+from batchyard.adapters.aws.rosters import Rosters
 from batchyard.adapters.aws.shards import Shards
+from batchyard.core.lane_pace import SLOT_SECONDS
 from batchyard.core.messages import ShardMessage
+from batchyard.core.roster import Listed, Seated, in_turn, who_makes_room
 from batchyard.core.shards import LeaseHeld, ShardFenced, ShardRow, ShardSettled
 from batchyard.worker.lane_watch import LaneWatch
 from batchyard.worker.runtime import Runtime
+from batchyard.worker.seats import Seat, Seats
 
 Draw = Callable[[ShardMessage, Set[int]], list[ShardMessage]]
 """The step of that name, bound to its adapters."""
@@ -29,76 +36,99 @@ _LOOK_SECONDS = 1.0
 _TRY_AGAIN_SECONDS = 5.0
 """After that time a shard that somebody else had is tried again."""
 _FEW_AHEAD = 16
-_DRAW_SECONDS = 60.0
-"""So long an invocation draws. Then it ends, and makes room for batches that wait until a worker is free."""
+_TRIES_TO_TAKE_UP = 4
+"""Shards of a batch that are tried before the next batch is."""
+_DRAW_SECONDS = 300.0
+"""So long an invocation draws. Then it ends, and its process may receive messages of batches that are on no roster."""
 _SPARE_SECONDS = 30.0
 """So long before the invocation has to end no shard is drawn any more."""
+_PATIENCE_SECONDS = 5.0
+"""So long a batch is left to the worker whose it is to take it up."""
+
+_Name = tuple[str, str, str]
+
+
+def _name_of(message: ShardMessage) -> _Name:
+    """A batch in one of its lanes, at the one provider that a worker's queue has."""
+    return message.batch_id, message.model, message.mode
 
 
 @dataclass(slots=True)
 class _Carried:
-    """A batch that is worked on here. `message`: of its first shard here; `ahead`: shards to try next; `tried`: they
-    and those before them; `ask_at`: when to ask for more."""
+    """A batch that is worked on here. `message`: of a shard of it; `since`: when its first seat was taken; `ahead`:
+    shards to try next; `tried`: they and those before them; `ask_at`: when to ask for more."""
 
     message: ShardMessage
+    since: float
+    seats: list[Seat] = field(default_factory=list)
     ahead: deque[ShardMessage] = field(default_factory=deque)
     tried: set[int] = field(default_factory=set)
     ask_at: float = 0.0
 
+    @property
+    def seats_held(self) -> list[Seat]:
+        self.seats = [seat for seat in self.seats if seat.is_held]
+        return self.seats
+
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A shard that is ours, without its message having come."""
+    """A shard that is ours, without its message having come. `seat.leave` must follow."""
 
     message: ShardMessage
     claim: ShardRow
+    seat: Seat
+
+
+@dataclass(frozen=True, slots=True)
+class DrawTools:
+    """What shards are drawn with."""
+
+    rows: Shards
+    rosters: Rosters
+    draw: Draw
+    watch_of: Callable[[ShardMessage], LaneWatch]
 
 
 class Drawing:
-    """For one invocation. No shard is drawn while `room` is locked."""
+    """For one invocation."""
 
-    def __init__(
-        self,
-        rows: Shards,
-        draw: Draw,
-        runtime: Runtime,
-        room: asyncio.Semaphore,
-        *,
-        stop_at: float,
-        lease_seconds: int,
-    ) -> None:
-        self._rows = rows
-        self._draw = draw
+    def __init__(self, tools: DrawTools, runtime: Runtime, seats: Seats, *, stop_at: float, lease_seconds: int) -> None:
+        self._tools = tools
         self._clock = runtime.clock
         self._blocking = runtime.blocking
         self._new_owner = runtime.new_owner
         self._log = runtime.log
-        self._room = room
+        self._seats = seats
         self._last_draw_at = min(stop_at - _SPARE_SECONDS, runtime.clock() + _DRAW_SECONDS)
         self._lease_seconds = lease_seconds
-        self._carried: dict[str, _Carried] = {}
+        self._carried: dict[_Name, _Carried] = {}
+        self._left_alone: list[Listed] = []
+        """Batches of the roster that nobody carries, and that are ours to take up."""
+        self._seen_at: dict[_Name, float] = {}
+        """When they were first seen so."""
+        self._read_at = runtime.clock()
         self._running: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
 
-    def carry(self, message: ShardMessage) -> None:
+    def carry(self, message: ShardMessage, seat: Seat) -> None:
         """A shard of this batch runs here."""
-        carried = self._carried.setdefault(message.batch_id, _Carried(message))
+        carried = self._carried.setdefault(_name_of(message), _Carried(message, self._clock()))
+        if not carried.seats_held:
+            carried.since = self._clock()
+        carried.seats.append(seat)
         carried.tried.add(message.shard.number)
 
-    async def draw_while(
-        self,
-        work: asyncio.Future[list[bool]],
-        watch_of: Callable[[ShardMessage], LaneWatch],
-        run: Callable[[Drawn], Awaitable[None]],
-    ) -> None:
+    async def draw_while(self, work: asyncio.Future[list[bool]], run: Callable[[Drawn], Awaitable[None]]) -> None:
         """Draws and runs shards until `work` is done, and then as long as the lane needs this worker."""
         work.add_done_callback(lambda _: self._changed.set())
         try:
             while True:
                 self._changed.clear()
+                await self._take_up_others(run)
                 for carried in list(self._carried.values()):
                     try:
-                        await self._draw_for(carried, watch_of(carried.message), run)
+                        await self._draw_for(carried, run)
                     except Exception:
                         self._log.exception("no shard of %s could be drawn", carried.message.batch_id)
                         carried.ask_at = self._clock() + _TRY_AGAIN_SECONDS
@@ -115,8 +145,12 @@ class Drawing:
 
     async def _start(self, run: Callable[[Drawn], Awaitable[None]], drawn: Drawn) -> None:
         async def running() -> None:
-            await run(drawn)
+            try:
+                await run(drawn)
+            finally:
+                drawn.seat.leave()
 
+        self.carry(drawn.message, drawn.seat)
         task = asyncio.create_task(running())
         self._running.add(task)
         task.add_done_callback(self._ended)
@@ -126,34 +160,121 @@ class Drawing:
         self._running.discard(task)
         self._changed.set()
 
-    async def _draw_for(self, carried: _Carried, watch: LaneWatch, run: Callable[[Drawn], Awaitable[None]]) -> None:
+    async def _draw_for(self, carried: _Carried, run: Callable[[Drawn], Awaitable[None]]) -> None:
         """Shards of that batch until its items run short no more."""
+        watch = self._tools.watch_of(carried.message)
         batch_id, share = carried.message.batch_id, watch.share
-        while self._clock() < self._last_draw_at and share.stays and not watch.is_in_trouble:
+        while self._clock() < self._last_draw_at and share.stays_for(batch_id) and not watch.is_in_trouble:
             if len(carried.ahead) < _FEW_AHEAD:
                 await self._ask(carried)
             share.draws_until = self._last_draw_at
             share.items_ahead[batch_id] = sum(message.shard.items for message in carried.ahead)
-            if not carried.ahead or self._room.locked() or not share.runs_short(batch_id):
+            if not carried.ahead or self._seats.is_full or not share.runs_short(batch_id):
                 return
             drawn = await self._claim(carried.ahead.popleft())
             if drawn is not None:
                 await self._start(run, drawn)
         share.items_ahead.pop(batch_id, None)
 
+    async def _take_up_others(self, run: Callable[[Drawn], Awaitable[None]]) -> None:
+        """Batches that nobody carries, as far as there are seats for them."""
+        now = self._clock()
+        if not self._carried or now >= self._last_draw_at:
+            return
+        if now >= self._read_at + SLOT_SECONDS:
+            self._read_at = now
+            await self._read_roster()
+        for listed in in_turn(self._left_alone, self._seated()):
+            if self._seats.is_full and not await self._make_room_for(listed):
+                continue
+            self._left_alone.remove(listed)
+            self._seen_at.pop(_name_of(listed.message), None)
+            try:
+                await self._take_up(listed.message, run)
+            except Exception:
+                self._log.exception("%s could not be taken up", listed.message.batch_id)
+
+    async def _read_roster(self) -> None:
+        provider = next(iter(self._carried.values())).message.provider
+        self._left_alone = []
+        if not any(self._is_needed(carried) for carried in self._carried.values()):
+            return
+        seen: dict[_Name, float] = {}
+        for listed in await self._blocking(self._tools.rosters.of, provider):
+            name = _name_of(listed.message)
+            carried = self._carried.get(name)
+            if (carried and carried.seats_held) or await self._is_carried_by_others(listed.message):
+                continue
+            seen[name] = self._seen_at.get(name, self._clock())
+            share = self._tools.watch_of(listed.message).share
+            if share.has_to_take_up(listed.message.batch_id) or self._clock() >= seen[name] + _PATIENCE_SECONDS:
+                self._left_alone.append(listed)
+        self._seen_at = seen
+
+    def _is_needed(self, carried: _Carried) -> bool:
+        return bool(carried.seats_held) and not self._tools.watch_of(carried.message).share.is_surplus()
+
+    async def _is_carried_by_others(self, message: ShardMessage) -> bool:
+        """Also true if nobody may carry it now."""
+        watch = self._tools.watch_of(message)
+        await watch.look_again()
+        return watch.is_in_trouble or watch.share.is_carried(message.batch_id)
+
+    def _seated(self) -> list[Seated]:
+        return [
+            Seated(carried.message, len(carried.seats_held), carried.since)
+            for carried in self._carried.values()
+            if carried.seats_held
+        ]
+
+    async def _make_room_for(self, listed: Listed) -> bool:
+        """Whether a seat was given up."""
+        if not self._seats.may_make_room:
+            return False
+        leaver = who_makes_room(listed, self._seated(), self._clock())
+        if leaver is None:
+            return False
+        carried = self._carried[_name_of(leaver.message)]
+        carried.seats_held[-1].make_room()
+        if not carried.seats_held:
+            now = int(self._clock())
+            await self._blocking(self._tools.rosters.take_up, carried.message, now)
+        return True
+
+    async def _take_up(self, message: ShardMessage, run: Callable[[Drawn], Awaitable[None]]) -> None:
+        carried = self._carried.setdefault(_name_of(message), _Carried(message, self._clock()))
+        if not carried.ahead:
+            await self._ask(carried)
+        for _ in range(_TRIES_TO_TAKE_UP):
+            if not carried.ahead:
+                return
+            drawn = await self._claim(carried.ahead.popleft())
+            if drawn is not None:
+                await self._blocking(self._tools.rosters.take_up, message, int(self._clock()))
+                await self._start(run, drawn)
+                return
+
     async def _claim(self, message: ShardMessage) -> Drawn | None:
-        """The shard, if nobody has it."""
-        batch_id, number, owner, now = message.batch_id, message.shard.number, self._new_owner(), int(self._clock())
-        try:
-            claim = await self._blocking(self._rows.claim, batch_id, number, owner, now, now + self._lease_seconds)
-        except (ShardSettled, ShardFenced, LeaseHeld):
+        """The shard, if nobody has it, and there is a seat for it."""
+        if self._seats.is_full:
             return None
-        return Drawn(message, claim)
+        seat = await self._seats.take()
+        batch_id, number, owner, now = message.batch_id, message.shard.number, self._new_owner(), int(self._clock())
+        lease_until = now + self._lease_seconds
+        try:
+            claim = await self._blocking(self._tools.rows.claim, batch_id, number, owner, now, lease_until)
+        except (ShardSettled, ShardFenced, LeaseHeld):
+            seat.leave()
+            return None
+        except BaseException:
+            seat.leave()
+            raise
+        return Drawn(message.as_of(now), claim, seat)
 
     async def _ask(self, carried: _Carried) -> None:
         if self._clock() < carried.ask_at:
             return
-        messages = await self._blocking(self._draw, carried.message, frozenset(carried.tried))
+        messages = await self._blocking(self._tools.draw, carried.message, frozenset(carried.tried))
         carried.tried.update(message.shard.number for message in messages)
         carried.ahead.extend(messages)
         if not messages:

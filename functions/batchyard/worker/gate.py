@@ -139,6 +139,7 @@ class Gate:
         try:
             return await turn
         except asyncio.CancelledError:
+            self._waiting.discard(account_id, batch_id, turn)
             if turn.done() and not turn.cancelled():
                 self.pacer.end(turn.result())
                 self._admit()

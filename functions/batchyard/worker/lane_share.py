@@ -34,6 +34,7 @@ from batchyard.core.lane_pace import (
 )
 from batchyard.core.lanes import LaneId
 from batchyard.core.messages import ShardMessage
+from batchyard.core.roster import is_to_be_taken_up_by
 from batchyard.worker.gate import Gate
 from batchyard.worker.runtime import Runtime
 
@@ -146,10 +147,19 @@ class LaneShare:
     def _staying(self) -> dict[str, WorkerReport]:
         return staying(self.pace, self._clock(), self._usual_call_seconds)
 
-    @property
-    def stays(self) -> bool:
-        """Whether the lane has a rate, and needs this worker for it."""
-        return self.pace.rate is not None and not self.is_surplus()
+    def stays_for(self, batch_id: str) -> bool:
+        """Whether the lane has a rate, and needs this worker for it, or for that batch."""
+        return self.pace.rate is not None and not (self.is_surplus() or self.enough_others(batch_id))
+
+    def is_carried(self, batch_id: str) -> bool:
+        """Whether another worker that is there has calls of that batch waiting."""
+        others = (report for name, report in self.pace.present(self._clock()).items() if name != self._name)
+        return any(batch_id in report.batches for report in others)
+
+    def has_to_take_up(self, batch_id: str) -> bool:
+        """Whether it is this worker that takes up a batch that nobody carries."""
+        stay = self._staying()
+        return self._name in stay and is_to_be_taken_up_by(self._name, stay, batch_id)
 
     def runs_short(self, batch_id: str) -> bool:
         """Whether there will soon be too few items of a batch here."""

@@ -243,6 +243,11 @@ class LaneWatch:
                 await self._look()
             await self.share.keep_up()
 
+    async def look_again(self) -> None:
+        """Read what others wrote, if that was not done for some seconds."""
+        if self._clock() >= self._read_at + _LOOK_SECONDS:
+            await self._look()
+
     def blocked(self, reason: str) -> None:
         """The lane stands still until people have mended something."""
         self._enter(LaneState.BLOCKED, reason)

@@ -33,6 +33,7 @@ from batchyard.worker.item_runner import Conditions, ItemRunner, Upstream
 from batchyard.worker.lane_share import Participant
 from batchyard.worker.meter import Meter
 from batchyard.worker.runtime import Runtime
+from batchyard.worker.seats import Seat
 from batchyard.worker.stopping import RunLimits, Situation, Stop, StopOrder, stop_order
 
 CRASH_CODE = "item_crashed_worker"
@@ -40,8 +41,9 @@ CRASH_CODE = "item_crashed_worker"
 _TICK_SECONDS = 1.0
 _LAST_FEW = 1 / 8
 """This share of a shard's items. At an LLM's latencies fewer than one call in eight takes twice the usual time."""
-_CAREFUL_AFTER_BEGUN = 1
-"""Beside the first owner, which is taken to have begun: to know it would cost every shard a write."""
+_CAREFUL_AFTER_BEGUN = 2
+"""Beside the first owner, which is taken to have begun: to know it would cost every shard a write. Two of three may
+have had bad luck; one item at a time costs a shard more than a third try does."""
 _BLAME_FROM_SUSPICION = 4
 
 
@@ -53,11 +55,12 @@ def is_suspicious(claim: ShardRow) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """A shard that is ours: the message that sent it, its row as our claim left it, its items."""
+    """A shard that is ours: the message that sent it, its row as our claim left it, its items, its place here."""
 
     message: ShardMessage
     claim: ShardRow
     items: list[WorkItem]
+    seat: Seat
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,7 @@ class ShardRun:
         self._message = message
         self._claim = claim
         self._row = claim
+        self._seat = assignment.seat
         self._item_count = len(items)
         self._left = {item.position: item for item in items if not is_done(claim.done, item.position)}
         self._gate = upstream.gate
@@ -230,6 +234,7 @@ class ShardRun:
             lane_closed=self._watch.is_in_trouble,
             lane_hangs=self._watch.health.reason == FailureReason.TIMEOUT,
             is_surplus=self._watch.share.is_surplus(),
+            makes_room=self._seat.has_to_go,
             wants_to_start=not stopping and (self._runner.waiting or self._suspect is not None),
             next_start=self._runner.next_start(now),
             usual_call_seconds=self._gate.pacer.latency.bound_seconds,

@@ -8,10 +8,11 @@ What is looked at first counts most:
     the lane is open or blocked                      lane_closed      they get as long as a call usually takes,
                                                                       or are cut off now if they all hang
     the lane has workers enough                      surplus          they may end
+    others wait for a seat                           made_room        they may end
     the next call would outlast the invocation       out_of_time      they may end
     nothing can start for longer than patience lasts throttled        they may end
 
-The last three matter only to a run that has something left to start.
+The last four matter only to a run that has something left to start.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ from dataclasses import dataclass
 _UNKNOWN_CALL_SECONDS = 30.0
 _LEAST_GRACE_SECONDS = 5.0
 """Calls in flight when their lane closes: how long they get if nothing is known of it, and at least."""
+
+_AWAY_SECONDS = 60.0
+"""How long the message of a shard that made room stays away. It is drawn before, as a rule."""
 
 
 class Stop(enum.StrEnum):
@@ -41,6 +45,8 @@ class Stop(enum.StrEnum):
     """The lane is in trouble: nobody calls it but for a probe."""
     SURPLUS = "surplus"
     """The lane's rate needs fewer workers than there are."""
+    MADE_ROOM = "made_room"
+    """Another batch waited for a seat in this worker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +71,8 @@ class Situation:
     `stop_at`: when the invocation has to hand back. `wants_to_start`: whether an item waits to start a call.
     `next_start`: the earliest moment at which one may, as far as time alone decides. `usual_call_seconds`: how long a
     call of the lane takes at most as a rule, 0 if that is not known yet. `lane_closed`: nobody may start a call;
-    `lane_hangs`: nor will those in flight ever end. `is_surplus`: the lane has workers enough without this one."""
+    `lane_hangs`: nor will those in flight ever end. `is_surplus`: the lane has workers enough without this one;
+    `makes_room`: another batch has got the seat."""
 
     now: float
     started_at: float
@@ -75,6 +82,7 @@ class Situation:
     lane_closed: bool
     lane_hangs: bool
     is_surplus: bool
+    makes_room: bool
     wants_to_start: bool
     next_start: float
     usual_call_seconds: float
@@ -108,6 +116,8 @@ def stop_order(situation: Situation, limits: RunLimits) -> StopOrder | None:
         return None
     if situation.is_surplus:
         return StopOrder(Stop.SURPLUS, situation.stop_at)
+    if situation.makes_room:
+        return StopOrder(Stop.MADE_ROOM, situation.stop_at, _AWAY_SECONDS)
     half_of_the_run = (situation.stop_at - situation.started_at) / 2
     last_start = situation.stop_at - min(situation.usual_call_seconds, half_of_the_run)
     wait_seconds = situation.next_start - now

@@ -25,6 +25,7 @@ from functools import partial
 from typing import Protocol
 
 from batchyard.adapters.aws.queues import Queues
+from batchyard.adapters.aws.rosters import Rosters
 from batchyard.adapters.aws.secrets import SecretMissing
 from batchyard.core.errors import BooksDoNotBalance, LeaseLost
 from batchyard.core.health import LaneState
@@ -32,11 +33,12 @@ from batchyard.core.items import WorkItem, read_work_lines
 from batchyard.core.keys import work_key
 from batchyard.core.messages import ShardMessage
 from batchyard.core.shards import LeaseHeld, ShardFenced, ShardRow, ShardSettled, ShardState
-from batchyard.worker.drawing import Draw, Drawing, Drawn
+from batchyard.worker.drawing import Draw, Drawing, Drawn, DrawTools
 from batchyard.worker.item_runner import ItemBroke, Upstream
 from batchyard.worker.lane_watch import SECRET_MISSING, Admission, LaneWatch
 from batchyard.worker.meter import Meter
 from batchyard.worker.runtime import Runtime
+from batchyard.worker.seats import Seat, Seats
 from batchyard.worker.shard_run import Assignment, Ended, Invocation, ShardRun, ShardStores, is_suspicious
 from batchyard.worker.stopping import RunLimits, Stop
 
@@ -44,7 +46,7 @@ RECEIVES_AT_MOST = 10
 """After as many SQS gives a message up (infra/provider_queues.py), which is for people to notice. Sweep moves it back:
 its shard, and all that follow that, would stand still until the deadline otherwise."""
 
-_SENT_AGAIN = (Stop.OUT_OF_TIME, Stop.THROTTLED, Stop.LANE_CLOSED, Stop.SURPLUS)
+_SENT_AGAIN = (Stop.OUT_OF_TIME, Stop.THROTTLED, Stop.LANE_CLOSED, Stop.SURPLUS, Stop.MADE_ROOM)
 _LONGEST_DELAY_SECONDS = 900
 """SQS: both DelaySeconds and, by our choice, the visibility of a message that failed."""
 
@@ -70,10 +72,11 @@ class LaneFinder(Protocol):
 @dataclass(frozen=True, slots=True)
 class Steps:
     """The steps that a worker calls, bound to their adapters. `settle(message, row, again)`: see `steps.settle`;
-    `draw(message, tried)`: see `steps.draw`."""
+    `draw(message, tried)`: see `steps.draw`. `rosters`: whose shards may be drawn."""
 
     settle: Callable[[ShardMessage, ShardRow, bool], None]
     draw: Draw
+    rosters: Rosters
 
 
 class Worker:
@@ -97,7 +100,7 @@ class Worker:
         self._clock = runtime.clock
         self._blocking = runtime.blocking
         self._log = runtime.log
-        self._room = asyncio.Semaphore(limits.shards_at_once)
+        self._seats = Seats(limits.shards_at_once)
         self._running = 0
         self._ended = asyncio.Event()
 
@@ -105,48 +108,47 @@ class Worker:
         """The ids of the records that failed. At `stop_at` (unix seconds) every shard is handed back."""
         invocation = Invocation(stop_at, meter)
         drawing = Drawing(
-            self._stores.rows,
-            self._steps.draw,
+            DrawTools(self._stores.rows, self._steps.rosters, self._steps.draw, self._upstreams.watch_of),
             self._runtime,
-            self._room,
+            self._seats,
             stop_at=stop_at,
             lease_seconds=self._limits.lease_seconds,
         )
         working = asyncio.gather(*(self._work_one(record, invocation, drawing) for record in records))
-        drawn = drawing.draw_while(working, self._upstreams.watch_of, partial(self._work_drawn, invocation))
+        drawn = drawing.draw_while(working, partial(self._work_drawn, invocation))
         succeeded, _ = await asyncio.gather(working, drawn)
         return [record.id for record, fine in zip(records, succeeded, strict=True) if not fine]
 
     async def _work_one(self, record: Record, invocation: Invocation, drawing: Drawing) -> bool:
         meter = invocation.meter
-        async with self._room:
-            message = None
-            self._running += 1
-            try:
-                message = ShardMessage.from_json(record.body).as_of(self._clock())
-                meter.provider = message.provider
-                await self._work_shard(message, invocation, drawing)
-            except LeaseLost:
-                meter.shards["lease_lost"] += 1
-            except Exception:
-                where = "of no shard" if message is None else f"{message.batch_id} shard {message.shard.number}"
-                self._log.exception("the message %s, %s, failed", record.id, where)
-                meter.shards["error"] += 1
-                if message is None:  # it would be moved back for ever, and never tell of what batch it is
-                    return record.receives >= RECEIVES_AT_MOST
-                await self._postpone(message, record)
-                return False
-            finally:
-                self._running -= 1
-                self._ended.set()
-            return True
+        message = None
+        seat = await self._seats.take()
+        self._running += 1
+        try:
+            message = ShardMessage.from_json(record.body).as_of(self._clock())
+            meter.provider = message.provider
+            await self._work_shard(message, invocation, drawing, seat)
+        except LeaseLost:
+            meter.shards["lease_lost"] += 1
+        except Exception:
+            where = "of no shard" if message is None else f"{message.batch_id} shard {message.shard.number}"
+            self._log.exception("the message %s, %s, failed", record.id, where)
+            meter.shards["error"] += 1
+            if message is None:  # it would be moved back for ever, and never tell of what batch it is
+                return record.receives >= RECEIVES_AT_MOST
+            await self._postpone(message, record)
+            return False
+        finally:
+            seat.leave()
+            self._running -= 1
+            self._ended.set()
+        return True
 
     async def _work_drawn(self, invocation: Invocation, drawn: Drawn) -> None:
         """A shard that is handed back needs no sending: its message is on its way."""
         self._running += 1
         try:
-            async with self._room:
-                await self._work_claimed(drawn.message, drawn.claim, invocation)
+            await self._work_claimed(drawn.message, drawn.claim, invocation, drawn.seat)
         except LeaseLost:
             invocation.meter.shards["lease_lost"] += 1
         except Exception:
@@ -156,14 +158,14 @@ class Worker:
             self._running -= 1
             self._ended.set()
 
-    async def _work_shard(self, message: ShardMessage, invocation: Invocation, drawing: Drawing) -> None:
+    async def _work_shard(self, message: ShardMessage, invocation: Invocation, drawing: Drawing, seat: Seat) -> None:
         if not await self._may_run(message):
             await self._pass_on(message, invocation.meter)
             return
         claim = await self._claim(message)
         if claim is not None:
-            drawing.carry(message)
-            ended = await self._work_claimed(message, claim, invocation)
+            drawing.carry(message, seat)
+            ended = await self._work_claimed(message, claim, invocation, seat)
             if ended.stop in _SENT_AGAIN:
                 await self._send_again(message, ended.wait_seconds)
 
@@ -181,11 +183,11 @@ class Worker:
             return not watch.is_in_trouble
         return admission is Admission.PASS
 
-    async def _work_claimed(self, message: ShardMessage, claim: ShardRow, invocation: Invocation) -> Ended:
+    async def _work_claimed(self, message: ShardMessage, claim: ShardRow, invocation: Invocation, seat: Seat) -> Ended:
         if is_suspicious(claim):
             claim = await self._until_alone(message, claim, invocation.stop_at)
         try:
-            ended = await self._run(message, claim, invocation)
+            ended = await self._run(message, claim, invocation, seat)
         except SecretMissing:
             self._log.exception("the provider %s cannot be called", message.provider)
             await self._give_back(message, claim)
@@ -218,10 +220,10 @@ class Worker:
             meter.shards[Stop.LANE_CLOSED if watch.is_in_trouble else Stop.SURPLUS] += 1
             await self._send_again(message, watch.wait_seconds())
 
-    async def _run(self, message: ShardMessage, claim: ShardRow, invocation: Invocation) -> Ended:
+    async def _run(self, message: ShardMessage, claim: ShardRow, invocation: Invocation, seat: Seat) -> Ended:
         upstream = await self._upstreams.of(message)
         items = await self._blocking(self._read, message)
-        assignment = Assignment(message, claim, items)
+        assignment = Assignment(message, claim, items, seat)
         run = ShardRun(assignment, upstream, invocation, self._stores, self._limits, self._runtime)
         return await run.run()
 

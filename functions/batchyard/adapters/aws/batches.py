@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from batchyard.adapters.aws import ledger
+from batchyard.adapters.aws import ledger, webhooks
 from batchyard.adapters.aws.caller_keys import removal_of
 from batchyard.adapters.aws.files import file_writes
 from batchyard.adapters.aws.progress import Progress
@@ -28,6 +28,8 @@ from batchyard.core.sharding import Plan
 from batchyard.core.usage import Tally
 
 _OPEN = "open"
+_OLDEST_AT_MOST = 500
+"""Deadlines follow each other nearly in the order of creation: only the tier flex has longer."""
 _KEEP_INPUT_ROW_SECONDS = 90 * 86_400
 """Longer than what a batch runs from is kept (`working_days`)."""
 _NOTHING = Tally()
@@ -72,7 +74,10 @@ class Batches:
         IdempotencyKeyUsed, InsufficientCredits, or ConditionFailed if another condition does not hold."""
         writes: list[Put | Update | Delete] = [
             Put(_key(batch.ref), batch.to_row(), only_if_absent=True),
-            Put(Key(_OPEN, batch.id), {"account_id": batch.account_id, "created_at": batch.created_at}),
+            Put(
+                Key(_OPEN, batch.id),
+                {"account_id": batch.account_id, "created_at": batch.created_at, "expires_at": batch.expires_at},
+            ),
             Put(_input_key(batch), {}),
         ]
         writes += file_writes(input_file) if input_file else []
@@ -254,8 +259,8 @@ class Batches:
         return [batch_id for batch_id, _ in self._of_file(ref)]
 
     def delete(self, batch: Batch) -> None:
-        """Forget a batch that has ended, and that it was made from its file."""
-        self._table.transact([Delete(_key(batch.ref)), Delete(_input_key(batch))])
+        """Forget a batch that has ended, its webhook, and that it was made from its file."""
+        self._table.transact([Delete(_key(batch.ref)), Delete(_input_key(batch)), webhooks.removal_of(batch)])
 
     def hide_results(self, ref: BatchRef) -> None:
         """Show the results of this batch nowhere any more. Raises ConditionFailed if there is no such batch."""
@@ -265,9 +270,11 @@ class Batches:
         """(account id, batch id, created_at) of every batch that is not terminal, oldest first."""
         return [(row["account_id"], row["sk"], row["created_at"]) for row in self._table.query(_OPEN)]
 
-    def oldest_open(self) -> int | None:
-        """When the oldest batch that is not terminal was created; None if there is none."""
-        return next((int(row["created_at"]) for row in self._table.query(_OPEN, limit=1)), None)
+    def next_deadline(self, window_seconds: int) -> int | None:
+        """The first deadline of the oldest batches that are not terminal; None if there are none. `window_seconds`: of
+        a batch whose row an older version wrote."""
+        rows = self._table.query(_OPEN, limit=_OLDEST_AT_MOST)
+        return min((int(row.get("expires_at", row["created_at"] + window_seconds)) for row in rows), default=None)
 
     def forget_open(self, batch_id: str) -> None:
         """Drop the open row of a batch that is terminal or gone."""

@@ -43,6 +43,14 @@ class Queues:
             QueueUrl=self._urls[provider], ReceiptHandle=receipt_handle, VisibilityTimeout=seconds
         )
 
+    def has_none_waiting(self, provider: str) -> bool:
+        """Whether all messages there are in workers' hands, as far as SQS knows: neither visible nor delayed."""
+        reply = self._client.get_queue_attributes(
+            QueueUrl=self._urls[provider],
+            AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesDelayed"],
+        )
+        return all(int(count) == 0 for count in reply["Attributes"].values())
+
     def _send(self, url: str, messages: Sequence[ShardMessage], delay_seconds: int) -> None:
         entries: list[SendMessageBatchRequestEntryTypeDef] = [
             {

@@ -16,6 +16,7 @@ from batchyard.adapters.aws.objects import Objects
 from batchyard.adapters.aws.progress import Progress
 from batchyard.adapters.aws.quotes import Quotes
 from batchyard.adapters.aws.repeats import Repeats
+from batchyard.adapters.aws.rosters import Rosters
 from batchyard.adapters.aws.shards import Shards
 from batchyard.adapters.aws.table import Table
 from batchyard.adapters.aws.webhooks import Webhooks
@@ -34,6 +35,7 @@ class Stores:
     progress: Progress
     jobs: Jobs
     native_lanes: NativeLanes
+    rosters: Rosters
     repeats: Repeats
     quotes: Quotes
     leftovers: Leftovers
@@ -53,6 +55,7 @@ class Stores:
             progress=Progress(table),
             jobs=Jobs(table),
             native_lanes=NativeLanes(table),
+            rosters=Rosters(table),
             repeats=Repeats(table),
             quotes=Quotes(table),
             leftovers=Leftovers(table),

@@ -14,8 +14,9 @@ from batchyard.surfaces.batchrouter.money import Money, money
 from batchyard.surfaces.batchrouter.replies import RoutedBatch, batch_object, iso
 from batchyard.surfaces.operations import BilledBatch
 
-_REASONS = {
+REASONS = {
     Verdict.DEARER: "Another lane that will do costs less.",
+    Verdict.LESS_PREFERRED: "The routing mode prefers another lane that will do, whatever it costs.",
     Verdict.IMMEDIATE: "The batch is to be run call by call.",
     Verdict.UNSUPPORTED: "The provider has answered that it has no batch API.",
     Verdict.ENDPOINT: "This lane does not serve the operation.",
@@ -23,12 +24,12 @@ _REASONS = {
     Verdict.TOO_MANY_JOBS: "It would make more of the provider's own batches than are worth having.",
     Verdict.CONCURRENCY: "It could not keep the ceiling on calls in flight.",
     Verdict.TOO_LATE: "It usually takes so long that the SLA deadline would be in danger.",
-    Verdict.LESS_PREFERRED: "The routing mode prefers another lane that will do, whatever it costs.",
-    Verdict.TROUBLE: "Its provider is in trouble, and this batch does not wait for that to end.",
+    Verdict.TROUBLE: "Its provider is in trouble.",
     Verdict.PRIVACY: "Its provider does not keep to the privacy tier.",
     Verdict.ROUTING_MODE: "The routing mode does not allow its provider.",
     Verdict.REGION: "Its provider is in none of the allowed regions.",
 }
+"""Of every verdict but `selected`."""
 
 
 class QuoteBreakdown(TypedDict):
@@ -49,7 +50,8 @@ class PricingEstimate(TypedDict):
 
 
 class QuoteLane(TypedDict):
-    """`reason`: why it was rejected; null if it was selected."""
+    """`reason`: why it was rejected; null if it was selected. `items`: how many it gets; the figures of a rejected lane
+    are those of all items that it was considered for."""
 
     provider: str
     model: str
@@ -59,7 +61,7 @@ class QuoteLane(TypedDict):
     reason: str | None
     items: int
     estimated_cost: Money
-    expected_completion_at: str
+    expected_completion_at: str | None
 
 
 class QuoteObject(TypedDict):
@@ -74,6 +76,7 @@ class QuoteObject(TypedDict):
     routing_mode: Literal["cheapest", "sla_aware", "public_only", "edge_only", "hybrid", "privacy_constrained"]
     privacy_tier: Literal["standard", "confidential", "restricted"]
     models: list[str] | None
+    allowed_regions: list[str] | None
     max_price: Money | None
     sla_deadline: str
     expected_completion_at: str
@@ -139,6 +142,7 @@ def quote_object(quote: Quote) -> QuoteObject:
         "routing_mode": quote.rules.mode.value,
         "privacy_tier": quote.rules.privacy.value,
         "models": list(quote.rules.models) or None,
+        "allowed_regions": list(quote.rules.regions) or None,
         "max_price": None if limit is None else money(limit),
         "sla_deadline": iso(quote.deadline),
         "expected_completion_at": iso(quote.finish_at),
@@ -162,10 +166,6 @@ def billed_batch(billed: BilledBatch) -> BatchWithReceipt:
     return {**batch_object(billed.batch), "billing_receipt": _receipt(billed.receipt)}
 
 
-def reason_of(verdict: Verdict) -> str:
-    return _REASONS.get(verdict, str(verdict))
-
-
 def _quote_lane(quoted: QuotedLane) -> QuoteLane:
     return {
         "provider": quoted.lane.provider,
@@ -173,10 +173,10 @@ def _quote_lane(quoted: QuotedLane) -> QuoteLane:
         "mode": quoted.lane.mode.value,
         "selected": quoted.is_selected,
         "verdict": quoted.verdict.value,
-        "reason": None if quoted.is_selected else reason_of(quoted.verdict),
+        "reason": None if quoted.is_selected else REASONS[quoted.verdict],
         "items": quoted.items,
         "estimated_cost": money(quoted.cost_picousd),
-        "expected_completion_at": iso(quoted.finish_at),
+        "expected_completion_at": iso(quoted.finish_at) if quoted.finish_at else None,
     }
 
 
@@ -215,5 +215,5 @@ def _rejected_lane(quoted: QuotedLane) -> RejectedLane:
         "model": quoted.lane.model,
         "mode": quoted.lane.mode.value,
         "verdict": quoted.verdict.value,
-        "reason": reason_of(quoted.verdict),
+        "reason": REASONS[quoted.verdict],
     }

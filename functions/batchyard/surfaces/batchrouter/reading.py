@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import datetime
 
 import orjson
@@ -11,6 +12,7 @@ from batchyard.core.batches import Batch
 from batchyard.core.errors import InvalidRequest, NotFound, PreflightFailed, Unauthenticated
 from batchyard.core.items import LineError
 from batchyard.core.json_types import JsonObject
+from batchyard.core.ledger import read_dollars
 from batchyard.core.quotes import PREFIX
 from batchyard.core.requests import (
     ApiKeyRequest,
@@ -23,8 +25,8 @@ from batchyard.core.requests import (
     ResultWindow,
 )
 from batchyard.core.routing import PrivacyTier, RoutingMode, RoutingRules, ServiceTier
+from batchyard.core.webhooks import WebhookTarget
 from batchyard.surfaces.batchrouter import replies, requests
-from batchyard.surfaces.batchrouter.money import picousd_of
 from batchyard.surfaces.checks import (
     Kind,
     bearer_key,
@@ -71,10 +73,9 @@ def read_quote(request: Request) -> PlanRequest:
         input_file_id=_file_id(body.input_file_id),
         completion_window=replies.windows[ServiceTier(body.sla_tier)],
         lines=lines,
-        rules=_rules(body, tuple(body.models or ())),
+        rules=replace(_rules(body), models=tuple(body.models or ()), regions=tuple(body.allowed_regions or ())),
         max_price_picousd=_limit(body.max_price),
     )
-    _check_regions(body.allowed_regions)
     of_items = body.item_count if body.items is not None else None
     if of_items is not None and body.items is not None and of_items < len(body.items):
         message = f"'item_count' is less than the {len(body.items)} items that were sent."
@@ -100,9 +101,10 @@ def read_batch(request: Request) -> BatchRequest:
         metadata=_metadata(body.metadata),
         idempotency_key=key,
         lines=None if body.items is None else _lines(body.items, None),
-        rules=_rules(body, ()),
+        rules=_rules(body),
         quote_id=_quote_id(body.quote_id),
         max_price_picousd=_limit(body.max_price),
+        webhook=_webhook(body.webhook),
         first_reply=_first_reply,
     )
 
@@ -181,20 +183,16 @@ def _quote_id(given: str | None) -> str | None:
     return given if given is None or _QUOTE_ID.fullmatch(given) else ""
 
 
-def _rules(body: requests.QuoteModel | requests.CreateRoutedBatch, models: tuple[str, ...]) -> RoutingRules:
-    return RoutingRules(
-        RoutingMode(body.routing_mode), PrivacyTier(body.privacy_tier), ServiceTier(body.sla_tier), models
-    )
+def _rules(body: requests.QuoteModel | requests.CreateRoutedBatch) -> RoutingRules:
+    return RoutingRules(RoutingMode(body.routing_mode), PrivacyTier(body.privacy_tier), ServiceTier(body.sla_tier))
+
+
+def _webhook(wanted: requests.BatchWebhook | None) -> WebhookTarget | None:
+    return None if wanted is None else WebhookTarget(wanted.url, wanted.secret)
 
 
 def _limit(max_price: requests.MoneyLimit | None) -> int | None:
-    return None if max_price is None else picousd_of(max_price.amount)
-
-
-def _check_regions(regions: list[str] | None) -> None:
-    if regions is not None and regions != ["global"]:
-        message = "'allowed_regions' takes [\"global\"] only: items cannot be held to a region here."
-        raise PreflightFailed([LineError("unsupported_region", message, param="allowed_regions")])
+    return None if max_price is None else read_dollars(max_price.amount)
 
 
 def _lines(items: list[JsonObject], default_model: str | None) -> bytes:

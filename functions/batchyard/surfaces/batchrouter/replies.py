@@ -324,9 +324,9 @@ def account_object(view: AccountView) -> RoutedAccount:
     return {
         "id": account.id,
         "name": account.name,
-        "billing": "free",
-        "credit_balance": money(0),
-        "reserved": money(0),
+        "billing": account.billing.value,
+        "credit_balance": money(view.credits.available_picousd),
+        "reserved": money(view.credits.reserved_picousd),
         "created_at": iso(account.created_at),
     }
 

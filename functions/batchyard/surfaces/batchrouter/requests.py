@@ -10,12 +10,15 @@ from pydantic_core import ErrorDetails
 
 from batchyard.core.errors import InvalidRequest
 from batchyard.core.json_types import JsonObject
+from batchyard.core.webhook_urls import MOST_CHARACTERS
+from batchyard.core.webhooks import SECRET_CHARACTERS
 from batchyard.surfaces.bodies import Body, parse_body
 
 SlaTier = Literal["standard", "flex", "priority"]
 Mode = Literal["cheapest", "sla_aware", "public_only", "edge_only", "hybrid", "privacy_constrained"]
 PrivacyTier = Literal["standard", "confidential", "restricted"]
 ModelName = Annotated[str, Field(min_length=1, max_length=256)]
+Region = Annotated[str, Field(min_length=1, max_length=64)]
 Items = Annotated[list[JsonObject], Field(fail_fast=True, max_length=50_000)]
 
 
@@ -42,13 +45,13 @@ class QuoteModel(Body):
     sla_tier: SlaTier = "standard"
     routing_mode: Mode = "cheapest"
     privacy_tier: PrivacyTier = "standard"
-    allowed_regions: list[str] | None = Field(default=None, min_length=1, max_length=20)
+    allowed_regions: list[Region] | None = Field(default=None, min_length=1, max_length=20)
     max_price: MoneyLimit | None = None
 
 
 class BatchWebhook(Body):
-    url: str = Field(min_length=1, max_length=2048)
-    secret: str = Field(min_length=8, max_length=256)
+    url: str = Field(min_length=1, max_length=MOST_CHARACTERS)
+    secret: str = Field(min_length=SECRET_CHARACTERS[0], max_length=SECRET_CHARACTERS[1])
 
 
 class CreateRoutedBatch(Body):

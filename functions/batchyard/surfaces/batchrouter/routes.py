@@ -67,5 +67,8 @@ ROUTES = (
     Route("POST", "/v1/auth/account/api-keys", "account", "create_api_key", "batchrouter"),
     Route("GET", "/v1/auth/account/api-keys", "account", "list_api_keys", "batchrouter"),
     Route("DELETE", "/v1/auth/account/api-keys/{api_key_id}", "account", "revoke_api_key", "batchrouter"),
+    Route("PUT", "/v1/auth/account/delivery-webhook", "account", "set_webhook", "batchrouter"),
+    Route("GET", "/v1/auth/account/delivery-webhook", "account", "retrieve_webhook", "batchrouter"),
+    Route("DELETE", "/v1/auth/account/delivery-webhook", "account", "delete_webhook", "batchrouter"),
     Route("GET", "/v1/catalog/models", "account", "list_models", "batchrouter", public=True),
 )

@@ -1,13 +1,14 @@
 """BatchRouter's dialect as a table.
 
 Requests are read in `reading.py`, their bodies are in `requests.py`; replies are written in `writing.py`, their objects
-are in `replies.py` and `quotes.py`; items are read in `lines.py`, results written in `results.py`.
+are in `replies.py` and `quotes.py`; an account's webhook is in `webhooks.py`; items are read in `lines.py`, results
+written in `results.py`.
 """
 
 from __future__ import annotations
 
 from batchyard.core.limits import Limits
-from batchyard.surfaces.batchrouter import quotes, reading, replies, requests, writing
+from batchyard.surfaces.batchrouter import quotes, reading, replies, requests, webhooks, writing
 from batchyard.surfaces.batchrouter.lines import endpoint_of, parse_line
 from batchyard.surfaces.batchrouter.results import frame_results, write_result
 from batchyard.surfaces.operations import Operation, OperationDoc, ResultsForm, as_it_is, nothing
@@ -113,6 +114,23 @@ SURFACE = Surface(
         reading.read_api_key_id,
         writing.write_api_key,
         OperationDoc("Revoke an API key; it is refused half a minute later at most", reply=replies.RoutedApiKey),
+    ),
+    set_webhook=Operation(
+        webhooks.read_webhook,
+        webhooks.write_webhook,
+        OperationDoc(
+            "Set the account's webhook, which is told about each batch that ends",
+            request=webhooks.SetWebhook,
+            reply=webhooks.DeliveryWebhook,
+        ),
+    ),
+    retrieve_webhook=Operation(
+        nothing, webhooks.write_webhook, OperationDoc("Show the account's webhook", reply=webhooks.DeliveryWebhook)
+    ),
+    delete_webhook=Operation(
+        nothing,
+        webhooks.write_removed_webhook,
+        OperationDoc("Remove the account's webhook", reply=webhooks.RemovedWebhook),
     ),
     list_models=Operation(
         nothing,

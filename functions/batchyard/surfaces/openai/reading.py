@@ -16,7 +16,6 @@ from batchyard.core.requests import (
     PlanRequest,
     UploadRequest,
 )
-from batchyard.core.webhooks import WebhookTarget
 from batchyard.surfaces.checks import (
     Kind,
     bearer_key,
@@ -32,7 +31,6 @@ from batchyard.surfaces.checks import (
 from batchyard.surfaces.http import Request
 from batchyard.surfaces.openai import requests
 from batchyard.surfaces.operations import Completion, NewFile, NewUploadPart
-from batchyard.surfaces.webhooks import Webhook, webhook_target
 
 _PAGE_LIMIT = {"file": (10_000, 10_000), "batch": (20, 100), "delivery": (20, 100)}
 """Default and most objects per page."""
@@ -70,10 +68,6 @@ def read_delivery_id(request: Request) -> str:
 
 def read_deliveries_page(request: Request) -> PageRequest:
     return _read_page(request, "delivery")
-
-
-def read_webhook(request: Request) -> WebhookTarget:
-    return webhook_target(requests.parsed(Webhook, request.json()))
 
 
 def read_files_page(request: Request) -> PageRequest:

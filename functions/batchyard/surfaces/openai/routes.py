@@ -1,6 +1,6 @@
 """The paths of the OpenAI surface, Portkey's `/output` among them, and some of our own: presigned uploads, /v1/plan,
-/v1/limits, webhooks and their deliveries, /openapi.json. Under /v1/openai/v1 are those by which OpenAI's clients look
-after BatchRouter's batches."""
+/v1/limits, deliveries of webhooks, /openapi.json. Under /v1/openai/v1 are those by which OpenAI's clients look after
+BatchRouter's batches."""
 
 from __future__ import annotations
 
@@ -28,9 +28,6 @@ ROUTES = (
     _route("POST", "/v1/batches/{batch_id}/cancel", "batches", "cancel_batch"),
     _route("GET", "/v1/batches/{batch_id}/output", "batches", "download_output"),
     _route("POST", "/v1/plan", "batches", "plan_batch"),
-    _route("PUT", "/v1/auth/account/delivery-webhook", "account", "set_webhook"),
-    _route("GET", "/v1/auth/account/delivery-webhook", "account", "retrieve_webhook"),
-    _route("DELETE", "/v1/auth/account/delivery-webhook", "account", "delete_webhook"),
     _route("GET", "/v1/webhooks/deliveries", "account", "list_deliveries"),
     _route("GET", "/v1/webhooks/deliveries/{delivery_id}", "account", "retrieve_delivery"),
     _route("POST", "/v1/webhooks/deliveries/{delivery_id}/replay", "account", "replay_delivery"),

@@ -7,8 +7,7 @@ are in `replies.py`; lines are read in `lines.py`.
 from __future__ import annotations
 
 from batchyard.core.limits import Limits
-from batchyard.surfaces import webhooks
-from batchyard.surfaces.openai import plans, reading, replies, requests, writing
+from batchyard.surfaces.openai import deliveries, plans, reading, replies, requests, writing
 from batchyard.surfaces.openai.lines import parse_line
 from batchyard.surfaces.operations import FILE_TYPES, Operation, OperationDoc, as_it_is, nothing
 from batchyard.surfaces.surface import Surface, SurfaceRules
@@ -135,43 +134,24 @@ SURFACE = Surface(
         ),
     ),
     plan_batch=Operation(reading.read_plan, writing.write_plan, PLAN_BATCH_DOC),
-    set_webhook=Operation(
-        reading.read_webhook,
-        writing.write_webhook,
-        OperationDoc(
-            "Set the account's webhook, which is told about each batch that ends",
-            request=webhooks.Webhook,
-            reply=webhooks.WebhookObject,
-        ),
-    ),
-    retrieve_webhook=Operation(
-        nothing,
-        writing.write_webhook,
-        OperationDoc("Retrieve the account's webhook", reply=webhooks.WebhookObject),
-    ),
-    delete_webhook=Operation(
-        nothing,
-        writing.write_deleted_webhook,
-        OperationDoc("Delete the account's webhook", reply=webhooks.DeletedWebhook),
-    ),
     list_deliveries=Operation(
         reading.read_deliveries_page,
         writing.write_deliveries,
         OperationDoc(
             "List the deliveries of webhooks, those of the newest batches first",
             query=_BATCH_QUERY,
-            reply=webhooks.DeliveryList,
+            reply=deliveries.DeliveryList,
         ),
     ),
     retrieve_delivery=Operation(
         reading.read_delivery_id,
         writing.write_delivery,
-        OperationDoc("Retrieve a delivery with its attempts", reply=webhooks.DeliveryObject),
+        OperationDoc("Retrieve a delivery with its attempts", reply=deliveries.DeliveryObject),
     ),
     replay_delivery=Operation(
         reading.read_delivery_id,
         writing.write_delivery,
-        OperationDoc("Deliver an event again, with the same id", reply=webhooks.DeliveryObject),
+        OperationDoc("Deliver an event again, with the same id", reply=deliveries.DeliveryObject),
     ),
     list_models=Operation(
         nothing,

@@ -11,13 +11,12 @@ from batchyard.core.errors import RateLimited, RequestError, Unauthenticated
 from batchyard.core.files import File, UploadPart
 from batchyard.core.forecast import Forecast
 from batchyard.core.limits import Allowance, ShownLimits
-from batchyard.core.webhooks import ShownWebhook
 from batchyard.surfaces.errors import error_detail, fault_detail
 from batchyard.surfaces.http import Reply, json_reply
 from batchyard.surfaces.openai import replies
+from batchyard.surfaces.openai.deliveries import delivery_object
 from batchyard.surfaces.openai.plans import plan_object
 from batchyard.surfaces.operations import NamedOffer, Page, Presigned, ShownFile, ShownUpload
-from batchyard.surfaces.webhooks import deleted_webhook, delivery_object, webhook_object
 
 _FAULT = (
     "The server had an error while processing your request. Send it again; if it fails again, tell your operator the "
@@ -72,14 +71,6 @@ def write_batches(page: Page[Batch]) -> Reply:
 
 def write_plan(forecast: Forecast) -> Reply:
     return json_reply(plan_object(forecast))
-
-
-def write_webhook(webhook: ShownWebhook) -> Reply:
-    return json_reply(webhook_object(webhook))
-
-
-def write_deleted_webhook(webhook: ShownWebhook) -> Reply:
-    return json_reply(deleted_webhook(webhook))
 
 
 def write_delivery(delivery: Delivery) -> Reply:

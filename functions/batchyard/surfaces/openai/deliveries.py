@@ -1,48 +1,15 @@
-"""Webhooks and their deliveries as the API shows them: bodies, objects, and what is read of a request.
-
-OpenAI has webhooks in its dashboard only, and BatchRouter documents how one is set, so most of this is ours, in the
-style of OpenAI's objects.
-"""
+"""Deliveries of webhooks as the API shows them. No vendor has such an operation: they are ours, in the style of
+OpenAI's objects."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
 from typing_extensions import TypedDict
 
 from batchyard.core.deliveries import Attempt, Delivery
-from batchyard.core.errors import InvalidRequest
-from batchyard.core.webhook_urls import MOST_CHARACTERS
-from batchyard.core.webhooks import SECRET_CHARACTERS, ShownWebhook, WebhookStyle, WebhookTarget
-from batchyard.surfaces.bodies import Body
 
 Style = Literal["batchrouter", "openai", "kushrouter"]
-
-
-class Webhook(Body):
-    """Where events are sent, and the secret that signs them. Only in the style `openai` a secret may be left out: then
-    one is made and shown once."""
-
-    url: str = Field(min_length=1, max_length=MOST_CHARACTERS)
-    secret: str | None = Field(default=None, min_length=SECRET_CHARACTERS[0], max_length=SECRET_CHARACTERS[1])
-    style: Style = "batchrouter"
-
-
-class WebhookObject(TypedDict):
-    """`secret`: only in the reply that set the webhook, and only if it was made then."""
-
-    object: Literal["webhook"]
-    url: str
-    style: Style
-    secret: str | None
-    updated_at: int
-
-
-class DeletedWebhook(TypedDict):
-    object: Literal["webhook"]
-    url: str
-    deleted: Literal[True]
 
 
 class DeliveryAttempt(TypedDict):
@@ -80,27 +47,6 @@ class DeliveryList(TypedDict):
     first_id: str | None
     last_id: str | None
     has_more: bool
-
-
-def webhook_target(wanted: Webhook) -> WebhookTarget:
-    """Raises InvalidRequest if a secret is missing. An empty one stands for one that is to be made."""
-    if wanted.secret is None and wanted.style != "openai":
-        raise InvalidRequest("Missing required parameter: 'secret'.", param="secret", code="missing_required_parameter")
-    return WebhookTarget(wanted.url, wanted.secret or "", WebhookStyle(wanted.style))
-
-
-def webhook_object(webhook: ShownWebhook) -> WebhookObject:
-    return {
-        "object": "webhook",
-        "url": webhook.url,
-        "style": webhook.style.value,
-        "secret": webhook.secret,
-        "updated_at": webhook.set_at,
-    }
-
-
-def deleted_webhook(webhook: ShownWebhook) -> DeletedWebhook:
-    return {"object": "webhook", "url": webhook.url, "deleted": True}
 
 
 def delivery_object(delivery: Delivery) -> DeliveryObject:
