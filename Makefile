@@ -9,21 +9,22 @@ PORT ?= 8787
 DEPLOYMENT ?= local
 # What a benchmark is to be told, for example ARGS=--quick.
 ARGS ?=
-export PYTHONPATH := functions:.
+export PYTHONPATH := functions:.:cli
 # Node for `cdk synth` comes with the Python packages.
 export JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION := 1
 
 help: ## List the commands
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
-setup: $(READY) ## Make the virtual environment from requirements.lock
+setup: $(READY) ## Make the virtual environment from requirements.lock, with the command `batchyard`
 
-$(READY): requirements.lock
+$(READY): requirements.lock cli/pyproject.toml cli/hatch_build.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Batchyard needs Python 3.11 or later; set PYTHON=/path/to/python3.11"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "This Python has no venv module. On Debian: apt-get install python3-venv"; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep -E '^uv==' requirements.lock | cut -d' ' -f1)"
 	$(BIN)/uv pip sync --quiet --python $(BIN)/python requirements.lock || $(BIN)/python -m pip install --quiet -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable cli
 	@touch $@
 
 clients: $(CLIENTS) ## The clients of the e2e tests that are not in requirements.lock: openai for Node, litellm
@@ -46,17 +47,18 @@ demo: $(READY) ## Run the main job on the local cloud: upload, create, wait, dow
 local: $(READY) ## The local cloud in the foreground on PORT (8787); writes .local/env
 	PORT=$(PORT) $(BIN)/python -m local
 
+# Files in their own order: the slow ones come first, and the quick ones fill up what is left at the end.
 test: $(READY) $(CLIENTS) lint ## Every test
-	$(BIN)/pytest -q -n 2 --dist loadfile
+	$(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 unit: $(READY) ## The quick tests: unit, property, steps, worker. No local cloud
-	$(BIN)/pytest -q -n 2 tests/unit tests/property tests/steps tests/worker tests/jobs
+	$(BIN)/pytest -q -n 2 tests/unit tests/property tests/steps tests/worker tests/jobs tests/cli
 
 api: $(READY) ## The API's functions and the adapters, on moto
 	$(BIN)/pytest -q -n 2 tests/adapters tests/api
 
 lambda-python: .build/python3.13/.ready ## The unit tests and the steps on the Python that Lambda runs
-	.build/python3.13/bin/python -m pytest -q -p no:cacheprovider tests/unit tests/property tests/steps
+	.build/python3.13/bin/python -m pytest -q -n 2 -p no:cacheprovider tests/unit tests/property tests/steps
 
 # An interpreter that is there (infra/bytecode.py looks for it), else one that uv downloads.
 .build/python3.13/.ready: requirements.lock $(READY)

@@ -12,6 +12,16 @@ from constructs import Construct
 
 from infra.deployment import Deployment
 
+_BROWSERS = [
+    s3.CorsRule(
+        allowed_origins=["*"],
+        allowed_methods=[s3.HttpMethods.GET, s3.HttpMethods.HEAD, s3.HttpMethods.PUT],
+        allowed_headers=["*"],
+        max_age=7200,
+    )
+]
+"""For presigned URLs, which are all that a page can use. A browser that is redirected to one says that its origin is
+`null`, so no origin can be named here."""
 _NEVER_FINISHED = s3.LifecycleRule(abort_incomplete_multipart_upload_after=Duration.days(2))
 
 
@@ -47,6 +57,7 @@ class Buckets(Construct):
                 ),
                 _NEVER_FINISHED,
             ],
+            cors=_BROWSERS if deployment.cors_origins else None,
         )
 
     def _drop(self, deployment: Deployment) -> s3.Bucket:

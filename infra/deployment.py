@@ -7,6 +7,7 @@ deployment when they meant another.
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,10 @@ from batchyard import settings
 from batchyard.adapters import catalogue
 
 FOLDER = Path(__file__).resolve().parent.parent / "deployments"
+
+
+_NEVER_DEPLOYED = {"webhook_hosts"}
+"""Settings of the local cloud alone."""
 
 
 class DeploymentRefused(Exception):
@@ -46,6 +51,8 @@ class Deployment(BaseModel):
     """In five minutes, for one address and for one value of the Authorization header; only with `waf`."""
     api_requests_per_second: int = Field(default=200, ge=1)
     api_burst: int = Field(default=400, ge=1)
+    cors_origins: Sequence[str] = ()
+    """Origins (`https://app.example.com`, or `*` for all) whose pages may call the API from a browser."""
     retain_data: bool = True
     """Keep table, buckets and key when the stateful stack is deleted."""
     existing_table: str | None = None
@@ -74,11 +81,20 @@ class Deployment(BaseModel):
     @classmethod
     def _limits_exist(cls, limits: Mapping[str, Any]) -> Mapping[str, Any]:
         """Refuses limits that functions would ignore, or refuse at their first use."""
-        unknown = sorted(limits.keys() - _setting_names())
+        unknown = sorted(limits.keys() - (_setting_names() - _NEVER_DEPLOYED))
         if unknown:
             raise ValueError(f"no setting of functions/batchyard/settings.py is called {', '.join(unknown)}")
         settings.Limits.model_validate({name: variable(value) for name, value in limits.items()})
         return limits
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins_are_origins(cls, origins: Sequence[str]) -> Sequence[str]:
+        """Refuses what no browser would send: an origin has a scheme and a host, and no path."""
+        for origin in origins:
+            if not re.fullmatch(r"\*|https?://[a-z0-9.-]+(:[0-9]+)?", origin):
+                raise ValueError(f"{origin!r} is no origin such as https://app.example.com")
+        return origins
 
     @field_validator("provider_modes", mode="before")
     @classmethod

@@ -24,7 +24,9 @@ _API = 29
 SPECS = {
     "files": Spec("API: files and uploads", memory_mib=512, timeout_seconds=_API, concurrency=60),
     "batches": Spec("API: batches", memory_mib=512, timeout_seconds=_API, concurrency=60),
-    "account": Spec("API: models and the OpenAPI document", memory_mib=512, timeout_seconds=_API, concurrency=20),
+    "account": Spec(
+        "API: models, webhooks and the OpenAPI document", memory_mib=512, timeout_seconds=_API, concurrency=20
+    ),
     # It goes on when API Gateway has given up, so that the export is there when the caller asks again.
     # An export keeps the processor busy; with 1,769 MiB Lambda gives a whole one.
     "results": Spec(
@@ -65,7 +67,14 @@ SPECS = {
     # It holds the results of a shard per lane, some megabytes each at worst. New accounts are given no more than this.
     "finalize": Spec("Writes a batch's output and error files", memory_mib=3008, timeout_seconds=_STEP, concurrency=20),
     "notify": Spec(
-        "Delivers a batch's results to the drop folder", memory_mib=512, timeout_seconds=300, concurrency=10
+        "Brings a batch's results to the drop folder, and has webhooks told",
+        memory_mib=512,
+        timeout_seconds=300,
+        concurrency=10,
+    ),
+    # It looks a name up, and then waits for its receiver: 15 seconds at most.
+    "deliver": Spec(
+        "Makes one attempt to deliver an event to a webhook", memory_mib=256, timeout_seconds=45, concurrency=20
     ),
     # It ends before the next one starts. Its traces would cost three times what it does.
     "sweep": Spec(
@@ -73,6 +82,10 @@ SPECS = {
     ),
     "assemble": Spec("Joins the parts of an upload", memory_mib=512, timeout_seconds=_LONGEST, concurrency=10),
 }
+
+
+API = ("files", "batches", "account", "results")
+"""The functions that answer requests."""
 
 
 class Functions(Construct):
@@ -114,6 +127,9 @@ class Functions(Construct):
         for planner in ("batches", "validate", "jobs"):
             self[planner].set_variable("PROVIDER_MODES", json.dumps(deployment.modes))
         self["jobs"].set_variable("DEPLOYMENT", deployment.name)
+        if deployment.cors_origins:
+            for served in API:
+                self[served].set_variable("CORS_ORIGINS", json.dumps(list(deployment.cors_origins)))
 
     def __getitem__(self, name: str) -> Function:
         return self.all[name]

@@ -63,9 +63,12 @@ RESPONSES = (
 )
 
 
-def add_gateway_responses(api: apigateway.RestApi) -> None:
+def add_gateway_responses(api: apigateway.RestApi, *, for_browsers: bool = False) -> None:
+    """`for_browsers`: pages of any origin may read them; they say nothing of anybody."""
     for response in RESPONSES:
         headers = {"x-request-id": "context.requestId", "request-id": "context.requestId"}
+        if for_browsers:
+            headers["Access-Control-Allow-Origin"] = "'*'"
         if response.status == 429:
             headers["Retry-After"] = "'1'"
         api.add_gateway_response(
@@ -79,6 +82,7 @@ def add_gateway_responses(api: apigateway.RestApi) -> None:
 
 def _envelope(response: GatewayResponse) -> str:
     """OpenAI's error object, with what Anthropic's has around it."""
+    error: dict[str, str | int | None]
     error = {"message": response.message, "type": response.type, "param": None, "code": response.code}
     error = error if response.status is None else error | {"status": response.status}
     return json.dumps({"type": "error", "error": error, "request_id": "$context.requestId"})

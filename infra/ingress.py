@@ -1,4 +1,5 @@
-"""The REST API: a resource and a method for each route of the registry. Every other request gets a gateway response."""
+"""The REST API: a resource and a method for each route of the registry, HEAD wherever there is GET, and OPTIONS if the
+deployment names origins of browsers. Every other request gets a gateway response."""
 
 from __future__ import annotations
 
@@ -15,6 +16,8 @@ from infra.gateway_responses import add_gateway_responses
 from infra.log import Log
 
 STAGE = "api"
+PREFLIGHT_FUNCTION = "account"
+"""What answers browsers that ask what they may send."""
 
 
 class Ingress(Construct):
@@ -53,14 +56,20 @@ class Ingress(Construct):
             ),
         )
         self.api.node.try_remove_child("Endpoint")  # CDK's own output, which has a generated name.
-        add_gateway_responses(self.api)
+        add_gateway_responses(self.api, for_browsers=bool(deployment.cors_origins))
         integrations = {
             each: apigateway.LambdaIntegration(functions[each].function, scope_permission_to_method=False)
             for each in sorted({route.function for route in routes})
         }
         # Dialects may share a path; the function finds out which one it is, so both have to name the same function.
         for path, method, function in dict.fromkeys((each.path, each.method, each.function) for each in routes):
-            self.api.root.resource_for_path(path).add_method(method, integrations[function])
+            resource = self.api.root.resource_for_path(path)
+            resource.add_method(method, integrations[function])
+            if method == "GET":
+                resource.add_method("HEAD", integrations[function])
+        if deployment.cors_origins:
+            for path in dict.fromkeys(each.path for each in routes):
+                self.api.root.resource_for_path(path).add_method("OPTIONS", integrations[PREFLIGHT_FUNCTION])
         self._accept_findings(deployment)
 
     def _accept_findings(self, deployment: Deployment) -> None:

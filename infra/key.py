@@ -1,5 +1,6 @@
 """The one KMS key of a deployment (each costs a dollar a month). It encrypts
 
+- the secrets of webhooks;
 - a caller's own provider key, until its batch ends. The encryption context names the batch and its account, so a
   ciphertext copied to another batch's row cannot be read there;
 - alarms on their way to people: AWS's own key for SNS does not let CloudWatch publish.
@@ -19,7 +20,7 @@ class Key(Construct):
         self.key = kms.Key(
             self,
             "Key",
-            description="Batchyard: provider keys that callers bring with a batch, and alarms",
+            description="Batchyard: secrets that callers bring, and alarms",
             enable_key_rotation=True,
             removal_policy=removal,
         )

@@ -28,17 +28,18 @@ _GET, _PUT, _UPDATE, _DELETE, _QUERY = (
 TABLE_ACTIONS = {
     "files": (_GET, _QUERY, _PUT, _UPDATE, _DELETE),
     "batches": (_GET, _QUERY, _PUT, _UPDATE),
-    "account": (_GET, _UPDATE),
+    "account": (_GET, _QUERY, _PUT, _UPDATE, _DELETE),
     "results": (_GET, _QUERY, _UPDATE),
     "admin": (_GET, _QUERY, _PUT, _UPDATE),
     "drop": (_GET, _PUT, _UPDATE),
-    "validate": (_GET, _UPDATE, _DELETE),
+    "validate": (_GET, _PUT, _UPDATE, _DELETE),
     "dispatch": (_GET, _QUERY, _UPDATE),
     "work": (_GET, _QUERY, _UPDATE),
     "jobs": (_GET, _QUERY, _UPDATE),
     "fence": (_GET, _QUERY, _UPDATE),
     "finalize": (_GET, _QUERY, _PUT, _UPDATE, _DELETE),
-    "notify": (_GET,),
+    "notify": (_GET, _PUT),
+    "deliver": (_GET, _PUT, _UPDATE, _DELETE),
     "sweep": (_GET, _QUERY, _UPDATE, _DELETE),
     "assemble": (_GET, _UPDATE),
 }
@@ -86,7 +87,7 @@ DROP_ACTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "notify": {"drop/": _READ, "results/": _READ + _WRITE + _REMOVE},
 }
 _EVENT_AGE_SECONDS = 300
-"""How long a start of the native executor waits at most, for concurrency."""
+"""How long a start of the native executor or of a delivery waits at most, for concurrency."""
 FINDS = {"files", "batches", "results", "drop", "validate", "finalize", "notify", "sweep", "assemble"}
 
 
@@ -191,6 +192,23 @@ def grant_caller_key(functions: Functions, key: kms.Key) -> None:
         functions[name].set_variable("CALLER_KEY_ID", key.key_id)
 
 
+def grant_webhooks(functions: Functions, key: kms.Key) -> None:
+    """Secrets of webhooks: the functions that set one may encrypt, the one that signs may decrypt, each only for a
+    named account and owner. Notify, a replay and Sweep start deliveries. An event that fails is not repeated by Lambda:
+    Sweep comes again in a minute."""
+    for_a_webhook = {"Null": {"kms:EncryptionContext:webhook": "false", "kms:EncryptionContext:account_id": "false"}}
+    deliver = functions["deliver"]
+    for name in ("batches", "account"):
+        functions[name].allow(["kms:Encrypt"], key.key_arn, conditions=for_a_webhook)
+    deliver.allow(["kms:Decrypt"], key.key_arn, conditions=for_a_webhook)
+    for name in ("account", "deliver"):
+        functions[name].set_variable("CALLER_KEY_ID", key.key_id)
+    for name in ("account", "notify", "sweep"):
+        functions[name].allow(["lambda:InvokeFunction"], deliver.arn)
+        functions[name].set_variable("DELIVER_FUNCTION", deliver.function.function_name)
+    _without_repeats(deliver)
+
+
 def grant_assembly(functions: Functions) -> None:
     """The function that completes an upload leaves the joining of its parts to one that has enough time."""
     functions["files"].allow(["lambda:InvokeFunction"], functions["assemble"].arn)
@@ -204,11 +222,16 @@ def grant_jobs(functions: Functions) -> None:
     for name in ("dispatch", "fence", "sweep"):
         functions[name].allow(["lambda:InvokeFunction"], jobs.arn)
         functions[name].set_variable("JOBS_FUNCTION", jobs.function.function_name)
+    _without_repeats(jobs)
+
+
+def _without_repeats(function: Function) -> None:
+    """Lambda does not repeat an event that fails."""
     lambda_.CfnEventInvokeConfig(
-        jobs,
+        function,
         "Retries",
-        function_name=jobs.function.function_name,
+        function_name=function.function.function_name,
         qualifier="$LATEST",
         maximum_retry_attempts=0,
         maximum_event_age_in_seconds=_EVENT_AGE_SECONDS,
-    ).node.add_dependency(jobs.role)
+    ).node.add_dependency(function.role)

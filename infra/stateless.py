@@ -74,6 +74,7 @@ class StatelessStack(Stack):
             permissions.grant_provider_secrets(functions[caller], deployment.secret_prefix)
         permissions.grant_models(functions["work"], providers)
         permissions.grant_caller_key(functions, stateful.key)
+        permissions.grant_webhooks(functions, stateful.key)
         permissions.grant_assembly(functions)
         permissions.grant_jobs(functions)
 

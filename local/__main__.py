@@ -14,9 +14,10 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 from local.deployment.templates import ROOT, SynthFailed, read_stacks, stacks
-from local.options import Options, provider_urls
+from local.options import Options, provider_urls, webhook_variables
 
 _SWEEPS_EVERY_SECONDS = 2.0
 """People do not want to wait a minute for Sweep, which also looks after provider jobs."""
@@ -29,7 +30,12 @@ def main() -> int:
     else:
         urls = provider_urls(os.environ)
         options = Options(
-            arguments.port, arguments.folder, arguments.provider_url, urls, minute_seconds=_SWEEPS_EVERY_SECONDS
+            arguments.port,
+            arguments.folder,
+            arguments.provider_url,
+            urls,
+            environment=webhook_variables(os.environ),
+            minute_seconds=_SWEEPS_EVERY_SECONDS,
         )
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]  # Set by somebody's AWS profile, or by the .local/env of an earlier run.
@@ -104,7 +110,7 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _announce(state: dict[str, str], folder: Path, seconds: float) -> None:
+def _announce(state: dict[str, Any], folder: Path, seconds: float) -> None:
     variables = {
         "OPENAI_BASE_URL": f"{state['api_url']}/v1",
         "OPENAI_API_KEY": state["api_key"],
@@ -113,6 +119,9 @@ def _announce(state: dict[str, str], folder: Path, seconds: float) -> None:
         "AWS_SECRET_ACCESS_KEY": state["secret_access_key"],
         "AWS_DEFAULT_REGION": state["region"],
         "AWS_REGION": state["region"],
+        "BATCHYARD_URL": state["api_url"],
+        "BATCHYARD_API_KEY": state["api_key"],
+        "BATCHYARD_DEPLOYMENT": state["functions"]["admin"].removesuffix("-admin"),
         "BATCHYARD_BUCKET": state["drop_bucket"],
         "BATCHYARD_ACCOUNT": state["account_id"],
     }
@@ -121,7 +130,8 @@ def _announce(state: dict[str, str], folder: Path, seconds: float) -> None:
     path.chmod(0o600)
     shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
     print(f"ready after {seconds:.1f} s: {variables['OPENAI_BASE_URL']}  (provider: {state['provider_url']})")
-    print(f"in another shell:  set -a; . {shown}; set +a     logs: {state['logs']}     Ctrl-C ends it", flush=True)
+    print(f"in another shell:  set -a; . {shown}; set +a     logs: {state['logs']}     Ctrl-C ends it")
+    print("then for example:  .venv/bin/batchyard run events/requests.jsonl     .venv/bin/batchyard doctor", flush=True)
 
 
 def _is_news(record: logging.LogRecord) -> bool:

@@ -43,8 +43,11 @@ class MemoryTable:
         values: Row | None = None,
         append: Mapping[str, list[Any]] | None = None,
         default: Row | None = None,
+        discard: Row | None = None,
     ) -> Row:
-        change = Update(key, set or {}, add or {}, remove, condition, values or {}, append or {}, default or {})
+        change = Update(
+            key, set or {}, add or {}, remove, condition, values or {}, append or {}, default or {}, discard or {}
+        )
         with self._lock:
             self.transact([change])
             return _copy(self._rows[key.pk][key.sk])
@@ -82,7 +85,8 @@ class MemoryTable:
             for write in writes:
                 row = self.get(write.key)
                 if not _holds(write, row):
-                    raise ConditionFailed(f"{write.key.sk}: the condition of a write did not hold", row)
+                    what = f"{write.key.sk}: the condition of a write did not hold"
+                    raise ConditionFailed(what, row, row_key=write.key)
             for write in writes:
                 self._apply(write)
 
@@ -110,7 +114,9 @@ def _changed(old: Row, write: Update) -> Row:
     new |= {name: [*old.get(name, []), *more] for name, more in write.append.items()}
     for name, more in write.add.items():
         new[name] = old.get(name, 0) + more if isinstance(more, int) else old.get(name, set()) | more
-    return {name: value for name, value in new.items() if name not in write.remove}
+    new |= {name: old.get(name, set()) - some for name, some in write.discard.items()}
+    emptied = {name for name in write.discard if not new[name]}
+    return {name: value for name, value in new.items() if name not in write.remove and name not in emptied}
 
 
 def _copy(row: Row) -> Row:
@@ -123,7 +129,7 @@ def _holds(write: Put | Update | Delete, row: Row | None) -> bool:
         case Put(only_if_absent=True):
             return row is None
         case Update(condition=str(text)):
-            values = {**write.set, **write.add, **write.append, **write.default, **write.values}
+            values = {**write.set, **write.add, **write.append, **write.default, **write.discard, **write.values}
             return _condition(text)(row or {}, values)
     return True
 
@@ -143,6 +149,9 @@ class _Operand:
 
     def __lt__(self, other: _Operand) -> bool:
         return self.compares(other) and self.value < other.value
+
+    def __ge__(self, other: _Operand) -> bool:
+        return self.compares(other) and self.value >= other.value
 
     def contains(self, other: _Operand) -> bool:
         return self.exists and other.value in self.value

@@ -11,7 +11,7 @@ from openai import OpenAI
 from openai.types import Batch
 
 from batchyard.adapters.aws.table import Key, Table
-from tests.invariants import TERMINAL, Checked, check_batch, check_rows, check_unmoved
+from tests.invariants import TERMINAL, Checked, check_batch, check_credits, check_rows, check_unmoved
 
 if TYPE_CHECKING:  # the quick tests use `eventually`, and import no local cloud
     from local.cloud import LocalCloud
@@ -47,10 +47,18 @@ def eventually(look: Callable[[], T | None], what: str, seconds: float = WAIT_SE
     raise AssertionError(f"not within {seconds} seconds: {what}")
 
 
+CREDITS = "1000"
+"""Dollars: more than any test spends."""
+
+
 class Customer:
+    """An account that has paid in advance, so that every run checks the books of its credits, too."""
+
     def __init__(self, cloud: LocalCloud, name: str) -> None:
         self.cloud = cloud
         self.account_id, self.api_key = cloud.create_account(name)
+        self.operator("set_billing", billing="prepaid")
+        self.operator("top_up", id="first", usd=CREDITS)
         self.openai = OpenAI(base_url=f"{cloud.api_url}/v1", api_key=self.api_key, max_retries=2, timeout=60)
         self._table = Table(cloud.client("dynamodb"), cloud.table_name)
 
@@ -59,6 +67,12 @@ class Customer:
 
     def __exit__(self, *_: object) -> None:
         self.openai.close()
+
+    def operator(self, action: str, **fields: Any) -> dict[str, Any]:
+        """What an operator does about this account."""
+        answer: dict[str, Any] = self.cloud.operator(action, account_id=self.account_id, **fields)
+        assert "error" not in answer, answer
+        return answer
 
     def upload(self, content: bytes, filename: str = "requests.jsonl") -> str:
         return self.openai.files.create(file=(filename, content), purpose="batch").id
@@ -110,7 +124,23 @@ class Customer:
         check_rows(row, shards)
         check_unmoved(batch.to_dict(), self.openai.batches.retrieve(batch.id).to_dict())
         check_unmoved(row, self.rows(batch.id)[0])
+        self.check_credits()
         return checked
+
+    def check_credits(self) -> None:
+        """The books of the account's credits, at a moment in which nobody has changed them."""
+        pk = f"account#{self.account_id}"
+
+        def look() -> bool:
+            before = self._table.get(Key(pk, "balance"), consistent=True)
+            entries = list(self._table.query(pk, prefix="ledger#", consistent=True))
+            batches = list(self._table.query(pk, prefix="batch#", consistent=True))
+            if self._table.get(Key(pk, "balance"), consistent=True) != before:
+                return False
+            check_credits(before, entries, batches)
+            return True
+
+        eventually(look, f"a quiet moment of the ledger of {self.account_id}")
 
     def status(self, batch_id: str) -> str:
         """The status in the batch's row, which is cheaper to read than the API."""

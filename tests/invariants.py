@@ -4,7 +4,7 @@ has a name, and what is raised says which one was broken."""
 from __future__ import annotations
 
 import enum
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +13,7 @@ from batchyard.core import exact_json
 
 TERMINAL = frozenset({"completed", "failed", "expired", "cancelled"})
 COUNTS = ("succeeded", "failed", "cancelled", "expired")
+_BALANCE = ("available_picousd", "reserved_picousd", "charged_picousd")
 
 
 class Invariant(enum.Enum):
@@ -25,7 +26,10 @@ class Invariant(enum.Enum):
     COUNTS = "request_counts add up to the number of items and to the lines of the files"
     FILES = "a file is named if it has lines, and only then"
     TOKENS = "the batch's tokens are those of its lines"
-    LEDGER = "the shard rows add up to the batch row, and each says as many results as it has done"
+    SUMS = "the shard rows add up to the batch row, and each says as many results as it has done"
+    CREDITS = (
+        "an account's entries add up to its balance, only what runs is reserved for, and each end was settled once"
+    )
     UNMOVED = "nothing moves after a terminal status"
     CALLED_ONCE = "while no lease ends, no item is sent to its provider twice"
 
@@ -119,22 +123,64 @@ def check_batch(
 
 
 def check_rows(batch_row: Mapping[str, Any], shard_rows: Iterable[Mapping[str, Any]]) -> None:
-    """The ledger: what the shard rows add up to is what the batch row says, in every column they share."""
+    """What the shard rows add up to is what the batch row says, in every column they share."""
     rows = list(shard_rows)
     for row in rows:
         _require(
-            Invariant.LEDGER, row.get("state") in ("settled", "sealed"), f"shard {row['number']} is {row.get('state')}"
+            Invariant.SUMS, row.get("state") in ("settled", "sealed"), f"shard {row['number']} is {row.get('state')}"
         )
         bits = int.from_bytes(bytes(row.get("done", b"")), "big").bit_count()
         counted = sum(row.get(name, 0) for name in COUNTS)
-        _require(Invariant.LEDGER, bits == counted, f"shard {row['number']}: {bits} done, {counted} counted")
+        _require(Invariant.SUMS, bits == counted, f"shard {row['number']}: {bits} done, {counted} counted")
     for column in ("succeeded", "input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens", "cost_picousd"):
         total = sum(row.get(column, 0) for row in rows)
         _require(
-            Invariant.LEDGER,
+            Invariant.SUMS,
             total == batch_row["tally"].get(column, 0),
             f"{column}: shards {total}, batch {batch_row['tally']}",
         )
+
+
+def check_credits(
+    balance_row: Mapping[str, Any] | None,
+    entry_rows: Iterable[Mapping[str, Any]],
+    batch_rows: Iterable[Mapping[str, Any]],
+) -> None:
+    """An account's books, all read at one moment. A batch that ended is charged what its results cost, neither more nor
+    less, and what was reserved for it is free again; one that runs has its reservation; a free one has no entries. A
+    batch that was deleted is settled, whatever it cost."""
+    balance, entries, batches = balance_row or {}, list(entry_rows), list(batch_rows)
+    for column in _BALANCE:
+        total = sum(entry.get(column, 0) for entry in entries)
+        _require(Invariant.CREDITS, total == balance.get(column, 0), f"{column}: entries {total}, balance {balance}")
+    by_batch: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    kinds: Counter[tuple[str, str]] = Counter()
+    for entry in entries:
+        kinds[entry["about"], entry["kind"]] += 1
+        if entry["kind"] != "top_up":
+            by_batch[entry["about"]].update({column: entry.get(column, 0) for column in _BALANCE})
+    _require(Invariant.CREDITS, all(count == 1 for count in kinds.values()), f"made twice: {kinds}")
+    overrun = 0
+    for deleted in by_batch.keys() - {batch["id"] for batch in batches}:
+        has = by_batch[deleted]
+        is_settled = has["reserved_picousd"] == 0 and has["available_picousd"] == -has["charged_picousd"]
+        _require(Invariant.CREDITS, is_settled, f"{deleted} is gone, and not settled: {has}")
+        overrun += has["charged_picousd"]
+    for batch in batches:
+        has, reserved = by_batch[batch["id"]], batch.get("reserved_picousd", 0)
+        cost = batch["tally"].get("cost_picousd", 0) if batch["status"] in TERMINAL else 0
+        if batch.get("billing", "free") == "free":
+            expected = (0, 0, 0)
+        elif batch["status"] in TERMINAL:
+            expected = (-cost, 0, cost)
+            overrun += max(0, cost - reserved)
+        else:
+            expected = (-reserved, reserved, 0)
+        found = tuple(has[column] for column in _BALANCE)
+        _require(Invariant.CREDITS, found == expected, f"{batch['id']}, {batch['status']}: {found} against {expected}")
+    is_prepaid = all(batch.get("billing") != "postpaid" for batch in batches)
+    available = balance.get("available_picousd", 0)
+    _require(Invariant.CREDITS, not is_prepaid or available >= -overrun, f"overdrawn: {available}")
 
 
 def check_unmoved(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:

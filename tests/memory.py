@@ -96,6 +96,18 @@ def memory_stores(batches: OneBatch, shards: MemoryShards, objects: MemoryObject
     """Stores of one batch, for steps that use no others."""
     doubles: Any = {"batches": batches, "shards": shards, "objects": objects}
     unused: Any = dict.fromkeys(
-        ("accounts", "files", "uploads", "progress", "jobs", "native_lanes", "rosters", "repeats", "leftovers")
+        (
+            "accounts",
+            "files",
+            "uploads",
+            "progress",
+            "jobs",
+            "native_lanes",
+            "rosters",
+            "repeats",
+            "leftovers",
+            "ledger",
+            "budgets",
+        )
     )
     return Stores(**doubles, **unused)

@@ -80,6 +80,8 @@ def models_of(price_list: types.Provider, as_of: date) -> Iterator[dict[str, Any
         entry: dict[str, Any] = {"id": identifier, "microusd": _figures(price)}
         if above := [[threshold, *_figures(price, threshold)] for threshold in _thresholds(price)]:
             entry["above"] = above
+        if model.context_window is not None:
+            entry["context"] = model.context_window
         yield entry | {kind: found for kind, found in rules.items() if found}
 
 

@@ -53,6 +53,22 @@ class ApiSettings(Settings, Limits):
     assemble_function: str = ""
     caller_key_id: str = ""
     """The KMS key for provider keys that callers bring."""
+    cors_origins: Json[list[str]] = Field(default="[]", validate_default=True)
+    """The origins whose pages may call the API; `*`: all."""
+
+
+class WebhookSettings(Settings):
+    """Of the functions that set webhooks, make deliveries, start them and carry them out."""
+
+    caller_key_id: str = ""
+    """The KMS key for the secrets of webhooks."""
+    deliver_function: str = ""
+    """The name of the function that delivers."""
+    webhook_hosts: str = ""
+    """Receivers on this machine, `127.0.0.1:9400,…`, to which the local cloud delivers over plain HTTP. No deployment
+    can set it."""
+    webhook_pace: float = Field(default=1.0, gt=0, le=1)
+    """A factor for the waits between the tries of a delivery."""
 
 
 class LaneSettings(BaseModel):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from batchyard.adapters.aws.batches import Batches, Idempotency, IdempotencyKeyUsed
@@ -250,3 +252,14 @@ def test_an_upload_whose_answer_got_lost_is_made(table: Table) -> None:
     for _ in range(2):
         Uploads(table).create(upload)
     assert Uploads(table).get(UploadRef("acct_a", "upload_1")) == upload
+
+
+def test_the_next_deadline_is_not_always_that_of_the_oldest_batch(batches: Batches, table: Table) -> None:
+    """A batch of the tier flex has two windows; of a row without a deadline it is one window after its creation."""
+    assert batches.next_deadline(100) is None
+    first = replace(make_batch("batch_a"), created_at=1000, expires_at=1200)
+    batches.create(first)
+    batches.create(replace(make_batch("batch_b"), created_at=1010, expires_at=1110))
+    assert batches.next_deadline(100) == 1110
+    table.put(Key("open", "batch_0"), {"account_id": "acct_a", "created_at": 990})
+    assert batches.next_deadline(100) == 1090

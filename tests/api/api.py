@@ -16,11 +16,14 @@ from batchyard import settings
 from batchyard.adapters.aws import clients
 from batchyard.adapters.aws.objects import Objects
 from batchyard.adapters.aws.table import Table
+from batchyard.adapters.receivers import Receivers
 from batchyard.handlers import admin, http, resources
 from tests.api.gateway import Context, Gateway
 from tests.aws import DATA_BUCKET, TABLE_NAME
 
-ASSEMBLE = "batchyard-assemble"
+ASSEMBLE, DELIVER = "batchyard-assemble", "batchyard-deliver"
+INSIDE = "inside.example.com"
+"""A name that leads to a private address; all others lead to a public one."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +38,14 @@ class Customer:
 
 @dataclass
 class Cloud:
-    """What stands behind the API: `started` has the names of the executions, `assembled` what was invoked."""
+    """What stands behind the API: `started` has the names of the executions, `assembled` and `delivered` what was
+    invoked."""
 
     table: Table
     objects: Objects
     state_machine_arn: str
     assembled: list[dict[str, Any]]
+    delivered: list[dict[str, Any]]
 
     @property
     def started(self) -> list[str]:
@@ -73,12 +78,13 @@ def cloud(table: Table, objects: Objects, monkeypatch: pytest.MonkeyPatch) -> It
     machine = clients.client("stepfunctions").create_state_machine(
         name="batchyard", definition=json.dumps(definition), roleArn="arn:aws:iam::123456789012:role/states"
     )
-    assembled: list[dict[str, Any]] = []
+    invoked: dict[str, list[dict[str, Any]]] = {ASSEMBLE: [], DELIVER: []}
     for name, value in {
         "TABLE_NAME": TABLE_NAME,
         "DATA_BUCKET": DATA_BUCKET,
         "STATE_MACHINE_ARN": machine["stateMachineArn"],
         "ASSEMBLE_FUNCTION": ASSEMBLE,
+        "DELIVER_FUNCTION": DELIVER,
         "QUEUE_URLS": "{}",
         "DEAD_LETTER_URLS": "[]",
     }.items():
@@ -87,12 +93,17 @@ def cloud(table: Table, objects: Objects, monkeypatch: pytest.MonkeyPatch) -> It
 
     class Functions:
         def start(self, name: str, payload: dict[str, Any]) -> None:
-            assert name == ASSEMBLE
-            assembled.append(payload)
+            invoked[name].append(payload)
 
     monkeypatch.setattr(resources, "functions", Functions)
-    yield Cloud(table, objects, machine["stateMachineArn"], assembled)
+    monkeypatch.setattr(resources, "receivers", lambda: Receivers(addresses_of))
+    yield Cloud(table, objects, machine["stateMachineArn"], invoked[ASSEMBLE], invoked[DELIVER])
     forget()
+
+
+def addresses_of(name: str) -> list[str]:
+    """Stands for the system's resolver."""
+    return ["10.0.0.7"] if name == INSIDE else ["8.8.8.8"]
 
 
 def customer(name: str) -> Customer:

@@ -109,6 +109,8 @@ def _resource(method: str, raw_path: str) -> tuple[str, str, dict[str, str]]:
         pattern = re.sub(r"\{(\w+)\+\}", r"(?P<\1>.+)", route.path)
         pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", pattern)
         found = re.fullmatch(pattern, raw_path)
-        if found and route.method == method:
+        if found and (route.method == method or (method == "HEAD" and route.method == "GET")):
             return route.function, route.path, found.groupdict()
+        if found and method == "OPTIONS":
+            return "account", route.path, found.groupdict()
     return "account", "/{proxy+}", {"proxy": raw_path.lstrip("/")}

@@ -46,6 +46,7 @@ def test_a_key_is_shown_once_and_stored_as_a_hash(cloud: Cloud, alice: Customer)
         "hint",
         "created_at",
         "revoked_at",
+        "expires_at",
     }
 
 
@@ -135,6 +136,15 @@ def test_models_are_listed_and_retrieved(alice: Customer) -> None:
     assert "gpt-4o-mini" in names and len(set(names)) == len(names)
     for name in ("gpt-4o-mini", "openai/gpt-4o-mini", *names[::40]):
         assert alice.openai.models.retrieve(name).id == name
+
+
+def test_limits_are_told(alice: Customer) -> None:
+    """What this deployment allows, so that a client can check a file before it sends it: the settings, and the rate of
+    the surface that was asked."""
+    told = alice.http.get("/v1/limits").json()
+    assert (told.pop("object"), told.pop("requests_per_minute")) == ("limits", 6000)
+    assert told.items() <= settings.Limits().model_dump().items()
+    assert len(told) == 6
 
 
 def test_models_need_a_key(cloud: Cloud) -> None:

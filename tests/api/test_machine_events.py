@@ -100,7 +100,7 @@ def test_sweep_says_how_long_the_oldest_batch_has_left(
         return [each for each in lines if "OldestBatchSecondsLeft" in each]
 
     (metric,) = emitted()
-    assert metric["OldestBatchSecondsLeft"] == [86_400 - 600]
+    assert metric["OldestBatchSecondsLeft"] == [batch.expires_at - (NOW + 600)]
     assert metric["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["service"]]
     batches.forget_open(batch.id)
     assert emitted() == []

@@ -11,6 +11,7 @@ from batchyard.adapters.catalogue import load_providers
 from local.cloud import LocalCloud
 from local.provider import SimulatedProvider
 from tests.customer import Customer
+from tests.e2e.webhook_receiver import WebhookReceiver
 
 
 @pytest.fixture(scope="session")
@@ -20,10 +21,17 @@ def simulator() -> Iterator[SimulatedProvider]:
 
 
 @pytest.fixture(scope="session")
-def cloud(simulator: SimulatedProvider) -> Iterator[LocalCloud]:
+def receiver() -> Iterator[WebhookReceiver]:
+    """What webhooks are delivered to; the cloud may deliver to it and to nothing else on this machine."""
+    with WebhookReceiver() as receiver:
+        yield receiver
+
+
+@pytest.fixture(scope="session")
+def cloud(simulator: SimulatedProvider, receiver: WebhookReceiver) -> Iterator[LocalCloud]:
     """Each provider has an address of its own at the simulator, whose ledger counts them separately."""
     urls = {provider.name: simulator.url_of(provider.name) for provider in load_providers()}
-    environment = {"work.PROVIDER_URLS": json.dumps(urls)}
+    environment = {"work.PROVIDER_URLS": json.dumps(urls), "WEBHOOK_HOSTS": receiver.host, "WEBHOOK_PACE": "0.0001"}
     with LocalCloud(provider_url=simulator.url, environment=environment) as cloud:
         yield cloud
 

@@ -49,7 +49,7 @@ def test_the_templates_have_their_share(synthesized: Synthesized, staging: Synth
         for each in synthesized.stateless.resources("AWS::Lambda::Function").values()
         if "ReservedConcurrentExecutions" in each
     ]
-    assert sum(reserved) == 273
+    assert sum(reserved) == 293
     assert _maxima(synthesized) == [5, 5, 5, 10, 10, 20]
     assert not any(
         "ReservedConcurrentExecutions" in each for each in staging.stateless.resources("AWS::Lambda::Function").values()

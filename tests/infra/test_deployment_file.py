@@ -47,6 +47,8 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
         ('name = "batchyard"\nlambda_concurrency_quota = 10\nlimits = {max_items = 5}', "called max_items"),
         ('name = "batchyard"\nlambda_concurrency_quota = 10\nlimits = {max_batch_items = "many"}', "max_batch_items"),
         ('name = "batchyard"\nlambda_concurrency_quota = 10\nlimits = {presigned_url_seconds = 7200}', "3600"),
+        ('name = "batchyard"\nlambda_concurrency_quota = 10\ncors_origins = ["app.example.com"]', "no origin"),
+        ('name = "batchyard"\nlambda_concurrency_quota = 10\ncors_origins = ["https://a.b/c"]', "no origin"),
         *(
             (f'name = "batchyard"\nlambda_concurrency_quota = 10\nlane_limits = [{{provider = {entry}}}]', complaint)
             for entry, complaint in (
@@ -70,6 +72,7 @@ def test_the_example_has_every_setting_at_its_default() -> None:
     given = tomllib.loads(settings)
     assert given.keys() == Deployment.model_fields.keys()
     exemplary = {"name", "alarm_email", "drop_days", "limits", "provider_urls", "provider_modes", "lane_limits", "tags"}
+    exemplary.add("cors_origins")
     for name, value in given.items():
         if name not in exemplary and not name.startswith("existing_"):
             assert value == getattr(SMALLEST, name), name
@@ -109,3 +112,10 @@ def test_stacks_are_named_after_the_deployment(synthesized: Synthesized, staging
         "Batchyard-Staging-Stateful",
         "Batchyard-Staging-Stateless",
     }
+
+
+def test_no_deployment_can_allow_a_local_receiver() -> None:
+    """Webhooks go to this machine in the local cloud only: the setting is no limit that a file may replace."""
+    text = 'name = "x"\nlambda_concurrency_quota = 1000\n[limits]\nwebhook_hosts = "127.0.0.1:9400"\n'
+    with pytest.raises(DeploymentRefused, match="webhook_hosts"):
+        parse(text, "x.toml")

@@ -10,7 +10,7 @@ from tests.infra.templates import Synthesized
 
 API = {"files", "batches", "account", "results"}
 STEPS = {"validate", "dispatch", "fence", "finalize", "notify"}
-NAMES = API | STEPS | {"admin", "drop", "work", "jobs", "sweep", "assemble"}
+NAMES = API | STEPS | {"admin", "drop", "work", "jobs", "sweep", "assemble", "deliver"}
 
 
 def functions(synthesized: Synthesized) -> dict[str, dict[str, Any]]:
@@ -20,7 +20,7 @@ def functions(synthesized: Synthesized) -> dict[str, dict[str, Any]]:
 
 
 def test_one_function_per_trigger_and_no_other(synthesized: Synthesized) -> None:
-    """The template has our fifteen functions and none that CDK brought along, and each has a handler in the code."""
+    """The template has our sixteen functions and none that CDK brought along, and each has a handler in the code."""
     assert functions(synthesized).keys() == NAMES
     assert len(synthesized.stateless.resources("AWS::Lambda::Function")) == len(NAMES)
     assert not synthesized.stateful.resources("AWS::Lambda::Function")
@@ -91,7 +91,9 @@ def test_each_function_has_the_variables_that_it_needs(synthesized: Synthesized)
         "DEPLOYMENT": {"jobs"},
         "JOBS_FUNCTION": {"dispatch", "fence", "sweep"},
         "ASSEMBLE_FUNCTION": {"files"},
-        "CALLER_KEY_ID": {"batches", "work", "jobs"},
+        "CALLER_KEY_ID": {"batches", "work", "jobs", "account", "deliver"},
+        "DELIVER_FUNCTION": {"account", "notify", "sweep"},
+        "WEBHOOK_HOSTS": set(),
     }.items():
         assert {name for name, variables in given.items() if variable in variables} == names, variable
     assert {"drop", "finalize", "notify"} <= {name for name, variables in given.items() if "DROP_BUCKET" in variables}

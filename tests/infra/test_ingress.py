@@ -26,7 +26,7 @@ def _responses(synthesized: Synthesized) -> dict[str, dict[str, Any]]:
 
 
 def test_the_api_has_the_routes_of_the_registry_and_no_other(synthesized: Synthesized) -> None:
-    """Every route is a method at its path, handed to the route's function as it is."""
+    """Every route is a method at its path, handed to the route's function as it is; HEAD goes where GET does."""
     paths = _paths(synthesized)
     owners = {
         name: function["Handler"].split(".")[2]
@@ -39,7 +39,8 @@ def test_the_api_has_the_routes_of_the_registry_and_no_other(synthesized: Synthe
             part["Fn::GetAtt"][0] for part in method["Integration"]["Uri"]["Fn::Join"][1] if "Fn::GetAtt" in part
         ]
         found.add((method["HttpMethod"], paths[method["ResourceId"]["Ref"]], owners[function]))
-    assert found == {(route.method, route.path, route.function) for route in ROUTES}
+    wanted = {(route.method, route.path, route.function) for route in ROUTES}
+    assert found == wanted | {("HEAD", path, function) for method, path, function in wanted if method == "GET"}
 
 
 def test_bodies_of_any_type_arrive_as_they_were_sent(synthesized: Synthesized) -> None:
@@ -64,6 +65,24 @@ def test_the_gateways_own_answers_look_like_ours(synthesized: Synthesized) -> No
         assert (body["type"], body["request_id"]) == ("error", "$context.requestId"), kind
         assert each["ResponseParameters"]["gatewayresponse.header.request-id"] == "context.requestId"
         assert each["ResponseParameters"]["gatewayresponse.header.x-request-id"] == "context.requestId"
+
+
+def test_browsers_are_let_in_only_if_the_deployment_says_so(synthesized: Synthesized, staging: Synthesized) -> None:
+    """Then there is OPTIONS at each path, errors of the gateway may be read, functions know the origins, and pages may
+    use presigned URLs."""
+    for each, is_open in ((synthesized, False), (staging, True)):
+        methods = each.stateless.resources("AWS::ApiGateway::Method").values()
+        asked = {method["ResourceId"]["Ref"] for method in methods if method["HttpMethod"] == "OPTIONS"}
+        assert asked == ({method["ResourceId"]["Ref"] for method in methods} if is_open else set())
+        for response in _responses(each).values():
+            allowed = response["ResponseParameters"].get("gatewayresponse.header.Access-Control-Allow-Origin")
+            assert allowed == ("'*'" if is_open else None)
+        functions = each.stateless.resources("AWS::Lambda::Function").values()
+        told = [function["Environment"]["Variables"].get("CORS_ORIGINS") for function in functions]
+        origins = [json.loads(text) for text in told if text]
+        assert origins == [["https://app.example.com", "http://localhost:3000"]] * (4 if is_open else 0)
+        buckets = each.stateful.resources("AWS::S3::Bucket").values()
+        assert sum("CorsConfiguration" in bucket for bucket in buckets) == is_open
 
 
 def test_statuses_of_the_gateways_answers(synthesized: Synthesized) -> None:

@@ -125,22 +125,50 @@ def test_only_executors_read_provider_keys(synthesized: Synthesized) -> None:
     secrets = [grant for grant in grants(synthesized) if grant.action.startswith("secretsmanager:")]
     assert {grant.role for grant in secrets} == {"work", "jobs"}
     assert all("secret:batchyard/providers/*" in grant.resource for grant in secrets)
-    assert who_may(synthesized, "kms:Decrypt") == {"work", "jobs"}
-    assert who_may(synthesized, "kms:Encrypt") == {"batches"}
+    assert _may_with(synthesized, "kms:Decrypt", "batch_id") == {"work", "jobs"}
+    assert _may_with(synthesized, "kms:Encrypt", "batch_id") == {"batches"}
     assert who_may(synthesized, "kms:GenerateDataKey") == set()
 
 
-def test_caller_keys_are_bound_to_a_batch(synthesized: Synthesized) -> None:
-    """KMS refuses a call whose encryption context does not name a batch and its account."""
-    statements = [
-        statement
+def test_only_deliver_reads_the_secrets_of_webhooks(synthesized: Synthesized) -> None:
+    """Those that set one may encrypt it; nobody else but the function that signs with it may decrypt."""
+    assert _may_with(synthesized, "kms:Decrypt", "webhook") == {"deliver"}
+    assert _may_with(synthesized, "kms:Encrypt", "webhook") == {"batches", "account"}
+    assert who_may(synthesized, "kms:Decrypt") == {"work", "jobs", "deliver"}
+    assert who_may(synthesized, "kms:Encrypt") == {"batches", "account"}
+
+
+def test_secrets_are_bound_to_their_owner(synthesized: Synthesized) -> None:
+    """KMS refuses a call whose encryption context does not name an account, and a batch or the owner of a webhook."""
+    found = _kms_statements(synthesized)
+    assert len(found) == 6
+    for _, statement in found:
+        assert statement["Condition"] in (_bound_to("batch_id"), _bound_to("webhook"))
+
+
+def _kms_statements(synthesized: Synthesized) -> list[tuple[str, Any]]:
+    """(function's name, statement)"""
+    owners = _owners(synthesized)
+    return [
+        (owners[role["Ref"]], statement)
         for policy in synthesized.stateless.resources("AWS::IAM::Policy").values()
+        for role in policy["Roles"]
         for statement in policy["PolicyDocument"]["Statement"]
         if any(action.startswith("kms:") for action in _many(statement["Action"]))
     ]
-    assert len(statements) == 3
-    bound = {"kms:EncryptionContext:batch_id": "false", "kms:EncryptionContext:account_id": "false"}
-    assert all(each["Condition"] == {"Null": bound} for each in statements)
+
+
+def _bound_to(owner: str) -> dict[str, Any]:
+    return {"Null": {f"kms:EncryptionContext:{owner}": "false", "kms:EncryptionContext:account_id": "false"}}
+
+
+def _may_with(synthesized: Synthesized, action: str, owner: str) -> set[str]:
+    """Who may do it with an encryption context that names an `owner`."""
+    return {
+        name
+        for name, statement in _kms_statements(synthesized)
+        if action in _many(statement["Action"]) and statement["Condition"] == _bound_to(owner)
+    }
 
 
 def test_who_starts_and_who_wakes(synthesized: Synthesized) -> None:
@@ -153,14 +181,14 @@ def test_who_starts_and_who_wakes(synthesized: Synthesized) -> None:
 
 def test_who_sends_and_who_invokes(synthesized: Synthesized) -> None:
     """Shards are sent by dispatch, the executors and sweep only, and assemble may say that it gave up; functions are
-    invoked by the state machine, to assemble files, and to look after provider jobs."""
+    invoked by the state machine, to assemble files, to look after provider jobs, and to deliver to webhooks."""
     assert who_may(synthesized, "sqs:SendMessage") == {"dispatch", "work", "jobs", "sweep", "assemble"}
     letters = [each for each in grants(synthesized) if (each.role, each.action) == ("assemble", "sqs:SendMessage")]
     assert ["AssembleDeadLetters" in each.resource for each in letters] == [True]
     invokers = who_may(synthesized, "lambda:InvokeFunction")
     assert "files" in invokers
-    assert invokers >= {"files", "dispatch", "fence", "sweep"}
-    assert len(invokers) == 5
+    assert invokers >= {"files", "dispatch", "fence", "sweep", "notify", "account"}
+    assert len(invokers) == 7
 
 
 def test_sweep_moves_the_dead_letters_of_providers(synthesized: Synthesized) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from batchyard.core.batches import Ending
 from batchyard.core.jobs import JobState
-from batchyard.core.lanes import LaneId
+from batchyard.core.lanes import Lane, LaneId
 from batchyard.core.results import Outcome
 from tests.jobs.yard import ESCALATE_AT, MODEL, REALTIME, Yard
 from tests.steps.running import NOW
@@ -82,6 +84,30 @@ def test_a_key_that_is_gone_for_a_while_loses_no_paid_result() -> None:
     assert yard.results() == dict.fromkeys(range(32), Outcome.SUCCEEDED)
     assert set(yard.paid().values()) == {1}
     assert not yard.realtime_paid
+
+
+ELSEWHERE = Lane("elsewhere", "m")
+
+
+def test_what_a_job_leaves_goes_where_calls_get_through() -> None:
+    """The first of its other lanes that is well; if none is, the first one."""
+    for broken, wanted in (((), REALTIME), ((REALTIME,), ELSEWHERE), ((REALTIME, ELSEWHERE), REALTIME)):
+        yard = Yard(forgets=True, others=(REALTIME, ELSEWHERE))
+        yard.broken = {LaneId(lane.provider, lane.model) for lane in broken}
+        yard.run()
+        assert yard.results() == ALL_12
+        assert {entry.lane for entry in yard.batch.plan.lanes} == {wanted}
+
+
+def test_a_job_that_never_had_a_key_goes_to_another_provider() -> None:
+    """When it is late, and if there is one: realtime at its own provider would miss the same key."""
+    for others, wanted in (((REALTIME, ELSEWHERE), ELSEWHERE), ((REALTIME,), REALTIME)):
+        yard = Yard(others=others)
+        yard.no_key = (NOW, math.inf)
+        yard.run()
+        assert yard.results() == ALL_12
+        assert (yard.now >= ESCALATE_AT, set(yard.paid().values())) == (True, {1})
+        assert {entry.lane for entry in yard.batch.plan.lanes} == {wanted}
 
 
 def test_a_vendor_that_never_stops_is_not_waited_for() -> None:
@@ -176,3 +202,23 @@ def test_an_executor_may_die_at_any_call(story: str, when: str) -> None:
             break
         met += 1
     assert met >= 15, f"only {met} calls"
+
+
+@pytest.mark.parametrize(("limit", "submitted"), [(200, 1), (119, 0)])
+def test_a_job_that_does_not_fit_into_the_price_limit_is_not_submitted(limit: int, submitted: int) -> None:
+    """It runs in realtime, where each shard asks for itself; one that fits is submitted and settled."""
+    yard = Yard(prices=(limit, 120))
+    yard.run()
+    assert yard.results() == ALL_12
+    assert len(yard.vendor.jobs) == submitted
+    assert [row.reason for row in yard.job_rows] == ([None] if submitted else ["max_price"])
+
+
+def test_a_job_waits_for_what_other_jobs_do_not_cost() -> None:
+    """Two that do not fit together: the second is submitted when the first has settled for less."""
+    each = 10_000_000
+    yard = Yard((2, 2), prices=(25 * each, 32 * each))
+    yard.run()
+    assert set(yard.results()) == set(range(16))
+    assert len(yard.vendor.jobs) == 2 and not yard.realtime_paid
+    assert yard.stores.progress.total(yard.batch.id).cost_picousd == 16 * each

@@ -8,7 +8,7 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, cast
 
@@ -23,7 +23,7 @@ from batchyard.core.batches import Batch, Ending, Status
 from batchyard.core.items import Item, read_work_lines, work_line
 from batchyard.core.jobs import JobRef, JobRow
 from batchyard.core.keys import manifest_key, part_key, work_key
-from batchyard.core.lanes import Lane, Mode
+from batchyard.core.lanes import Lane, LaneId, Mode
 from batchyard.core.messages import ShardMessage
 from batchyard.core.native_limits import NativeLimits
 from batchyard.core.parts import decode_part, encode_part
@@ -133,15 +133,27 @@ class Mail:
 
 
 class Yard:
-    """`jobs`: how many shards each has. `nth`, `when`: of the fuse. `vendor`: settings of the vendor."""
+    """`jobs`: how many shards each has. `nth`, `when`: of the fuse. `prices`: the batch's price limit, and what it may
+    cost. `vendor`: settings of the vendor."""
 
-    def __init__(self, jobs: tuple[int, ...] = (3,), *, nth: int = 0, when: str = "before", **vendor: Any) -> None:
+    def __init__(
+        self,
+        jobs: tuple[int, ...] = (3,),
+        *,
+        nth: int = 0,
+        when: str = "before",
+        prices: tuple[int | None, int] = (None, 0),
+        others: tuple[Lane, ...] = (REALTIME,),
+        **vendor: Any,
+    ) -> None:
         self.now = float(NOW)
         self.fuse = Fuse(nth, when)
         self.vendor = MemoryVendor(lambda: self.now, **vendor)
         self.workflow = RecordedWorkflow()
         self.mail = Mail(lambda: self.now)
         self.realtime_paid: Counter[bytes] = Counter()
+        self.broken: set[LaneId] = set()
+        self._others = others
         self.is_fenced_since: float | None = None
         self.no_key = (math.inf, math.inf)
         """From when until when the deployment has no key for the provider."""
@@ -161,15 +173,16 @@ class Yard:
             limits=JobLimits(300, "test"),
             clock=lambda: self.now,
             new_owner=lambda: f"executor-{next(self._owners)}",
+            is_well=lambda lane: lane not in self.broken,
         )
-        self.plan = self._create(jobs)
+        self.plan = self._create(jobs, *prices)
         self.refs = [JobRef(BATCH, entry.first_shard, entry.shards) for entry in self.plan.jobs]
         self.mail.start(self.refs)
 
-    def _create(self, jobs: tuple[int, ...]) -> Plan:
+    def _create(self, jobs: tuple[int, ...], max_price: int | None, estimate: int) -> Plan:
         entries, records, work, first = [], [], b"", 0
         for count in jobs:
-            entries.append(LaneShards(NATIVE, first, count, count * ITEMS_PER_SHARD, ESCALATE_AT, (REALTIME,)))
+            entries.append(LaneShards(NATIVE, first, count, count * ITEMS_PER_SHARD, ESCALATE_AT, self._others))
             for number in range(first, first + count):
                 start = len(work)
                 for index in range(number * ITEMS_PER_SHARD, (number + 1) * ITEMS_PER_SHARD):
@@ -178,11 +191,11 @@ class Yard:
                 records.append(Shard(number, 0, start, len(work) - start, ITEMS_PER_SHARD, number * ITEMS_PER_SHARD))
             first += count
         plan = Plan("run1", first * ITEMS_PER_SHARD, first, tuple(entries), 2, False, None)
-        batch = make_batch(BATCH.batch_id)
+        batch = replace(make_batch(BATCH.batch_id), max_price_picousd=max_price)
         self.stores.batches.create(batch)
         self.stores.objects.put(work_key(ACCOUNT, batch.id, plan.run), work)
         self.stores.objects.put(manifest_key(ACCOUNT, batch.id, plan.run), b"".join(map(manifest_record, records)))
-        batch = self.stores.batches.set_plan(batch, plan, None, NOW)
+        batch = self.stores.batches.set_plan(batch, plan, None, NOW, estimate_picousd=estimate)
         self.stores.batches.set_task_token(batch, "token")
         return plan
 

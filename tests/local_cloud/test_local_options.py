@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from local.options import Options, provider_urls
+from local.options import Options, provider_urls, webhook_variables
 
 
 def test_every_provider_can_be_sent_elsewhere() -> None:
@@ -15,6 +15,12 @@ def test_every_provider_can_be_sent_elsewhere() -> None:
         "OPENAI_BASE_URL": "http://127.0.0.1:4/v1",
     }
     assert provider_urls(environment) == {"openai": "http://127.0.0.1:1/v1", "my-edge": "http://127.0.0.1:2/v1"}
+
+
+def test_webhooks_reach_this_machine_if_somebody_says_so() -> None:
+    """By one variable; without it functions are told nothing."""
+    assert webhook_variables({"BATCHYARD_WEBHOOK_HOSTS": "127.0.0.1:9400"}) == {"WEBHOOK_HOSTS": "127.0.0.1:9400"}
+    assert webhook_variables({"BATCHYARD_WEBHOOK_HOSTS": ""}) == webhook_variables({}) == {}
 
 
 def test_options_survive_the_way_to_another_process() -> None:

@@ -1,5 +1,6 @@
 """A batch whose workers, executions and customer all act at once, in any order, pausing and dying anywhere: it ends,
-each item has one line in one file, the figures are its shards', and nothing that comes late moves any of it."""
+each item has one line in one file, the figures are its shards', its account has paid for what was done, and nothing
+that comes late moves any of it."""
 
 from __future__ import annotations
 
@@ -16,16 +17,19 @@ from hypothesis import strategies as st
 from moto import mock_aws
 
 from batchyard.adapters.aws.batches import Batches
+from batchyard.adapters.aws.ledger import Ledger
 from batchyard.adapters.aws.progress import Progress
 from batchyard.adapters.aws.shards import Shards
 from batchyard.adapters.aws.stores import Stores
 from batchyard.adapters.aws.table import Key, Table
+from batchyard.core.accounts import Billing
 from batchyard.core.batches import Batch, Ending, Status
 from batchyard.core.endings import asked_of
 from batchyard.core.errors import BooksDoNotBalance, ConditionFailed, Conflict, LeaseLost
 from batchyard.core.items import Item, LineError, work_line
 from batchyard.core.keys import file_key, manifest_key, part_key, work_key
 from batchyard.core.lanes import Lane
+from batchyard.core.ledger import top_up
 from batchyard.core.messages import ShardMessage
 from batchyard.core.parts import encode_part
 from batchyard.core.results import Outcome, Result, tally
@@ -40,11 +44,13 @@ from batchyard.steps.settle import settle
 from local.table import create_table
 from simulation.memory_objects import MemoryObjects
 from simulation.memory_table import MemoryTable
-from tests.invariants import check_files, check_rows
+from tests.invariants import check_credits, check_files, check_rows
 from tests.steps.running import ACCOUNT, BATCH, BATCH_ID, NOW, SentMessages, create_batch, sent_jobs
 
 SHARDS, ITEMS_PER_SHARD = 4, 2
 ITEMS = SHARDS * ITEMS_PER_SHARD
+CREDITS = 200
+"""A batch costs up to 144; what is reserved for it may be less or more."""
 LEASE_SECONDS = 60
 DRAIN_SECONDS = 60
 WINDOW_SECONDS = 1500
@@ -144,12 +150,20 @@ class World:
         half = SHARDS // 2
         lanes = tuple(LaneShards(Lane("openai", f"m{n}"), n * half, half, half * ITEMS_PER_SHARD) for n in range(2))
         plan = Plan("run", ITEMS, SHARDS, lanes, 1, self.random.random() < 0.5, None)
-        self.batches.set_plan(create_batch(self.batches), plan, None, NOW)
+        Ledger(self.table).top_up(ACCOUNT, top_up("first", CREDITS, NOW))
+        batch = create_batch(self.batches, billing=Billing.PREPAID)
+        self.batches.set_plan(batch, plan, None, NOW, estimate_picousd=self.random.randint(1, CREDITS), reserve=True)
         key = Key(f"account#{ACCOUNT}", f"batch#{BATCH_ID}")
         self.table.update(key, set={"expires_at": NOW + WINDOW_SECONDS})
 
     def batch(self) -> Batch:
         return self.batches.current(BATCH)
+
+    def check_credits(self) -> None:
+        """The account has paid for what was done, once."""
+        pk = f"account#{ACCOUNT}"
+        row = self.table.get(Key(pk, "balance"))
+        check_credits(row, self.table.query(pk, prefix="ledger#"), self.table.query(pk, prefix="batch#"))
 
     def act(self) -> None:
         acts: list[tuple[int, Callable[[], None]]] = [
@@ -385,7 +399,9 @@ def check(world: World, acts: int) -> None:
     """A life of `acts` acts, its end, and what must hold then and ever after."""
     for _ in range(acts):
         world.act()
+    world.check_credits()
     world.end()
+    world.check_credits()
     before = world.snapshot()
     batch: Batch = before["batch"]
     output, error = (
@@ -404,3 +420,4 @@ def check(world: World, acts: int) -> None:
     for _ in range(30):
         world.act()
     assert world.snapshot() == before
+    world.check_credits()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import cast
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
 
 from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.job_starter import JobStarter
@@ -92,8 +92,8 @@ def plan(lanes: dict[str, int], stride: int = 128, *, one_chain: bool = False) -
     return Plan("run1", first * ITEMS_PER_SHARD, first, tuple(rows), stride, one_chain, None)
 
 
-def create_batch(batches: Batches, batch_id: str = BATCH_ID) -> Batch:
-    batch = make_batch(batch_id)
+def create_batch(batches: Batches, batch_id: str = BATCH_ID, **changes: Any) -> Batch:
+    batch = replace(make_batch(batch_id), **changes)
     batches.create(batch)
     return batch
 

@@ -11,7 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
 import pytest
+
+from batchyard_cli.main import batchyard
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -27,14 +30,15 @@ NOT_RUN = {
     ".venv/bin/uv": "downloads an interpreter",
     "git": "changes the reader's checkout",
     "cat": "shows what a command before it wrote",
+    "pipx": "installs into the reader's home folder",
 }
-SHELL = {"export", "set", ".", "npx()", "cdk()", "node", "}", "for", "do", "done"}
+SHELL = {"eval", "export", "set", ".", "npx()", "cdk()", "node", "}", "for", "do", "done"}
 """Checked with its block by `bash -n`."""
 _BLOCK = re.compile(r"^( *)```(console|bash)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
-_INLINE = re.compile(r"`((?:make|python|\.venv/bin/\S+|aws|npx|uv|pytest|git|curl) [^`]+)`")
+_INLINE = re.compile(r"`((?:make|python|\.venv/bin/[^\s`]+|aws|npx|uv|pytest|git|curl|batchyard) [^`]+)`")
 _HEREDOC = re.compile(r"<<'?(\w+)'?\n(.*?)^\1$", re.MULTILINE | re.DOTALL)
 _VARIABLE = re.compile(r"^\w+=\S*$")
-_SUBSTITUTION = re.compile(r"^\w+=\$\((?=aws|jq|\.venv)")
+_SUBSTITUTION = re.compile(r"^\w+=\$\((?=aws|jq|\.venv|batchyard)")
 
 
 @dataclass(frozen=True)
@@ -90,10 +94,44 @@ def test_every_command_is_known() -> None:
         program = command.words[0].partition("=")[0] if command.words else ""
         is_target = program == "make" and all(word in TARGETS or _VARIABLE.match(word) for word in command.words[1:])
         is_module = program in ("python", ".venv/bin/python") and command.words[1] in ("-", "-c", "-m")
-        if not (is_target or is_module or program in NOT_RUN or program in SHELL or not program):
+        is_ours = program.rpartition("/")[2] == "batchyard" and is_of_the_command_line(command.words[1:])
+        if not (is_target or is_module or is_ours or program in NOT_RUN or program in SHELL or not program):
             unknown.append(command)
     assert len(commands()) > 20
     assert unknown == []
+
+
+def is_of_the_command_line(words: list[str]) -> bool:
+    """Whether `batchyard` has that command, with every option that is given."""
+    words = words[: words.index("|")] if "|" in words else words
+    found: click.Command | None = batchyard
+    for position, word in enumerate(words):
+        if not isinstance(found, click.Group) or word.startswith("-"):
+            words = words[position:]
+            break
+        found = found.get_command(click.Context(found), word)
+    else:
+        words = []
+    if found is None:
+        return False
+    options = {option for parameter in found.params for option in parameter.opts} | {"--help", "--version"}
+    return all(word.partition("=")[0] in options for word in words if word.startswith("-"))
+
+
+@pytest.mark.parametrize(
+    ("call", "known"),
+    [
+        ("run requests.jsonl --out x", True),
+        ("dead-letters replay --dry-run", True),
+        ("--help", True),
+        ("rnu requests.jsonl", False),
+        ("run requests.jsonl --nonsense", False),
+        ("accounts nonsense", False),
+    ],
+)
+def test_calls_of_the_command_line_can_be_wrong(call: str, known: bool) -> None:
+    """A page that names a command or an option that is not there is found."""
+    assert is_of_the_command_line(call.split()) is known
 
 
 def test_every_module_is_started_by_make() -> None:

@@ -12,6 +12,7 @@ from tests.invariants import (
     InvariantBroken,
     check_batch,
     check_calls,
+    check_credits,
     check_ended,
     check_files,
     check_rows,
@@ -111,7 +112,7 @@ def test_a_ledger_that_does_not_balance_is_caught() -> None:
     ]:
         with pytest.raises(InvariantBroken) as caught:
             check_rows({"tally": tally}, broken)
-        assert caught.value.invariant is Invariant.LEDGER
+        assert caught.value.invariant is Invariant.SUMS
 
 
 def test_a_terminal_batch_that_moves_is_caught() -> None:
@@ -131,3 +132,48 @@ def test_repeated_calls_and_batches_without_an_end_are_caught() -> None:
     with pytest.raises(InvariantBroken) as endless:
         check_ended("finalizing")
     assert (twice.value.invariant, endless.value.invariant) == (Invariant.CALLED_ONCE, Invariant.ENDS)
+
+
+TOPPED_UP = {"kind": "top_up", "about": "t", "available_picousd": 100}
+RESERVED = {"kind": "reservation", "about": "b", "available_picousd": -30, "reserved_picousd": 30}
+SETTLED = {"kind": "settlement", "about": "b", "reserved_picousd": -20, "charged_picousd": 20}
+RELEASED = {"kind": "release", "about": "b", "available_picousd": 10, "reserved_picousd": -10}
+BALANCE = {"available_picousd": 80, "reserved_picousd": 0, "charged_picousd": 20}
+ENDED = {
+    "id": "b",
+    "status": "cancelled",
+    "billing": "prepaid",
+    "reserved_picousd": 30,
+    "tally": {"cost_picousd": 20},
+}
+RUNS = ENDED | {"status": "in_progress", "tally": {"cost_picousd": 5}}
+ENTRIES = [TOPPED_UP, RESERVED, SETTLED, RELEASED]
+
+
+def test_sound_credits_pass() -> None:
+    """A batch that runs has its reservation, one that ended has its settlement, a free one nothing."""
+    check_credits(BALANCE, ENTRIES, [ENDED])
+    check_credits({"available_picousd": 70, "reserved_picousd": 30}, [TOPPED_UP, RESERVED], [RUNS])
+    check_credits(BALANCE, ENTRIES, [])
+    check_credits(None, [], [{"id": "c", "status": "completed", "tally": {"cost_picousd": 9}}])
+
+
+@pytest.mark.parametrize(
+    ("balance", "entries", "batches"),
+    [
+        (BALANCE | {"available_picousd": 81}, ENTRIES, [ENDED]),
+        (BALANCE, ENTRIES, [ENDED | {"tally": {"cost_picousd": 21}}]),
+        (BALANCE, ENTRIES, [RUNS]),
+        ({"available_picousd": 70, "reserved_picousd": 30}, [TOPPED_UP, RESERVED], [ENDED]),
+        (BALANCE | {"available_picousd": 100, "charged_picousd": 0}, [TOPPED_UP], [ENDED]),
+        ({"available_picousd": 60, "charged_picousd": 40}, [*ENTRIES, SETTLED | {"reserved_picousd": 0}], [ENDED]),
+        ({"available_picousd": 70, "reserved_picousd": 30}, [TOPPED_UP, RESERVED], []),
+        ({"available_picousd": -20, "charged_picousd": 20}, [RESERVED, SETTLED, RELEASED], [ENDED]),
+    ],
+    ids=["sum", "too little", "too early", "not settled", "not reserved", "twice", "no batch", "overdrawn"],
+)
+def test_broken_credits_are_caught(balance: dict[str, int], entries: list[Any], batches: list[Any]) -> None:
+    """Each in its own way."""
+    with pytest.raises(InvariantBroken) as caught:
+        check_credits(balance, entries, batches)
+    assert caught.value.invariant is Invariant.CREDITS

@@ -28,6 +28,7 @@ from batchyard.surfaces.http import Request
 from batchyard.surfaces.openai.requests import CreateBatch
 from batchyard.surfaces.openai.writing import write_batch
 from batchyard.surfaces.operations import Operation
+from batchyard.surfaces.route import Asked
 from batchyard.surfaces.surface import LineContext
 
 CHAT = "/v1/chat/completions"
@@ -256,13 +257,15 @@ def test_equal_requests_have_equal_fingerprints() -> None:
 
 
 def test_routes_are_one_of_a_kind() -> None:
-    """No two routes share a method, a path and a header; those that share a path are one function's; every operation is
-    described and every surface can be loaded."""
-    assert len({(route.method, route.path, route.header_prefix) for route in registry.ROUTES}) == len(registry.ROUTES)
+    """No two routes share a method, a path and what marks them; those that share a path are one function's; every
+    operation is described and every surface can be loaded."""
+    marks = {(route.method, route.path, route.header_prefix, route.claims) for route in registry.ROUTES}
+    assert len(marks) == len(registry.ROUTES)
     for route in registry.ROUTES:
         assert registry.surface(route.surface).operation(route.operation).doc.summary
         headers = ["accept", *([f"{route.header_prefix}x"] if route.header_prefix else [])]
-        assert registry.find(route.method, route.path, headers) is route
+        if route.claims is None:
+            assert registry.find(route.method, route.path, Asked(headers)) is route
         plain = registry.find(route.method, route.path)
         assert plain is not None and plain.function == route.function
 

@@ -14,6 +14,7 @@ from batchyard.core.requests import BatchRequest, PageRequest
 from batchyard.surfaces import registry
 from batchyard.surfaces.http import Request
 from batchyard.surfaces.portkey.surface import read_batch
+from batchyard.surfaces.route import Asked
 from batchyard.surfaces.surface import LineContext
 
 SURFACE = registry.surface("portkey")
@@ -36,11 +37,12 @@ def test_a_portkey_header_chooses_the_surface() -> None:
         if route.surface != "openai" or route.public:
             continue
         for name in ("x-portkey-api-key", "x-portkey-provider", "x-portkey-virtual-key"):
-            found = registry.find(route.method, route.path, ["accept", name])
+            found = registry.find(route.method, route.path, Asked(["accept", name]))
             assert found is not None
             assert (found.surface, found.operation, found.function) == ("portkey", route.operation, route.function)
-        assert registry.find(route.method, route.path, ["accept", "x-api-key", "portkey"]) is route
-    assert registry.find("GET", "/api/v1/batches", ["x-portkey-provider"]) is registry.find("GET", "/api/v1/batches")
+        assert registry.find(route.method, route.path, Asked(["accept", "x-api-key", "portkey"])) is route
+    marked = registry.find("GET", "/api/v1/batches", Asked(["x-portkey-provider"]))
+    assert marked is registry.find("GET", "/api/v1/batches")
 
 
 def test_our_key_is_in_portkeys_header() -> None:

@@ -105,7 +105,7 @@ def _model_limits(
 def _alias(name: str, called: str, shelf: list[Model]) -> Model:
     for model in shelf:
         if model.id == called:
-            return Model(name, model.price, sent_as=called)
+            return Model(name, model.price, sent_as=called, context_window=model.context_window)
     raise ValueError(f"providers.toml: the alias {name!r} is of a model that is not there, {called!r}")
 
 
@@ -117,10 +117,12 @@ def _own_model(
     output_microusd: int,
     cached_microusd: int | None = None,
     cache_write_microusd: int | None = None,
+    context_window: int | None = None,
 ) -> Model:
     cached = input_microusd if cached_microusd is None else cached_microusd
     prefixes = (id.removesuffix("*"),) if id.endswith("*") else ()
-    return Model(id, Price(input_microusd, cached, output_microusd, cache_write_microusd), prefixes=prefixes)
+    price = Price(input_microusd, cached, output_microusd, cache_write_microusd)
+    return Model(id, price, prefixes=prefixes, context_window=context_window)
 
 
 def _compiled_model(entry: JsonObject) -> Model:
@@ -130,6 +132,7 @@ def _compiled_model(entry: JsonObject) -> Model:
         tuple(entry.get("aliases", ())),
         tuple(entry.get("prefixes", ())),
         tuple(entry.get("patterns", ())),
+        context_window=entry.get("context"),
     )
 
 

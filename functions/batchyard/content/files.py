@@ -80,9 +80,10 @@ def check(request: FileRequest, size: int, max_file_bytes: int) -> None:
 
 
 def check_name(request: FileRequest) -> None:
-    if request.any_name:
+    """SDKs call bytes that have no name `upload`, so a name without an ending is fine."""
+    if request.any_name or request.purpose != _PURPOSE_OF_BATCHES:
         return
-    if request.purpose == _PURPOSE_OF_BATCHES and not request.filename.endswith(JSONL_SUFFIX):
+    if "." in request.filename and not request.filename.endswith(JSONL_SUFFIX):
         raise InvalidRequest("Invalid file format for Batch API. Must be .jsonl", param="file")
 
 

@@ -15,6 +15,7 @@ from batchyard.content.workfile import OpenLane, TooManyLanes, WorkFile
 from batchyard.core.batches import Batch
 from batchyard.core.catalogue import Offer
 from batchyard.core.errors import BatchyardError
+from batchyard.core.estimates import PriceOf
 from batchyard.core.items import Item, LineError, work_line
 from batchyard.core.lanes import Lane
 from batchyard.core.routing import Refusal, RoutingRules
@@ -54,13 +55,15 @@ class InputLimits:
 class Checks:
     """What the lines of an input are checked against. `limits`: surface -> its limits; `parser`: (surface, endpoint) ->
     what parses its lines; `route`: where items may run; `plan`: which lanes are used, the best one in realtime if it is
-    not given; `can_run`: asked of items that may run at several providers."""
+    not given; `can_run`: asked of items that may run at several providers; `price_of`: lane -> its price, if estimates
+    can be made."""
 
     limits: Callable[[str], InputLimits]
     parser: Callable[[str, str], ParseLine]
     route: Route
     plan: PlanLanes = lambda batch, lanes, shards: lanes
     can_run: CanRun = lambda offer, endpoint, body: True
+    price_of: PriceOf | None = None
 
 
 class InputRejected(BatchyardError):

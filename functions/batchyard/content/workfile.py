@@ -37,7 +37,8 @@ class OpenLane:
 
 
 class WorkFile:
-    """`write` is called with the work file's bytes, in order. At most `held_bytes` and one line are held in memory."""
+    """`write` is called with the work file's bytes, in order. At most `held_bytes` and one line are held in memory.
+    `on_item` sees the lane and the line of each item."""
 
     def __init__(
         self,
@@ -48,6 +49,7 @@ class WorkFile:
         lanes_at_most: int,
         shards_per_size: int = SHARDS_PER_SIZE,
         held_bytes: int = HELD_BYTES,
+        on_item: Callable[[OpenLane, bytes], None] | None = None,
     ) -> None:
         self._write = write
         self._items_at_most = items_at_most
@@ -55,6 +57,7 @@ class WorkFile:
         self._bytes_at_most = bytes_at_most
         self._lanes_at_most = lanes_at_most
         self._held_at_most = held_bytes
+        self._on_item = on_item
         self._held = 0
         self._offset = 0
         self._lanes: dict[tuple[Lane, ...], OpenLane] = {}
@@ -71,6 +74,8 @@ class WorkFile:
     def add(self, lane: OpenLane, index: int, line: bytes) -> None:
         """The next item: its index, larger than any before, and its work line."""
         size = len(line)
+        if self._on_item is not None:
+            self._on_item(lane, line)
         if lane.lines and lane.held + size > self._bytes_at_most:
             self._close(lane)
         if not lane.lines:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import hashlib
 from dataclasses import asdict, dataclass
 
@@ -9,26 +10,40 @@ from batchyard.core.fields import known_fields
 from batchyard.core.json_types import Row
 
 
+class Billing(enum.StrEnum):
+    """How an account pays. `free`: it does not, and costs are only shown. `prepaid`: out of credits, which a batch
+    reserves before it runs. `postpaid`: as prepaid, but it may owe."""
+
+    FREE = "free"
+    PREPAID = "prepaid"
+    POSTPAID = "postpaid"
+
+
 @dataclass(frozen=True, slots=True)
 class Account:
-    """`weight`: how large its share of a busy lane is, beside those of other accounts."""
+    """`weight`: how large its share of a busy lane is, beside those of other accounts. `daily_limit_picousd`: what it
+    may spend in a day (UTC); None: as much as it likes."""
 
     id: str
     name: str
     created_at: int
     weight: int = 1
+    billing: Billing = Billing.FREE
+    daily_limit_picousd: int | None = None
 
     def to_row(self) -> Row:
-        return asdict(self)
+        return asdict(self) | {"billing": str(self.billing)}
 
     @classmethod
     def from_row(cls, row: Row) -> Account:
-        return cls(**known_fields(cls, row))
+        fields = known_fields(cls, row)
+        return cls(**fields | {"billing": Billing(fields.get("billing", Billing.FREE))})
 
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """`hint` is the last four characters, for people to tell keys apart."""
+    """`hint` is the last four characters, for people to tell keys apart. `expires_at`: the unix second from which it is
+    refused, if there is one."""
 
     id: str
     account_id: str
@@ -36,6 +51,11 @@ class ApiKey:
     hint: str
     created_at: int
     revoked_at: int | None = None
+    expires_at: int | None = None
+
+    def is_good(self, now: int) -> bool:
+        """Whether requests may come with it."""
+        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
 
     def to_row(self) -> Row:
         return asdict(self)

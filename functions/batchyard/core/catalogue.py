@@ -26,7 +26,8 @@ _REMEMBERED_NAMES = 4096
 @dataclass(frozen=True, slots=True)
 class Model:
     """A model, or a family that shares a price. `id` always matches too, unless it ends in `*`. `sent_as`: what the
-    provider calls it, if `id` is a name from elsewhere."""
+    provider calls it, if `id` is a name from elsewhere. `context_window`: the most tokens of a call, if that is known.
+    """
 
     id: str
     price: Price
@@ -34,15 +35,18 @@ class Model:
     prefixes: tuple[str, ...] = ()
     patterns: tuple[str, ...] = ()
     sent_as: str | None = None
+    context_window: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A provider offers a model. `model` is the name that this provider knows it by."""
+    """A provider offers a model. `model` is the name that this provider knows it by. `context_window`: the most tokens
+    of a call, if that is known."""
 
     provider: str
     model: str
     price: Price
+    context_window: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +123,7 @@ class Catalogue:
     def models(self) -> tuple[Offer, ...]:
         """Every model with a name of its own, by provider in the order of providers.toml."""
         return tuple(
-            Offer(provider, model.id, model.price)
+            Offer(provider, model.id, model.price, model.context_window)
             for provider, shelf in self._shelves.items()
             for model in shelf.models
             if not model.id.endswith("*") and model.sent_as is None
@@ -134,12 +138,12 @@ class Catalogue:
             shelf = self._shelves[name]
             for spelling in (model, model.removeprefix(f"{name}/")):
                 if entry := shelf.exact.get(spelling):
-                    exact.append(Offer(name, entry.sent_as or spelling, entry.price))
+                    exact.append(Offer(name, entry.sent_as or spelling, entry.price, entry.context_window))
                     break
             else:
                 spelling = model.removeprefix(f"{name}/")
                 if entry := shelf.loose(spelling):
-                    loose.append(Offer(name, spelling, entry.price))
+                    loose.append(Offer(name, spelling, entry.price, entry.context_window))
         return tuple(exact or loose)
 
 

@@ -3,7 +3,10 @@
     BatchyardError
     ├── RequestError                the caller's mistake; a surface turns it into its own error body
     │   ├── InvalidRequest              400
+    │   │   └── PreflightFailed             400, with all that is wrong with a batch that was to be made
     │   ├── Unauthenticated             401
+    │   ├── InsufficientCredits         402
+    │   ├── SpendLimitReached           402
     │   ├── NotFound                    404  (also: it exists, but is another account's)
     │   ├── Conflict                    409
     │   ├── PayloadTooLarge             413
@@ -42,11 +45,13 @@ An error that only one room needs is defined there. An item's failure is no exce
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from batchyard.core.json_types import Row
 
 if TYPE_CHECKING:
+    from batchyard.core.items import LineError
     from batchyard.core.limits import Allowance
 
 
@@ -69,6 +74,17 @@ class RequestError(BatchyardError):
 
 class InvalidRequest(RequestError):
     """400"""
+
+
+class PreflightFailed(InvalidRequest):
+    """A batch cannot be made as it is asked for. `issues`: all that is wrong, as far as it was looked at; `message`,
+    `param` and `code` are those of the first."""
+
+    def __init__(self, issues: Sequence[LineError]) -> None:
+        first = issues[0]
+        message = first.message if first.line is None else f"Line {first.line}: {first.message}"
+        super().__init__(message, param=first.param, code=first.code)
+        self.issues = tuple(issues)
 
 
 class Unauthenticated(RequestError):
@@ -122,11 +138,13 @@ class RateLimited(RequestError):
 
 
 class ConditionFailed(BatchyardError):
-    """The condition of a write did not hold. `row` is the row as it stands, or None if there is none."""
+    """The condition of a write did not hold. `row` is the row as it stands, or None if there is none; `row_key` says
+    which row it was, if there were several."""
 
-    def __init__(self, what: str, row: Row | None = None) -> None:
+    def __init__(self, what: str, row: Row | None = None, *, row_key: tuple[str, str] | None = None) -> None:
         super().__init__(what)
         self.row = row
+        self.row_key = row_key
 
 
 class LeaseLost(BatchyardError):

@@ -31,6 +31,11 @@ def derive_id(prefix: str, source_id: str, purpose: str) -> str:
     return prefix + source_id[-_BODY_LENGTH:][:_TIME_LENGTH] + tail
 
 
+def respelled(id: str, prefix: str) -> str:
+    """The same id behind another prefix: BatchRouter's `bat_…` is our `batch_…`."""
+    return prefix + id[-_BODY_LENGTH:]
+
+
 def _encode(number: int, length: int) -> str:
     """The last `length` characters of `number`; an even length."""
     return "".join([_PAIRS[number >> shift & 1023] for shift in range(5 * (length - 2), -1, -10)])

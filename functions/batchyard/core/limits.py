@@ -27,6 +27,17 @@ class Bounds:
 
 
 @dataclass(frozen=True, slots=True)
+class ShownLimits:
+    """What callers are told, so that they can check a file before they send it. `max_line_errors`: how many are
+    reported; `max_upload_part_bytes`: what fits into one request."""
+
+    bounds: Bounds
+    max_custom_id_chars: int
+    max_line_errors: int
+    max_upload_part_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class FileTerms:
     """The terms under which a file is taken. `keep_days`: how long it is kept if it asks for nothing else."""
 

@@ -11,10 +11,11 @@ from batchyard.core.native_limits import NativeLimits, native_limits
 
 CHAT_COMPLETIONS = "/v1/chat/completions"
 EMBEDDINGS = "/v1/embeddings"
+RESPONSES = "/v1/responses"
 MESSAGES = "/v1/messages"
 """Anthropic's form of a request. Who serves chat completions serves it too, translated if need be."""
 
-ENDPOINTS = (CHAT_COMPLETIONS, "/v1/completions", EMBEDDINGS, "/v1/responses", "/v1/moderations", MESSAGES)
+ENDPOINTS = (CHAT_COMPLETIONS, "/v1/completions", EMBEDDINGS, RESPONSES, "/v1/moderations", MESSAGES)
 """The endpoints that items can be for. Which of them a surface takes is its own affair."""
 
 KINDS = {
@@ -129,6 +130,12 @@ class Provider:
         """Whether `model` may be run in flex."""
         known = not self.flex_models or any(_is_named(model, name) for name in self.flex_models)
         return Mode.FLEX in self.modes and known
+
+    def price_percent(self, mode: Mode) -> int:
+        """What an item costs in that mode, of its realtime price."""
+        if mode is Mode.NATIVE and self.native is not None:
+            return self.native.price_percent
+        return self.flex_price_percent if mode is Mode.FLEX else 100
 
     def in_modes(self, modes: tuple[Mode, ...]) -> Provider:
         """The same in other modes; in native with its vendor's own limits, unless the entry has some."""

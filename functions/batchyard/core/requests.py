@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import enum
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 
 import orjson
 
-from batchyard.core.batches import DropSource
+from batchyard.core.batches import Batch, DropSource
 from batchyard.core.json_types import JsonObject
 from batchyard.core.routing import RoutingRules
+from batchyard.core.usage import PinnedPrice
+from batchyard.core.webhooks import WebhookTarget
 
-_LATER_FIELDS = frozenset({"rules", "quote_id", "max_price_picousd"})
+_LATER_FIELDS = frozenset({"rules", "quote_id", "max_price_picousd", "webhook"})
+_NOT_COUNTED = frozenset({"is_repeat", "sent", "first_reply", "reserve_picousd", "prices"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,19 +45,33 @@ class BatchRequest:
     """The quote that its caller has accepted."""
     max_price_picousd: int | None = None
     """What the batch may cost at most; None: whatever it costs."""
+    sent: str = ""
+    """The fingerprint of the request as it was sent, if more is known of it now."""
+    first_reply: Callable[[Batch], bytes] | None = field(default=None, repr=False)
+    """Makes the reply that repeats of this request get byte for byte; None: they are told how the batch is by then."""
+    reserve_picousd: int | None = None
+    """What its account is to set aside for it when it is made; None: what validation finds that it may cost."""
+    prices: tuple[PinnedPrice, ...] = ()
+    """Those of the quote."""
+    webhook: WebhookTarget | None = None
+    """Who is told when it is over; None: the webhook of its account, if that has one."""
 
     @property
     def fingerprint(self) -> str:
-        """Equal for equal requests. Neither the idempotency key nor the caller's key is a part of it. What came with
-        later versions counts only if it is given, so that a repeat is known again after an upgrade."""
-        counted = replace(self, idempotency_key=None, caller_key=None)
+        """Equal for equal requests. The idempotency key, secrets (the caller's key, the webhook's secret) and what came
+        of the quote are no part of it. What came with later versions counts only if it is given, so that a repeat is
+        known again after an upgrade."""
+        if self.sent:
+            return self.sent
+        webhook = replace(self.webhook, secret="") if self.webhook else None
+        counted = replace(self, idempotency_key=None, caller_key=None, webhook=webhook)
         unsaid = BatchRequest(self.surface, self.endpoint, self.input_file_id)
         members = {
             field.name: getattr(counted, field.name)
             for field in fields(counted)
-            if field.name not in _LATER_FIELDS or getattr(counted, field.name) != getattr(unsaid, field.name)
+            if field.name not in _NOT_COUNTED
+            and (field.name not in _LATER_FIELDS or getattr(counted, field.name) != getattr(unsaid, field.name))
         }
-        del members["is_repeat"]
         if self.lines is not None:
             members["lines"] = hashlib.sha256(self.lines).hexdigest()
         return hashlib.sha256(orjson.dumps(members, option=orjson.OPT_SORT_KEYS)).hexdigest()
@@ -77,6 +95,16 @@ class PlanRequest:
     batch: BatchRequest
     expected: ExpectedItems | None = None
     output_tokens: int | None = None
+    of_items: int | None = None
+    """How many items the batch will have, if those in the request are only a sample of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKeyRequest:
+    """An API key that an account wants to have. `expires_at`: the unix second from which it is refused."""
+
+    name: str
+    expires_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

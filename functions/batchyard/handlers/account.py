@@ -1,16 +1,24 @@
-"""Trigger: the API, for models and for the API's own description."""
+"""Trigger: the API, for models, limits, webhooks, its own description, and what an account knows and does of itself."""
 
 from __future__ import annotations
 
+import secrets
 from functools import cache
 from pathlib import Path
 
 from batchyard.adapters import catalogue
+from batchyard.core.accounts import ApiKey
 from batchyard.core.catalogue import Offer
 from batchyard.core.errors import NotFound
-from batchyard.handlers.http import Call, api, serve
+from batchyard.core.limits import ShownLimits
+from batchyard.core.requests import ApiKeyRequest
+from batchyard.handlers import resources, webhooks
+from batchyard.handlers.http import Call, api, serve, serve_page
+from batchyard.handlers.ids import mint
+from batchyard.handlers.limits import limits_of
+from batchyard.steps import accounts
 from batchyard.surfaces.http import JSON_TYPE, Reply
-from batchyard.surfaces.operations import NamedOffer
+from batchyard.surfaces.operations import AccountView, NamedOffer, ShownApiKey
 
 OPENAPI_FILE = Path(__file__).parents[1] / "openapi.json"
 
@@ -32,8 +40,46 @@ def retrieve_model(call: Call, name: str) -> NamedOffer:
     return NamedOffer(name, offers[0])
 
 
+def describe_limits(call: Call, _: None) -> ShownLimits:
+    """Those that hold on this surface."""
+    settings = call.settings
+    return ShownLimits(
+        limits_of(call.surface, settings),
+        max_custom_id_chars=settings.max_custom_id_chars,
+        max_line_errors=settings.max_line_errors,
+        max_upload_part_bytes=settings.max_upload_part_bytes,
+    )
+
+
 def describe_api(call: Call, _: None) -> Reply:
     return Reply(200, _document(), {"content-type": JSON_TYPE})
+
+
+def show_account(call: Call, _: None) -> AccountView:
+    account = resources.accounts().get(call.account_id)
+    if account is None:
+        raise NotFound("The account does not exist.", code="account_not_found")
+    return AccountView(account, resources.ledger().balance(account.id))
+
+
+def create_api_key(call: Call, request: ApiKeyRequest) -> ShownApiKey:
+    new = accounts.request_key(
+        request,
+        call.account_id,
+        key_id=mint("key_"),
+        random=secrets.token_bytes(accounts.KEY_RANDOM_BYTES),
+        now=call.now,
+        accounts=resources.accounts(),
+    )
+    return ShownApiKey(new.key, new.secret)
+
+
+def list_api_keys(call: Call, _: None) -> list[ApiKey]:
+    return accounts.list_keys(call.account_id, accounts=resources.accounts())
+
+
+def revoke_api_key(call: Call, key_id: str) -> ApiKey:
+    return accounts.revoke_key(call.account_id, key_id, now=call.now, accounts=resources.accounts())
 
 
 @cache
@@ -45,6 +91,17 @@ handler = api(
     {
         "list_models": serve(lambda surface: surface.list_models, list_models),
         "retrieve_model": serve(lambda surface: surface.retrieve_model, retrieve_model),
+        "show_account": serve(lambda surface: surface.show_account, show_account),
+        "create_api_key": serve(lambda surface: surface.create_api_key, create_api_key),
+        "list_api_keys": serve(lambda surface: surface.list_api_keys, list_api_keys),
+        "revoke_api_key": serve(lambda surface: surface.revoke_api_key, revoke_api_key),
+        "set_webhook": serve(lambda surface: surface.set_webhook, webhooks.set_webhook),
+        "retrieve_webhook": serve(lambda surface: surface.retrieve_webhook, webhooks.retrieve_webhook),
+        "delete_webhook": serve(lambda surface: surface.delete_webhook, webhooks.delete_webhook),
+        "list_deliveries": serve_page(lambda surface: surface.list_deliveries, webhooks.list_deliveries),
+        "retrieve_delivery": serve(lambda surface: surface.retrieve_delivery, webhooks.retrieve_delivery),
+        "replay_delivery": serve(lambda surface: surface.replay_delivery, webhooks.replay_delivery),
+        "describe_limits": serve(lambda surface: surface.describe_limits, describe_limits),
         "describe_api": serve(lambda surface: surface.describe_api, describe_api),
     }
 )

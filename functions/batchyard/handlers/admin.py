@@ -2,10 +2,26 @@
 
 {"action": "create_account", "name": …}                → {"account_id", "name", "api_key", "key_id"}
 {"action": "create_key", "account_id": …, "name": …}   → {"account_id", "api_key", "key_id"}
-{"action": "list_accounts"}                            → {"accounts": [{"id", "name", "created_at", "weight"}]}
+{"action": "list_accounts"}                            → {"accounts": [{"id", "name", "created_at", "weight", "billing",
+                                                                        "daily_limit_usd"}]}
 {"action": "set_weight", "account_id": …, "weight": 3} → {"account_id", "weight"}
-{"action": "list_keys", "account_id": …}               → {"keys": [{"id", "name", "hint", "created_at", "revoked_at"}]}
+{"action": "list_keys", "account_id": …}               → {"keys": [{"id", "name", "hint", "created_at", "revoked_at",
+                                                          "expires_at"}]}
 {"action": "revoke_key", "account_id": …, "key_id": …} → {"key_id", "revoked_at"}
+
+Credits (docs/money.md); dollars are texts, "12.50", because a JSON number may not be exact:
+
+{"action": "set_billing", "account_id": …, "billing": "prepaid" | "postpaid" | "free"} → {"account_id", "billing"}
+{"action": "set_daily_limit", "account_id": …, "usd": "100" | null} → {"account_id", "daily_limit_usd"}
+{"action": "top_up", "account_id": …, "id": …, "usd": "25.00"}      → {"entry", "balance"}
+{"action": "show_balance", "account_id": …}                         → {"account_id", "billing", "balance",
+                                                                       "spent_today_usd", "daily_limit_usd"}
+{"action": "list_entries", "account_id": …, "about": …, "after": …, "limit": 100} → {"entries": […], "has_more"}
+{"action": "check_books", "account_id": …}                          → {"balances": true, "balance", "entries_come_to"}
+
+The same `id` with the same amount is the same top-up, however often it is sent; a negative amount takes back. `about`
+is the id of a batch or of a top-up, `after` the id of an entry. A balance is {"available_usd", "reserved_usd",
+"charged_usd"}, an entry {"id", "kind", "about", "at", "amount_usd"}.
 
 A refusal is a value too: {"error": {"message", "param"}}. `api_key` is shown once; nobody can read it again. `weight`
 (1 to 1000, at first 1): on a busy lane an account of weight 3 gets three times what one of weight 1 gets.
@@ -22,11 +38,14 @@ from dataclasses import asdict
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from batchyard.core.accounts import Account
 from batchyard.core.errors import InvalidRequest, NotFound, RequestError
 from batchyard.core.json_types import JsonObject
+from batchyard.core.ledger import Credits, Entry, write_dollars
 from batchyard.handlers import resources
 from batchyard.handlers.ids import mint
 from batchyard.steps import accounts
+from batchyard.steps import credits as money
 
 logger = Logger()
 
@@ -72,7 +91,13 @@ def _create_key(event: JsonObject) -> JsonObject:
 
 
 def _list_accounts(event: JsonObject) -> JsonObject:
-    return {"accounts": [asdict(account) for account in resources.accounts().all()]}
+    return {"accounts": [_shown(account) for account in resources.accounts().all()]}
+
+
+def _shown(account: Account) -> JsonObject:
+    shown = asdict(account) | {"billing": str(account.billing), "daily_limit_usd": _limit(account)}
+    del shown["daily_limit_picousd"]
+    return shown
 
 
 def _set_weight(event: JsonObject) -> JsonObject:
@@ -90,6 +115,72 @@ def _revoke_key(event: JsonObject) -> JsonObject:
         _id(event, "account_id"), _id(event, "key_id"), now=int(time.time()), accounts=resources.accounts()
     )
     return {"key_id": key.id, "revoked_at": key.revoked_at}
+
+
+def _set_billing(event: JsonObject) -> JsonObject:
+    account = money.set_billing(_id(event, "account_id"), _text(event, "billing"), accounts=resources.accounts())
+    return {"account_id": account.id, "billing": str(account.billing)}
+
+
+def _set_daily_limit(event: JsonObject) -> JsonObject:
+    usd = None if "usd" in event and event["usd"] is None else _text(event, "usd")
+    account = money.set_daily_limit(_id(event, "account_id"), usd, accounts=resources.accounts())
+    return {"account_id": account.id, "daily_limit_usd": _limit(account)}
+
+
+def _top_up(event: JsonObject) -> JsonObject:
+    entry, balance = money.top_up(
+        _id(event, "account_id"), _text(event, "id"), _text(event, "usd"), now=int(time.time()), books=_books()
+    )
+    return {"entry": _entry(entry), "balance": _balance(balance)}
+
+
+def _show_balance(event: JsonObject) -> JsonObject:
+    shown = money.show_balance(_id(event, "account_id"), now=int(time.time()), books=_books())
+    return {
+        "account_id": shown.account.id,
+        "billing": str(shown.account.billing),
+        "balance": _balance(shown.balance),
+        "spent_today_usd": write_dollars(shown.spent_today_picousd),
+        "daily_limit_usd": _limit(shown.account),
+    }
+
+
+def _list_entries(event: JsonObject) -> JsonObject:
+    entries, has_more = money.list_entries(
+        _id(event, "account_id"),
+        about=_text(event, "about") if "about" in event else "",
+        after=_text(event, "after") if "after" in event else None,
+        limit=event.get("limit", money.ENTRIES_AT_ONCE),
+        books=_books(),
+    )
+    return {"entries": [_entry(entry) for entry in entries], "has_more": has_more}
+
+
+def _check_books(event: JsonObject) -> JsonObject:
+    balance, total = money.check_books(_id(event, "account_id"), books=_books())
+    return {"balances": balance == total, "balance": _balance(balance), "entries_come_to": _balance(total)}
+
+
+def _books() -> money.Books:
+    return money.Books(resources.accounts(), resources.ledger())
+
+
+def _limit(account: Account) -> str | None:
+    return None if account.daily_limit_picousd is None else write_dollars(account.daily_limit_picousd)
+
+
+def _balance(credits: Credits) -> JsonObject:
+    return {
+        "available_usd": write_dollars(credits.available_picousd),
+        "reserved_usd": write_dollars(credits.reserved_picousd),
+        "charged_usd": write_dollars(credits.charged_picousd),
+    }
+
+
+def _entry(entry: Entry) -> JsonObject:
+    amount = write_dollars(entry.amount_picousd)
+    return {"id": entry.id, "kind": str(entry.kind), "about": entry.about, "at": entry.at, "amount_usd": amount}
 
 
 def _text(event: JsonObject, param: str) -> str:
@@ -113,4 +204,10 @@ _ACTIONS: dict[str, Callable[[JsonObject], JsonObject]] = {
     "set_weight": _set_weight,
     "list_keys": _list_keys,
     "revoke_key": _revoke_key,
+    "set_billing": _set_billing,
+    "set_daily_limit": _set_daily_limit,
+    "top_up": _top_up,
+    "show_balance": _show_balance,
+    "list_entries": _list_entries,
+    "check_books": _check_books,
 }

@@ -12,17 +12,20 @@ from batchyard.core.errors import Conflict, NotFound, RequestError
 from batchyard.core.files import FileRef
 from batchyard.core.forecast import Forecast
 from batchyard.core.limits import BatchTerms, FileTerms
+from batchyard.core.quotes import PREFIX, Quote, QuoteRef
+from batchyard.core.receipts import receipt_of
 from batchyard.core.requests import BatchRequest, PageRequest, PlanRequest
 from batchyard.handlers import downloads, inputs, resources
 from batchyard.handlers.http import Call, api, fault_of, logger, serve, serve_page
 from batchyard.handlers.ids import mint
 from batchyard.handlers.limits import limits_of
-from batchyard.steps import cancel, create
+from batchyard.steps import accept, cancel, create
 from batchyard.steps.explain import explain
 from batchyard.steps.forecast import forecast
+from batchyard.steps.quote import Foresee, quote
 from batchyard.surfaces.http import Reply
-from batchyard.surfaces.operations import Page
-from batchyard.surfaces.surface import ExplainLine
+from batchyard.surfaces.operations import BilledBatch, Page
+from batchyard.surfaces.surface import EndpointOf, ExplainLine
 
 
 def create_batch(call: Call, request: BatchRequest) -> Batch:
@@ -44,12 +47,19 @@ def _create(call: Call, request: BatchRequest) -> Batch:
     explain_line = call.surface.rules.explain_line
     if request.lines is not None and explain_line is not None:
         _check_lines(request, request.lines, explain_line, call)
+    endpoint_of = call.surface.rules.endpoint_of
+    if endpoint_of is not None and not _is_known(call, request):
+        request = _accepted(call, request, endpoint_of)
     return create.create(
         replace(request, is_repeat=call.request.is_repeat),
         BatchRef(call.account_id, mint("batch_")),
         now=call.now,
         terms=_terms(call),
-        stores=replace(resources.stores(), caller_keys=resources.caller_keys(call.settings.caller_key_id)),
+        stores=replace(
+            resources.stores(),
+            caller_keys=resources.caller_keys(call.settings.caller_key_id),
+            webhooks=resources.webhooks(),
+        ),
         workflow=resources.workflow(call.settings.state_machine_arn),
     )
 
@@ -61,6 +71,63 @@ def _check_lines(request: BatchRequest, lines: bytes, explain_line: ExplainLine,
         check_lines(lines, batch, inputs.checks())
     except InputRejected as rejection:
         raise explain_line(rejection.errors[0]) from rejection
+
+
+def _is_known(call: Call, request: BatchRequest) -> bool:
+    """Whether its idempotency key was used before. Whoever repeats a request gets its answer, even if by now the same
+    batch could not be made any more."""
+    return resources.batches().used(call.account_id, request.idempotency_key) is not None
+
+
+def _accepted(call: Call, request: BatchRequest, endpoint_of: EndpointOf) -> BatchRequest:
+    endpoint = inputs.endpoint_of(request, call.account_id, endpoint_of)
+    request = replace(request, sent=request.fingerprint, endpoint=endpoint)
+    return accept.accept(
+        request,
+        call.account_id,
+        now=call.now,
+        foresee=_foresee(call),
+        check_url=resources.receivers().check_url,
+        quotes=resources.stores().quotes,
+    )
+
+
+def quote_batch(call: Call, request: PlanRequest) -> Quote:
+    endpoint_of = call.surface.rules.endpoint_of
+    if endpoint_of is None:
+        raise TypeError(f"the surface {call.surface.name} has quotes and does not say what lines are for")
+    endpoint = inputs.endpoint_of(request.batch, call.account_id, endpoint_of)
+    return quote(
+        replace(request, batch=replace(request.batch, endpoint=endpoint)),
+        QuoteRef(call.account_id, mint(PREFIX)),
+        now=call.now,
+        foresee=_foresee(call),
+        quotes=resources.stores().quotes,
+    )
+
+
+def show_receipt(call: Call, batch_id: str) -> BilledBatch:
+    batch, stores = retrieve_batch(call, batch_id), resources.stores()
+    accepted = stores.quotes.get(QuoteRef(call.account_id, batch.quote_id)) if batch.quote_id else None
+    return BilledBatch(batch, receipt_of(batch, accepted))
+
+
+def _foresee(call: Call) -> Foresee:
+    """What batches are expected to be like, after all that is known was checked."""
+
+    def foresee(request: PlanRequest) -> Forecast:
+        return forecast(
+            request,
+            call.account_id,
+            now=call.now,
+            terms=_terms(call),
+            checks=inputs.checks_with_windows(request.batch.rules.models),
+            plan=inputs.planned,
+            catalogue=resources.lane_catalogue(),
+            stores=resources.stores(),
+        )
+
+    return foresee
 
 
 def _terms(call: Call) -> BatchTerms:
@@ -146,6 +213,8 @@ handler = api(
     {
         "create_batch": serve(lambda surface: surface.create_batch, create_batch),
         "plan_batch": serve(lambda surface: surface.plan_batch, plan_batch),
+        "quote_batch": serve(lambda surface: surface.quote_batch, quote_batch),
+        "show_receipt": serve(lambda surface: surface.show_receipt, show_receipt),
         "list_batches": serve_page(lambda surface: surface.list_batches, list_batches),
         "retrieve_batch": serve(lambda surface: surface.retrieve_batch, retrieve_batch),
         "cancel_batch": serve(lambda surface: surface.cancel_batch, cancel_batch),

@@ -25,7 +25,7 @@ from batchyard.core.accounts import key_hash
 from batchyard.core.errors import InvalidRequest, NotFound, RateLimited, RequestError, UnsupportedMediaType
 from batchyard.core.json_types import JsonObject
 from batchyard.core.limits import Allowance
-from batchyard.handlers import resources
+from batchyard.handlers import cors, resources
 from batchyard.handlers.limits import limits_of
 from batchyard.handlers.pages import write_page
 from batchyard.settings import ApiSettings, load
@@ -34,6 +34,7 @@ from batchyard.steps.admit import Admission
 from batchyard.surfaces import registry
 from batchyard.surfaces.http import Reply, Request
 from batchyard.surfaces.operations import Found, Listed, Operation, Page, Wanted
+from batchyard.surfaces.route import Asked
 from batchyard.surfaces.surface import Surface
 
 _FALLBACK_SURFACE = "openai"
@@ -91,9 +92,9 @@ def api(operations: Mapping[str, Serve]) -> Handler:
         started = time.perf_counter()
         request_id = f"req_{event['requestContext']['requestId'].replace('-', '')}"
         logger.append_keys(request_id=request_id)
-        reply, operation = _answer(event, request_id, operations)
+        reply, operation = _preflight(event) or _answer(event, request_id, operations)
         _record(operation, reply.status, time.perf_counter() - started)
-        return _to_event(reply, request_id)
+        return _to_event(cors.shared(reply, event, load(ApiSettings).cors_origins), event, request_id)
 
     return handler
 
@@ -109,10 +110,16 @@ def keyring() -> Keyring:
     return Keyring(resources.accounts(), time.monotonic)
 
 
+def _preflight(event: JsonObject) -> tuple[Reply, str] | None:
+    """The answer to a browser that asks what it may send; None if this is another request."""
+    return (Reply(204), "preflight") if event["httpMethod"] == "OPTIONS" else None
+
+
 def _answer(event: JsonObject, request_id: str, operations: Mapping[str, Serve]) -> tuple[Reply, str]:
-    """The reply, and the name of the operation for the log."""
-    header_names = (header.lower() for header in event.get("headers") or {})
-    route = registry.find(event["httpMethod"], event["resource"], header_names)
+    """The reply, and the name of the operation for the log. A HEAD is answered as the GET of its path would be; its
+    body is left out in the end."""
+    method = "GET" if event["httpMethod"] == "HEAD" else event["httpMethod"]
+    route = registry.find(method, event["resource"], _asked(event))
     name = route.operation if route and route.operation in operations else "unknown"
     surface = registry.surface(route.surface if route else _FALLBACK_SURFACE)
     allowance: Allowance | None = None
@@ -122,7 +129,7 @@ def _answer(event: JsonObject, request_id: str, operations: Mapping[str, Serve])
         request, settings, now, account_id = _request(event, request_id), load(ApiSettings), int(time.time()), ""
         if not route.public:
             api_key = surface.rules.read_api_key(request)
-            account_id = _account(api_key, event)
+            account_id = _account(api_key, event, now)
             allowance = _admit(api_key, surface, settings, now)
         reply = operations[route.operation](Call(request, surface, account_id, settings, now))
     except RequestError as error:
@@ -138,15 +145,32 @@ def _answer(event: JsonObject, request_id: str, operations: Mapping[str, Serve])
     return reply, name
 
 
+def _asked(event: JsonObject) -> Asked:
+    """What tells dialects apart. A body that cannot be decoded counts as none; whoever reads it says so."""
+    try:
+        body = _body(event)
+    except InvalidRequest:
+        body = b""
+    return Asked(
+        headers=[header.lower() for header in event.get("headers") or {}],
+        parameters={name: unquote(value) for name, value in (event.get("pathParameters") or {}).items()},
+        query=event.get("queryStringParameters") or {},
+        body=body,
+    )
+
+
+def _body(event: JsonObject) -> bytes:
+    body = event.get("body") or ""
+    try:
+        return base64.b64decode(body, validate=True) if event.get("isBase64Encoded") else body.encode()
+    except (binascii.Error, UnicodeEncodeError) as error:
+        raise InvalidRequest("The request body could not be decoded.") from error
+
+
 def _request(event: JsonObject, request_id: str) -> Request:
     headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
     if headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
         raise UnsupportedMediaType("Send the body as it is, without a Content-Encoding.")
-    body = event.get("body") or ""
-    try:
-        data = base64.b64decode(body, validate=True) if event.get("isBase64Encoded") else body.encode()
-    except (binascii.Error, UnicodeEncodeError) as error:
-        raise InvalidRequest("The request body could not be decoded.") from error
     return Request(
         method=event["httpMethod"],
         path=event["path"],
@@ -154,7 +178,7 @@ def _request(event: JsonObject, request_id: str) -> Request:
         headers=headers,
         query=event.get("queryStringParameters") or {},
         parameters={name: unquote(value) for name, value in (event.get("pathParameters") or {}).items()},
-        body=data,
+        body=_body(event),
         api_url=_api_url(event, headers),
     )
 
@@ -167,9 +191,9 @@ def _api_url(event: JsonObject, headers: Mapping[str, str]) -> str:
     return f"{headers.get('x-forwarded-proto', 'https')}://{context.get('domainName', '')}{stage}"
 
 
-def _account(api_key: str, event: JsonObject) -> str:
+def _account(api_key: str, event: JsonObject, now: int) -> str:
     source = event["requestContext"].get("identity", {}).get("sourceIp") or ""
-    account_id = keyring().account_of(api_key, source)
+    account_id = keyring().account_of(api_key, source, at=now)
     logger.append_keys(account_id=account_id)
     return account_id
 
@@ -210,8 +234,9 @@ def _record(operation: str, status: int, seconds: float) -> None:
     logger.info("answered", extra={"operation": operation, "status": status, "milliseconds": round(seconds * 1000)})
 
 
-def _to_event(reply: Reply, request_id: str) -> JsonObject:
-    body = base64.b64encode(reply.body) if reply.binary else reply.body
+def _to_event(reply: Reply, event: JsonObject, request_id: str) -> JsonObject:
+    sent = b"" if event["httpMethod"] == "HEAD" else reply.body
+    body = base64.b64encode(sent) if reply.binary else sent
     return {
         "statusCode": reply.status,
         "headers": {**reply.headers, "x-request-id": request_id, "x-content-type-options": "nosniff"},

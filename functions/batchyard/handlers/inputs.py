@@ -5,13 +5,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 from batchyard.adapters import catalogue
+from batchyard.adapters.aws.objects import ObjectMissing
+from batchyard.content.lines import read_lines
 from batchyard.content.reading import Checks, InputLimits, ParseLine
+from batchyard.content.windows import within_windows
 from batchyard.core.batches import Batch
 from batchyard.core.catalogue import Offer
+from batchyard.core.estimates import LanePrice
+from batchyard.core.keys import file_key
+from batchyard.core.lanes import Lane
 from batchyard.core.planning import Planned
+from batchyard.core.providers import CHAT_COMPLETIONS, ENDPOINTS
+from batchyard.core.requests import BatchRequest
 from batchyard.core.routing import Refusal, RoutingRules, eligible
 from batchyard.core.sharding import LaneShards, Shard
 from batchyard.handlers import resources
@@ -19,7 +28,7 @@ from batchyard.handlers.limits import limits_of
 from batchyard.settings import ValidateSettings, load
 from batchyard.steps.plan import plan
 from batchyard.surfaces.registry import surface
-from batchyard.surfaces.surface import LineContext
+from batchyard.surfaces.surface import EndpointOf, LineContext
 
 
 def checks() -> Checks:
@@ -30,7 +39,32 @@ def checks() -> Checks:
         partial(_parser, settings.max_custom_id_chars),
         _route,
         can_run=_can_run,
+        price_of=_price_of,
     )
+
+
+def checks_with_windows(models: Sequence[str]) -> Checks:
+    """The same, and that items fit into the context window of their model, or of one of `models` if there are any."""
+    found = checks()
+
+    def parser(surface_name: str, endpoint: str) -> ParseLine:
+        return within_windows(found.parser(surface_name, endpoint), models, catalogue.load())
+
+    return replace(found, parser=parser)
+
+
+def endpoint_of(request: BatchRequest, account_id: str, read: EndpointOf) -> str:
+    """The endpoint that the first line of the input is for; chat completions if it does not say."""
+    beginning = request.lines
+    if beginning is None and request.input_file_id:
+        most = load(ValidateSettings).max_line_bytes
+        try:
+            beginning = resources.objects().get(file_key(account_id, request.input_file_id), 0, most)
+        except ObjectMissing:
+            beginning = None
+    _, first = next(read_lines([beginning or b""], load(ValidateSettings).max_line_bytes), (0, None))
+    endpoint = read(first) if first else None
+    return endpoint if endpoint in ENDPOINTS else CHAT_COMPLETIONS
 
 
 def planned(batch: Batch, lanes: Sequence[LaneShards], shards: Sequence[Shard]) -> Planned:
@@ -74,3 +108,9 @@ def _can_run(offer: Offer, endpoint: str, body: bytes) -> bool:
     from batchyard.handlers.abilities import can_run
 
     return can_run(offer, endpoint, body)
+
+
+def _price_of(lane: Lane) -> LanePrice:
+    known = resources.lane_catalogue()
+    percent = known.providers[lane.provider].price_percent(lane.mode)
+    return LanePrice(known.price_of(lane.provider, lane.model), percent)

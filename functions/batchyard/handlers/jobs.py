@@ -15,6 +15,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from batchyard.adapters.aws.clients import client
 from batchyard.adapters.aws.secrets import Secrets
 from batchyard.adapters.providers.job_kinds import connect_jobs
+from batchyard.core.health import LaneState
 from batchyard.core.jobs import JobRef
 from batchyard.core.json_types import JsonObject
 from batchyard.handlers import resources
@@ -56,4 +57,5 @@ def _tools() -> Tools:
         limits=JobLimits(settings.job_lease_seconds, settings.deployment, settings.job_pace),
         clock=time.time,
         new_owner=partial(secrets.token_hex, 8),
+        is_well=lambda lane: resources.lanes().health(lane).state is LaneState.CLOSED,
     )

@@ -11,19 +11,33 @@ from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.caller_keys import CallerKeys
 from batchyard.adapters.aws.clients import client
 from batchyard.adapters.aws.dead_letters import DeadLetters
+from batchyard.adapters.aws.deliveries import Deliveries
 from batchyard.adapters.aws.files import Files
 from batchyard.adapters.aws.functions import Functions
 from batchyard.adapters.aws.job_starter import JobStarter
 from batchyard.adapters.aws.lanes import Lanes
+from batchyard.adapters.aws.ledger import Ledger
 from batchyard.adapters.aws.objects import Objects
 from batchyard.adapters.aws.queues import Queues
 from batchyard.adapters.aws.shards import Shards
 from batchyard.adapters.aws.stores import Stores
 from batchyard.adapters.aws.table import Table
+from batchyard.adapters.aws.webhooks import Webhooks
 from batchyard.adapters.aws.windows import Windows
 from batchyard.adapters.aws.workflow import Workflow
+from batchyard.adapters.receivers import Receivers, resolve
 from batchyard.core.catalogue import Catalogue
-from batchyard.settings import DispatchSettings, JobStarterSettings, LaneSettings, Settings, SweepSettings, load
+from batchyard.core.deliveries import DeliveryRef
+from batchyard.core.webhook_urls import local_hosts
+from batchyard.settings import (
+    DispatchSettings,
+    JobStarterSettings,
+    LaneSettings,
+    Settings,
+    SweepSettings,
+    WebhookSettings,
+    load,
+)
 
 
 @cache
@@ -42,6 +56,10 @@ def stores() -> Stores:
 
 def accounts() -> Accounts:
     return Accounts(table())
+
+
+def ledger() -> Ledger:
+    return Ledger(table())
 
 
 def files() -> Files:
@@ -81,6 +99,25 @@ def queues() -> Queues:
 @cache
 def job_starter() -> JobStarter:
     return JobStarter(lambda: client("lambda"), load(JobStarterSettings).jobs_function)
+
+
+def webhooks() -> Webhooks:
+    return Webhooks(table(), lambda: client("kms"), load(WebhookSettings).caller_key_id)
+
+
+def deliveries() -> Deliveries:
+    return Deliveries(table())
+
+
+@cache
+def receivers() -> Receivers:
+    return Receivers(resolve, local_hosts(load(WebhookSettings).webhook_hosts))
+
+
+def start_delivery(ref: DeliveryRef) -> None:
+    """Nobody waits for it, and nothing is lost with it: Sweep starts what is due."""
+    payload = {"account_id": ref.account_id, "delivery_id": ref.delivery_id}
+    functions().start(load(WebhookSettings).deliver_function, payload)
 
 
 @cache

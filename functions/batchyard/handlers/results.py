@@ -21,7 +21,7 @@ from batchyard.handlers import resources
 from batchyard.handlers.http import Call, api, serve
 from batchyard.steps import cancel
 from batchyard.surfaces.http import JSON_TYPE, Reply
-from batchyard.surfaces.operations import BatchExport, ResultsForm, ResultsRequest
+from batchyard.surfaces.operations import ArtifactUrl, BatchExport, ResultsForm, ResultsRequest
 
 _KEPT_SECONDS = 12 * 3600
 """Half the age at which the bucket deletes exports."""
@@ -55,6 +55,24 @@ def export_results(call: Call, export: BatchExport) -> Reply:
     with closing(_shown(_form(call), batch, wanted.window)) as shown, _spool(call, target) as spool:
         pack(shown, wanted.packing, f"{batch.id}.ndjson", spool)
     return _answer(call, spool, target, name, {"content-disposition": attachment(name)})
+
+
+def show_artifact(call: Call, export: BatchExport) -> ArtifactUrl:
+    """All results as one object that is kept for some hours, whatever its size."""
+    batch, wanted = _batch(call, export.batch_id), export.request
+    form = _form(call)
+    if form.frame is not None:
+        form.frame(batch, wanted.window)
+    suffix, content_type = _PACKINGS[wanted.packing]
+    name = batch.id + suffix
+    target = _target(call, batch, f"artifact {wanted}", content_type)
+    if not _is_made(call, batch, target):
+        with closing(_shown(form, batch, wanted.window)) as shown, _spool(call, target) as spool:
+            pack(shown, wanted.packing, name, spool)
+        if spool.data is not None:
+            resources.objects().put(target.key, spool.data)
+    seconds = call.settings.presigned_url_seconds
+    return ArtifactUrl(batch, resources.objects().presigned_get(target.key, name, seconds), call.now + seconds)
 
 
 def _form(call: Call) -> ResultsForm:
@@ -131,6 +149,7 @@ def _redirect(call: Call, target: Target, name: str) -> Reply:
 handler = api(
     {
         "list_results": serve(lambda surface: surface.list_results, list_results),
+        "show_artifact": serve(lambda surface: surface.show_artifact, show_artifact),
         "export_results": serve(lambda surface: surface.export_results, export_results),
     }
 )

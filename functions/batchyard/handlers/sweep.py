@@ -1,5 +1,6 @@
 """Trigger: a schedule. Removes files whose time is over and what batches hold of files that are gone, starts batches
-again that have no running execution, and sends shards again that have no owner, also those that SQS gave up."""
+again that have no running execution, sends shards again that have no owner, also those that SQS gave up, and starts
+deliveries to webhooks that are due."""
 
 from __future__ import annotations
 
@@ -27,6 +28,9 @@ from batchyard.steps.sweep import Revived, SentAgain, SweepLimits, sweep
 _PURGED_AT_MOST = 20_000
 """Objects per call; the next sweep takes the next ones."""
 
+_DELIVERIES_AT_MOST = 400
+"""Started per call; the next sweep starts the next ones."""
+
 logger = Logger()
 
 _MILLISECONDS_TO_SPARE = 15_000
@@ -45,6 +49,7 @@ def handler(event: JsonObject, context: LambdaContext) -> JsonObject:
 
     duties: list[Callable[[], JsonObject]] = [
         lambda: _expire(now),
+        lambda: _deliver(now, has_time),
         lambda: _look_at_oldest(now, settings.completion_window_seconds),
         lambda: _sweep(now, settings, has_time),
     ]
@@ -68,14 +73,25 @@ def _expire(now: int) -> JsonObject:
     return {"expired": expired, "purged": purge(stores.leftovers.all(), at_most=_PURGED_AT_MOST, stores=stores)}
 
 
+def _deliver(now: int, has_time: Callable[[], bool]) -> JsonObject:
+    """Starts the deliveries that are due."""
+    started = 0
+    for ref in resources.deliveries().due(now, _DELIVERIES_AT_MOST):
+        if not has_time():
+            break
+        resources.start_delivery(ref)
+        started += 1
+    return {"deliveries": started}
+
+
 def _look_at_oldest(now: int, window_seconds: int) -> JsonObject:
     """Nothing while no batch is open, so that an idle deployment costs nothing. Else: the metric of the alarm that
     fires before a batch expires, whose only dimension is the one that Powertools adds, the function; and dead letters
     go back, which may be the shards of that batch."""
-    oldest = resources.batches().oldest_open()
-    if oldest is None:
+    deadline = resources.batches().next_deadline(window_seconds)
+    if deadline is None:
         return {"dead_letters": {}}
-    with single_metric(name="OldestBatchSecondsLeft", unit=MetricUnit.Seconds, value=oldest + window_seconds - now):
+    with single_metric(name="OldestBatchSecondsLeft", unit=MetricUnit.Seconds, value=deadline - now):
         pass
     moved = resources.dead_letters().move_back()
     if moved:

@@ -15,7 +15,6 @@ from batchyard.adapters.providers.provider_jobs import JobMissing, JobRefused, V
 from batchyard.core.errors import ConditionFailed, LeaseLost
 from batchyard.core.jobs import STOP_PATIENCE_SECONDS, JobState, line_prefix, read_line_id
 from batchyard.core.keys import manifest_key, part_key
-from batchyard.core.lanes import Lane
 from batchyard.core.messages import shard_message
 from batchyard.core.parts import encode_part
 from batchyard.core.results import tally
@@ -176,8 +175,7 @@ def _settled(job: HeldJob) -> set[int]:
 
 def _move(job: HeldJob, entry: LaneShards, manifest: list[Shard]) -> bool:
     """Whether the plan has changed; if not, it had changed since it was read."""
-    target = entry.others[0] if entry.others else Lane(entry.lane.provider, entry.lane.model)
-    plan = job.plan.moved(entry.numbers, target, manifest)
+    plan = job.plan.moved(entry.numbers, job.next_lane, manifest)
     try:
         job.batch = job.tools.stores.batches.change_plan(job.batch, plan)
     except ConditionFailed:

@@ -14,7 +14,7 @@ from batchyard.adapters.aws.secrets import SecretMissing
 from batchyard.core.errors import LeaseLost
 from batchyard.core.jobs import JobHeld, JobRef, JobRow, JobState, retry_wait_seconds
 from batchyard.jobs.collect import collect
-from batchyard.jobs.held import HeldJob, Tools
+from batchyard.jobs.held import SECRET_MISSING, HeldJob, Tools
 from batchyard.jobs.poll import poll
 from batchyard.jobs.submit import submit
 
@@ -57,7 +57,7 @@ def _advance(job: HeldJob) -> None:
         try:
             wait = _ACTIONS[job.row.state](job)
         except SecretMissing:
-            job.change(tries=job.row.tries + 1, reason="secret_missing")
+            job.change(tries=job.row.tries + 1, reason=SECRET_MISSING)
             wait = _without_key(job)
         except CallerKeyGone:  # the batch has ended
             job.change(state=JobState.DONE, lease_until=0, reason="batch_over")

@@ -17,6 +17,9 @@ from batchyard.core.sharding import LaneShards, Plan
 from batchyard.core.shards import ShardRow
 from batchyard.jobs.vendors import Vendor, Vendors
 
+SECRET_MISSING = "secret_missing"
+"""Why a job waits whose provider key is not there."""
+
 
 @dataclass(frozen=True, slots=True)
 class JobLimits:
@@ -31,7 +34,7 @@ class JobLimits:
 @dataclass(frozen=True, slots=True)
 class Tools:
     """`settle` is the step of that name, bound to its adapters. `clock`: unix seconds. `new_owner`: a name that no
-    claim had before."""
+    claim had before. `is_well`: whether calls of a lane get through, as far as is known."""
 
     stores: Stores
     queues: Queues
@@ -40,6 +43,7 @@ class Tools:
     limits: JobLimits
     clock: Callable[[], float]
     new_owner: Callable[[], str]
+    is_well: Callable[[LaneId], bool] = lambda lane: True
 
     @property
     def now(self) -> int:
@@ -70,13 +74,29 @@ class HeldJob:
     def is_wanted(self) -> bool:
         """Whether its batch still runs."""
         batch = self.batch
-        running = batch.status is Status.IN_PROGRESS and not batch.is_doomed and self.row.fence is None
+        running = batch.status is Status.IN_PROGRESS and not batch.starts_nothing and self.row.fence is None
         return running and self.tools.now < batch.expires_at
 
     @property
     def is_late(self) -> bool:
         """Whether it has to end now, for realtime to be in time."""
         return self.entry is None or self.tools.now >= self.entry.escalate_at
+
+    @property
+    def _lanes_with_key(self) -> tuple[Lane, ...]:
+        """The lanes that what it leaves may be moved to, without those of its own provider if it was never submitted
+        because the deployment has no key for that."""
+        others = self.entry.others if self.entry is not None else ()
+        is_missing = self.row.reason == SECRET_MISSING and self.row.attempt == 0
+        return tuple(lane for lane in others if not (is_missing and lane.provider == self.lane.provider))
+
+    @property
+    def next_lane(self) -> Lane:
+        """Where what it leaves goes: the first lane on which calls get through, else the first one."""
+        lanes = self._lanes_with_key or (Lane(self.lane.provider, self.lane.model),)
+        owner = self.lane_id.key_owner
+        well = (lane for lane in lanes if self.tools.is_well(LaneId(lane.provider, lane.model, owner)))
+        return next(well, lanes[0])
 
     @property
     def name(self) -> str:

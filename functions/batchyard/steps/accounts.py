@@ -9,14 +9,17 @@ from dataclasses import dataclass
 
 from batchyard.adapters.aws.accounts import Accounts
 from batchyard.core.accounts import Account, ApiKey, key_hash
-from batchyard.core.errors import InvalidRequest, NotFound, RateLimited, Unauthenticated
+from batchyard.core.errors import Conflict, InvalidRequest, NotFound, RateLimited, Unauthenticated
 from batchyard.core.memory import ExpiringMemory
+from batchyard.core.requests import ApiKeyRequest
 
 KEY_PREFIX = "by_live_"
 KEY_RANDOM_BYTES = 20
 """160 bits: 32 characters of base 32."""
 _HINT_CHARACTERS = 4
 _NAME_CHARACTERS = 100
+_KEYS_AT_MOST = 100
+"""That an account can make itself."""
 _LARGEST_WEIGHT = 1000
 _SECRET_CHARACTERS = 200
 _REMEMBERED_KEYS = 1000
@@ -53,12 +56,27 @@ def create_key(account_id: str, name: str, *, key_id: str, random: bytes, now: i
     return new
 
 
+def request_key(
+    request: ApiKeyRequest, account_id: str, *, key_id: str, random: bytes, now: int, accounts: Accounts
+) -> NewKey:
+    """One more key of an account, which its owner asks for by one that it has. Raises InvalidRequest, or Conflict if it
+    has too many."""
+    if request.expires_at is not None and request.expires_at <= now:
+        raise InvalidRequest("'expires_at' is in the past.", param="expires_at", code="invalid_value")
+    if sum(key.is_good(now) for key in accounts.keys(account_id)) >= _KEYS_AT_MOST:
+        message = f"The account has {_KEYS_AT_MOST} API keys, which is as many as it can have. Revoke one."
+        raise Conflict(message, code="too_many_api_keys")
+    new = _new_key(account_id, _checked(request.name), key_id, random, now, request.expires_at)
+    accounts.add_key(new.key, key_hash(new.secret))
+    return new
+
+
 def set_weight(account_id: str, weight: object, *, accounts: Accounts) -> Account:
     """How large the account's share of a busy lane is, for batches that it makes from now on. Raises InvalidRequest,
     or NotFound if there is no such account."""
     if type(weight) is not int or not 1 <= weight <= _LARGEST_WEIGHT:
         raise InvalidRequest(f"A weight is a whole number from 1 to {_LARGEST_WEIGHT}.", param="weight")
-    account = accounts.set_weight(account_id, weight)
+    account = accounts.change(account_id, weight=weight)
     if account is None:
         raise _no_account(account_id)
     return account
@@ -94,9 +112,10 @@ class Keyring:
         self._guesses: ExpiringMemory[tuple[int, float]] = ExpiringMemory(_REMEMBERED_KEYS)
         """Source -> how many keys of nobody it has brought, and when the count begins anew."""
 
-    def account_of(self, secret: str, source: str = "") -> str:
-        """The id of the account that the key belongs to. `source`: the address that it came from, if known. Raises
-        Unauthenticated, or RateLimited if too many of this source's keys were nobody's."""
+    def account_of(self, secret: str, source: str = "", *, at: int = 0) -> str:
+        """The id of the account that the key belongs to. `source`: the address that it came from, if known; `at`: the
+        unix second, by which keys expire. Raises Unauthenticated, or RateLimited if too many of this source's keys were
+        nobody's."""
         if len(secret) > _SECRET_CHARACTERS:
             raise _bad_key()
         digest, now = key_hash(secret), self._clock()
@@ -109,7 +128,7 @@ class Keyring:
         if source and guesses >= _UNKNOWN_KEYS_PER_MINUTE:
             raise _too_many_guesses(until - now)
         key = self._accounts.find_key(digest)
-        if key is None or key.revoked_at is not None:
+        if key is None or not key.is_good(at):
             self._unknown.put(digest, True, until=now + _UNKNOWN_FOR_SECONDS, now=now)
             self._guesses.put(source, (guesses + 1, until), until=until, now=now)
             raise _bad_key()
@@ -117,11 +136,12 @@ class Keyring:
         return key.account_id
 
 
-def _new_key(account_id: str, name: str, key_id: str, random: bytes, now: int) -> NewKey:
+def _new_key(account_id: str, name: str, key_id: str, random: bytes, now: int, expires_at: int | None = None) -> NewKey:
     if len(random) != KEY_RANDOM_BYTES:
         raise ValueError(f"a key takes {KEY_RANDOM_BYTES} random bytes, got {len(random)}")
     secret = KEY_PREFIX + base64.b32encode(random).decode().lower()
-    return NewKey(ApiKey(key_id, account_id, name, secret[-_HINT_CHARACTERS:], now), secret)
+    key = ApiKey(key_id, account_id, name, secret[-_HINT_CHARACTERS:], now, expires_at=expires_at)
+    return NewKey(key, secret)
 
 
 def _checked(name: str) -> str:

@@ -16,11 +16,14 @@ import orjson
 
 from batchyard.adapters.aws.batches import Batches, Idempotency, IdempotencyKeyUsed
 from batchyard.adapters.aws.caller_keys import CallerKeys
+from batchyard.adapters.aws.quotes import acceptance_of
 from batchyard.adapters.aws.repeats import Repeats, note_of
 from batchyard.adapters.aws.stores import Stores
 from batchyard.adapters.aws.table import Put, Update
+from batchyard.adapters.aws.webhooks import Webhooks
 from batchyard.adapters.aws.workflow import Workflow
 from batchyard.content import files as stored
+from batchyard.core.accounts import Account, Billing
 from batchyard.core.batches import Batch, BatchRef, Status
 from batchyard.core.errors import (
     BatchyardError,
@@ -34,8 +37,11 @@ from batchyard.core.errors import (
 from batchyard.core.files import File, FileRef, FileStatus
 from batchyard.core.ids import derive_id
 from batchyard.core.keys import file_key
+from batchyard.core.ledger import InsufficientCredits, SpendLimitReached
 from batchyard.core.limits import BatchTerms, Bounds
+from batchyard.core.quotes import QuoteRef
 from batchyard.core.requests import BatchRequest
+from batchyard.steps.reserve import check_credits
 
 PURPOSE = "batch"
 _KEEP_IDEMPOTENCY_KEY_SECONDS = 86_400
@@ -59,8 +65,8 @@ def create(
     workflow: Workflow,
 ) -> Batch:
     """The batch; a new one is `validating`. `ref`: names a new one. Raises NotFound, InvalidRequest or PayloadTooLarge
-    if its input cannot be one, Conflict if its idempotency key stands for another request, NotStarted if only its
-    execution is missing."""
+    if its input cannot be one, InsufficientCredits or SpendLimitReached if its account cannot pay for it, Conflict if
+    its idempotency key stands for another request, NotStarted if only its execution is missing."""
     _check_provider(request, terms.providers)
     used = stores.batches.used(ref.account_id, request.idempotency_key)
     if used is not None:
@@ -79,29 +85,56 @@ def create(
 
 def _made(request: BatchRequest, ref: BatchRef, now: int, terms: BatchTerms, stores: Stores) -> Batch:
     """A new batch; or the one that was made meanwhile with this id or this idempotency key."""
-    batch = new_batch(request, ref, now, terms.window_seconds, stores.accounts.weight(ref.account_id))
+    account = stores.accounts.glance(ref.account_id)
+    batch = new_batch(request, ref, now, terms.window_seconds, account)
     own_file = None
     if request.lines is None:
         file = check_input(FileRef(ref.account_id, request.input_file_id), now, terms.files.max_bytes, stores)
         batch = replace(batch, expected_items=file.lines)
     else:
         _check_lines(request, request.lines, terms.limits)
+    try:
+        check_credits(replace(account, billing=batch.billing), batch.reserved_picousd, now, stores.ledger)
+    except (InsufficientCredits, SpendLimitReached):
+        earlier = _made_meanwhile(request, ref, stores.batches)
+        if earlier is None:
+            raise
+        return earlier
+    if request.lines is not None:
         own_file = _own_file(batch, request.lines, now, terms.files.keep_days)
         batch = replace(batch, input_file_id=own_file.id, expected_items=own_file.lines)
         stores.objects.put(file_key(ref.account_id, own_file.id), request.lines)
     try:
-        beside: list[Put | Update] = [*_own_key(request, batch, stores.caller_keys), *_note(request, batch, now)]
-        stores.batches.create(batch, _idempotency(request, now), input_file=own_file, beside=beside)
+        beside: list[Put | Update] = [
+            *_own_key(request, batch, stores.caller_keys),
+            *_own_webhook(request, batch, stores.webhooks),
+            *_note(request, batch, now),
+        ]
+        if batch.quote_id is not None:
+            beside.append(acceptance_of(QuoteRef(batch.account_id, batch.quote_id)))
+        if request.first_reply is not None:
+            batch = replace(batch, first_reply=request.first_reply(batch))
+        stores.batches.create(batch, _idempotency(request, batch, now), input_file=own_file, beside=beside)
     except IdempotencyKeyUsed as winner:
         if own_file is not None:
             stores.objects.delete(file_key(ref.account_id, own_file.id))
         return _repeated(request, ref.account_id, winner, stores.batches)
+    except InsufficientCredits:
+        if own_file is not None:
+            stores.objects.delete(file_key(ref.account_id, own_file.id))
+        raise
     except ConditionFailed:
         made_id = _made_by(request, ref.account_id, now, stores.repeats) or ref.batch_id
         if own_file is not None and made_id != ref.batch_id:
             stores.objects.delete(file_key(ref.account_id, own_file.id))
         return _found(BatchRef(ref.account_id, made_id), stores.batches)
     return batch
+
+
+def _made_meanwhile(request: BatchRequest, ref: BatchRef, batches: Batches) -> Batch | None:
+    """The batch of another call with this idempotency key or this id, which has taken the account's last credits."""
+    used = batches.used(ref.account_id, request.idempotency_key)
+    return _repeated(request, ref.account_id, used, batches) if used else batches.get(ref, consistent=True)
 
 
 def _note(request: BatchRequest, batch: Batch, now: int) -> list[Update]:
@@ -142,6 +175,15 @@ def _own_key(request: BatchRequest, batch: Batch, caller_keys: CallerKeys | None
     return [caller_keys.write_of(batch, request.caller_key)]
 
 
+def _own_webhook(request: BatchRequest, batch: Batch, webhooks: Webhooks | None) -> list[Put]:
+    """The write that keeps the batch's own webhook; empty if it has none."""
+    if request.webhook is None:
+        return []
+    if webhooks is None:
+        raise BooksDoNotBalance("a request brought a webhook, but none is taken here")
+    return [webhooks.write_of(batch, request.webhook)]
+
+
 def _repeated(request: BatchRequest, account_id: str, used: IdempotencyKeyUsed, batches: Batches) -> Batch:
     """The batch that an earlier request with this idempotency key made."""
     if used.fingerprint != request.fingerprint:
@@ -150,7 +192,7 @@ def _repeated(request: BatchRequest, account_id: str, used: IdempotencyKeyUsed, 
             param="Idempotency-Key",
             code="idempotency_key_reused",
         )
-    return _found(BatchRef(account_id, used.batch_id), batches)
+    return replace(_found(BatchRef(account_id, used.batch_id), batches), first_reply=used.reply)
 
 
 def _found(ref: BatchRef, batches: Batches) -> Batch:
@@ -226,8 +268,13 @@ def _own_file(batch: Batch, data: bytes, now: int, keep_days: int) -> File:
     )
 
 
-def new_batch(request: BatchRequest, ref: BatchRef, now: int, window_seconds: int, weight: int = 1) -> Batch:
-    """The batch that the request asks for, before anything of it is kept."""
+def new_batch(
+    request: BatchRequest, ref: BatchRef, now: int, window_seconds: int, account: Account | None = None
+) -> Batch:
+    """The batch that the request asks for, before anything of it is kept. `account`: what its account has made of it,
+    if that matters."""
+    account = account or Account(ref.account_id, "", now)
+    billing = Billing.FREE if request.caller_key is not None else account.billing
     return Batch(
         id=ref.batch_id,
         account_id=ref.account_id,
@@ -243,15 +290,21 @@ def new_batch(request: BatchRequest, ref: BatchRef, now: int, window_seconds: in
         concurrency=request.concurrency,
         provider=request.provider,
         caller_pays=request.caller_key is not None,
-        weight=weight,
+        weight=account.weight,
         rules=request.rules,
         quote_id=request.quote_id,
         max_price_picousd=request.max_price_picousd,
+        prices=request.prices,
+        billing=billing,
+        estimate_picousd=request.reserve_picousd or 0,
+        reserved_picousd=0 if billing is Billing.FREE else request.reserve_picousd or 0,
         drop=request.drop,
     )
 
 
-def _idempotency(request: BatchRequest, now: int) -> Idempotency | None:
+def _idempotency(request: BatchRequest, batch: Batch, now: int) -> Idempotency | None:
+    """A key whose reply is repeated byte for byte stands for its batch as long as the batch is kept."""
     if request.idempotency_key is None:
         return None
-    return Idempotency(request.idempotency_key, request.fingerprint, now + _KEEP_IDEMPOTENCY_KEY_SECONDS)
+    ttl = None if request.first_reply is not None else now + _KEEP_IDEMPOTENCY_KEY_SECONDS
+    return Idempotency(request.idempotency_key, request.fingerprint, ttl, batch.first_reply)

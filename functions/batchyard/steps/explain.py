@@ -14,7 +14,7 @@ from batchyard.adapters.aws.lanes import Lanes
 from batchyard.adapters.aws.stores import Stores
 from batchyard.core.batches import Batch, Status
 from batchyard.core.lane_progress import lane_progress
-from batchyard.core.lanes import LaneId
+from batchyard.core.lanes import LaneId, LaneStage, Mode
 from batchyard.core.sharding import LaneShards, Plan
 from batchyard.core.waits import LaneOfBatch, Wait, wait_on
 
@@ -24,16 +24,20 @@ _LANES_AT_MOST = 20
 
 def explain(batch: Batch, *, now: int, stores: Stores, lanes: Lanes) -> Batch:
     """The batch with what it waits for, and how far its lanes are: nothing, unless it is in progress."""
-    if batch.status is not Status.IN_PROGRESS or batch.plan is None or batch.is_doomed:
-        return replace(batch, waiting_for=(), lanes=())
+    if batch.status is not Status.IN_PROGRESS or batch.plan is None or batch.starts_nothing:
+        return replace(batch, waiting_for=(), lanes=(), is_begun=batch.plan is not None)
     plan = batch.plan
     settled = stores.progress.taken(batch.id)
     unfinished = [entry for entry in _unfinished(plan, settled) if not entry.is_native][:_LANES_AT_MOST]
-    found = [_wait(batch, entry, now, stores, lanes) for entry in unfinished]
+    begun = [stores.shards.is_any_begun(batch.id, entry.numbers) for entry in unfinished]
+    found = [_wait(batch, entry, is_begun, now, lanes) for entry, is_begun in zip(unfinished, begun, strict=True)]
     waits = tuple(wait for wait in found if wait is not None)
     has_jobs = bool(plan.jobs) or batch.revision > 0
     jobs = {row.number: row for row in stores.jobs.rows(batch.id)} if has_jobs else {}
-    return replace(batch, waiting_for=waits, lanes=lane_progress(plan, settled, jobs, waits, now))
+    progress = lane_progress(plan, settled, jobs, waits, now)
+    with_jobs = any(each.lane.mode is Mode.NATIVE and each.stage is LaneStage.RUNNING for each in progress)
+    is_begun = bool(settled) or any(begun) or with_jobs
+    return replace(batch, waiting_for=waits, lanes=progress, is_begun=is_begun)
 
 
 def _unfinished(plan: Plan, settled: Collection[int]) -> list[LaneShards]:
@@ -43,14 +47,14 @@ def _unfinished(plan: Plan, settled: Collection[int]) -> list[LaneShards]:
     return [lane for lane in plan.lanes if any(number not in settled for number in lane.numbers)]
 
 
-def _wait(batch: Batch, lane: LaneShards, now: int, stores: Stores, lanes: Lanes) -> Wait | None:
+def _wait(batch: Batch, lane: LaneShards, is_begun: bool, now: int, lanes: Lanes) -> Wait | None:
     owner = batch.account_id if batch.caller_pays else None
     view = lanes.look(LaneId(lane.lane.provider, lane.lane.model, owner, lane.lane.mode))
     seen = LaneOfBatch(
         lane=lane.lane,
         health=view.health,
         pace=view.pace,
-        is_begun=stores.shards.is_any_begun(batch.id, lane.numbers),
+        is_begun=is_begun,
         running_since=batch.status_times.get(str(Status.IN_PROGRESS), batch.created_at),
         expires_at=batch.expires_at,
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence, Set
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from batchyard.adapters.aws.objects import ObjectMissing
 from batchyard.adapters.aws.stores import Stores
@@ -16,9 +16,10 @@ from batchyard.content.reading import MODELS_AT_MOST, Checks, InputLimits, Input
 from batchyard.content.workfile import WorkFile
 from batchyard.core.batches import Batch, BatchRef
 from batchyard.core.catalogue import Catalogue
-from batchyard.core.errors import InvalidRequest
+from batchyard.core.errors import InvalidRequest, PreflightFailed
 from batchyard.core.files import File, FileRef
 from batchyard.core.forecast import Forecast, Load, expected_load, forecast_route, imagined_shards
+from batchyard.core.items import LineError
 from batchyard.core.keys import file_key
 from batchyard.core.lanes import Lane
 from batchyard.core.limits import BatchTerms
@@ -47,6 +48,15 @@ class _Input:
     sampled_items: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """The beginning of an input of `bytes` bytes. `lines`: how many lines the whole of it has, if that is known."""
+
+    data: bytes
+    bytes: int
+    lines: int | None
+
+
 def forecast(
     request: PlanRequest,
     account_id: str,
@@ -59,12 +69,11 @@ def forecast(
     stores: Stores,
 ) -> Forecast:
     """What would come of the batch if it were made now. Raises NotFound or InvalidRequest if its input cannot be one,
-    as far as it was read."""
+    as far as it was read; PreflightFailed with everything that is wrong with its lines."""
     batch = new_batch(request.batch, BatchRef(account_id, ""), now, terms.window_seconds)
     limits = checks.limits(batch.surface)
     if request.expected is None:
-        file = check_input(FileRef(account_id, batch.input_file_id), now, terms.files.max_bytes, stores)
-        found = _read(batch, file, limits, checks, stores)
+        found = _read(request, batch, _sample(request, batch, now, terms, stores), limits, checks)
     else:
         found = _imagined(request, request.expected, batch, limits, checks)
     planned = plan(batch, found.lanes, found.shards)
@@ -113,9 +122,24 @@ def _imagined(
     return _Input(expected.count, *_cut([load], batch, limits), {asked})
 
 
-def _read(batch: Batch, file: File, limits: InputLimits, checks: Checks, stores: Stores) -> _Input:
-    if file.lines is not None:
-        _check_count(file.lines, limits)
+def _sample(request: PlanRequest, batch: Batch, now: int, terms: BatchTerms, stores: Stores) -> _Sample:
+    lines = request.batch.lines
+    if lines is not None:
+        return _Sample(lines, len(lines), request.of_items)
+    file = check_input(FileRef(batch.account_id, batch.input_file_id), now, terms.files.max_bytes, stores)
+    try:
+        return _Sample(_beginning(file, stores), file.bytes, file.lines)
+    except ObjectMissing as error:
+        raise InvalidRequest(
+            "The input file's parts are still being joined. Ask again in a while.",
+            param="input_file_id",
+            code="file_not_ready",
+        ) from error
+
+
+def _read(request: PlanRequest, batch: Batch, sample: _Sample, limits: InputLimits, checks: Checks) -> _Input:
+    if sample.lines is not None:
+        _check_count(sample.lines, limits)
     reading = Reading(batch, limits, checks)
     work = WorkFile(
         lambda data: None,
@@ -125,28 +149,30 @@ def _read(batch: Batch, file: File, limits: InputLimits, checks: Checks, stores:
         shards_per_size=_shards_per_size(batch, limits),
     )
     try:
-        sample = _beginning(file, stores)
-        reading.read(iter((sample,)), work)
-    except ObjectMissing as error:
-        raise InvalidRequest(
-            "The input file's parts are still being joined. Ask again in a while.",
-            param="input_file_id",
-            code="file_not_ready",
-        ) from error
+        reading.read(iter((sample.data,)), work)
     except InputRejected as rejection:
-        first = rejection.errors[0]
-        message = first.message if first.line is None else f"Line {first.line}: {first.message}"
-        raise InvalidRequest(message, param=first.param, code=first.code) from rejection
+        errors = rejection.errors
+        if request.batch.lines is not None:
+            errors = tuple(_in_the_request(error) for error in errors)
+        raise PreflightFailed(errors) from rejection
     lanes, shards = work.finish()
-    if len(sample) >= file.bytes:
+    if len(sample.data) >= sample.bytes and request.of_items in (None, reading.items):
         return _Input(reading.items, lanes, shards, reading.asked)
-    factor = (file.lines / reading.items) if file.lines else file.bytes / len(sample)
+    factor = (sample.lines / reading.items) if sample.lines else sample.bytes / len(sample.data)
     loads = [
         Load(entry.lane, entry.items, sum(shards[number].length for number in entry.numbers), entry.others)
         for entry in lanes
     ]
     stretched = [load.stretched(factor) for load in loads]
     return _Input(sum(load.items for load in stretched), *_cut(stretched, batch, limits), reading.asked, reading.items)
+
+
+def _in_the_request(error: LineError) -> LineError:
+    """The error with the place in the request's body, instead of a line of a file."""
+    if error.line is None:
+        return replace(error, param="items")
+    item = f"items[{error.line - 1}]"
+    return replace(error, line=None, param=f"{item}.{error.param.removeprefix('body.')}" if error.param else item)
 
 
 def _beginning(file: File, stores: Stores) -> bytes:

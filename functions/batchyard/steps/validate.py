@@ -2,34 +2,43 @@
 
 Writes two objects: the work file (each shard's items one after another) and the manifest (where each shard is), both
 under keys that only this run uses. The batch row then takes the plan in one conditional write; if two runs race, the
-second one deletes what it wrote. One wrong line fails the whole batch, and nothing of it runs.
+second one deletes what it wrote. One wrong line fails the whole batch, and nothing of it runs. What the batch may cost
+is reserved in the write that takes the plan; if its account does not have that, the batch fails as well.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 
 from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.files import Files
 from batchyard.adapters.aws.objects import ObjectMissing, Objects
 from batchyard.adapters.aws.stores import Stores
+from batchyard.content.measuring import Measure
 from batchyard.content.reading import (
     MODELS_AT_MOST,
     Checks,
     InputLimits,
     InputRejected,
-    PlanLanes,
     Reading,
     file_error,
     too_large,
 )
 from batchyard.content.workfile import WorkFile
-from batchyard.core.batches import Batch, BatchRef, Status
-from batchyard.core.errors import ConditionFailed, NotReady
+from batchyard.core.accounts import Billing
+from batchyard.core.batches import Batch, BatchRef, Stage, Status
+from batchyard.core.errors import ConditionFailed, NotReady, RequestError
+from batchyard.core.estimates import LanePrice, PriceOf, estimated_picousd
 from batchyard.core.files import File, FileRef, FileStatus
+from batchyard.core.forecast import unknown_output_tokens
 from batchyard.core.items import LineError
 from batchyard.core.keys import file_key, manifest_key, work_key
+from batchyard.core.lanes import Lane
+from batchyard.core.ledger import InsufficientCredits, SpendLimitReached
 from batchyard.core.sharding import SHARDS_PER_SIZE, Plan, manifest_record, split_concurrency
+from batchyard.steps.reserve import check_credits
 
 _WAIT_FOR_FILE_SECONDS = 3600
 
@@ -44,18 +53,33 @@ def validate(ref: BatchRef, *, run: str, clock: Callable[[], int], checks: Check
         return batch
     limits = checks.limits(batch.surface)
     try:
+        _enter(batch, Stage.QUEUED, batches)
         file = _input_file(batch, clock(), limits, stores)
+        _enter(batch, Stage.ROUTING, batches)
         reading = Reading(batch, limits, checks)
-        plan = _write_work(batch, run, limits, reading, checks.plan, objects)
+        plan, estimate = _write_work(batch, run, limits, reading, checks, objects)
     except ObjectMissing:
         return _fail(batch, (_file_not_found(batch),), clock(), batches)
     except InputRejected as rejection:
         return _fail(batch, rejection.errors, clock(), batches)
     _note_lines(file, reading, stores.files)
     try:
-        return batches.set_plan(batch, plan, reading.only_model, clock())
+        return _plan(batch, plan, estimate, reading.only_model, clock(), stores)
     except ConditionFailed:
         return _overtaken(batch, run, batches, objects)
+    except (InsufficientCredits, SpendLimitReached) as refusal:
+        return _refuse(batch, run, refusal, clock(), stores)
+
+
+def _enter(batch: Batch, stage: Stage, batches: Batches) -> None:
+    """Notes how far validation is, for those who look at the batch. If it is cancelled meanwhile, that is found when
+    the plan is to be set."""
+    if batch.stage is stage or batch.stage is Stage.ROUTING:
+        return
+    try:
+        batches.note_stage(batch, stage)
+    except ConditionFailed:
+        return
 
 
 def _input_file(batch: Batch, now: int, limits: InputLimits, stores: Stores) -> File:
@@ -74,10 +98,21 @@ def _input_file(batch: Batch, now: int, limits: InputLimits, stores: Stores) -> 
     return file
 
 
+def _plan(batch: Batch, plan: Plan, estimate: int, model: str | None, now: int, stores: Stores) -> Batch:
+    """Takes the plan, and reserves what the batch may cost, unless that was done when it was made."""
+    reserve = batch.billing is not Billing.FREE and not batch.reserved_picousd
+    if reserve:
+        account = stores.accounts.glance(batch.account_id)
+        check_credits(replace(account, billing=batch.billing), estimate, now, stores.ledger)
+    return stores.batches.set_plan(batch, plan, model, now, estimate_picousd=estimate, reserve=reserve)
+
+
 def _write_work(
-    batch: Batch, run: str, limits: InputLimits, reading: Reading, plan_lanes: PlanLanes, objects: Objects
-) -> Plan:
+    batch: Batch, run: str, limits: InputLimits, reading: Reading, checks: Checks, objects: Objects
+) -> tuple[Plan, int]:
+    """The plan, and what it may cost; 0 if nobody has to know."""
     stride, shard_concurrency = split_concurrency(batch.concurrency, limits.shard_items, limits.dispatch_stride)
+    measure = Measure(unknown_output_tokens(batch.endpoint)) if _needs_estimate(batch) else None
     with objects.writer(work_key(batch.account_id, batch.id, run)) as writer:
         work = WorkFile(
             writer.write,
@@ -85,19 +120,37 @@ def _write_work(
             bytes_at_most=limits.shard_bytes,
             lanes_at_most=MODELS_AT_MOST,
             shards_per_size=SHARDS_PER_SIZE if batch.concurrency is None else stride,
+            on_item=measure.count if measure else None,
         )
         reading.read(objects.stream(file_key(batch.account_id, batch.input_file_id)), work)
         lanes, shards = work.finish()
     objects.put(manifest_key(batch.account_id, batch.id, run), b"".join(map(manifest_record, shards)))
-    return Plan(
+    plan = Plan(
         run=run,
         items=reading.items,
         shards=len(shards),
-        lanes=tuple(plan_lanes(batch, lanes, shards)),
+        lanes=tuple(checks.plan(batch, lanes, shards)),
         stride=stride,
         one_chain=batch.concurrency is not None,
         shard_concurrency=shard_concurrency,
     )
+    if measure is None or checks.price_of is None:
+        return plan, 0
+    price_of = partial(_price_of, batch, checks.price_of)
+    return plan, estimated_picousd(plan.lanes, shards, measure.output_tokens(lanes), price_of)
+
+
+def _price_of(batch: Batch, known: PriceOf, lane: Lane) -> LanePrice:
+    price = known(lane)
+    return LanePrice(batch.pinned_price(lane) or price.price, price.percent)
+
+
+def _needs_estimate(batch: Batch) -> bool:
+    """Whether anybody has to know what it may cost, and no quote has said so."""
+    if batch.estimate_picousd:
+        return False
+    is_to_be_reserved = batch.billing is not Billing.FREE and not batch.reserved_picousd
+    return is_to_be_reserved or batch.max_price_picousd is not None
 
 
 def _fail(batch: Batch, errors: tuple[LineError, ...], now: int, batches: Batches) -> Batch:
@@ -107,13 +160,25 @@ def _fail(batch: Batch, errors: tuple[LineError, ...], now: int, batches: Batche
         return batches.current(batch.ref)
 
 
+def _refuse(batch: Batch, run: str, refusal: RequestError, now: int, stores: Stores) -> Batch:
+    """The batch, failed because its account does not have, or must not spend, what it may cost."""
+    error = LineError(refusal.code or refusal.type, refusal.message)
+    ended = _fail(batch, (error,), now, stores.batches)
+    _delete_work(batch, run, stores.objects)
+    return ended
+
+
 def _overtaken(batch: Batch, run: str, batches: Batches, objects: Objects) -> Batch:
     """The batch as somebody else has left it; what this run wrote is deleted. (The other may be this very run: when the
     reply to a write is lost the SDK repeats it, and then its condition does not hold.)"""
     batch = batches.current(batch.ref)
     if batch.plan is None or batch.plan.run != run:
-        objects.delete_many([work_key(batch.account_id, batch.id, run), manifest_key(batch.account_id, batch.id, run)])
+        _delete_work(batch, run, objects)
     return batch
+
+
+def _delete_work(batch: Batch, run: str, objects: Objects) -> None:
+    objects.delete_many([work_key(batch.account_id, batch.id, run), manifest_key(batch.account_id, batch.id, run)])
 
 
 def _note_lines(file: File, reading: Reading, files: Files) -> None:

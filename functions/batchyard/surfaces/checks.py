@@ -6,7 +6,7 @@ Object keys, row keys and download headers are made of these values, so they are
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from batchyard.core.errors import InvalidRequest
 from batchyard.surfaces.http import Request
@@ -14,14 +14,18 @@ from batchyard.surfaces.http import Request
 if TYPE_CHECKING:
     from batchyard.surfaces.forms import Form, FormFile
 
-Kind = Literal["file", "batch", "upload", "model"]
+Kind = Literal["file", "batch", "upload", "model", "api_key", "delivery"]
 
 _ID = {
     "file": re.compile(r"file-[0-9a-hjkmnp-tv-z]{26}"),
     "batch": re.compile(r"batch_[0-9a-hjkmnp-tv-z]{26}"),
     "upload": re.compile(r"upload_[0-9a-hjkmnp-tv-z]{26}"),
+    "api_key": re.compile(r"key_[0-9a-hjkmnp-tv-z]{26}"),
+    "delivery": re.compile(r"evt_[0-9a-hjkmnp-tv-z]{26}"),
     "model": re.compile(r"[\w.:/@+-]{1,256}", re.ASCII),
 }
+_SPELLINGS = {"batch": ("bat_", "batch_"), "file": ("file_", "file-")}
+"""BatchRouter's prefix of an id, and ours."""
 _FILE_NAME_CHARACTERS = 255
 _FOLDERS = (".", "..")
 _IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,255}")
@@ -43,11 +47,20 @@ def is_id(kind: Kind, text: str) -> bool:
     return _ID[kind].fullmatch(text) is not None
 
 
-def cursor(request: Request, kind: Kind) -> str | None:
-    """The id that the query's `after` names. Raises InvalidRequest."""
-    after = request.query.get("after") or None
-    if after is not None and not is_id(kind, after):
-        raise InvalidRequest(f"'after' is not the id of a {kind}.", param="after", code="invalid_value")
+def known_id(kind: Kind, text: str) -> str | None:
+    """The id that `text` stands for, as rows have it, whichever dialect's prefix it has; None if it is none."""
+    theirs, ours = _SPELLINGS.get(kind, ("", ""))
+    if theirs and text.startswith(theirs):
+        text = ours + text.removeprefix(theirs)
+    return text if is_id(kind, text) else None
+
+
+def cursor(request: Request, kind: Kind, name: str = "after") -> str | None:
+    """The id that the query's parameter `name` names. Raises InvalidRequest."""
+    text = request.query.get(name) or None
+    after = known_id(kind, text) if text is not None else None
+    if text is not None and after is None:
+        raise InvalidRequest(f"'{name}' is not the id of a {kind}.", param=name, code="invalid_value")
     return after
 
 
@@ -61,6 +74,14 @@ def whole_number(request: Request, name: str, least: int, most: int, default: in
             f"'{name}' must be a whole number from {least} to {most}.", param=name, code="invalid_value"
         )
     return int(text)
+
+
+def nests_within(levels: int, value: Any) -> bool:
+    """Whether objects and arrays nest at most `levels` deep. Deeper ones could be stored, but not shown in a list."""
+    if not isinstance(value, dict | list):
+        return True
+    inner = value.values() if isinstance(value, dict) else value
+    return levels > 0 and all(nests_within(levels - 1, each) for each in inner)
 
 
 def file_of_form(request: Request, name: str, missing: str) -> tuple[Form, FormFile]:

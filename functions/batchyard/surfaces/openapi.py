@@ -34,8 +34,9 @@ def document(version: str) -> Schema:
             continue
         surface = registry.surface(route.surface)
         errors[_error_name(surface)] = _error(surface, schemas)
-        path = route.path.replace("+}", "}")
-        paths.setdefault(path, {})[route.method.lower()] = _operation(route, surface, schemas, ids)
+        operations = paths.setdefault(route.path.replace("+}", "}"), {})
+        operation, method = _operation(route, surface, schemas, ids), route.method.lower()
+        operations[method] = _either(operations[method], operation, errors) if method in operations else operation
     return {
         "openapi": "3.1.0",
         "info": {
@@ -84,6 +85,49 @@ def _operation(route: Route, surface: Surface, schemas: Schema, ids: set[str]) -
     return operation
 
 
+def _either(one: Schema, other: Schema, errors: Schema) -> Schema:
+    """Two dialects' operations on one path: a request is in the one form or in the other, and so is its reply."""
+    merged = one | {"tags": [*one["tags"], *other["tags"]], "summary": f"{one['summary']}. Or: {other['summary']}"}
+    known = {(each["in"], each["name"]) for each in one.get("parameters", ())}
+    others = [each for each in other.get("parameters", ()) if (each["in"], each["name"]) not in known]
+    if parameters := [*one.get("parameters", ()), *others]:
+        merged["parameters"] = parameters
+    if "requestBody" in one and "requestBody" in other:
+        content = _either_content(one["requestBody"]["content"], other["requestBody"]["content"])
+        merged["requestBody"] = {"required": True, "content": content}
+    merged["responses"] = dict(one["responses"])
+    for status, response in other["responses"].items():
+        known_response = _resolved(one["responses"].get(status, {}), errors)
+        response = _resolved(response, errors)
+        content = _either_content(known_response.get("content", {}), response.get("content", {}))
+        merged["responses"][status] = response | known_response | {"content": content}
+    return merged
+
+
+def _resolved(response: Schema, errors: Schema) -> Schema:
+    """The response itself, if it is a reference to that of errors."""
+    reference = response.get("$ref")
+    found: Schema = errors[reference.rpartition("/")[2]] if reference else response
+    return found
+
+
+def _either_content(one: Schema, other: Schema) -> Schema:
+    content = dict(one)
+    for kind, form in other.items():
+        schemas = [*_alternatives(content.get(kind, {})), *_alternatives(form)]
+        distinct = [schema for number, schema in enumerate(schemas) if schema not in schemas[:number]]
+        content[kind] = {"schema": {"anyOf": distinct} if len(distinct) > 1 else distinct[0]} if distinct else {}
+    return content
+
+
+def _alternatives(form: Schema) -> list[Schema]:
+    schema = form.get("schema")
+    if schema is None:
+        return []
+    alternatives: list[Schema] = schema.get("anyOf", [schema]) if set(schema) == {"anyOf"} else [schema]
+    return alternatives
+
+
 def _needs_body(doc: OperationDoc) -> bool:
     """Whether a request must have a body. It need not if every member may be left out."""
     if doc.request is None:
@@ -116,7 +160,7 @@ def _responses(doc: OperationDoc, surface: Surface, schemas: Schema) -> Schema:
     else:
         schema = _schema(doc.reply, "serialization", schemas) if doc.reply is not None else {"type": "object"}
         content = {"application/json": {"schema": schema}}
-    responses["200"] = {"description": "OK", "headers": _REQUEST_ID, "content": content}
+    responses[str(doc.status)] = {"description": "OK", "headers": _REQUEST_ID, "content": content}
     responses["4XX"] = responses["5XX"] = {"$ref": f"#/components/responses/{_error_name(surface)}"}
     return dict(sorted(responses.items()))
 

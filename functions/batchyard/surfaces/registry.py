@@ -6,15 +6,16 @@ The infrastructure and the local gateway build the API from `ROUTES`, so importi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from batchyard.surfaces.anthropic.routes import ROUTES as ANTHROPIC_ROUTES
+from batchyard.surfaces.batchrouter.routes import ROUTES as BATCHROUTER_ROUTES
 from batchyard.surfaces.kushrouter.routes import ROUTES as KUSHROUTER_ROUTES
 from batchyard.surfaces.openai.routes import ROUTES as OPENAI_ROUTES
 from batchyard.surfaces.portkey.routes import ROUTES as PORTKEY_ROUTES
-from batchyard.surfaces.route import Route
+from batchyard.surfaces.route import Asked, Route
 
 if TYPE_CHECKING:
     from batchyard.surfaces.surface import Surface
@@ -52,11 +53,18 @@ def _anthropic() -> Surface:
     return SURFACE
 
 
+def _batchrouter() -> Surface:
+    from batchyard.surfaces.batchrouter.surface import SURFACE
+
+    return SURFACE
+
+
 DIALECTS = {
     "openai": Dialect(OPENAI_ROUTES, _openai),
     "portkey": Dialect(PORTKEY_ROUTES, _portkey),
     "kushrouter": Dialect(KUSHROUTER_ROUTES, _kushrouter),
     "anthropic": Dialect(ANTHROPIC_ROUTES, _anthropic),
+    "batchrouter": Dialect(BATCHROUTER_ROUTES, _batchrouter),
 }
 
 
@@ -69,15 +77,22 @@ def routes() -> Iterator[Route]:
 ROUTES = tuple(routes())
 
 
-def find(method: str, path: str, headers: Iterable[str] = ()) -> Route | None:
-    """The route of a method and an API Gateway resource path such as `/v1/files/{file_id}`. `headers`: the names of
-    the request's headers, in lower case. A route that is marked by a header comes before the one without."""
+NOTHING_ASKED = Asked()
+
+
+def find(method: str, path: str, asked: Asked = NOTHING_ASKED) -> Route | None:
+    """The route of a method and an API Gateway resource path such as `/v1/files/{file_id}`. If several dialects share
+    it, a route that is marked by a header comes first, then one that claims the request, then the one for all
+    others."""
     candidates = [route for route in routes() if (route.method, route.path) == (method, path)]
-    names = tuple(headers)
+    names = tuple(asked.headers)
     for route in candidates:
         if route.header_prefix is not None and any(name.startswith(route.header_prefix) for name in names):
             return route
-    return next((route for route in candidates if route.header_prefix is None), None)
+    for route in candidates:
+        if route.claims is not None and route.claims(asked):
+            return route
+    return next((route for route in candidates if route.is_plain), None)
 
 
 def surface(name: str) -> Surface:

@@ -6,17 +6,24 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from batchyard.core.accounts import ApiKey
 from batchyard.core.batches import Batch
 from batchyard.core.catalogue import Offer
+from batchyard.core.deliveries import Delivery
 from batchyard.core.errors import InvalidRequest, RequestError
 from batchyard.core.files import File, UploadPart
 from batchyard.core.forecast import Forecast
 from batchyard.core.items import Item, LineError
-from batchyard.core.limits import Allowance, Limits
-from batchyard.core.requests import BatchRequest, FileRequest, PageRequest, PlanRequest, UploadRequest
+from batchyard.core.limits import Allowance, Limits, ShownLimits
+from batchyard.core.quotes import Quote
+from batchyard.core.requests import ApiKeyRequest, BatchRequest, FileRequest, PageRequest, PlanRequest, UploadRequest
+from batchyard.core.webhooks import ShownWebhook, WebhookTarget
 from batchyard.surfaces.http import Reply, Request
 from batchyard.surfaces.operations import (
+    AccountView,
+    ArtifactUrl,
     BatchExport,
+    BilledBatch,
     Completion,
     NamedOffer,
     NewFile,
@@ -26,6 +33,7 @@ from batchyard.surfaces.operations import (
     Presigned,
     ResultsForm,
     ResultsRequest,
+    ShownApiKey,
     ShownFile,
     ShownUpload,
 )
@@ -50,6 +58,10 @@ class ParseLine(Protocol):
     def __call__(self, raw: bytes, index: int, line: int, context: LineContext) -> Item | LineError: ...
 
 
+EndpointOf = Callable[[bytes], str | None]
+"""A line of an input -> the endpoint that it is for; None if it does not say."""
+
+
 @dataclass(frozen=True, slots=True)
 class SurfaceRules:
     """What holds for every operation of a dialect."""
@@ -71,6 +83,9 @@ class SurfaceRules:
     None: it fails the batch, later."""
     show_request_id: Callable[[Reply, str], Reply] = lambda reply, request_id: reply
     """Puts the request's id where the dialect's clients look for it; `x-request-id` is there in any case."""
+    endpoint_of: EndpointOf | None = None
+    """If it is given, lines say themselves what they are for, and the first one decides for its batch; and batches are
+    made from quotes, and checked before they are made."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,11 +117,26 @@ class Surface:
     delete_batch: Operation[str, Batch] | None = None
     download_output: Operation[str, Reply] | None = None
     plan_batch: Operation[PlanRequest, Forecast] | None = None
+    quote_batch: Operation[PlanRequest, Quote] | None = None
+    show_receipt: Operation[str, BilledBatch] | None = None
+    show_artifact: Operation[BatchExport, ArtifactUrl] | None = None
     list_results: Operation[ResultsRequest, Reply] | None = None
     export_results: Operation[BatchExport, Reply] | None = None
 
+    show_account: Operation[None, AccountView] | None = None
+    create_api_key: Operation[ApiKeyRequest, ShownApiKey] | None = None
+    list_api_keys: Operation[None, list[ApiKey]] | None = None
+    revoke_api_key: Operation[str, ApiKey] | None = None
+    set_webhook: Operation[WebhookTarget, ShownWebhook] | None = None
+    retrieve_webhook: Operation[None, ShownWebhook] | None = None
+    delete_webhook: Operation[None, ShownWebhook] | None = None
+    list_deliveries: Operation[PageRequest, Page[Delivery]] | None = None
+    retrieve_delivery: Operation[str, Delivery] | None = None
+    replay_delivery: Operation[str, Delivery] | None = None
+
     list_models: Operation[None, list[Offer]] | None = None
     retrieve_model: Operation[str, NamedOffer] | None = None
+    describe_limits: Operation[None, ShownLimits] | None = None
     describe_api: Operation[None, Reply] | None = None
 
     def operation(self, name: str) -> Operation[Any, Any]:

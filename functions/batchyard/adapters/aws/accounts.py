@@ -3,6 +3,8 @@ account, for lists. Both are written and revoked in one transaction."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from batchyard.adapters.aws.table import Key, Put, Table, Update
 from batchyard.core.accounts import Account, ApiKey
 from batchyard.core.errors import ConditionFailed
@@ -33,9 +35,8 @@ class Accounts:
         """Every account, oldest first."""
         return [Account.from_row(row) for row in self._table.query(_ACCOUNTS)]
 
-    def set_weight(self, account_id: str, weight: int) -> Account | None:
-        """The account as it is afterwards, or None if there is none."""
-        change = {"weight": weight}
+    def change(self, account_id: str, **change: Any) -> Account | None:
+        """Set fields of the account. The account as it is afterwards, or None if there is none."""
         try:
             self._table.transact(
                 [
@@ -47,10 +48,10 @@ class Accounts:
             return None
         return self.get(account_id)
 
-    def weight(self, account_id: str) -> int:
-        """The account's weight, as of a moment ago; 1 unless an operator gave it another one."""
+    def glance(self, account_id: str) -> Account:
+        """The account as of a moment ago; one without peculiarities if there is none."""
         row = self._table.get(Key(f"account#{account_id}", "account"))
-        return Account.from_row(row).weight if row else 1
+        return Account.from_row(row) if row else Account(account_id, "", 0)
 
     def add_key(self, key: ApiKey, key_hash: str) -> None:
         self._table.transact(_key_rows(key, key_hash))

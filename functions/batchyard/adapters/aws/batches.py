@@ -1,8 +1,9 @@
 """Batch rows: created once, moved from status to status by conditional writes, listed by account.
 
-Beside a batch stand, until it is terminal, its row under `open` (what Sweep reads) and the provider key its caller
-brought (`caller_keys.py`); its row under its input file (how the batches of a file are found), for as long as it may
-hold lines of it; and, for a day, the row of its idempotency key.
+A batch of an account that pays is reserved for in the transaction that makes it or its plan, and settled in the one
+that ends it (`ledger.py`). Beside a batch stand, until it is terminal, its row under `open` (what Sweep reads) and the
+provider key its caller brought (`caller_keys.py`); its row under its input file (how the batches of a file are found),
+for as long as it may hold lines of it; and, for a day, the row of its idempotency key.
 """
 
 from __future__ import annotations
@@ -11,40 +12,48 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from batchyard.adapters.aws import ledger, webhooks
 from batchyard.adapters.aws.caller_keys import removal_of
 from batchyard.adapters.aws.files import file_writes
 from batchyard.adapters.aws.progress import Progress
 from batchyard.adapters.aws.table import Delete, Key, Put, Table, Update
-from batchyard.core.batches import FROM, Batch, BatchRef, Status
+from batchyard.core.accounts import Billing
+from batchyard.core.batches import FROM, Batch, BatchRef, Stage, Status
 from batchyard.core.errors import BooksDoNotBalance, ConditionFailed
 from batchyard.core.files import File, FileRef
 from batchyard.core.items import LineError
 from batchyard.core.json_types import Row
+from batchyard.core.ledger import Credits, not_enough, reservation, settlement
 from batchyard.core.sharding import Plan
 from batchyard.core.usage import Tally
 
 _OPEN = "open"
+_OLDEST_AT_MOST = 500
+"""Deadlines follow each other nearly in the order of creation: only the tier flex has longer."""
 _KEEP_INPUT_ROW_SECONDS = 90 * 86_400
 """Longer than what a batch runs from is kept (`working_days`)."""
+_NOTHING = Tally()
 
 
 @dataclass(frozen=True, slots=True)
 class Idempotency:
     """`fingerprint` tells whether a reused key comes with the same request. `ttl`: unix second after which the row may
-    be deleted."""
+    be deleted; None: never. `reply`: what repeats are answered, if that has to be the same bytes."""
 
     key: str
     fingerprint: str
-    ttl: int
+    ttl: int | None
+    reply: bytes | None = None
 
 
 class IdempotencyKeyUsed(ConditionFailed):
-    """The key was used for `batch_id`, by a request with `fingerprint`."""
+    """The key was used for `batch_id`, by a request with `fingerprint`, which got `reply` if that was kept."""
 
-    def __init__(self, batch_id: str, fingerprint: str) -> None:
+    def __init__(self, batch_id: str, fingerprint: str, reply: bytes | None = None) -> None:
         super().__init__(f"the idempotency key already stands for {batch_id}")
         self.batch_id = batch_id
         self.fingerprint = fingerprint
+        self.reply = reply
 
 
 class Batches:
@@ -61,24 +70,30 @@ class Batches:
         beside: Sequence[Put | Update] = (),
     ) -> None:
         """One transaction: batch row, open row, the row under its input file, idempotency row, the rows of
-        `input_file` if that is made with the batch, and what else belongs `beside` it. Raises IdempotencyKeyUsed, or
-        ConditionFailed if another condition does not hold."""
+        `input_file` if that is made with the batch, what else belongs `beside` it, and its reservation. Raises
+        IdempotencyKeyUsed, InsufficientCredits, or ConditionFailed if another condition does not hold."""
         writes: list[Put | Update | Delete] = [
             Put(_key(batch.ref), batch.to_row(), only_if_absent=True),
-            Put(Key(_OPEN, batch.id), {"account_id": batch.account_id, "created_at": batch.created_at}),
+            Put(
+                Key(_OPEN, batch.id),
+                {"account_id": batch.account_id, "created_at": batch.created_at, "expires_at": batch.expires_at},
+            ),
             Put(_input_key(batch), {}),
         ]
         writes += file_writes(input_file) if input_file else []
         writes += beside
         if idempotency:
             key = _idempotency_key(batch.account_id, idempotency.key)
-            row = {"batch_id": batch.id, "fingerprint": idempotency.fingerprint, "ttl": idempotency.ttl}
-            writes.append(Put(key, row, only_if_absent=True))
+            row: Row = {"batch_id": batch.id, "fingerprint": idempotency.fingerprint, "reply": idempotency.reply}
+            ttl = {} if idempotency.ttl is None else {"ttl": idempotency.ttl}
+            writes.append(Put(key, row | ttl, only_if_absent=True))
+        writes += _reservation(batch, batch.created_at)
         try:
             self._table.transact(writes)
         except ConditionFailed as error:
             used = self.used(batch.account_id, idempotency.key if idempotency else None)
             if used is None:
+                _require_credits(batch, error)
                 raise
             raise used from error
 
@@ -87,7 +102,7 @@ class Batches:
         if idempotency_key is None:
             return None
         row = self._table.get(_idempotency_key(account_id, idempotency_key), consistent=True)
-        return IdempotencyKeyUsed(row["batch_id"], row["fingerprint"]) if row else None
+        return IdempotencyKeyUsed(row["batch_id"], row["fingerprint"], row.get("reply")) if row else None
 
     def get(self, ref: BatchRef, *, consistent: bool = False) -> Batch | None:
         row = self._table.get(_key(ref), consistent=consistent)
@@ -133,9 +148,34 @@ class Batches:
         """Move to `status`, setting `fields` of the row too. Raises ConditionFailed if that is not allowed."""
         return Batch.from_row(self._table.update(**_entering(batch, FROM[status], status, now, fields)))
 
-    def set_plan(self, batch: Batch, plan: Plan, model: str | None, now: int) -> Batch:
-        """validating -> in_progress. Raises ConditionFailed if another run was first or the batch was cancelled."""
-        return self.enter(batch, Status.IN_PROGRESS, now, plan=plan.to_row(), model=model)
+    def note_stage(self, batch: Batch, stage: Stage) -> None:
+        """How far validation has come. Raises ConditionFailed if the batch is no longer validating."""
+        self._table.update(
+            _key(batch.ref),
+            set={"stage": str(stage)},
+            condition="#status = :validating",
+            values={"validating": str(Status.VALIDATING)},
+        )
+
+    def set_plan(
+        self, batch: Batch, plan: Plan, model: str | None, now: int, *, estimate_picousd: int = 0, reserve: bool = False
+    ) -> Batch:
+        """validating -> in_progress, with the estimate reserved if it is to be. Raises ConditionFailed if another run
+        was first or the batch was cancelled, InsufficientCredits if the account does not have that much."""
+        fields: Row = {"plan": plan.to_row(), "model": model}
+        if estimate_picousd:
+            fields["estimate_picousd"] = estimate_picousd
+        if not reserve or not estimate_picousd:
+            return self.enter(batch, Status.IN_PROGRESS, now, **fields)
+        fields["reserved_picousd"] = estimate_picousd
+        entering = _entering(batch, FROM[Status.IN_PROGRESS], Status.IN_PROGRESS, now, fields)
+        reserving = replace(batch, reserved_picousd=estimate_picousd)
+        try:
+            self._table.transact([Update(**entering), *_reservation(reserving, now)])
+        except ConditionFailed as error:
+            _require_credits(reserving, error)
+            raise
+        return self.current(batch.ref)
 
     def change_plan(self, batch: Batch, plan: Plan) -> Batch:
         """Take another plan for what is left. Raises ConditionFailed if the plan has changed since `batch` was read, or
@@ -165,20 +205,21 @@ class Batches:
         status: Status,
         now: int,
         *,
-        tally: Tally | None = None,
+        tally: Tally = _NOTHING,
         files: tuple[File | None, File | None] = (None, None),
         errors: tuple[LineError, ...] = (),
     ) -> Batch:
-        """Enter a terminal status: batch row, its (output, error) file rows, and the end of its open row, in one
-        transaction. Raises ConditionFailed if the batch may not enter it, or is no longer in the status that `batch`
-        was read in, because what is to be published may have changed with the status."""
+        """Enter a terminal status: batch row, its (output, error) file rows, the end of its open row, and the
+        settlement of what it has cost, in one transaction. Raises ConditionFailed if the batch may not enter it, or is
+        no longer in the status that `batch` was read in, because what is to be published may have changed with the
+        status."""
         if batch.status not in FROM[status]:
             raise ConditionFailed(f"{batch.id} is {batch.status} and cannot end as {status}")
         output, error = files
         fields: Row = {
             "output_file_id": output.id if output else None,
             "error_file_id": error.id if error else None,
-            "tally": (tally or Tally()).to_row(),
+            "tally": tally.to_row(),
             "task_token": None,
         }
         if errors:
@@ -189,6 +230,9 @@ class Batches:
         writes += [Delete(Key(_OPEN, batch.id)), Update(_input_key(batch), set=ended)]
         if batch.caller_pays:
             writes.append(removal_of(batch.id))
+        if batch.billing is not Billing.FREE:
+            entries = settlement(batch.id, batch.reserved_picousd, tally.cost_picousd, now)
+            writes += ledger.writes_of(batch.account_id, entries)
         self._table.transact(writes)
         finished = self.get(batch.ref, consistent=True)
         if finished is None:
@@ -206,6 +250,17 @@ class Batches:
         )
         return Batch.from_row(row)
 
+    def reach_price(self, batch: Batch) -> Batch:
+        """Decides that nothing of a batch is started any more, because it may not cost more. Raises ConditionFailed if
+        it is not in progress (any more)."""
+        row = self._table.update(
+            _key(batch.ref),
+            set={"price_reached": True},
+            condition="#status = :in_progress",
+            values={"in_progress": str(Status.IN_PROGRESS)},
+        )
+        return Batch.from_row(row)
+
     def made_from(self, ref: FileRef) -> list[str]:
         """The ids of the batches with this input file that are not terminal."""
         return [batch_id for batch_id, is_over in self._of_file(ref) if not is_over]
@@ -215,8 +270,8 @@ class Batches:
         return [batch_id for batch_id, _ in self._of_file(ref)]
 
     def delete(self, batch: Batch) -> None:
-        """Forget a batch that has ended, and that it was made from its file."""
-        self._table.transact([Delete(_key(batch.ref)), Delete(_input_key(batch))])
+        """Forget a batch that has ended, its webhook, and that it was made from its file."""
+        self._table.transact([Delete(_key(batch.ref)), Delete(_input_key(batch)), webhooks.removal_of(batch)])
 
     def hide_results(self, ref: BatchRef) -> None:
         """Show the results of this batch nowhere any more. Raises ConditionFailed if there is no such batch."""
@@ -226,9 +281,11 @@ class Batches:
         """(account id, batch id, created_at) of every batch that is not terminal, oldest first."""
         return [(row["account_id"], row["sk"], row["created_at"]) for row in self._table.query(_OPEN)]
 
-    def oldest_open(self) -> int | None:
-        """When the oldest batch that is not terminal was created; None if there is none."""
-        return next((int(row["created_at"]) for row in self._table.query(_OPEN, limit=1)), None)
+    def next_deadline(self, window_seconds: int) -> int | None:
+        """The first deadline of the oldest batches that are not terminal; None if there are none. `window_seconds`: of
+        a batch whose row an older version wrote."""
+        rows = self._table.query(_OPEN, limit=_OLDEST_AT_MOST)
+        return min((int(row.get("expires_at", row["created_at"] + window_seconds)) for row in rows), default=None)
 
     def forget_open(self, batch_id: str) -> None:
         """Drop the open row of a batch that is terminal or gone."""
@@ -262,6 +319,22 @@ def _input_key(batch: Batch) -> Key:
 
 def _idempotency_key(account_id: str, key: str) -> Key:
     return Key(f"account#{account_id}", f"idempotency#{key}")
+
+
+def _reservation(batch: Batch, now: int) -> list[Put | Update]:
+    """The writes that set aside what is reserved for the batch; a prepaid account has to have it."""
+    if not batch.reserved_picousd:
+        return []
+    needed = batch.reserved_picousd if batch.billing is Billing.PREPAID else None
+    entry = reservation(batch.id, batch.reserved_picousd, now)
+    return ledger.writes_of(batch.account_id, [entry], available_at_least=needed)
+
+
+def _require_credits(batch: Batch, error: ConditionFailed) -> None:
+    """Raises InsufficientCredits if it was for want of credits that the batch's reservation failed."""
+    if ledger.failed_for_credits(error, batch.account_id):
+        available = Credits.from_row(error.row or {}).available_picousd
+        raise not_enough(available, batch.reserved_picousd) from error
 
 
 def _entering(batch: Batch, sources: Sequence[Status], status: Status, now: int, fields: Row) -> Row:

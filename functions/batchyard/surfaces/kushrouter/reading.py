@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import orjson
 
 from batchyard.core.errors import InvalidRequest, NotFound, Unauthenticated
@@ -19,6 +17,7 @@ from batchyard.surfaces.checks import (
     header_key,
     idempotency_key,
     is_id,
+    nests_within,
     whole_number,
 )
 from batchyard.surfaces.http import Request
@@ -164,7 +163,7 @@ def _lines(wanted: list[JsonObject], context: LineContext) -> bytes:
 def _metadata(metadata: JsonObject | None) -> JsonObject | None:
     if metadata is None:
         return None
-    if not _is_within(_METADATA_LEVELS, metadata):
+    if not nests_within(_METADATA_LEVELS, metadata):
         raise InvalidRequest(
             f"'metadata' is nested too deeply. {_METADATA_LEVELS} levels are allowed.",
             param="metadata",
@@ -177,11 +176,3 @@ def _metadata(metadata: JsonObject | None) -> JsonObject | None:
             code="invalid_value",
         )
     return metadata
-
-
-def _is_within(levels: int, value: Any) -> bool:
-    """Whether objects and arrays nest at most `levels` deep. Deeper ones could be stored, but not shown in a list."""
-    if not isinstance(value, dict | list):
-        return True
-    inner = value.values() if isinstance(value, dict) else value
-    return levels > 0 and all(_is_within(levels - 1, each) for each in inner)

@@ -25,13 +25,14 @@ from batchyard.surfaces.checks import (
     header_key,
     idempotency_key,
     is_id,
+    known_id,
     whole_number,
 )
 from batchyard.surfaces.http import Request
 from batchyard.surfaces.openai import requests
 from batchyard.surfaces.operations import Completion, NewFile, NewUploadPart
 
-_PAGE_LIMIT = {"file": (10_000, 10_000), "batch": (20, 100)}
+_PAGE_LIMIT = {"file": (10_000, 10_000), "batch": (20, 100), "delivery": (20, 100)}
 """Default and most objects per page."""
 
 
@@ -59,6 +60,14 @@ def read_upload_id(request: Request) -> str:
 
 def read_model(request: Request) -> str:
     return _read_id(request, "model", "model")
+
+
+def read_delivery_id(request: Request) -> str:
+    return _read_id(request, "delivery", "delivery_id")
+
+
+def read_deliveries_page(request: Request) -> PageRequest:
+    return _read_page(request, "delivery")
 
 
 def read_files_page(request: Request) -> PageRequest:
@@ -183,9 +192,10 @@ def _expected(body: requests.PlanBatch) -> ExpectedItems:
 
 def _read_id(request: Request, kind: Kind, parameter: str) -> str:
     value = request.parameters.get(parameter, "")
-    if not is_id(kind, value):
+    known = known_id(kind, value)
+    if known is None:
         raise NotFound(f"There is no {kind} with the id '{value[:128]}'.", param=f"{kind}_id")
-    return value
+    return known
 
 
 def _read_page(request: Request, kind: Kind, descending: bool = True, purpose: str | None = None) -> PageRequest:

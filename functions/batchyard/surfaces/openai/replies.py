@@ -17,6 +17,7 @@ from batchyard.core.batches import Batch, Status
 from batchyard.core.catalogue import Offer
 from batchyard.core.files import File, Upload, UploadPart
 from batchyard.core.json_types import JsonObject
+from batchyard.core.limits import ShownLimits
 from batchyard.surfaces.batch_fields import (
     BatchErrors,
     BatchLane,
@@ -159,6 +160,21 @@ class ModelList(TypedDict):
     data: list[ModelObject]
 
 
+class LimitsObject(TypedDict):
+    """Of an input file: items, bytes, bytes of a line, characters of a `custom_id`. `max_line_errors`: how many wrong
+    lines a batch reports. `max_upload_part_bytes`: of one part of an upload. `requests_per_minute`: of an API key; 0
+    means any number."""
+
+    object: Literal["limits"]
+    max_batch_items: int
+    max_file_bytes: int
+    max_line_bytes: int
+    max_custom_id_chars: int
+    max_line_errors: int
+    max_upload_part_bytes: int
+    requests_per_minute: int
+
+
 class ErrorObject(TypedDict):
     error: ErrorDetail
 
@@ -237,3 +253,16 @@ def listed(data: Sequence[Any], has_more: bool) -> JsonObject:
 def model_object(name: str, offer: Offer) -> ModelObject:
     """`created` and `shutdown_date` say nothing: the catalogue does not know when a model was made or will be gone."""
     return {"id": name, "object": "model", "created": 0, "owned_by": offer.provider, "shutdown_date": None}
+
+
+def limits_object(limits: ShownLimits) -> LimitsObject:
+    return {
+        "object": "limits",
+        "max_batch_items": limits.bounds.max_batch_items,
+        "max_file_bytes": limits.bounds.max_file_bytes,
+        "max_line_bytes": limits.bounds.max_line_bytes,
+        "max_custom_id_chars": limits.max_custom_id_chars,
+        "max_line_errors": limits.max_line_errors,
+        "max_upload_part_bytes": limits.max_upload_part_bytes,
+        "requests_per_minute": limits.bounds.requests_per_minute,
+    }

@@ -7,7 +7,7 @@ are in `replies.py`; lines are read in `lines.py`.
 from __future__ import annotations
 
 from batchyard.core.limits import Limits
-from batchyard.surfaces.openai import plans, reading, replies, requests, writing
+from batchyard.surfaces.openai import deliveries, plans, reading, replies, requests, writing
 from batchyard.surfaces.openai.lines import parse_line
 from batchyard.surfaces.operations import FILE_TYPES, Operation, OperationDoc, as_it_is, nothing
 from batchyard.surfaces.surface import Surface, SurfaceRules
@@ -134,6 +134,25 @@ SURFACE = Surface(
         ),
     ),
     plan_batch=Operation(reading.read_plan, writing.write_plan, PLAN_BATCH_DOC),
+    list_deliveries=Operation(
+        reading.read_deliveries_page,
+        writing.write_deliveries,
+        OperationDoc(
+            "List the deliveries of webhooks, those of the newest batches first",
+            query=_BATCH_QUERY,
+            reply=deliveries.DeliveryList,
+        ),
+    ),
+    retrieve_delivery=Operation(
+        reading.read_delivery_id,
+        writing.write_delivery,
+        OperationDoc("Retrieve a delivery with its attempts", reply=deliveries.DeliveryObject),
+    ),
+    replay_delivery=Operation(
+        reading.read_delivery_id,
+        writing.write_delivery,
+        OperationDoc("Deliver an event again, with the same id", reply=deliveries.DeliveryObject),
+    ),
     list_models=Operation(
         nothing,
         writing.write_models,
@@ -141,6 +160,11 @@ SURFACE = Surface(
     ),
     retrieve_model=Operation(
         reading.read_model, writing.write_model, OperationDoc("Retrieve a model", reply=replies.ModelObject)
+    ),
+    describe_limits=Operation(
+        nothing,
+        writing.write_limits,
+        OperationDoc("What a file and a batch may have in this deployment", reply=replies.LimitsObject),
     ),
     describe_api=Operation(nothing, as_it_is, OperationDoc("This document")),
 )

@@ -6,13 +6,15 @@ from collections.abc import Mapping
 
 from batchyard.core.batches import Batch
 from batchyard.core.catalogue import Offer
+from batchyard.core.deliveries import Delivery
 from batchyard.core.errors import RateLimited, RequestError, Unauthenticated
 from batchyard.core.files import File, UploadPart
 from batchyard.core.forecast import Forecast
-from batchyard.core.limits import Allowance
+from batchyard.core.limits import Allowance, ShownLimits
 from batchyard.surfaces.errors import error_detail, fault_detail
 from batchyard.surfaces.http import Reply, json_reply
 from batchyard.surfaces.openai import replies
+from batchyard.surfaces.openai.deliveries import delivery_object
 from batchyard.surfaces.openai.plans import plan_object
 from batchyard.surfaces.operations import NamedOffer, Page, Presigned, ShownFile, ShownUpload
 
@@ -71,10 +73,22 @@ def write_plan(forecast: Forecast) -> Reply:
     return json_reply(plan_object(forecast))
 
 
+def write_delivery(delivery: Delivery) -> Reply:
+    return json_reply(delivery_object(delivery))
+
+
+def write_deliveries(page: Page[Delivery]) -> Reply:
+    return json_reply(replies.listed([delivery_object(delivery) for delivery in page.found], page.has_more))
+
+
 def write_models(offers: list[Offer]) -> Reply:
     models = [replies.model_object(offer.model, offer) for offer in offers]
     body: replies.ModelList = {"object": "list", "data": models}
     return json_reply(body)
+
+
+def write_limits(limits: ShownLimits) -> Reply:
+    return json_reply(replies.limits_object(limits))
 
 
 def write_model(named: NamedOffer) -> Reply:

@@ -1,0 +1,1 @@
+"""Commands for customers, who have an address and an API key."""

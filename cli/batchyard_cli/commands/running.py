@@ -1,0 +1,157 @@
+"""`run`, `submit`, `watch`: a file goes out as a batch, and comes back as results."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from batchyard_cli.command import FILE, Session, command
+from batchyard_cli.exits import CommandFailed, Done, Exit, interrupted
+
+
+@dataclass(frozen=True)
+class Sending:
+    """How a file is to be sent."""
+
+    endpoint: str | None
+    metadata: tuple[str, ...]
+    concurrency: int | None
+    no_check: bool
+
+
+def sending_options(function: Any) -> Any:
+    for option in (
+        click.option("--endpoint", help="Where its lines go; found in the file if it is left out."),
+        click.option("--metadata", "-m", multiple=True, metavar="NAME=VALUE", help="Kept with the batch."),
+        click.option("--concurrency", type=click.IntRange(1, 10_000), help="Most calls in flight at once."),
+        click.option("--no-check", is_flag=True, help="Leave the check of the file to the server."),
+    ):
+        function = option(function)
+    return function
+
+
+OUT = click.option("--out", "-o", type=click.Path(file_okay=False, path_type=Path), default=".", help="Folder.")
+
+
+@command()
+@click.argument("file", type=FILE)
+@OUT
+@sending_options
+def run(session: Session, file: str, out: Path, **options: Any) -> Done:
+    """Check FILE, send it as a batch, show how it goes, and bring the results.
+
+    Ctrl-C while it is sent: call it again, and it goes on where it was. Ctrl-C later: the batch goes on without you,
+    and `batchyard watch` attaches again. Results: FILE's name with `.output.jsonl` and `.errors.jsonl`.
+    """
+    batch = _send(session, Path(file), Sending(**options))
+    return _follow(session, batch, f"created {batch['id']}", out, Path(file).stem)
+
+
+@command()
+@click.argument("file", type=FILE)
+@sending_options
+def submit(session: Session, file: str, **options: Any) -> Done:
+    """Send FILE as a batch, print the batch's id, and do not wait."""
+    batch = _send(session, Path(file), Sending(**options))
+    session.console.write(batch["id"])
+    session.console.say(f"`batchyard watch {batch['id']}` shows how it goes.")
+    return Done({"batch": batch})
+
+
+@command()
+@click.argument("batch")
+@OUT
+@click.option("--no-results", is_flag=True, help="Only watch.")
+def watch(session: Session, batch: str, out: Path, no_results: bool) -> Done:
+    """Show how BATCH goes until it ends, then bring its results. Ctrl-C detaches; the batch goes on."""
+    found = session.api().get(f"/batches/{batch}")
+    return _follow(session, found, f"attached to {found['id']}", None if no_results else out, found["id"])
+
+
+def _send(session: Session, path: Path, sending: Sending) -> dict[str, Any]:
+    from batchyard_cli import checking, uploading
+
+    api = session.api()
+    pairs = _pairs(sending.metadata)
+    endpoint = sending.endpoint or checking.endpoint_of(path)
+    try:
+        if not sending.no_check:
+            _check(session, path, endpoint)
+        file_id = uploading.upload(path, api, session.console, session.surroundings)
+    except KeyboardInterrupt:
+        raise interrupted(
+            "Stopped before anything was started; what was uploaded is kept for an hour.",
+            f"`batchyard run {path}` goes on where this stopped.",
+        ) from None
+    body: dict[str, Any] = {"input_file_id": file_id, "endpoint": endpoint, "completion_window": "24h"}
+    if pairs:
+        body["metadata"] = pairs
+    if sending.concurrency:
+        body["settings"] = {"concurrency": sending.concurrency}
+    try:
+        batch: dict[str, Any] = api.post("/batches", body, idempotency_key=secrets.token_hex(16))
+    except KeyboardInterrupt:
+        raise interrupted(
+            "Stopped while the batch was being created: it may be there.",
+            "`batchyard ls` shows it, `batchyard watch` attaches to it; do not send the file again before.",
+        ) from None
+    return batch
+
+
+def _check(session: Session, path: Path, endpoint: str) -> None:
+    from batchyard_cli import checking
+    from batchyard_cli.commands.inputs import tell
+
+    checked = checking.check_file(path, endpoint, session.api())
+    if checked.errors:
+        tell(checked, path, session.console)
+        raise CommandFailed(
+            f"{path} has errors; nothing was sent.",
+            f"Mend the lines above, and `batchyard check {path}` until it is good. (--no-check sends it as it is.)",
+            code="invalid_file",
+        )
+
+
+def _follow(session: Session, batch: dict[str, Any], greeting: str, out: Path | None, stem: str) -> Done:
+    from batchyard_cli import bringing, watching
+
+    console, api = session.console, session.api()
+    try:
+        console.say(greeting)
+        batch = watching.watch(batch, api, console, session.surroundings)
+    except KeyboardInterrupt:
+        raise watching.detached(batch["id"]) from None
+    try:
+        files = bringing.bring(batch, out, stem, api, console) if out is not None else {}
+    except KeyboardInterrupt:
+        raise interrupted(
+            f"{batch['id']} is {batch['status']}; its results were not brought.",
+            f"`batchyard results {batch['id']}` brings them.",
+        ) from None
+    watching.summary(batch, console.write)
+    done = watching.ended(batch, files)
+    if done.exit is Exit.FAILED_ITEMS:
+        console.warn(_about_failures(batch, files))
+    return done
+
+
+def _about_failures(batch: dict[str, Any], files: dict[str, str]) -> str:
+    failed = batch["request_counts"]["failed"]
+    where = files.get("errors")
+    return (
+        f"{failed:,} items have failed: {where} says why, line by line." if where else f"{failed:,} items have failed."
+    )
+
+
+def _pairs(metadata: tuple[str, ...]) -> dict[str, str]:
+    pairs = {}
+    for pair in metadata:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise CommandFailed(f"'{pair}' is no metadata.", "Write it as NAME=VALUE.", code="usage")
+        pairs[name] = value
+    return pairs

@@ -1,0 +1,54 @@
+"""A receipt: what a batch has cost so far, which lanes its items were given to, and which its quote had rejected."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from batchyard.core.batches import Batch
+from batchyard.core.lanes import Lane
+from batchyard.core.quotes import Quote, QuotedLane
+from batchyard.core.usage import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class RanLane:
+    lane: Lane
+    items: int
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """`charged_picousd`: what the items that are done have cost; final if the batch `is_settled`. `reserved_picousd`:
+    what its account had set aside for it, of which the rest was released when it ended."""
+
+    is_settled: bool
+    quote_id: str | None
+    reserved_picousd: int
+    charged_picousd: int
+    released_picousd: int
+    realtime_picousd: int
+    usage: Usage
+    ran: tuple[RanLane, ...]
+    rejected: tuple[QuotedLane, ...]
+
+
+def receipt_of(batch: Batch, quote: Quote | None) -> Receipt:
+    """`quote`: the one that the batch was made from."""
+    items: Counter[Lane] = Counter()
+    for entry in batch.plan.lanes if batch.plan else ():
+        items[entry.lane] += entry.items
+    tally = batch.tally
+    return Receipt(
+        is_settled=batch.status.is_terminal,
+        quote_id=batch.quote_id,
+        reserved_picousd=batch.reserved_picousd,
+        charged_picousd=tally.cost_picousd,
+        released_picousd=max(0, batch.reserved_picousd - tally.cost_picousd) if batch.status.is_terminal else 0,
+        realtime_picousd=tally.realtime_picousd,
+        usage=tally.usage,
+        ran=tuple(RanLane(lane, count) for lane, count in items.items()),
+        rejected=tuple(each for each in quote.lanes if not each.is_selected and each.lane not in items)
+        if quote
+        else (),
+    )

@@ -1,0 +1,104 @@
+"""Accept: check everything about a batch that is to be made from a quote, before anything of it is made.
+
+All that is wrong is found at once, as far as that can be: its input, its items, its quote, its webhook.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from batchyard.adapters.aws.quotes import Quotes
+from batchyard.core.errors import PreflightFailed, RequestError
+from batchyard.core.forecast import Forecast
+from batchyard.core.items import LineError
+from batchyard.core.quotes import Quote, QuoteRef
+from batchyard.core.requests import BatchRequest, PlanRequest
+from batchyard.steps.quote import Foresee, too_dear
+
+CheckUrl = Callable[[str], str | None]
+"""What is wrong with a webhook's URL; None if it is safe."""
+
+
+def accept(
+    request: BatchRequest, account_id: str, *, now: int, foresee: Foresee, check_url: CheckUrl, quotes: Quotes
+) -> BatchRequest:
+    """The request with what its quote says: the models that may stand in for each other, the price limit, and what is
+    to be reserved. Raises PreflightFailed with everything that is wrong."""
+    issues: list[LineError] = []
+    quote = _quote(request, account_id, now, quotes, issues)
+    if quote is not None:
+        request = replace(_with_terms_of(quote, request), prices=quote.prices)
+    forecast = _forecast(request, foresee, issues)
+    if quote is not None and forecast is not None:
+        _compare(request, quote, forecast, issues)
+        request = replace(request, reserve_picousd=quote.cost_of(forecast.items))
+    if request.webhook is not None and (problem := check_url(request.webhook.url)) is not None:
+        issues.append(LineError("unsafe_webhook_url", problem, param="webhook.url"))
+    if issues:
+        raise PreflightFailed(issues)
+    return request
+
+
+def _with_terms_of(quote: Quote, request: BatchRequest) -> BatchRequest:
+    limits = [each for each in (request.max_price_picousd, quote.max_price_picousd) if each is not None]
+    return replace(
+        request,
+        rules=replace(request.rules, models=quote.rules.models, regions=quote.rules.regions),
+        max_price_picousd=min(limits, default=None),
+    )
+
+
+def _quote(request: BatchRequest, account_id: str, now: int, quotes: Quotes, issues: list[LineError]) -> Quote | None:
+    """The quote that the request accepts; None if there is none, and then an issue says so."""
+    if request.quote_id is None:
+        message = "'quote_id' is missing. POST /v1/quotes/model makes a quote; it is free."
+        issues.append(LineError("quote_required", message, param="quote_id"))
+        return None
+    quote = quotes.get(QuoteRef(account_id, request.quote_id)) if request.quote_id else None
+    if quote is None:
+        message = "There is no such quote. POST /v1/quotes/model makes one; it is free."
+        issues.append(LineError("quote_not_found", message, param="quote_id"))
+        return None
+    if not quote.is_valid(now):
+        message = "This quote is no longer valid. POST /v1/quotes/model makes a new one; it is free."
+        issues.append(LineError("quote_expired", message, param="quote_id"))
+    return quote
+
+
+def _forecast(request: BatchRequest, foresee: Foresee, issues: list[LineError]) -> Forecast | None:
+    """What comes of the items; None if they cannot be run as they are, and then issues say why."""
+    has_file, has_lines = bool(request.input_file_id), request.lines is not None
+    if has_file == has_lines:
+        sent = "both were sent" if has_file else "neither was sent"
+        message = f"Send either 'items' or 'input_file_id': {sent}."
+        issues.append(LineError("invalid_input", message, param="items"))
+        return None
+    try:
+        return foresee(PlanRequest(request))
+    except PreflightFailed as failure:
+        issues += failure.issues
+    except RequestError as error:
+        issues.append(LineError(error.code or "invalid_input", error.message, param=error.param))
+    return None
+
+
+def _compare(request: BatchRequest, quote: Quote, forecast: Forecast, issues: list[LineError]) -> None:
+    """Notes how the batch differs from what was quoted."""
+    if request.rules != quote.rules:
+        message = (
+            f"The quote was made for sla_tier '{quote.rules.tier}', routing_mode '{quote.rules.mode}' and "
+            f"privacy_tier '{quote.rules.privacy}'. Send the same here, or make a quote for what you want."
+        )
+        issues.append(LineError("quote_mismatch", message, param="quote_id"))
+    if request.endpoint != quote.endpoint:
+        message = "The quote was made for items of another operation. Make a quote for these."
+        issues.append(LineError("quote_mismatch", message, param="items"))
+    unknown = {route.lane.model for route in forecast.routes} - quote.models
+    if unknown:
+        message = f"The quote does not cover the model {', '.join(sorted(unknown))}. Make one that does."
+        issues.append(LineError("quote_mismatch", message, param="items"))
+        return
+    cost, limit = quote.cost_of(forecast.items), request.max_price_picousd
+    if limit is not None and cost > limit:
+        issues.append(too_dear(cost, limit))

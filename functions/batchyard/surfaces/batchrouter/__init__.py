@@ -1,0 +1,1 @@
+"""BatchRouter's dialect (docs.batchrouter.com)."""
