@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from batchyard import settings
 from batchyard.adapters import catalogue
@@ -53,6 +53,11 @@ class Deployment(BaseModel):
     api_burst: int = Field(default=400, ge=1)
     cors_origins: Sequence[str] = ()
     """Origins (`https://app.example.com`, or `*` for all) whose pages may call the API from a browser."""
+    subnets: Sequence[str] = ()
+    """Ids of subnets in which the functions that call providers run, to reach private endpoints; none: outside of any
+    VPC. From there AWS's own services and public vendors have to be reachable too."""
+    security_groups: Sequence[str] = ()
+    """Ids of the security groups of those functions; given if `subnets` are."""
     retain_data: bool = True
     """Keep table, buckets and key when the stateful stack is deleted."""
     existing_table: str | None = None
@@ -95,6 +100,17 @@ class Deployment(BaseModel):
             if not re.fullmatch(r"\*|https?://[a-z0-9.-]+(:[0-9]+)?", origin):
                 raise ValueError(f"{origin!r} is no origin such as https://app.example.com")
         return origins
+
+    @model_validator(mode="after")
+    def _networks_are_whole(self) -> Deployment:
+        """Refuses half of a network, and what are no ids of its parts."""
+        for ids, prefix in ((self.subnets, "subnet-"), (self.security_groups, "sg-")):
+            wrong = next((each for each in ids if not re.fullmatch(prefix + "[0-9a-f]{8,17}", each)), None)
+            if wrong is not None:
+                raise ValueError(f"{wrong!r} is no id such as {prefix}0123456789abcdef0")
+        if bool(self.subnets) != bool(self.security_groups):
+            raise ValueError("subnets and security_groups go together")
+        return self
 
     @field_validator("provider_modes", mode="before")
     @classmethod

@@ -14,12 +14,22 @@ from constructs import Construct
 from infra.deployment import Deployment, variable
 from infra.log import Log
 
+_NETWORK_INTERFACES = (
+    "ec2:CreateNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+    "ec2:DeleteNetworkInterface",
+    "ec2:AssignPrivateIpAddresses",
+    "ec2:UnassignPrivateIpAddresses",
+)
+"""What AWSLambdaVPCAccessExecutionRole has beside logs."""
+
 
 @dataclass(frozen=True, slots=True)
 class Spec:
     """`concurrency` is what to reserve for the function; None if its event source has a maximum concurrency.
     `feeds_itself`: it sends messages to the queue that it is invoked by. `traced`: X-Ray follows its invocations.
-    `disk_mib`: of temporary files."""
+    `disk_mib`: of temporary files. `calls_providers`: it runs in the deployment's subnets, if that names some."""
 
     description: str
     memory_mib: int
@@ -28,6 +38,7 @@ class Spec:
     feeds_itself: bool = False
     traced: bool = True
     disk_mib: int = 512
+    calls_providers: bool = False
 
 
 class Function(Construct):
@@ -87,8 +98,20 @@ class Function(Construct):
             self.function,
             [{"id": "AwsSolutions-L1", "reason": "Python 3.13 is what the locked wheels are tested with."}],
         )
+        if spec.calls_providers and deployment.subnets:
+            self._enter(deployment)
         if spec.traced:
             self.accept("X-Ray's write actions take no resource.", ["Resource::*"])
+
+    def _enter(self, deployment: Deployment) -> None:
+        """Run in the deployment's subnets. By ids, because CDK's own way would look the VPC up while it synthesizes."""
+        function = self.function.node.default_child
+        assert isinstance(function, lambda_.CfnFunction)
+        function.vpc_config = lambda_.CfnFunction.VpcConfigProperty(
+            subnet_ids=list(deployment.subnets), security_group_ids=list(deployment.security_groups)
+        )
+        self.allow(_NETWORK_INTERFACES, "*")
+        self.accept("Lambda's network interfaces have no names before they are made.", ["Resource::*"])
 
     @property
     def arn(self) -> str:

@@ -52,6 +52,7 @@ SPECS = {
         timeout_seconds=_LONGEST,
         concurrency=None,
         feeds_itself=True,
+        calls_providers=True,
     ),
     # A job's input file and its results are on its disk, a shard of them in memory.
     "jobs": Spec(
@@ -60,6 +61,7 @@ SPECS = {
         timeout_seconds=_LONGEST,
         concurrency=10,
         disk_mib=4096,
+        calls_providers=True,
     ),
     "fence": Spec(
         "Stops a batch's shards and waits for what is in flight", memory_mib=512, timeout_seconds=110, concurrency=20

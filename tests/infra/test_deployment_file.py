@@ -49,6 +49,8 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
         ('name = "batchyard"\nlambda_concurrency_quota = 10\nlimits = {presigned_url_seconds = 7200}', "3600"),
         ('name = "batchyard"\nlambda_concurrency_quota = 10\ncors_origins = ["app.example.com"]', "no origin"),
         ('name = "batchyard"\nlambda_concurrency_quota = 10\ncors_origins = ["https://a.b/c"]', "no origin"),
+        ('name = "batchyard"\nlambda_concurrency_quota = 10\nsubnets = ["subnet-12345678"]', "go together"),
+        ('name = "batchyard"\nlambda_concurrency_quota = 10\nsubnets = ["10.0.0.0/24"]', "no id such as subnet-"),
         *(
             (f'name = "batchyard"\nlambda_concurrency_quota = 10\nlane_limits = [{{provider = {entry}}}]', complaint)
             for entry, complaint in (
@@ -72,7 +74,7 @@ def test_the_example_has_every_setting_at_its_default() -> None:
     given = tomllib.loads(settings)
     assert given.keys() == Deployment.model_fields.keys()
     exemplary = {"name", "alarm_email", "drop_days", "limits", "provider_urls", "provider_modes", "lane_limits", "tags"}
-    exemplary.add("cors_origins")
+    exemplary |= {"cors_origins", "subnets", "security_groups"}
     for name, value in given.items():
         if name not in exemplary and not name.startswith("existing_"):
             assert value == getattr(SMALLEST, name), name

@@ -45,6 +45,19 @@ def test_every_function_says_how_large_and_how_long(synthesized: Synthesized) ->
     assert timeouts["sweep"] < 60, "a sweep ends before the next one starts"
 
 
+def test_only_what_calls_providers_runs_in_the_deployments_subnets(
+    synthesized: Synthesized, staging: Synthesized
+) -> None:
+    """Both of them, if it names subnets; nothing else has a network of its own, and without subnets nobody has."""
+    inside = {name: each["VpcConfig"] for name, each in functions(staging).items() if "VpcConfig" in each}
+    subnets, groups = ["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"], ["sg-0123456789abcdef0"]
+    assert inside.keys() == {"work", "jobs"}
+    assert all(each == {"SubnetIds": subnets, "SecurityGroupIds": groups} for each in inside.values())
+    assert not any("VpcConfig" in each for each in functions(synthesized).values())
+    allowed = str(staging.stateless.resources("AWS::IAM::Policy"))
+    assert allowed.count("ec2:CreateNetworkInterface") == len(inside)
+
+
 def test_steps_that_compute_have_a_whole_cpu(synthesized: Synthesized) -> None:
     """Lambda gives a CPU for 1,769 MB. With less, Validate and Finalize are too slow for 5 GB in one invocation."""
     for name in ("validate", "finalize"):
