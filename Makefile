@@ -47,8 +47,9 @@ demo: $(READY) ## Run the main job on the local cloud: upload, create, wait, dow
 local: $(READY) ## The local cloud in the foreground on PORT (8787); writes .local/env
 	PORT=$(PORT) $(BIN)/python -m local
 
+# Files in their own order: the slow ones come first, and the quick ones fill up what is left at the end.
 test: $(READY) $(CLIENTS) lint ## Every test
-	$(BIN)/pytest -q -n 2 --dist loadfile
+	$(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 unit: $(READY) ## The quick tests: unit, property, steps, worker. No local cloud
 	$(BIN)/pytest -q -n 2 tests/unit tests/property tests/steps tests/worker tests/jobs tests/cli
@@ -57,7 +58,7 @@ api: $(READY) ## The API's functions and the adapters, on moto
 	$(BIN)/pytest -q -n 2 tests/adapters tests/api
 
 lambda-python: .build/python3.13/.ready ## The unit tests and the steps on the Python that Lambda runs
-	.build/python3.13/bin/python -m pytest -q -p no:cacheprovider tests/unit tests/property tests/steps
+	.build/python3.13/bin/python -m pytest -q -n 2 -p no:cacheprovider tests/unit tests/property tests/steps
 
 # An interpreter that is there (infra/bytecode.py looks for it), else one that uv downloads.
 .build/python3.13/.ready: requirements.lock $(READY)

@@ -148,6 +148,10 @@ class LocalCloud:
         created = self._control("POST", "accounts", name=name)
         return created["account_id"], created["api_key"]
 
+    def operator(self, action: str, **fields: Any) -> Any:
+        """What the admin function answers to an operator."""
+        return self._control("POST", "operator", action=action, **fields)
+
     def invoke(self, function: str, event: Any) -> Any:
         """A synchronous invoke by short name. Raises LocalCloudError when the function fails."""
         answer = self.client("lambda").invoke(FunctionName=self.functions[function], Payload=json.dumps(event))

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +23,14 @@ from local.api.gateway import LIMITS, Gateway
 from local.control import Action, Control, read_fault
 from local.deployment.declared import ACCOUNT_ID, REGION, FunctionConfig
 from local.deployment.deploy import deploy
-from local.deployment.templates import Stack
+from local.deployment.templates import ROOT, Stack
 from local.endpoint import Endpoint
 from local.faults import Faults
+from local.functions import spawning
 from local.functions.concurrency import AccountConcurrency
 from local.functions.events import EventBus
 from local.functions.invocation import Function, Functions
+from local.functions.nursery import Nursery
 from local.functions.queues import DeliverySwitches, QueuePoller
 from local.functions.variables import process_variables
 from local.http_server import HttpServer, Request, Response
@@ -60,6 +64,7 @@ class Host:
         self.faults = Faults()
         self.switches = DeliverySwitches()
         self._provider: SimulatedProvider | None = None
+        self._nursery: Nursery | None = None
         self._logs = options.folder / "logs"
         self._logs.mkdir(parents=True, exist_ok=True)
         for old in self._logs.glob("*.log"):
@@ -120,6 +125,8 @@ class Host:
         self.events.close()
         self.poller.close()
         self.functions.close()
+        if self._nursery is not None:
+            self._nursery.close()
         if self._gateway is not None:
             self._gateway.close()
         if self._api is not None:
@@ -136,6 +143,9 @@ class Host:
 
     def _add_functions(self) -> None:
         reservations = [config.reserved_concurrency for config in self.deployment.functions]
+        if self.options.preload and sys.platform == "linux":
+            self._nursery = spawning.in_spawner(partial(Nursery, ROOT, self.options.wait_scale))
+        spawn = self._nursery.bear if self._nursery else spawning.spawn
         self.account = AccountConcurrency.of(self.options.account_concurrency, reservations)
         for config in self.deployment.functions:
             added = {"AWS_ENDPOINT_URL": self._aws.url, **self._provider_urls(config)}
@@ -144,7 +154,9 @@ class Host:
             variables = process_variables(config, added, credentials, self.options.functions_path)
             log_path = self._logs / f"{config.name}.log"
             cap = self.options.processes
-            self.functions.add(Function(config, variables, log_path, cap=cap, account=self.account, meter=self.meter))
+            self.functions.add(
+                Function(config, variables, log_path, cap=cap, account=self.account, meter=self.meter, spawn=spawn)
+            )
 
     def _provider_urls(self, config: FunctionConfig) -> dict[str, str]:
         """Where the functions that call providers find each of them: at its own address, else at the one for all, else
@@ -222,6 +234,7 @@ class Host:
             "POST /_local/fire": lambda body: self.events.fire(body["name"]),
             "POST /_local/neighbours": lambda body: self.account.occupy(body["executions"]),
             "POST /_local/accounts": lambda body: self.create_account(body["name"]),
+            "POST /_local/operator": lambda body: self.ask_admin(dict(body)),
         }
 
     def _set_delivery(self, body: Mapping[str, Any]) -> None:
@@ -236,11 +249,15 @@ class Host:
             function.replace_code(functions_path)
 
     def create_account(self, name: str) -> dict[str, Any]:
-        result = self.functions.get("admin").invoke(orjson.dumps({"action": "create_account", "name": name}), wait=True)
-        created: dict[str, Any] = orjson.loads(result.payload)
+        return self.ask_admin({"action": "create_account", "name": name})
+
+    def ask_admin(self, event: dict[str, Any]) -> dict[str, Any]:
+        """What the admin function answers, as soon as there is room for it."""
+        result = self.functions.get("admin").invoke(orjson.dumps(event), wait=True)
+        answer: dict[str, Any] = orjson.loads(result.payload)
         if result.error is not None:
-            raise RuntimeError(f"the admin function failed: {created.get('errorMessage')}; see {self._logs}/admin.log")
-        return created
+            raise RuntimeError(f"the admin function failed: {answer.get('errorMessage')}; see {self._logs}/admin.log")
+        return answer
 
     def state(self) -> dict[str, Any]:
         """What a client needs to know; also the source of .local/env."""

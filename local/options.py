@@ -45,6 +45,9 @@ class Options:
     """Name of the first account; None: no account is made."""
     processes: int = max(2, min(4, os.cpu_count() or 2))
     """How many processes a function has at most."""
+    preload: bool = False
+    """Whether functions start as forks of a process that has imported their packages (Linux only): sooner than in AWS,
+    which tests that start many like."""
     account_concurrency: int | None = None
     """Lambda's quota of concurrent executions; None: more than is ever needed."""
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -54,7 +57,8 @@ class Options:
     minute_seconds: float = 60.0
     """How long a minute lasts for rules with a schedule. Sweep, and with it the polling of provider jobs, has one."""
     wait_scale: float = 1.0
-    """A factor for the state machine's waits and retry intervals."""
+    """A factor for the state machine's waits and retry intervals; with `preload` also for those of the functions'
+    SDK."""
     deployment: str = "local"
     """The file of deployments/, or the path of one from the repository's root, that is deployed."""
     templates: Path | None = None

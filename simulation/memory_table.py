@@ -43,8 +43,11 @@ class MemoryTable:
         values: Row | None = None,
         append: Mapping[str, list[Any]] | None = None,
         default: Row | None = None,
+        discard: Row | None = None,
     ) -> Row:
-        change = Update(key, set or {}, add or {}, remove, condition, values or {}, append or {}, default or {})
+        change = Update(
+            key, set or {}, add or {}, remove, condition, values or {}, append or {}, default or {}, discard or {}
+        )
         with self._lock:
             self.transact([change])
             return _copy(self._rows[key.pk][key.sk])
@@ -111,7 +114,9 @@ def _changed(old: Row, write: Update) -> Row:
     new |= {name: [*old.get(name, []), *more] for name, more in write.append.items()}
     for name, more in write.add.items():
         new[name] = old.get(name, 0) + more if isinstance(more, int) else old.get(name, set()) | more
-    return {name: value for name, value in new.items() if name not in write.remove}
+    new |= {name: old.get(name, set()) - some for name, some in write.discard.items()}
+    emptied = {name for name in write.discard if not new[name]}
+    return {name: value for name, value in new.items() if name not in write.remove and name not in emptied}
 
 
 def _copy(row: Row) -> Row:
@@ -124,7 +129,7 @@ def _holds(write: Put | Update | Delete, row: Row | None) -> bool:
         case Put(only_if_absent=True):
             return row is None
         case Update(condition=str(text)):
-            values = {**write.set, **write.add, **write.append, **write.default, **write.values}
+            values = {**write.set, **write.add, **write.append, **write.default, **write.discard, **write.values}
             return _condition(text)(row or {}, values)
     return True
 

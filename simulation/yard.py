@@ -23,6 +23,7 @@ from batchyard.adapters.aws.table import Table
 from batchyard.adapters.aws.workflow import Workflow
 from batchyard.content.workfile import WorkFile
 from batchyard.core.batches import Batch, Ending, Status
+from batchyard.core.estimates import Room
 from batchyard.core.items import Item, work_line
 from batchyard.core.keys import manifest_key, work_key
 from batchyard.core.lanes import Lane, LaneId
@@ -34,6 +35,7 @@ from batchyard.core.usage import Price, Tally
 from batchyard.steps.dispatch import dispatch
 from batchyard.steps.draw import draw
 from batchyard.steps.settle import settle
+from batchyard.steps.start import start
 from batchyard.worker.gate import Gates
 from batchyard.worker.item_runner import Upstream
 from batchyard.worker.lane_watch import LaneWatch
@@ -93,6 +95,7 @@ class Yard:
         """Of all settled shards."""
         self.ended_at: dict[str, float] = {}
         """By batch, in seconds since the start."""
+        self.endings: dict[str, Ending] = {}
         self.invocations = 0
         self._worker_seconds = 0.0
         self._begun_at: dict[int, float] = {}
@@ -103,7 +106,16 @@ class Yard:
         self._random = random.Random(_SEED)
         self._idle = [self._process() for _ in range(workers)]
 
-    def add(self, batch_id: str, items: int, account_id: str = "acct_a", weight: int = 1) -> None:
+    def add(
+        self,
+        batch_id: str,
+        items: int,
+        account_id: str = "acct_a",
+        weight: int = 1,
+        *,
+        max_price_picousd: int | None = None,
+        estimate_picousd: int = 0,
+    ) -> None:
         """A batch that has just been validated: Dispatch sends its first shards."""
         now = int(self.loop.clock())
         batch = Batch(
@@ -117,9 +129,10 @@ class Yard:
             created_at=now,
             expires_at=now + _DAY_SECONDS,
             weight=weight,
+            max_price_picousd=max_price_picousd,
         )
         self.stores.batches.create(batch)
-        self.stores.batches.set_plan(batch, self._cut(batch, items), None, now)
+        self.stores.batches.set_plan(batch, self._cut(batch, items), None, now, estimate_picousd=estimate_picousd)
         self._open.add(batch_id)
         dispatch(
             batch.ref,
@@ -153,7 +166,8 @@ class Yard:
 
     def wake(self, task_token: str, ending: Ending) -> None:
         """Stands for `Workflow.wake`: Dispatch left the batch's id as its task token."""
-        assert ending is Ending.COMPLETED, f"{task_token}: {ending}"
+        assert ending in (Ending.COMPLETED, Ending.PRICE_REACHED), f"{task_token}: {ending}"
+        self.endings.setdefault(task_token, ending)
         self._open.discard(task_token)
         self.ended_at.setdefault(task_token, self.now)
 
@@ -216,6 +230,9 @@ class Yard:
     def _draw(self, message: ShardMessage, tried: Set[int]) -> list[ShardMessage]:
         return draw(message, tried, stores=self.stores)
 
+    def _start(self, message: ShardMessage) -> Room:
+        return start(message, stores=self.stores, workflow=self._workflow)
+
     def _process(self) -> Worker:
         runtime = Runtime(
             self.loop.clock,
@@ -228,7 +245,7 @@ class Yard:
             ShardStores(self.stores.shards, self.stores.objects),
             self._queues,
             _OneLane(self, runtime),
-            Steps(self._settle, self._draw, self.stores.rosters),
+            Steps(self._settle, self._draw, self.stores.rosters, self._start),
             _RUN_LIMITS,
             runtime,
         )

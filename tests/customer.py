@@ -70,7 +70,7 @@ class Customer:
 
     def operator(self, action: str, **fields: Any) -> dict[str, Any]:
         """What an operator does about this account."""
-        answer: dict[str, Any] = self.cloud.invoke("admin", {"action": action, "account_id": self.account_id, **fields})
+        answer: dict[str, Any] = self.cloud.operator(action, account_id=self.account_id, **fields)
         assert "error" not in answer, answer
         return answer
 

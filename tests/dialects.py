@@ -162,6 +162,30 @@ class Dialects:
         data = self.ask("GET", path, params={"format": "ndjson"}, follow_redirects=True).content
         return _ended(batch, _of_rows([json.loads(line) for line in data.splitlines()]))
 
+    def read_batchrouter(self, batch_id: str) -> Ended:
+        """With its receipt, which has the tokens, and by pages of two; by the other spelling of its id."""
+        spelled = batch_id.replace("batch_", "bat_")
+        query = {"include_billing_receipt": "true"}
+        batch = self.ask("GET", f"/v1/batches/{spelled}", params=query).json()
+        rows: list[dict[str, Any]] = []
+        cursor: str | None = ""
+        while cursor is not None and batch["status"] == "completed":
+            query = {"limit": "2", "cursor": cursor}
+            page = self.ask("GET", f"/v1/batches/{spelled}/results", params=query, follow_redirects=True).json()
+            rows, cursor = rows + page["results"], page["next_cursor"]
+        assert [row["index"] for row in rows] == list(range(len(rows))), "rows are not in input order"
+        tokens = batch["billing_receipt"]["tokens"]
+        return Ended(
+            status=batch["status"],
+            counts=(batch["item_count"] if rows else 0, batch["succeeded_count"], batch["failed_count"]),
+            tokens=(tokens["input"], tokens["cached_input"], tokens["output"], tokens["reasoning"]),
+            cost_usd=batch["cost"]["amount"],
+            errors=tuple((error["line"], error["code"]) for error in batch["errors"]),
+            metadata=batch["metadata"],
+            input_file_id=batch["input_file_id"].replace("file_", "file-"),
+            outcomes={row["customer_item_id"]: _of_line(row) for row in rows},
+        )
+
     def _read_files(self, batch_id: str, headers: dict[str, str]) -> Ended:
         batch = self.ask("GET", f"/v1/batches/{batch_id}", headers).json()
         outcomes: dict[str, Outcome] = {}
@@ -188,6 +212,7 @@ READERS: dict[str, Reader] = {
     "portkey": Dialects.read_portkey,
     "kushrouter": Dialects.read_kushrouter,
     "kushrouter, export": Dialects.read_kushrouter_export,
+    "batchrouter": Dialects.read_batchrouter,
 }
 
 

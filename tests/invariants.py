@@ -4,7 +4,7 @@ has a name, and what is raised says which one was broken."""
 from __future__ import annotations
 
 import enum
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -147,20 +147,25 @@ def check_credits(
     batch_rows: Iterable[Mapping[str, Any]],
 ) -> None:
     """An account's books, all read at one moment. A batch that ended is charged what its results cost, neither more nor
-    less, and what was reserved for it is free again; one that runs has its reservation; a free one has no entries."""
+    less, and what was reserved for it is free again; one that runs has its reservation; a free one has no entries. A
+    batch that was deleted is settled, whatever it cost."""
     balance, entries, batches = balance_row or {}, list(entry_rows), list(batch_rows)
     for column in _BALANCE:
         total = sum(entry.get(column, 0) for entry in entries)
         _require(Invariant.CREDITS, total == balance.get(column, 0), f"{column}: entries {total}, balance {balance}")
-    by_batch: dict[str, Counter[str]] = {batch["id"]: Counter() for batch in batches}
+    by_batch: defaultdict[str, Counter[str]] = defaultdict(Counter)
     kinds: Counter[tuple[str, str]] = Counter()
     for entry in entries:
         kinds[entry["about"], entry["kind"]] += 1
         if entry["kind"] != "top_up":
-            _require(Invariant.CREDITS, entry["about"] in by_batch, f"an entry for no batch: {entry}")
             by_batch[entry["about"]].update({column: entry.get(column, 0) for column in _BALANCE})
     _require(Invariant.CREDITS, all(count == 1 for count in kinds.values()), f"made twice: {kinds}")
     overrun = 0
+    for deleted in by_batch.keys() - {batch["id"] for batch in batches}:
+        has = by_batch[deleted]
+        is_settled = has["reserved_picousd"] == 0 and has["available_picousd"] == -has["charged_picousd"]
+        _require(Invariant.CREDITS, is_settled, f"{deleted} is gone, and not settled: {has}")
+        overrun += has["charged_picousd"]
     for batch in batches:
         has, reserved = by_batch[batch["id"]], batch.get("reserved_picousd", 0)
         cost = batch["tally"].get("cost_picousd", 0) if batch["status"] in TERMINAL else 0

@@ -107,6 +107,7 @@ def memory_stores(batches: OneBatch, shards: MemoryShards, objects: MemoryObject
             "repeats",
             "leftovers",
             "ledger",
+            "budgets",
         )
     )
     return Stores(**doubles, **unused)

@@ -9,7 +9,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from batchyard.content.lines import read_lines
@@ -25,46 +25,12 @@ from batchyard.surfaces.openai.lines import parse_line
 from batchyard.surfaces.surface import LineContext
 from batchyard_cli.api import Api, Refused
 from batchyard_cli.exits import CommandFailed
+from batchyard_cli.limits import Limits, limits_of
 from batchyard_cli.uploading import chunks
 
-_SHARDS = {"shard_items": 256, "shard_bytes": 4_000_000, "dispatch_stride": 128}
-"""Nothing is cut here; any figures do."""
 _FIRST_LINES = 100
 _BYTES_PER_TOKEN = 4
 """As the server estimates tokens (`batchyard.core.forecast`)."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a file may have. The defaults are a deployment's (`batchyard.settings.Limits`)."""
-
-    max_batch_items: int = 50_000
-    max_file_bytes: int = 500_000_000
-    max_line_bytes: int = 1_000_000
-    max_custom_id_chars: int = 512
-    max_line_errors: int = 50
-
-    def of_input(self) -> InputLimits:
-        return InputLimits(
-            max_items=self.max_batch_items,
-            max_file_bytes=self.max_file_bytes,
-            max_line_bytes=self.max_line_bytes,
-            max_line_errors=self.max_line_errors,
-            **_SHARDS,
-        )
-
-
-def limits_of(api: Api | None) -> Limits:
-    """The deployment's; the defaults if there is nobody to ask, or it is too old to say."""
-    if api is None:
-        return Limits()
-    try:
-        told = api.get("/limits")
-    except Refused as refusal:
-        if refusal.status != 404:
-            raise
-        return Limits()
-    return Limits(**{each.name: int(told[each.name]) for each in fields(Limits)})
 
 
 @dataclass(frozen=True)
@@ -115,8 +81,8 @@ def endpoint_of(path: Path) -> str:
 
 def check_file(path: Path, endpoint: str, api: Api | None) -> Checked:
     """Reads the file once. `api`: asked about limits and models if there is one."""
-    told = limits_of(api)
-    limits = told.of_input()
+    told = limits_of(api) if api else Limits()
+    limits = _of_input(told)
     asked: Counter[tuple[str, str | None]] = Counter()
     sizes: Counter[tuple[str, str | None]] = Counter()
     context = LineContext(endpoint, told.max_custom_id_chars)
@@ -199,3 +165,16 @@ def _whole(path: Path) -> Iterator[bytes]:
         yield from chunks(path)
     except OSError as error:
         raise CommandFailed(f"{path} cannot be read: {error}.", "Mend that, and call it again.") from error
+
+
+def _of_input(limits: Limits) -> InputLimits:
+    return InputLimits(
+        max_items=limits.max_batch_items,
+        max_file_bytes=limits.max_file_bytes,
+        max_line_bytes=limits.max_line_bytes,
+        max_line_errors=limits.max_line_errors,
+        # Nothing is cut here: any figures do.
+        shard_items=256,
+        shard_bytes=4_000_000,
+        dispatch_stride=128,
+    )

@@ -19,10 +19,11 @@ from typing import Any, NamedTuple
 from batchyard_cli.api import Api, Refused
 from batchyard_cli.console import Console
 from batchyard_cli.exits import CommandFailed
+from batchyard_cli.limits import limits_of
 from batchyard_cli.surroundings import Surroundings
 from batchyard_cli.texts import size
 
-PART_BYTES = 4_000_000
+AT_ONCE_BYTES = 4_000_000
 """What fits through API Gateway and Lambda in one request."""
 _AT_ONCE = 4
 _CHUNK_BYTES = 1 << 20
@@ -60,7 +61,7 @@ def chunks(path: Path) -> Iterator[bytes]:
 def upload(path: Path, api: Api, console: Console, surroundings: Surroundings) -> str:
     """The id of the file that the API made of it."""
     content = read_content(path)
-    if content.bytes <= PART_BYTES:
+    if content.bytes <= AT_ONCE_BYTES:
         made = api.send_file("/files", path.name, path.read_bytes(), member="file", purpose="batch")
     else:
         made = _in_parts(content, api, console, surroundings)
@@ -69,7 +70,8 @@ def upload(path: Path, api: Api, console: Console, surroundings: Surroundings) -
 
 
 def _in_parts(content: Content, api: Api, console: Console, surroundings: Surroundings) -> Any:
-    under_way = _UnderWay(content, api, surroundings)
+    part_bytes = min(AT_ONCE_BYTES, limits_of(api).max_upload_part_bytes)
+    under_way = _UnderWay(content, part_bytes, api, surroundings)
     for _ in range(2):
         if not under_way.upload_id:
             under_way.begin()
@@ -115,9 +117,10 @@ def _send_part(number: int, under_way: _UnderWay, api: Api, console: Console) ->
 class _UnderWay:
     """An upload in parts, as far as it is."""
 
-    def __init__(self, content: Content, api: Api, surroundings: Surroundings) -> None:
+    def __init__(self, content: Content, part_bytes: int, api: Api, surroundings: Surroundings) -> None:
         self.content = content
-        self.total = -(-content.bytes // PART_BYTES)
+        self.total = -(-content.bytes // part_bytes)
+        self._part_bytes = part_bytes
         self._api = api
         self._now = surroundings.now
         self._lock = threading.Lock()
@@ -144,16 +147,16 @@ class _UnderWay:
 
     def data_of(self, number: int) -> bytes:
         with self.content.path.open("rb") as stream:
-            stream.seek(number * PART_BYTES)
-            return stream.read(PART_BYTES)
+            stream.seek(number * self._part_bytes)
+            return stream.read(self._part_bytes)
 
     def sent(self, number: int, part_id: str) -> int:
         """Notes a part; how many bytes are there."""
         with self._lock:
             self.parts[number] = part_id
             self._write()
-            short = self.total * PART_BYTES - self.content.bytes if self.total - 1 in self.parts else 0
-            return len(self.parts) * PART_BYTES - short
+            short = self.total * self._part_bytes - self.content.bytes if self.total - 1 in self.parts else 0
+            return len(self.parts) * self._part_bytes - short
 
     def completion(self) -> dict[str, Any]:
         return {"part_ids": [self.parts[number] for number in range(self.total)], "md5": self.content.md5}
@@ -165,13 +168,13 @@ class _UnderWay:
     def _read(self) -> tuple[str, int, dict[int, str]]:
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             kept = json.loads(self._file.read_text())
-            if kept["expires_at"] > self._now() + _SAFETY_SECONDS and kept["part_bytes"] == PART_BYTES:
+            if kept["expires_at"] > self._now() + _SAFETY_SECONDS and kept["part_bytes"] == self._part_bytes:
                 return kept["upload_id"], kept["expires_at"], {int(n): str(part) for n, part in kept["parts"].items()}
         return "", 0, {}
 
     def _write(self) -> None:
         self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         beside = self._file.with_suffix(".new")
-        kept = {"upload_id": self.upload_id, "expires_at": self._expires_at, "part_bytes": PART_BYTES}
+        kept = {"upload_id": self.upload_id, "expires_at": self._expires_at, "part_bytes": self._part_bytes}
         beside.write_text(json.dumps(kept | {"parts": self.parts}))
         beside.replace(self._file)

@@ -21,6 +21,7 @@ import orjson
 from local.deployment.declared import FunctionConfig
 from local.functions.concurrency import AccountConcurrency
 from local.functions.sandboxes import InvocationResult, Sandbox
+from local.functions.spawning import Spawn, spawn
 from local.functions.variables import code_variables
 from local.meter import Meter
 
@@ -57,6 +58,7 @@ class Function:
         cap: int,
         account: AccountConcurrency,
         meter: Meter,
+        spawn: Spawn = spawn,
     ) -> None:
         self.config = self._declared = config
         self.cap = cap
@@ -64,6 +66,7 @@ class Function:
         self._log_path = log_path
         self._account = account
         self._meter = meter
+        self._spawn = spawn
         self._changed = threading.Condition()
         self._sandboxes: list[Sandbox] = []
         self._idle: list[Sandbox] = []
@@ -180,7 +183,7 @@ class Function:
 
     def _new_sandbox(self) -> Sandbox:
         try:
-            sandbox = Sandbox(self.config, self._variables, self._log_path)
+            sandbox = Sandbox(self.config, self._variables, self._log_path, self._spawn)
         except BaseException:
             self._give_back()
             raise

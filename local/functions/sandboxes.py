@@ -12,21 +12,17 @@ who is asking.
 
 from __future__ import annotations
 
-import os
-import shutil
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
 
 from local.deployment.declared import FunctionConfig
+from local.functions.spawning import Spawn, spawn
 from local.http_server import HttpServer, Request, Response
 
 INIT_SECONDS = 60.0
@@ -59,7 +55,9 @@ class _Invocation:
 class Sandbox:
     """`variables` are all the environment variables of the process, except the address of the Runtime API."""
 
-    def __init__(self, config: FunctionConfig, variables: Mapping[str, str], log_path: Path) -> None:
+    def __init__(
+        self, config: FunctionConfig, variables: Mapping[str, str], log_path: Path, spawn: Spawn = spawn
+    ) -> None:
         self.config = config
         self.init_seconds = 0.0
         self.peak_rss_bytes = 0
@@ -72,7 +70,8 @@ class Sandbox:
         self._server = HttpServer(self._answer, name=f"runtime-{config.name}")
         self._started = time.monotonic()
         variables = {**variables, "AWS_LAMBDA_RUNTIME_API": self._server.address}
-        self._process = _spawner.submit(_spawn, config.handler, variables, log_path).result()
+        with self._changed:  # it may ask for work before anybody knows it
+            self._process = spawn(config.handler, variables, log_path)
         threading.Thread(target=self._watch, name=f"watch-{config.name}", daemon=True).start()
 
     @property
@@ -241,7 +240,7 @@ class Sandbox:
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process.poll() is None:
-            os.kill(self.pid, number)
+            self._process.send_signal(number)
 
     def _log_report(self, request_id: str, result: InvocationResult) -> None:
         line = (
@@ -263,29 +262,6 @@ def _accepted() -> Response:
 
 def _error(kind: str, message: str) -> bytes:
     return orjson.dumps({"errorType": kind, "errorMessage": message})
-
-
-_spawner = ThreadPoolExecutor(1, thread_name_prefix="spawner")
-"""One thread starts every process and lives as long as the local cloud: the kernel takes that thread for the parent,
-and `setpriv --pdeathsig` kills a process when the thread that started it ends."""
-
-
-def _spawn(handler: str, variables: Mapping[str, str], log_path: Path) -> subprocess.Popen[bytes]:
-    with log_path.open("ab") as log_file:
-        return subprocess.Popen(
-            [*_die_with_parent(), sys.executable, "-m", "awslambdaric", handler],
-            env=variables,
-            stdin=subprocess.DEVNULL,
-            stdout=log_file,
-            stderr=log_file,
-            start_new_session=True,
-        )
-
-
-def _die_with_parent() -> list[str]:
-    """A frozen process would survive a local cloud that is killed; util-linux's setpriv ends it with its parent."""
-    setpriv = shutil.which("setpriv")
-    return [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []
 
 
 def _peak_rss_bytes(pid: int) -> int:

@@ -35,3 +35,10 @@ def test_who_was_taken_up_is_known_and_who_is_struck_off_is_gone(table: Table) -
     rosters.strike(MESSAGE)
     rosters.take_up(MESSAGE, NOW + 9)
     assert rosters.of("openai") == []
+
+
+def test_a_batch_with_a_price_limit_is_on_no_roster(table: Table) -> None:
+    """Whoever drew its shards would not ask whether there is money left for them."""
+    rosters = Rosters(table)
+    rosters.enter([replace(MESSAGE, max_price_picousd=1)], NOW)
+    assert rosters.of("openai") == []

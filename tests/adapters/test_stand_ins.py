@@ -120,6 +120,9 @@ def test_every_clause_of_an_update(any_table: Any) -> None:
     assert any_table.update(KEY, remove=["a", "parts", "never"]) == {
         "pk": "p", "sk": "s", "count": 4, "taken": {4, 5, 6}, "kept": "first"
     }  # fmt: skip
+    assert any_table.update(KEY, discard={"taken": {4, 9}})["taken"] == {5, 6}
+    assert "taken" not in any_table.update(KEY, discard={"taken": {5, 6}}, add={"count": -1})
+    assert any_table.update(KEY, discard={"taken": {5}}) == {"pk": "p", "sk": "s", "count": 3, "kept": "first"}
 
 
 ROW = {"number": 3, "text": "open", "null": None, "parts": ["x"], "taken": {1}, "empty": [], "fenced": "now"}
@@ -131,6 +134,12 @@ CONDITIONS = [
     ("#number = :three", {"three": 3}, True),
     ("#number < :three", {"three": 3}, False),
     ("#number < :four", {"four": 4}, True),
+    ("#number >= :three", {"three": 3}, True),
+    ("#number >= :four", {"four": 4}, False),
+    ("#never >= :minus", {"minus": -1}, False),
+    ("#number <= :three", {"three": 3}, True),
+    ("#number <= :two", {"two": 2}, False),
+    ("#never <= :four", {"four": 4}, False),
     ("#number = :word", {"word": "3"}, False),
     ("#null < :four", {"four": 4}, False),
     ("#never < :four", {"four": 4}, False),
@@ -176,7 +185,7 @@ def test_transactions_are_all_or_nothing(any_table: Any) -> None:
     any_table.put(other, {"n": 1})
     with pytest.raises(ConditionFailed) as refused:
         any_table.transact([Put(KEY, {}), Put(other, {}, only_if_absent=True), Delete(Key("q", "q"))])
-    assert refused.value.row == {"pk": "p", "sk": "other", "n": 1}
+    assert (refused.value.row, refused.value.row_key) == ({"pk": "p", "sk": "other", "n": 1}, other)
     assert any_table.get(KEY) is None
     any_table.transact([Put(KEY, {"m": 2}, only_if_absent=True), Update(other, add={"n": 4}), Delete(Key("q", "q"))])
     assert (any_table.get(KEY)["m"], any_table.get(other)["n"]) == (2, 5)

@@ -7,9 +7,13 @@ from typing import Any
 import openai
 import pytest
 
+from batchyard.adapters.aws.batches import Batches
+from batchyard.core.batches import BatchRef
+from batchyard.core.lanes import Lane
 from batchyard.handlers import admin
 from tests.api.api import Cloud, Customer, jsonl
 from tests.api.gateway import Context, Gateway
+from tests.batchrouter import BatchRouter, item
 from tests.kushrouter import KushRouter, Refused, line
 
 
@@ -132,3 +136,15 @@ def test_a_day_has_a_limit(cloud: Cloud, alice: Customer) -> None:
     assert alice.openai.batches.create(**arguments).status == "validating"
     (listed,) = ask("list_accounts")["accounts"]
     assert (listed["billing"], listed["daily_limit_usd"]) == ("postpaid", None)
+
+
+def test_the_prices_of_a_quote_go_with_its_batch(cloud: Cloud, alice: Customer) -> None:
+    """Those of every lane that the quote names, also of those that were not selected: items may move there."""
+    client = BatchRouter(f"https://{Gateway.HOST}", alice.key, Gateway())
+    with client.http:
+        quote = client.quote([item()])
+        made = client.post(quote.quote_id, [item()]).json()["batch"]
+    batch = Batches(cloud.table).current(BatchRef(alice.account_id, made["id"].replace("bat_", "batch_")))
+    assert {(each.provider, each.model) for each in batch.prices} == {(x.provider, x.model) for x in quote.quote_lanes}
+    pinned = batch.pinned_price(Lane("openai", "gpt-4o-mini"))
+    assert pinned is not None and (pinned.input_microusd, pinned.output_microusd) == (150_000, 600_000)

@@ -15,7 +15,7 @@ import httpx
 
 from batchyard.adapters import catalogue
 from batchyard.core.routing import Refusal, eligible
-from batchyard_cli.checking import Limits
+from batchyard_cli.limits import Limits
 
 KEY = "by_live_test"
 ADDRESS = "https://api.example.test/api"

@@ -15,6 +15,7 @@ from batchyard.core.routing import eligible
 from batchyard.surfaces.openai.lines import parse_line
 from batchyard.surfaces.surface import LineContext
 from batchyard_cli import checking
+from batchyard_cli.limits import Limits
 from tests.cli.shell import Shell, line
 
 CHAT = "/v1/chat/completions"
@@ -41,11 +42,11 @@ def what_the_server_says(content: bytes) -> list[dict[str, Any]]:
     known = catalogue.load()
     context = LineContext(CHAT)
     checks = Checks(
-        limits=lambda surface: checking.Limits().of_input(),
+        limits=lambda surface: checking._of_input(Limits()),
         parser=lambda surface, endpoint: lambda raw, index, number: parse_line(raw, index, number, context),
         route=lambda model, provider, endpoint, rules: eligible(model, provider, known, endpoint, rules),
     )
-    reading = Reading(checking._batch(CHAT), checking.Limits().of_input(), checks)
+    reading = Reading(checking._batch(CHAT), checking._of_input(Limits()), checks)
     work = WorkFile(lambda data: None, items_at_most=256, bytes_at_most=4_000_000, lanes_at_most=100)
     with pytest.raises(InputRejected) as rejected:
         reading.read(iter([content]), work)
@@ -107,7 +108,7 @@ def test_the_deployments_own_limits_count(shell: Shell) -> None:
 
 def test_the_default_limits_are_the_servers() -> None:
     """What is assumed if nobody can be asked is what a deployment has that sets nothing."""
-    assert vars(checking.Limits()).items() <= settings.Limits().model_dump().items()
+    assert vars(Limits()).items() <= settings.Limits().model_dump().items()
 
 
 def test_cost_says_which_lanes(shell: Shell) -> None:

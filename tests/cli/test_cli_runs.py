@@ -101,6 +101,20 @@ def test_ctrl_c_detaches(shell: Shell) -> None:
     assert (shell.folder / f"{batch}.output.jsonl").exists()
 
 
+def test_ctrl_c_while_creating(shell: Shell) -> None:
+    """Nobody knows whether the batch was made: the message says so, and not to send the file again before a look."""
+
+    def interrupt(request: httpx.Request) -> httpx.Response | None:
+        if request.url.path.endswith("/v1/batches"):
+            raise KeyboardInterrupt
+        return None
+
+    shell.api.faults = [interrupt]
+    said = shell("run", shell.file("work.jsonl", FOUR))
+    assert said.code == 2
+    assert "batchyard ls" in said.err
+
+
 def test_a_lost_network_ends_nothing(shell: Shell) -> None:
     """While the API cannot be reached, `watch` says so and looks again, less and less often, until it can."""
     batch = shell.api.add_batch(1)["id"]

@@ -18,7 +18,7 @@ PARTS = 5
 
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uploading, "PART_BYTES", PART)
+    monkeypatch.setattr(uploading, "AT_ONCE_BYTES", PART)
 
 
 def large(shell: Shell, model: str = "gpt-4o-mini") -> Path:
@@ -60,6 +60,15 @@ def test_a_large_file_goes_in_parts(shell: Shell) -> None:
     assert parts_sent(shell) == PARTS
     assert list(shell.api.files.values()) == [file.read_bytes()]
     assert list((shell.folder / "config" / "uploads").iterdir()) == []
+
+
+def test_parts_are_as_large_as_the_deployment_takes(shell: Shell) -> None:
+    """A deployment that takes smaller parts is asked, and gets them."""
+    shell.api.told_limits = {"max_upload_part_bytes": PART // 2}
+    file = large(shell)
+    assert shell("submit", file).code == 0
+    assert parts_sent(shell) == -(-file.stat().st_size // (PART // 2))
+    assert list(shell.api.files.values()) == [file.read_bytes()]
 
 
 def test_an_upload_goes_on_where_it_stopped(shell: Shell) -> None:

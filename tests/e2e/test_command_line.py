@@ -58,7 +58,7 @@ def test_from_a_file_to_its_results(
 ) -> None:
     """A file goes out in parts, its batch is watched, the results come back, and every invariant holds; exit 3 because
     items have failed. cost says what it would cost, the lists know the batch, `merge` brings the input's order."""
-    monkeypatch.setattr(uploading, "PART_BYTES", 1000)
+    monkeypatch.setattr(uploading, "AT_ONCE_BYTES", 1000)
     lines = [chat_line(number, "status:400" if number == 3 else None) for number in range(40)]
     file = tmp_path / "work.jsonl"
     file.write_bytes(jsonl(lines))
@@ -139,5 +139,11 @@ def test_an_operator_looks_and_makes_accounts(call: Call, cloud: LocalCloud) -> 
     assert call("keys", "revoke", made["account_id"], second["key_id"]).code == 0
     keys = call("keys", "list", made["account_id"], "--json").lines[:-1]
     assert [each["revoked"] == "-" for each in keys] == [True, False]
+    assert call("credits", "billing", made["account_id"], "prepaid").code == 0
+    for _ in range(2):
+        topped = call("credits", "top-up", made["account_id"], "12.50", "--id", "first", "--json").result
+        assert float(topped["balance"]["available_usd"]) == 12.5
+    assert call("credits", "entries", made["account_id"], "--json").result["count"] == 1
+    assert call("credits", "check", made["account_id"]).code == 0
     assert call("lanes").code == 0
     assert json.loads(call("dead-letters", "list", "--json").out.splitlines()[-1])["messages"] == 0

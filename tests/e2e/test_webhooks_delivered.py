@@ -30,15 +30,15 @@ class Hooked:
             "PUT", "/v1/auth/account/delivery-webhook", {"url": receiver.url + self.path, **webhook}
         )
 
-    def ask(self, method: str, path: str, body: Any = None) -> Any:
+    def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
         reply = httpx.request(
             method,
             self.customer.cloud.api_url + path,
             json=body,
-            headers={"authorization": f"Bearer {self.customer.api_key}"},
+            headers={"authorization": f"Bearer {self.customer.api_key}", **headers},
             timeout=60,
         )
-        assert reply.status_code == 200, reply.text
+        assert reply.is_success, reply.text
         return reply.json()
 
     def deliveries(self) -> list[dict[str, Any]]:
@@ -98,6 +98,27 @@ def test_kushrouters_batches_are_told_about_too(customer: Customer, receiver: We
     assert int(request.headers["x-kr-timestamp"]) > 0
     event = json.loads(request.body)
     assert (event["event"], event["data"]["id"]) == ("batch.completed", made["id"])
+
+
+def test_a_batch_tells_its_own_webhook(customer: Customer, receiver: WebhookReceiver) -> None:
+    """BatchRouter's `webhook` of a batch: its URL and secret, and nothing for the account's."""
+    hooked = Hooked(customer, receiver, "ok", style="openai")
+    own = {"url": f"{receiver.url}/ok/own-{customer.account_id}", "secret": "a-secret-of-this-batch"}
+    messages = [{"role": "user", "content": "hi"}]
+    items = [
+        {"customer_item_id": "1", "operation": "responses", "model": "gpt-4o-mini", "input": {"messages": messages}}
+    ]
+    quote = hooked.ask("POST", "/v1/quotes/model", {"items": items})["quote_id"]
+    wanted = {"quote_id": quote, "items": items, "webhook": own}
+    made = hooked.ask("POST", "/v1/batches", wanted, **{"idempotency-key": f"own-{customer.account_id}"})["batch"]
+    path = own["url"].removeprefix(receiver.url)
+    (request,) = eventually(lambda: receiver.at(path) or None, "the batch's own webhook is told")
+    signature = hmac.new(own["secret"].encode(), request.body, hashlib.sha256).hexdigest()
+    assert request.headers["x-batchrouter-signature"] == signature
+    event = json.loads(request.body)
+    assert (event["type"], event["data"]["batch_id"]) == ("batch.completed", made["id"])
+    assert len(hooked.deliveries()) == 1
+    assert receiver.at(hooked.path) == []
 
 
 def test_a_receiver_that_fails_twice_has_it_at_the_third_try(customer: Customer, receiver: WebhookReceiver) -> None:

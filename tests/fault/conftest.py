@@ -45,7 +45,7 @@ def running(
     simulator: SimulatedProvider, settings: dict[str, Any], request: pytest.FixtureRequest
 ) -> Iterator[LocalCloud]:
     environment = ENVIRONMENT | getattr(request.module, "ENVIRONMENT", {})
-    options = {"wait_scale": WAIT_SCALE} | settings
+    options = {"wait_scale": WAIT_SCALE, "preload": True} | settings
     with LocalCloud(provider_url=simulator.url, environment=environment, **options) as cloud:
         yield cloud
 

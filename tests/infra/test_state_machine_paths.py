@@ -143,6 +143,21 @@ def test_a_cancelled_batch_is_fenced_until_it_is_drained(run: Callable[..., dict
     assert functions.payloads("Finalize") == [BATCH | {"ending": "cancelled"}]
 
 
+def test_a_batch_that_reached_its_price_limit_is_fenced(run: Callable[..., dict[str, Any]]) -> None:
+    """What has not run is shut out before the batch is completed."""
+    functions = Functions(
+        Validate=[IN_PROGRESS],
+        Dispatch=[wakes("price_reached")],
+        Fence=[DRAINED],
+        Finalize=[{"status": "completed"}],
+        Notify=[{}],
+    )
+    assert run(functions)["status"] == "SUCCEEDED"
+    assert functions.steps == ["Validate", "Dispatch", "Fence", "Finalize", "Notify"]
+    assert functions.payloads("Fence")[0]["ending"] == "price_reached"
+    assert functions.payloads("Finalize") == [BATCH | {"ending": "price_reached"}]
+
+
 def test_a_batch_cancelled_while_validating_is_not_dispatched(run: Callable[..., dict[str, Any]]) -> None:
     """Validate finds the batch cancelling."""
     functions = Functions(

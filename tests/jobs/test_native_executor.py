@@ -202,3 +202,23 @@ def test_an_executor_may_die_at_any_call(story: str, when: str) -> None:
             break
         met += 1
     assert met >= 15, f"only {met} calls"
+
+
+@pytest.mark.parametrize(("limit", "submitted"), [(200, 1), (119, 0)])
+def test_a_job_that_does_not_fit_into_the_price_limit_is_not_submitted(limit: int, submitted: int) -> None:
+    """It runs in realtime, where each shard asks for itself; one that fits is submitted and settled."""
+    yard = Yard(prices=(limit, 120))
+    yard.run()
+    assert yard.results() == ALL_12
+    assert len(yard.vendor.jobs) == submitted
+    assert [row.reason for row in yard.job_rows] == ([None] if submitted else ["max_price"])
+
+
+def test_a_job_waits_for_what_other_jobs_do_not_cost() -> None:
+    """Two that do not fit together: the second is submitted when the first has settled for less."""
+    each = 10_000_000
+    yard = Yard((2, 2), prices=(25 * each, 32 * each))
+    yard.run()
+    assert set(yard.results()) == set(range(16))
+    assert len(yard.vendor.jobs) == 2 and not yard.realtime_paid
+    assert yard.stores.progress.total(yard.batch.id).cost_picousd == 16 * each

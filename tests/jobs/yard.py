@@ -8,7 +8,7 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, cast
 
@@ -133,7 +133,8 @@ class Mail:
 
 
 class Yard:
-    """`jobs`: how many shards each has. `nth`, `when`: of the fuse. `vendor`: settings of the vendor."""
+    """`jobs`: how many shards each has. `nth`, `when`: of the fuse. `prices`: the batch's price limit, and what it may
+    cost. `vendor`: settings of the vendor."""
 
     def __init__(
         self,
@@ -141,6 +142,7 @@ class Yard:
         *,
         nth: int = 0,
         when: str = "before",
+        prices: tuple[int | None, int] = (None, 0),
         others: tuple[Lane, ...] = (REALTIME,),
         **vendor: Any,
     ) -> None:
@@ -173,11 +175,11 @@ class Yard:
             new_owner=lambda: f"executor-{next(self._owners)}",
             is_well=lambda lane: lane not in self.broken,
         )
-        self.plan = self._create(jobs)
+        self.plan = self._create(jobs, *prices)
         self.refs = [JobRef(BATCH, entry.first_shard, entry.shards) for entry in self.plan.jobs]
         self.mail.start(self.refs)
 
-    def _create(self, jobs: tuple[int, ...]) -> Plan:
+    def _create(self, jobs: tuple[int, ...], max_price: int | None, estimate: int) -> Plan:
         entries, records, work, first = [], [], b"", 0
         for count in jobs:
             entries.append(LaneShards(NATIVE, first, count, count * ITEMS_PER_SHARD, ESCALATE_AT, self._others))
@@ -189,11 +191,11 @@ class Yard:
                 records.append(Shard(number, 0, start, len(work) - start, ITEMS_PER_SHARD, number * ITEMS_PER_SHARD))
             first += count
         plan = Plan("run1", first * ITEMS_PER_SHARD, first, tuple(entries), 2, False, None)
-        batch = make_batch(BATCH.batch_id)
+        batch = replace(make_batch(BATCH.batch_id), max_price_picousd=max_price)
         self.stores.batches.create(batch)
         self.stores.objects.put(work_key(ACCOUNT, batch.id, plan.run), work)
         self.stores.objects.put(manifest_key(ACCOUNT, batch.id, plan.run), b"".join(map(manifest_record, records)))
-        batch = self.stores.batches.set_plan(batch, plan, None, NOW)
+        batch = self.stores.batches.set_plan(batch, plan, None, NOW, estimate_picousd=estimate)
         self.stores.batches.set_task_token(batch, "token")
         return plan
 

@@ -28,6 +28,7 @@ from batchyard.steps.recover import recover
 from batchyard.steps.settle import settle
 from simulation.memory_objects import memory_objects
 from simulation.memory_table import MemoryTable
+from tests.jobs.yard import Died, Fuse, Guarded
 from tests.steps.running import ACCOUNT, NOW, RecordedWorkflow, make_batch
 
 ITEMS_PER_SHARD = 10
@@ -42,11 +43,8 @@ class Mail:
 
     waiting: list[ShardMessage] = field(default_factory=list)
     sent: list[ShardMessage] = field(default_factory=list)
-    fails: bool = False
 
     def send(self, messages: Sequence[ShardMessage], delay_seconds: int = 0) -> None:
-        if self.fails and messages:
-            raise ConnectionError
         self.waiting += messages
         self.sent += messages
 
@@ -59,8 +57,14 @@ class Fleet:
         self, entries: Sequence[LaneShards], rules: RoutingRules = NO_RULES, *, one_chain: bool = False
     ) -> None:
         self.now = NOW
-        self.stores = Stores.of(cast("Any", MemoryTable()), memory_objects())
+        table, objects = MemoryTable(), memory_objects()
+        self.stores = Stores.of(cast("Any", table), objects)
         self.mail = Mail()
+        self.fuse = Fuse()
+        """Ends a sweep at one of its calls."""
+        self._guarded = Stores.of(
+            cast("Any", Guarded(table, self.fuse, "table")), cast("Any", Guarded(objects, self.fuse, "s3"))
+        )
         self.workflow = RecordedWorkflow()
         self.down: dict[Lane, LaneHealth] = {}
         self.rates: dict[Lane, float] = {}
@@ -114,9 +118,15 @@ class Fleet:
     def sweep(self) -> list[Move]:
         """What Sweep does for the batch each minute."""
         self.now += 60
-        batch = self.batch
-        moves = fail_over(batch, now=self.now, pace=1.0, look=self._look, stores=self.stores, queues=self._queues)
-        recover(batch, now=self.now, stores=self.stores, queues=self._queues)
+        batch, queues = self.batch, cast("Any", Guarded(self.mail, self.fuse, "sqs"))
+        self.fuse.is_armed = True
+        try:
+            moves = fail_over(batch, now=self.now, pace=1.0, look=self._look, stores=self._guarded, queues=queues)
+            recover(batch, now=self.now, stores=self._guarded, queues=queues)
+        except Died:
+            return []
+        finally:
+            self.fuse.is_armed = False
         return moves
 
     def deliver(self, random: Random, *, dies: bool = False) -> None:

@@ -21,7 +21,7 @@ from batchyard.core.files import File
 from batchyard.core.items import Item
 from batchyard.core.keys import file_key, manifest_key, work_key
 from batchyard.core.ledger import PICOUSD_PER_USD, Credits, EntryKind, top_up
-from batchyard.core.routing import route
+from batchyard.core.routing import eligible
 from batchyard.core.usage import Price, Tally
 from batchyard.steps.finalize import finalize
 from batchyard.steps.validate import validate
@@ -42,7 +42,7 @@ def parse(line: bytes, index: int, number: int) -> Item:
 CHECKS = Checks(
     limits=lambda surface: LIMITS,
     parser=lambda surface, endpoint: parse,
-    route=lambda model, provider, endpoint: route(model, provider, catalogue.load(), endpoint),
+    route=lambda model, provider, endpoint, rules: eligible(model, provider, catalogue.load(), endpoint, rules),
     price_of=lambda lane: LanePrice(PRICE),
 )
 
@@ -140,9 +140,10 @@ def test_each_end_is_settled(shop: Shop, cost: int) -> None:
 def test_a_reservation_from_creation_is_not_made_again(shop: Shop) -> None:
     """A batch whose quote was accepted runs on what was set aside then."""
     shop.open(Billing.PREPAID, 100)
-    shop.batch(billing=Billing.PREPAID, reserved_picousd=70)
+    shop.batch(billing=Billing.PREPAID, reserved_picousd=70, estimate_picousd=70, max_price_picousd=80)
     assert shop.balance() == Credits(30, 70, 0)
-    assert shop.validate().status is Status.IN_PROGRESS
+    batch = shop.validate()
+    assert (batch.status, batch.estimate_picousd) == (Status.IN_PROGRESS, 70)
     assert shop.balance() == Credits(30, 70, 0)
 
 

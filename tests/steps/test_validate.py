@@ -19,8 +19,8 @@ from batchyard.adapters.aws.table import Key, Table
 from batchyard.adapters.providers.openai.translator import OpenAITranslator
 from batchyard.adapters.providers.translator import ProviderRequest
 from batchyard.content.reading import Checks, InputLimits, ParseLine
-from batchyard.core.batches import Batch, Status
-from batchyard.core.errors import NotReady
+from batchyard.core.batches import Batch, Stage, Status
+from batchyard.core.errors import ConditionFailed, NotReady
 from batchyard.core.files import File, FileRef, FileStatus
 from batchyard.core.items import read_work_lines
 from batchyard.core.keys import file_key, manifest_key, work_key
@@ -396,3 +396,23 @@ def test_long_names_in_errors_do_not_bloat_the_row(desk: Desk) -> None:
     batch = desk.validate(limits)
     assert batch.status is Status.FAILED
     assert all(len(error.message) < 1000 for error in batch.errors)
+
+
+def test_a_batch_says_how_far_its_validation_is(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Queued while its input is on its way, also for those who look now; routing from the moment that lines are read;
+    each is written once, and a cancel that comes first is left alone."""
+    noted: list[Stage] = []
+    note = Batches.note_stage
+    monkeypatch.setattr(Batches, "note_stage", lambda self, batch, to: (noted.append(to), note(self, batch, to)))
+    desk.files.put(File(FILE_ID, ACCOUNT, "in.jsonl", "batch", 5, NOW, status=FileStatus.UPLOADED))
+    for _ in range(2):
+        with pytest.raises(NotReady):
+            desk.validate()
+        assert desk.batches.current(BATCH).stage is Stage.QUEUED
+    desk.upload(line(1))
+    assert desk.validate().status is Status.IN_PROGRESS
+    assert noted == [Stage.QUEUED, Stage.ROUTING]
+    desk.batches.enter(desk.batches.current(BATCH), Status.CANCELLING, NOW)
+    with pytest.raises(ConditionFailed):
+        desk.batches.note_stage(desk.batch, Stage.QUEUED)
+    assert desk.validate().status is Status.CANCELLING

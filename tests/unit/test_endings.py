@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -16,6 +17,7 @@ from batchyard.core.sharding import LaneShards, Plan
 from batchyard.core.shards import ShardRow, ShardState
 
 COMPLETED, CANCELLED, EXPIRED, FAILED = Ending.COMPLETED, Ending.CANCELLED, Ending.EXPIRED, Ending.FAILED
+PRICE_REACHED = Ending.PRICE_REACHED
 SHARDS = 2
 DELETED = LineError("input_file_deleted", "It is gone.")
 
@@ -49,6 +51,7 @@ def rows(states: Sequence[str], fence: Ending | None = None) -> dict[int, ShardR
 RUNNING, LAST, CANCELLING = batch(Status.IN_PROGRESS), batch(Status.FINALIZING), batch(Status.CANCELLING)
 DOOMED, DOOMED_LATE = batch(Status.IN_PROGRESS, doomed=True), batch(Status.FINALIZING, doomed=True)
 UNPLANNED, UNPLANNED_CANCELLING = batch(Status.VALIDATING, planned=False), batch(Status.CANCELLING, planned=False)
+DEAR = replace(RUNNING, price_reached=True)
 SETTLED, HALF, NONE = rows(["settled", "settled"]), rows(["settled", "open"]), rows(["-", "-"])
 
 
@@ -64,6 +67,10 @@ SETTLED, HALF, NONE = rows(["settled", "settled"]), rows(["settled", "open"]), r
         (RUNNING, HALF, EXPIRED, EXPIRED),
         (RUNNING, NONE, EXPIRED, EXPIRED),
         (RUNNING, HALF, FAILED, FAILED),
+        (DEAR, HALF, PRICE_REACHED, PRICE_REACHED),
+        (DEAR, SETTLED, PRICE_REACHED, COMPLETED),
+        (DEAR, HALF, EXPIRED, EXPIRED),
+        (DEAR, rows(["settled", "sealed"], PRICE_REACHED), COMPLETED, PRICE_REACHED),
         (LAST, rows(["settled", "sealed"], EXPIRED), EXPIRED, EXPIRED),
         # an execution took over from one that had sealed
         (LAST, rows(["settled", "sealed"], EXPIRED), COMPLETED, EXPIRED),
@@ -103,6 +110,7 @@ def test_the_ending_of_a_batch(found: Batch, shards: dict[int, ShardRow], asked:
         (DOOMED, HALF, COMPLETED),
         (UNPLANNED, {}, COMPLETED),
         (RUNNING, HALF, CANCELLED),
+        (RUNNING, HALF, PRICE_REACHED),
         (LAST, SETTLED, CANCELLED),
         (UNPLANNED, {}, CANCELLED),
         (LAST, rows(["settled", "sealed"], CANCELLED), COMPLETED),
@@ -116,7 +124,15 @@ def test_an_ending_that_must_not_be(found: Batch, shards: dict[int, ShardRow], a
 
 @pytest.mark.parametrize(
     ("found", "asked"),
-    [(RUNNING, COMPLETED), (LAST, COMPLETED), (CANCELLING, CANCELLED), (DOOMED, FAILED), (DOOMED_LATE, FAILED)],
+    [
+        (RUNNING, COMPLETED),
+        (LAST, COMPLETED),
+        (CANCELLING, CANCELLED),
+        (DOOMED, FAILED),
+        (DOOMED_LATE, FAILED),
+        (DEAR, PRICE_REACHED),
+        (replace(DOOMED, price_reached=True), FAILED),
+    ],
 )
 def test_what_an_execution_is_woken_for(found: Batch, asked: Ending) -> None:
     """The batch's row says it: a cancel, a doom, else that all has settled."""
@@ -137,9 +153,10 @@ def test_the_errors_a_batch_ends_with() -> None:
 
 def test_what_was_never_finished_says_how_the_batch_ended() -> None:
     """One outcome for each ending that leaves something unfinished."""
-    assert [outcome_of_the_rest(each) for each in (CANCELLED, EXPIRED, FAILED)] == [
+    assert [outcome_of_the_rest(each) for each in (CANCELLED, EXPIRED, FAILED, PRICE_REACHED)] == [
         Outcome.CANCELLED,
         Outcome.EXPIRED,
+        Outcome.FAILED,
         Outcome.FAILED,
     ]
 
@@ -153,5 +170,7 @@ def test_open_shards_are_those_that_can_still_change() -> None:
 def test_every_ending_is_a_terminal_status() -> None:
     """And each terminal status is an ending: nothing else ends a batch."""
     assert {ending.status for ending in Ending} == {status for status in Status if status.is_terminal}
-    assert [batch(ending.status).ending for ending in Ending] == list(Ending)
+    for ending in Ending:
+        ended = replace(batch(ending.status), price_reached=ending is PRICE_REACHED)
+        assert ended.ending is ending
     assert RUNNING.ending is None

@@ -154,6 +154,7 @@ def test_sound_credits_pass() -> None:
     """A batch that runs has its reservation, one that ended has its settlement, a free one nothing."""
     check_credits(BALANCE, ENTRIES, [ENDED])
     check_credits({"available_picousd": 70, "reserved_picousd": 30}, [TOPPED_UP, RESERVED], [RUNS])
+    check_credits(BALANCE, ENTRIES, [])
     check_credits(None, [], [{"id": "c", "status": "completed", "tally": {"cost_picousd": 9}}])
 
 
@@ -166,7 +167,7 @@ def test_sound_credits_pass() -> None:
         ({"available_picousd": 70, "reserved_picousd": 30}, [TOPPED_UP, RESERVED], [ENDED]),
         (BALANCE | {"available_picousd": 100, "charged_picousd": 0}, [TOPPED_UP], [ENDED]),
         ({"available_picousd": 60, "charged_picousd": 40}, [*ENTRIES, SETTLED | {"reserved_picousd": 0}], [ENDED]),
-        (BALANCE, ENTRIES, []),
+        ({"available_picousd": 70, "reserved_picousd": 30}, [TOPPED_UP, RESERVED], []),
         ({"available_picousd": -20, "charged_picousd": 20}, [RESERVED, SETTLED, RELEASED], [ENDED]),
     ],
     ids=["sum", "too little", "too early", "not settled", "not reserved", "twice", "no batch", "overdrawn"],

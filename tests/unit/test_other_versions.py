@@ -16,10 +16,11 @@ from batchyard.core.lanes import Lane
 from batchyard.core.messages import ShardMessage
 from batchyard.core.sharding import LaneShards, Plan, Shard, manifest_record, read_manifest
 from batchyard.core.shards import ShardRow
-from batchyard.core.usage import Tally
+from batchyard.core.usage import PinnedPrice, Price, Tally
 
 SHARD = Shard(3, 0, 100, 50, 10, 30)
 PLAN = Plan("run", 4, 1, (LaneShards(Lane("openai", "m"), 0, 1, 4),), 8, False, None)
+PRICE = PinnedPrice("openai", "m", Price(1, 2, 3, 4, ((128, Price(5, 6, 7)),)))
 BATCH = Batch(
     "batch_1",
     "acct_a",
@@ -33,6 +34,7 @@ BATCH = Batch(
     drop=DropSource("drop/a", "v1"),
     errors=(LineError("code", "message", 3, "param"),),
     plan=PLAN,
+    prices=(PRICE,),
 )
 FILE = File("file-1", "acct_a", "a.jsonl", "batch", 7, 1, lines=2)
 UPLOAD = Upload("upload_1", "acct_a", "a.jsonl", "batch", 7, 1, 2)

@@ -112,7 +112,7 @@ def test_openais_sdk_accepts_each_event(secret: str, ending: Ending) -> None:
     now = int(time.time())
     signed = headers(target(WebhookStyle.OPENAI, secret), EVENT_ID, body, now)
     event = client.webhooks.unwrap(body, dict(signed))
-    assert event.type == f"batch.{ending}"
+    assert event.type == f"batch.{ending.status}"
     assert event.id == EVENT_ID == signed["webhook-id"]
     assert event.object == "event"
     assert event.created_at == NOW + 60

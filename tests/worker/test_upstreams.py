@@ -120,3 +120,14 @@ def test_flex_ends_while_realtime_can_still_make_it() -> None:
     assert flex.as_of(99.9) is flex
     assert flex.as_of(100).mode is Mode.REALTIME
     assert MESSAGE.as_of(1e12) is MESSAGE
+
+
+def test_a_price_that_was_pinned_counts() -> None:
+    """Instead of the catalogue's, for the shards of that batch only."""
+    upstreams = upstreams_of(Provider("groq", "openai", "https://groq.example/v1"), [])
+    pinned = Price(7, 8, 9)
+
+    async def prices() -> list[Price]:
+        return [(await upstreams.of(message)).price for message in (replace(MESSAGE, price=pinned), MESSAGE)]
+
+    assert asyncio.run(prices()) == [pinned, Price(1, 1, 1)]

@@ -13,6 +13,7 @@ import pytest
 from batchyard.adapters.providers.translator import Untranslatable, refusal
 from batchyard.core.batches import Ending
 from batchyard.core.calls import Answer, NoAnswer
+from batchyard.core.estimates import Room
 from batchyard.core.lanes import Mode
 from batchyard.core.retry import FailureReason, RetryAdvice
 from batchyard.core.shards import LeaseHeld, ShardFenced, ShardState
@@ -701,3 +702,38 @@ def test_the_meter_counts_what_was_flushed(start: Start) -> None:
     assert shop.meter.failures == {FailureReason.THROTTLED: 1, FailureReason.REJECTED: 1}
     assert (shop.meter.tally.succeeded, shop.meter.tally.failed) == (3, 1)
     assert shop.meter.shards == {"settled": 1} and shop.meter.provider == "openai"
+
+
+@pytest.mark.parametrize(("room", "sent_again"), [(Room.FULL, [30]), (Room.SPENT, [])])
+def test_a_shard_that_does_not_fit_into_its_price_limit_is_handed_back(
+    start: Start, room: Room, sent_again: list[int]
+) -> None:
+    """Nothing is called. While others run it comes again later; if none does, the batch is over its limit."""
+    shop = start(after(1.0))
+    shop.room = room
+    message = shop.message(4, max_price_picousd=5, estimate_picousd=6)
+    assert shop.work(message) == []
+    assert not shop.provider.received
+    assert [seconds for _, seconds in shop.queues.sent] == sent_again
+    row = row_of(shop)
+    assert (row.state, row.lease_until, row.attempts) == (ShardState.OPEN, 0, 0)
+    shop.room = Room.FREE
+    assert shop.work(message) == []
+    assert shop.outcomes() == {"succeeded": 4}
+
+
+def test_without_a_price_limit_nobody_asks(start: Start) -> None:
+    """A shard of any other batch costs no write more."""
+    shop = start(after(1.0))
+    shop.room = Room.SPENT
+    assert shop.work(shop.message(4)) == []
+    assert shop.outcomes() == {"succeeded": 4}
+
+
+def test_a_fault_while_asking_gives_the_shard_back(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no crash of the shard's, and its message comes back."""
+    shop = start(after(1.0))
+    monkeypatch.setattr(Workshop, "room", property(lambda self: 1 / 0), raising=False)
+    message = shop.message(4, max_price_picousd=5)
+    assert len(shop.work(message)) == 1
+    assert (row_of(shop).lease_until, row_of(shop).attempts) == (0, 0)

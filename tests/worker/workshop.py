@@ -18,6 +18,7 @@ from batchyard.adapters.aws.objects import Objects
 from batchyard.adapters.aws.rosters import Rosters
 from batchyard.adapters.aws.shards import Shards
 from batchyard.core.calls import Answer, NoAnswer
+from batchyard.core.estimates import Room
 from batchyard.core.items import Item, work_line
 from batchyard.core.keys import work_key
 from batchyard.core.lanes import LaneId, Mode
@@ -123,6 +124,7 @@ class Workshop:
         self.queues = SentMessages()
         self.settled: list[tuple[ShardMessage, ShardRow]] = []
         self.settled_again = 0
+        self.room = Room.FREE
         self.limits = limits
         self.retry = RetryPolicy()
         self.deaths = 0
@@ -182,7 +184,12 @@ class Workshop:
             ShardStores(self.shards, self.objects),
             self.queues,  # type: ignore[arg-type]
             self,
-            Steps(self._settle, lambda message, tried: [], Rosters(self.shards._table)),
+            Steps(
+                self._settle,
+                lambda message, tried: [],
+                Rosters(self.shards._table),
+                lambda message: self.room,
+            ),
             self.limits,
             self.runtime,
         )

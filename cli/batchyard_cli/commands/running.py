@@ -48,7 +48,7 @@ def run(session: Session, file: str, out: Path, **options: Any) -> Done:
     and `batchyard watch` attaches again. Results: FILE's name with `.output.jsonl` and `.errors.jsonl`.
     """
     batch = _send(session, Path(file), Sending(**options))
-    return _follow(session, batch, out, Path(file).stem)
+    return _follow(session, batch, f"created {batch['id']}", out, Path(file).stem)
 
 
 @command()
@@ -69,7 +69,7 @@ def submit(session: Session, file: str, **options: Any) -> Done:
 def watch(session: Session, batch: str, out: Path, no_results: bool) -> Done:
     """Show how BATCH goes until it ends, then bring its results. Ctrl-C detaches; the batch goes on."""
     found = session.api().get(f"/batches/{batch}")
-    return _follow(session, found, None if no_results else out, found["id"])
+    return _follow(session, found, f"attached to {found['id']}", None if no_results else out, found["id"])
 
 
 def _send(session: Session, path: Path, sending: Sending) -> dict[str, Any]:
@@ -92,8 +92,13 @@ def _send(session: Session, path: Path, sending: Sending) -> dict[str, Any]:
         body["metadata"] = pairs
     if sending.concurrency:
         body["settings"] = {"concurrency": sending.concurrency}
-    batch: dict[str, Any] = api.post("/batches", body, idempotency_key=secrets.token_hex(16))
-    session.console.say(f"created {batch['id']}")
+    try:
+        batch: dict[str, Any] = api.post("/batches", body, idempotency_key=secrets.token_hex(16))
+    except KeyboardInterrupt:
+        raise interrupted(
+            "Stopped while the batch was being created: it may be there.",
+            "`batchyard ls` shows it, `batchyard watch` attaches to it; do not send the file again before.",
+        ) from None
     return batch
 
 
@@ -111,11 +116,15 @@ def _check(session: Session, path: Path, endpoint: str) -> None:
         )
 
 
-def _follow(session: Session, batch: dict[str, Any], out: Path | None, stem: str) -> Done:
+def _follow(session: Session, batch: dict[str, Any], greeting: str, out: Path | None, stem: str) -> Done:
     from batchyard_cli import bringing, watching
 
     console, api = session.console, session.api()
-    batch = watching.watch(batch, api, console, session.surroundings)
+    try:
+        console.say(greeting)
+        batch = watching.watch(batch, api, console, session.surroundings)
+    except KeyboardInterrupt:
+        raise watching.detached(batch["id"]) from None
     try:
         files = bringing.bring(batch, out, stem, api, console) if out is not None else {}
     except KeyboardInterrupt:

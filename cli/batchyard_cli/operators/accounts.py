@@ -63,11 +63,12 @@ def list_keys(session: Session, account_id: str, deployment: str | None) -> Done
             **key,
             "ends_in": key["hint"],
             "created": moment(key["created_at"]),
+            "expires": moment(key["expires_at"]) if key.get("expires_at") else "-",
             "revoked": moment(key["revoked_at"]) if key.get("revoked_at") else "-",
         }
         for key in found
     ]
-    session.console.table("key", ("id", "name", "ends_in", "created", "revoked"), rows, "No keys.")
+    session.console.table("key", ("id", "name", "ends_in", "created", "expires", "revoked"), rows, "No keys.")
     return Done({"count": len(rows)})
 
 

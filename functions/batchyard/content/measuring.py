@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from batchyard.content.workfile import OpenLane
 from batchyard.core.estimates import stated_output_tokens
 from batchyard.core.lanes import Lane
 from batchyard.core.sharding import LaneShards
@@ -15,12 +16,12 @@ class Measure:
 
     def __init__(self, unknown_tokens: int) -> None:
         self._unknown_tokens = unknown_tokens
-        self._output_tokens: Counter[Lane] = Counter()
+        self._output_tokens: Counter[tuple[Lane, tuple[Lane, ...]]] = Counter()
 
-    def count(self, lane: Lane, line: bytes) -> None:
+    def count(self, lane: OpenLane, line: bytes) -> None:
         stated = stated_output_tokens(line)
-        self._output_tokens[lane] += self._unknown_tokens if stated is None else stated
+        self._output_tokens[lane.lane, lane.others] += self._unknown_tokens if stated is None else stated
 
     def output_tokens(self, lanes: Sequence[LaneShards]) -> dict[int, int]:
-        """By the position of a lane among `lanes`."""
-        return {position: self._output_tokens[entry.lane] for position, entry in enumerate(lanes)}
+        """By the position of a lane among `lanes`, those of the finished work file."""
+        return {position: self._output_tokens[entry.lane, entry.others] for position, entry in enumerate(lanes)}

@@ -48,6 +48,7 @@ class Parts:
 
     def __init__(self, batch: Batch, plan: Plan, rest: Outcome | None, objects: Objects) -> None:
         self._batch_id = batch.id
+        self._price_reached = batch.price_reached
         self._work_key = work_key(batch.account_id, batch.id, plan.run)
         self._rest = rest
         self._objects = objects
@@ -76,9 +77,9 @@ class Parts:
     def _unfinished(self, kept: list[StoredResult], work: bytes) -> list[StoredResult]:
         if self._rest is None:
             return []
-        found = {result.index for result in kept}
+        rest, found = self._rest, {result.index for result in kept}
         return [
-            stored(self._batch_id, unfinished(item.index, item.custom_id, self._rest))
+            stored(self._batch_id, unfinished(item.index, item.custom_id, rest, price_reached=self._price_reached))
             for item in read_work_lines(work)
             if item.index not in found
         ]

@@ -49,7 +49,7 @@ class WorkFile:
         lanes_at_most: int,
         shards_per_size: int = SHARDS_PER_SIZE,
         held_bytes: int = HELD_BYTES,
-        on_item: Callable[[Lane, bytes], None] | None = None,
+        on_item: Callable[[OpenLane, bytes], None] | None = None,
     ) -> None:
         self._write = write
         self._items_at_most = items_at_most
@@ -75,7 +75,7 @@ class WorkFile:
         """The next item: its index, larger than any before, and its work line."""
         size = len(line)
         if self._on_item is not None:
-            self._on_item(lane.lane, line)
+            self._on_item(lane, line)
         if lane.lines and lane.held + size > self._bytes_at_most:
             self._close(lane)
         if not lane.lines:

@@ -9,6 +9,8 @@
         ├──────────────┼───────────────┴──────────────────▶ failed       (bad input, or a fault that nothing mends)
         └──────────────┴────▶ cancelling ─────────────────▶ cancelled    (somebody cancelled it)
 
+    A batch that reaches its price limit is in_progress, marked so, and then finalizing: what has not run by then fails.
+
     * No status of its own: a batch that runs (in_progress, finalizing) and has `errors` already. It keeps its status
       until it ends, and it ends as failed; only a cancel that comes before it is finalizing still wins.
 
@@ -28,25 +30,27 @@ from batchyard.core.accounts import Billing
 from batchyard.core.fields import known_fields
 from batchyard.core.items import LineError
 from batchyard.core.json_types import Row
-from batchyard.core.lanes import LaneProgress
+from batchyard.core.lanes import Lane, LaneProgress
 from batchyard.core.routing import RoutingRules
 from batchyard.core.sharding import Plan
-from batchyard.core.usage import Tally
+from batchyard.core.usage import PinnedPrice, Price, Tally
 from batchyard.core.waits import Wait
 
 
 class Ending(enum.StrEnum):
-    """How a batch ends. The state machine, and the `fence` of a shard's row, use the same words."""
+    """How a batch ends. The state machine, and the `fence` of a shard's row, use the same words. `price_reached`: it is
+    completed, but what it may cost was used up before all items had run."""
 
     COMPLETED = "completed"
     CANCELLED = "cancelled"
     EXPIRED = "expired"
     FAILED = "failed"
+    PRICE_REACHED = "price_reached"
 
     @property
     def status(self) -> Status:
         """The terminal status of a batch that ended so."""
-        return Status(self.value)
+        return Status.COMPLETED if self is Ending.PRICE_REACHED else Status(self.value)
 
 
 class Stage(enum.StrEnum):
@@ -134,12 +138,16 @@ class Batch:
     """The quote that its caller has accepted."""
     max_price_picousd: int | None = None
     """What it may cost at most; None: whatever it costs."""
+    prices: tuple[PinnedPrice, ...] = ()
+    """Those of its quote, which count instead of the catalogue's."""
     billing: Billing = Billing.FREE
     """How its account paid when it was made; `free` too if its caller pays."""
     reserved_picousd: int = 0
     """What is set aside for it in its account's ledger until it ends."""
     estimate_picousd: int = 0
-    """What it was expected to cost when it was validated, if anybody has to know; else 0."""
+    """What it is expected to cost, by its quote or else by its validation, if anybody has to know; else 0."""
+    price_reached: bool = False
+    """Nothing of it is started any more, because it may not cost more."""
 
     stage: Stage | None = None
     """How far validation has come; None before it begins, and for batches of older versions."""
@@ -171,6 +179,11 @@ class Batch:
     first_reply: bytes | None = None
     """The reply that the request got which made it, if it has to be repeated as it was; never in the row."""
 
+    def pinned_price(self, lane: Lane) -> Price | None:
+        """What its quote said that the lane costs in realtime; None if it said nothing of it."""
+        known = (lane.provider, lane.model)
+        return next((each.price for each in self.prices if (each.provider, each.model) == known), None)
+
     @property
     def ref(self) -> BatchRef:
         return BatchRef(self.account_id, self.id)
@@ -188,8 +201,15 @@ class Batch:
         return bool(self.errors) and not self.status.is_terminal
 
     @property
+    def starts_nothing(self) -> bool:
+        """Whether it runs and is about to be stopped."""
+        return self.is_doomed or self.price_reached
+
+    @property
     def ending(self) -> Ending | None:
         """How it ended; None while it has not."""
+        if self.status is Status.COMPLETED and self.price_reached:
+            return Ending.PRICE_REACHED
         return Ending(self.status.value) if self.status.is_terminal else None
 
     @property
@@ -218,9 +238,11 @@ class Batch:
             "rules": self.rules.to_row(),
             "quote_id": self.quote_id,
             "max_price_picousd": self.max_price_picousd,
+            "prices": [price.to_row() for price in self.prices],
             "billing": str(self.billing),
             "reserved_picousd": self.reserved_picousd,
             "estimate_picousd": self.estimate_picousd,
+            "price_reached": self.price_reached,
             "stage": str(self.stage) if self.stage else None,
             "model": self.model,
             "errors": [[e.code, e.message, e.line, e.param] for e in self.errors],
@@ -238,6 +260,7 @@ class Batch:
     def from_row(cls, row: Row) -> Batch:
         fields = known_fields(cls, row)
         fields["status"] = Status(row["status"])
+        fields["prices"] = tuple(map(PinnedPrice.from_row, row.get("prices") or ()))
         fields["billing"] = Billing(row.get("billing", Billing.FREE))
         metadata = row.get("metadata")
         fields["metadata"] = exact_json.loads(metadata.encode()) if isinstance(metadata, str) else metadata

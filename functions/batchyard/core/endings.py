@@ -1,7 +1,8 @@
 """Endings: how a batch ends, decided by what its rows say and what was asked for.
 
 The state machine asks for an ending when a run stops: every shard has settled (completed), somebody cancelled the batch
-(cancelled), its completion window ended (expired), or it cannot go on (failed). Between that moment and Finalize the
+(cancelled), its completion window ended (expired), it may not cost more (price_reached), or it cannot go on (failed).
+Between that moment and Finalize the
 batch may move on, and executions may die and be started again, so Finalize decides by the rows:
 
     the rows say                              asked for                  ending
@@ -11,8 +12,10 @@ batch may move on, and executions may die and be started again, so Finalize deci
     the batch is doomed                       anything                   failed, for the reason in its `errors`
     it has no plan                            completed                  none: BooksDoNotBalance
     a shard was sealed for an ending          completed                  that ending: the run was stopped before
-    every shard has settled                   expired                    completed: the window was long enough
-    anything else                             expired, failed            as asked
+    every shard has settled                   expired, price_reached     completed: there was enough of it
+    it has not reached its price limit        price_reached              none: BooksDoNotBalance
+    anything else                             expired, failed,           as asked
+                                              price_reached
     anything else                             cancelled                  none: BooksDoNotBalance
 """
 
@@ -41,6 +44,7 @@ _OUTCOMES = {
     Ending.EXPIRED: Outcome.EXPIRED,
     Ending.FAILED: Outcome.FAILED,
     Ending.COMPLETED: Outcome.FAILED,
+    Ending.PRICE_REACHED: Outcome.FAILED,
 }
 
 
@@ -57,12 +61,14 @@ def ending_of(batch: Batch, rows: Rows, asked: Ending) -> Ending:
         if batch.plan is None:
             raise BooksDoNotBalance(f"{batch.id} cannot be completed without a plan")
         ending = stopped_for or Ending.COMPLETED
-    elif asked is Ending.EXPIRED and batch.plan is not None and _all_settled(batch.plan, rows):
+    elif asked in (Ending.EXPIRED, Ending.PRICE_REACHED) and batch.plan is not None and _all_settled(batch.plan, rows):
         ending = Ending.COMPLETED
     else:
         ending = asked
     if ending is Ending.CANCELLED:
         raise BooksDoNotBalance(f"{batch.id} is {batch.status} and cannot end as cancelled")
+    if ending is Ending.PRICE_REACHED and not batch.price_reached:
+        raise BooksDoNotBalance(f"{batch.id} has not reached its price limit")
     return ending
 
 
@@ -70,7 +76,9 @@ def asked_of(batch: Batch) -> Ending:
     """The ending that a batch's execution is asked for when it is woken: what its row calls for, else completed."""
     if batch.status is Status.CANCELLING:
         return Ending.CANCELLED
-    return Ending.FAILED if batch.is_doomed else Ending.COMPLETED
+    if batch.is_doomed:
+        return Ending.FAILED
+    return Ending.PRICE_REACHED if batch.price_reached else Ending.COMPLETED
 
 
 def errors_of(batch: Batch, ending: Ending, *, results_lost: bool = False) -> tuple[LineError, ...]:

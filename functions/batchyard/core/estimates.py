@@ -6,6 +6,7 @@ or as what a forecast takes unknown items to be. Prices are those of the lanes t
 
 from __future__ import annotations
 
+import enum
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,14 @@ class LanePrice:
 
     price: Price
     percent: int = 100
+
+
+class Room(enum.Enum):
+    """Whether a batch with a price limit may start a shard: it fits; it does not while others run; or it never will."""
+
+    FREE = "free"
+    FULL = "full"
+    SPENT = "spent"
 
 
 PriceOf = Callable[[Lane], LanePrice]
@@ -55,8 +64,8 @@ def estimated_picousd(
 
 
 def shard_estimate_picousd(estimate_picousd: int, items: int, shard_items: int) -> int:
-    """A shard's part of what its batch, of `items`, may cost."""
-    return -(-estimate_picousd * shard_items // items) if items else 0
+    """A shard's part of what its batch, of `items`, may cost. All parts together are not more than the whole."""
+    return estimate_picousd * shard_items // items if items else 0
 
 
 def _cost_picousd(input_tokens: int, output_tokens: int, items: int, lane: LanePrice) -> int:

@@ -42,11 +42,12 @@ class Load:
 @dataclass(frozen=True, slots=True)
 class CandidateForecast:
     """`cost_picousd`: of the items that it gets; of all of the route's, if it was not selected. `realtime_picousd`:
-    what the same would cost at its provider in realtime."""
+    what the same would cost at its provider in realtime, at `price`."""
 
     considered: Considered
     cost_picousd: int
     realtime_picousd: int
+    price: Price
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,11 +151,12 @@ def forecast_route(
     output_tokens = _output_tokens(request, items, share)
 
     def forecast(each: Considered) -> CandidateForecast:
-        of_length = price_of(each.lane.provider, each.lane.model).for_input(input_tokens // items)
+        price = price_of(each.lane.provider, each.lane.model)
+        of_length = price.for_input(input_tokens // items)
         realtime = input_tokens * of_length.input_microusd + output_tokens * of_length.output_microusd
         if each.items:
             realtime = realtime * each.items // items
-        return CandidateForecast(each, discounted_picousd(realtime, each.price_percent), realtime)
+        return CandidateForecast(each, discounted_picousd(realtime, each.price_percent), realtime, price)
 
     ruled_out = [Considered(Lane(each.offer.provider, each.offer.model), each.verdict) for each in forbidden]
     candidates = tuple(forecast(each) for each in (*considered, *ruled_out))

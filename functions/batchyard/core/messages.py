@@ -9,10 +9,12 @@ import orjson
 
 from batchyard.core.batches import Batch, BatchRef
 from batchyard.core.errors import BooksDoNotBalance
+from batchyard.core.estimates import shard_estimate_picousd
 from batchyard.core.fields import known_fields
 from batchyard.core.json_types import JsonObject
 from batchyard.core.lanes import Mode
 from batchyard.core.sharding import Shard
+from batchyard.core.usage import Price
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,12 @@ class ShardMessage:
     flex_until: int = 0
     """If it is in flex: the unix second from which on it runs in realtime instead; 0: never."""
     turns: int = 1
+    max_price_picousd: int | None = None
+    """What its batch may cost at most; None: whatever it costs."""
+    estimate_picousd: int = 0
+    """What the shard may cost, if its batch has a price limit."""
+    price: Price | None = None
+    """What its items cost in realtime by their batch's quote; None: as the catalogue says."""
 
     def as_of(self, now: float) -> ShardMessage:
         """As it is to be run now: in realtime, once flex has had its time."""
@@ -50,7 +58,8 @@ class ShardMessage:
         return BatchRef(self.account_id, self.batch_id)
 
     def to_json(self) -> str:
-        return orjson.dumps(asdict(self)).decode()
+        price = self.price.to_row() if self.price else None
+        return orjson.dumps(asdict(self) | {"price": price}).decode()
 
     @classmethod
     def from_json(cls, text: str) -> ShardMessage:
@@ -58,7 +67,8 @@ class ShardMessage:
         fields: JsonObject = orjson.loads(text)
         shard = Shard(**known_fields(Shard, fields["shard"]))
         mode = Mode(fields.get("mode", Mode.REALTIME))
-        return cls(**known_fields(cls, fields) | {"shard": shard, "mode": mode})
+        price = Price.from_row(fields["price"]) if fields.get("price") else None
+        return cls(**known_fields(cls, fields) | {"shard": shard, "mode": mode, "price": price})
 
 
 def shard_message(batch: Batch, shard: Shard) -> ShardMessage:
@@ -86,4 +96,7 @@ def shard_message(batch: Batch, shard: Shard) -> ShardMessage:
         turns=batch.rules.tier.turns,
         mode=lane.mode,
         flex_until=entry.escalate_at if lane.mode is Mode.FLEX else 0,
+        max_price_picousd=batch.max_price_picousd,
+        estimate_picousd=shard_estimate_picousd(batch.estimate_picousd, plan.items, shard.items),
+        price=batch.pinned_price(lane),
     )

@@ -13,6 +13,7 @@ from batchyard.core.forecast import CandidateForecast, Forecast
 from batchyard.core.json_types import Row
 from batchyard.core.lanes import Lane, Mode
 from batchyard.core.routing import RoutingRules, Verdict
+from batchyard.core.usage import PinnedPrice
 
 VALID_SECONDS = 600
 PREFIX = "qlock_"
@@ -73,6 +74,8 @@ class Quote:
     deadline: int
     lanes: tuple[QuotedLane, ...] = field(default=())
     max_price_picousd: int | None = None
+    prices: tuple[PinnedPrice, ...] = ()
+    """Of all its lanes: what a batch that accepts the quote pays, whatever they cost by then."""
 
     def is_valid(self, now: int) -> bool:
         return now < self.expires_at
@@ -102,6 +105,7 @@ class Quote:
             "deadline": self.deadline,
             "lanes": [lane.to_row() for lane in self.lanes],
             "max_price_picousd": self.max_price_picousd,
+            "prices": [price.to_row() for price in self.prices],
         }
 
     @classmethod
@@ -122,6 +126,7 @@ class Quote:
             deadline=row["deadline"],
             lanes=tuple(map(QuotedLane.from_row, row["lanes"])),
             max_price_picousd=row["max_price_picousd"],
+            prices=tuple(map(PinnedPrice.from_row, row.get("prices") or ())),
         )
 
 
@@ -144,7 +149,17 @@ def quote_of(forecast: Forecast, ref: QuoteRef, now: int) -> Quote:
         deadline=forecast.expires_at,
         lanes=tuple(_lane(each) for route in forecast.routes for each in route.candidates),
         max_price_picousd=batch.max_price_picousd,
+        prices=_prices(forecast),
     )
+
+
+def _prices(forecast: Forecast) -> tuple[PinnedPrice, ...]:
+    found = {
+        PinnedPrice(each.considered.lane.provider, each.considered.lane.model, each.price): None
+        for route in forecast.routes
+        for each in route.candidates
+    }
+    return tuple(found)
 
 
 def _lane(candidate: CandidateForecast) -> QuotedLane:

@@ -12,10 +12,11 @@ import orjson
 from batchyard.core.batches import Batch, DropSource
 from batchyard.core.json_types import JsonObject
 from batchyard.core.routing import RoutingRules
+from batchyard.core.usage import PinnedPrice
 from batchyard.core.webhooks import WebhookTarget
 
 _LATER_FIELDS = frozenset({"rules", "quote_id", "max_price_picousd", "webhook"})
-_NOT_COUNTED = frozenset({"is_repeat", "sent", "first_reply", "reserve_picousd"})
+_NOT_COUNTED = frozenset({"is_repeat", "sent", "first_reply", "reserve_picousd", "prices"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +51,15 @@ class BatchRequest:
     """Makes the reply that repeats of this request get byte for byte; None: they are told how the batch is by then."""
     reserve_picousd: int | None = None
     """What its account is to set aside for it when it is made; None: what validation finds that it may cost."""
+    prices: tuple[PinnedPrice, ...] = ()
+    """Those of the quote."""
     webhook: WebhookTarget | None = None
     """Who is told when it is over; None: the webhook of its account, if that has one."""
 
     @property
     def fingerprint(self) -> str:
-        """Equal for equal requests. The idempotency key, secrets (the caller's key, the webhook's secret) and the
-        reservation are no part of it. What came with later versions counts only if it is given, so that a repeat is
+        """Equal for equal requests. The idempotency key, secrets (the caller's key, the webhook's secret) and what came
+        of the quote are no part of it. What came with later versions counts only if it is given, so that a repeat is
         known again after an upgrade."""
         if self.sent:
             return self.sent

@@ -65,9 +65,10 @@ def failed(index: int, custom_id: str, code: str, message: str) -> Result:
     return Result(index, custom_id, Outcome.FAILED, error_code=code, error_message=message)
 
 
-def unfinished(index: int, custom_id: str, outcome: Outcome) -> Result:
-    """The result of an item that a cancelled, expired or failed batch never finished."""
-    code, message = _UNFINISHED[outcome]
+def unfinished(index: int, custom_id: str, outcome: Outcome, *, price_reached: bool = False) -> Result:
+    """The result of an item that a cancelled, expired or failed batch never finished, or one that reached its price
+    limit."""
+    code, message = _TOO_DEAR if price_reached and outcome is Outcome.FAILED else _UNFINISHED[outcome]
     return Result(index, custom_id, outcome, error_code=code, error_message=message)
 
 
@@ -115,6 +116,10 @@ def outcome_of_error(code: str | None) -> Outcome:
     return next((outcome for outcome, (known, _) in _UNFINISHED.items() if known == code), Outcome.FAILED)
 
 
+_TOO_DEAR = (
+    "max_price_reached",
+    "This request was not executed: with it, the batch might have cost more than the maximum price that it was given.",
+)
 _UNFINISHED = {
     Outcome.FAILED: ("batch_failed", "This request was not executed because the batch failed."),
     Outcome.CANCELLED: ("batch_cancelled", "This request was not executed because the batch was cancelled."),

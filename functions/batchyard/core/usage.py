@@ -6,7 +6,9 @@ pico-dollars, and sums of those never round. Only the edge turns them into decim
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 PICOUSD_PER_MICROUSD = 1_000_000
 
@@ -76,6 +78,16 @@ class Price:
     cache_write_microusd: int | None = None
     above: tuple[tuple[int, Price], ...] = ()
 
+    def to_row(self) -> list[Any]:
+        above = [[threshold, price.to_row()] for threshold, price in self.above]
+        return [self.input_microusd, self.cached_microusd, self.output_microusd, self.cache_write_microusd, above]
+
+    @classmethod
+    def from_row(cls, row: Sequence[Any]) -> Price:
+        given, cached, made, cache_write, above = row[:5]
+        thresholds = tuple((threshold, cls.from_row(price)) for threshold, price in above)
+        return cls(given, cached, made, cache_write, thresholds)
+
     def for_input(self, tokens: int) -> Price:
         """What a call with so many input tokens costs per token."""
         return next((price for threshold, price in reversed(self.above) if tokens > threshold), self)
@@ -95,6 +107,23 @@ class Price:
             + usage.cached_tokens * self.cached_microusd
             + usage.output_tokens * self.output_microusd
         )
+
+
+@dataclass(frozen=True, slots=True)
+class PinnedPrice:
+    """What a model at a provider costs for a batch whose quote said so, whatever it costs others by now."""
+
+    provider: str
+    model: str
+    price: Price
+
+    def to_row(self) -> list[Any]:
+        return [self.provider, self.model, self.price.to_row()]
+
+    @classmethod
+    def from_row(cls, row: Sequence[Any]) -> PinnedPrice:
+        provider, model, price = row[:3]
+        return cls(provider, model, Price.from_row(price))
 
 
 def discounted_picousd(cost_picousd: int, percent: int) -> int:

@@ -113,4 +113,4 @@ def _can_run(offer: Offer, endpoint: str, body: bytes) -> bool:
 def _price_of(lane: Lane) -> LanePrice:
     known = resources.lane_catalogue()
     percent = known.providers[lane.provider].price_percent(lane.mode)
-    return LanePrice(known.find(lane.model, lane.provider)[0].price, percent)
+    return LanePrice(known.price_of(lane.provider, lane.model), percent)

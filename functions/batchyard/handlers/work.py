@@ -32,6 +32,7 @@ from batchyard.handlers import resources
 from batchyard.settings import WorkSettings, load
 from batchyard.steps.draw import draw
 from batchyard.steps.settle import settle
+from batchyard.steps.start import start
 from batchyard.worker import work
 from batchyard.worker.gate import Gates
 from batchyard.worker.meter import Meter
@@ -124,6 +125,7 @@ class Process:
                 ),
                 partial(draw, stores=resources.stores()),
                 resources.stores().rosters,
+                partial(start, stores=resources.stores(), workflow=resources.workflow()),
             ),
             RunLimits(
                 flush_items=settings.flush_items,

@@ -74,7 +74,7 @@ class HeldJob:
     def is_wanted(self) -> bool:
         """Whether its batch still runs."""
         batch = self.batch
-        running = batch.status is Status.IN_PROGRESS and not batch.is_doomed and self.row.fence is None
+        running = batch.status is Status.IN_PROGRESS and not batch.starts_nothing and self.row.fence is None
         return running and self.tools.now < batch.expires_at
 
     @property

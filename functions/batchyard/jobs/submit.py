@@ -16,10 +16,15 @@ from batchyard.adapters.providers.provider_jobs import (
     Submission,
     VendorTrouble,
 )
+from batchyard.core.estimates import Room
 from batchyard.core.jobs import LOOK_AFTER_SECONDS, JobState, poll_wait_seconds, retry_wait_seconds
+from batchyard.core.messages import shard_message
 from batchyard.jobs.held import HeldJob
-from batchyard.jobs.lines import job_lines
+from batchyard.jobs.lines import job_lines, job_shards
 from batchyard.jobs.vendors import Vendor
+
+_FULL_SECONDS = 60
+"""After that a job that does not fit into its batch's price limit is tried again."""
 
 
 def submit(job: HeldJob) -> int | None:
@@ -66,6 +71,12 @@ def _cancel_others(job: HeldJob, vendor: Vendor, others: list[str]) -> None:
 def _submit(job: HeldJob) -> int | None:
     tools, lane = job.tools, job.lane
     vendor = job.vendor
+    room = _room(job)
+    if room is Room.FULL:
+        return round(_FULL_SECONDS * tools.limits.pace)
+    if room is Room.SPENT:  # shard by shard in realtime some of it may still fit
+        job.change(state=JobState.COLLECTING, reason="max_price")
+        return None
     job.change(attempt=job.row.attempt + 1, asked_at=tools.now, provider=lane.provider, model=lane.model)
     lines = job_lines(job, vendor)
     first = next(lines, None)
@@ -92,6 +103,15 @@ def _submit(job: HeldJob) -> int | None:
     return poll_wait_seconds(
         job.row, tools.stores.native_lanes.history(job.lane_id).usual_seconds, tools.now, tools.limits.pace
     )
+
+
+def _room(job: HeldJob) -> Room:
+    """Whether the batch may cost what the job may cost."""
+    limit = job.batch.max_price_picousd
+    if limit is None:
+        return Room.FREE
+    estimates = [shard_message(job.batch, shard).estimate_picousd for shard in job_shards(job)]
+    return job.tools.stores.budgets.start(job.batch.id, job.ref.numbers, sum(estimates), limit)
 
 
 def wait_for_vendor(job: HeldJob, trouble: VendorTrouble) -> int:

@@ -64,7 +64,8 @@ class Vendors:
             api_key = self._caller_keys.read(batch.account_id, batch.id)
         else:
             api_key = self._secrets.provider_key(lane.provider)
-        return Vendor(self._client(provider, api_key), translator_of(provider), offers[0].price, provider.native)
+        price = batch.pinned_price(lane) or offers[0].price
+        return Vendor(self._client(provider, api_key), translator_of(provider), price, provider.native)
 
     def _client(self, provider: Provider, api_key: str) -> VendorJobs:
         known = (provider.name, api_key)

@@ -28,7 +28,7 @@ def accept(
     issues: list[LineError] = []
     quote = _quote(request, account_id, now, quotes, issues)
     if quote is not None:
-        request = _with_terms_of(quote, request)
+        request = replace(_with_terms_of(quote, request), prices=quote.prices)
     forecast = _forecast(request, foresee, issues)
     if quote is not None and forecast is not None:
         _compare(request, quote, forecast, issues)

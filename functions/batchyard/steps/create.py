@@ -294,7 +294,9 @@ def new_batch(
         rules=request.rules,
         quote_id=request.quote_id,
         max_price_picousd=request.max_price_picousd,
+        prices=request.prices,
         billing=billing,
+        estimate_picousd=request.reserve_picousd or 0,
         reserved_picousd=0 if billing is Billing.FREE else request.reserve_picousd or 0,
         drop=request.drop,
     )

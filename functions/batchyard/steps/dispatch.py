@@ -33,8 +33,8 @@ def dispatch(
     except ConditionFailed:
         workflow.wake(task_token, asked_of(batches.current(ref)))
         return 0
-    if batch.is_doomed:
-        workflow.wake(task_token, Ending.FAILED)
+    if batch.starts_nothing:
+        workflow.wake(task_token, asked_of(batch))
         return 0
     sent = _send_due(batch, stores, queues) + _send_jobs(batch, stores, job_starter)
     if sent == 0:

@@ -19,9 +19,11 @@ _RECORDS_AT_MOST = 512
 
 def draw(message: ShardMessage, tried: Set[int], *, stores: Stores) -> list[ShardMessage]:
     """The messages of some shards that have not reported yet, from the lane of the shard of `message`, those that come
-    after it first, without those `tried`."""
+    after it first, without those `tried`. None of a batch with a price limit: each of its shards asks for itself."""
     batch = stores.batches.get(message.batch, consistent=True)
-    if batch is None or batch.plan is None or batch.status is not Status.IN_PROGRESS or batch.is_doomed:
+    if batch is None or batch.plan is None or batch.status is not Status.IN_PROGRESS or batch.starts_nothing:
+        return _none_left(message, stores)
+    if batch.max_price_picousd is not None:
         return _none_left(message, stores)
     entry = batch.plan.lane_of(message.shard.number)
     if entry.lane != Lane(message.provider, message.model, message.mode):

@@ -24,7 +24,7 @@ _LANES_AT_MOST = 20
 
 def explain(batch: Batch, *, now: int, stores: Stores, lanes: Lanes) -> Batch:
     """The batch with what it waits for, and how far its lanes are: nothing, unless it is in progress."""
-    if batch.status is not Status.IN_PROGRESS or batch.plan is None or batch.is_doomed:
+    if batch.status is not Status.IN_PROGRESS or batch.plan is None or batch.starts_nothing:
         return replace(batch, waiting_for=(), lanes=(), is_begun=batch.plan is not None)
     plan = batch.plan
     settled = stores.progress.taken(batch.id)

@@ -41,7 +41,7 @@ def fail_over(
 ) -> list[Move]:
     """What was moved. `look`: what is known of a lane. `pace`: 1; less where clocks are sped up."""
     plan = batch.plan
-    if plan is None or batch.status is not Status.IN_PROGRESS or batch.is_doomed or now >= batch.expires_at:
+    if plan is None or batch.status is not Status.IN_PROGRESS or batch.starts_nothing or now >= batch.expires_at:
         return []
     seen = partial(_lane_now, batch, look)
     suspects = [entry for entry in plan.lanes if _is_suspect(entry, batch, now, seen)]

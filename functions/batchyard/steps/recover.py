@@ -41,7 +41,7 @@ _NEIGHBOURS = 32
 def recover(batch: Batch, *, now: int, stores: Stores, queues: Queues) -> list[int]:
     """The numbers of the shards that were sent again."""
     plan = batch.plan
-    if plan is None or batch.status is not Status.IN_PROGRESS or batch.is_doomed or now >= batch.expires_at:
+    if plan is None or batch.status is not Status.IN_PROGRESS or batch.starts_nothing or now >= batch.expires_at:
         return []
     due = plan.due(stores.progress.taken(batch.id))
     rows = {row.number: row for row in _rows(batch.id, due, stores.shards)}

@@ -32,6 +32,8 @@ def settle(
     """`row` is the shard's row, settled. `again`: somebody found it so, and whoever settled it may have seen to what
     follows or may have died before."""
     progress = stores.progress
+    if message.max_price_picousd is not None:
+        stores.budgets.settle(message.batch_id, row.number, message.estimate_picousd, row.tally.cost_picousd)
     if message.follower is not None and not (
         again and progress.has_taken(message.batch_id, row.number, message.progress_rows)
     ):
@@ -51,7 +53,7 @@ def read_shard(objects: Objects, ref: BatchRef, run: str, number: int) -> Shard:
 
 def _send_follower(message: ShardMessage, number: int, stores: Stores, queues: Queues) -> None:
     batch = stores.batches.get(message.batch, consistent=True)
-    if batch is None or batch.status is not Status.IN_PROGRESS or batch.is_doomed:
+    if batch is None or batch.status is not Status.IN_PROGRESS or batch.starts_nothing:
         return
     if batch.revision and batch.plan is not None:
         taken = stores.progress.taken(message.batch_id, consistent=True)

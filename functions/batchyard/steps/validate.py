@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.files import Files
@@ -29,11 +30,12 @@ from batchyard.content.workfile import WorkFile
 from batchyard.core.accounts import Billing
 from batchyard.core.batches import Batch, BatchRef, Stage, Status
 from batchyard.core.errors import ConditionFailed, NotReady, RequestError
-from batchyard.core.estimates import estimated_picousd
+from batchyard.core.estimates import LanePrice, PriceOf, estimated_picousd
 from batchyard.core.files import File, FileRef, FileStatus
 from batchyard.core.forecast import unknown_output_tokens
 from batchyard.core.items import LineError
 from batchyard.core.keys import file_key, manifest_key, work_key
+from batchyard.core.lanes import Lane
 from batchyard.core.ledger import InsufficientCredits, SpendLimitReached
 from batchyard.core.sharding import SHARDS_PER_SIZE, Plan, manifest_record, split_concurrency
 from batchyard.steps.reserve import check_credits
@@ -134,11 +136,19 @@ def _write_work(
     )
     if measure is None or checks.price_of is None:
         return plan, 0
-    return plan, estimated_picousd(plan.lanes, shards, measure.output_tokens(lanes), checks.price_of)
+    price_of = partial(_price_of, batch, checks.price_of)
+    return plan, estimated_picousd(plan.lanes, shards, measure.output_tokens(lanes), price_of)
+
+
+def _price_of(batch: Batch, known: PriceOf, lane: Lane) -> LanePrice:
+    price = known(lane)
+    return LanePrice(batch.pinned_price(lane) or price.price, price.percent)
 
 
 def _needs_estimate(batch: Batch) -> bool:
-    """Whether anybody has to know what it may cost."""
+    """Whether anybody has to know what it may cost, and no quote has said so."""
+    if batch.estimate_picousd:
+        return False
     is_to_be_reserved = batch.billing is not Billing.FREE and not batch.reserved_picousd
     return is_to_be_reserved or batch.max_price_picousd is not None
 

@@ -100,7 +100,7 @@ class Upstreams:
             self._gates.of(watch.lane),
             watch,
             witness,
-            self._catalogue.price_of(message.provider, message.model),
+            message.price or self._catalogue.price_of(message.provider, message.model),
             self._retry,
             price_percent=flex_percent if message.mode is Mode.FLEX else 100,
         )

@@ -4,6 +4,7 @@
       │        │               ├──▶ out of time, throttled, lane closed ─▶ the message is sent again
       │        │               └──▶ fenced, expired, lease lost ─▶ nothing: others close the batch or own the shard
       │        ├──▶ settled already ─▶ settle again (whoever settled it may have died before that was through)
+      │        ├──▶ its batch may not cost more ─▶ handed back; sent again for when something has settled
       │        ├──▶ somebody else's lease ─▶ the message is sent again for when that ends
       │        └──▶ fenced ─▶ nothing
       └──▶ the lane is in trouble ─▶ the message is sent again for the next probe: nobody waits in here
@@ -28,6 +29,7 @@ from batchyard.adapters.aws.queues import Queues
 from batchyard.adapters.aws.rosters import Rosters
 from batchyard.adapters.aws.secrets import SecretMissing
 from batchyard.core.errors import BooksDoNotBalance, LeaseLost
+from batchyard.core.estimates import Room
 from batchyard.core.health import LaneState
 from batchyard.core.items import WorkItem, read_work_lines
 from batchyard.core.keys import work_key
@@ -47,6 +49,7 @@ RECEIVES_AT_MOST = 10
 its shard, and all that follow that, would stand still until the deadline otherwise."""
 
 _SENT_AGAIN = (Stop.OUT_OF_TIME, Stop.THROTTLED, Stop.LANE_CLOSED, Stop.SURPLUS, Stop.MADE_ROOM)
+_FULL_SECONDS = 30
 _LONGEST_DELAY_SECONDS = 900
 """SQS: both DelaySeconds and, by our choice, the visibility of a message that failed."""
 
@@ -72,11 +75,13 @@ class LaneFinder(Protocol):
 @dataclass(frozen=True, slots=True)
 class Steps:
     """The steps that a worker calls, bound to their adapters. `settle(message, row, again)`: see `steps.settle`;
-    `draw(message, tried)`: see `steps.draw`. `rosters`: whose shards may be drawn."""
+    `draw(message, tried)`: see `steps.draw`; `rosters`: whose shards may be drawn; `start(message)`: see
+    `steps.start`."""
 
     settle: Callable[[ShardMessage, ShardRow, bool], None]
     draw: Draw
     rosters: Rosters
+    start: Callable[[ShardMessage], Room]
 
 
 class Worker:
@@ -163,11 +168,28 @@ class Worker:
             await self._pass_on(message, invocation.meter)
             return
         claim = await self._claim(message)
-        if claim is not None:
+        if claim is not None and await self._has_room(message, claim):
             drawing.carry(message, seat)
             ended = await self._work_claimed(message, claim, invocation, seat)
             if ended.stop in _SENT_AGAIN:
                 await self._send_again(message, ended.wait_seconds)
+
+    async def _has_room(self, message: ShardMessage, claim: ShardRow) -> bool:
+        """Whether the batch may cost what the shard may cost. If not the shard is handed back: for later, if shards are
+        running that may turn out to be cheaper than they are taken to be."""
+        if message.max_price_picousd is None:
+            return True
+        try:
+            room = await self._blocking(self._steps.start, message)
+        except Exception:
+            await self._give_back(message, claim)
+            raise
+        if room is Room.FREE:
+            return True
+        await self._blocking(self._stores.rows.release, message.batch_id, claim)
+        if room is Room.FULL:
+            await self._send_again(message, _FULL_SECONDS)
+        return False
 
     async def _may_run(self, message: ShardMessage) -> bool:
         """Whether the lane of the message is well, now or after a probe that fell to us."""

@@ -250,6 +250,17 @@ class Batches:
         )
         return Batch.from_row(row)
 
+    def reach_price(self, batch: Batch) -> Batch:
+        """Decides that nothing of a batch is started any more, because it may not cost more. Raises ConditionFailed if
+        it is not in progress (any more)."""
+        row = self._table.update(
+            _key(batch.ref),
+            set={"price_reached": True},
+            condition="#status = :in_progress",
+            values={"in_progress": str(Status.IN_PROGRESS)},
+        )
+        return Batch.from_row(row)
+
     def made_from(self, ref: FileRef) -> list[str]:
         """The ids of the batches with this input file that are not terminal."""
         return [batch_id for batch_id, is_over in self._of_file(ref) if not is_over]

@@ -21,8 +21,10 @@ class Rosters:
         self._table = table
 
     def enter(self, messages: Iterable[ShardMessage], now: int) -> None:
-        """The batches of `messages` have shards to run in their lanes."""
-        for key, message in {_row_key(each): each for each in messages}.items():
+        """The batches of `messages` have shards to run in their lanes. Not those with a price limit: nobody draws their
+        shards, each of which has to ask first whether there is money left for it."""
+        drawable = (each for each in messages if each.max_price_picousd is None)
+        for key, message in {_row_key(each): each for each in drawable}.items():
             self._table.put(key, {"message": message.to_json(), "listed_at": now}, ttl=message.expires_at)
 
     def of(self, provider: str) -> list[Listed]:

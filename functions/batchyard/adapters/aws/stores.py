@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from batchyard.adapters.aws.accounts import Accounts
 from batchyard.adapters.aws.batches import Batches
+from batchyard.adapters.aws.budgets import Budgets
 from batchyard.adapters.aws.caller_keys import CallerKeys
 from batchyard.adapters.aws.files import Files, Uploads
 from batchyard.adapters.aws.jobs import Jobs
@@ -40,6 +41,7 @@ class Stores:
     quotes: Quotes
     leftovers: Leftovers
     ledger: Ledger
+    budgets: Budgets
     objects: Objects
     caller_keys: CallerKeys | None = None
     webhooks: Webhooks | None = None
@@ -60,6 +62,7 @@ class Stores:
             quotes=Quotes(table),
             leftovers=Leftovers(table),
             ledger=Ledger(table),
+            budgets=Budgets(table),
             objects=objects,
             caller_keys=caller_keys,
         )

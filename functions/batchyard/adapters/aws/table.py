@@ -58,6 +58,8 @@ class Update:
     """Attribute -> elements to append to that list."""
     default: Row = field(default_factory=dict)
     """Attribute -> value it takes only if it has none."""
+    discard: Row = field(default_factory=dict)
+    """Attribute -> elements to take out of that set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +95,12 @@ class Table:
         values: Row | None = None,
         append: Mapping[str, list[Any]] | None = None,
         default: Row | None = None,
+        discard: Row | None = None,
     ) -> Row:
         """The row as it is after the write."""
-        change = Update(key, set or {}, add or {}, remove, condition, values or {}, append or {}, default or {})
+        change = Update(
+            key, set or {}, add or {}, remove, condition, values or {}, append or {}, default or {}, discard or {}
+        )
         arguments = self._update(change) | {"ReturnValues": "ALL_NEW"}
         try:
             return _row(_patiently(self._client.update_item, arguments)["Attributes"])
@@ -192,10 +197,12 @@ class Table:
             clauses.append("SET " + ", ".join(sets))
         if write.add:
             clauses.append("ADD " + ", ".join(f"#{name} :{name}" for name in write.add))
+        if write.discard:
+            clauses.append("DELETE " + ", ".join(f"#{name} :{name}" for name in write.discard))
         if write.remove:
             clauses.append("REMOVE " + ", ".join(f"#{name}" for name in write.remove))
         expression = " ".join(clauses)
-        values = {**write.set, **write.add, **write.append, **write.default, **write.values}
+        values = {**write.set, **write.add, **write.append, **write.default, **write.discard, **write.values}
         if write.append:
             values["empty"] = []
         names = set(re.findall(r"#(\w+)", f"{expression} {write.condition or ''}"))

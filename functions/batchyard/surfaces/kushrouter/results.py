@@ -20,6 +20,7 @@ _STATUS_WITHOUT_ANSWER = {
     "batch_cancelled": 499,
     "batch_expired": 504,
     "batch_failed": 500,
+    "max_price_reached": 402,
     "item_crashed_worker": 500,
 }
 _NO_ANSWER = 502
