@@ -1,4 +1,4 @@
-"""What API Gateway answers by itself: error objects that OpenAI's and Anthropic's clients can read, with the request id
+"""What API Gateway answers by itself: error objects of OpenAI's form, which all clients can read, with the request id
 that every reply has. If the gateway chooses the status, the object cannot name it.
 
 API Gateway expects a request without a route to be signed as for AWS. Without an Authorization header it answers
@@ -81,8 +81,7 @@ def add_gateway_responses(api: apigateway.RestApi, *, for_browsers: bool = False
 
 
 def _envelope(response: GatewayResponse) -> str:
-    """OpenAI's error object, with what Anthropic's has around it."""
     error: dict[str, str | int | None]
     error = {"message": response.message, "type": response.type, "param": None, "code": response.code}
     error = error if response.status is None else error | {"status": response.status}
-    return json.dumps({"type": "error", "error": error, "request_id": "$context.requestId"})
+    return json.dumps({"error": error})
