@@ -160,6 +160,8 @@ class ProviderLane(Strict):
     model: str
     mode: LaneMode
     items: int
+    cost: Money
+    tokens: Tokens
 
 
 class RejectedLane(Strict):

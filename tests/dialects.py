@@ -64,6 +64,7 @@ class Dialects:
         self.http = http
         self.plain = {"authorization": f"Bearer {key}"}
         self.portkey = {"x-portkey-api-key": key}
+        self.anthropic = {"x-api-key": key, "anthropic-version": "2026-10-21"}
         self.portkey_create = {
             **self.portkey,
             "x-portkey-provider": "openai",
@@ -129,8 +130,9 @@ class Dialects:
             self.ask("GET", "/v1/batches", self.portkey),
             self.ask("GET", "/api/v1/batches"),
             self.ask("GET", "/api/openai/v1/batches"),
+            self.ask("GET", "/v1/messages/batches", self.anthropic),
         )
-        return [{batch["id"] for batch in page.json()["data"]} for page in pages]
+        return [{batch["id"].removeprefix("msg") for batch in page.json()["data"]} for page in pages]
 
     def read_openai(self, batch_id: str) -> Ended:
         return self._read_files(batch_id, self.plain)

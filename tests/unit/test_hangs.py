@@ -6,7 +6,13 @@ import math
 
 import pytest
 
-from batchyard.core.hangs import CallsInFlight, HangWatch, hang_patience_seconds, is_stalled
+from batchyard.core.hangs import (
+    CallsInFlight,
+    HangWatch,
+    hang_patience_seconds,
+    hang_witness_seconds,
+    is_stalled,
+)
 from batchyard.core.lanes import Mode
 
 
@@ -103,3 +109,9 @@ def test_an_unknown_lane_is_silent_for_minutes_before_it_is_in_trouble() -> None
     hangs = HangWatch(Mode.REALTIME)
     assert hangs.is_suspected(1_000, silent(170)) and hangs.is_guess
     assert hangs.is_suspected(1_015, silent(185)) and not hangs.is_guess
+
+
+@pytest.mark.parametrize(("usual", "seconds"), [(0.0, 20.0), (0.5, 5.0), (3.0, 9.0), (60.0, 20.0)])
+def test_a_witness_of_a_hang_has_as_long_as_calls_usually_take(usual: float, seconds: float) -> None:
+    """Some seconds at least, and never longer than any witness."""
+    assert hang_witness_seconds(usual) == seconds

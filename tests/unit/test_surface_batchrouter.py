@@ -18,12 +18,15 @@ from batchyard.core.receipts import receipt_of
 from batchyard.core.requests import BatchRequest, ResultWindow
 from batchyard.core.results import Outcome, Result, failed, stored, unfinished
 from batchyard.core.routing import RoutingRules, Verdict
+from batchyard.core.sharding import LaneShards, Plan
+from batchyard.core.shards import ShardRow
 from batchyard.core.usage import Tally
 from batchyard.core.windows import least_tokens, longest_input
 from batchyard.surfaces.batchrouter import quotes, replies
 from batchyard.surfaces.batchrouter.lines import endpoint_of, parse_line
 from batchyard.surfaces.batchrouter.results import frame_results, write_result
-from batchyard.surfaces.batchrouter.writing import write_error
+from batchyard.surfaces.batchrouter.writing import write_error, write_receipt
+from batchyard.surfaces.operations import BilledBatch
 from batchyard.surfaces.surface import LineContext
 from tests.batchrouter import ACTIVE, Error, Row, item
 
@@ -248,6 +251,23 @@ def test_a_receipt_lists_lanes_that_did_not_run() -> None:
     receipt = receipt_of(ended, quote(rejected))
     assert (receipt.charged_picousd, receipt.released_picousd, receipt.rejected) == (50, 20, (rejected,))
     assert not receipt_of(replace(ended, status=Status.IN_PROGRESS), None).released_picousd
+
+
+def test_a_receipt_has_the_cost_of_each_lane() -> None:
+    """What the shards of a lane add up to; together it is what the batch cost."""
+    lanes = (LaneShards(Lane("openai", "m"), 0, 2, 2), LaneShards(Lane("groq", "m"), 2, 1, 1))
+    plan = Plan("run", 3, 3, lanes, 8, False, None)
+    costs = [Tally(succeeded=1, input_tokens=number, cost_picousd=10 + number) for number in range(3)]
+    rows = [ShardRow(number, tally=tally) for number, tally in enumerate(costs)]
+    ended = replace(BATCH, status=Status.COMPLETED, plan=plan, tally=sum(costs, Tally()))
+    receipt = receipt_of(ended, None, rows)
+    assert [(ran.lane.provider, ran.items, ran.tally.cost_picousd) for ran in receipt.ran] == [
+        ("openai", 2, 21),
+        ("groq", 1, 12),
+    ]
+    assert sum(ran.tally.cost_picousd for ran in receipt.ran) == receipt.charged_picousd
+    written = json.loads(write_receipt(BilledBatch(ended, receipt)).body)["billing_receipt"]["provider_lanes"][0]
+    assert (written["cost"]["amount"], written["tokens"]["input"]) == ("0.000000", 1)
 
 
 def test_errors_have_one_shape() -> None:

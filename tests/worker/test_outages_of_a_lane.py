@@ -34,10 +34,19 @@ def test_a_hang_before_anything_is_known_of_the_lane(seconds: int) -> None:
     items = 5_000
     run = outages.run(OutageCase("hangs", seconds, "start", items), outages.undisturbed(items))
     assert run.lost == 0
-    assert run.full_speed_seconds is not None and run.full_speed_seconds <= 120
+    assert run.full_speed_seconds is not None and run.full_speed_seconds <= 75
     assert run.witnesses <= 4 * 12
     assert run.extra_calls - run.witnesses <= 4 * 64 + 8
-    assert run.late_seconds < 120
+    assert run.late_seconds < 60
+
+
+@pytest.mark.parametrize("kind", ["503", "DNS failures", "hangs"])
+def test_little_is_called_in_vain(kind: str) -> None:
+    """A minute in the middle of a batch: what is called in vain does not grow with the batch, and is less than one per
+    cent of 20,000 items. The kinds that differ most in how late a call fails."""
+    run = outages.run(OutageCase(kind, 60, "middle", 4_000), outages.undisturbed(4_000))
+    assert run.lost == 0
+    assert run.extra_calls < 200
 
 
 def test_the_benchmark_notices_lost_items(usual: Undisturbed, monkeypatch: pytest.MonkeyPatch) -> None:

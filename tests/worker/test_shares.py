@@ -29,14 +29,14 @@ def test_a_limited_lane_is_used_and_not_overrun(yards: Callable[..., Yard], rate
     """However many workers come to a lane of which nothing is known: most of what the provider takes, few refusals, and
     hardly more than the price of one worker."""
     yard = yards(rate, workers)
-    items = rate * 100
+    items = rate * {20: 300, 200: 100}[rate]
     yard.add("big", items)
     yard.run(1000)
     took = yard.ended_at["big"]
     report = (items / took / rate, yard.provider.refused / items, yard.worker_seconds / (items / rate))
-    assert report[0] >= 0.92, report
-    assert report[1] <= 0.08, report
-    assert report[2] <= 1.7, report
+    assert report[0] >= 0.94, report
+    assert report[1] <= 0.05, report
+    assert report[2] <= 1.6, report
 
 
 @pytest.mark.parametrize(("rate", "workers"), [(20, 1), (20, 5), (200, 1), (200, 5)])
@@ -48,7 +48,7 @@ def test_what_a_provider_says_comes_before_its_refusals(yards: Callable[..., Yar
     yard.add("big", items)
     yard.run(1000)
     report = (items / yard.ended_at["big"] / rate, yard.provider.refused)
-    assert report[0] >= 0.92, report
+    assert report[0] >= 0.94, report
     assert report[1] <= 64, report
 
 
@@ -78,9 +78,10 @@ def test_a_small_batch_is_not_held_up(yards: Callable[..., Yard], workers: int, 
     assert yard.provider.good["big"] - before > 20 * 200 / 2
 
 
-def test_accounts_share_equally(yards: Callable[..., Yard]) -> None:
+@pytest.mark.parametrize("workers", [5, 20])
+def test_accounts_share_equally(yards: Callable[..., Yard], workers: int) -> None:
     """Ten accounts that all want everything: the one with five batches gets no more than each of the others."""
-    yard = yards(200, 20)
+    yard = yards(200, workers)
     for number in range(10):
         for batch in range(5 if number == 0 else 1):
             yard.add(f"batch{number}x{batch}", 3_000, f"acct_{number}")

@@ -19,6 +19,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from batchyard.core.health import WITNESS_SECONDS
 from batchyard.core.lanes import Mode
 
 SCOUTS = 4
@@ -32,6 +33,7 @@ _CONCLUSIVE_SECONDS = 180.0
 """Before, a lane of which nothing is known is not in trouble for silence: it may be slow, witnesses and all."""
 _FAR_BEYOND = 3.0
 _FEW_CALLS = 3
+_LEAST_WITNESS_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,14 @@ def hang_patience_seconds(usual_call_seconds: float, unknown_seconds: float) -> 
     if usual_call_seconds <= 0:
         return unknown_seconds
     return max(_LEAST_CALL_SECONDS, _FAR_BEYOND * usual_call_seconds)
+
+
+def hang_witness_seconds(usual_call_seconds: float) -> float:
+    """How long a witness may take when all calls of a lane are silent. It is shorter than they are, and until it has
+    ended other workers may come and start calls in vain."""
+    if usual_call_seconds <= 0:
+        return WITNESS_SECONDS
+    return min(max(_LEAST_WITNESS_SECONDS, _FAR_BEYOND * usual_call_seconds), WITNESS_SECONDS)
 
 
 def is_stalled(calls: CallsInFlight, patience_seconds: float) -> bool:

@@ -25,6 +25,9 @@ _WEIGHT_KEPT = 0.98
 """A large answer is half forgotten after 34 smaller ones."""
 _ROOM_ABOVE_RATE = 1.5
 _LEAST_CALL_SECONDS = 0.1
+_CALLS_TO_KNOW = 32
+"""So many calls say how long they take. Then no more may be in flight than the rate needs: were they all to hang, each
+would have been called in vain."""
 _SAVED_SECONDS = 0.25
 _TIMER_SECONDS = 0.0005
 """Timers may go off a little early."""
@@ -84,7 +87,8 @@ class Pacer:
         self._refill(now)
         if rate is not None:
             in_flight = _ROOM_ABOVE_RATE * rate * max(self.latency.bound_seconds, _LEAST_CALL_SECONDS)
-            self._limit = min(max(self._limit, in_flight, 1.0), float(self._pace.ceiling))
+            known = self.latency.calls >= _CALLS_TO_KNOW
+            self._limit = min(max(0.0 if known else self._limit, in_flight, 1.0), float(self._pace.ceiling))
             self._tokens = min(self._tokens, _most_tokens(rate))
         self._rate = rate
 

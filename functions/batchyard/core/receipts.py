@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from batchyard.core.batches import Batch
 from batchyard.core.lanes import Lane
 from batchyard.core.quotes import Quote, QuotedLane
-from batchyard.core.usage import Usage
+from batchyard.core.shards import ShardRow
+from batchyard.core.usage import Tally, Usage
 
 
 @dataclass(frozen=True, slots=True)
 class RanLane:
+    """`items`: that were given to it; `tally`: of those of their shards that have results."""
+
     lane: Lane
     items: int
+    tally: Tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +38,16 @@ class Receipt:
     rejected: tuple[QuotedLane, ...]
 
 
-def receipt_of(batch: Batch, quote: Quote | None) -> Receipt:
-    """`quote`: the one that the batch was made from."""
+def receipt_of(batch: Batch, quote: Quote | None, rows: Iterable[ShardRow] = ()) -> Receipt:
+    """`quote`: the one that the batch was made from; `rows`: of its shards. What was moved to another lane counts there
+    with all its results."""
     items: Counter[Lane] = Counter()
-    for entry in batch.plan.lanes if batch.plan else ():
-        items[entry.lane] += entry.items
+    tallies: defaultdict[Lane, Tally] = defaultdict(Tally)
+    if batch.plan is not None:
+        for entry in batch.plan.lanes:
+            items[entry.lane] += entry.items
+        for row in rows:
+            tallies[batch.plan.lane_of(row.number).lane] += row.tally
     tally = batch.tally
     return Receipt(
         is_settled=batch.status.is_terminal,
@@ -47,7 +57,7 @@ def receipt_of(batch: Batch, quote: Quote | None) -> Receipt:
         released_picousd=max(0, batch.reserved_picousd - tally.cost_picousd) if batch.status.is_terminal else 0,
         realtime_picousd=tally.realtime_picousd,
         usage=tally.usage,
-        ran=tuple(RanLane(lane, count) for lane, count in items.items()),
+        ran=tuple(RanLane(lane, count, tallies[lane]) for lane, count in items.items()),
         rejected=tuple(each for each in quote.lanes if not each.is_selected and each.lane not in items)
         if quote
         else (),

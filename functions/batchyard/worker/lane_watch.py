@@ -258,7 +258,11 @@ class LaneWatch:
             if self.is_in_trouble or self._well_at > since:
                 return
             callers_key = self._lane.key_owner is not None
-            found = await (hear_of_hang if self._suspects_hang else hear)(witness, callers_key=callers_key)
+            if self._suspects_hang:
+                usual_call_seconds = self._gate.pacer.latency.bound_seconds
+                found = await hear_of_hang(witness, callers_key=callers_key, usual_call_seconds=usual_call_seconds)
+            else:
+                found = await hear(witness, callers_key=callers_key)
             self._suspected = None
             suspected_hang, self._suspects_hang = self._suspects_hang, False
             if found.state is LaneState.CLOSED:

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from batchyard.core.calls import ProviderReply
+from batchyard.core.hangs import hang_witness_seconds
 from batchyard.core.health import WITNESS_SECONDS, LaneState
 from batchyard.core.retry import FailureReason
 
@@ -42,10 +43,12 @@ async def hear(witness: Witness, *, callers_key: bool) -> Found:
     return against[0] if len(against) > _BAD_LUCK else first
 
 
-async def hear_of_hang(witness: Witness, *, callers_key: bool) -> Found:
+async def hear_of_hang(witness: Witness, *, callers_key: bool, usual_call_seconds: float) -> Found:
     """What witnesses say of a lane that does not reply at all. No half of its calls gets through then, so that one
-    witness shows that it is well, and one that fails may have had bad luck."""
-    both = await asyncio.gather(*(_hear_one(witness, callers_key) for _ in range(_WITNESSES_OF_HANG)))
+    witness shows that it is well, and one that fails may have had bad luck. `usual_call_seconds`: how long calls of the
+    lane take at most as a rule, 0 if that is not known."""
+    seconds = hang_witness_seconds(usual_call_seconds)
+    both = await asyncio.gather(*(_hear_one(witness, callers_key, seconds) for _ in range(_WITNESSES_OF_HANG)))
     return next((found for found in both if found.state is LaneState.CLOSED), both[0])
 
 
@@ -54,9 +57,9 @@ async def gets_through(witness: Witness, *, callers_key: bool) -> bool:
     return (await _hear_one(witness, callers_key)).state is LaneState.CLOSED
 
 
-async def _hear_one(witness: Witness, callers_key: bool) -> Found:
+async def _hear_one(witness: Witness, callers_key: bool, seconds: float = WITNESS_SECONDS) -> Found:
     try:
-        async with asyncio.timeout(WITNESS_SECONDS):
+        async with asyncio.timeout(seconds):
             failure = (await witness()).failure
     except TimeoutError:
         failure = FailureReason.TIMEOUT

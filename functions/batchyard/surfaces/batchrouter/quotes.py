@@ -10,6 +10,7 @@ from typing_extensions import TypedDict
 from batchyard.core.quotes import Quote, QuotedLane
 from batchyard.core.receipts import RanLane, Receipt
 from batchyard.core.routing import Verdict
+from batchyard.core.usage import Usage
 from batchyard.surfaces.batchrouter.money import Money, money
 from batchyard.surfaces.batchrouter.replies import RoutedBatch, batch_object, iso
 from batchyard.surfaces.operations import BilledBatch
@@ -94,12 +95,14 @@ class ReceiptTokens(TypedDict):
 
 
 class ProviderLane(TypedDict):
-    """A lane that items of the batch were given to."""
+    """A lane that items of the batch were given to, and what their results cost there."""
 
     provider: str
     model: str
     mode: Literal["realtime", "flex", "native"]
     items: int
+    cost: Money
+    tokens: ReceiptTokens
 
 
 class RejectedLane(TypedDict):
@@ -181,7 +184,6 @@ def _quote_lane(quoted: QuotedLane) -> QuoteLane:
 
 
 def _receipt(receipt: Receipt) -> BillingReceipt:
-    usage = receipt.usage
     return {
         "status": "settled" if receipt.is_settled else "open",
         "quote_id": receipt.quote_id,
@@ -189,12 +191,7 @@ def _receipt(receipt: Receipt) -> BillingReceipt:
         "charged": money(receipt.charged_picousd),
         "released": money(receipt.released_picousd),
         "list_price": money(receipt.realtime_picousd),
-        "tokens": {
-            "input": usage.input_tokens,
-            "cached_input": usage.cached_tokens,
-            "output": usage.output_tokens,
-            "reasoning": usage.reasoning_tokens,
-        },
+        "tokens": _tokens(receipt.usage),
         "provider_lanes": [_provider_lane(each) for each in receipt.ran],
         "rejected_lanes": [_rejected_lane(each) for each in receipt.rejected],
     }
@@ -206,6 +203,17 @@ def _provider_lane(ran: RanLane) -> ProviderLane:
         "model": ran.lane.model,
         "mode": ran.lane.mode.value,
         "items": ran.items,
+        "cost": money(ran.tally.cost_picousd),
+        "tokens": _tokens(ran.tally.usage),
+    }
+
+
+def _tokens(usage: Usage) -> ReceiptTokens:
+    return {
+        "input": usage.input_tokens,
+        "cached_input": usage.cached_tokens,
+        "output": usage.output_tokens,
+        "reasoning": usage.reasoning_tokens,
     }
 
 

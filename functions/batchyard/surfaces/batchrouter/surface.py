@@ -17,7 +17,7 @@ from batchyard.surfaces.surface import Surface, SurfaceRules
 _CURSOR = {"type": "string", "description": "What `next_cursor` of the page before says; empty for the first page."}
 _BATCH_QUERY = {"limit": {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}, "cursor": _CURSOR}
 _RESULTS_QUERY = {"limit": {"type": "integer", "minimum": 1, "maximum": 10_000, "default": 100}, "cursor": _CURSOR}
-_RECEIPT_QUERY = {"include_billing_receipt": {"type": "boolean", "default": False}}
+_RECEIPT_QUERY = {"include_billing_receipt": {"type": "string", "description": "`true`: with the receipt."}}
 _FORM = {
     "type": "object",
     "required": ["file"],
