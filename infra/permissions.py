@@ -34,7 +34,7 @@ TABLE_ACTIONS = {
     "drop": (_GET, _PUT, _UPDATE),
     "validate": (_GET, _PUT, _UPDATE, _DELETE),
     "dispatch": (_GET, _QUERY, _UPDATE),
-    "work": (_GET, _QUERY, _UPDATE),
+    "work": (_GET, _QUERY, _UPDATE, _DELETE),
     "jobs": (_GET, _QUERY, _UPDATE),
     "fence": (_GET, _QUERY, _UPDATE),
     "finalize": (_GET, _QUERY, _PUT, _UPDATE, _DELETE),
