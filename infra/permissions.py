@@ -33,14 +33,14 @@ TABLE_ACTIONS = {
     "admin": (_GET, _QUERY, _PUT, _UPDATE),
     "drop": (_GET, _PUT, _UPDATE),
     "validate": (_GET, _PUT, _UPDATE, _DELETE),
-    "dispatch": (_GET, _QUERY, _PUT, _UPDATE),
+    "dispatch": (_GET, _QUERY, _UPDATE),
     "work": (_GET, _QUERY, _UPDATE, _DELETE),
-    "jobs": (_GET, _QUERY, _PUT, _UPDATE),
+    "jobs": (_GET, _QUERY, _UPDATE),
     "fence": (_GET, _QUERY, _UPDATE),
     "finalize": (_GET, _QUERY, _PUT, _UPDATE, _DELETE),
     "notify": (_GET, _PUT),
     "deliver": (_GET, _PUT, _UPDATE, _DELETE),
-    "sweep": (_GET, _QUERY, _PUT, _UPDATE, _DELETE),
+    "sweep": (_GET, _QUERY, _UPDATE, _DELETE),
     "assemble": (_GET, _UPDATE),
 }
 """A transaction needs the actions of the writes in it. All functions of the API count the requests of a key."""

@@ -25,7 +25,8 @@ class Rosters:
         shards, each of which has to ask first whether there is money left for it."""
         drawable = (each for each in messages if each.max_price_picousd is None)
         for key, message in {_row_key(each): each for each in drawable}.items():
-            self._table.put(key, {"message": message.to_json(), "listed_at": now}, ttl=message.expires_at)
+            row = {"message": message.to_json(), "listed_at": now, "ttl": message.expires_at}
+            self._table.update(key, set=row, remove=["taken_up_at"])
 
     def of(self, provider: str) -> list[Listed]:
         """Who is on the roster, as of a moment ago."""
