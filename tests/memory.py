@@ -4,7 +4,7 @@ what they stand for (tests/adapters/test_stand_ins.py)."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from batchyard.adapters.aws.stores import Stores
@@ -95,19 +95,5 @@ class OneBatch:
 def memory_stores(batches: OneBatch, shards: MemoryShards, objects: MemoryObjects) -> Stores:
     """Stores of one batch, for steps that use no others."""
     doubles: Any = {"batches": batches, "shards": shards, "objects": objects}
-    unused: Any = dict.fromkeys(
-        (
-            "accounts",
-            "files",
-            "uploads",
-            "progress",
-            "jobs",
-            "native_lanes",
-            "rosters",
-            "repeats",
-            "leftovers",
-            "ledger",
-            "budgets",
-        )
-    )
+    unused: Any = {each.name: None for each in fields(Stores) if each.name not in doubles}
     return Stores(**doubles, **unused)
