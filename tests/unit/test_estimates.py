@@ -26,6 +26,7 @@ PRICE = Price(input_microusd=2, cached_microusd=1, output_microusd=10)
         (b'{"messages":[{"content":"set \\"max_tokens\\":5 please"}]}', None),
         (b'{"tools":[{"properties":{"max_tokens":{"type":"integer"}}}]}', None),
         (b'{"max_tokens":null}', None),
+        (b'{"metadata":{"max_tokens":1},"max_tokens":90000}', 90_000),
         (b'{"max_tokens":999999999}', MOST_TOKENS),
     ],
 )

@@ -36,13 +36,15 @@ class Room(enum.Enum):
 PriceOf = Callable[[Lane], LanePrice]
 
 _STATED_OUTPUT = re.compile(rb'"max_(?:completion_|output_)?tokens": ?([0-9]{1,9})\b')
-"""In an item's body. It cannot match inside a text, because quotes are escaped there."""
+"""In an item's body. It cannot match inside a text, because quotes are escaped there; it can inside of another object,
+such as metadata."""
 
 
 def stated_output_tokens(body: bytes) -> int | None:
-    """The most output tokens that the item asks for; None if it does not say."""
-    found = _STATED_OUTPUT.search(body)
-    return min(int(found[1]), MOST_TOKENS) if found else None
+    """The most output tokens that the item asks for; None if it does not say. The largest figure counts, so that
+    nobody can hide it behind a smaller one."""
+    found = _STATED_OUTPUT.findall(body)
+    return min(max(map(int, found)), MOST_TOKENS) if found else None
 
 
 def estimated_picousd(
