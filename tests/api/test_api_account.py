@@ -19,9 +19,10 @@ from batchyard.core.batches import BatchRef
 from batchyard.core.errors import RateLimited, Unauthenticated
 from batchyard.core.lanes import Lane
 from batchyard.core.messages import ShardMessage, shard_message
+from batchyard.core.requests import ApiKeyRequest
 from batchyard.core.sharding import LaneShards, Plan, Shard
 from batchyard.handlers import admin, http
-from batchyard.steps.accounts import Keyring
+from batchyard.steps.accounts import Keyring, request_key
 from batchyard.surfaces.registry import ROUTES
 from tests.api.api import Cloud, Customer, jsonl
 from tests.api.gateway import Context, Gateway
@@ -76,6 +77,22 @@ def test_a_key_is_remembered_for_a_while(cloud: Cloud, alice: Customer) -> None:
     now = 30.1
     with pytest.raises(Unauthenticated):
         keyring.account_of(alice.key)
+
+
+def test_a_remembered_key_expires_all_the_same(cloud: Cloud, alice: Customer) -> None:
+    """A key that is known is not remembered beyond its own end."""
+    now = 0.0
+    accounts = Accounts(cloud.table)
+    wanted = ApiKeyRequest("short", expires_at=1_000_010)
+    random = bytes(20)
+    new = request_key(wanted, alice.account_id, key_id="key_1", random=random, now=1_000_000, accounts=accounts)
+    keyring = Keyring(accounts, lambda: now, remember_seconds=30)
+    assert keyring.account_of(new.secret, at=1_000_000) == alice.account_id
+    now = 8.9
+    assert keyring.account_of(new.secret, at=1_000_008) == alice.account_id
+    now = 10.0
+    with pytest.raises(Unauthenticated):
+        keyring.account_of(new.secret, at=1_000_010)
 
 
 @pytest.mark.parametrize(

@@ -132,8 +132,14 @@ class Keyring:
             self._unknown.put(digest, True, until=now + _UNKNOWN_FOR_SECONDS, now=now)
             self._guesses.put(source, (guesses + 1, until), until=until, now=now)
             raise _bad_key()
-        self._known.put(digest, key.account_id, until=now + self._remember_seconds, now=now)
+        self._known.put(digest, key.account_id, until=now + self._seconds_of(key, at), now=now)
         return key.account_id
+
+    def _seconds_of(self, key: ApiKey, at: int) -> float:
+        """How long a good key may be remembered: never beyond its end, and `at` may be up to a second old."""
+        if key.expires_at is None:
+            return self._remember_seconds
+        return min(self._remember_seconds, key.expires_at - at - 1)
 
 
 def _new_key(account_id: str, name: str, key_id: str, random: bytes, now: int, expires_at: int | None = None) -> NewKey:
