@@ -523,6 +523,26 @@ def test_more_items_than_were_quoted_reserve_more(router: BatchRouter, alice: Cu
     )
 
 
+def test_longer_items_than_were_quoted_reserve_more(router: BatchRouter, alice: Customer) -> None:
+    """A quote of a short item is no way to run a long one on a few credits: it is reserved at what it comes to."""
+    long = item(input={"messages": [{"role": "user", "content": "word " * 60_000}]})
+    short = router.quote([item()])
+    cost = router.quote([long]).pricing_estimate.amount
+    prepaid(alice, "0.001")
+    assert router.post(short.quote_id, [long]).status_code == 402
+    answer = admin.handler({"action": "top_up", "id": "t-2", "usd": "1", "account_id": alice.account_id}, Context())
+    assert "error" not in answer
+    made = router.create(short.quote_id, [long])
+    assert router.billed(made.id).billing_receipt.reserved.amount == cost
+
+
+def test_longer_items_keep_the_price_limit(router: BatchRouter) -> None:
+    """A limit that the quoted item keeps to, and a batch of another item that does not."""
+    quote = router.quote([item()], max_price={"currency": "usd", "amount": "0.001"})
+    long = item(input={"messages": [{"role": "user", "content": "word " * 60_000}]})
+    assert refused(router, quote.quote_id, [long]).issues == [("max_price_exceeded", "max_price", None)]
+
+
 def test_without_credits_there_is_no_batch(router: BatchRouter, alice: Customer, cloud: Cloud) -> None:
     """402 with the documented code; nothing was made, and nothing reserved."""
     prepaid(alice, "0.000001")

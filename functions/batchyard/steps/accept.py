@@ -24,15 +24,18 @@ def accept(
     request: BatchRequest, account_id: str, *, now: int, foresee: Foresee, check_url: CheckUrl, quotes: Quotes
 ) -> BatchRequest:
     """The request with what its quote says: the models that may stand in for each other, the price limit, and what is
-    to be reserved. Raises PreflightFailed with everything that is wrong."""
+    to be reserved. That is the quote's price for each item, or what these items are expected to cost at the quote's
+    prices if that is more: a quote of short items is no way to run long ones. Raises PreflightFailed with everything
+    that is wrong."""
     issues: list[LineError] = []
     quote = _quote(request, account_id, now, quotes, issues)
     if quote is not None:
         request = replace(_with_terms_of(quote, request), prices=quote.prices)
     forecast = _forecast(request, foresee, issues)
     if quote is not None and forecast is not None:
-        _compare(request, quote, forecast, issues)
-        request = replace(request, reserve_picousd=quote.cost_of(forecast.items))
+        cost = max(quote.cost_of(forecast.items), forecast.cost_picousd)
+        _compare(request, quote, forecast, cost, issues)
+        request = replace(request, reserve_picousd=cost)
     if request.webhook is not None and (problem := check_url(request.webhook.url)) is not None:
         issues.append(LineError("unsafe_webhook_url", problem, param="webhook.url"))
     if issues:
@@ -83,8 +86,10 @@ def _forecast(request: BatchRequest, foresee: Foresee, issues: list[LineError]) 
     return None
 
 
-def _compare(request: BatchRequest, quote: Quote, forecast: Forecast, issues: list[LineError]) -> None:
-    """Notes how the batch differs from what was quoted."""
+def _compare(
+    request: BatchRequest, quote: Quote, forecast: Forecast, cost_picousd: int, issues: list[LineError]
+) -> None:
+    """Notes how the batch differs from what was quoted. `cost_picousd`: what it is expected to cost."""
     if request.rules != quote.rules:
         message = (
             f"The quote was made for sla_tier '{quote.rules.tier}', routing_mode '{quote.rules.mode}' and "
@@ -99,6 +104,6 @@ def _compare(request: BatchRequest, quote: Quote, forecast: Forecast, issues: li
         message = f"The quote does not cover the model {', '.join(sorted(unknown))}. Make one that does."
         issues.append(LineError("quote_mismatch", message, param="items"))
         return
-    cost, limit = quote.cost_of(forecast.items), request.max_price_picousd
-    if limit is not None and cost > limit:
-        issues.append(too_dear(cost, limit))
+    limit = request.max_price_picousd
+    if limit is not None and cost_picousd > limit:
+        issues.append(too_dear(cost_picousd, limit))

@@ -27,6 +27,7 @@ from batchyard.core.planning import Planned
 from batchyard.core.requests import ExpectedItems, PlanRequest
 from batchyard.core.routing import Refusal, Rejected, eligible, rejected
 from batchyard.core.sharding import SHARDS_PER_SIZE, LaneShards, Shard, routes, split_concurrency
+from batchyard.core.usage import Price
 from batchyard.steps.create import check_input, new_batch
 
 PlanRoutes = Callable[[Batch, Sequence[LaneShards], Sequence[Shard]], Planned]
@@ -77,6 +78,10 @@ def forecast(
     else:
         found = _imagined(request, request.expected, batch, limits, checks)
     planned = plan(batch, found.lanes, found.shards)
+
+    def price_of(provider: str, model: str) -> Price:
+        return batch.pinned_price(Lane(provider, model)) or catalogue.price_of(provider, model)
+
     runs = zip(routes(found.shards), found.lanes, planned.considered, strict=True)
     return Forecast(
         request,
@@ -88,7 +93,7 @@ def forecast(
                 request,
                 run,
                 entry.items / found.items,
-                catalogue.price_of,
+                price_of,
                 considered,
                 _forbidden(batch, entry, found.asked, catalogue),
             )
