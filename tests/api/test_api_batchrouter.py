@@ -583,3 +583,10 @@ def test_unsafe_webhooks_are_found_in_preflight(router: BatchRouter, url: str) -
     webhook = {"url": url, "secret": "a-strong-shared-secret"}
     found = refused(router, None, [item()], webhook=webhook)
     assert found.issues == [("quote_required", "quote_id", None), ("unsafe_webhook_url", "webhook.url", None)]
+
+
+def test_a_webhooks_secret_is_checked_in_preflight(router: BatchRouter) -> None:
+    """As an account's is: one of control characters is none."""
+    webhook = {"url": "https://example.com/", "secret": "\x00" * 8}
+    found = refused(router, None, [item()], webhook=webhook)
+    assert found.issues == [("quote_required", "quote_id", None), ("invalid_webhook_secret", "webhook.secret", None)]

@@ -14,6 +14,7 @@ from batchyard.core.forecast import Forecast
 from batchyard.core.items import LineError
 from batchyard.core.quotes import Quote, QuoteRef
 from batchyard.core.requests import BatchRequest, PlanRequest
+from batchyard.core.webhooks import secret_problem
 from batchyard.steps.quote import Foresee, too_dear
 
 CheckUrl = Callable[[str], str | None]
@@ -38,6 +39,8 @@ def accept(
         request = replace(request, reserve_picousd=cost)
     if request.webhook is not None and (problem := check_url(request.webhook.url)) is not None:
         issues.append(LineError("unsafe_webhook_url", problem, param="webhook.url"))
+    if request.webhook is not None and (problem := secret_problem(request.webhook.secret, request.webhook.style)):
+        issues.append(LineError("invalid_webhook_secret", problem, param="webhook.secret"))
     if issues:
         raise PreflightFailed(issues)
     return request
