@@ -81,6 +81,16 @@ def test_a_sample_stands_for_more(router: BatchRouter) -> None:
     assert caught.value.issues == [("invalid_input", "item_count", None)]
 
 
+def test_a_quote_counts_the_answers_that_items_allow(router: BatchRouter) -> None:
+    """What `max_tokens` says, for a sample as for all items, or 300 tokens: what is reserved is what may be used."""
+    messages = [{"role": "user", "content": "Tell all."}]
+    long = item(1, input={"messages": messages, "max_tokens": 5000})
+    assert router.quote([long, item(2)]).pricing_estimate.breakdown.output_tokens == 5300
+    assert router.quote([long], item_count=10).pricing_estimate.breakdown.output_tokens == 50_000
+    file = router.upload(json.dumps(long).encode())
+    assert router.quote(input_file_id=file.id).pricing_estimate.breakdown.output_tokens == 5000
+
+
 def test_a_file_can_be_quoted(router: BatchRouter) -> None:
     """By either spelling of its id; the file's items are read."""
     file = router.upload(b"".join(json.dumps(item(n)).encode() + b"\n" for n in range(3)))

@@ -1,8 +1,8 @@
 """A forecast: what the plan of a batch that may be made would be, what it would cost, and when it would be done.
 
-Nothing of it is exact. Nobody knows what models will answer: output that the caller says nothing about counts as
-_UNKNOWN_OUTPUT_TOKENS for each item. Input is judged by its length, or is what the caller says. Of a large file only
-the beginning is read, and the rest counts as being like it.
+Nothing of it is exact. Nobody knows what models will answer: an item counts as answered with as many tokens as it
+allows (`max_tokens` and its like), or with _UNKNOWN_OUTPUT_TOKENS if nobody says anything. Input is judged by its
+length, or is what the caller says. Of a large file only the beginning is read, and the rest counts as being like it.
 """
 
 from __future__ import annotations
@@ -137,18 +137,16 @@ def imagined_shards(
 
 
 def forecast_route(
-    request: PlanRequest,
     shards: Sequence[Shard],
-    share: float,
+    output_tokens: int,
     price_of: Callable[[str, str], Price],
     considered: Sequence[Considered],
     forbidden: Sequence[Rejected] = (),
 ) -> RouteForecast:
-    """What comes of one route. `share`: the part of all items that it has. `price_of`: (provider, model) -> the price
+    """What comes of one route. `output_tokens`: of all its items together. `price_of`: (provider, model) -> the price
     in realtime. `forbidden`: the offers that the batch's rules keep its items from."""
     items = sum(shard.items for shard in shards)
     input_tokens = sum(estimated_tokens(shard) for shard in shards)
-    output_tokens = _output_tokens(request, items, share)
 
     def forecast(each: Considered) -> CandidateForecast:
         price = price_of(each.lane.provider, each.lane.model)
@@ -161,12 +159,6 @@ def forecast_route(
     ruled_out = [Considered(Lane(each.offer.provider, each.offer.model), each.verdict) for each in forbidden]
     candidates = tuple(forecast(each) for each in (*considered, *ruled_out))
     return RouteForecast(items, input_tokens, output_tokens, candidates)
-
-
-def _output_tokens(request: PlanRequest, items: int, share: float) -> int:
-    if request.output_tokens is not None:
-        return round(request.output_tokens * share)
-    return items * unknown_output_tokens(request.batch.endpoint)
 
 
 def unknown_output_tokens(endpoint: str) -> int:

@@ -12,13 +12,21 @@ from dataclasses import dataclass, replace
 
 from batchyard.adapters.aws.objects import ObjectMissing
 from batchyard.adapters.aws.stores import Stores
+from batchyard.content.measuring import Measure
 from batchyard.content.reading import MODELS_AT_MOST, Checks, InputLimits, InputRejected, Reading
 from batchyard.content.workfile import WorkFile
 from batchyard.core.batches import Batch, BatchRef
 from batchyard.core.catalogue import Catalogue
 from batchyard.core.errors import InvalidRequest, PreflightFailed
 from batchyard.core.files import File, FileRef
-from batchyard.core.forecast import Forecast, Load, expected_load, forecast_route, imagined_shards
+from batchyard.core.forecast import (
+    Forecast,
+    Load,
+    expected_load,
+    forecast_route,
+    imagined_shards,
+    unknown_output_tokens,
+)
 from batchyard.core.items import LineError
 from batchyard.core.keys import file_key
 from batchyard.core.lanes import Lane
@@ -40,12 +48,13 @@ _SAMPLE_BYTES = 16_000_000
 @dataclass(frozen=True, slots=True)
 class _Input:
     """The items of the batch as lanes and shards. `asked`: for which models, and providers if those were named.
-    `sampled_items`: those that were read, if not all were."""
+    `output_tokens`: those of each lane's items together. `sampled_items`: those that were read, if not all were."""
 
     items: int
     lanes: Sequence[LaneShards]
     shards: Sequence[Shard]
     asked: Set[tuple[str, str | None]]
+    output_tokens: Sequence[int]
     sampled_items: int | None = None
 
 
@@ -82,7 +91,7 @@ def forecast(
     def price_of(provider: str, model: str) -> Price:
         return batch.pinned_price(Lane(provider, model)) or catalogue.price_of(provider, model)
 
-    runs = zip(routes(found.shards), found.lanes, planned.considered, strict=True)
+    runs = zip(routes(found.shards), found.lanes, _output_tokens(request, found), planned.considered, strict=True)
     return Forecast(
         request,
         found.items,
@@ -90,16 +99,22 @@ def forecast(
         batch.expires_at,
         tuple(
             forecast_route(
-                request,
                 run,
-                entry.items / found.items,
+                output_tokens,
                 price_of,
                 considered,
                 _forbidden(batch, entry, found.asked, catalogue),
             )
-            for run, entry, considered in runs
+            for run, entry, output_tokens, considered in runs
         ),
     )
+
+
+def _output_tokens(request: PlanRequest, found: _Input) -> Sequence[int]:
+    """Of each lane: what the caller says of all items, shared out by their number, or what the items say."""
+    if request.output_tokens is None:
+        return found.output_tokens
+    return [round(request.output_tokens * entry.items / found.items) for entry in found.lanes]
 
 
 def _forbidden(
@@ -124,7 +139,8 @@ def _imagined(
         raise InvalidRequest(offers.message, param=offers.param.removeprefix("body."), code=offers.code)
     lane, *others = [Lane(offer.provider, offer.model) for offer in offers]
     load = expected_load(request, lane, tuple(others))
-    return _Input(expected.count, *_cut([load], batch, limits), {asked})
+    output_tokens = expected.count * unknown_output_tokens(batch.endpoint)
+    return _Input(expected.count, *_cut([load], batch, limits), {asked}, [output_tokens])
 
 
 def _sample(request: PlanRequest, batch: Batch, now: int, terms: BatchTerms, stores: Stores) -> _Sample:
@@ -146,12 +162,14 @@ def _read(request: PlanRequest, batch: Batch, sample: _Sample, limits: InputLimi
     if sample.lines is not None:
         _check_count(sample.lines, limits)
     reading = Reading(batch, limits, checks)
+    measure = Measure(unknown_output_tokens(batch.endpoint))
     work = WorkFile(
         lambda data: None,
         items_at_most=limits.shard_items,
         bytes_at_most=limits.shard_bytes,
         lanes_at_most=MODELS_AT_MOST,
         shards_per_size=_shards_per_size(batch, limits),
+        on_item=measure.count,
     )
     try:
         reading.read(iter((sample.data,)), work)
@@ -161,15 +179,25 @@ def _read(request: PlanRequest, batch: Batch, sample: _Sample, limits: InputLimi
             errors = tuple(_in_the_request(error) for error in errors)
         raise PreflightFailed(errors) from rejection
     lanes, shards = work.finish()
+    output_tokens = list(measure.output_tokens(lanes).values())
     if len(sample.data) >= sample.bytes and request.of_items in (None, reading.items):
-        return _Input(reading.items, lanes, shards, reading.asked)
+        return _Input(reading.items, lanes, shards, reading.asked, output_tokens)
     factor = (sample.lines / reading.items) if sample.lines else sample.bytes / len(sample.data)
     loads = [
         Load(entry.lane, entry.items, sum(shards[number].length for number in entry.numbers), entry.others)
         for entry in lanes
     ]
     stretched = [load.stretched(factor) for load in loads]
-    return _Input(sum(load.items for load in stretched), *_cut(stretched, batch, limits), reading.asked, reading.items)
+    return _Input(
+        sum(load.items for load in stretched),
+        *_cut(stretched, batch, limits),
+        reading.asked,
+        [
+            -(-tokens * load.items // entry.items)
+            for tokens, load, entry in zip(output_tokens, stretched, lanes, strict=True)
+        ],
+        reading.items,
+    )
 
 
 def _in_the_request(error: LineError) -> LineError:
