@@ -600,3 +600,16 @@ def test_a_webhooks_secret_is_checked_in_preflight(router: BatchRouter) -> None:
     webhook = {"url": "https://example.com/", "secret": "\x00" * 8}
     found = refused(router, None, [item()], webhook=webhook)
     assert found.issues == [("quote_required", "quote_id", None), ("invalid_webhook_secret", "webhook.secret", None)]
+
+
+def test_a_file_of_long_lines_behind_short_ones_costs_what_it_weighs(
+    router: BatchRouter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a large file the beginning is read; the rest counts by its bytes, whose number is known."""
+    monkeypatch.setattr("batchyard.steps.forecast.SAMPLE_LINES", 2)
+    words = {"messages": [{"role": "user", "content": "word " * 20_000}]}
+    lines = [item(1), item(2), *(item(number, input=words) for number in range(3, 7))]
+    content = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+    quote = router.quote(input_file_id=router.upload(content).id)
+    assert (quote.item_count, quote.sampled_items) == (6, 2)
+    assert quote.pricing_estimate.breakdown.input_tokens > 50_000

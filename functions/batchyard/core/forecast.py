@@ -34,9 +34,9 @@ class Load:
     bytes: int
     others: tuple[Lane, ...] = ()
 
-    def stretched(self, factor: float) -> Load:
-        """The same as a part of an input that is larger by `factor`."""
-        return Load(self.lane, max(1, round(self.items * factor)), round(self.bytes * factor), self.others)
+    def stretched(self, factor: float, bytes_factor: float) -> Load:
+        """The same as a part of an input that has so many times the items, and so many times the bytes."""
+        return Load(self.lane, max(1, round(self.items * factor)), round(self.bytes * bytes_factor), self.others)
 
 
 @dataclass(frozen=True, slots=True)

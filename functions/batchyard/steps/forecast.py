@@ -187,7 +187,9 @@ def _read(request: PlanRequest, batch: Batch, sample: _Sample, limits: InputLimi
         Load(entry.lane, entry.items, sum(shards[number].length for number in entry.numbers), entry.others)
         for entry in lanes
     ]
-    stretched = [load.stretched(factor) for load in loads]
+    is_beginning = len(sample.data) < sample.bytes
+    bytes_factor = sample.bytes / len(sample.data) if is_beginning else factor
+    stretched = [load.stretched(factor, bytes_factor) for load in loads]
     return _Input(
         sum(load.items for load in stretched),
         *_cut(stretched, batch, limits),
