@@ -275,6 +275,19 @@ def test_preflight_lists_everything_that_is_wrong(router: BatchRouter) -> None:
     assert router.batches().batches == []
 
 
+def test_preflight_goes_on_behind_empty_items(router: BatchRouter) -> None:
+    """A batch of nothing with an unsafe webhook and no quote has three issues; a quote of nothing has one."""
+    webhook = {"url": "https://127.0.0.1/", "secret": "a-strong-shared-secret"}
+    assert [code for code, *_ in refused(router, None, [], webhook=webhook).issues] == [
+        "quote_required",
+        "empty_batch",
+        "unsafe_webhook_url",
+    ]
+    with pytest.raises(Refused) as caught:
+        router.quote([])
+    assert caught.value.issues == [("empty_batch", "items", None)]
+
+
 def test_a_file_is_checked_by_its_lines(router: BatchRouter) -> None:
     """Bad JSONL is told by the number of its line."""
     content = json.dumps(item(1)).encode() + b'\n{"customer_item_id": \n' + json.dumps(item(3)).encode()

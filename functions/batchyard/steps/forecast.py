@@ -145,6 +145,10 @@ def _imagined(
 
 def _sample(request: PlanRequest, batch: Batch, now: int, terms: BatchTerms, stores: Stores) -> _Sample:
     lines = request.batch.lines
+    if lines == b"":
+        raise PreflightFailed(
+            [LineError("empty_batch", "'items' is empty. A batch needs one at least.", param="items")]
+        )
     if lines is not None:
         return _Sample(lines, len(lines), request.of_items)
     file = check_input(FileRef(batch.account_id, batch.input_file_id), now, terms.files.max_bytes, stores)

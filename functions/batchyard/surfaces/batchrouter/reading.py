@@ -196,11 +196,7 @@ def _limit(max_price: requests.MoneyLimit | None) -> int | None:
 
 
 def _lines(items: list[JsonObject], default_model: str | None) -> bytes:
-    """Inline items as the bytes of an input file. Raises PreflightFailed if there are none."""
-    if not items:
-        raise PreflightFailed(
-            [LineError("empty_batch", "'items' is empty. A batch needs one at least.", param="items")]
-        )
+    """Inline items as the bytes of an input file; empty if there are none."""
     if default_model is not None:
         items = [{"model": default_model} | item for item in items]
     try:
