@@ -127,7 +127,8 @@ def test_too_few_are_not_submitted() -> None:
     ],
 )
 def test_what_a_submission_may_be_answered(kind: str, status: int, wanted: object) -> None:
-    """For want of a free job it waits; what may have made a job is looked for; what never will runs in realtime."""
+    """For want of a free job it waits; what may have made a job is looked for; what never will runs in realtime. Of a
+    job that was surely not made no file is left."""
     bench = Bench()
     bench.vendor.errors = [(kind, status)]
     with pytest.raises((VendorTrouble, JobRefused, JobsUnsupported)) as caught:
@@ -137,6 +138,8 @@ def test_what_a_submission_may_be_answered(kind: str, status: int, wanted: objec
         assert caught.value.is_unknown == (wanted in (FailureReason.SERVER_ERROR, FailureReason.CONFLICT))
     else:
         assert type(caught.value) is wanted
+    is_unknown = isinstance(caught.value, VendorTrouble) and caught.value.is_unknown
+    assert bool(bench.vendor.objects.stored) == is_unknown
 
 
 def test_a_job_that_may_not_be_looked_at_is_not_lost() -> None:

@@ -84,19 +84,17 @@ class BedrockJobs:
     def submit(self, submission: Submission, lines: Iterable[JobLine]) -> str:
         if self._exchange is None or not self._exchange.role_arn:
             raise JobsUnsupported("the deployment has no role for such jobs")
-        prefix = job_prefix(_token(submission.name))
-        self._upload(prefix + _INPUT, lines)
+        key = job_prefix(_token(submission.name)) + _INPUT
+        self._upload(key, lines)
         try:
-            created = self._http.post(_JOB, self._request(submission, self._exchange))
-        except JobMissing as error:
-            raise JobsUnsupported("there is no such model") from error
-        except VendorTrouble as trouble:
-            if trouble.reason is FailureReason.KEY_REFUSED:  # the worker's role may be allowed what this one is not
-                raise JobRefused("access_denied") from trouble
-            if trouble.reason is FailureReason.CONFLICT:  # there is such a job already
-                raise VendorTrouble(trouble.reason, is_unknown=True) from trouble
+            return _id(self._create(self._request(submission, self._exchange)))
+        except (JobsUnsupported, JobRefused):
+            self._objects.delete(key)
             raise
-        return _id(created)
+        except VendorTrouble as trouble:
+            if not trouble.is_unknown:
+                self._objects.delete(key)
+            raise
 
     def find(self, submission: Submission) -> list[str]:
         name = _job_name(submission.name)
@@ -145,6 +143,18 @@ class BedrockJobs:
         if self._exchange is None:
             raise JobMissing("there are no jobs")
         return self._exchange.objects
+
+    def _create(self, request: JsonObject) -> JsonObject:
+        try:
+            return self._http.post(_JOB, request)
+        except JobMissing as error:
+            raise JobsUnsupported("there is no such model") from error
+        except VendorTrouble as trouble:
+            if trouble.reason is FailureReason.KEY_REFUSED:  # the worker's role may be allowed what this one is not
+                raise JobRefused("access_denied") from trouble
+            if trouble.reason is FailureReason.CONFLICT:  # there is such a job already
+                raise VendorTrouble(trouble.reason, is_unknown=True) from trouble
+            raise
 
     def _upload(self, key: str, lines: Iterable[JobLine]) -> None:
         """Writes the input file. Raises JobRefused if it would be too short, and leaves none behind."""
