@@ -46,6 +46,7 @@ class Buckets(Construct):
                 s3.LifecycleRule(prefix="parts/", expiration=working),
                 s3.LifecycleRule(prefix="incoming/", expiration=working),
                 s3.LifecycleRule(prefix="uploads/", expiration=Duration.days(2)),
+                s3.LifecycleRule(prefix="jobs/", expiration=working),
                 s3.LifecycleRule(prefix="exports/", expiration=Duration.days(1)),
                 s3.LifecycleRule(
                     prefix="files/",

@@ -8,6 +8,7 @@ that must know the difference.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from aws_cdk import ArnFormat, Stack
 from aws_cdk import aws_dynamodb as dynamodb
@@ -71,7 +72,7 @@ DATA_ACTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "sweep": {"files/": _REMOVE, "incoming/": _REMOVE, **_LEFTOVERS, "work/": _READ + _REMOVE},
     "assemble": {"uploads/": _READ + _REMOVE, "files/": _WRITE},
 }
-_RUN_MODEL = "bedrock:InvokeModel"
+RUN_MODEL = "bedrock:InvokeModel"
 """What Converse needs, too.
 https://docs.aws.amazon.com/bedrock/latest/userguide/inference-profiles-prereq.html"""
 _MOVE_DEAD_LETTERS = (
@@ -89,6 +90,31 @@ DROP_ACTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 _EVENT_AGE_SECONDS = 300
 """How long a start of the native executor or of a delivery waits at most, for concurrency."""
 FINDS = {"files", "batches", "results", "drop", "validate", "finalize", "notify", "sweep", "assemble"}
+
+
+@dataclass(frozen=True, slots=True)
+class ModelArns:
+    """Of some regions: their models and inference profiles. `elsewhere`: models of any region, to be granted with the
+    condition `only_by_profile`."""
+
+    models: tuple[str, ...]
+    profiles: tuple[str, ...]
+    elsewhere: str
+
+    @classmethod
+    def of(cls, stack: Stack, regions: Sequence[str]) -> ModelArns:
+        profiles = (
+            f"arn:{stack.partition}:bedrock:{region}:{stack.account}:{kind}/*"
+            for region in regions
+            for kind in ("inference-profile", "application-inference-profile")
+        )
+        models = (f"arn:{stack.partition}:bedrock:{region}::foundation-model/*" for region in regions)
+        return cls(tuple(models), tuple(profiles), f"arn:{stack.partition}:bedrock:*::foundation-model/*")
+
+    @property
+    def only_by_profile(self) -> dict[str, dict[str, object]]:
+        """When an inference profile of those regions passes a call on."""
+        return {"ArnLike": {"bedrock:InferenceProfileArn": list(self.profiles)}}
 
 
 def grant_storage(functions: Functions, table: dynamodb.ITable, buckets: Buckets) -> None:
@@ -160,19 +186,9 @@ def grant_models(worker: Function, providers: Iterable[Provider]) -> None:
     regions = sorted({provider.aws_region or "" for provider in providers if provider.uses_role})
     if not regions:
         return
-    stack = Stack.of(worker)
-    profiles = [
-        f"arn:{stack.partition}:bedrock:{region}:{stack.account}:{kind}/*"
-        for region in regions
-        for kind in ("inference-profile", "application-inference-profile")
-    ]
-    models = [f"arn:{stack.partition}:bedrock:{region}::foundation-model/*" for region in regions]
-    worker.allow([_RUN_MODEL], *models, *profiles)
-    worker.allow(
-        [_RUN_MODEL],
-        f"arn:{stack.partition}:bedrock:*::foundation-model/*",
-        conditions={"ArnLike": {"bedrock:InferenceProfileArn": profiles}},
-    )
+    arns = ModelArns.of(Stack.of(worker), regions)
+    worker.allow([RUN_MODEL], *arns.models, *arns.profiles)
+    worker.allow([RUN_MODEL], arns.elsewhere, conditions=arns.only_by_profile)
     worker.accept(
         "Which models a deployment runs is decided by its price list and by the account's access to models.",
         [{"regex": "/^Resource::arn:.*:bedrock:.*\\/\\*$/"}],

@@ -16,6 +16,7 @@ from infra.drop_folder import DropFolder
 from infra.firewall import Firewall
 from infra.functions import SPECS, Functions
 from infra.ingress import Ingress
+from infra.model_jobs import grant_model_jobs, native_regions
 from infra.notifications import Notifications
 from infra.provider_queues import ProviderQueues
 from infra.schedules import Schedules
@@ -73,6 +74,7 @@ class StatelessStack(Stack):
         for caller in ("work", "jobs"):
             permissions.grant_provider_secrets(functions[caller], deployment.secret_prefix)
         permissions.grant_models(functions["work"], providers)
+        grant_model_jobs(functions["jobs"], stateful.buckets.data, native_regions(providers, deployment.modes))
         permissions.grant_caller_key(functions, stateful.key)
         permissions.grant_webhooks(functions, stateful.key)
         permissions.grant_assembly(functions)

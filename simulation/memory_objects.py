@@ -61,6 +61,9 @@ class MemoryObjects:
         for key in keys:
             self.delete(key)
 
+    def keys(self, prefix: str, *, at_most: int) -> list[str]:
+        return sorted(key for key in self.stored if key.startswith(prefix))[:at_most]
+
 
 class MemoryWriter:
     """Stands for `ObjectWriter`."""

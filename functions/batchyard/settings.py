@@ -107,6 +107,8 @@ class JobSettings(DispatchSettings, LaneSettings):
     provider_urls: Json[dict[str, str]] = Field(default="{}", validate_default=True)
     secret_prefix: str = "batchyard/providers/"
     caller_key_id: str = ""
+    bedrock_role_arn: str = ""
+    """The role that Amazon Bedrock takes on for provider jobs; empty if no provider runs any there."""
     job_lease_seconds: int = 600
     """How long a job that lost its executor waits for another one. Longer than it takes to hand a vendor the largest
     job: two executors that do so at once would both be paid for."""

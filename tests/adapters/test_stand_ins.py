@@ -282,6 +282,16 @@ def test_objects_as_streams(store: Any) -> None:
         list(chunks)
 
 
+def test_objects_are_listed(store: Any) -> None:
+    """By what their keys begin with, in order, as many as are asked for; deleted ones are gone."""
+    for key in ("b/2", "b/1", "a", "b/3"):
+        store.put(key, b"x")
+    assert store.keys("b/", at_most=2) == ["b/1", "b/2"]
+    store.delete_many(["b/1", "b/3"])
+    assert store.keys("b/", at_most=9) == ["b/2"]
+    assert store.keys("c", at_most=9) == []
+
+
 def test_objects_as_they_are_written(store: Any) -> None:
     """The object exists once the block ends well; an exception leaves what was there."""
     with store.writer("a") as writer:

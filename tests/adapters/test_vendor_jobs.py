@@ -6,11 +6,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import cast
 
 import orjson
 import pytest
 
+from batchyard.adapters.aws.objects import Objects
 from batchyard.adapters.catalogue import load_providers
+from batchyard.adapters.providers.bedrock_jobs import REASONS, BedrockJobs, Exchange
 from batchyard.adapters.providers.job_kinds import connect_jobs
 from batchyard.adapters.providers.provider_jobs import (
     JobLine,
@@ -20,10 +23,14 @@ from batchyard.adapters.providers.provider_jobs import (
     VendorJobs,
     VendorTrouble,
 )
+from batchyard.adapters.providers.vendor_http import VendorHttp
 from batchyard.core.calls import Answer
 from batchyard.core.lanes import Mode
+from batchyard.core.native_limits import native_limits
 from batchyard.core.providers import Provider
 from local.provider import SimulatedProvider
+from tests.memory_bedrock import ROLE, MemoryBedrock
+from tests.memory_bedrock import URL as BEDROCK_URL
 from tests.memory_vendor import MemoryVendor
 
 JOB_SECONDS = 1000.0
@@ -59,14 +66,17 @@ def scene_of(simulator: SimulatedProvider, provider: Provider) -> Iterator[Scene
         jobs.close()
 
 
-@pytest.fixture(params=["openai", "groq", "mistral", "together", "anthropic", "gemini", "memory"])
+@pytest.fixture(params=["openai", "groq", "mistral", "together", "anthropic", "gemini", "bedrock", "memory"])
 def scene(request: pytest.FixtureRequest) -> Iterator[Scene]:
+    now = [0.0]
+
+    def advance(seconds: float) -> None:
+        now[0] += seconds
+
+    if request.param == "bedrock":
+        yield Scene(bedrock_jobs(lambda: now[0]), advance, lines_for("bedrock"))
+        return
     if request.param == "memory":
-        now = [0.0]
-
-        def advance(seconds: float) -> None:
-            now[0] += seconds
-
         yield Scene(MemoryVendor(lambda: now[0], seconds=JOB_SECONDS), advance)
         return
     simulator = request.getfixturevalue("simulator")
@@ -80,7 +90,17 @@ def openai(simulator: SimulatedProvider) -> Iterator[Scene]:
         yield found
 
 
+def bedrock_jobs(clock: Callable[[], float]) -> BedrockJobs:
+    vendor = MemoryBedrock(clock, seconds=JOB_SECONDS)
+    exchange = Exchange(cast(Objects, vendor.objects), ROLE)
+    http = VendorHttp(BEDROCK_URL, {}, vendor.transport(), reasons=REASONS)
+    return BedrockJobs(http, exchange, native_limits("bedrock", {"min_items": 5}))
+
+
 def lines_for(kind: str) -> list[JobLine]:
+    if kind == "bedrock":
+        message = b'{"messages":[{"role":"user","content":[{"text":"Say %d."}]}]}'
+        return [JobLine(f"p-0-{n}", "/model/gpt-4o-mini/converse", message % n) for n in range(5)]
     if kind != "gemini":
         return lines(5, max_tokens=10) if kind == "anthropic" else lines(5)
     path = "/models/gemini-2.5-flash:generateContent"

@@ -1,4 +1,5 @@
-"""What the worker's role may do at Amazon Bedrock: nothing, unless a provider is called with it."""
+"""What may be done at Amazon Bedrock, by the worker's role and for provider jobs: nothing, unless a provider is called
+with our role, and runs in native mode."""
 
 from __future__ import annotations
 
@@ -8,12 +9,15 @@ from typing import Any
 
 from aws_cdk import App, Aspects, Stack
 from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_s3 as s3
 from aws_cdk.assertions import Annotations, Match, Template
 from cdk_nag import AwsSolutionsChecks
 
+from batchyard.core.lanes import Mode
 from batchyard.core.providers import Provider
 from infra.deployment import parse
 from infra.function import Function, Spec
+from infra.model_jobs import grant_model_jobs, native_regions
 from infra.permissions import grant_models
 
 OPENAI = Provider("openai", "openai", "https://api.openai.com/v1")
@@ -23,19 +27,33 @@ US = Provider("edge", "bedrock", "https://models.example.internal", regions=("us
 
 def stack_with(folder: Path, *providers: Provider) -> Stack:
     """A stack of a worker alone, whose deployment has `providers`."""
+    stack, worker = stack_of(folder, "work")
+    grant_models(worker, providers)
+    return stack
+
+
+def stack_of(folder: Path, name: str) -> tuple[Stack, Function]:
+    """A stack of one function."""
     app = App(outdir=str(folder))
     Aspects.of(app).add(AwsSolutionsChecks())
     stack = Stack(app, "Stack")
-    worker = Function(
+    function = Function(
         stack,
-        "work",
+        name,
         deployment=parse('name = "test"\nlambda_concurrency_quota = 1000', "test.toml"),
         spec=Spec("Works", 128, 30, None, traced=False),
         reserved=None,
         code=lambda_.Code.from_inline("handler = None"),
         variables={},
     )
-    grant_models(worker, providers)
+    return stack, function
+
+
+def stack_with_jobs(folder: Path, *providers: Provider, **modes: list[str]) -> Stack:
+    """A stack of the native executor and a bucket, whose deployment has `providers` in those modes."""
+    stack, jobs = stack_of(folder, "jobs")
+    bucket = s3.Bucket.from_bucket_name(stack, "Data", "data")
+    grant_model_jobs(jobs, bucket, native_regions(providers, modes))
     return stack
 
 
@@ -72,4 +90,64 @@ def test_models_of_the_providers_regions(tmp_path: Path) -> None:
     condition = passed_on["Condition"]["ArnLike"]["bedrock:InferenceProfileArn"]
     assert [text_of(each) for each in condition] == profiles
     found = Annotations.from_stack(stack).find_error("*", Match.string_like_regexp("AwsSolutions-IAM5.*bedrock.*"))
+    assert [each.entry.data for each in found] == []
+
+
+NATIVE_EU = EU.in_modes((Mode.REALTIME, Mode.NATIVE))
+JOBS_OF_EU = "arn:<AWS::Partition>:bedrock:eu-central-1:<AWS::AccountId>:model-invocation-job/*"
+
+
+def test_no_native_mode_no_role(tmp_path: Path) -> None:
+    """Neither for providers without it, nor if the deployment's file takes it from an entry."""
+    for number, stack in enumerate(
+        (
+            stack_with_jobs(tmp_path / "0", OPENAI.in_modes((Mode.NATIVE,)), EU),
+            stack_with_jobs(tmp_path / "1", NATIVE_EU, bedrock=["realtime"]),
+        )
+    ):
+        template = Template.from_stack(stack)
+        assert len(template.find_resources("AWS::IAM::Role")) == 1, number
+        assert "bedrock" not in json.dumps(template.to_json()), number
+
+
+def test_what_jobs_may_do(tmp_path: Path) -> None:
+    """The executor makes jobs and looks after them, and passes one role on, to Bedrock alone. That role, which only
+    jobs of this account in this region take on, reads and writes the files of jobs, and runs models. cdk-nag finds
+    nothing."""
+    stack = stack_with_jobs(tmp_path, EU, bedrock=["realtime", "native"])
+    template = Template.from_stack(stack)
+    roles = template.find_resources("AWS::IAM::Role")
+    ((name, role),) = ((name, each) for name, each in roles.items() if "ModelJobs" in name)
+    (trust,) = role["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Principal"] == {"Service": "bedrock.amazonaws.com"}
+    assert trust["Condition"]["StringEquals"] == {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
+    assert text_of(trust["Condition"]["ArnLike"]["aws:SourceArn"][0]) == JOBS_OF_EU
+    policies = template.find_resources("AWS::IAM::Policy")
+    by_role = {
+        each["Properties"]["Roles"][0]["Ref"]: each["Properties"]["PolicyDocument"] for each in policies.values()
+    }
+    of_bedrock = by_role.pop(name)["Statement"]
+    assert [each["Action"] for each in of_bedrock] == [
+        ["s3:GetObject", "s3:PutObject"],
+        "s3:ListBucket",
+        "bedrock:InvokeModel",
+        "bedrock:InvokeModel",
+    ]
+    assert text_of(of_bedrock[0]["Resource"]).endswith(":s3:::data/jobs/*")
+    assert of_bedrock[1]["Condition"] == {"StringLike": {"s3:prefix": "jobs/*"}}
+    assert list(of_bedrock[3]["Condition"]["ArnLike"]) == ["bedrock:InferenceProfileArn"]
+    (executor,) = by_role.values()
+    (passing,) = (each for each in executor["Statement"] if each["Action"] == "iam:PassRole")
+    assert passing["Resource"] == {"Fn::GetAtt": [name, "Arn"]}
+    assert passing["Condition"] == {"StringEquals": {"iam:PassedToService": "bedrock.amazonaws.com"}}
+    asked = [each for each in executor["Statement"] if "ModelInvocationJob" in str(each["Action"])]
+    assert [each["Action"] for each in asked] == [
+        "bedrock:CreateModelInvocationJob",
+        ["bedrock:GetModelInvocationJob", "bedrock:StopModelInvocationJob"],
+        "bedrock:ListModelInvocationJobs",
+    ]
+    assert text_of(asked[1]["Resource"]) == JOBS_OF_EU
+    variables = next(iter(template.find_resources("AWS::Lambda::Function").values()))["Properties"]["Environment"]
+    assert variables["Variables"]["BEDROCK_ROLE_ARN"] == {"Fn::GetAtt": [name, "Arn"]}
+    found = Annotations.from_stack(stack).find_error("*", Match.string_like_regexp("AwsSolutions-IAM5.*"))
     assert [each.entry.data for each in found] == []

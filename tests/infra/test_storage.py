@@ -51,7 +51,15 @@ def test_what_is_temporary_expires(synthesized: Synthesized) -> None:
     """Work files, parts and parts of uploads are deleted after some days; customers' files are not."""
     data = _bucket(synthesized, lambda bucket: "work/" in _prefixes(bucket))
     days = {rule["Prefix"]: rule.get("ExpirationInDays") for rule in _rules(data) if "Prefix" in rule}
-    assert days == {"work/": 14, "parts/": 14, "incoming/": 14, "uploads/": 2, "exports/": 1, "files/": None}
+    assert days == {
+        "work/": 14,
+        "parts/": 14,
+        "incoming/": 14,
+        "jobs/": 14,
+        "uploads/": 2,
+        "exports/": 1,
+        "files/": None,
+    }
     for bucket in synthesized.stateful.resources("AWS::S3::Bucket").values():
         assert any("AbortIncompleteMultipartUpload" in rule for rule in _rules(bucket))
 

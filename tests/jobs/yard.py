@@ -19,6 +19,7 @@ from batchyard.adapters.aws.stores import Stores
 from batchyard.adapters.aws.table import Table
 from batchyard.adapters.providers.openai.translator import OpenAITranslator
 from batchyard.adapters.providers.provider_jobs import VendorTrouble
+from batchyard.adapters.providers.translator import Translator
 from batchyard.core.batches import Batch, Ending, Status
 from batchyard.core.items import Item, read_work_lines, work_line
 from batchyard.core.jobs import JobRef, JobRow
@@ -103,8 +104,8 @@ class Guarded:
 class OneVendor:
     """Stands for `Vendors`."""
 
-    def __init__(self, jobs: Any, has_key: Callable[[], bool]) -> None:
-        self._vendor = Vendor(jobs, OpenAITranslator(), PRICE, LIMITS)
+    def __init__(self, jobs: Any, translator: Translator, has_key: Callable[[], bool]) -> None:
+        self._vendor = Vendor(jobs, translator, PRICE, LIMITS)
         self._has_key = has_key
 
     def of(self, batch: Batch, lane: Lane) -> Vendor:
@@ -134,7 +135,22 @@ class Mail:
 
 class Yard:
     """`jobs`: how many shards each has. `nth`, `when`: of the fuse. `prices`: the batch's price limit, and what it may
-    cost. `vendor`: settings of the vendor."""
+    cost. `vendor`: settings of the vendor. Whoever stands for another vendor replaces the first four methods."""
+
+    def make_vendor(self, **settings: Any) -> Any:
+        return MemoryVendor(lambda: self.now, **settings)
+
+    @property
+    def translator(self) -> Translator:
+        return OpenAITranslator()
+
+    def body(self, index: int) -> bytes:
+        """Of the item with that index."""
+        return orjson.dumps({"model": MODEL, "n": index})
+
+    def index_of(self, paid: bytes) -> int:
+        """Of the item that was paid for."""
+        return int(orjson.loads(paid)["n"])
 
     def __init__(
         self,
@@ -148,7 +164,7 @@ class Yard:
     ) -> None:
         self.now = float(NOW)
         self.fuse = Fuse(nth, when)
-        self.vendor = MemoryVendor(lambda: self.now, **vendor)
+        self.vendor = self.make_vendor(**vendor)
         self.workflow = RecordedWorkflow()
         self.mail = Mail(lambda: self.now)
         self.realtime_paid: Counter[bytes] = Counter()
@@ -168,7 +184,7 @@ class Yard:
         self.tools = Tools(
             stores=guarded,
             queues=cast(Any, mail),
-            vendors=cast(Any, OneVendor(Guarded(self.vendor, self.fuse, "vendor"), self._has_key)),
+            vendors=cast(Any, OneVendor(Guarded(self.vendor, self.fuse, "vendor"), self.translator, self._has_key)),
             settle=partial(settle, stores=guarded, queues=cast(Any, mail), workflow=cast(Any, self.workflow)),
             limits=JobLimits(300, "test"),
             clock=lambda: self.now,
@@ -186,8 +202,7 @@ class Yard:
             for number in range(first, first + count):
                 start = len(work)
                 for index in range(number * ITEMS_PER_SHARD, (number + 1) * ITEMS_PER_SHARD):
-                    body = orjson.dumps({"model": MODEL, "n": index})
-                    work += work_line(Item(index, f"id-{index}", MODEL, body))
+                    work += work_line(Item(index, f"id-{index}", MODEL, self.body(index)))
                 records.append(Shard(number, 0, start, len(work) - start, ITEMS_PER_SHARD, number * ITEMS_PER_SHARD))
             first += count
         plan = Plan("run1", first * ITEMS_PER_SHARD, first, tuple(entries), 2, False, None)
@@ -320,4 +335,4 @@ class Yard:
     def paid(self) -> Counter[int]:
         """Index -> how often it was paid for, wherever."""
         total = self.realtime_paid + self.vendor.paid
-        return Counter({orjson.loads(body)["n"]: count for body, count in total.items()})
+        return Counter({self.index_of(body): count for body, count in total.items()})

@@ -68,6 +68,13 @@ def test_the_lane_counts() -> None:
     assert document["serviceTier"] == {"type": "flex"}
 
 
+def test_a_line_of_a_job_has_no_service_tier() -> None:
+    """Whatever the item says: jobs have a price of their own."""
+    lane = Lane("bedrock", NOVA, Mode.NATIVE)
+    for tier in ("default", "priority", "flex"):
+        assert translated(lane=lane, service_tier=tier) == translated(lane=lane)
+
+
 @pytest.mark.parametrize(
     ("asked", "sent"),
     [

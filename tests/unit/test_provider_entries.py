@@ -83,7 +83,6 @@ def test_who_serves_chat_completions_serves_messages() -> None:
         ({"colour": "blue"}, "colour"),
         ({"kind": "bedrock"}, "names an AWS region"),
         ({"kind": "bedrock", "regions": ["eu"]}, "names an AWS region"),
-        ({"kind": "bedrock", "regions": ["eu-west-1"], "modes": ["native"]}, "cannot be run yet"),
         ({"kind": "anthropic", "modes": ["flex"]}, "has no mode flex"),
     ],
 )
@@ -104,7 +103,7 @@ def test_what_cannot_be_right_is_refused(fields: dict[str, Any], said: str) -> N
 )
 def test_a_provider_by_role_knows_its_region(base_url: str, regions: list[str], region: str) -> None:
     """From its address, else from the regions of its entry: requests are signed for it. It needs no key."""
-    provider = entry(kind="bedrock", base_url=base_url, regions=regions, modes=["realtime", "flex"])
+    provider = entry(kind="bedrock", base_url=base_url, regions=regions, modes=["realtime", "flex", "native"])
     assert provider.uses_role and provider.aws_region == region
     assert not entry().uses_role
 

@@ -6,6 +6,7 @@ uploads/<account>/<upload id>/<part id>                parts of an upload that i
 work/<account>/<batch id>/<run>/{items,manifest}       what Validate wrote
 parts/<account>/<batch id>/<shard>/<version>-<n>       results, written by a shard's owner
 exports/<account>/<batch id>/<name>                    results as one file to download, kept for a day
+jobs/<token>/{input.jsonl,output/…}                    files of a provider job whose vendor works on our bucket
 """
 
 from __future__ import annotations
@@ -21,6 +22,11 @@ def part_prefix(account_id: str, batch_id: str) -> str:
 
 def export_prefix(account_id: str, batch_id: str) -> str:
     return f"exports/{account_id}/{batch_id}/"
+
+
+def job_prefix(token: str) -> str:
+    """`token` stands for one submission of a provider job."""
+    return f"jobs/{token}/" if token else "jobs/"
 
 
 def file_key(account_id: str, file_id: str) -> str:

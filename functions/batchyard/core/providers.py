@@ -38,9 +38,6 @@ VARIANTS = {
 _KINDS_WITH_FLEX = frozenset({"openai", "gemini", "bedrock"})
 """Kinds of which some vendor sells realtime at a lower price."""
 
-_KINDS_WITHOUT_JOBS = frozenset({"bedrock"})
-"""Kinds whose batch API nobody here speaks."""
-
 _AWS_REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]+")
 _REGION_OF_HOST = re.compile(r"bedrock-runtime(?:-fips)?\.([a-z0-9-]+)\.")
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
@@ -167,8 +164,6 @@ class Provider:
             raise ValueError(f"provider {self.name}: native limits go with the mode native")
         if self.uses_role and self.aws_region is None:
             raise ValueError(f"provider {self.name}: neither base_url nor regions names an AWS region")
-        if Mode.NATIVE in self.modes and self.kind in _KINDS_WITHOUT_JOBS:
-            raise ValueError(f"provider {self.name}: jobs of kind {self.kind} cannot be run yet")
         if Mode.FLEX in self.modes and self.kind not in _KINDS_WITH_FLEX:
             raise ValueError(f"provider {self.name}: kind {self.kind} has no mode flex")
         if self.retention is not None and not _RETENTION.fullmatch(self.retention):

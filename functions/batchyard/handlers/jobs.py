@@ -14,6 +14,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from batchyard.adapters.aws.clients import client
 from batchyard.adapters.aws.secrets import Secrets
+from batchyard.adapters.providers.bedrock_jobs import Exchange
 from batchyard.adapters.providers.job_kinds import connect_jobs
 from batchyard.core.health import LaneState
 from batchyard.core.jobs import JobRef
@@ -50,7 +51,7 @@ def _tools() -> Tools:
             resources.lane_catalogue(),
             Secrets(client("secretsmanager"), settings.secret_prefix, time.monotonic),
             resources.caller_keys(settings.caller_key_id),
-            connect_jobs,
+            partial(connect_jobs, exchange=Exchange(stores.objects, settings.bedrock_role_arn)),
             urls=settings.provider_urls,
         ),
         settle=partial(settle, stores=stores, queues=queues, workflow=resources.workflow()),

@@ -62,6 +62,8 @@ class Vendors:
             raise BooksDoNotBalance(f"{lane} is no longer offered: neither its price nor its limits are known")
         if batch.caller_pays:
             api_key = self._caller_keys.read(batch.account_id, batch.id)
+        elif provider.uses_role:
+            api_key = ""
         else:
             api_key = self._secrets.provider_key(lane.provider)
         price = batch.pinned_price(lane) or offers[0].price

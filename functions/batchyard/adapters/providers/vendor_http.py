@@ -22,13 +22,25 @@ _ABSENT = frozenset({404, 405, 410, 501})
 _MAY_HAVE_HAPPENED = frozenset({FailureReason.SERVER_ERROR, FailureReason.OVERLOADED, FailureReason.TIMEOUT})
 _ERROR_BYTES = 65_536
 _CHUNK_BYTES = 65_536
+_NO_REASONS: Mapping[str, FailureReason] = {}
 
 
 class VendorHttp:
-    """`base_url` as providers.toml has it, without the endpoint's path."""
+    """`base_url` as providers.toml has it, without the endpoint's path. `auth`: signs requests, for a vendor without
+    keys. `reasons`: what AWS's kinds of errors mean whose status says something else."""
 
-    def __init__(self, base_url: str, headers: Mapping[str, str], transport: httpx.BaseTransport | None = None) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        headers: Mapping[str, str],
+        transport: httpx.BaseTransport | None = None,
+        *,
+        auth: httpx.Auth | None = None,
+        reasons: Mapping[str, FailureReason] = _NO_REASONS,
+    ) -> None:
+        self._reasons = reasons
         self._client = httpx.Client(
+            auth=auth,
             base_url=base_url,
             headers={"user-agent": "batchyard", **headers},
             timeout=httpx.Timeout(_ANSWER_SECONDS, connect=_CONNECT_SECONDS),
@@ -103,7 +115,7 @@ class VendorHttp:
             with self._client.stream("GET", path) as response:
                 if not response.is_success:
                     response.read()
-                    raise _error(response)
+                    raise _error(response, self._reasons)
                 rest = b""
                 for chunk in response.iter_bytes(1_048_576):
                     *whole, rest = (rest + chunk).split(b"\n")
@@ -122,7 +134,7 @@ class VendorHttp:
         except httpx.HTTPError as error:
             raise _fault(error) from error
         if not response.is_success:
-            raise _error(response)
+            raise _error(response, self._reasons)
         return response
 
 
@@ -133,7 +145,7 @@ def _fault(error: httpx.HTTPError) -> VendorTrouble:
     return VendorTrouble(FailureReason.TIMEOUT if is_timeout else FailureReason.CONNECTION, is_unknown=True)
 
 
-def _error(response: httpx.Response) -> JobMissing | JobRefused | VendorTrouble:
+def _error(response: httpx.Response, reasons: Mapping[str, FailureReason]) -> JobMissing | JobRefused | VendorTrouble:
     if response.status_code in _ABSENT:
         return JobMissing(f"{response.status_code}")
     headers = {name.lower(): value for name, value in response.headers.items()}
@@ -142,9 +154,10 @@ def _error(response: httpx.Response) -> JobMissing | JobRefused | VendorTrouble:
         details = ErrorDetails.of(exact_json.loads_anything(response.content[:_ERROR_BYTES]))
     except ValueError:
         details = ErrorDetails()
-    reason = failure_of(response.status_code, advice, details) or FailureReason.INVALID_RESPONSE
+    kind = headers.get("x-amzn-errortype", "").partition(":")[0]
+    reason = reasons.get(kind) or failure_of(response.status_code, advice, details) or FailureReason.INVALID_RESPONSE
     if reason in (FailureReason.REJECTED, FailureReason.TOO_LARGE):
-        return JobRefused(details.code or details.type or f"status_{response.status_code}")
+        return JobRefused(details.code or details.type or kind or f"status_{response.status_code}")
     return VendorTrouble(
         reason, retry_after_seconds=advice.retry_after_seconds, is_unknown=reason in _MAY_HAVE_HAPPENED
     )

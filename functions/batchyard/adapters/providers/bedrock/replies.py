@@ -37,7 +37,7 @@ _FINISH_REASONS = {
 _KEPT = ("additionalModelResponseFields", "trace", "performanceConfig")
 """Members that go on as they are."""
 
-_FAILURES = {
+FAILURES = {
     "ModelErrorException": FailureReason.SERVER_ERROR,
     "ServiceQuotaExceededException": FailureReason.THROTTLED,
     "AccessDeniedException": FailureReason.KEY_REFUSED,
@@ -67,7 +67,7 @@ def as_chat_completion(answer: Answer, model: str, metadata: object, now: float)
     }
     if isinstance(metadata, dict):
         completion["metadata"] = metadata
-    return rewritten(answer, completion, _counted(document))
+    return rewritten(answer, completion, usage_of(document))
 
 
 def failed(answer: Answer) -> Answer:
@@ -75,7 +75,7 @@ def failed(answer: Answer) -> Answer:
     document = read_document(answer)
     error = document.get("error") if document is not None else None
     kind = error.get("type") if isinstance(error, dict) else None
-    reason = _FAILURES.get(kind) if isinstance(kind, str) else None
+    reason = FAILURES.get(kind) if isinstance(kind, str) else None
     return answer if reason is None else replace(answer, failure=reason)
 
 
@@ -152,7 +152,7 @@ def _count(usage: object, name: str) -> int:
     return value if type(value) is int else 0
 
 
-def _counted(document: JsonObject) -> Usage:
+def usage_of(document: JsonObject) -> Usage:
     """What is billed."""
     found: Any = document.get("usage")
     usage: Mapping[str, Any] = found if isinstance(found, dict) else {}

@@ -45,12 +45,14 @@ _LABEL = re.compile(r"[a-zA-Z0-9\s:_@$#=/+,\-.]{1,256}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What the item's body does not say. `is_flex`: in that service tier, whatever the item says.
+    """What the item's body does not say. `is_flex`: in that service tier, whatever the item says. `is_native`:
+    as a line of a job, which has no service tiers.
     `default_max_tokens`: for models that think within the limit of output tokens, if the item has none."""
 
     model: str
     default_max_tokens: int
     is_flex: bool = False
+    is_native: bool = False
 
 
 def converse_request(document: JsonObject, asked: Asked) -> JsonObject:
@@ -78,7 +80,7 @@ def converse_request(document: JsonObject, asked: Asked) -> JsonObject:
     if (user := _user(body)) is not None:
         request["requestMetadata"] = {"user": user}
     tier = _service_tier(body)
-    if asked.is_flex or tier is not None:
+    if (asked.is_flex or tier is not None) and not asked.is_native:
         request["serviceTier"] = {"type": "flex" if asked.is_flex else tier}
     body.end()
     return request

@@ -1,4 +1,4 @@
-"""Requests to Bedrock are signed with the credentials of the role that the worker runs under: there is no key to keep.
+"""Requests to Bedrock are signed with the credentials of the function's role: there is no key to keep.
 
 botocore does it, so credentials come from wherever it finds them and are fetched anew before they expire. In Lambda
 they are in the environment and good for the life of the process.
@@ -7,8 +7,10 @@ https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from functools import cache
 
+import httpx
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.exceptions import BotoCoreError
@@ -27,7 +29,11 @@ class RoleSigner:
     def __call__(self, url: str, body: bytes) -> dict[str, str]:
         """The headers with which a POST of `body` to `url` shows who asks. Without credentials it goes out unsigned;
         Bedrock refuses that, and the lane waits until a person acts."""
-        request = AWSRequest("POST", url, data=body, headers=dict(_CONTENT_TYPE))
+        return self.headers("POST", url, body)
+
+    def headers(self, method: str, url: str, body: bytes) -> dict[str, str]:
+        """As above, for any method."""
+        request = AWSRequest(method, url, data=body, headers=dict(_CONTENT_TYPE))
         try:
             credentials = session().get_credentials()
             if credentials is None:
@@ -37,6 +43,19 @@ class RoleSigner:
             return dict(_CONTENT_TYPE)
         SigV4Auth(frozen, _SERVICE, self._region).add_auth(request)
         return dict(request.headers.items())
+
+
+class RoleAuth(httpx.Auth):
+    """Signs whatever a client of httpx sends to one region."""
+
+    requires_request_body = True
+
+    def __init__(self, region: str) -> None:
+        self._signer = RoleSigner(region)
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response]:
+        request.headers.update(self._signer.headers(request.method, str(request.url), request.content))
+        yield request
 
 
 @cache

@@ -39,7 +39,8 @@ class BedrockTranslator:
         try:
             document = read_body(body)
             model = lane.model if lane is not None else str(document.get("model") or "")
-            asked = Asked(model, self._default_max_tokens, lane is not None and lane.mode is Mode.FLEX)
+            mode = lane.mode if lane is not None else Mode.REALTIME
+            asked = Asked(model, self._default_max_tokens, mode is Mode.FLEX, mode is Mode.NATIVE)
             if endpoint == CHAT_COMPLETIONS:
                 return self._converse(document, asked, _ReadCompletion(model, document.get("metadata")))
             if endpoint == MESSAGES:
