@@ -19,7 +19,7 @@ from batchyard.adapters.aws.files import Files
 from batchyard.adapters.aws.shards import Shards
 from batchyard.adapters.aws.stores import Stores
 from batchyard.adapters.aws.windows import Windows
-from batchyard.adapters.aws.workflow import Execution, Life, Workflow
+from batchyard.adapters.aws.workflow import Workflow
 from batchyard.core.accounts import Account, ApiKey, key_hash
 from batchyard.core.batches import Batch, BatchRef, Ending, Status
 from batchyard.core.errors import ConditionFailed, NotFound, RateLimited
@@ -450,8 +450,8 @@ def test_sweep_wakes_what_a_deletion_did_not(
     cloud: Cloud, alice: Customer, kush: KushRouter, woken: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A deletion that died between the mark and the wake-up leaves no batch waiting until its deadline."""
-    monkeypatch.setattr(Workflow, "execution", lambda self, *_: Execution(Life.RUNNING))
     made = kush.create(requests=[line(1)])
+    monkeypatch.setattr(Workflow, "running", lambda self: frozenset({made.id}))
     batches = Batches(cloud.table)
     batch = batches.set_task_token(batches.set_plan(row(cloud, alice, made.id), PLAN, None, 5), "token")
     batches.doom(batch, (LineError(DELETED, "gone"),))

@@ -112,6 +112,7 @@ def test_sweep_starts_a_batch_that_nobody_started(batch: Batch, cloud: Cloud) ->
     assert sweep.handler(event("sweep"), Context()) == {
         "expired": 0,
         "purged": 0,
+        "deliveries": 0,
         "dead_letters": {},
         "revived": [BATCH_ID],
         "sent_again": 0,

@@ -18,7 +18,7 @@ _CHANGES = (
     ("core/batches.py", '"executions": self.executions,', '"executions": self.executions, "invented": {"later": [1]},'),
     ("core/sharding.py", '"run": self.run,', '"run": self.run, "invented": {"later": [1]},'),
     ("core/files.py", '{"status": str(self.status)} | ttl', '{"status": str(self.status), "invented": 1} | ttl'),
-    ("core/messages.py", "orjson.dumps(asdict(self))", 'orjson.dumps(asdict(self) | {"invented": 1})'),
+    ("core/messages.py", 'asdict(self) | {"price": price}', 'asdict(self) | {"price": price, "invented": 1}'),
     ("adapters/aws/shards.py", "**tally.to_row(),", '**tally.to_row(), "invented": 1,'),
 )
 """(file, a text in it, what the newer version says instead): fields that the older one has never heard of, in the rows
