@@ -7,6 +7,7 @@ import pytest
 from batchyard.core.estimates import (
     LanePrice,
     estimated_picousd,
+    output_tokens,
     shard_estimate_picousd,
     stated_output_tokens,
 )
@@ -33,6 +34,23 @@ PRICE = Price(input_microusd=2, cached_microusd=1, output_microusd=10)
 def test_an_item_may_say_what_it_takes_at_most(body: bytes, tokens: int | None) -> None:
     """By any of the names that dialects have for it, and not in a text that talks about it."""
     assert stated_output_tokens(body) == tokens
+
+
+@pytest.mark.parametrize(
+    ("body", "tokens"),
+    [
+        (b'{"model":"m"}', 300),
+        (b'{"n":4,"max_tokens":7}', 28),
+        (b'{"n": 128}', 128 * 300),
+        (b'{"best_of":5,"n":2,"max_tokens":10}', 50),
+        (b'{"n":0,"max_tokens":7}', 7),
+        (b'{"metadata":{"n":1},"n":3,"max_tokens":7}', 21),
+        (b'{"messages":[{"content":"set \\"n\\":5 please"}]}', 300),
+    ],
+)
+def test_all_answers_of_an_item_count(body: bytes, tokens: int) -> None:
+    """Vendors bill each of the answers that `n` asks for, and all of which `best_of` takes the best."""
+    assert output_tokens(body, 300) == tokens
 
 
 def test_a_batch_may_cost_what_its_lanes_ask() -> None:

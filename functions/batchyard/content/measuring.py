@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from batchyard.content.workfile import OpenLane
-from batchyard.core.estimates import stated_output_tokens
+from batchyard.core.estimates import output_tokens
 from batchyard.core.lanes import Lane
 from batchyard.core.sharding import LaneShards
 
@@ -19,8 +19,7 @@ class Measure:
         self._output_tokens: Counter[tuple[Lane, tuple[Lane, ...]]] = Counter()
 
     def count(self, lane: OpenLane, line: bytes) -> None:
-        stated = stated_output_tokens(line)
-        self._output_tokens[lane.lane, lane.others] += self._unknown_tokens if stated is None else stated
+        self._output_tokens[lane.lane, lane.others] += output_tokens(line, self._unknown_tokens)
 
     def output_tokens(self, lanes: Sequence[LaneShards]) -> dict[int, int]:
         """By the position of a lane among `lanes`, those of the finished work file."""
