@@ -8,6 +8,8 @@ from contextlib import contextmanager
 
 import pytest
 
+from batchyard.adapters.aws.rosters import Rosters
+from batchyard.core.roster import Listed
 from simulation.yard import Yard
 
 BATCHES = 40
@@ -65,3 +67,23 @@ def test_workers_without_a_limit_begin_what_is_new() -> None:
         yard.add("small", 20, "acct_small")
         yard.run(20)
         assert yard.provider.first_call_at["small"] < SECONDS + 10
+
+
+def test_workers_go_on_without_the_roster(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is a hint: while it cannot be read, a batch that runs ends all the same, and nothing is called twice."""
+
+    def refuse(rosters: Rosters, provider: str) -> list[Listed]:
+        refused.append(provider)
+        raise RuntimeError("throttled")
+
+    refused: list[str] = []
+    monkeypatch.setattr(Rosters, "of", refuse)
+    yard = Yard(200, 2)
+    try:
+        yard.add("batch", 4_000)
+        yard.run(60)
+        assert refused
+        assert "batch" in yard.ended_at
+        assert yard.provider.good["batch"] == 4_000
+    finally:
+        yard.close()

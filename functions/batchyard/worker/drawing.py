@@ -125,7 +125,10 @@ class Drawing:
         try:
             while True:
                 self._changed.clear()
-                await self._take_up_others(run)
+                try:
+                    await self._take_up_others(run)
+                except Exception:  # the roster is a hint: what runs here goes on without it
+                    self._log.exception("the roster could not be used")
                 for carried in list(self._carried.values()):
                     try:
                         await self._draw_for(carried, run)
