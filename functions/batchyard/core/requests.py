@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import enum
 import hashlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 
 import orjson
 
 from batchyard.core.batches import Batch, DropSource
+from batchyard.core.items import LineError
 from batchyard.core.json_types import JsonObject
 from batchyard.core.routing import RoutingRules
 from batchyard.core.usage import PinnedPrice
 from batchyard.core.webhooks import WebhookTarget
 
-_LATER_FIELDS = frozenset({"rules", "quote_id", "max_price_picousd", "webhook"})
+_LATER_FIELDS = frozenset({"rules", "quote_id", "max_price_picousd", "webhook", "issues"})
 _NOT_COUNTED = frozenset({"is_repeat", "sent", "first_reply", "reserve_picousd", "prices"})
 
 
@@ -55,6 +57,13 @@ class BatchRequest:
     """Those of the quote."""
     webhook: WebhookTarget | None = None
     """Who is told when it is over; None: the webhook of its account, if that has one."""
+    issues: tuple[LineError, ...] = ()
+    """What its surface has found wrong with it, for preflight to list with the rest. The batch is not made then."""
+
+    @property
+    def unread(self) -> frozenset[str]:
+        """The members of the body that are wrong in themselves, so that nothing else can be said about them."""
+        return frozenset(re.split(r"[.\[]", issue.param)[0] for issue in self.issues if issue.param)
 
     @property
     def fingerprint(self) -> str:
