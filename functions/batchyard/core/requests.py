@@ -18,6 +18,8 @@ from batchyard.core.usage import PinnedPrice
 from batchyard.core.webhooks import WebhookTarget
 
 _LATER_FIELDS = frozenset({"rules", "quote_id", "max_price_picousd", "webhook", "issues"})
+_SLOWLY = {"n": 2**14, "r": 8, "p": 1}
+"""scrypt's cost: 16 MB and some 50 ms (RFC 7914, section 2)."""
 _NOT_COUNTED = frozenset({"is_repeat", "sent", "first_reply", "reserve_picousd", "prices"})
 
 
@@ -67,9 +69,9 @@ class BatchRequest:
 
     @property
     def fingerprint(self) -> str:
-        """Equal for equal requests. The idempotency key, secrets (the caller's key, the webhook's secret) and what came
-        of the quote are no part of it. What came with later versions counts only if it is given, so that a repeat is
-        known again after an upgrade."""
+        """Equal for equal requests. The idempotency key, the caller's own key and what came of the quote are no part of
+        it. What came with later versions counts only if it is given, so that a repeat is known again after an upgrade.
+        It is kept, so that of the webhook's secret it has what takes long to guess from."""
         if self.sent:
             return self.sent
         webhook = replace(self.webhook, secret="") if self.webhook else None
@@ -83,7 +85,10 @@ class BatchRequest:
         }
         if self.lines is not None:
             members["lines"] = hashlib.sha256(self.lines).hexdigest()
-        return hashlib.sha256(orjson.dumps(members, option=orjson.OPT_SORT_KEYS)).hexdigest()
+        digest = hashlib.sha256(orjson.dumps(members, option=orjson.OPT_SORT_KEYS))
+        if self.webhook is not None:
+            digest.update(hashlib.scrypt(self.webhook.secret.encode(), salt=digest.digest(), **_SLOWLY))
+        return digest.hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from batchyard.handlers.http import Call, api, fault_of, logger, serve, serve_pa
 from batchyard.handlers.ids import mint
 from batchyard.handlers.limits import limits_of
 from batchyard.steps import accept, cancel, create
-from batchyard.steps.explain import explain
+from batchyard.steps.explain import explain, glance
 from batchyard.steps.forecast import forecast
 from batchyard.steps.quote import Foresee, quote
 from batchyard.surfaces.http import Reply
@@ -158,7 +158,8 @@ def list_batches(call: Call, wanted: PageRequest) -> Page[Batch]:
         call.account_id, after=wanted.after, before=wanted.before, limit=wanted.limit
     )
     is_backwards = wanted.before is not None and wanted.after is None
-    return Page([_shown(batch, call) for batch in found], has_more, is_backwards)
+    stores = resources.stores()
+    return Page([_shown(glance(batch, stores), call) for batch in found], has_more, is_backwards)
 
 
 def retrieve_batch(call: Call, batch_id: str) -> Batch:
