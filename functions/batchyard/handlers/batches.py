@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from batchyard.adapters import catalogue
 from batchyard.content import files as stored
@@ -23,6 +24,7 @@ from batchyard.steps import accept, cancel, create
 from batchyard.steps.explain import explain, glance
 from batchyard.steps.forecast import forecast
 from batchyard.steps.quote import Foresee, quote
+from batchyard.steps.reserve import with_reservation
 from batchyard.surfaces.http import Reply
 from batchyard.surfaces.operations import BilledBatch, Page
 from batchyard.surfaces.surface import EndpointOf, ExplainLine
@@ -48,8 +50,8 @@ def _create(call: Call, request: BatchRequest) -> Batch:
     if request.lines is not None and explain_line is not None:
         _check_lines(request, request.lines, explain_line, call)
     endpoint_of = call.surface.rules.endpoint_of
-    if endpoint_of is not None and not _is_known(call, request):
-        request = _accepted(call, request, endpoint_of)
+    if not _is_known(call, request):
+        request = _accepted(call, request, endpoint_of) if endpoint_of is not None else _reserving(call, request)
     return create.create(
         replace(request, is_repeat=call.request.is_repeat),
         BatchRef(call.account_id, mint("batch_")),
@@ -90,6 +92,11 @@ def _accepted(call: Call, request: BatchRequest, endpoint_of: EndpointOf) -> Bat
         check_url=resources.receivers().check_url,
         quotes=resources.stores().quotes,
     )
+
+
+def _reserving(call: Call, request: BatchRequest) -> BatchRequest:
+    foresee = partial(plan_batch, call)
+    return with_reservation(request, call.account_id, foresee=foresee, stores=resources.stores())
 
 
 def quote_batch(call: Call, request: PlanRequest) -> Quote:
