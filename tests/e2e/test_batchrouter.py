@@ -148,9 +148,11 @@ def test_openais_client_polls_and_retrieves(customer: Customer, router: BatchRou
 
 
 def test_embeddings_and_files_of_either_dialect(customer: Customer, router: BatchRouter) -> None:
-    """Embeddings have their own endpoint; a file that OpenAI's client uploaded is taken, and so are lines of its."""
+    """Items of one batch have operations of their own, each with its endpoint; a file that OpenAI's client uploaded is
+    taken, and so are lines of its."""
     embedding = item(1, operation="embeddings", model="text-embedding-3-small", input={"input": "some text"})
-    made = router.run([embedding])
+    responses = item(2, input={"input": [{"role": "user", "content": "x"}]})
+    made = router.run([embedding, responses, item(3)])
     theirs = customer.upload(jsonl([item(1)]))
     lines = {"custom_id": "a", "method": "POST", "url": "/v1/chat/completions"}
     raw = router.upload(jsonl([lines | {"body": {"model": "gpt-4o-mini", **item(3)["input"]}}, item(4)]))
@@ -161,8 +163,8 @@ def test_embeddings_and_files_of_either_dialect(customer: Customer, router: Batc
     ):
         assert router.wait(batch_id).status == "completed"
         assert all(row.status == "succeeded" for row in router.all_results(batch_id))
-    (row,) = router.all_results(made.id)
-    assert row.response is not None and row.response.body["data"][0]["embedding"]
+    embedded, responded, completed = [row.response.body for row in router.all_results(made.id) if row.response]
+    assert embedded["data"][0]["embedding"] and responded["output"] and completed["choices"]
 
 
 def test_a_cancelled_batch_keeps_what_is_done(customer: Customer, router: BatchRouter) -> None:
