@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Mapping
 
 from batchyard.content.workfile import OpenLane
-from batchyard.core.estimates import output_tokens
 from batchyard.core.forecast import unknown_output_tokens
+from batchyard.core.stated_output import output_tokens
 
 
 class Measure:
@@ -18,8 +18,10 @@ class Measure:
         self._output_tokens: Counter[int] = Counter()
 
     def count(self, lane: OpenLane, line: bytes) -> None:
+        """`line`: a work line."""
+        body = line.partition(b"\t")[2]
         unknown_tokens = unknown_output_tokens(lane.endpoint or self._endpoint)
-        self._output_tokens[lane.position] += output_tokens(line, unknown_tokens)
+        self._output_tokens[lane.position] += output_tokens(body, unknown_tokens)
 
     def output_tokens(self) -> Mapping[int, int]:
         """By the position of a lane among those of the work file."""
