@@ -79,6 +79,14 @@ def test_every_model_of_openai_with_a_window_is_known_or_new() -> None:
     assert {name for name in unknown if not name.startswith(("gpt-6", "gpt-audio"))} <= {"codex-mini", "computer-use"}
 
 
+def test_a_picture_takes_no_room_of_the_text() -> None:
+    """Nor do other inputs of an embedding, of which each has to fit by itself."""
+    picture = {"type": "image_url", "image_url": {"url": "data:" + "x" * 600_000}}
+    text = {"type": "text", "text": "abcdef"}
+    assert least_tokens({"messages": [{"role": "user", "content": [picture, text]}]}, estimated_tokens) == 3 + 1
+    assert least_tokens({"input": ["a" * 600, "b" * 6_000]}, estimated_tokens) == 1_000
+
+
 def test_the_estimate_takes_six_bytes_to_a_token() -> None:
     """Bytes of UTF-8, rounded down."""
     assert estimated_tokens("ab" * 6) == 2
