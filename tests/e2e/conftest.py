@@ -11,7 +11,7 @@ from batchyard.adapters.catalogue import load_providers
 from local.cloud import LocalCloud
 from local.provider import SimulatedProvider
 from tests.customer import Customer
-from tests.e2e.webhook_receiver import WebhookReceiver
+from tests.webhook_receiver import WebhookReceiver
 
 
 @pytest.fixture(scope="session")

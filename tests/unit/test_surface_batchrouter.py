@@ -74,9 +74,10 @@ def test_each_operation_has_its_endpoint(operation: Any, body: dict[str, Any], e
     """`responses` is what counts without one; all of the input is sent along."""
     fields = item(operation=operation, input=body)
     assert endpoint_of(orjson.dumps(fields)) == endpoint
-    found = parsed(fields, endpoint)
-    assert isinstance(found, Item)
-    assert json.loads(found.body) == {"model": "gpt-4o-mini"} | body
+    for batchs_own in (CHAT, EMBEDDINGS):
+        found = parsed(fields, batchs_own)
+        assert isinstance(found, Item) and found.endpoint == endpoint
+        assert json.loads(found.body) == {"model": "gpt-4o-mini"} | body
 
 
 def test_numbers_are_sent_as_they_came() -> None:
@@ -92,6 +93,10 @@ def test_openais_lines_are_taken() -> None:
     found = parsed(line)
     assert isinstance(found, Item) and found.custom_id == "r"
     assert endpoint_of(orjson.dumps(line)) == CHAT
+    other = parsed(line | {"url": EMBEDDINGS})
+    assert isinstance(other, Item) and other.endpoint == EMBEDDINGS
+    nowhere = parsed(line | {"url": "/v1/audio"})
+    assert isinstance(nowhere, LineError) and nowhere.code == "url_mismatch"
 
 
 @pytest.mark.parametrize(
@@ -113,7 +118,6 @@ def test_openais_lines_are_taken() -> None:
         ({"input": {"messages": MESSAGES, "stream": True}}, "invalid_input", "input.stream"),
         ({"input": {"messages": MESSAGES, "model": "other"}}, "invalid_input", "input.model"),
         ({"operation": "embeddings", "input": {"text": "x"}}, "missing_field", "input.input"),
-        ({"operation": "embeddings", "input": {"input": "x"}}, "mixed_operations", "operation"),
         ({"priority": 1}, "unknown_field", "priority"),
     ],
 )

@@ -120,7 +120,7 @@ def _flush(job: HeldJob, vendor: Vendor, shard: Shard, spool: Spool, claim: Shar
     results, positions = [], []
     for item in shard_items(job, shard):
         if not is_done(claim.done, item.position):
-            result = result_of(job, vendor, item, spool.line(shard.number, item.position))
+            result = result_of(job, vendor, shard, item, spool.line(shard.number, item.position))
             if result is not None:
                 results.append(result)
                 positions.append(item.position)

@@ -42,18 +42,19 @@ def job_lines(job: HeldJob, vendor: Vendor) -> Iterator[JobLine]:
     for shard in job_shards(job):
         job.keep()
         for item in shard_items(job, shard):
-            asked = vendor.translator.request(job.batch.endpoint, item.body, job.lane)
+            asked = vendor.translator.request(shard.endpoint or job.batch.endpoint, item.body, job.lane)
             if isinstance(asked, ProviderRequest):
                 yield JobLine(line_id(prefix, shard.number, item.position), asked.path, asked.body)
     job.change()
 
 
-def result_of(job: HeldJob, vendor: Vendor, item: WorkItem, line: bytes | None) -> Result | None:
+def result_of(job: HeldJob, vendor: Vendor, shard: Shard, item: WorkItem, line: bytes | None) -> Result | None:
     """The item's result; None if it has to run again: it failed for a reason that may pass, or that only realtime can
     judge. `line`: what the vendor has of it."""
-    asked = vendor.translator.request(job.batch.endpoint, item.body, job.lane)
+    endpoint = shard.endpoint or job.batch.endpoint
+    asked = vendor.translator.request(endpoint, item.body, job.lane)
     if isinstance(asked, Untranslatable):
-        return _result(item, refusal(asked, job.batch.endpoint), vendor)
+        return _result(item, refusal(asked, endpoint), vendor)
     reply = vendor.jobs.read(line).reply if line is not None else None
     if isinstance(reply, Answer) and asked.read_answer is not None:
         reply = asked.read_answer(reply, job.tools.clock())
