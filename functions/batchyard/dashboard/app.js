@@ -4,7 +4,7 @@ import * as api from "./api.js";
 import * as dialogs from "./dialogs.js";
 import { h, patch } from "./dom.js";
 import { money } from "./format.js";
-import { alert, button, named } from "./marks.js";
+import { alert, button, loading, named } from "./marks.js";
 import { Poll } from "./poll.js";
 import { signInView } from "./view_signin.js";
 import { batchesView } from "./view_batches.js";
@@ -30,21 +30,21 @@ const MESSAGE_MILLISECONDS = 6000;
 let session = null;
 let view = null;
 let poll = null;
-let place = "";
+let wasSomewhere = false;
 let problem = null;
 let message = "";
 let messageTimer = 0;
 let isDue = false;
 
-const app = { draw, say, fail, copy, go, ask: () => poll?.ask(), limits: () => session?.deployment };
+const app = { draw, loading: () => (problem ? null : loading()), say, fail, copy, go, ask: () => poll?.ask(), limits: () => session?.deployment };
 
 start();
 
 function start() {
   dialogs.drawDialogsWith(draw);
-  takeKeyFromAddress();
-  addEventListener("hashchange", () => takeKeyFromAddress() || navigate());
-  navigate();
+  const next = () => takeKeyFromAddress() || navigate();
+  addEventListener("hashchange", next);
+  next();
 }
 
 /** `#key=…`: taken out of the address at once, so that it is in no history. Whether there was one. */
@@ -71,10 +71,14 @@ function navigate() {
   view = api.isSignedIn() ? chosen() : signInView(app, signedIn);
   poll = view.poll ? new Poll(load, failed) : null;
   draw();
-  const title = document.querySelector("h1");
-  if (place) title?.focus({ preventScroll: true });
-  if (place) scrollTo(0, 0);
-  place = location.hash || "#/";
+  if (wasSomewhere) queueMicrotask(arrive);
+  wasSomewhere = true;
+}
+
+/** Another view begins at its top, and screen readers say its name. */
+function arrive() {
+  scrollTo(0, 0);
+  document.querySelector("h1").focus({ preventScroll: true });
 }
 
 function chosen() {

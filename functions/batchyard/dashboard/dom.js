@@ -1,10 +1,14 @@
 // The page as values: h() describes an element, patch() makes the document agree with a list of them. What is there
 // already stays: elements are found again by their `key`, else by their tag in order, so that a poll never replaces what
-// is under the pointer or has the focus. Nothing is ever parsed as HTML: contents are text nodes and attributes.
+// is under the pointer or has the focus. Nothing is ever parsed as HTML: contents are text nodes and attributes, and in
+// them controls, marks that turn the direction of writing and characters without a width are shown as what they are.
 
 const SVG = "http://www.w3.org/2000/svg";
 const PROPERTIES = new Set(["value", "checked", "disabled", "open", "selected", "multiple", "textContent"]);
 const LINKS = /^(#|blob:|https?:\/\/)/;
+const SPOKEN = new Set(["title", "aria-label", "aria-valuetext", "placeholder"]);
+const INVISIBLE =
+  /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u061c\u180e\u200b\u200c\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|\p{Cs}/gu;
 const SOURCE = Symbol("source"); // what an element was made from
 
 /** An element: `props` are attributes, `on…` handlers, `style` (custom properties), `key`, and `mount`, which is called
@@ -72,7 +76,7 @@ function created(child, parent) {
 
 function update(node, child) {
   if (child.tag === undefined) {
-    const text = String(child);
+    const text = visible(child);
     if (node.data !== text) node.data = text;
     return;
   }
@@ -92,6 +96,11 @@ function set(node, name, value, before) {
   else if (PROPERTIES.has(name)) node[name] = value ?? "";
   else if (value === undefined || value === null || (value === false && !name.startsWith("aria-"))) {
     node.removeAttribute(name);
-  } else if (name === "href" && !LINKS.test(value)) throw new Error("not an address that this page links to");
+  } else if (SPOKEN.has(name)) node.setAttribute(name, visible(value));
+  else if (name === "href" && !LINKS.test(value)) throw new Error("not an address that this page links to");
   else node.setAttribute(name, value === true && !name.startsWith("aria-") ? "" : value);
+}
+
+function visible(text) {
+  return String(text).replace(INVISIBLE, (each) => `\\u${each.codePointAt(0).toString(16).padStart(4, "0")}`);
 }

@@ -6,9 +6,7 @@ const MOMENT = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short"
 const EXACT = new Intl.DateTimeFormat("en-GB", { dateStyle: "full", timeStyle: "long" });
 const UNITS = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
 const BYTES = ["bytes", "kB", "MB", "GB", "TB"];
-// Controls, marks that turn the direction of writing, and characters without a width: as what they are, never as what they do.
-const INVISIBLE = /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|\p{Co}|\p{Cs}/gu;
-const IN_LINES = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|\p{Cs}/gu;
+const LINE_BREAKS = /[\n\r\t]/g;
 
 export const MOST_NAME = 120;
 
@@ -79,16 +77,11 @@ export function now() {
 export function name(text, most = MOST_NAME) {
   const letters = [...String(text ?? "").slice(0, most * 2 + 2)];
   const start = letters.length > most ? `${letters.slice(0, most).join("")}…` : letters.join("");
-  return start.replace(INVISIBLE, visible);
+  return start.replace(LINE_BREAKS, " ");
 }
 
 /** A longer text that somebody else wrote, with its line breaks. */
-export function text(written, most = 20000) {
+export function text(written, most = 200000) {
   const whole = String(written ?? "");
-  const cut = whole.length > most ? `${whole.slice(0, most)}\n… ${count(whole.length - most)} characters more` : whole;
-  return cut.replace(IN_LINES, visible);
-}
-
-function visible(character) {
-  return `\\u${character.codePointAt(0).toString(16).padStart(4, "0")}`;
+  return whole.length > most ? `${whole.slice(0, most)}\n… ${count(whole.length - most)} characters more` : whole;
 }

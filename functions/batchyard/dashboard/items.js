@@ -92,7 +92,7 @@ export class ItemsOfBatch {
     const items = this.#search ? this.#search.found : this.#items;
     return h(
       "section",
-      { class: "section", key: "items", "aria-label": "Items" },
+      { class: "section", key: "items" },
       h("h2", {}, this.#search ? "Items found" : "Failed items"),
       h(
         "form",
@@ -179,7 +179,7 @@ function side(title, written, size, missing) {
   }
   return h(
     "section",
-    { "aria-label": title },
+    {},
     h("h3", {}, title, written ? h("span", { class: "note" }, ` ${bytes(size)}`) : null),
     written ? h("pre", { tabindex: 0, dir: "auto", "aria-label": title, role: "region" }, text(shown)) : h("p", { class: "quiet-text" }, missing),
   );

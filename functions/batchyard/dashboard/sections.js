@@ -3,5 +3,5 @@
 import { h } from "./dom.js";
 
 export function section(title, ...content) {
-  return h("section", { class: "section", key: title, "aria-label": title }, h("h2", {}, title), content);
+  return h("section", { class: "section", key: title }, h("h2", {}, title), content);
 }

@@ -5,9 +5,9 @@ import { bars, deadline, line, progress } from "./charts.js";
 import * as dialogs from "./dialogs.js";
 import { h } from "./dom.js";
 import { download } from "./download.js";
-import { count, duration, exactly, moment, money, now, percent, rate } from "./format.js";
+import { count, duration, exactly, moment, money, name, now, percent, rate } from "./format.js";
 import { ItemsOfBatch } from "./items.js";
-import { alert, button, figure, loading, mark, named, state, time } from "./marks.js";
+import { alert, button, figure, mark, named, state, time } from "./marks.js";
 import { section } from "./sections.js";
 import { table } from "./tables.js";
 import { counts, isEnded, reason, retriesOf, saving, Speeds, timeLeft } from "./view_batches.js";
@@ -59,7 +59,7 @@ export function batchView(app, { id }) {
   }
 
   function body() {
-    if (!batch) return [loading()];
+    if (!batch) return [app.loading()];
     return [
       header(),
       waits(),
@@ -76,7 +76,7 @@ export function batchView(app, { id }) {
     return h(
       "div",
       { class: "batch-head", key: "head" },
-      h("p", {}, state(batch.status), " ", h("code", { class: "id" }, batch.shown_id), " ", named(batch.model ?? "no single model"), ` · ${batch.surface} · `, named(batch.endpoint ?? "", 60)),
+      h("p", {}, state(batch.status), " ", h("code", { class: "id" }, name(batch.shown_id)), " ", named(batch.model ?? "no single model"), ` · ${name(batch.surface, 20)} · `, named(batch.endpoint ?? "", 60)),
       h(
         "div",
         { class: "actions" },
@@ -178,13 +178,13 @@ export function batchView(app, { id }) {
     if (!batch.lanes.length) return null;
     const columns = [
       { title: "Lane", cell: (lane) => [named(lane.provider, 40), h("span", { class: "below" }, named(lane.model, 60))] },
-      { title: "Mode", cell: (lane) => [lane.mode, lane.moved_from ? h("span", { class: "below" }, `moved from ${lane.moved_from}`) : null] },
+      { title: "Mode", cell: (lane) => [name(lane.mode, 20), lane.moved_from ? h("span", { class: "below" }, `moved from ${lane.moved_from}`) : null] },
       { title: "State", cell: (lane) => state(lane.stage) },
       {
         title: "Progress",
         class: "grow",
         cell: (lane) => [
-          progress(`Progress on ${lane.provider} ${lane.model} ${lane.mode}`, { total: lane.items, succeeded: lane.done }),
+          progress(`Progress on ${name(`${lane.provider} ${lane.model} ${lane.mode}`)}`, { total: lane.items, succeeded: lane.done }),
           h("span", { class: "below" }, `${count(lane.done)} of ${count(lane.items)}`),
         ],
       },

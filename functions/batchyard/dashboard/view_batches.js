@@ -3,8 +3,8 @@
 import * as api from "./api.js";
 import { bars, line, progress } from "./charts.js";
 import { h } from "./dom.js";
-import { count, duration, money, now, percent, rate, short } from "./format.js";
-import { empty, figure, loading, named, state, time } from "./marks.js";
+import { count, duration, money, name, now, percent, rate, short } from "./format.js";
+import { empty, figure, named, state, time } from "./marks.js";
 import { Pages, table } from "./tables.js";
 
 const FILTERS = { "": "All", active: "Active", completed: "Completed", failed: "Failed", cancelled: "Cancelled", expired: "Expired" };
@@ -121,7 +121,7 @@ export function batchesView(app, { filter = "" }) {
           h("input", { name: "id", type: "search", "aria-label": "Id of a batch", placeholder: "Go to a batch by its id", spellcheck: "false", maxlength: 100 }),
         ),
       ),
-      batches === null ? loading() : batches.length ? list() : nothing(),
+      batches === null ? app.loading() : batches.length ? list() : nothing(),
       pages.shown("Pages of batches", turn),
     ];
   }
@@ -185,8 +185,8 @@ export function reason(word) {
 
 function nameOf(batch) {
   return [
-    h("a", { class: "id", href: `#/batches/${encodeURIComponent(batch.id)}`, title: batch.shown_id }, shortId(batch.shown_id)),
-    h("span", { class: "below" }, named(batch.model ?? "no single model", 40), ` · ${batch.surface}`),
+    h("a", { class: "id", href: `#/batches/${encodeURIComponent(batch.id)}`, title: name(batch.shown_id) }, shortId(batch.shown_id)),
+    h("span", { class: "below" }, named(batch.model ?? "no single model", 40), ` · ${name(batch.surface, 20)}`),
   ];
 }
 
@@ -210,7 +210,7 @@ function progressOf(batch) {
   return h(
     "div",
     { class: "stack" },
-    progress(`Progress of ${batch.shown_id}`, figures),
+    progress(`Progress of ${name(batch.shown_id)}`, figures),
     h(
       "span",
       { class: "below" },
@@ -224,12 +224,12 @@ function progressOf(batch) {
 }
 
 function smallLane(lane) {
-  const name = `${lane.provider} ${lane.model} ${lane.mode}`;
+  const lanesName = name(`${lane.provider} ${lane.model} ${lane.mode}`);
   return h(
     "div",
-    { class: "small-lane", key: name },
-    h("span", {}, named(lane.provider, 20), ` ${lane.mode}`),
-    progress(`Progress on ${name}`, { total: lane.items, succeeded: lane.done }),
+    { class: "small-lane", key: lanesName },
+    h("span", {}, named(lane.provider, 20), ` ${name(lane.mode, 20)}`),
+    progress(`Progress on ${lanesName}`, { total: lane.items, succeeded: lane.done }),
   );
 }
 

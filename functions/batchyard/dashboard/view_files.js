@@ -5,7 +5,7 @@ import * as dialogs from "./dialogs.js";
 import { h } from "./dom.js";
 import { download } from "./download.js";
 import { bytes, count, name } from "./format.js";
-import { button, empty, loading, named, time } from "./marks.js";
+import { button, empty, named, time } from "./marks.js";
 import { Pages, table } from "./tables.js";
 
 export function filesView(app) {
@@ -40,10 +40,10 @@ export function filesView(app) {
   }
 
   function body() {
-    if (files === null) return [loading()];
+    if (files === null) return [app.loading()];
     if (!files.length && pages.isFirst) return [empty("No file yet.", h("a", { href: "#/new" }, "Drop one"), " to make a batch of it.")];
     const columns = [
-      { title: "File", class: "grow", cell: (file) => [named(file.filename, 60), h("span", { class: "below id" }, file.id)] },
+      { title: "File", class: "grow", cell: (file) => [named(file.filename, 60), h("span", { class: "below id" }, name(file.id))] },
       { title: "For", class: "wide", cell: (file) => named(file.purpose.replaceAll("_", " "), 30) },
       { title: "Size", class: "number", cell: (file) => [bytes(file.bytes), file.num_rows ? h("span", { class: "below" }, `${count(file.num_rows)} lines`) : null] },
       { title: "Made", class: "wide", cell: (file) => [time(file.created_at), file.expires_at ? h("span", { class: "below" }, "until ", time(file.expires_at)) : null] },

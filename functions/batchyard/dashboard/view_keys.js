@@ -4,7 +4,7 @@ import * as api from "./api.js";
 import * as dialogs from "./dialogs.js";
 import { h } from "./dom.js";
 import { name } from "./format.js";
-import { alert, button, empty, loading, named, state, time } from "./marks.js";
+import { alert, button, empty, named, state, time } from "./marks.js";
 import { table } from "./tables.js";
 
 const PATH = "v1/auth/account/api-keys";
@@ -70,7 +70,7 @@ export function keysView(app) {
         h("button", { type: "submit", class: "main" }, "Make a key"),
       ),
       alert(problem),
-      keys === null ? loading() : keys.length ? list() : empty("No key is listed.", "The operator has made the one that you use."),
+      keys === null ? app.loading() : keys.length ? list() : empty("No key is listed.", "The operator has made the one that you use."),
     ];
   }
 

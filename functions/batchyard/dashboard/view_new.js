@@ -2,9 +2,9 @@
 
 import * as api from "./api.js";
 import { h } from "./dom.js";
-import { bytes, count, duration, money, now, percent } from "./format.js";
+import { bytes, count, duration, money, name, now, percent } from "./format.js";
 import { check } from "./lines.js";
-import { alert, button, figure, loading, mark, named } from "./marks.js";
+import { alert, button, figure, mark, named } from "./marks.js";
 import { section } from "./sections.js";
 import { upload } from "./upload.js";
 
@@ -98,7 +98,7 @@ export function newView(app) {
   }
 
   function body() {
-    if (!app.limits()) return [loading()];
+    if (!app.limits()) return [app.loading()];
     return [
       h(
         "div",
@@ -137,7 +137,7 @@ export function newView(app) {
             "li",
             { key: `${error.line} ${index}` },
             h("span", { class: "line-number" }, error.line ? `line ${count(error.line)}` : "file"),
-            h("div", {}, error.text ? h("code", { class: "excerpt" }, named(error.text, 200)) : null, h("p", {}, mark("cross"), named(error.message, 400), h("span", { class: "below" }, error.code))),
+            h("div", {}, error.text ? h("code", { class: "excerpt" }, named(error.text, 200)) : null, h("p", {}, mark("cross"), named(error.message, 400), h("span", { class: "below" }, name(error.code, 60)))),
           ),
         ),
       ),

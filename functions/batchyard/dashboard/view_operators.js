@@ -3,13 +3,13 @@
 import * as api from "./api.js";
 import { h } from "./dom.js";
 import { count, money, name, rate } from "./format.js";
-import { empty, loading, named, state, time } from "./marks.js";
+import { empty, named, state, time } from "./marks.js";
 import { section } from "./sections.js";
 import { Pages, table } from "./tables.js";
 
 const MOST_SHARES = 12;
 
-export function lanesView() {
+export function lanesView(app) {
   let found = null;
 
   async function poll(signal) {
@@ -18,10 +18,10 @@ export function lanesView() {
   }
 
   function body() {
-    if (found === null) return [loading()];
+    if (found === null) return [app.loading()];
     if (!found.lanes.length) return [empty("No lane is in use.", "Lanes are shown while batches run on them.")];
     const columns = [
-      { title: "Lane", cell: (lane) => [named(lane.provider, 40), h("span", { class: "below" }, named(lane.model, 60), ` · ${lane.mode}`, lane.key_owner ? [" · key of ", named(lane.key_owner, 40)] : null)] },
+      { title: "Lane", cell: (lane) => [named(lane.provider, 40), h("span", { class: "below" }, named(lane.model, 60), ` · ${name(lane.mode, 20)}`, lane.key_owner ? [" · key of ", named(lane.key_owner, 40)] : null)] },
       { title: "State", cell: (lane) => [state(lane.state), lane.state === "closed" ? null : h("span", { class: "below" }, named((lane.reason ?? "").replaceAll("_", " "), 60), lane.since ? [" since ", time(lane.since)] : null)] },
       { title: "Calls", class: "number", cell: (lane) => [rate(lane.calls_per_second), h("span", { class: "below" }, lane.rate_per_second === null ? "no limit known" : `of ${rate(lane.rate_per_second)}`)] },
       { title: "Refused", class: "number wide", cell: (lane) => rate(lane.refused_per_second) },
@@ -71,7 +71,7 @@ export function accountsView(app) {
   }
 
   function body() {
-    if (accounts === null) return [loading()];
+    if (accounts === null) return [app.loading()];
     if (!accounts.length && pages.isFirst) return [empty("No account yet.", "`batchyard accounts create` makes one.")];
     const columns = [
       { title: "Account", class: "grow", cell: (account) => [named(account.name, 60), account.is_operator ? " · operator" : "", h("span", { class: "below id" }, name(account.id, 60))] },

@@ -4,7 +4,7 @@ import * as api from "./api.js";
 import { bars, columns } from "./charts.js";
 import { h } from "./dom.js";
 import { count, money, now, percent, short } from "./format.js";
-import { empty, figure, loading, named } from "./marks.js";
+import { empty, figure, named } from "./marks.js";
 import { section } from "./sections.js";
 import { table } from "./tables.js";
 
@@ -37,7 +37,7 @@ export function usageView(app, { days: asked }) {
         { class: "filters", "aria-label": "Days", key: "spans" },
         SPANS.map((days) => h("a", { key: days, href: `#/usage?days=${days}`, "aria-current": days === span ? "true" : null }, `${days} days`)),
       ),
-      usage === null ? loading() : usage.days.length ? shown() : empty("Nothing was spent in these days.", "What a batch has used counts on the day on which it ends."),
+      usage === null ? app.loading() : usage.days.length ? shown() : empty("Nothing was spent in these days.", "What a batch has used counts on the day on which it ends."),
     ].flat();
   }
 

@@ -3,8 +3,8 @@
 import * as api from "./api.js";
 import * as dialogs from "./dialogs.js";
 import { h } from "./dom.js";
-import { count, duration, now, text } from "./format.js";
-import { ago, alert, button, empty, loading, named, state, time } from "./marks.js";
+import { count, duration, name, now, text } from "./format.js";
+import { ago, alert, button, empty, named, state, time } from "./marks.js";
 import { section } from "./sections.js";
 import { Pages, table } from "./tables.js";
 
@@ -79,7 +79,7 @@ export function webhooksView(app) {
   }
 
   function body() {
-    if (!isKnown) return [loading()];
+    if (!isKnown) return [app.loading()];
     return [form(), alert(problem), list(), pages.shown("Pages of deliveries", turn)];
   }
 
@@ -91,7 +91,7 @@ export function webhooksView(app) {
   function form() {
     return h(
       "section",
-      { class: "section", key: "form", "aria-label": "The webhook" },
+      { class: "section", key: "form" },
       h("p", { class: "quiet-text" }, webhook ? ["Every batch that ends is told to ", h("strong", {}, named(webhook.url, 200)), "."] : "No webhook is set. With one, every batch that ends is told to an address of yours."),
       h(
         "form",
@@ -106,7 +106,7 @@ export function webhooksView(app) {
   }
 
   function list() {
-    if (deliveries === null) return loading();
+    if (deliveries === null) return app.loading();
     if (!deliveries.length) return empty("No delivery yet.", "There is one for each batch that ends while a webhook is set.");
     const columns = [
       { title: "Event", cell: (delivery) => [named(delivery.event, 40), h("span", { class: "below id" }, h("a", { href: `#/batches/${encodeURIComponent(delivery.batch_id)}` }, named(delivery.batch_id, 40)))] },
@@ -132,7 +132,7 @@ function attempts(delivery) {
   return h(
     "details",
     {},
-    h("summary", {}, `${count(delivery.attempts.length)} · ${last.problem ? last.problem.replaceAll("_", " ") : `answered ${last.status}`}`, delivery.replays ? ` · replayed ${count(delivery.replays)}` : ""),
+    h("summary", {}, `${count(delivery.attempts.length)} · ${last.problem ? name(last.problem, 60).replaceAll("_", " ") : `answered ${last.status}`}`, delivery.replays ? ` · replayed ${count(delivery.replays)}` : ""),
     h(
       "ol",
       { class: "attempts" },
@@ -143,7 +143,7 @@ function attempts(delivery) {
           time(attempt.attempted_at),
           ` · ${attempt.status ?? "no answer"} · ${count(attempt.milliseconds)} ms`,
           attempt.detail ? h("p", {}, named(attempt.detail, 300)) : null,
-          attempt.reply ? h("pre", { tabindex: 0, role: "region", "aria-label": "The answer" }, text(attempt.reply, 2000)) : null,
+          attempt.reply ? h("pre", { tabindex: 0, role: "group", "aria-label": "The answer" }, text(attempt.reply, 2000)) : null,
         ),
       ),
     ),
