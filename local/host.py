@@ -118,6 +118,7 @@ class Host:
         if self.options.account is not None and self.deployment.declares("admin"):
             created = self.create_account(self.options.account)
             self.account_id, self.api_key = created["account_id"], created["api_key"]
+            self.ask_admin({"action": "set_operator", "account_id": self.account_id, "is_operator": True})
         self.meter.reset()
 
     def close(self) -> None:

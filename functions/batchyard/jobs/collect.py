@@ -137,6 +137,7 @@ def _flush(job: HeldJob, vendor: Vendor, shard: Shard, spool: Spool, claim: Shar
         tally=claim.tally + tally(results),
         lease_until=job.tools.now + job.tools.limits.lease_seconds,
         settled=done_count(done) == shard.items,
+        now=job.tools.now,
     )
 
 

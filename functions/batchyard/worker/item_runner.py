@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
@@ -80,6 +81,8 @@ class ItemRunner:
         self._given_up: set[int] = set()
         self._error: BaseException | None = None
         self._held = False
+        self.retries: Counter[str] = Counter()
+        """Reason -> how often items were sent again since somebody last took note."""
         self.timed_out: set[int] = set()
         """Positions of items whose provider let a whole timeout pass at least once."""
 
@@ -165,6 +168,7 @@ class ItemRunner:
             if not await self._wait(item, wait):
                 return None
             self._meter.retries += 1
+            self.retries[str(reason)] += 1
         return None
 
     async def _give_up(
