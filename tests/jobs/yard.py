@@ -135,7 +135,8 @@ class Mail:
 
 class Yard:
     """`jobs`: how many shards each has. `nth`, `when`: of the fuse. `prices`: the batch's price limit, and what it may
-    cost. `vendor`: settings of the vendor. Whoever stands for another vendor replaces the first four methods."""
+    cost. `usual_seconds`: how long such jobs took so far; None if that is not known. `vendor`: settings of the vendor.
+    Whoever stands for another vendor replaces the first four methods."""
 
     def make_vendor(self, **settings: Any) -> Any:
         return MemoryVendor(lambda: self.now, **settings)
@@ -160,6 +161,8 @@ class Yard:
         when: str = "before",
         prices: tuple[int | None, int] = (None, 0),
         others: tuple[Lane, ...] = (REALTIME,),
+        escalate_at: int = ESCALATE_AT,
+        usual_seconds: int | None = None,
         **vendor: Any,
     ) -> None:
         self.now = float(NOW)
@@ -191,6 +194,9 @@ class Yard:
             new_owner=lambda: f"executor-{next(self._owners)}",
             is_well=lambda lane: lane not in self.broken,
         )
+        if usual_seconds is not None:
+            self.stores.native_lanes.ended(LaneId(NATIVE.provider, NATIVE.model), usual_seconds, NOW)
+        self._escalate_at = escalate_at
         self.plan = self._create(jobs, *prices)
         self.refs = [JobRef(BATCH, entry.first_shard, entry.shards) for entry in self.plan.jobs]
         self.mail.start(self.refs)
@@ -198,7 +204,7 @@ class Yard:
     def _create(self, jobs: tuple[int, ...], max_price: int | None, estimate: int) -> Plan:
         entries, records, work, first = [], [], b"", 0
         for count in jobs:
-            entries.append(LaneShards(NATIVE, first, count, count * ITEMS_PER_SHARD, ESCALATE_AT, self._others))
+            entries.append(LaneShards(NATIVE, first, count, count * ITEMS_PER_SHARD, self._escalate_at, self._others))
             for number in range(first, first + count):
                 start = len(work)
                 for index in range(number * ITEMS_PER_SHARD, (number + 1) * ITEMS_PER_SHARD):
