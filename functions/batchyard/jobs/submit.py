@@ -120,7 +120,7 @@ def wait_for_vendor(job: HeldJob, trouble: VendorTrouble) -> int:
 
 
 def _submission(job: HeldJob, items: int) -> Submission:
-    return Submission(job.name, job.lane.model, items, job.row.asked_at)
+    return Submission(job.name, job.lane.model, items, job.row.asked_at, job.ref.to_json().encode())
 
 
 def _why(job: HeldJob) -> str:
