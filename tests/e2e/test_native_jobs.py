@@ -18,6 +18,7 @@ from batchyard.core.lanes import LaneId
 from local.cloud import LocalCloud
 from local.provider import SimulatedProvider
 from tests.customer import Customer, chat_line, eventually, jsonl
+from tests.invariants import check_bills, check_places
 
 JOB_SECONDS = 1000.0
 NATIVE = {name: ["realtime", "native"] for name in ("openai", "anthropic", "groq", "mistral")}
@@ -78,7 +79,8 @@ def wait_for_job(provider: SimulatedProvider) -> dict[str, Any]:
 def assert_paid_once(provider: SimulatedProvider, items: int, native: int) -> None:
     """Each item was billed once, `native` of them as items of a job."""
     bills = provider.bills().values()
-    assert [sum(bill) for bill in bills] == [1] * items
+    check_bills(bills)
+    assert len(bills) == items
     assert sum(bill.native for bill in bills) == native
 
 
@@ -174,7 +176,8 @@ def test_a_mixed_batch_runs_on_all_its_lanes_in_a_storm(customer: Customer, prov
     provider.advance(JOB_SECONDS)
     batch = customer.wait(batch.id)
     assert (batch.status, customer.check(batch, wanted).succeeded) == ("completed", 100)
-    assert [sum(bill) for bill in provider.bills().values()] == [1] * 100
+    check_bills(provider.bills().values())
+    assert len(provider.bills()) == 100
     assert {job["vendor"] for job in provider.jobs()} == {"openai", "anthropic", "mistral"}
     assert len(provider.jobs()) == 3
     billed: Counter[tuple[str, str]] = Counter()
@@ -182,6 +185,7 @@ def test_a_mixed_batch_runs_on_all_its_lanes_in_a_storm(customer: Customer, prov
     for lane in provider.stats()["usage"]:
         billed[lane["provider"], lane["model"]] += lane["items"]
         modes[lane["model"]].add(lane["mode"])
+    check_places(billed, [(at, model.removeprefix(f"{at}/")) for model, (at, _) in models.items()])
     assert billed == {(at, model.removeprefix(f"{at}/")): 20 for model, (at, _) in models.items()}
     for model, (at, mode) in models.items():
         assert mode in modes[model.removeprefix(f"{at}/")]

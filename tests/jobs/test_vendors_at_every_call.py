@@ -34,6 +34,8 @@ CONNECT: dict[str, Callable[[VendorHttp, str], VendorJobs]] = {
     "gemini": lambda http, _: GeminiJobs(http),
 }
 ITEMS = 8
+USUAL_SECONDS = 20 * 300
+"""So that a job is looked at every 300 seconds."""
 
 
 class Clock:
@@ -79,11 +81,18 @@ class BrittleLine(httpx.BaseTransport):
 class VendorYard(Yard):
     """At a simulated vendor whose job stops half-way, so that every kind of request is made."""
 
-    def __init__(self, simulator: SimulatedProvider, provider: Provider, clock: Clock, nth: int, when: str) -> None:
+    def __init__(
+        self,
+        simulator: SimulatedProvider,
+        provider: Provider,
+        clock: Clock,
+        nth: int,
+        when: str,
+        escalate_in: int = 1000,
+    ) -> None:
         self._simulator, self._provider = simulator, provider
         self.line = BrittleLine(nth, when, lambda: clock.go_to(self.now))
-        usual = 20 * 300  # so that it is looked at every 300 seconds
-        super().__init__((2,), now=clock.now, escalate_at=clock.now + 1000, usual_seconds=usual)
+        super().__init__((2,), now=clock.now, escalate_at=clock.now + escalate_in, usual_seconds=USUAL_SECONDS)
 
     def make_vendor(self, **_: Any) -> Any:
         headers = self.translator.headers("sk-test")
@@ -115,6 +124,21 @@ def simulator() -> Iterator[SimulatedProvider]:
 @pytest.fixture(scope="module")
 def clock(simulator: SimulatedProvider) -> Clock:
     return Clock(simulator)
+
+
+@pytest.mark.parametrize("name", VENDORS)
+def test_a_job_that_is_stuck_is_submitted_anew(simulator: SimulatedProvider, clock: Clock, name: str) -> None:
+    """With what the first one has not finished; what the second one leaves, too, runs in realtime, because by now such
+    jobs are known to be slow. Each item is paid once, and the vendor keeps nothing."""
+    simulator.reset()
+    yard = VendorYard(simulator, VENDORS[name], clock, 0, "never", escalate_in=13 * USUAL_SECONDS)
+    yard.run()
+    yard.vendor.close()
+    assert yard.results() == dict.fromkeys(range(ITEMS), Outcome.SUCCEEDED)
+    assert yard.paid() == dict.fromkeys(range(ITEMS), 1)
+    assert [job["items"] for job in simulator.jobs()] == [8, 4]
+    assert sum(yard.realtime_paid.values()) == 2
+    assert all(file["deleted"] for file in simulator.files())
 
 
 @pytest.mark.parametrize("when", ["before", "after", "lost"])
