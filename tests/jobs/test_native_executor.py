@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 
+import orjson
 import pytest
 
+from batchyard.core import families
 from batchyard.core.batches import Ending
 from batchyard.core.jobs import JobState
 from batchyard.core.lanes import Lane, LaneId
@@ -29,6 +31,18 @@ def test_a_job_that_ends_well_settles_its_shards() -> None:
     assert tally.realtime_picousd == 2 * tally.cost_picousd > 0
     assert all(job.is_deleted for job in yard.vendor.jobs.values())
     assert yard.stores.native_lanes.history(LaneId("openai", MODEL)).seconds
+
+
+def test_lines_that_begin_alike_stand_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For the vendor's prompt cache, shard by shard; each result finds its item by its id all the same."""
+    monkeypatch.setattr(families, "SHORTEST_BYTES", 8)
+    monkeypatch.setattr(families, "prompt_of", lambda body: b"odd or even"[:: 1 + orjson.loads(body)["n"] % 2] * 8)
+    yard = Yard((2,))
+    yard.run()
+    (job,) = yard.vendor.jobs.values()
+    assert [orjson.loads(line.body)["n"] for line in job.lines] == [0, 2, 1, 3, 4, 6, 5, 7]
+    assert yard.results() == dict.fromkeys(range(8), Outcome.SUCCEEDED)
+    assert set(yard.paid().values()) == {1}
 
 
 def test_items_that_failed_for_good_are_results() -> None:
