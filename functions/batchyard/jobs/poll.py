@@ -15,7 +15,7 @@ from contextlib import suppress
 
 from batchyard.adapters.providers.provider_jobs import JobMissing, JobRefused, JobView, VendorTrouble
 from batchyard.core.errors import BooksDoNotBalance
-from batchyard.core.jobs import STOP_PATIENCE_SECONDS, JobState, poll_wait_seconds
+from batchyard.core.jobs import STOP_PATIENCE_SECONDS, JobState
 from batchyard.core.retry import FailureReason
 from batchyard.jobs.held import HeldJob
 from batchyard.jobs.submit import wait_for_vendor
@@ -50,12 +50,10 @@ def job_id(job: HeldJob) -> str:
 
 
 def _wait_seconds(job: HeldJob) -> int:
-    tools = job.tools
-    usual = tools.stores.native_lanes.history(job.lane_id).usual_seconds
-    wait = poll_wait_seconds(job.row, usual, tools.now, tools.limits.pace)
+    wait = job.seconds_to_next_poll()
     if job.row.state is JobState.STOPPING or job.entry is None:
         return wait
-    return max(1, min(wait, job.entry.escalate_at - tools.now))
+    return max(1, min(wait, job.entry.escalate_at - job.tools.now))
 
 
 def _ended(job: HeldJob, view: JobView) -> int | None:
