@@ -426,12 +426,26 @@ def test_a_batch_of_more_items_keeps_the_price_limit(router: BatchRouter) -> Non
 
 
 def test_items_too_long_for_their_model(router: BatchRouter) -> None:
-    """What has fewer bytes than the window has tokens fits; what is far longer does not, by a stated estimate."""
-    router.quote([item(input={"messages": [{"role": "user", "content": "x" * 120_000}]})])
+    """Counted with the model's tokenizer: what exceeds the window by a token is refused, and nothing that fits."""
+
+    def words(number: int) -> dict[str, Any]:
+        return {"messages": [{"role": "user", "content": " word" * number}]}
+
+    router.quote([item(input=words(127_997))])
     with pytest.raises(Refused) as caught:
-        router.quote([item(), item(2, input={"messages": [{"role": "user", "content": "word " * 180_000}]})])
+        router.quote([item(), item(2, input=words(127_998))])
     assert caught.value.issues == [("context_window_exceeded", "items[1].input", None)]
-    assert "estimated" in caught.value.error.message
+    assert "128001 tokens at least, counted with o200k_base" in caught.value.error.message
+
+
+def test_items_too_long_for_a_model_whose_tokenizer_is_secret(router: BatchRouter) -> None:
+    """Refused is what would be too long at six bytes a token, and the answer says that this is an estimate."""
+    content = "word " * 190_000
+    router.quote([item(model="claude-sonnet-4-5", input={"messages": [{"role": "user", "content": content}]})])
+    with pytest.raises(Refused) as caught:
+        router.quote([item(model="mistral-embed", operation="embeddings", input={"input": content})])
+    assert caught.value.issues == [("context_window_exceeded", "items[0].input", None)]
+    assert "158333 tokens at least, estimated by its length" in caught.value.error.message
 
 
 def test_items_of_one_batch_have_operations_of_their_own(router: BatchRouter, cloud: Cloud, alice: Customer) -> None:

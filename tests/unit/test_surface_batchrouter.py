@@ -22,7 +22,6 @@ from batchyard.core.sharding import LaneShards, Plan
 from batchyard.core.shards import ShardRow
 from batchyard.core.usage import Tally
 from batchyard.core.webhooks import WebhookTarget
-from batchyard.core.windows import least_tokens, longest_input
 from batchyard.surfaces.batchrouter import quotes, replies
 from batchyard.surfaces.batchrouter.lines import endpoint_of, parse_line
 from batchyard.surfaces.batchrouter.results import frame_results, write_result
@@ -135,14 +134,6 @@ def test_a_line_that_is_no_object(line: bytes) -> None:
     found = parse_line(line, 0, 1, LineContext(CHAT))
     assert isinstance(found, LineError) and found.code == "invalid_json_line"
     assert endpoint_of(line) is None
-
-
-def test_only_text_counts_as_text() -> None:
-    """An image in a request takes no room of its text; of several inputs of an embedding each has to fit by itself."""
-    picture = {"type": "image_url", "image_url": {"url": "data:" + "x" * 600_000}}
-    assert least_tokens({"messages": [{"role": "user", "content": [picture, {"type": "text", "text": "abcdef"}]}]}) == 1
-    assert least_tokens(longest_input({"input": ["a" * 600, "b" * 6_000]})) == 1_000
-    assert least_tokens({"messages": [{"role": "user", "content": "a" * 60}], "metadata": {"text": "a" * 600}}) == 10
 
 
 # Rows of results.
