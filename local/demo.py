@@ -95,18 +95,19 @@ def download(client: OpenAI, batch: Batch, folder: Path) -> None:
 def print_table(batch: Batch, seconds: float) -> None:
     counts, usage = batch.request_counts, batch.usage
     assert counts is not None
-    cost = ((usage and usage.model_extra) or {}).get("cost_usd", "not known")
+    money = (usage and usage.model_extra) or {}
     rows = [
         ("items", f"{counts.total:,}"),
         ("succeeded", f"{counts.completed:,}"),
         ("failed", f"{counts.failed:,}"),
         ("tokens", f"{usage.total_tokens:,}" if usage else "0"),
-        ("cost", f"${cost}"),
+        ("cost", f"${money.get('cost_usd', 'not known')}"),
+        ("in realtime", f"${money.get('realtime_cost_usd', 'not known')}"),
         ("seconds", f"{seconds:.1f}"),
     ]
     print()
     for name, value in rows:
-        print(f"  {name:<10} {value:>14}")
+        print(f"  {name:<11} {value:>13}")
     print()
 
 
