@@ -458,4 +458,4 @@ def item(number: int = 1, simulate: str | None = None, *, model: str = "gpt-4o-m
 
 
 def _with_items(items: Sequence[dict[str, Any]] | None, body: dict[str, Any]) -> dict[str, Any]:
-    return body if items is None else {"items": list(items)} | body
+    return body if items is None else {"items": items} | body

@@ -85,6 +85,7 @@ def cloud(table: Table, objects: Objects, monkeypatch: pytest.MonkeyPatch) -> It
         "STATE_MACHINE_ARN": machine["stateMachineArn"],
         "ASSEMBLE_FUNCTION": ASSEMBLE,
         "DELIVER_FUNCTION": DELIVER,
+        "CALLER_KEY_ID": clients.client("kms").create_key()["KeyMetadata"]["KeyId"],
         "QUEUE_URLS": "{}",
         "DEAD_LETTER_URLS": "[]",
     }.items():

@@ -18,7 +18,7 @@ from batchyard.core.keys import part_key, part_prefix, work_prefix
 from batchyard.core.parts import encode_part
 from batchyard.core.results import Outcome, Result, failed, tally
 from batchyard.core.sharding import Plan
-from batchyard.handlers import finalize, notify, validate
+from batchyard.handlers import finalize, notify, sweep, validate
 from tests.api.api import Cloud, Customer
 from tests.api.gateway import STAGE, Context, Gateway
 
@@ -212,6 +212,19 @@ def test_deleted_means_gone(cloud: Cloud, alice: Customer) -> None:
     for prefix in ("files/", work_prefix(alice.account_id, batch_id), part_prefix(alice.account_id, batch_id)):
         assert list(cloud.objects.keys(prefix, at_most=10)) == []
     assert notify.handler(step_event(alice, batch["id"]), Context()) == {}
+
+
+def test_a_batch_that_is_deleted_at_once_is_announced(cloud: Cloud, alice: Customer) -> None:
+    """Its owner is faster than Notify: the deletion makes the delivery, which Sweep starts, and Notify finds nothing to
+    do."""
+    hook = {"url": "https://example.com/hook", "secret": "a-strong-shared-secret"}
+    assert alice.http.put("/v1/auth/account/delivery-webhook", json=hook).status_code == 200
+    batch = ended(cloud, alice)
+    assert ask(alice, "DELETE", f"/{batch['id']}").status_code == 200
+    assert notify.handler(step_event(alice, batch["id"]), Context()) == {}
+    (delivery,) = alice.http.get("/v1/webhooks/deliveries").json()["data"]
+    assert (delivery["batch_id"], delivery["status"]) == (ours(batch["id"]), "pending")
+    assert sweep.handler({}, Context())["deliveries"] == 1
 
 
 def test_an_uploaded_file_outlives_its_batch(cloud: Cloud, alice: Customer) -> None:

@@ -288,6 +288,87 @@ def test_preflight_goes_on_behind_empty_items(router: BatchRouter) -> None:
     assert caught.value.issues == [("empty_batch", "items", None)]
 
 
+def test_preflight_lists_what_has_the_wrong_form_beside_the_rest(router: BatchRouter) -> None:
+    """Every member of a wrong type or value, every unknown one, and what is wrong with those that can be read."""
+    body = {
+        "sla_tier": "fastest",
+        "metadata": {"": 1},
+        "max_price": {"amount": "much"},
+        "webhook": {"url": "https://127.0.0.1/", "secret": "short", "retries": 3},
+        "input_file_id": "no file",
+        "item_count": 2,
+        "surprise": True,
+    }
+    found = refused(router, 5, [item(1, operation="telepathy"), 7, item(2)], **body)
+    assert sorted(found.issues, key=str) == sorted(
+        [
+            ("invalid_value", "quote_id", None),
+            ("invalid_value", "sla_tier", None),
+            ("invalid_value", "metadata", None),
+            ("invalid_value", "max_price.amount", None),
+            ("invalid_value", "webhook.secret", None),
+            ("unknown_field", "webhook.retries", None),
+            ("unsafe_webhook_url", "webhook.url", None),
+            ("file_not_found", "input_file_id", None),
+            ("unknown_field", "item_count", None),
+            ("unknown_field", "surprise", None),
+            ("invalid_input", "items", None),
+            ("unknown_operation", "items[0].operation", None),
+            ("invalid_json_line", "items[1]", None),
+        ],
+        key=str,
+    )
+    assert router.batches().batches == []
+
+
+def test_a_quotes_preflight_lists_the_same(router: BatchRouter) -> None:
+    """Wrong forms, unknown members and the items' own issues at once; nothing is quoted."""
+    with pytest.raises(Refused) as caught:
+        router.quote([item(1), item(1)], models=["gpt-4o", 3], privacy_tier="secret", surprise=1, item_count="many")
+    assert sorted(caught.value.issues, key=str) == sorted(
+        [
+            ("invalid_value", "models[1]", None),
+            ("invalid_value", "privacy_tier", None),
+            ("unknown_field", "surprise", None),
+            ("invalid_value", "item_count", None),
+            ("duplicate_customer_item_id", "items[1].customer_item_id", None),
+        ],
+        key=str,
+    )
+    with pytest.raises(Refused) as caught:
+        router.quote(7, sla_tier="fastest")  # type: ignore[arg-type]
+    assert caught.value.issues == [("invalid_value", "items", None), ("invalid_value", "sla_tier", None)]
+
+
+def test_a_quote_of_a_file_takes_nothing_that_it_would_not_use(router: BatchRouter) -> None:
+    """How many items a sample stands for, and the model of items without one, are said of items: with a file they are
+    refused, not left out."""
+    file = router.upload(json.dumps(item(model=...)).encode())  # type: ignore[arg-type]
+    with pytest.raises(Refused) as caught:
+        router.quote(input_file_id=file.id, item_count=1, model="gpt-4o")
+    assert caught.value.issues == [
+        ("invalid_input", "item_count", None),
+        ("invalid_input", "model", None),
+        ("missing_field", "model", 1),
+    ]
+
+
+def test_a_broken_copy_of_a_request_is_another_request(router: BatchRouter) -> None:
+    """What could not be read of it counts, too: it is a conflict, and no repeat of the request without it."""
+    quote = router.quote([item()])
+    router.create(quote.quote_id, [item()], KEY)
+    reply = router.post(quote.quote_id, [item()], KEY, metadata=5)
+    assert (reply.status_code, reply.json()["error"]["code"]) == (409, "idempotency_key_reused")
+
+
+def test_a_batch_may_repeat_the_regions_of_its_quote(router: BatchRouter) -> None:
+    """The same ones are taken, in any order; others are none that were quoted."""
+    quote = router.quote([item()], allowed_regions=["global", "us"])
+    router.create(quote.quote_id, [item()], allowed_regions=["us", "global"])
+    found = refused(router, quote.quote_id, [item()], allowed_regions=["eu"])
+    assert found.issues == [("quote_mismatch", "allowed_regions", None)]
+
+
 def test_a_file_is_checked_by_its_lines(router: BatchRouter) -> None:
     """Bad JSONL is told by the number of its line."""
     content = json.dumps(item(1)).encode() + b'\n{"customer_item_id": \n' + json.dumps(item(3)).encode()
@@ -489,8 +570,11 @@ def test_the_catalogue_is_public(router: BatchRouter) -> None:
         ({"input_file_id": "file-x"}, {"idempotency-key": KEY}, True),
         ({"input_file_id": "file-x"}, {}, False),
         ({"input_file_id": "file-x", "endpoint": "/v1/embeddings"}, {"idempotency-key": KEY}, False),
-        ({}, {"idempotency-key": KEY}, False),
+        ({}, {"idempotency-key": KEY}, True),
+        ({"endpoint": "/v1/embeddings"}, {"idempotency-key": KEY}, False),
+        ({}, {}, False),
         ([], {}, False),
+        ([], {"idempotency-key": KEY}, True),
     ],
 )
 def test_the_body_decides(router: BatchRouter, body: Any, headers: dict[str, str], is_batchrouters: bool) -> None:
@@ -498,6 +582,37 @@ def test_the_body_decides(router: BatchRouter, body: Any, headers: dict[str, str
     reply = router.http.post("/v1/batches", json=body, headers=headers)
     assert reply.status_code == 400
     assert ("details" in reply.json()["error"]) is is_batchrouters
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "is_batchrouters"),
+    [
+        (b'{"quote_id": "qlock_1", "items": [', {}, True),
+        (b'{"metadata": {,}}', {"idempotency-key": KEY}, True),
+        (b'{"input_file_id": "file-x", "endpoint": "/v1/embeddings"', {"idempotency-key": KEY}, False),
+        (b'{"input_file_id": ', {}, False),
+    ],
+)
+def test_a_broken_body_is_judged_by_what_stands_in_it(
+    router: BatchRouter, body: bytes, headers: dict[str, str], is_batchrouters: bool
+) -> None:
+    """A body that is no JSON gets the envelope of the dialect that its names and headers belong to."""
+    headers = headers | {"content-type": "application/json"}
+    reply = router.http.post("/v1/batches", content=body, headers=headers)
+    assert reply.status_code == 400
+    assert ("details" in reply.json()["error"]) is is_batchrouters
+
+
+def test_broken_json_is_an_issue_with_its_place(router: BatchRouter) -> None:
+    """Line and column, for a batch as for a quote; a body that is no object is an issue, too."""
+    broken = b'{"quote_id": "qlock_1",\n "items": [}'
+    headers = {"content-type": "application/json", "idempotency-key": KEY}
+    for path in ("/v1/batches", "/v1/quotes/model"):
+        error = Error.model_validate_json(router.http.post(path, content=broken, headers=headers).content).error
+        assert [(each.code, each.path, each.line) for each in error.details.preflight] == [("invalid_json", None, 2)]
+        assert (error.code, "line 2, column 12" in error.message) == ("preflight_failed", True), error.message
+        error = Error.model_validate_json(router.http.post(path, content=b"[]", headers=headers).content).error
+        assert [each.code for each in error.details.preflight] == ["invalid_type"]
 
 
 def test_files_of_openais_form_are_openais(alice: Customer, router: BatchRouter) -> None:

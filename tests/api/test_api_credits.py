@@ -8,9 +8,9 @@ import openai
 import pytest
 
 from batchyard.adapters.aws.batches import Batches
-from batchyard.core.batches import BatchRef
+from batchyard.core.batches import BatchRef, Status
 from batchyard.core.lanes import Lane
-from batchyard.handlers import admin
+from batchyard.handlers import admin, validate
 from tests.api.api import Cloud, Customer, jsonl
 from tests.api.gateway import Context, Gateway
 from tests.batchrouter import BatchRouter, item
@@ -103,8 +103,52 @@ def test_without_credits_no_batch_is_made(cloud: Cloud, alice: Customer) -> None
         alice.openai.batches.create(**arguments)
     assert (refused.value.status_code, refused.value.code) == (402, "insufficient_credits")
     assert cloud.started == []
-    pay(alice, "0.000001")
+    pay(alice, "1")
     assert alice.openai.batches.create(**arguments).status == "validating"
+
+
+def test_too_few_credits_for_a_small_file_are_402(cloud: Cloud, alice: Customer) -> None:
+    """What a small file may cost is known when its batch is made; it is reserved then, once. A large one is left to
+    validation, and so is one that cannot be a batch."""
+    file = alice.openai.files.create(file=jsonl(), purpose="batch")
+    broken = alice.openai.files.create(file=("b.jsonl", b"no line\n"), purpose="batch")
+    pay(alice, "0.000001")
+
+    def create(file_id: str) -> str:
+        made = alice.openai.batches.create(
+            input_file_id=file_id, endpoint="/v1/chat/completions", completion_window="24h"
+        )
+        return made.id
+
+    with pytest.raises(openai.APIStatusError) as refused:
+        create(file.id)
+    assert (refused.value.status_code, refused.value.code) == (402, "insufficient_credits")
+    assert cloud.started == [] and balance(alice)["reserved_usd"] == "0.000000"
+    create(broken.id)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("batchyard.steps.reserve.SMALL_FILE_BYTES", 1)
+        create(file.id)
+    pay(alice, "1", top_up="more")
+    made = create(file.id)
+    reserved = balance(alice)["reserved_usd"]
+    assert reserved != "0.000000"
+    validate.handler({"account_id": alice.account_id, "batch_id": made}, Context())
+    batch = Batches(cloud.table).current(BatchRef(alice.account_id, made))
+    assert (batch.status, balance(alice)["reserved_usd"]) == (Status.IN_PROGRESS, reserved)
+
+
+def test_too_few_credits_for_requests_in_a_body_are_402(cloud: Cloud, alice: Customer) -> None:
+    """KushRouter's inline requests: nothing is made of more than the account can pay for, of less it is."""
+    pay(alice, "0.001")
+    kush = KushRouter(f"https://{Gateway.HOST}", alice.key, transport=Gateway())
+    with kush.http:
+        long = [line(number, max_tokens=9000) for number in range(9)]
+        with pytest.raises(Refused) as refused:
+            kush.ask("POST", "/batches", json={"requests": long})
+        assert (refused.value.status, refused.value.detail.code) == (402, "insufficient_credits")
+        assert "Contents" not in cloud.objects._client.list_objects_v2(Bucket=cloud.objects.bucket)
+        kush.ask("POST", "/batches", json={"requests": [line(1)]})
+    assert len(cloud.started) == 1 and balance(alice)["reserved_usd"] != "0.000000"
 
 
 def test_kushrouter_answers_402(cloud: Cloud, alice: Customer) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from batchyard.adapters.aws import clients
 from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.webhook_sender import WebhookReply
 from batchyard.core.batches import Batch, Status
@@ -23,12 +22,6 @@ from tests.api.gateway import Context
 PATH = "/v1/auth/account/delivery-webhook"
 URL, SECRET = "https://example.com/hooks/batchrouter", "a-strong-shared-secret"
 NOW, FAR = 1_790_000_000, 4_000_000_000
-
-
-@pytest.fixture(autouse=True)
-def kms_key(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CALLER_KEY_ID", clients.client("kms").create_key()["KeyMetadata"]["KeyId"])
-    load.cache_clear()
 
 
 @pytest.fixture

@@ -115,6 +115,22 @@ def test_a_batch_that_runs_waits_for_nothing(cloud: Cloud, alice: Customer) -> N
     assert listed.data[0].waiting_for is None
 
 
+def test_a_list_says_the_status_that_the_batch_itself_says(cloud: Cloud, alice: Customer) -> None:
+    """In BatchRouter's words: dispatched until a shard was begun on one of its lanes, processing from then on, before
+    any item is done."""
+    batch = running(cloud, alice, lanes=(FIRST, SECOND))
+
+    def statuses() -> set[str]:
+        (listed,) = alice.http.get("/v1/batches", params={"cursor": ""}).json()["batches"]
+        return {listed["status"], alice.http.get(f"/v1/batches/{listed['id']}").json()["status"]}
+
+    assert statuses() == {"dispatched"}
+    claim(cloud, 1)
+    assert statuses() == {"processing"}
+    Batches(cloud.table)._progress.take(batch.id, 1, Tally(succeeded=1), 1)
+    assert statuses() == {"processing"}
+
+
 def test_a_batch_that_is_over_waits_for_nothing(cloud: Cloud, alice: Customer) -> None:
     """Whatever its lane does by then."""
     trouble(cloud, FIRST, LaneState.OPEN, "server_error")

@@ -146,15 +146,21 @@ def test_every_terminal_status_is_announced(world: World, status: Status) -> Non
     assert world.get(ref).event == f"batch.{status}"
 
 
-def test_a_batch_that_its_owner_deleted_is_not_announced(world: World) -> None:
-    """It may go the moment it has ended; its own webhook goes with it."""
-    world.set()
+def test_a_batch_that_its_owner_deletes_is_announced_all_the_same(world: World) -> None:
+    """It may go the moment it has ended: its own webhook stays, so that its delivery is tried as long as any other and
+    can be replayed; whoever announces the batch once more finds nothing to do."""
     batch = world.batch("batch_01k9qvb2m4h8n6p0r3t5v7w9x5")
-    write = world.webhooks.write_of(batch, TARGET)
-    world.table.transact([write])
+    world.table.transact([world.webhooks.write_of(batch, TARGET)])
+    ref = world.announce(batch.ref)
+    assert ref is not None
+    world.replies = [BROKEN, OK]
+    world.deliver(ref)
     world.batches.delete(batch)
     assert world.announce(batch.ref) is None
-    assert world.table.get(write.key) is None
+    world.now += 60
+    world.deliver(ref)
+    assert world.get(ref).state is DeliveryState.DELIVERED
+    assert [url for url, *_ in world.sent] == [TARGET.url, TARGET.url]
 
 
 def test_a_batch_that_runs_is_not_announced(world: World) -> None:

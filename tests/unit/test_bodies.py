@@ -28,7 +28,7 @@ WRONG = {f"{number:x}": 1 for number in range(MANY)}
         ("openai", "presign_file", WRONG, None),
         ("portkey", "create_batch", WRONG, None),
         ("kushrouter", "create_batch", WRONG, None),
-        ("kushrouter", "create_batch", {"requests": [1] * MANY}, "requests.0"),
+        ("kushrouter", "create_batch", {"requests": [1] * MANY}, "requests[0]"),
         ("kushrouter", "create_batch", {"requests": [], "settings": WRONG}, "settings"),
         ("kushrouter", "create_file", WRONG, None),
     ],

@@ -2,55 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
-
-from batchyard.core.estimates import (
-    LanePrice,
-    estimated_picousd,
-    output_tokens,
-    shard_estimate_picousd,
-    stated_output_tokens,
-)
+from batchyard.core.estimates import LanePrice, estimated_picousd, shard_estimate_picousd
 from batchyard.core.lanes import Lane, Mode
 from batchyard.core.sharding import LaneShards, Shard
-from batchyard.core.usage import MOST_TOKENS, Price
+from batchyard.core.usage import Price
 
 PRICE = Price(input_microusd=2, cached_microusd=1, output_microusd=10)
-
-
-@pytest.mark.parametrize(
-    ("body", "tokens"),
-    [
-        (b'{"model":"m","max_tokens":7}', 7),
-        (b'{"max_completion_tokens": 12,"x":1}', 12),
-        (b'{"max_output_tokens":3}', 3),
-        (b'{"messages":[{"content":"set \\"max_tokens\\":5 please"}]}', None),
-        (b'{"tools":[{"properties":{"max_tokens":{"type":"integer"}}}]}', None),
-        (b'{"max_tokens":null}', None),
-        (b'{"metadata":{"max_tokens":1},"max_tokens":90000}', 90_000),
-        (b'{"max_tokens":999999999}', MOST_TOKENS),
-    ],
-)
-def test_an_item_may_say_what_it_takes_at_most(body: bytes, tokens: int | None) -> None:
-    """By any of the names that dialects have for it, and not in a text that talks about it."""
-    assert stated_output_tokens(body) == tokens
-
-
-@pytest.mark.parametrize(
-    ("body", "tokens"),
-    [
-        (b'{"model":"m"}', 300),
-        (b'{"n":4,"max_tokens":7}', 28),
-        (b'{"n": 128}', 128 * 300),
-        (b'{"best_of":5,"n":2,"max_tokens":10}', 50),
-        (b'{"n":0,"max_tokens":7}', 7),
-        (b'{"metadata":{"n":1},"n":3,"max_tokens":7}', 21),
-        (b'{"messages":[{"content":"set \\"n\\":5 please"}]}', 300),
-    ],
-)
-def test_all_answers_of_an_item_count(body: bytes, tokens: int) -> None:
-    """Vendors bill each of the answers that `n` asks for, and all of which `best_of` takes the best."""
-    assert output_tokens(body, 300) == tokens
 
 
 def test_a_batch_may_cost_what_its_lanes_ask() -> None:

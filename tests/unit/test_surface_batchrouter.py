@@ -21,6 +21,7 @@ from batchyard.core.routing import RoutingRules, Verdict
 from batchyard.core.sharding import LaneShards, Plan
 from batchyard.core.shards import ShardRow
 from batchyard.core.usage import Tally
+from batchyard.core.webhooks import WebhookTarget
 from batchyard.core.windows import least_tokens, longest_input
 from batchyard.surfaces.batchrouter import quotes, replies
 from batchyard.surfaces.batchrouter.lines import endpoint_of, parse_line
@@ -210,6 +211,16 @@ def test_the_stage_is_kept_in_the_row() -> None:
     del row["stage"], row["expected_items"]
     assert Batch.from_row(row).stage is None
     assert ACTIVE[0] == "pending"
+
+
+def test_a_webhooks_secret_is_a_part_of_the_fingerprint() -> None:
+    """Another secret is another request, and the fingerprint is none that the secret is quickly guessed from."""
+    request = BatchRequest("batchrouter", CHAT, "file-1", webhook=WebhookTarget("https://example.com/", "a-secret-1"))
+    other = replace(request, webhook=WebhookTarget("https://example.com/", "a-secret-2"))
+    assert request.fingerprint == replace(request).fingerprint != other.fingerprint
+    with pytest.MonkeyPatch.context() as broken:
+        broken.setattr("hashlib.scrypt", lambda secret, **_: b"the same")
+        assert request.fingerprint == other.fingerprint
 
 
 def test_equal_requests_have_equal_fingerprints_whatever_is_known_of_them() -> None:

@@ -158,7 +158,7 @@ def test_inline_requests_become_lines() -> None:
     [
         ({"requests": []}, "requests"),
         ({"requests": [BODY, {"model": "m"}]}, "requests[1].messages"),
-        ({"requests": [BODY, 5]}, "requests.1"),
+        ({"requests": [BODY, 5]}, "requests[1]"),
         ({"requests": "x"}, "requests"),
         ({"requests": [BODY], "extra": 1}, "extra"),
         ({"requests": [BODY], "settings": {"concurrency": 0}}, "settings.concurrency"),

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 
 from batchyard.content.workfile import OpenLane
-from batchyard.core.estimates import output_tokens
 from batchyard.core.lanes import Lane
 from batchyard.core.sharding import LaneShards
+from batchyard.core.stated_output import output_tokens
 
 
 class Measure:
@@ -19,7 +19,9 @@ class Measure:
         self._output_tokens: Counter[tuple[Lane, tuple[Lane, ...]]] = Counter()
 
     def count(self, lane: OpenLane, line: bytes) -> None:
-        self._output_tokens[lane.lane, lane.others] += output_tokens(line, self._unknown_tokens)
+        """`line`: a work line."""
+        body = line.partition(b"\t")[2]
+        self._output_tokens[lane.lane, lane.others] += output_tokens(body, self._unknown_tokens)
 
     def output_tokens(self, lanes: Sequence[LaneShards]) -> dict[int, int]:
         """By the position of a lane among `lanes`, those of the finished work file."""

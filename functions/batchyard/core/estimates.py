@@ -7,14 +7,13 @@ or as what a forecast takes unknown items to be. Prices are those of the lanes t
 from __future__ import annotations
 
 import enum
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from batchyard.core.jobs import estimated_tokens
 from batchyard.core.lanes import Lane
 from batchyard.core.sharding import LaneShards, Shard
-from batchyard.core.usage import MOST_TOKENS, Price, discounted_picousd
+from batchyard.core.usage import Price, discounted_picousd
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,28 +33,6 @@ class Room(enum.Enum):
 
 
 PriceOf = Callable[[Lane], LanePrice]
-
-_STATED_OUTPUT = re.compile(rb'"max_(?:completion_|output_)?tokens": ?([0-9]{1,9})\b')
-"""In an item's body. It cannot match inside a text, because quotes are escaped there; it can inside of another object,
-such as metadata."""
-
-
-_STATED_ANSWERS = (re.compile(rb'"n": ?([0-9]{1,4})\b'), re.compile(rb'"best_of": ?([0-9]{1,4})\b'))
-
-
-def output_tokens(body: bytes, unknown_tokens: int) -> int:
-    """The most output tokens that the item can be billed for: all the answers that it asks for together.
-    `unknown_tokens`: of an answer whose length it does not say."""
-    stated = stated_output_tokens(body)
-    answers = max((int(figure) for pattern in _STATED_ANSWERS for figure in pattern.findall(body)), default=1)
-    return (unknown_tokens if stated is None else stated) * max(answers, 1)
-
-
-def stated_output_tokens(body: bytes) -> int | None:
-    """The most output tokens of an answer that the item asks for; None if it does not say. The largest figure counts,
-    so that nobody can hide it behind a smaller one."""
-    found = _STATED_OUTPUT.findall(body)
-    return min(max(map(int, found)), MOST_TOKENS) if found else None
 
 
 def estimated_picousd(

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import orjson
+from batchyard.core.stated_output import output_tokens
 
 _BYTES_PER_TOKEN = 4
-_MOST_OUTPUT = ("max_completion_tokens", "max_output_tokens", "max_tokens")
-"""How a request says how long its answer may become, by endpoint and age."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +54,4 @@ def lower(one: float | None, other: float | None) -> float | None:
 
 def estimated_tokens(body: bytes) -> int:
     """About how many tokens a call with this request body takes at most."""
-    try:
-        request = orjson.loads(body)
-    except orjson.JSONDecodeError:  # nothing that a provider would read, and no reason to stop
-        request = None
-    most = [request[name] for name in _MOST_OUTPUT if name in request] if isinstance(request, dict) else []
-    return len(body) // _BYTES_PER_TOKEN + max((each for each in most if type(each) is int and each > 0), default=0)
+    return len(body) // _BYTES_PER_TOKEN + output_tokens(body, 0)

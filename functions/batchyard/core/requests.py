@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import enum
 import hashlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 
 import orjson
 
 from batchyard.core.batches import Batch, DropSource
+from batchyard.core.items import LineError
 from batchyard.core.json_types import JsonObject
 from batchyard.core.routing import RoutingRules
 from batchyard.core.usage import PinnedPrice
 from batchyard.core.webhooks import WebhookTarget
 
-_LATER_FIELDS = frozenset({"rules", "quote_id", "max_price_picousd", "webhook"})
+_LATER_FIELDS = frozenset({"rules", "quote_id", "max_price_picousd", "webhook", "issues"})
+_SLOWLY = {"n": 2**14, "r": 8, "p": 1}
+"""scrypt's cost: 16 MB and some 50 ms (RFC 7914, section 2)."""
 _NOT_COUNTED = frozenset({"is_repeat", "sent", "first_reply", "reserve_picousd", "prices"})
 
 
@@ -55,12 +59,19 @@ class BatchRequest:
     """Those of the quote."""
     webhook: WebhookTarget | None = None
     """Who is told when it is over; None: the webhook of its account, if that has one."""
+    issues: tuple[LineError, ...] = ()
+    """What its surface has found wrong with it, for preflight to list with the rest. The batch is not made then."""
+
+    @property
+    def unread(self) -> frozenset[str]:
+        """The members of the body that are wrong in themselves, so that nothing else can be said about them."""
+        return frozenset(re.split(r"[.\[]", issue.param)[0] for issue in self.issues if issue.param)
 
     @property
     def fingerprint(self) -> str:
-        """Equal for equal requests. The idempotency key, secrets (the caller's key, the webhook's secret) and what came
-        of the quote are no part of it. What came with later versions counts only if it is given, so that a repeat is
-        known again after an upgrade."""
+        """Equal for equal requests. The idempotency key, the caller's own key and what came of the quote are no part of
+        it. What came with later versions counts only if it is given, so that a repeat is known again after an upgrade.
+        It is kept, so that of the webhook's secret it has what takes long to guess from."""
         if self.sent:
             return self.sent
         webhook = replace(self.webhook, secret="") if self.webhook else None
@@ -74,7 +85,10 @@ class BatchRequest:
         }
         if self.lines is not None:
             members["lines"] = hashlib.sha256(self.lines).hexdigest()
-        return hashlib.sha256(orjson.dumps(members, option=orjson.OPT_SORT_KEYS)).hexdigest()
+        digest = hashlib.sha256(orjson.dumps(members, option=orjson.OPT_SORT_KEYS))
+        if self.webhook is not None:
+            digest.update(hashlib.scrypt(self.webhook.secret.encode(), salt=digest.digest(), **_SLOWLY))
+        return digest.hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from batchyard.adapters import catalogue
 from batchyard.content import files as stored
@@ -20,9 +21,10 @@ from batchyard.handlers.http import Call, api, fault_of, logger, serve, serve_pa
 from batchyard.handlers.ids import mint
 from batchyard.handlers.limits import limits_of
 from batchyard.steps import accept, cancel, create
-from batchyard.steps.explain import explain
+from batchyard.steps.explain import explain, glance
 from batchyard.steps.forecast import forecast
 from batchyard.steps.quote import Foresee, quote
+from batchyard.steps.reserve import with_reservation
 from batchyard.surfaces.http import Reply
 from batchyard.surfaces.operations import BilledBatch, Page
 from batchyard.surfaces.surface import EndpointOf, ExplainLine
@@ -48,8 +50,8 @@ def _create(call: Call, request: BatchRequest) -> Batch:
     if request.lines is not None and explain_line is not None:
         _check_lines(request, request.lines, explain_line, call)
     endpoint_of = call.surface.rules.endpoint_of
-    if endpoint_of is not None and not _is_known(call, request):
-        request = _accepted(call, request, endpoint_of)
+    if not _is_known(call, request):
+        request = _accepted(call, request, endpoint_of) if endpoint_of is not None else _reserving(call, request)
     return create.create(
         replace(request, is_repeat=call.request.is_repeat),
         BatchRef(call.account_id, mint("batch_")),
@@ -90,6 +92,11 @@ def _accepted(call: Call, request: BatchRequest, endpoint_of: EndpointOf) -> Bat
         check_url=resources.receivers().check_url,
         quotes=resources.stores().quotes,
     )
+
+
+def _reserving(call: Call, request: BatchRequest) -> BatchRequest:
+    foresee = partial(plan_batch, call)
+    return with_reservation(request, call.account_id, foresee=foresee, stores=resources.stores())
 
 
 def quote_batch(call: Call, request: PlanRequest) -> Quote:
@@ -158,7 +165,8 @@ def list_batches(call: Call, wanted: PageRequest) -> Page[Batch]:
         call.account_id, after=wanted.after, before=wanted.before, limit=wanted.limit
     )
     is_backwards = wanted.before is not None and wanted.after is None
-    return Page([_shown(batch, call) for batch in found], has_more, is_backwards)
+    stores = resources.stores()
+    return Page([_shown(glance(batch, stores), call) for batch in found], has_more, is_backwards)
 
 
 def retrieve_batch(call: Call, batch_id: str) -> Batch:

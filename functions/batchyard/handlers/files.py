@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from batchyard.content import files as stored
 from batchyard.core.batches import Batch, BatchRef
@@ -15,9 +16,11 @@ from batchyard.handlers.http import Call, api, serve, serve_page
 from batchyard.handlers.ids import mint
 from batchyard.handlers.limits import limits_of
 from batchyard.steps import delete, receive, upload
+from batchyard.steps.announce import announce
 from batchyard.steps.delete_batch import delete_batch as delete_batch_step
 from batchyard.surfaces.http import Reply
 from batchyard.surfaces.operations import Completion, NewFile, NewUploadPart, Page, Presigned, ShownFile, ShownUpload
+from batchyard.surfaces.webhook_events import write_event
 
 
 def create_file(call: Call, new: NewFile) -> ShownFile:
@@ -74,8 +77,21 @@ def delete_file(call: Call, file_id: str) -> File:
 
 def delete_batch(call: Call, batch_id: str) -> Batch:
     """Here, because no other function of the API may remove anything."""
+    announce_it = partial(
+        announce,
+        now=call.now,
+        batches=resources.batches(),
+        webhooks=resources.webhooks(),
+        deliveries=resources.deliveries(),
+        write_event=write_event,
+        start=lambda made: None,  # Sweep does, within a minute: this function may start no other
+    )
     return delete_batch_step(
-        BatchRef(call.account_id, batch_id), now=call.now, stores=resources.stores(), workflow=resources.workflow()
+        BatchRef(call.account_id, batch_id),
+        now=call.now,
+        stores=resources.stores(),
+        workflow=resources.workflow(),
+        announce=announce_it,
     )
 
 

@@ -9,16 +9,18 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from batchyard.adapters.aws.quotes import Quotes
-from batchyard.core.errors import PreflightFailed, RequestError
+from batchyard.core.errors import PreflightFailed
 from batchyard.core.forecast import Forecast
 from batchyard.core.items import LineError
 from batchyard.core.quotes import Quote, QuoteRef
 from batchyard.core.requests import BatchRequest, PlanRequest
-from batchyard.core.webhooks import secret_problem
-from batchyard.steps.quote import Foresee, too_dear
+from batchyard.core.webhooks import WebhookTarget, secret_problem
+from batchyard.steps.quote import Foresee, foreseen, too_dear
 
 CheckUrl = Callable[[str], str | None]
 """What is wrong with a webhook's URL; None if it is safe."""
+
+_RULES = {"sla_tier", "routing_mode", "privacy_tier"}
 
 
 def accept(
@@ -28,19 +30,18 @@ def accept(
     to be reserved. That is the quote's price for each item, or what these items are expected to cost at the quote's
     prices if that is more: a quote of short items is no way to run long ones. Raises PreflightFailed with everything
     that is wrong."""
-    issues: list[LineError] = []
+    issues = list(request.issues)
     quote = _quote(request, account_id, now, quotes, issues)
     if quote is not None:
+        _compare_regions(request, quote, issues)
         request = replace(_with_terms_of(quote, request), prices=quote.prices)
-    forecast = _forecast(request, foresee, issues)
+    forecast = foreseen(PlanRequest(request), foresee, issues)
     if quote is not None and forecast is not None:
         cost = max(quote.cost_of(forecast.items), forecast.cost_picousd)
         _compare(request, quote, forecast, cost, issues)
         request = replace(request, reserve_picousd=cost)
-    if request.webhook is not None and (problem := check_url(request.webhook.url)) is not None:
-        issues.append(LineError("unsafe_webhook_url", problem, param="webhook.url"))
-    if request.webhook is not None and (problem := secret_problem(request.webhook.secret, request.webhook.style)):
-        issues.append(LineError("invalid_webhook_secret", problem, param="webhook.secret"))
+    if request.webhook is not None:
+        _check_webhook(request, request.webhook, check_url, issues)
     if issues:
         raise PreflightFailed(issues)
     return request
@@ -57,6 +58,8 @@ def _with_terms_of(quote: Quote, request: BatchRequest) -> BatchRequest:
 
 def _quote(request: BatchRequest, account_id: str, now: int, quotes: Quotes, issues: list[LineError]) -> Quote | None:
     """The quote that the request accepts; None if there is none, and then an issue says so."""
+    if "quote_id" in request.unread:
+        return None
     if request.quote_id is None:
         message = "'quote_id' is missing. POST /v1/quotes/model makes a quote; it is free."
         issues.append(LineError("quote_required", message, param="quote_id"))
@@ -72,28 +75,28 @@ def _quote(request: BatchRequest, account_id: str, now: int, quotes: Quotes, iss
     return quote
 
 
-def _forecast(request: BatchRequest, foresee: Foresee, issues: list[LineError]) -> Forecast | None:
-    """What comes of the items; None if they cannot be run as they are, and then issues say why."""
-    has_file, has_lines = bool(request.input_file_id), request.lines is not None
-    if has_file == has_lines:
-        sent = "both were sent" if has_file else "neither was sent"
-        message = f"Send either 'items' or 'input_file_id': {sent}."
-        issues.append(LineError("invalid_input", message, param="items"))
-        return None
-    try:
-        return foresee(PlanRequest(request))
-    except PreflightFailed as failure:
-        issues += failure.issues
-    except RequestError as error:
-        issues.append(LineError(error.code or "invalid_input", error.message, param=error.param))
-    return None
+def _check_webhook(request: BatchRequest, webhook: WebhookTarget, check_url: CheckUrl, issues: list[LineError]) -> None:
+    """Notes what is wrong with the URL and with the secret, as far as neither is known to be wrong already."""
+    known = {issue.param for issue in request.issues}
+    problem = check_url(webhook.url) if "webhook.url" not in known else None
+    if problem is not None:
+        issues.append(LineError("unsafe_webhook_url", problem, param="webhook.url"))
+    problem = secret_problem(webhook.secret, webhook.style) if "webhook.secret" not in known else None
+    if problem is not None:
+        issues.append(LineError("invalid_webhook_secret", problem, param="webhook.secret"))
+
+
+def _compare_regions(request: BatchRequest, quote: Quote, issues: list[LineError]) -> None:
+    if request.rules.regions and set(request.rules.regions) != set(quote.rules.regions):
+        message = "The quote was made for other 'allowed_regions'. Send the same here, or leave them out."
+        issues.append(LineError("quote_mismatch", message, param="allowed_regions"))
 
 
 def _compare(
     request: BatchRequest, quote: Quote, forecast: Forecast, cost_picousd: int, issues: list[LineError]
 ) -> None:
     """Notes how the batch differs from what was quoted. `cost_picousd`: what it is expected to cost."""
-    if request.rules != quote.rules:
+    if request.rules != quote.rules and not request.unread & _RULES:
         message = (
             f"The quote was made for sla_tier '{quote.rules.tier}', routing_mode '{quote.rules.mode}' and "
             f"privacy_tier '{quote.rules.privacy}'. Send the same here, or make a quote for what you want."

@@ -31,7 +31,7 @@ def announce(
 ) -> DeliveryRef | None:
     """The delivery, which `start` has begun unless it was made before; None if nobody wants to be told."""
     batch = batches.get(ref, consistent=True)
-    if batch is None:  # its owner may have deleted it the moment it ended
+    if batch is None:  # its owner has deleted it since it ended, which announces it
         return None
     if not batch.status.is_terminal:
         raise NotReady(f"{batch.id} is {batch.status}")

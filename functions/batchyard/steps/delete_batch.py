@@ -1,8 +1,10 @@
 """Delete a batch that is over: its files, what else it holds, and its row, in this order, so that a repeat after a
-crash finishes what was begun. A file that its owner has uploaded stays, because other batches may be made from it."""
+crash finishes what was begun. A file that its owner has uploaded stays, because other batches may be made from it; and
+its webhook is told that the batch is over, as it would have been without the deletion."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 
 from batchyard.adapters.aws.leftovers import Kind, Leftover
@@ -16,8 +18,11 @@ from batchyard.steps.create import own_file_id
 from batchyard.steps.delete import delete
 from batchyard.steps.purge import note, purge_now
 
+Announce = Callable[[BatchRef], object]
+"""Makes the delivery of a batch that is over, unless it was made (`steps.announce`)."""
 
-def delete_batch(ref: BatchRef, *, now: int, stores: Stores, workflow: Workflow) -> Batch:
+
+def delete_batch(ref: BatchRef, *, now: int, stores: Stores, workflow: Workflow, announce: Announce) -> Batch:
     """The batch that was deleted. Raises NotFound, or Conflict if it has not ended."""
     batch = stores.batches.get(ref, consistent=True)
     if batch is None:
@@ -28,6 +33,7 @@ def delete_batch(ref: BatchRef, *, now: int, stores: Stores, workflow: Workflow)
             param="batch_id",
             code="batch_not_ended",
         )
+    announce(ref)
     for file_id in _own_files(batch):
         with suppress(NotFound):  # it was deleted or has expired
             delete(FileRef(ref.account_id, file_id), now=now, stores=stores, workflow=workflow, end_batches=False)

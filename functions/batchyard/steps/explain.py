@@ -7,14 +7,14 @@ that nobody looks at.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from batchyard.adapters.aws.lanes import Lanes
 from batchyard.adapters.aws.stores import Stores
 from batchyard.core.batches import Batch, Status
 from batchyard.core.lane_progress import lane_progress
-from batchyard.core.lanes import LaneId, LaneStage, Mode
+from batchyard.core.lanes import LaneId, LaneProgress, LaneStage, Mode
 from batchyard.core.sharding import LaneShards, Plan
 from batchyard.core.waits import LaneOfBatch, Wait, wait_on
 
@@ -35,9 +35,29 @@ def explain(batch: Batch, *, now: int, stores: Stores, lanes: Lanes) -> Batch:
     has_jobs = bool(plan.jobs) or batch.revision > 0
     jobs = {row.number: row for row in stores.jobs.rows(batch.id)} if has_jobs else {}
     progress = lane_progress(plan, settled, jobs, waits, now)
-    with_jobs = any(each.lane.mode is Mode.NATIVE and each.stage is LaneStage.RUNNING for each in progress)
-    is_begun = bool(settled) or any(begun) or with_jobs
+    is_begun = bool(settled) or any(begun) or _has_running_job(progress)
     return replace(batch, waiting_for=waits, lanes=progress, is_begun=is_begun)
+
+
+def glance(batch: Batch, stores: Stores) -> Batch:
+    """The batch with whether anything of it was begun, for lists: without a read, unless it is in progress and has no
+    item that is done."""
+    if batch.status is not Status.IN_PROGRESS or batch.plan is None or batch.starts_nothing:
+        return replace(batch, is_begun=batch.plan is not None)
+    if batch.tally.items:
+        return replace(batch, is_begun=True)
+    called = [entry for entry in batch.plan.lanes if not entry.is_native][:_LANES_AT_MOST]
+    is_begun = any(stores.shards.is_any_begun(batch.id, entry.numbers) for entry in called)
+    return replace(batch, is_begun=is_begun or (bool(batch.plan.jobs) and _runs_a_job(batch, batch.plan, stores)))
+
+
+def _runs_a_job(batch: Batch, plan: Plan, stores: Stores) -> bool:
+    jobs = {row.number: row for row in stores.jobs.rows(batch.id)}
+    return _has_running_job(lane_progress(plan, (), jobs, (), batch.created_at))
+
+
+def _has_running_job(lanes: Sequence[LaneProgress]) -> bool:
+    return any(each.lane.mode is Mode.NATIVE and each.stage is LaneStage.RUNNING for each in lanes)
 
 
 def _unfinished(plan: Plan, settled: Collection[int]) -> list[LaneShards]:

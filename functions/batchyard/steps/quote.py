@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from batchyard.adapters.aws.quotes import Quotes
-from batchyard.core.errors import PreflightFailed
+from batchyard.core.errors import PreflightFailed, RequestError
 from batchyard.core.forecast import Forecast
 from batchyard.core.items import LineError
 from batchyard.core.ledger import write_dollars
@@ -17,13 +17,31 @@ Foresee = Callable[[PlanRequest], Forecast]
 
 
 def quote(request: PlanRequest, ref: QuoteRef, *, now: int, foresee: Foresee, quotes: Quotes) -> Quote:
-    """Raises PreflightFailed with everything that is wrong with the items."""
-    found = quote_of(foresee(request), ref, now)
-    limit = found.max_price_picousd
-    if limit is not None and found.cost_picousd > limit:
-        raise PreflightFailed([too_dear(found.cost_picousd, limit)])
+    """Raises PreflightFailed with everything that is wrong with the request and its items."""
+    issues = list(request.batch.issues)
+    forecast = foreseen(request, foresee, issues)
+    found = quote_of(forecast, ref, now) if forecast is not None else None
+    limit = request.batch.max_price_picousd
+    if found is not None and limit is not None and found.cost_picousd > limit:
+        issues.append(too_dear(found.cost_picousd, limit))
+    if issues or found is None:
+        raise PreflightFailed(issues)
     quotes.put(found)
     return found
+
+
+def foreseen(request: PlanRequest, foresee: Foresee, issues: list[LineError]) -> Forecast | None:
+    """What comes of the items; None if they cannot be run as they are, and then issues say why."""
+    has_file, has_lines = bool(request.batch.input_file_id), request.batch.lines is not None
+    if has_file == has_lines:  # the surface has noted that
+        return None
+    try:
+        return foresee(request)
+    except PreflightFailed as failure:
+        issues += failure.issues
+    except RequestError as error:
+        issues.append(LineError(error.code or "invalid_input", error.message, param=error.param))
+    return None
 
 
 def too_dear(cost_picousd: int, limit_picousd: int) -> LineError:

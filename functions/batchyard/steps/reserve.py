@@ -1,13 +1,43 @@
 """Reserve: whether an account has the credits for a batch, asked when the batch is made and when its items are counted.
 
-An account that is free of credits is never asked, nor is a batch that runs with its caller's own provider key.
+An account that is free of credits is never asked, nor is a batch that runs with its caller's own provider key. What a
+prepaid account's batch may cost is known when it is made if its input came with the request, or is a small file.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 from batchyard.adapters.aws.ledger import Ledger
+from batchyard.adapters.aws.stores import Stores
 from batchyard.core.accounts import Account, Billing
+from batchyard.core.errors import RequestError
+from batchyard.core.files import FileRef
+from batchyard.core.forecast import Forecast
 from batchyard.core.ledger import InsufficientCredits, limit_reached, write_dollars
+from batchyard.core.requests import BatchRequest, PlanRequest
+
+SMALL_FILE_BYTES = 1_000_000
+"""Read and estimated in some hundred milliseconds."""
+
+
+def with_reservation(
+    request: BatchRequest, account_id: str, *, foresee: Callable[[PlanRequest], Forecast], stores: Stores
+) -> BatchRequest:
+    """The request with what is to be reserved for it, if a prepaid account is to pay and all items can be looked at
+    now. An input that cannot be a batch is refused elsewhere, or fails its batch."""
+    if request.caller_key is not None or stores.accounts.glance(account_id).billing is not Billing.PREPAID:
+        return request
+    if request.lines is None:
+        file = stores.files.get(FileRef(account_id, request.input_file_id))
+        if file is None or file.bytes > SMALL_FILE_BYTES:
+            return request
+    try:
+        forecast = foresee(PlanRequest(request))
+    except RequestError:
+        return request
+    return request if forecast.sampled_items is not None else replace(request, reserve_picousd=forecast.cost_picousd)
 
 
 def check_credits(account: Account, needed_picousd: int, now: int, ledger: Ledger) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from batchyard.adapters.aws import ledger, webhooks
+from batchyard.adapters.aws import ledger
 from batchyard.adapters.aws.caller_keys import removal_of
 from batchyard.adapters.aws.files import file_writes
 from batchyard.adapters.aws.progress import Progress
@@ -270,8 +270,9 @@ class Batches:
         return [batch_id for batch_id, _ in self._of_file(ref)]
 
     def delete(self, batch: Batch) -> None:
-        """Forget a batch that has ended, its webhook, and that it was made from its file."""
-        self._table.transact([Delete(_key(batch.ref)), Delete(_input_key(batch)), webhooks.removal_of(batch)])
+        """Forget a batch that has ended, and that it was made from its file. Its webhook stays for as long as its
+        delivery is kept."""
+        self._table.transact([Delete(_key(batch.ref)), Delete(_input_key(batch))])
 
     def hide_results(self, ref: BatchRef) -> None:
         """Show the results of this batch nowhere any more. Raises ConditionFailed if there is no such batch."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from batchyard.adapters.aws.table import Delete, Key, Put, Table
+from batchyard.adapters.aws.table import Key, Put, Table
 from batchyard.core.batches import Batch
 from batchyard.core.deliveries import KEPT_SECONDS, OF_ACCOUNT
 from batchyard.core.json_types import Row
@@ -73,11 +73,6 @@ class Webhooks:
     def _shown(self, account_id: str, owner: str) -> ShownWebhook | None:
         row = self._table.get(_key(account_id, owner), consistent=True)
         return _shown(owner, row) if row else None
-
-
-def removal_of(batch: Batch) -> Delete:
-    """The write that deletes a batch's own webhook, with the batch."""
-    return Delete(_key(batch.account_id, batch.id))
 
 
 def _shown(owner: str, row: Row) -> ShownWebhook:

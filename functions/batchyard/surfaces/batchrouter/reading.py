@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 import orjson
 
 from batchyard.core.batches import Batch
-from batchyard.core.errors import InvalidRequest, NotFound, PreflightFailed, Unauthenticated
-from batchyard.core.items import LineError
+from batchyard.core.errors import InvalidRequest, NotFound, Unauthenticated
 from batchyard.core.json_types import JsonObject
 from batchyard.core.ledger import read_dollars
 from batchyard.core.quotes import PREFIX
@@ -60,27 +60,19 @@ def read_api_key(request: Request) -> str:
 
 
 def read_quote(request: Request) -> PlanRequest:
-    body = requests.parsed(requests.QuoteModel, request.json())
-    if (body.items is None) == (body.input_file_id is None):
-        sent = "neither was sent" if body.items is None else "both were sent"
-        message = f"Send either 'items' or 'input_file_id': {sent}."
-        raise PreflightFailed([LineError("invalid_input", message, param="items")])
+    sent = requests.sent(requests.QuoteModel, request)
+    body = sent.body
+    _check_input(sent)
+    if sent.has("input_file_id") and not sent.has("items"):
+        _check_for_a_file(sent)
     default = body.model or (body.models[0] if body.models else None)
-    lines = None if body.items is None else _lines(body.items, default)
-    batch = BatchRequest(
-        surface="batchrouter",
-        endpoint="",
-        input_file_id=_file_id(body.input_file_id),
-        completion_window=replies.windows[ServiceTier(body.sla_tier)],
-        lines=lines,
-        rules=replace(_rules(body), models=tuple(body.models or ()), regions=tuple(body.allowed_regions or ())),
-        max_price_picousd=_limit(body.max_price),
-    )
+    rules = replace(_rules(body), models=tuple(body.models or ()))
+    batch = _batch_request(sent, rules, _lines(body.items, default, sent))
     of_items = body.item_count if body.items is not None else None
     if of_items is not None and body.items is not None and of_items < len(body.items):
         message = f"'item_count' is less than the {len(body.items)} items that were sent."
-        raise PreflightFailed([LineError("invalid_input", message, param="item_count")])
-    return PlanRequest(batch, of_items=of_items)
+        sent.note("invalid_input", message, "item_count")
+    return PlanRequest(replace(batch, issues=tuple(sent.issues)), of_items=of_items)
 
 
 def read_batch(request: Request) -> BatchRequest:
@@ -92,21 +84,52 @@ def read_batch(request: Request) -> BatchRequest:
             param="Idempotency-Key",
             code="idempotency_key_required" if key is None else "invalid_idempotency_key",
         )
-    body = requests.parsed(requests.CreateRoutedBatch, request.json())
+    sent = requests.sent(requests.CreateRoutedBatch, request)
+    body = sent.body
+    _check_input(sent)
+    batch = replace(
+        _batch_request(sent, _rules(body), _lines(body.items, None, sent)),
+        metadata=_metadata(body.metadata, sent),
+        idempotency_key=key,
+        quote_id=_quote_id(body.quote_id),
+        webhook=_webhook(sent.given.get("webhook")),
+        first_reply=_first_reply,
+    )
+    return replace(batch, issues=tuple(sent.issues))
+
+
+def _batch_request(
+    sent: requests.Sent[requests.QuoteModel] | requests.Sent[requests.CreateRoutedBatch],
+    rules: RoutingRules,
+    lines: bytes | None,
+) -> BatchRequest:
+    """What a quote and a batch have in common."""
     return BatchRequest(
         surface="batchrouter",
         endpoint="",
-        input_file_id=_file_id(body.input_file_id),
-        completion_window=replies.windows[ServiceTier(body.sla_tier)],
-        metadata=_metadata(body.metadata),
-        idempotency_key=key,
-        lines=None if body.items is None else _lines(body.items, None),
-        rules=_rules(body),
-        quote_id=_quote_id(body.quote_id),
-        max_price_picousd=_limit(body.max_price),
-        webhook=_webhook(body.webhook),
-        first_reply=_first_reply,
+        input_file_id=_file_id(sent.body.input_file_id, sent),
+        completion_window=replies.windows[rules.tier],
+        lines=lines,
+        rules=rules,
+        max_price_picousd=_limit(sent.body.max_price),
     )
+
+
+def _check_input(sent: requests.Sent[Any]) -> None:
+    """Notes if there is not exactly one input."""
+    if sent.has("items") == sent.has("input_file_id"):
+        which = "both were sent" if sent.has("items") else "neither was sent"
+        sent.note("invalid_input", f"Send either 'items' or 'input_file_id': {which}.", "items")
+
+
+def _check_for_a_file(sent: requests.Sent[Any]) -> None:
+    """Notes what says nothing about a file."""
+    if sent.has("item_count"):
+        message = "'item_count' is for 'items' that are a sample. A file is quoted with all of its lines: leave it out."
+        sent.note("invalid_input", message, "item_count")
+    if sent.has("model"):
+        message = "'model' is for 'items' that name none. Each line of a file names its own: leave it out."
+        sent.note("invalid_input", message, "model")
 
 
 def read_batch_id(request: Request) -> str:
@@ -167,15 +190,12 @@ def _read_id(request: Request, kind: Kind) -> str:
     return known
 
 
-def _file_id(given: str | None) -> str:
-    """The file's id; empty if none was given."""
-    if given is None:
-        return ""
-    known = known_id("file", given)
-    if known is None:
-        message = f"There is no file with the id '{given[:128]}'."
-        raise PreflightFailed([LineError("file_not_found", message, param="input_file_id")])
-    return known
+def _file_id(given: str | None, sent: requests.Sent[Any]) -> str:
+    """The file's id; empty if none was given, or none that can be one."""
+    known = known_id("file", given) if given is not None else None
+    if given is not None and known is None:
+        sent.note("file_not_found", f"There is no file with the id '{given[:128]}'.", "input_file_id")
+    return known or ""
 
 
 def _quote_id(given: str | None) -> str | None:
@@ -184,38 +204,49 @@ def _quote_id(given: str | None) -> str | None:
 
 
 def _rules(body: requests.QuoteModel | requests.CreateRoutedBatch) -> RoutingRules:
-    return RoutingRules(RoutingMode(body.routing_mode), PrivacyTier(body.privacy_tier), ServiceTier(body.sla_tier))
+    return RoutingRules(
+        RoutingMode(body.routing_mode),
+        PrivacyTier(body.privacy_tier),
+        ServiceTier(body.sla_tier),
+        regions=tuple(body.allowed_regions or ()),
+    )
 
 
-def _webhook(wanted: requests.BatchWebhook | None) -> WebhookTarget | None:
-    return None if wanted is None else WebhookTarget(wanted.url, wanted.secret)
+def _webhook(given: Any) -> WebhookTarget | None:
+    """As it was sent, so that its URL is checked whatever else is wrong with it."""
+    if not isinstance(given, dict) or not isinstance(given.get("url"), str):
+        return None
+    secret = given.get("secret")
+    return WebhookTarget(given["url"], secret if isinstance(secret, str) else "")
 
 
 def _limit(max_price: requests.MoneyLimit | None) -> int | None:
     return None if max_price is None else read_dollars(max_price.amount)
 
 
-def _lines(items: list[JsonObject], default_model: str | None) -> bytes:
-    """Inline items as the bytes of an input file; empty if there are none."""
+def _lines(items: list[Any] | None, default_model: str | None, sent: requests.Sent[Any]) -> bytes | None:
+    """Inline items as the bytes of an input file; empty if there are none, None if there is no such input."""
+    if items is None:
+        return None
     if default_model is not None:
-        items = [{"model": default_model} | item for item in items]
+        items = [{"model": default_model} | item if isinstance(item, dict) else item for item in items]
     try:
         return b"".join(orjson.dumps(item, option=orjson.OPT_APPEND_NEWLINE) for item in items)
-    except orjson.JSONEncodeError as error:
-        message = "One of 'items' is nested too deeply. 250 levels are allowed."
-        raise PreflightFailed([LineError("invalid_json_line", message, param="items")]) from error
+    except orjson.JSONEncodeError:
+        sent.note("invalid_json_line", "One of 'items' is nested too deeply. 250 levels are allowed.", "items")
+        return None
 
 
-def _metadata(metadata: JsonObject | None) -> JsonObject | None:
+def _metadata(metadata: JsonObject | None, sent: requests.Sent[Any]) -> JsonObject | None:
     if metadata is None:
         return None
     is_shallow = nests_within(_METADATA_LEVELS, metadata)
     if not is_shallow or len(orjson.dumps(metadata)) > _METADATA_BYTES or "" in metadata:
-        raise InvalidRequest(
-            f"'metadata' takes {_METADATA_BYTES} bytes of JSON at most, {_METADATA_LEVELS} levels, and no empty name.",
-            param="metadata",
-            code="invalid_value",
+        message = (
+            f"'metadata' takes {_METADATA_BYTES} bytes of JSON at most, {_METADATA_LEVELS} levels, and no empty name."
         )
+        sent.note("invalid_value", message, "metadata")
+        return None
     return metadata
 
 

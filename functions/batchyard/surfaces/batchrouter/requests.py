@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from decimal import Decimal
-from typing import Annotated, Any, Literal, TypeVar
+from functools import partial
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, Field
-from pydantic_core import ErrorDetails
+import orjson
+from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema
 
-from batchyard.core.errors import InvalidRequest
+from batchyard.core.errors import InvalidRequest, PreflightFailed
+from batchyard.core.items import LineError
 from batchyard.core.json_types import JsonObject
 from batchyard.core.webhook_urls import MOST_CHARACTERS
 from batchyard.core.webhooks import SECRET_CHARACTERS
-from batchyard.surfaces.bodies import Body, parse_body
+from batchyard.surfaces.bodies import Body, MemberWords, parse_all_that_fits, parse_body, refusal
+from batchyard.surfaces.http import Request
+from batchyard.surfaces.json_lines import json_type
 
 SlaTier = Literal["standard", "flex", "priority"]
 Mode = Literal["cheapest", "sla_aware", "public_only", "edge_only", "hybrid", "privacy_constrained"]
 PrivacyTier = Literal["standard", "confidential", "restricted"]
 ModelName = Annotated[str, Field(min_length=1, max_length=256)]
 Region = Annotated[str, Field(min_length=1, max_length=64)]
-Items = Annotated[list[JsonObject], Field(fail_fast=True, max_length=50_000)]
+Item = Annotated[Any, WithJsonSchema({"type": "object", "additionalProperties": True})]
+"""What is wrong with an item is told where lines of files are read, so that an item in a body is no other one."""
+Items = Annotated[list[Item], Field(max_length=50_000)]
+Regions = Annotated[list[Region], Field(min_length=1, max_length=20)]
 
 
 def _as_text(amount: Any) -> Any:
@@ -35,7 +44,8 @@ class MoneyLimit(Body):
 
 
 class QuoteModel(Body):
-    """`items`, or `input_file_id`. The items may be a sample: `item_count` says how many there will be."""
+    """`items`, or `input_file_id`. The items may be a sample: `item_count` says how many there will be.
+    `item_count` and `model` go with items only: a file has all of its lines, and each names its model."""
 
     items: Items | None = None
     input_file_id: str | None = Field(default=None, min_length=1, max_length=512)
@@ -45,7 +55,7 @@ class QuoteModel(Body):
     sla_tier: SlaTier = "standard"
     routing_mode: Mode = "cheapest"
     privacy_tier: PrivacyTier = "standard"
-    allowed_regions: list[Region] | None = Field(default=None, min_length=1, max_length=20)
+    allowed_regions: Regions | None = None
     max_price: MoneyLimit | None = None
 
 
@@ -55,7 +65,7 @@ class BatchWebhook(Body):
 
 
 class CreateRoutedBatch(Body):
-    """`items` or `input_file_id`, never both, never neither."""
+    """`items` or `input_file_id`, never both, never neither. `allowed_regions`: none but those of the quote."""
 
     quote_id: str | None = Field(default=None, max_length=64)
     items: Items | None = None
@@ -63,6 +73,7 @@ class CreateRoutedBatch(Body):
     sla_tier: SlaTier = "standard"
     routing_mode: Mode = "cheapest"
     privacy_tier: PrivacyTier = "standard"
+    allowed_regions: Regions | None = None
     webhook: BatchWebhook | None = None
     metadata: JsonObject | None = None
     max_price: MoneyLimit | None = None
@@ -76,19 +87,46 @@ class CreateApiKey(Body):
 
 
 M = TypeVar("M", bound=BaseModel)
+_WORDS = MemberWords("field", "missing_field", "unknown_field")
+
+
+@dataclass(frozen=True, slots=True)
+class Sent(Generic[M]):
+    """A body as far as it can be read. `body`: without the members that are wrong; `given`: with them; `issues`: what
+    is wrong with it, to which its reader adds."""
+
+    body: M
+    given: Mapping[str, Any]
+    issues: list[LineError]
+
+    def has(self, name: str) -> bool:
+        """Whether the member was sent, right or wrong."""
+        return self.given.get(name) is not None
+
+    def note(self, code: str, message: str, path: str) -> None:
+        self.issues.append(LineError(code, message, param=path))
 
 
 def parsed(model: type[M], body: Any) -> M:
     """`body` as `model`. Raises InvalidRequest with the first problem."""
-    return parse_body(model, body, _refusal)
+    return parse_body(model, body, partial(refusal, _WORDS))
 
 
-def _refusal(problem: ErrorDetails) -> InvalidRequest:
-    param = ".".join(str(step)[:64] for step in problem["loc"])
-    match problem["type"]:
-        case "missing":
-            return InvalidRequest(f"'{param}' is missing.", param=param, code="missing_field")
-        case "extra_forbidden":
-            return InvalidRequest(f"There is no field '{param}'.", param=param, code="unknown_field")
-    where = f"'{param}'" if param else "The request body"
-    return InvalidRequest(f"{where}: {problem['msg']}.", param=param or None, code="invalid_value")
+def sent(model: type[M], request: Request) -> Sent[M]:
+    """The request's body, for preflight, which lists all that is wrong. Raises PreflightFailed if it is no JSON object,
+    so that nothing else can be said about it."""
+    try:
+        given = request.json()
+    except InvalidRequest as error:
+        broken = error.__cause__
+        if not isinstance(broken, orjson.JSONDecodeError):
+            raise
+        message = f"The body is not JSON: {broken.msg}, in line {broken.lineno}, column {broken.colno}."
+        raise PreflightFailed([LineError("invalid_json", message, broken.lineno)]) from error
+    if not isinstance(given, dict):
+        message = f"The request body must be a JSON object; it is {json_type(given)}."
+        raise PreflightFailed([LineError("invalid_type", message)])
+    body, problems = parse_all_that_fits(model, given)
+    found = [refusal(_WORDS, problem) for problem in problems]
+    issues = [LineError(each.code or "invalid_value", each.message, param=each.param) for each in found]
+    return Sent(body, given, issues)

@@ -7,6 +7,8 @@ first are ours, in its style.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from batchyard.surfaces.route import Asked, Route
 
 _MEMBERS = ("items", "quote_id", "sla_tier", "routing_mode", "privacy_tier", "customer_item_id")
@@ -16,18 +18,24 @@ _RECEIPT = "include_billing_receipt"
 
 
 def makes_a_batch(asked: Asked) -> bool:
+    """By what is in the body, and else by the header that BatchRouter's clients have to send and OpenAI's do not. A
+    body that is no JSON object is judged by the names that stand in it."""
+    named = _members_of(asked.body)
+    if any(name in named for name in _MEMBERS):
+        return True
+    return "idempotency-key" in asked.headers and not any(name in named for name in _OPENAIS_MEMBERS)
+
+
+def _members_of(body: bytes) -> Collection[str]:
     import orjson  # routes are imported at synth, which has no use for it
 
     try:
-        body = orjson.loads(asked.body)
+        found = orjson.loads(body)
     except ValueError:
-        return False
-    if not isinstance(body, dict):
-        return False
-    if any(name in body for name in _MEMBERS):
-        return True
-    is_from_a_file = "input_file_id" in body and not any(name in body for name in _OPENAIS_MEMBERS)
-    return is_from_a_file and "idempotency-key" in asked.headers
+        found = None
+    if isinstance(found, dict):
+        return found
+    return [name for name in (*_MEMBERS, *_OPENAIS_MEMBERS) if f'"{name}"'.encode() in body]
 
 
 def makes_a_file(asked: Asked) -> bool:

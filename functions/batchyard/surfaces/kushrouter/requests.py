@@ -6,14 +6,13 @@ anyway. Checks that pydantic cannot express clearly are in `reading.py`.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
-from pydantic_core import ErrorDetails
 
-from batchyard.core.errors import InvalidRequest
 from batchyard.core.json_types import JsonObject
-from batchyard.surfaces.bodies import Body, parse_body
+from batchyard.surfaces.bodies import Body, MemberWords, parse_body, refusal
 
 Purpose = Literal["batch", "user_data"]
 
@@ -53,19 +52,9 @@ class KushRouterPresignFile(Body):
 
 
 M = TypeVar("M", bound=BaseModel)
+_WORDS = MemberWords("parameter", "missing_required_parameter", "unknown_parameter")
 
 
 def parsed(model: type[M], body: Any) -> M:
     """`body` as `model`. Raises InvalidRequest with the first problem."""
-    return parse_body(model, body, _refusal)
-
-
-def _refusal(problem: ErrorDetails) -> InvalidRequest:
-    param = ".".join(str(step)[:64] for step in problem["loc"])
-    match problem["type"]:
-        case "missing":
-            return InvalidRequest(f"'{param}' is missing.", param=param, code="missing_required_parameter")
-        case "extra_forbidden":
-            return InvalidRequest(f"There is no parameter '{param}'.", param=param, code="unknown_parameter")
-    where = f"'{param}'" if param else "The request body"
-    return InvalidRequest(f"{where}: {problem['msg']}.", param=param or None, code="invalid_value")
+    return parse_body(model, body, partial(refusal, _WORDS))

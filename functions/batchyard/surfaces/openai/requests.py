@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from pydantic_core import ErrorDetails
 
 from batchyard.core.errors import InvalidRequest
-from batchyard.surfaces.bodies import Body, at_most, parse_body
+from batchyard.surfaces.bodies import Body, at_most, parse_body, path_of
 
 Endpoint = Literal["/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses", "/v1/moderations"]
 Purpose = Literal["assistants", "batch", "fine-tune", "vision", "user_data", "evals"]
@@ -105,7 +105,7 @@ def parsed(model: type[M], body: Any) -> M:
 
 def _refusal(problem: ErrorDetails) -> InvalidRequest:
     """OpenAI's answer to a body that does not fit."""
-    param = _path(problem["loc"])
+    param = path_of(problem["loc"])
     context = problem.get("ctx", {})
     match problem["type"]:
         case "missing":
@@ -124,14 +124,3 @@ def _refusal(problem: ErrorDetails) -> InvalidRequest:
             wrong = f"Invalid '{param}': it" if param else "Invalid request body: it"
             message = f"{wrong} {_SUBJECT.sub('', problem['msg'])}."
             return InvalidRequest(message, param=param or None, code="invalid_value")
-
-
-def _path(location: tuple[int | str, ...]) -> str:
-    """`("metadata", "key", "[key]")` -> `metadata.key`; list positions in brackets."""
-    path = ""
-    for step in location:
-        if isinstance(step, int):
-            path += f"[{step}]"
-        elif step != "[key]":
-            path += f".{step[:64]}" if path else step[:64]
-    return path
