@@ -83,7 +83,7 @@ class JobRow:
     `tries`: failures in a row. `due_at`: when the job is to be looked at again. `provider`,
     `model`: of the lane that it was submitted on. `submitted_at`, `stop_at`: when the
     vendor took it, and was asked to stop it. `reason`: why it ended otherwise than well. `fence`: the ending that its
-    batch was stopped for."""
+    batch was stopped for. `unheard`: how many of its items the vendor took and said nothing of; it may bill them."""
 
     number: int
     shards: int = 0
@@ -102,6 +102,7 @@ class JobRow:
     stop_at: int = 0
     reason: str | None = None
     fence: Ending | None = None
+    unheard: int = 0
 
     @classmethod
     def from_row(cls, row: Row) -> JobRow:
