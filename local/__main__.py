@@ -21,6 +21,9 @@ from local.options import Options, provider_urls, webhook_variables
 
 _SWEEPS_EVERY_SECONDS = 2.0
 """People do not want to wait a minute for Sweep, which also looks after provider jobs."""
+_JOBS = {"jobs.JOB_POLLS_EVERY_SECONDS": "1"}
+"""So that each Sweep has them looked at. In all else they are as patient with their vendors as those of a deployment:
+those may be real ones."""
 
 
 def main() -> int:
@@ -34,7 +37,7 @@ def main() -> int:
             arguments.folder,
             arguments.provider_url,
             urls,
-            environment=webhook_variables(os.environ),
+            environment=webhook_variables(os.environ) | _JOBS,
             minute_seconds=_SWEEPS_EVERY_SECONDS,
         )
     for name in [name for name in os.environ if name.startswith("AWS_")]:

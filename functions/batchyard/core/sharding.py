@@ -47,6 +47,8 @@ class Shard:
     length: int
     items: int
     first_index: int
+    endpoint: str | None = None
+    """What its items are for, if that is not what the batch is for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,7 @@ class Plan:
     run: str
     """The token of the validation that won. The object keys of work file and manifest contain it."""
     items: int
+    """All of them, copies too."""
     shards: int
     lanes: tuple[LaneShards, ...]
     """By shard number, without gaps. A lane may have several entries."""
@@ -117,6 +120,8 @@ class Plan:
     one_chain: bool
     shard_concurrency: int | None
     """Ceiling on calls in flight within one shard; None leaves it to the lane's pacer."""
+    copies: int = 0
+    """Items that are in no shard, because they have the results of others (`core.copies`)."""
 
     @property
     def progress_rows(self) -> int:
@@ -204,6 +209,7 @@ class Plan:
             "stride": self.stride,
             "one_chain": self.one_chain,
             "shard_concurrency": self.shard_concurrency,
+            "copies": self.copies,
             "lanes": [entry.to_row() for entry in self.lanes],
         }
 
@@ -259,10 +265,11 @@ def shards_of_progress_row(row: int, shards: int, rows: int) -> int:
 
 
 def manifest_record(shard: Shard) -> bytes:
-    fields = [shard.number, shard.lane, shard.offset, shard.length, shard.items, shard.first_index]
+    numbers = (shard.number, shard.lane, shard.offset, shard.length, shard.items, shard.first_index)
+    fields = [*numbers, shard.endpoint]
     return orjson.dumps(fields).ljust(MANIFEST_RECORD_BYTES - 1) + b"\n"
 
 
 def read_manifest(data: bytes) -> list[Shard]:
     """The shards of some whole manifest records."""
-    return [Shard(*orjson.loads(line)[:6]) for line in data.splitlines()]
+    return [Shard(*orjson.loads(line)[:7]) for line in data.splitlines()]
