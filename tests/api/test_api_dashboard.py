@@ -29,7 +29,7 @@ from batchyard.core.shards import mark_done
 from batchyard.core.usage import retries_tally
 from batchyard.handlers import admin, page_files
 from tests.api.api import Cloud, Customer
-from tests.api.gateway import Context
+from tests.api.gateway import Context, call, event
 
 NOW = int(time.time())
 BEGUN = NOW - 100
@@ -124,10 +124,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("path", ["/dashboard", "/dashboard/"])
-def test_the_bare_address_leads_to_the_page(alice: Customer, path: str) -> None:
-    """With the stage of the deployment in front, and without asking for a key."""
-    reply = alice.http.get(path.rstrip("/"), headers={"authorization": ""})
-    assert (reply.status_code, reply.headers["location"]) == (302, "https://api.test/live/dashboard/index.html")
+def test_the_bare_address_leads_to_the_page(cloud: Cloud, path: str) -> None:
+    """With the stage of the deployment in front, and without asking for a key. API Gateway takes both spellings to the
+    same function."""
+    asked = event("api/show_page") | {"resource": "/dashboard", "path": path, "pathParameters": None}
+    asked["requestContext"] |= {"path": f"/live{path}", "domainName": "api.test"}
+    reply = call("account", asked)
+    assert (reply["statusCode"], reply["headers"]["location"]) == (302, "https://api.test/live/dashboard/index.html")
 
 
 def test_the_page_may_run_nothing_but_itself(alice: Customer, folder: Path) -> None:
