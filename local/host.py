@@ -145,7 +145,9 @@ class Host:
     def _add_functions(self) -> None:
         reservations = [config.reserved_concurrency for config in self.deployment.functions]
         if self.options.preload and sys.platform == "linux":
-            self._nursery = spawning.in_spawner(partial(Nursery, ROOT, self.options.wait_scale))
+            self._nursery = spawning.in_spawner(
+                partial(Nursery, ROOT, self.options.functions_path, self.options.wait_scale)
+            )
         spawn = self._nursery.bear if self._nursery else spawning.spawn
         self.account = AccountConcurrency.of(self.options.account_concurrency, reservations)
         for config in self.deployment.functions:

@@ -47,6 +47,8 @@ class Shard:
     length: int
     items: int
     first_index: int
+    endpoint: str | None = None
+    """What its items are for, if that is not what the batch is for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,10 +261,11 @@ def shards_of_progress_row(row: int, shards: int, rows: int) -> int:
 
 
 def manifest_record(shard: Shard) -> bytes:
-    fields = [shard.number, shard.lane, shard.offset, shard.length, shard.items, shard.first_index]
+    numbers = (shard.number, shard.lane, shard.offset, shard.length, shard.items, shard.first_index)
+    fields = [*numbers, shard.endpoint]
     return orjson.dumps(fields).ljust(MANIFEST_RECORD_BYTES - 1) + b"\n"
 
 
 def read_manifest(data: bytes) -> list[Shard]:
     """The shards of some whole manifest records."""
-    return [Shard(*orjson.loads(line)[:6]) for line in data.splitlines()]
+    return [Shard(*orjson.loads(line)[:7]) for line in data.splitlines()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from batchyard.adapters.aws.queues import Queues
@@ -19,6 +20,8 @@ from batchyard.jobs.vendors import Vendor, Vendors
 
 SECRET_MISSING = "secret_missing"
 """Why a job waits whose provider key is not there."""
+STUCK = "stuck"
+"""Why a job was stopped that ran far longer than such jobs do, while there was time for another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +110,11 @@ class HeldJob:
     def lane_id(self) -> LaneId:
         owner = self.batch.account_id if self.batch.caller_pays else None
         return LaneId(self.lane.provider, self.lane.model, owner)
+
+    @cached_property
+    def usual_seconds(self) -> float | None:
+        """What half of such jobs took; None if nobody knows."""
+        return self.tools.stores.native_lanes.history(self.lane_id).usual_seconds
 
     @property
     def vendor(self) -> Vendor:

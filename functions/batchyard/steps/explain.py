@@ -54,7 +54,7 @@ def glance(batch: Batch, stores: Stores) -> Batch:
 
 def _runs_a_job(batch: Batch, plan: Plan, stores: Stores) -> bool:
     jobs = {row.number: row for row in stores.jobs.rows(batch.id)}
-    return _has_running_job(lane_progress(plan, (), jobs, (), batch.created_at))
+    return _has_running_job(lane_progress(plan, Settled(()), jobs, (), batch.created_at))
 
 
 def _has_running_job(lanes: Sequence[LaneProgress]) -> bool:
