@@ -55,7 +55,7 @@ def test_the_list_moves_as_batches_do(visit: Visit, api: StubApi) -> None:
     api.answers["GET", "dashboard/api/batches"] = shown
     page = visit()
     row = page.locator("tbody tr")
-    for text in ("running", "51 of 200", "1 failed", "10", "50 % below realtime", "left"):
+    for text in ("running", "51 of 200", "1 failed", "10", "50 % less", "left"):
         expect(row).to_contain_text(text)
     assert row.get_by_role("progressbar").first.get_attribute("aria-valuetext") == "51 of 200, 1 failed"
     expect(page.get_by_role("list", name="Retries by reason").get_by_role("listitem")).to_have_count(2)
