@@ -34,7 +34,7 @@ from batchyard.jobs.held import STUCK, HeldJob
 from batchyard.jobs.lines import job_shards, left_items, result_of, shard_items
 from batchyard.jobs.poll import job_id
 from batchyard.jobs.spool import Spool
-from batchyard.jobs.submit import wait_for_vendor
+from batchyard.jobs.submit import search_again, wait_for_vendor
 from batchyard.jobs.vendors import Vendor
 
 _TRIES_AT_MOST = 8
@@ -47,15 +47,20 @@ def collect(job: HeldJob) -> int | None:
     """Seconds until it is to be tried again; None: the job is done."""
     if job.row.provider_job_id is not None and job.entry is not None and not _settle_again(job):
         try:
-            _store(job, job.vendor)
+            is_ours = _store(job, job.vendor)
         except (JobMissing, JobRefused):
+            is_ours = False
             job.change(reason=job.row.reason or "no_results")
         except VendorTrouble as trouble:
             if job.row.tries < _TRIES_AT_MOST and job.tools.now < job.entry.escalate_at + STOP_PATIENCE_SECONDS:
                 return wait_for_vendor(job, trouble)
+            is_ours = True
             job.change(reason="no_results")
         except LeaseHeld as held:
             return max(1, held.row.lease_until + 1 - job.tools.now)
+        if job.row.is_guess and not is_ours:
+            search_again(job)
+            return None
     if job.row.reason == STUCK and _may_begin_again(job):
         return _begin_again(job)
     _move_the_rest(job)
@@ -95,19 +100,25 @@ def _settle_again(job: HeldJob) -> bool:
     return True
 
 
-def _store(job: HeldJob, vendor: Vendor) -> None:
-    """Raises LeaseHeld if an executor that is gone, or slow, has one of the shards."""
-    prefix = line_prefix(job.name)
+def _store(job: HeldJob, vendor: Vendor) -> bool:
+    """Whether the vendor's job is this one, by the ids of its results. Raises LeaseHeld if an executor that is gone, or
+    slow, has one of the shards."""
+    prefix, has_others = line_prefix(job.name), False
     with Spool() as spool:
         for line in vendor.jobs.results(job_id(job)):
             job.keep()
             place = read_line_id(prefix, _id_of(vendor, line))
             if place is not None:
                 spool.add(*place, line)
+            else:
+                has_others = True
+        if has_others and spool.is_empty:
+            return False
         for shard in job_shards(job):
             job.keep()
             if spool.holds(shard.number):
                 _store_shard(job, vendor, shard, spool)
+    return True
 
 
 def _id_of(vendor: Vendor, line: bytes) -> str:
