@@ -21,6 +21,9 @@ from local.options import Options, provider_urls, webhook_variables
 
 _SWEEPS_EVERY_SECONDS = 2.0
 """People do not want to wait a minute for Sweep, which also looks after provider jobs."""
+_JOBS = {"jobs.JOB_POLLS_EVERY_SECONDS": "1"}
+"""So that each Sweep has them looked at. In all else they are as patient with their vendors as those of a deployment:
+those may be real ones."""
 
 
 def main() -> int:
@@ -34,7 +37,7 @@ def main() -> int:
             arguments.folder,
             arguments.provider_url,
             urls,
-            environment=webhook_variables(os.environ),
+            environment=webhook_variables(os.environ) | _JOBS,
             minute_seconds=_SWEEPS_EVERY_SECONDS,
         )
     for name in [name for name in os.environ if name.startswith("AWS_")]:
@@ -129,6 +132,7 @@ def _announce(state: dict[str, Any], folder: Path, seconds: float) -> None:
     path.write_text("".join(f"{name}={value}\n" for name, value in variables.items()))
     path.chmod(0o600)
     shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    print(f"the dashboard:  {state['api_url']}/dashboard/#key={state['api_key']}   (signed in; open it in a browser)")
     print(f"ready after {seconds:.1f} s: {variables['OPENAI_BASE_URL']}  (provider: {state['provider_url']})")
     print(f"in another shell:  set -a; . {shown}; set +a     logs: {state['logs']}     Ctrl-C ends it")
     print("then for example:  .venv/bin/batchyard run events/requests.jsonl     .venv/bin/batchyard doctor", flush=True)

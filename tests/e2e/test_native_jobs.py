@@ -53,7 +53,8 @@ def cloud(simulator: SimulatedProvider) -> Iterator[LocalCloud]:
         "validate.JOB_PACE": "0.05",
         "jobs.JOB_PACE": "0.05",
     }
-    with LocalCloud(provider_url=simulator.url, environment=environment, minute_seconds=1.0) as cloud:
+    options = {"minute_seconds": 1.0, "preload": True}
+    with LocalCloud(provider_url=simulator.url, environment=environment, **options) as cloud:
         yield cloud
 
 

@@ -19,7 +19,7 @@ from batchyard.adapters.providers.provider_jobs import (
     VendorTrouble,
 )
 from batchyard.core.estimates import Room
-from batchyard.core.jobs import LOOK_AFTER_SECONDS, JobState, poll_wait_seconds, retry_wait_seconds
+from batchyard.core.jobs import LOOK_AFTER_SECONDS, JobState, retry_wait_seconds
 from batchyard.core.messages import shard_message
 from batchyard.jobs.held import HeldJob
 from batchyard.jobs.lines import job_lines, open_shards
@@ -60,7 +60,7 @@ def _find(job: HeldJob, is_over: bool) -> int | None:
     changes = {"provider_job_id": found[0], "is_guess": True, "asked_at": 0, "submitted_at": job.row.asked_at}
     job.change(state=JobState.RUNNING, tries=0, **changes)
     _cancel_others(job, vendor, found[1:])
-    return None if is_over else poll_wait_seconds(job.row, None, tools.now, tools.limits.pace)
+    return None if is_over else job.seconds_to_next_poll()
 
 
 def _strangers(job: HeldJob) -> frozenset[str]:
@@ -119,7 +119,7 @@ def _submit(job: HeldJob) -> int | None:
         return wait_for_vendor(job, trouble)
     changes = {"provider_job_id": job_id, "is_guess": False, "asked_at": 0, "submitted_at": tools.now}
     job.change(state=JobState.RUNNING, tries=0, **changes)
-    return poll_wait_seconds(job.row, job.usual_seconds, tools.now, tools.limits.pace)
+    return job.seconds_to_next_poll()
 
 
 def _room(job: HeldJob) -> Room:
