@@ -20,10 +20,11 @@ from batchyard.adapters.providers.openai.translator import OpenAITranslator
 from batchyard.adapters.providers.translator import ProviderRequest
 from batchyard.content.reading import Checks, InputLimits, ParseLine
 from batchyard.core.batches import Batch, Stage, Status
+from batchyard.core.copies import Copy, read_copy_line
 from batchyard.core.errors import ConditionFailed, NotReady
 from batchyard.core.files import File, FileRef, FileStatus
 from batchyard.core.items import read_work_lines
-from batchyard.core.keys import file_key, manifest_key, work_key
+from batchyard.core.keys import copies_key, file_key, manifest_key, work_key
 from batchyard.core.routing import eligible
 from batchyard.core.sharding import read_manifest
 from batchyard.steps.validate import validate
@@ -171,7 +172,6 @@ def test_identical_items_are_sent_once_if_the_batch_wants_that(desk: Desk) -> No
     texts = ["a", "b", "a", "a", "c", "b"]
     data = b"\n".join(line(n, text=text) for n, text in enumerate(texts))
     desk.upload(data)
-    desk.batch = create_batch(desk.batches, "batch_other")
     desk.table.update(Key(f"account#{ACCOUNT}", f"batch#{BATCH_ID}"), set={"identical_once": True})
     plan = desk.validate().plan
     assert plan is not None and (plan.items, plan.copies) == (6, 3)
