@@ -10,6 +10,8 @@ DEPLOYMENT ?= local
 # What a benchmark is to be told, for example ARGS=--quick.
 ARGS ?=
 export PYTHONPATH := functions:.:cli
+# Tests start hundreds of processes. Without stored bytecode each would compile again what it imports, half of its start.
+unexport PYTHONDONTWRITEBYTECODE
 # Node for `cdk synth` comes with the Python packages.
 export JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION := 1
 
@@ -97,11 +99,17 @@ size: $(READY) ## 500 MB through the whole product: what it takes, and the memor
 exports: $(READY) ## An export of 500 MB in each packing: seconds and memory
 	$(BIN)/python -m bench.exports $(ARGS)
 
+tokens: $(READY) ## What counting tokens costs, for texts of several kinds
+	$(BIN)/python -m bench.tokens
+
 openapi: $(READY) ## Write the OpenAPI document from the code
 	$(BIN)/python -m tools.write_openapi
 
 catalogue: $(READY) ## Compile models and prices from genai-prices
 	$(BIN)/python -m tools.compile_catalogue
+
+vocabulary: $(READY) ## Compile the vocabularies of OpenAI's tokenizers
+	$(BIN)/python -m tools.compile_vocabulary
 
 lock: $(READY) ## Resolve pyproject.toml into requirements.lock
 	$(BIN)/uv pip compile pyproject.toml --extra dev --python-version 3.11 --universal --no-emit-index-url --no-header --quiet -o requirements.lock
@@ -110,4 +118,4 @@ lock: $(READY) ## Resolve pyproject.toml into requirements.lock
 clean: ## Remove everything that the commands made
 	rm -rf .venv .local .build cdk.out demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help setup clients demo local test unit api lambda-python e2e fault synth cost lint format bench size exports openapi catalogue lock clean
+.PHONY: help setup clients demo local test unit api lambda-python e2e fault synth cost lint format bench size exports tokens openapi catalogue vocabulary lock clean

@@ -132,6 +132,7 @@ def _announce(state: dict[str, Any], folder: Path, seconds: float) -> None:
     path.write_text("".join(f"{name}={value}\n" for name, value in variables.items()))
     path.chmod(0o600)
     shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    print(f"the dashboard:  {state['api_url']}/dashboard/#key={state['api_key']}   (signed in; open it in a browser)")
     print(f"ready after {seconds:.1f} s: {variables['OPENAI_BASE_URL']}  (provider: {state['provider_url']})")
     print(f"in another shell:  set -a; . {shown}; set +a     logs: {state['logs']}     Ctrl-C ends it")
     print("then for example:  .venv/bin/batchyard run events/requests.jsonl     .venv/bin/batchyard doctor", flush=True)

@@ -46,7 +46,8 @@ def main() -> int:
         return report_failure(batch)
     print_table(batch, seconds)
     say(f"results in {arguments.out}/output.jsonl and {arguments.out}/errors.jsonl")
-    say("next: `make local &`, `set -a; . .local/env; set +a`, then `.venv/bin/batchyard run events/requests.jsonl`;")
+    say("next: `make local` starts a cloud that stays and prints its dashboard's address: drop a file there;")
+    say("in another shell `set -a; . .local/env; set +a`, then `.venv/bin/batchyard run events/requests.jsonl`;")
     say("`.venv/bin/batchyard --help` lists what else there is, README.md what it all is")
     return 0
 

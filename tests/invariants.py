@@ -32,6 +32,8 @@ class Invariant(enum.Enum):
     )
     UNMOVED = "nothing moves after a terminal status"
     CALLED_ONCE = "while no lease ends, no item is sent to its provider twice"
+    PAID_ONCE = "no item is billed twice, in whatever mode and at whatever provider"
+    PRIVACY = "no item reaches a provider that it was not routed to"
 
 
 class InvariantBroken(AssertionError):
@@ -201,6 +203,18 @@ def check_calls(received: Iterable[int]) -> None:
     """`received`: how often the provider got each item, in a run in which no lease ended."""
     counts = list(received)
     _require(Invariant.CALLED_ONCE, max(counts, default=0) <= 1, f"{sum(each > 1 for each in counts)} items")
+
+
+def check_bills(bills: Iterable[Iterable[int]]) -> None:
+    """`bills`: of each item, how often it was billed in each mode."""
+    totals = [sum(bill) for bill in bills]
+    _require(Invariant.PAID_ONCE, max(totals, default=0) <= 1, f"{sum(each > 1 for each in totals)} items")
+
+
+def check_places(used: Iterable[tuple[str, str]], allowed: Iterable[tuple[str, str]]) -> None:
+    """(provider, model): those that were billed for items, and those that items were routed to."""
+    strange = set(used) - set(allowed)
+    _require(Invariant.PRIVACY, not strange, f"items at {sorted(strange)}")
 
 
 def check_ended(status: str) -> None:

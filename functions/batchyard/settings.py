@@ -69,6 +69,8 @@ class WebhookSettings(Settings):
     can set it."""
     webhook_pace: float = Field(default=1.0, gt=0, le=1)
     """A factor for the waits between the tries of a delivery."""
+    webhook_lease_seconds: int = 60
+    """How long a delivery whose function died waits for another attempt; longer than one may take."""
 
 
 class LaneSettings(BaseModel):

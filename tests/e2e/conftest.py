@@ -11,7 +11,7 @@ from batchyard.adapters.catalogue import load_providers
 from local.cloud import LocalCloud
 from local.provider import SimulatedProvider
 from tests.customer import Customer
-from tests.e2e.webhook_receiver import WebhookReceiver
+from tests.webhook_receiver import WebhookReceiver
 
 
 @pytest.fixture(scope="session")
@@ -32,7 +32,7 @@ def cloud(simulator: SimulatedProvider, receiver: WebhookReceiver) -> Iterator[L
     """Each provider has an address of its own at the simulator, whose ledger counts them separately."""
     urls = {provider.name: simulator.url_of(provider.name) for provider in load_providers()}
     environment = {"work.PROVIDER_URLS": json.dumps(urls), "WEBHOOK_HOSTS": receiver.host, "WEBHOOK_PACE": "0.0001"}
-    with LocalCloud(provider_url=simulator.url, environment=environment) as cloud:
+    with LocalCloud(provider_url=simulator.url, environment=environment, preload=True) as cloud:
         yield cloud
 
 

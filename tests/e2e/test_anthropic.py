@@ -111,7 +111,7 @@ def cloud(simulator: SimulatedProvider) -> Iterator[LocalCloud]:
         "work.PROVIDER_URLS": json.dumps({each.name: simulator.url_of(each.name) for each in load_providers()}),
         "results.MAX_INLINE_DOWNLOAD_BYTES": str(INLINE_BYTES),
     }
-    with LocalCloud(provider_url=simulator.url, environment=environment) as cloud:
+    with LocalCloud(provider_url=simulator.url, environment=environment, preload=True) as cloud:
         yield cloud
 
 

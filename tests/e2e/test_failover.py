@@ -42,7 +42,8 @@ def cloud(providers: tuple[SimulatedProvider, SimulatedProvider]) -> Iterator[Lo
         "work.DRAIN_SECONDS": "1",
         "validate.SHARD_ITEMS": "20",
     }
-    with LocalCloud(provider_url=first.url, environment=environment, minute_seconds=1.0) as cloud:
+    options = {"minute_seconds": 1.0, "preload": True}
+    with LocalCloud(provider_url=first.url, environment=environment, **options) as cloud:
         yield cloud
 
 

@@ -56,7 +56,8 @@ def quick(simulator: SimulatedProvider) -> Iterator[LocalCloud]:
         "work.DRAIN_SECONDS": "2",
         "fence.DRAIN_SECONDS": "6",
     }
-    with LocalCloud(provider_url=simulator.url, environment=environment, processes=3, wait_scale=0.1) as cloud:
+    options = {"processes": 3, "wait_scale": 0.1, "preload": True}
+    with LocalCloud(provider_url=simulator.url, environment=environment, **options) as cloud:
         yield cloud
 
 

@@ -22,7 +22,6 @@ from batchyard.core.sharding import LaneShards, Plan
 from batchyard.core.shards import ShardRow
 from batchyard.core.usage import Tally
 from batchyard.core.webhooks import WebhookTarget
-from batchyard.core.windows import least_tokens, longest_input
 from batchyard.surfaces.batchrouter import quotes, replies
 from batchyard.surfaces.batchrouter.lines import endpoint_of, parse_line
 from batchyard.surfaces.batchrouter.results import frame_results, write_result
@@ -75,9 +74,10 @@ def test_each_operation_has_its_endpoint(operation: Any, body: dict[str, Any], e
     """`responses` is what counts without one; all of the input is sent along."""
     fields = item(operation=operation, input=body)
     assert endpoint_of(orjson.dumps(fields)) == endpoint
-    found = parsed(fields, endpoint)
-    assert isinstance(found, Item)
-    assert json.loads(found.body) == {"model": "gpt-4o-mini"} | body
+    for batchs_own in (CHAT, EMBEDDINGS):
+        found = parsed(fields, batchs_own)
+        assert isinstance(found, Item) and found.endpoint == endpoint
+        assert json.loads(found.body) == {"model": "gpt-4o-mini"} | body
 
 
 def test_numbers_are_sent_as_they_came() -> None:
@@ -93,6 +93,10 @@ def test_openais_lines_are_taken() -> None:
     found = parsed(line)
     assert isinstance(found, Item) and found.custom_id == "r"
     assert endpoint_of(orjson.dumps(line)) == CHAT
+    other = parsed(line | {"url": EMBEDDINGS})
+    assert isinstance(other, Item) and other.endpoint == EMBEDDINGS
+    nowhere = parsed(line | {"url": "/v1/audio"})
+    assert isinstance(nowhere, LineError) and nowhere.code == "url_mismatch"
 
 
 @pytest.mark.parametrize(
@@ -114,7 +118,6 @@ def test_openais_lines_are_taken() -> None:
         ({"input": {"messages": MESSAGES, "stream": True}}, "invalid_input", "input.stream"),
         ({"input": {"messages": MESSAGES, "model": "other"}}, "invalid_input", "input.model"),
         ({"operation": "embeddings", "input": {"text": "x"}}, "missing_field", "input.input"),
-        ({"operation": "embeddings", "input": {"input": "x"}}, "mixed_operations", "operation"),
         ({"priority": 1}, "unknown_field", "priority"),
     ],
 )
@@ -131,14 +134,6 @@ def test_a_line_that_is_no_object(line: bytes) -> None:
     found = parse_line(line, 0, 1, LineContext(CHAT))
     assert isinstance(found, LineError) and found.code == "invalid_json_line"
     assert endpoint_of(line) is None
-
-
-def test_only_text_counts_as_text() -> None:
-    """An image in a request takes no room of its text; of several inputs of an embedding each has to fit by itself."""
-    picture = {"type": "image_url", "image_url": {"url": "data:" + "x" * 600_000}}
-    assert least_tokens({"messages": [{"role": "user", "content": [picture, {"type": "text", "text": "abcdef"}]}]}) == 1
-    assert least_tokens(longest_input({"input": ["a" * 600, "b" * 6_000]})) == 1_000
-    assert least_tokens({"messages": [{"role": "user", "content": "a" * 60}], "metadata": {"text": "a" * 600}}) == 10
 
 
 # Rows of results.

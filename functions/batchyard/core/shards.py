@@ -33,7 +33,7 @@ class ShardRow:
     them went on to run items, without the first one, of which that is not known. `done`: a bitmap by position within
     the shard. `fence`: the ending that the batch was stopped for. `suspect`: the position that an owner
     which ran one item at a time was running when it was last heard of; `suspicions`: how many owners in a row were last
-    heard of there.
+    heard of there. `settled_at`: when it settled; 0 if it has not, or an older version wrote it.
     """
 
     number: int
@@ -49,6 +49,7 @@ class ShardRow:
     fence: Ending | None = None
     suspect: int | None = None
     suspicions: int = 0
+    settled_at: int = 0
 
     @classmethod
     def from_row(cls, row: Row) -> ShardRow:
@@ -66,6 +67,7 @@ class ShardRow:
             fence=Ending(row["fence"]) if row.get("fence") else None,
             suspect=row.get("suspect"),
             suspicions=row.get("suspicions", 0),
+            settled_at=row.get("settled_at", 0),
         )
 
 

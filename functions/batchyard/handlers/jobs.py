@@ -1,6 +1,8 @@
 """Trigger: Dispatch, Fence and Sweep, which start this function for each provider job that is to be looked at.
 
 {"account_id": …, "batch_id": …, "job": …, "shards": …}
+
+And EventBridge, with Amazon Bedrock's event of a job that is over.
 """
 
 from __future__ import annotations
@@ -15,11 +17,12 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from batchyard.adapters.aws.clients import client
 from batchyard.adapters.aws.secrets import Secrets
-from batchyard.adapters.providers.bedrock_jobs import Exchange
+from batchyard.adapters.providers.bedrock_jobs import Exchange, our_event
 from batchyard.adapters.providers.job_kinds import connect_jobs
 from batchyard.core.health import LaneState
 from batchyard.core.jobs import JobRef
 from batchyard.core.json_types import JsonObject
+from batchyard.core.model_job_events import is_told
 from batchyard.core.usage import Tally
 from batchyard.handlers import resources
 from batchyard.jobs.executor import attend
@@ -35,9 +38,13 @@ metrics = Metrics()
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: JsonObject, context: LambdaContext) -> None:
     """If it fails, Sweep has it done again."""
-    ref = JobRef.from_event(event)
+    by_vendor = is_told(event)
+    ours = our_event(event, resources.stores().objects) if by_vendor else event
+    if ours is None:
+        return
+    ref = JobRef.from_event(ours)
     logger.append_keys(batch_id=ref.batch.batch_id, job=ref.number)
-    row = attend(ref, _tools())
+    row = attend(ref, _tools(), is_told=by_vendor)
     if row is not None:
         told = {"state": str(row.state), "attempt": row.attempt, "due_at": row.due_at, "reason": row.reason}
         logger.info("job attended", extra=told | {"provider_job_id": row.provider_job_id})

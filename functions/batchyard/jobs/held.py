@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from batchyard.adapters.aws.queues import Queues
@@ -20,6 +21,8 @@ from batchyard.jobs.vendors import Vendor, Vendors
 
 SECRET_MISSING = "secret_missing"
 """Why a job waits whose provider key is not there."""
+STUCK = "stuck"
+"""Why a job was stopped that ran far longer than such jobs do, while there was time for another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +116,11 @@ class HeldJob:
         owner = self.batch.account_id if self.batch.caller_pays else None
         return LaneId(self.lane.provider, self.lane.model, owner)
 
+    @cached_property
+    def usual_seconds(self) -> float | None:
+        """What half of such jobs took; None if nobody knows."""
+        return self.tools.stores.native_lanes.history(self.lane_id).usual_seconds
+
     @property
     def vendor(self) -> Vendor:
         """Raises SecretMissing or CallerKeyGone."""
@@ -139,8 +147,9 @@ class HeldJob:
 
     def seconds_to_next_poll(self) -> int:
         """By how long such jobs usually take."""
-        limits, usual = self.tools.limits, self.tools.stores.native_lanes.history(self.lane_id).usual_seconds
-        return min(poll_wait_seconds(self.row, usual, self.tools.now, limits.pace), limits.polls_every_seconds)
+        limits = self.tools.limits
+        wait = poll_wait_seconds(self.row, self.usual_seconds, self.tools.now, limits.pace)
+        return min(wait, limits.polls_every_seconds)
 
     def reread(self) -> None:
         """The batch as it stands now."""

@@ -20,7 +20,7 @@ from batchyard.core.estimates import Room
 from batchyard.core.jobs import LOOK_AFTER_SECONDS, JobState, retry_wait_seconds
 from batchyard.core.messages import shard_message
 from batchyard.jobs.held import HeldJob
-from batchyard.jobs.lines import job_lines, job_shards
+from batchyard.jobs.lines import job_lines, open_shards
 from batchyard.jobs.vendors import Vendor
 
 _FULL_SECONDS = 60
@@ -108,8 +108,9 @@ def _room(job: HeldJob) -> Room:
     limit = job.batch.max_price_picousd
     if limit is None:
         return Room.FREE
-    estimates = [shard_message(job.batch, shard).estimate_picousd for shard in job_shards(job)]
-    return job.tools.stores.budgets.start(job.batch.id, job.ref.numbers, sum(estimates), limit)
+    left = open_shards(job)
+    estimate = sum(shard_message(job.batch, shard).estimate_picousd for shard, _ in left.values())
+    return job.tools.stores.budgets.start(job.batch.id, left.keys(), estimate, limit)
 
 
 def wait_for_vendor(job: HeldJob, trouble: VendorTrouble) -> int:
@@ -119,7 +120,7 @@ def wait_for_vendor(job: HeldJob, trouble: VendorTrouble) -> int:
 
 
 def _submission(job: HeldJob, items: int) -> Submission:
-    return Submission(job.name, job.lane.model, items, job.row.asked_at)
+    return Submission(job.name, job.lane.model, items, job.row.asked_at, job.ref.to_json().encode())
 
 
 def _why(job: HeldJob) -> str:

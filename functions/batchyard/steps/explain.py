@@ -7,13 +7,13 @@ that nobody looks at.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import replace
 
 from batchyard.adapters.aws.lanes import Lanes
 from batchyard.adapters.aws.stores import Stores
 from batchyard.core.batches import Batch, Status
-from batchyard.core.lane_progress import lane_progress
+from batchyard.core.lane_progress import Settled, lane_progress
 from batchyard.core.lanes import LaneId, LaneProgress, LaneStage, Mode
 from batchyard.core.sharding import LaneShards, Plan
 from batchyard.core.waits import LaneOfBatch, wait_on
@@ -22,9 +22,18 @@ _LANES_AT_MOST = 20
 """Each is a read or two, and nobody reads more of them."""
 
 
-def explain(batch: Batch, *, now: int, stores: Stores, lanes: Lanes, by_role: Container[str] = ()) -> Batch:
+def explain(
+    batch: Batch,
+    *,
+    now: int,
+    stores: Stores,
+    lanes: Lanes,
+    by_role: Container[str] = (),
+    done: Mapping[int, int] | None = None,
+) -> Batch:
     """The batch with what it waits for, and how far its lanes are: nothing, unless it is in progress. `by_role`: the
-    providers that are called with the worker's role."""
+    providers that are called with the worker's role. `done`: shard number -> how many of its items have a result, if
+    that is known."""
     if batch.status is not Status.IN_PROGRESS or batch.plan is None or batch.starts_nothing:
         return replace(batch, waiting_for=(), lanes=(), is_begun=batch.plan is not None)
     plan = batch.plan
@@ -36,7 +45,7 @@ def explain(batch: Batch, *, now: int, stores: Stores, lanes: Lanes, by_role: Co
     waits = tuple(wait for wait in found if wait is not None)
     has_jobs = bool(plan.jobs) or batch.revision > 0
     jobs = {row.number: row for row in stores.jobs.rows(batch.id)} if has_jobs else {}
-    progress = lane_progress(plan, settled, jobs, waits, now)
+    progress = lane_progress(plan, Settled(settled, done), jobs, waits, now)
     is_begun = bool(settled) or any(begun) or _has_running_job(progress)
     return replace(batch, waiting_for=waits, lanes=progress, is_begun=is_begun)
 
@@ -55,7 +64,7 @@ def glance(batch: Batch, stores: Stores) -> Batch:
 
 def _runs_a_job(batch: Batch, plan: Plan, stores: Stores) -> bool:
     jobs = {row.number: row for row in stores.jobs.rows(batch.id)}
-    return _has_running_job(lane_progress(plan, (), jobs, (), batch.created_at))
+    return _has_running_job(lane_progress(plan, Settled(()), jobs, (), batch.created_at))
 
 
 def _has_running_job(lanes: Sequence[LaneProgress]) -> bool:

@@ -35,7 +35,6 @@ from batchyard.core.batches import Batch, BatchRef, Stage, Status
 from batchyard.core.errors import ConditionFailed, NotReady, RequestError
 from batchyard.core.estimates import LanePrice, PriceOf, estimated_picousd
 from batchyard.core.files import File, FileRef, FileStatus
-from batchyard.core.forecast import unknown_output_tokens
 from batchyard.core.items import LineError
 from batchyard.core.keys import copies_key, file_key, manifest_key, work_key
 from batchyard.core.lanes import Lane
@@ -115,7 +114,7 @@ def _write_work(
 ) -> tuple[Plan, int]:
     """The plan, and what it may cost; 0 if nobody has to know."""
     stride, shard_concurrency = split_concurrency(batch.concurrency, limits.shard_items, limits.dispatch_stride)
-    measure = Measure(unknown_output_tokens(batch.endpoint)) if _needs_estimate(batch) else None
+    measure = Measure(batch.endpoint) if _needs_estimate(batch) else None
     with ExitStack() as stack:
         writer = stack.enter_context(objects.writer(work_key(batch.account_id, batch.id, run)))
         copies = None
@@ -146,7 +145,7 @@ def _write_work(
     if measure is None or checks.price_of is None:
         return plan, 0
     price_of = partial(_price_of, batch, checks.price_of)
-    return plan, estimated_picousd(plan.lanes, shards, measure.output_tokens(lanes), price_of)
+    return plan, estimated_picousd(plan.lanes, shards, measure.output_tokens(), price_of)
 
 
 def _price_of(batch: Batch, known: PriceOf, lane: Lane) -> LanePrice:

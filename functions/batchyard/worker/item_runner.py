@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -83,6 +84,8 @@ class ItemRunner:
         self._given_up: set[int] = set()
         self._error: BaseException | None = None
         self._held = False
+        self.retries: Counter[str] = Counter()
+        """Reason -> how often items were sent again since somebody last took note."""
         self.timed_out: set[int] = set()
         """Positions of items whose provider let a whole timeout pass at least once."""
 
@@ -193,6 +196,7 @@ class ItemRunner:
             if not await self._wait(item, wait):
                 return None
             self._meter.retries += 1
+            self.retries[str(reason)] += 1
         return None
 
     async def _give_up(

@@ -30,6 +30,7 @@ from batchyard.core.parts import encode_part
 from batchyard.core.results import Result, failed, tally
 from batchyard.core.retry import FailureReason
 from batchyard.core.shards import ShardRow, ShardState, is_done, mark_done
+from batchyard.core.usage import retries_tally
 from batchyard.worker.item_runner import Conditions, ItemRunner, Upstream
 from batchyard.worker.lane_share import Participant
 from batchyard.worker.meter import Meter
@@ -315,7 +316,8 @@ class ShardRun:
         """Write what came in as a part, then name it in the shard's row. The last part settles the shard."""
         results, positions, freed_bytes = self._results, self._positions, self._result_bytes
         self._results, self._positions, self._result_bytes, self._flush_at = [], [], 0, math.inf
-        gained = tally(results)
+        gained = tally(results) + retries_tally(self._runner.retries)
+        self._runner.retries.clear()
         self._row = await self._blocking(
             self._write,
             results,
@@ -323,6 +325,7 @@ class ShardRun:
             tally=self._row.tally + gained,
             lease_until=self._lease_until(),
             settled=not self._left,
+            now=int(self._clock()),
         )
         self._meter.tally += gained
         self._held_bytes -= freed_bytes
