@@ -14,6 +14,8 @@ from contextlib import closing
 from hashlib import blake2b
 from itertools import islice
 
+import orjson
+
 from batchyard.adapters.aws.objects import Objects, Span
 from batchyard.content.lines import read_lines
 from batchyard.content.workfile import OpenLane
@@ -48,6 +50,18 @@ class CopyFinder:
         self._write(copy_line(Copy(item.index, item.custom_id, original)))
         self.found += 1
         return True
+
+
+def find_copy(key: str, objects: Objects, *, index: int | None = None, custom_id: str | None = None) -> Copy | None:
+    """The copy with that index, or that custom_id, in the file of copies. Reads it from its start."""
+    sought = b"[%d," % index if index is not None else b"," + orjson.dumps(custom_id) + b","
+    with closing(objects.stream(key)) as chunks:
+        for _, line in read_lines(chunks, _LONGEST_LINE_BYTES):
+            if line and (line.startswith(sought) if index is not None else sought in line):
+                copy = read_copy_line(line)
+                if index is not None or copy.custom_id == custom_id:
+                    return copy
+    return None
 
 
 class CopiedResults:

@@ -3,8 +3,8 @@ asked of one beside what it was answered.
 
 A batch may have a million items, so each look reads a bounded amount and says where it stopped. Shards' rows count
 their results by outcome, so only parts with something to show are read. A custom_id is searched in the work file, in
-which each item's stands before its request. When parts and work file are no longer kept, only the batch's files are
-left.
+which each item's stands before its request, and then among the copies, which no page by outcome lists. When parts and
+work file are no longer kept, only the batch's files are left.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import orjson
 
 from batchyard.adapters.aws.objects import ObjectMissing, Objects, Span
 from batchyard.adapters.aws.shards import Shards
+from batchyard.content.copies import find_copy
 from batchyard.content.parts import Parts, ReadAhead
 from batchyard.content.results import no_longer_kept
 from batchyard.core.batches import Batch
@@ -25,7 +26,7 @@ from batchyard.core.endings import outcome_of_the_rest
 from batchyard.core.errors import NotFound
 from batchyard.core.item_views import ItemView, item_view
 from batchyard.core.items import WorkItem, read_work_lines
-from batchyard.core.keys import manifest_key, work_key
+from batchyard.core.keys import copies_key, manifest_key, work_key
 from batchyard.core.requests import ItemsCursor, ItemsRequest
 from batchyard.core.results import Outcome, StoredResult
 from batchyard.core.sharding import MANIFEST_RECORD_BYTES, Plan, Shard, read_manifest, routes
@@ -89,13 +90,20 @@ class Items:
             found, end = self._search(head, windows)
             if found is None and end is None:
                 return ItemsPage([], ItemsCursor(windows.stop, -1, 0), self._items_before(windows.stop))
-            shown = [] if found is None else [self._without_bodies(self._item_at(found, custom_id))]
+            item = self._copied(custom_id=custom_id) if found is None else self._item_at(found, custom_id)
+            shown = [] if item is None else [self._without_bodies(item)]
         except ObjectMissing as error:
             raise no_longer_kept(self._batch) from error
         return ItemsPage(shown, None, self._plan.items)
 
     def item(self, index: int) -> ItemView:
         """One item, with what was asked and answered. Raises NotFound if the batch has no such item."""
+        found = self._sent(index) or self._copied(index=index)
+        if found is None:
+            raise NotFound(f"The batch has no item {index}.", param="index", code="item_not_found")
+        return found
+
+    def _sent(self, index: int) -> ItemView | None:
         try:
             for shard in self._shards_around(index):
                 for item in read_work_lines(self._objects.get(self._work_key, shard.offset, shard.length)):
@@ -103,7 +111,18 @@ class Items:
                         return self._shown(shard, item)
         except ObjectMissing as error:
             raise no_longer_kept(self._batch) from error
-        raise NotFound(f"The batch has no item {index}.", param="index", code="item_not_found")
+        return None
+
+    def _copied(self, *, index: int | None = None, custom_id: str | None = None) -> ItemView | None:
+        """An item that was not sent: it is like its original, as far as that has come."""
+        if not self._plan.copies:
+            return None
+        key = copies_key(self._batch.account_id, self._batch.id, self._plan.run)
+        copy = find_copy(key, self._objects, index=index, custom_id=custom_id)
+        original = self._sent(copy.original) if copy is not None else None
+        if copy is None or original is None:
+            return None
+        return replace(original, index=copy.index, custom_id=copy.custom_id)
 
     # A page by outcome.
 
