@@ -17,6 +17,7 @@ from bench.cost import bill
 from bench.findings import Findings
 from bench.product import Product, ProductRun
 from local.cloud import LocalCloud
+from local.options import realtime_only
 from local.provider import SimulatedProvider
 
 COST_LATENCY = {"latency_ms": 2647.5, "latency_sigma": 0.5}
@@ -117,7 +118,9 @@ def _product(folder: Path, given: argparse.Namespace) -> Findings:
     findings: Findings = {}
     with (
         SimulatedProvider(seed=1) as simulator,
-        LocalCloud(provider_url=simulator.url, environment=_LIMITS, processes=given.processes) as cloud,
+        LocalCloud(
+            provider_url=simulator.url, environment=_LIMITS | realtime_only(), processes=given.processes
+        ) as cloud,
     ):
         product = Product(cloud, simulator)
         _run(product, folder, _WARM_UP_ITEMS)

@@ -60,8 +60,17 @@ def test_half_the_price_is_expected_of_a_native_lane(alice: Customer) -> None:
     assert shown["expected_finish_at"] == native["expected_finish_at"] < native["escalate_at"] < shown["expires_at"]
 
 
+@pytest.fixture
+def realtime(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The deployment does without OpenAI's batch API."""
+    monkeypatch.setenv("PROVIDER_MODES", '{"openai": ["realtime"]}')
+    settings.load.cache_clear()
+    resources.lane_catalogue.cache_clear()
+
+
+@pytest.mark.usefixtures("realtime")
 def test_a_lane_is_not_offered_that_the_deployment_lacks(alice: Customer) -> None:
-    """Realtime is all there is unless somebody switched on more."""
+    """Realtime is all there is if the deployment's file says so."""
     assert verdicts(plan(alice, input_file_id=upload(alice))) == {"realtime": "selected"}
 
 
