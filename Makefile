@@ -10,6 +10,8 @@ DEPLOYMENT ?= local
 # What a benchmark is to be told, for example ARGS=--quick.
 ARGS ?=
 export PYTHONPATH := functions:.:cli
+# Tests start hundreds of processes. Without stored bytecode each would compile again what it imports, half of its start.
+unexport PYTHONDONTWRITEBYTECODE
 # Node for `cdk synth` comes with the Python packages.
 export JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION := 1
 

@@ -118,6 +118,7 @@ class Host:
         if self.options.account is not None and self.deployment.declares("admin"):
             created = self.create_account(self.options.account)
             self.account_id, self.api_key = created["account_id"], created["api_key"]
+            self.ask_admin({"action": "set_operator", "account_id": self.account_id, "is_operator": True})
         self.meter.reset()
 
     def close(self) -> None:
@@ -138,13 +139,15 @@ class Host:
     # The parts that it is made of.
 
     def _start_provider(self) -> SimulatedProvider:
-        self._provider = SimulatedProvider()
+        self._provider = SimulatedProvider(clock_speed=self.options.job_clock_speed)
         return self._provider
 
     def _add_functions(self) -> None:
         reservations = [config.reserved_concurrency for config in self.deployment.functions]
         if self.options.preload and sys.platform == "linux":
-            self._nursery = spawning.in_spawner(partial(Nursery, ROOT, self.options.wait_scale))
+            self._nursery = spawning.in_spawner(
+                partial(Nursery, ROOT, self.options.functions_path, self.options.wait_scale)
+            )
         spawn = self._nursery.bear if self._nursery else spawning.spawn
         self.account = AccountConcurrency.of(self.options.account_concurrency, reservations)
         for config in self.deployment.functions:

@@ -1,11 +1,12 @@
-"""A process that has imported what every function imports, and forks into the functions' processes.
+"""A process that has imported what functions import, and forks into the functions' processes.
 
     local cloud ──[handler, variables, log]──▶ nursery ──fork──▶ as `python -m awslambdaric handler`
                 ◀──[pid, null], then [pid, exit code]──┘
 
-Half a second of CPU time goes into the start of a function's process, most of it into importing boto3 and other
-packages. Tests that kill processes again and again start hundreds. A fork has the packages from its first moment;
-the deployed code itself is never imported in here. Starts are therefore shorter than real ones: benchmarks do without.
+Most of a second of CPU time goes into the start of a function's process: it imports boto3 and other packages, then the
+deployed code, then reads boto3's descriptions of services. Tests start hundreds. A fork has all of it from its first
+moment, except its handler's own module, which may look at its environment; a function whose code was replaced
+meanwhile imports its own. Starts are therefore shorter than real ones: benchmarks do without.
 
 Only on Linux, which has pidfds: no signal goes to a stranger that was given the same number.
 """
@@ -17,6 +18,7 @@ import ctypes
 import importlib
 import json
 import os
+import pkgutil
 import runpy
 import select
 import signal
@@ -25,10 +27,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any
 
+import boto3
+from botocore.loaders import JSONFileLoader
 from botocore.retries import standard
 
 from local.functions.spawning import die_with_parent
@@ -45,6 +51,8 @@ _PACKAGES = (
     "uvloop",
 )
 """Not awslambdaric: it reads the address of the Runtime API when it is imported."""
+_CODE = "batchyard"
+_SERVICES = ("dynamodb", "lambda", "s3", "secretsmanager", "sqs", "stepfunctions")
 _PR_SET_PDEATHSIG = 1
 """prctl.h"""
 
@@ -85,8 +93,9 @@ class Child:
 class Nursery:
     """The local cloud's end of it. Has to be made by a thread that lives as long as the local cloud does."""
 
-    def __init__(self, root: Path, wait_scale: float = 1.0) -> None:
-        """`wait_scale`: a factor for how long boto3 waits before it repeats a call."""
+    def __init__(self, root: Path, functions_path: Path, wait_scale: float = 1.0) -> None:
+        """`functions_path`: where the deployed code is. `wait_scale`: a factor for how long boto3 waits before it
+        repeats a call."""
         ours, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
@@ -96,6 +105,7 @@ class Nursery:
                     "-m",
                     "local.functions.nursery",
                     str(theirs.fileno()),
+                    str(functions_path),
                     str(wait_scale),
                 ],
                 cwd=root,
@@ -190,7 +200,7 @@ def _report_ended(end: socket.socket) -> None:
             end.sendall(b"[%d,%d]\n" % (found[0], os.waitstatus_to_exitcode(found[1])))
 
 
-def _become(birth: _Birth, parent: int) -> None:
+def _become(birth: _Birth, parent: int, known_code: str) -> None:
     """Goes on as `python -m awslambdaric handler` with these variables would."""
     os.setsid()
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -203,9 +213,53 @@ def _become(birth: _Birth, parent: int) -> None:
     os.environ.clear()
     os.environ.update(birth.variables)
     time.tzset()
+    if birth.variables["PYTHONPATH"] != known_code:
+        _forget_code()
     sys.path[1:1] = birth.variables["PYTHONPATH"].split(os.pathsep)
     sys.argv = ["awslambdaric", birth.handler]
     runpy.run_module("awslambdaric", run_name="__main__", alter_sys=True)
+
+
+def _import_code(functions_path: str) -> None:
+    """All of it but the handlers. The path is taken away again: each function has its own."""
+    sys.path.insert(1, functions_path)
+    for name in _modules(Path(functions_path) / _CODE):
+        importlib.import_module(name)
+    sys.path.remove(functions_path)
+
+
+def _modules(package: Path) -> Iterator[str]:
+    for found in pkgutil.iter_modules([str(package)]):
+        if found.name != "handlers":
+            yield from _names_below(package / found.name, f"{_CODE}.{found.name}")
+
+
+def _names_below(path: Path, name: str) -> Iterator[str]:
+    yield name
+    for found in pkgutil.iter_modules([str(path)]):
+        yield from _names_below(path / found.name, f"{name}.{found.name}")
+
+
+def _forget_code() -> None:
+    for name in [name for name in sys.modules if name.split(".")[0] == _CODE]:
+        del sys.modules[name]
+
+
+def _remember_descriptions() -> None:
+    """What boto3 knows of a service is parsed once in here, and not again by each function."""
+    usual = JSONFileLoader.load_file
+
+    @cache
+    def load(path: str) -> Any:
+        return usual(JSONFileLoader(), path)
+
+    def remembered(self: JSONFileLoader, file_path: str) -> Any:
+        return load(file_path)
+
+    JSONFileLoader.load_file = remembered  # type: ignore[method-assign]
+    session = boto3.session.Session(aws_access_key_id="none", aws_secret_access_key="none", region_name="us-east-1")
+    for service in _SERVICES:
+        session.client(service)  # type: ignore[call-overload]  # one of those above
 
 
 def _scale_waits(factor: float) -> None:
@@ -218,14 +272,16 @@ def _scale_waits(factor: float) -> None:
 
 
 def _main() -> None:
+    descriptor, functions_path, wait_scale = sys.argv[1:]
     for name in _PACKAGES:
         importlib.import_module(name)
-    _scale_waits(float(sys.argv[2]))
-    assert "batchyard" not in sys.modules, "the code of functions may be replaced"
+    _import_code(functions_path)
+    _remember_descriptions()
+    _scale_waits(float(wait_scale))
     parent = os.getpid()
-    birth = _serve(socket.socket(fileno=int(sys.argv[1])))
+    birth = _serve(socket.socket(fileno=int(descriptor)))
     if birth is not None:
-        _become(birth, parent)
+        _become(birth, parent, functions_path)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ def broken(
 ) -> Iterator[Customer]:
     """A customer of a cloud that runs a copy of the product in which `was`, in `file`, has become something else."""
     copy = path / "functions"
-    shutil.copytree(ROOT / "functions", copy, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "functions", copy)
     source = copy / "batchyard" / file
     text = source.read_text()
     assert text.count(was) == 1, f"{file} has changed: the canary does not know where to sit"
@@ -37,7 +37,11 @@ def broken(
     settings = ENVIRONMENT | environment
     with (
         LocalCloud(
-            provider_url=provider.url, environment=settings, wait_scale=WAIT_SCALE, functions_path=copy
+            provider_url=provider.url,
+            environment=settings,
+            wait_scale=WAIT_SCALE,
+            preload=True,
+            functions_path=copy,
         ) as cloud,
         Customer(cloud, "canary") as customer,
     ):

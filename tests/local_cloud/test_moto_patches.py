@@ -21,7 +21,9 @@ from moto import mock_aws
 from moto.dynamodb.models import Table
 from moto.sqs.models import Queue
 from moto.sqs.responses import SQSResponse
+from moto.stepfunctions.parser.asl.antlr.runtime.ASLParser import ASLParser
 from moto.stepfunctions.parser.asl.component.state.exec.state_task import lambda_eval_utils
+from moto.stepfunctions.parser.asl.utils import json_path
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 
 REGION = "us-east-1"
@@ -145,6 +147,54 @@ def test_a_token_of_an_ended_execution_is_not_known() -> None:
     eventually(lambda: client("stepfunctions").describe_execution(executionArn=arn)["status"] != "RUNNING")
     with pytest.raises(ClientError, match="InvalidToken"):
         client("stepfunctions").send_task_success(taskToken=token, output="{}")
+
+
+def test_a_definition_is_parsed_for_every_execution(monkeypatch: pytest.MonkeyPatch) -> None:
+    """parse_definitions_once: of the same definition, two executions parse it all, and its paths, twice more."""
+    definitions = Watched(monkeypatch, ASLParser, "state_machine")
+    paths = Watched(monkeypatch, json_path, "parse")
+    seconds = {"Type": "Wait", "SecondsPath": "$.seconds", "End": True}
+    states = client("stepfunctions")
+    machine = states.create_state_machine(
+        name="it", roleArn=ROLE, definition=json.dumps({"StartAt": "Wait", "States": {"Wait": seconds}})
+    )["stateMachineArn"]
+    parsed = len(definitions.calls)
+    for name in ("first", "second"):
+        arn = states.start_execution(stateMachineArn=machine, name=name, input='{"seconds": 0}')["executionArn"]
+        eventually(lambda arn=arn: states.describe_execution(executionArn=arn)["status"] == "SUCCEEDED")  # type: ignore[misc]
+    assert len(definitions.calls) == parsed + 2
+    assert len([each for each in paths.calls if each[0] == ("$.seconds",)]) == 2
+
+
+_PARSE_TWICE = """
+import json
+from moto.stepfunctions.parser.asl.antlr.runtime.ASLParser import ASLParser
+from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser, ASLParserException
+from local.simulated_aws import patches
+
+parsed = []
+parse_all = ASLParser.state_machine
+ASLParser.state_machine = lambda self: parsed.append(self) or parse_all(self)
+patches.apply()
+definition = json.dumps({"StartAt": "End", "States": {"End": {"Type": "Succeed"}}})
+first, second = (AmazonStateLanguageParser.parse(definition)[0] for _ in range(2))
+assert first is not second and first.start_at.start_at_name == second.start_at.start_at_name
+for wrong in range(2):
+    try:
+        AmazonStateLanguageParser.parse('{"States": ')
+    except ASLParserException as error:
+        assert error.errors
+    else:
+        raise AssertionError("taken")
+print(len(parsed))
+"""
+
+
+def test_a_definition_is_parsed_once_for_programs_of_their_own() -> None:
+    """parse_definitions_once: two executions have a program each, from one parse; a wrong definition is refused each
+    time."""
+    done = subprocess.run([sys.executable, "-c", _PARSE_TWICE], stdout=subprocess.PIPE, check=True)
+    assert int(done.stdout) == 3
 
 
 # DynamoDB.

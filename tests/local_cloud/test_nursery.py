@@ -1,8 +1,9 @@
-"""Functions that start as forks of a process with their packages are like those that start by themselves."""
+"""Functions that start as forks of a process with their packages and code are like those that start by themselves."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import sys
 from collections.abc import Iterator
@@ -21,8 +22,17 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="pidfds are Linu
 
 
 @pytest.fixture
-def nursery() -> Iterator[Nursery]:
-    nursery = spawning.in_spawner(partial(Nursery, ROOT))
+def nursery(tmp_path: Path) -> Iterator[Nursery]:
+    code = tmp_path / "first" / "batchyard"
+    (code / "handlers").mkdir(parents=True)
+    (code / "__init__.py").write_text("")
+    (code / "part.py").write_text("import os\nname, parent = 'first', os.getpid()\n")
+    (code / "handlers" / "__init__.py").write_text("")
+    (code / "handlers" / "own.py").write_text(
+        "import os\nfrom batchyard.part import name, parent\n"
+        "print(name, parent == os.getppid(), sorted(os.environ), flush=True)\nos._exit(7)\n"
+    )
+    nursery = spawning.in_spawner(partial(Nursery, ROOT, tmp_path / "first"))
     yield nursery
     nursery.close()
 
@@ -40,14 +50,26 @@ def variables(folder: Path, runtime_api: socket.socket) -> dict[str, str]:
     return {"PYTHONPATH": str(folder), "AWS_LAMBDA_RUNTIME_API": f"{host}:{port}", "GREETING": "hello", "TZ": ":UTC"}
 
 
-def test_a_fork_has_its_own_code_variables_and_log(nursery: Nursery, silence: socket.socket, tmp_path: Path) -> None:
-    """Nothing of the local cloud's environment, and none of the deployed code that others run."""
-    code = "import os, sys\nprint(sorted(os.environ), 'batchyard' in sys.modules, 'boto3' in sys.modules, flush=True)\n"
-    (tmp_path / "forked_handler.py").write_text(code + "os._exit(7)\n")
-    child = nursery.bear("forked_handler.handle", variables(tmp_path, silence), tmp_path / "log")
+def test_a_fork_has_the_code_and_variables_and_log_of_its_function(
+    nursery: Nursery, silence: socket.socket, tmp_path: Path
+) -> None:
+    """The deployed code is imported already, by the nursery; nothing of the local cloud's environment is there."""
+    child = nursery.bear("batchyard.handlers.own.handle", variables(tmp_path / "first", silence), tmp_path / "log")
     assert child.wait() == child.poll() == 7
     names = ["AWS_LAMBDA_RUNTIME_API", "GREETING", "PYTHONPATH", "TZ"]
-    assert (tmp_path / "log").read_text() == f"{names} False True\n"
+    assert (tmp_path / "log").read_text() == f"first True {names}\n"
+
+
+def test_a_fork_whose_code_was_replaced_has_the_new_code(
+    nursery: Nursery, silence: socket.socket, tmp_path: Path
+) -> None:
+    """None of the code that the nursery imported is left in it."""
+    shutil.copytree(tmp_path / "first", tmp_path / "second")
+    part = tmp_path / "second" / "batchyard" / "part.py"
+    part.write_text(part.read_text().replace("first", "second"))
+    child = nursery.bear("batchyard.handlers.own.handle", variables(tmp_path / "second", silence), tmp_path / "log")
+    assert child.wait() == 7
+    assert (tmp_path / "log").read_text().startswith("second False ")
 
 
 def test_a_fork_repeats_calls_as_soon_as_the_tests_like(silence: socket.socket, tmp_path: Path) -> None:
@@ -55,7 +77,7 @@ def test_a_fork_repeats_calls_as_soon_as_the_tests_like(silence: socket.socket, 
     code = "import os\nfrom botocore.retries.standard import ExponentialBackoff, RetryContext\n"
     code += "print(ExponentialBackoff(random=lambda: 1.0).delay_amount(RetryContext(4)), flush=True)\nos._exit(0)\n"
     (tmp_path / "hasty_handler.py").write_text(code)
-    nursery = spawning.in_spawner(partial(Nursery, ROOT, 0.01))
+    nursery = spawning.in_spawner(partial(Nursery, ROOT, tmp_path, 0.01))
     assert nursery.bear("hasty_handler.handle", variables(tmp_path, silence), tmp_path / "log").wait() == 0
     nursery.close()
     assert (tmp_path / "log").read_text() == "0.004\n"

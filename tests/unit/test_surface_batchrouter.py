@@ -75,9 +75,10 @@ def test_each_operation_has_its_endpoint(operation: Any, body: dict[str, Any], e
     """`responses` is what counts without one; all of the input is sent along."""
     fields = item(operation=operation, input=body)
     assert endpoint_of(orjson.dumps(fields)) == endpoint
-    found = parsed(fields, endpoint)
-    assert isinstance(found, Item)
-    assert json.loads(found.body) == {"model": "gpt-4o-mini"} | body
+    for batchs_own in (CHAT, EMBEDDINGS):
+        found = parsed(fields, batchs_own)
+        assert isinstance(found, Item) and found.endpoint == endpoint
+        assert json.loads(found.body) == {"model": "gpt-4o-mini"} | body
 
 
 def test_numbers_are_sent_as_they_came() -> None:
@@ -93,6 +94,10 @@ def test_openais_lines_are_taken() -> None:
     found = parsed(line)
     assert isinstance(found, Item) and found.custom_id == "r"
     assert endpoint_of(orjson.dumps(line)) == CHAT
+    other = parsed(line | {"url": EMBEDDINGS})
+    assert isinstance(other, Item) and other.endpoint == EMBEDDINGS
+    nowhere = parsed(line | {"url": "/v1/audio"})
+    assert isinstance(nowhere, LineError) and nowhere.code == "url_mismatch"
 
 
 @pytest.mark.parametrize(
@@ -114,7 +119,6 @@ def test_openais_lines_are_taken() -> None:
         ({"input": {"messages": MESSAGES, "stream": True}}, "invalid_input", "input.stream"),
         ({"input": {"messages": MESSAGES, "model": "other"}}, "invalid_input", "input.model"),
         ({"operation": "embeddings", "input": {"text": "x"}}, "missing_field", "input.input"),
-        ({"operation": "embeddings", "input": {"input": "x"}}, "mixed_operations", "operation"),
         ({"priority": 1}, "unknown_field", "priority"),
     ],
 )
@@ -284,7 +288,9 @@ def test_a_receipt_says_what_may_be_paid_twice() -> None:
         ShardRow(3, ShardState.OPEN, version=1, lease_until=99),
         ShardRow(4, ShardState.SEALED, version=3, handed_back=2),
     ]
-    receipt = receipt_of(replace(BATCH, plan=plan), None, rows, [JobRow(0, unheard=7), JobRow(3, unheard=2), JobRow(4)])
+    receipt = receipt_of(
+        replace(BATCH, plan=plan), None, rows, [JobRow(0, unheard=7), JobRow(3, unheard=1, unheard_before=1), JobRow(4)]
+    )
     assert [row.lost_owners for row in rows] == [0, 1, 2, 0, 0]
     written = json.loads(write_receipt(BilledBatch(BATCH, receipt)).body)["billing_receipt"]
     assert written["may_be_paid_twice"] == {"items": 9, "interrupted_runs": 3}

@@ -33,7 +33,8 @@ class ShardRow:
     them went on to run items, without the first one, of which that is not known. `done`: a bitmap by position within
     the shard. `fence`: the ending that the batch was stopped for. `suspect`: the position that an owner
     which ran one item at a time was running when it was last heard of; `suspicions`: how many owners in a row were last
-    heard of there. `handed_back`: how many owners gave it back with nothing in flight.
+    heard of there. `settled_at`: when it settled; 0 if it has not, or an older version wrote it. `handed_back`: how
+    many owners gave it back with nothing in flight.
     """
 
     number: int
@@ -49,6 +50,7 @@ class ShardRow:
     fence: Ending | None = None
     suspect: int | None = None
     suspicions: int = 0
+    settled_at: int = 0
     handed_back: int = 0
 
     @property
@@ -75,6 +77,7 @@ class ShardRow:
             fence=Ending(row["fence"]) if row.get("fence") else None,
             suspect=row.get("suspect"),
             suspicions=row.get("suspicions", 0),
+            settled_at=row.get("settled_at", 0),
             handed_back=row.get("handed_back", 0),
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import defaultdict
+from collections.abc import Collection
 from types import TracebackType
 from typing import Self
 
@@ -27,13 +28,15 @@ class Spool:
     def holds(self, shard: int) -> bool:
         return shard in self._places
 
-    def has(self, shard: int, position: int) -> bool:
-        return self.holds(shard) and position in self._places[shard]
+    def positions(self, shard: int) -> Collection[int]:
+        """Of the items of the shard that have a line."""
+        return self._places.get(shard, {})
 
     def line(self, shard: int, position: int) -> bytes | None:
-        if not self.has(shard, position):
+        place = self._places[shard].get(position) if shard in self._places else None
+        if place is None:
             return None
-        offset, length = self._places[shard][position]
+        offset, length = place
         self._file.seek(offset)
         line = self._file.read(length)
         self._file.seek(self._end)

@@ -20,6 +20,7 @@ def apply() -> None:
     stepfunctions.call_functions_as_the_state_machine()
     stepfunctions.accept_a_task_token_once()
     stepfunctions.stop_executions_at_once()
+    stepfunctions.parse_definitions_once()
     dynamodb.write_rows_without_the_serializer()
     dynamodb.query_one_partition()
     dynamodb.undo_transactions_by_row()

@@ -51,6 +51,7 @@ class Shards:
         tally: Tally,
         lease_until: int,
         settled: bool,
+        now: int = 0,
     ) -> ShardRow:
         """Make a part real: name it, with what is done and added up so far. Raises LeaseLost. A part that the row names
         already is not added again: the SDK repeats a write whose reply was lost."""
@@ -64,6 +65,7 @@ class Shards:
                 "attempts": 0,
                 "state": str(ShardState.SETTLED if settled else ShardState.OPEN),
                 **tally.to_row(),
+                **({"settled_at": now} if settled and now else {}),
             },
             append={"parts": [part_key]},
             remove=["begun", "suspect", "suspicions"],
