@@ -160,8 +160,7 @@ def test_a_job_that_is_stuck_is_submitted_anew() -> None:
     assert not yard.realtime_paid
     assert [len(job.lines) for job in yard.vendor.jobs.values()] == [32, 24]
     assert all(job.is_deleted for job in yard.vendor.jobs.values())
-    assert [(row.reason, row.restarts) for row in yard.job_rows] == [(None, 1)]
-    assert [(row.unheard, row.unheard_before) for row in yard.job_rows] == [(0, 24)]
+    assert [(row.reason, row.restarts, row.unheard) for row in yard.job_rows] == [(None, 1, 24)]
     assert NOW + 8 * USUAL <= yard.now < NOW + 8 * USUAL + 600
 
 
@@ -289,7 +288,7 @@ def test_an_executor_may_die_at_any_call(story: str, when: str) -> None:
     vendors = {
         "well": {},
         "half": {"done_share": 0.5},
-        "stall": {"seconds": None, "done_share": 0.25},
+        "stall": {"seconds": None, "done_share": 0.25, "usual_seconds": 20 * 300},  # looked at every 300 seconds
         "none": {"is_unsupported": True},
     }
     met = 0
@@ -305,7 +304,7 @@ def test_an_executor_may_die_at_any_call(story: str, when: str) -> None:
         if not yard.fuse.burnt:
             break
         met += 1
-    assert met >= 15, f"only {met} calls"
+    assert 15 <= met < 199, f"{met} calls"
 
 
 @pytest.mark.parametrize("when", ["before", "after", "fails"])

@@ -288,9 +288,7 @@ def test_a_receipt_says_what_may_be_paid_twice() -> None:
         ShardRow(3, ShardState.OPEN, version=1, lease_until=99),
         ShardRow(4, ShardState.SEALED, version=3, handed_back=2),
     ]
-    receipt = receipt_of(
-        replace(BATCH, plan=plan), None, rows, [JobRow(0, unheard=7), JobRow(3, unheard=1, unheard_before=1), JobRow(4)]
-    )
+    receipt = receipt_of(replace(BATCH, plan=plan), None, rows, [JobRow(0, unheard=7), JobRow(3, unheard=2), JobRow(4)])
     assert [row.lost_owners for row in rows] == [0, 1, 2, 0, 0]
     written = json.loads(write_receipt(BilledBatch(BATCH, receipt)).body)["billing_receipt"]
     assert written["may_be_paid_twice"] == {"items": 9, "interrupted_runs": 3}

@@ -71,6 +71,6 @@ def receipt_of(
         rejected=tuple(each for each in quote.lanes if not each.is_selected and each.lane not in items)
         if quote
         else (),
-        unheard_items=sum(job.unheard_before + job.unheard for job in jobs),
+        unheard_items=sum(job.unheard for job in jobs),
         lost_owners=lost_owners,
     )

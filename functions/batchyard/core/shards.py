@@ -33,8 +33,8 @@ class ShardRow:
     them went on to run items, without the first one, of which that is not known. `done`: a bitmap by position within
     the shard. `fence`: the ending that the batch was stopped for. `suspect`: the position that an owner
     which ran one item at a time was running when it was last heard of; `suspicions`: how many owners in a row were last
-    heard of there. `settled_at`: when it settled; 0 if it has not, or an older version wrote it. `handed_back`: how
-    many owners gave it back with nothing in flight.
+    heard of there. `handed_back`: how many owners gave it back with nothing in flight. `settled_at`: when it settled; 0
+    if it has not, or an older version wrote it.
     """
 
     number: int

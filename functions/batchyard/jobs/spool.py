@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from collections import defaultdict
-from collections.abc import Collection
 from types import TracebackType
 from typing import Self
 
@@ -25,18 +24,20 @@ class Spool:
         self._places[shard][position] = self._end, len(line)
         self._end += len(line)
 
+    @property
+    def is_empty(self) -> bool:
+        return not self._places
+
     def holds(self, shard: int) -> bool:
         return shard in self._places
 
-    def positions(self, shard: int) -> Collection[int]:
-        """Of the items of the shard that have a line."""
-        return self._places.get(shard, {})
+    def has(self, shard: int, position: int) -> bool:
+        return self.holds(shard) and position in self._places[shard]
 
     def line(self, shard: int, position: int) -> bytes | None:
-        place = self._places[shard].get(position) if shard in self._places else None
-        if place is None:
+        if not self.has(shard, position):
             return None
-        offset, length = place
+        offset, length = self._places[shard][position]
         self._file.seek(offset)
         line = self._file.read(length)
         self._file.seek(self._end)
