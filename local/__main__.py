@@ -17,10 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from local.deployment.templates import ROOT, SynthFailed, read_stacks, stacks
-from local.options import Options, provider_urls, webhook_variables
-
-_SWEEPS_EVERY_SECONDS = 2.0
-"""People do not want to wait a minute for Sweep, which also looks after provider jobs."""
+from local.options import FOR_PEOPLE, JOB_CLOCK_SPEED, SWEEPS_EVERY_SECONDS, Options, provider_urls, webhook_variables
 
 
 def main() -> int:
@@ -34,8 +31,9 @@ def main() -> int:
             arguments.folder,
             arguments.provider_url,
             urls,
-            environment=webhook_variables(os.environ),
-            minute_seconds=_SWEEPS_EVERY_SECONDS,
+            environment=FOR_PEOPLE | webhook_variables(os.environ),
+            minute_seconds=SWEEPS_EVERY_SECONDS,
+            job_clock_speed=JOB_CLOCK_SPEED,
         )
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]  # Set by somebody's AWS profile, or by the .local/env of an earlier run.

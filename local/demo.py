@@ -23,7 +23,7 @@ from openai.types import Batch
 from tqdm import tqdm
 
 from local.cloud import LocalCloud
-from local.options import provider_urls
+from local.options import FOR_PEOPLE, JOB_CLOCK_SPEED, SWEEPS_EVERY_SECONDS, provider_urls
 
 TERMINAL = frozenset({"completed", "failed", "expired", "cancelled"})
 POLL_SECONDS = 0.3
@@ -33,7 +33,12 @@ def main() -> int:
     arguments = parse_arguments()
     signal.signal(signal.SIGTERM, _interrupt)
     say("starting the local cloud (the first start on a machine takes up to 20 seconds)")
-    with LocalCloud(provider_urls=provider_urls(os.environ)) as cloud:
+    with LocalCloud(
+        provider_urls=provider_urls(os.environ),
+        environment=FOR_PEOPLE,
+        minute_seconds=SWEEPS_EVERY_SECONDS,
+        job_clock_speed=JOB_CLOCK_SPEED,
+    ) as cloud:
         _, api_key = cloud.create_account("demo")
         client = OpenAI(base_url=cloud.api_url + "/v1", api_key=api_key)
         started = time.monotonic()
@@ -96,18 +101,19 @@ def download(client: OpenAI, batch: Batch, folder: Path) -> None:
 def print_table(batch: Batch, seconds: float) -> None:
     counts, usage = batch.request_counts, batch.usage
     assert counts is not None
-    cost = ((usage and usage.model_extra) or {}).get("cost_usd", "not known")
+    money = (usage and usage.model_extra) or {}
     rows = [
         ("items", f"{counts.total:,}"),
         ("succeeded", f"{counts.completed:,}"),
         ("failed", f"{counts.failed:,}"),
         ("tokens", f"{usage.total_tokens:,}" if usage else "0"),
-        ("cost", f"${cost}"),
+        ("cost", f"${money.get('cost_usd', 'not known')}"),
+        ("in realtime", f"${money.get('realtime_cost_usd', 'not known')}"),
         ("seconds", f"{seconds:.1f}"),
     ]
     print()
     for name, value in rows:
-        print(f"  {name:<10} {value:>14}")
+        print(f"  {name:<11} {value:>13}")
     print()
 
 

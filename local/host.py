@@ -139,7 +139,7 @@ class Host:
     # The parts that it is made of.
 
     def _start_provider(self) -> SimulatedProvider:
-        self._provider = SimulatedProvider()
+        self._provider = SimulatedProvider(clock_speed=self.options.job_clock_speed)
         return self._provider
 
     def _add_functions(self) -> None:

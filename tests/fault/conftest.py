@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from local.cloud import LocalCloud
+from local.options import realtime_only
 from local.provider import SimulatedProvider
 from tests.customer import Customer
 from tests.webhook_receiver import WebhookReceiver
 
-ENVIRONMENT = {
+ENVIRONMENT = realtime_only() | {
     "SHARD_ITEMS": "4",
     "LEASE_SECONDS": "1",
     "FLUSH_ITEMS": "2",

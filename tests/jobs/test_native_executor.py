@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
+import orjson
 import pytest
 
+from batchyard.core import families
 from batchyard.core.batches import Ending
 from batchyard.core.jobs import JobState
 from batchyard.core.lanes import Lane, LaneId
 from batchyard.core.results import Outcome
+from batchyard.jobs.executor import attend
 from tests.jobs.yard import ESCALATE_AT, MODEL, REALTIME, Yard
 from tests.steps.running import NOW
 
@@ -29,6 +33,37 @@ def test_a_job_that_ends_well_settles_its_shards() -> None:
     assert tally.realtime_picousd == 2 * tally.cost_picousd > 0
     assert all(job.is_deleted for job in yard.vendor.jobs.values())
     assert yard.stores.native_lanes.history(LaneId("openai", MODEL)).seconds
+
+
+def test_stored_results_are_counted_by_provider() -> None:
+    """As workers count theirs: each once, whether it succeeded or not."""
+    yard = Yard(status_of=lambda body: 400 if b'"n":3' in body else 200)
+    told: list[tuple[str, int, int]] = []
+    yard.tools = replace(yard.tools, on_stored=lambda name, tally: told.append((name, tally.succeeded, tally.failed)))
+    yard.run()
+    assert {name for name, _, _ in told} == {"openai"}
+    assert (sum(good for _, good, _ in told), sum(bad for _, _, bad in told)) == (11, 1)
+
+
+@pytest.mark.parametrize(("every_seconds", "expected"), [(600, 30), (1, 1)])
+def test_polls_are_as_close_as_a_deployment_wants(every_seconds: int, expected: int) -> None:
+    """A local cloud looks at each job whenever Sweep comes."""
+    yard = Yard()
+    limits = replace(yard.tools.limits, polls_every_seconds=every_seconds)
+    row = attend(yard.refs[0], replace(yard.tools, limits=limits))
+    assert row is not None and (row.state, row.due_at) == (JobState.RUNNING, yard.tools.now + expected)
+
+
+def test_lines_that_begin_alike_stand_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For the vendor's prompt cache, shard by shard; each result finds its item by its id all the same."""
+    monkeypatch.setattr(families, "SHORTEST_BYTES", 8)
+    monkeypatch.setattr(families, "prompt_of", lambda body: b"odd or even"[:: 1 + orjson.loads(body)["n"] % 2] * 8)
+    yard = Yard((2,))
+    yard.run()
+    (job,) = yard.vendor.jobs.values()
+    assert [orjson.loads(line.body)["n"] for line in job.lines] == [0, 2, 1, 3, 4, 6, 5, 7]
+    assert yard.results() == dict.fromkeys(range(8), Outcome.SUCCEEDED)
+    assert set(yard.paid().values()) == {1}
 
 
 def test_items_that_failed_for_good_are_results() -> None:

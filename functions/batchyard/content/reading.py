@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 
+from batchyard.content.copies import CopyFinder
 from batchyard.content.lines import read_lines
 from batchyard.content.workfile import OpenLane, TooManyLanes, WorkFile
 from batchyard.core.batches import Batch
@@ -99,9 +100,9 @@ class Reading:
         """The model of all items, if it is one and the same."""
         return next(iter(self._models)) if len(self._models) == 1 else None
 
-    def read(self, chunks: Iterator[bytes], work: WorkFile) -> None:
-        """Raises InputRejected if a line is wrong: at the end of the input, or as soon as there are too many errors or
-        items."""
+    def read(self, chunks: Iterator[bytes], work: WorkFile, copies: CopyFinder | None = None) -> None:
+        """`copies`: gets the items that it finds to be copies, instead of the work file. Raises InputRejected if a line
+        is wrong: at the end of the input, or as soon as there are too many errors or items."""
         limits, parse_line = self._limits, self._parse_line
         offers: dict[Asked, tuple[Offer, ...]] = {}
         only_lanes: dict[Asked, OpenLane] = {}
@@ -139,6 +140,8 @@ class Reading:
                 lane = self._lane(item, found, work)
                 if len(found) == 1:
                     only_lanes[asked] = lane
+            if copies is not None and copies.is_copy(lane, item):
+                continue
             work.add(lane, item.index, work_line(item))
         if self._errors:
             raise InputRejected(*self._errors)

@@ -40,7 +40,7 @@ STOP_PATIENCE_SECONDS = 900
 """A vendor may take ten minutes to stop a job (OpenAI says so). Longer than this nobody waits."""
 
 _FIRST_POLL_SECONDS = 30
-_LONGEST_POLL_SECONDS = 600
+LONGEST_POLL_SECONDS = 600
 _STOPPING_POLL_SECONDS = 10
 _POLLS_PER_USUAL_TIME = 20
 _FIRST_RETRY_SECONDS = 15
@@ -204,7 +204,7 @@ def poll_wait_seconds(row: JobRow, usual_seconds: float | None, now: int, pace: 
     else:
         running = max(0, now - row.submitted_at)
         steps = usual_seconds / _POLLS_PER_USUAL_TIME if usual_seconds else running / 4
-        wait = min(max(_FIRST_POLL_SECONDS, steps), _LONGEST_POLL_SECONDS)
+        wait = min(max(_FIRST_POLL_SECONDS, steps), LONGEST_POLL_SECONDS)
     return max(1, round(wait * pace))
 
 

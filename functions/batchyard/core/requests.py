@@ -18,7 +18,7 @@ from batchyard.core.routing import RoutingRules
 from batchyard.core.usage import PinnedPrice
 from batchyard.core.webhooks import WebhookTarget
 
-_LATER_FIELDS = frozenset({"rules", "quote_id", "max_price_picousd", "webhook", "issues"})
+_LATER_FIELDS = frozenset({"identical_once", "rules", "quote_id", "max_price_picousd", "webhook", "issues"})
 _SLOWLY = {"n": 2**14, "r": 8, "p": 1}
 """scrypt's cost: 16 MB and some 50 ms (RFC 7914, section 2)."""
 _NOT_COUNTED = frozenset({"is_repeat", "sent", "first_reply", "reserve_picousd", "prices"})
@@ -38,6 +38,8 @@ class BatchRequest:
     metadata: JsonObject | None = None
     output_expires_after_seconds: int | None = None
     concurrency: int | None = None
+    identical_once: bool = False
+    """Whether items that are like another one are not sent, and have its result."""
     idempotency_key: str | None = None
     drop: DropSource | None = None
     provider: str | None = None

@@ -111,6 +111,7 @@ class Plan:
     run: str
     """The token of the validation that won. The object keys of work file and manifest contain it."""
     items: int
+    """All of them, copies too."""
     shards: int
     lanes: tuple[LaneShards, ...]
     """By shard number, without gaps. A lane may have several entries."""
@@ -119,6 +120,8 @@ class Plan:
     one_chain: bool
     shard_concurrency: int | None
     """Ceiling on calls in flight within one shard; None leaves it to the lane's pacer."""
+    copies: int = 0
+    """Items that are in no shard, because they have the results of others (`core.copies`)."""
 
     @property
     def progress_rows(self) -> int:
@@ -206,6 +209,7 @@ class Plan:
             "stride": self.stride,
             "one_chain": self.one_chain,
             "shard_concurrency": self.shard_concurrency,
+            "copies": self.copies,
             "lanes": [entry.to_row() for entry in self.lanes],
         }
 

@@ -90,6 +90,11 @@ class Price:
         thresholds = tuple((threshold, cls.from_row(price)) for threshold, price in above)
         return cls(given, cached, made, cache_write, thresholds)
 
+    @property
+    def rewards_caching(self) -> bool:
+        """Whether input that the vendor still knows costs less than other input."""
+        return self.cached_microusd < self.input_microusd
+
     def for_input(self, tokens: int) -> Price:
         """What a call with so many input tokens costs per token."""
         return next((price for threshold, price in reversed(self.above) if tokens > threshold), self)

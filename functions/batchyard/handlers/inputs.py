@@ -45,13 +45,14 @@ def checks() -> Checks:
 
 
 def checks_with_windows(models: Sequence[str]) -> Checks:
-    """The same, and that items fit into the context window of their model, or of one of `models` if there are any."""
+    """The same before a batch is made: that items fit into the context window of their model, or of one of `models` if
+    there are any, and that somebody serves their endpoint."""
     found = checks()
 
     def parser(surface_name: str, endpoint: str) -> ParseLine:
         return within_windows(found.parser(surface_name, endpoint), models, catalogue.load(), cache(_count_with))
 
-    return replace(found, parser=parser)
+    return replace(found, parser=parser, route=_route_in_advance)
 
 
 def endpoint_of(request: BatchRequest, account_id: str, read: EndpointOf) -> str:
@@ -101,6 +102,15 @@ def _parser(max_custom_id_chars: int, surface_name: str, endpoint: str) -> Parse
 
 
 def _route(model: str, provider: str | None, endpoint: str, rules: RoutingRules) -> tuple[Offer, ...] | Refusal:
+    """Items whose providers lack the endpoint fail one by one, and not with all of their batch: they go to one of
+    those, whose translator says so."""
+    found = _route_in_advance(model, provider, endpoint, rules)
+    return found.unserved[:1] or found if isinstance(found, Refusal) else found
+
+
+def _route_in_advance(
+    model: str, provider: str | None, endpoint: str, rules: RoutingRules
+) -> tuple[Offer, ...] | Refusal:
     return eligible(model, provider, catalogue.load(), endpoint, rules)
 
 

@@ -11,7 +11,8 @@ import secrets
 import time
 from functools import cache, partial
 
-from aws_lambda_powertools import Logger
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from batchyard.adapters.aws.clients import client
@@ -22,6 +23,7 @@ from batchyard.core.health import LaneState
 from batchyard.core.jobs import JobRef
 from batchyard.core.json_types import JsonObject
 from batchyard.core.model_job_events import is_told
+from batchyard.core.usage import Tally
 from batchyard.handlers import resources
 from batchyard.jobs.executor import attend
 from batchyard.jobs.held import JobLimits, Tools
@@ -30,6 +32,7 @@ from batchyard.settings import JobSettings, load
 from batchyard.steps.settle import settle
 
 logger = Logger()
+metrics = Metrics()
 
 
 @logger.inject_lambda_context(clear_state=True)
@@ -47,6 +50,14 @@ def handler(event: JsonObject, context: LambdaContext) -> None:
         logger.info("job attended", extra=told | {"provider_job_id": row.provider_job_id})
 
 
+def _report(provider: str, tally: Tally) -> None:
+    """The items of a shard whose results are stored, by provider, as the worker counts its own."""
+    metrics.add_dimension("provider", provider)
+    metrics.add_metric("ItemsSucceeded", MetricUnit.Count, tally.succeeded)
+    metrics.add_metric("ItemsFailed", MetricUnit.Count, tally.failed)
+    metrics.flush_metrics()
+
+
 @cache
 def _tools() -> Tools:
     settings = load(JobSettings)
@@ -62,8 +73,11 @@ def _tools() -> Tools:
             urls=settings.provider_urls,
         ),
         settle=partial(settle, stores=stores, queues=queues, workflow=resources.workflow()),
-        limits=JobLimits(settings.job_lease_seconds, settings.deployment, settings.job_pace),
+        limits=JobLimits(
+            settings.job_lease_seconds, settings.deployment, settings.job_pace, settings.job_polls_every_seconds
+        ),
         clock=time.time,
         new_owner=partial(secrets.token_hex, 8),
         is_well=lambda lane: resources.lanes().health(lane).state is LaneState.CLOSED,
+        on_stored=_report,
     )

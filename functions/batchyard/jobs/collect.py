@@ -154,16 +154,19 @@ def _flush(job: HeldJob, vendor: Vendor, shard: Shard, spool: Spool, claim: Shar
     key = part_key(batch.account_id, batch.id, shard.number, claim.version, 0)
     job.tools.stores.objects.put(key, encode_part(batch.id, results))
     done = mark_done(claim.done, positions, shard.items)
-    return job.tools.stores.shards.flush(
+    gained = tally(results)
+    row = job.tools.stores.shards.flush(
         batch.id,
         claim,
         part_key=key,
         done=done,
-        tally=claim.tally + tally(results),
+        tally=claim.tally + gained,
         lease_until=job.tools.now + job.tools.limits.lease_seconds,
         settled=done_count(done) == shard.items,
         now=job.tools.now,
     )
+    job.tools.on_stored(job.lane.provider, gained)
+    return row
 
 
 def _settle(job: HeldJob, shard: Shard, row: ShardRow) -> None:

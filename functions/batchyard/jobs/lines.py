@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from itertools import chain
 
 from batchyard.adapters.providers.provider_jobs import JobLine
 from batchyard.adapters.providers.translator import ProviderRequest, Untranslatable, refusal
 from batchyard.core.calls import Answer, ProviderReply
+from batchyard.core.families import families
 from batchyard.core.items import WorkItem, read_work_lines
 from batchyard.core.jobs import line_id, line_prefix
 from batchyard.core.keys import manifest_key, work_key
@@ -56,12 +58,14 @@ def shard_items(job: HeldJob, shard: Shard) -> list[WorkItem]:
 
 
 def job_lines(job: HeldJob, vendor: Vendor) -> Iterator[JobLine]:
-    """What the vendor gets, one shard in memory at a time. Without what is done, and the items that it cannot do. After
-    the last line the lease is whole again: nobody else may take the job while its vendor is asked."""
+    """What the vendor gets, one shard in memory at a time; of those, items whose prompts begin alike one after the
+    other, for its prompt cache. Without what is done, and the items that it cannot do. After the last line the lease
+    is whole again: nobody else may take the job while its vendor is asked."""
     prefix = line_prefix(job.name)
     for shard, done in open_shards(job).values():
         job.keep()
-        for item in (each for each in shard_items(job, shard) if not is_done(done, each.position)):
+        to_do = (each for each in shard_items(job, shard) if not is_done(done, each.position))
+        for item in chain.from_iterable(families(to_do)):
             asked = vendor.translator.request(shard.endpoint or job.batch.endpoint, item.body, job.lane)
             if isinstance(asked, ProviderRequest):
                 yield JobLine(line_id(prefix, shard.number, item.position), asked.path, asked.body)

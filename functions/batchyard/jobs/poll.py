@@ -17,7 +17,7 @@ from contextlib import suppress
 
 from batchyard.adapters.providers.provider_jobs import JobMissing, JobRefused, JobView, VendorTrouble
 from batchyard.core.errors import BooksDoNotBalance
-from batchyard.core.jobs import STOP_PATIENCE_SECONDS, JobState, poll_wait_seconds, restart_at
+from batchyard.core.jobs import STOP_PATIENCE_SECONDS, JobState, restart_at
 from batchyard.core.retry import FailureReason
 from batchyard.jobs.held import STUCK, HeldJob
 from batchyard.jobs.submit import wait_for_vendor
@@ -61,11 +61,11 @@ def _why_stop(job: HeldJob) -> str | None:
 
 
 def _wait_seconds(job: HeldJob) -> int:
-    tools = job.tools
-    wait = poll_wait_seconds(job.row, job.usual_seconds, tools.now, tools.limits.pace)
+    wait = job.seconds_to_next_poll()
     if job.row.state is JobState.STOPPING or job.entry is None:
         return wait
-    return max(1, math.ceil(min(wait, job.entry.escalate_at - tools.now, _restart_at(job) - tools.now)))
+    now = job.tools.now
+    return max(1, math.ceil(min(wait, job.entry.escalate_at - now, _restart_at(job) - now)))
 
 
 def _restart_at(job: HeldJob) -> float:

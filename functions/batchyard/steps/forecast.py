@@ -85,7 +85,7 @@ def forecast(
     if request.expected is None:
         found = _read(request, batch, _sample(request, batch, now, terms, stores), limits, checks)
     else:
-        found = _imagined(request, request.expected, batch, limits, checks)
+        found = _imagined(request, request.expected, batch, limits, catalogue)
     planned = plan(batch, found.lanes, found.shards)
 
     def price_of(provider: str, model: str) -> Price:
@@ -133,11 +133,11 @@ def _forbidden(
 
 
 def _imagined(
-    request: PlanRequest, expected: ExpectedItems, batch: Batch, limits: InputLimits, checks: Checks
+    request: PlanRequest, expected: ExpectedItems, batch: Batch, limits: InputLimits, catalogue: Catalogue
 ) -> _Input:
     _check_count(expected.count, limits)
     asked = expected.model, batch.provider or expected.provider
-    offers = checks.route(*asked, batch.endpoint, batch.rules)
+    offers = eligible(*asked, catalogue, batch.endpoint, batch.rules)
     if isinstance(offers, Refusal):
         raise InvalidRequest(offers.message, param=offers.param.removeprefix("body."), code=offers.code)
     lane, *others = [Lane(offer.provider, offer.model) for offer in offers]

@@ -22,6 +22,7 @@ from typing import Any
 
 from batchyard.adapters.aws.objects import Objects
 from batchyard.adapters.aws.shards import Shards
+from batchyard.core.families import families
 from batchyard.core.items import WorkItem
 from batchyard.core.keys import part_key
 from batchyard.core.messages import ShardMessage
@@ -111,6 +112,7 @@ class ShardRun:
         self._gate = upstream.gate
         self._watch = upstream.watch
         self._witness = upstream.witness
+        self._is_caching_worth_it = upstream.price.rewards_caching
         self._stores = stores
         self._limits = limits
         self._meter = invocation.meter
@@ -155,7 +157,7 @@ class ShardRun:
             else:
                 if self._claim.attempts > 1:
                     await self._begin()
-                self._runner.start(self._left.values())
+                self._start()
                 await self._attend()
             return await self._end()
         finally:
@@ -163,6 +165,12 @@ class ShardRun:
             await self._runner.cancel()
             self._gate.free(self._held_bytes)
             await self._watch.share.leave(self._participant)
+
+    def _start(self) -> None:
+        if self._is_caching_worth_it:
+            self._runner.start_families(families(self._left.values()))
+        else:
+            self._runner.start(self._left.values())
 
     async def _run_one_by_one(self) -> None:
         announced = self._announced()
