@@ -94,7 +94,8 @@ class JobRow:
     `tries`: failures in a row. `due_at`: when the job is to be looked at again. `provider`,
     `model`: of the lane that it was submitted on. `submitted_at`, `stop_at`: when the
     vendor took it, and was asked to stop it. `restarts`: how often it was stopped to be submitted anew. `reason`: why
-    it ended otherwise than well. `fence`: the ending that its batch was stopped for."""
+    it ended otherwise than well. `fence`: the ending that its batch was stopped for. `unheard`: how many of its items
+    the vendor took and said nothing of; it may bill them."""
 
     number: int
     shards: int = 0
@@ -114,6 +115,7 @@ class JobRow:
     restarts: int = 0
     reason: str | None = None
     fence: Ending | None = None
+    unheard: int = 0
 
     @classmethod
     def from_row(cls, row: Row) -> JobRow:

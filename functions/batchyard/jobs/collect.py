@@ -41,18 +41,22 @@ _TRIES_AT_MOST = 8
 """Results that a vendor does not hand over so often in a row, some half an hour, are given up: realtime makes new
 ones."""
 _PLAN_TRIES = 5
+_HAS_FAILED_NOT = (None, "late", "batch_over", "vanished", "no_results")
+"""Reasons that are our own. Any other is what the vendor says that the whole job failed of: it answered no item."""
 
 
 def collect(job: HeldJob) -> int | None:
     """Seconds until it is to be tried again; None: the job is done."""
     if job.row.provider_job_id is not None and job.entry is not None and not _settle_again(job):
         try:
-            _store(job, job.vendor)
+            _note_unheard(job, _store(job, job.vendor))
         except (JobMissing, JobRefused):
+            _note_unheard(job, _all_items(job))
             job.change(reason=job.row.reason or "no_results")
         except VendorTrouble as trouble:
             if job.row.tries < _TRIES_AT_MOST and job.tools.now < job.entry.escalate_at + STOP_PATIENCE_SECONDS:
                 return wait_for_vendor(job, trouble)
+            _note_unheard(job, _all_items(job))
             job.change(reason="no_results")
         except LeaseHeld as held:
             return max(1, held.row.lease_until + 1 - job.tools.now)
@@ -95,9 +99,21 @@ def _settle_again(job: HeldJob) -> bool:
     return True
 
 
-def _store(job: HeldJob, vendor: Vendor) -> None:
-    """Raises LeaseHeld if an executor that is gone, or slow, has one of the shards."""
+def _note_unheard(job: HeldJob, items: int) -> None:
+    """Keeps how many items the vendor took and said nothing of, before they run again."""
+    if items and job.row.reason in _HAS_FAILED_NOT:
+        job.change(unheard=items)
+
+
+def _all_items(job: HeldJob) -> int:
+    return sum(shard.items for shard in job_shards(job))
+
+
+def _store(job: HeldJob, vendor: Vendor) -> int:
+    """Of how many items the vendor has nothing. Raises LeaseHeld if an executor that is gone, or slow, has one of the
+    shards."""
     prefix = line_prefix(job.name)
+    unheard = 0
     with Spool() as spool:
         for line in vendor.jobs.results(job_id(job)):
             job.keep()
@@ -107,7 +123,14 @@ def _store(job: HeldJob, vendor: Vendor) -> None:
         for shard in job_shards(job):
             job.keep()
             if spool.holds(shard.number):
-                _store_shard(job, vendor, shard, spool)
+                done = _store_shard(job, vendor, shard, spool).done
+                unheard += sum(
+                    not is_done(done, position) and not spool.has(shard.number, position)
+                    for position in range(shard.items)
+                )
+            else:
+                unheard += shard.items
+    return unheard
 
 
 def _id_of(vendor: Vendor, line: bytes) -> str:
@@ -117,16 +140,17 @@ def _id_of(vendor: Vendor, line: bytes) -> str:
         return ""
 
 
-def _store_shard(job: HeldJob, vendor: Vendor, shard: Shard, spool: Spool) -> None:
+def _store_shard(job: HeldJob, vendor: Vendor, shard: Shard, spool: Spool) -> ShardRow:
+    """The shard's row afterwards."""
     rows, now = job.tools.stores.shards, job.tools.now
     owner = job.row.owner or ""
     try:
         claim = rows.claim(job.batch.id, shard.number, owner, now, now + job.tools.limits.lease_seconds)
     except ShardSettled as refused:
         _settle(job, shard, refused.row)
-        return
-    except ShardFenced:
-        return
+        return refused.row
+    except ShardFenced as refused:
+        return refused.row
     except LeaseHeld as refused:
         if refused.row.owner != owner:
             raise
@@ -137,6 +161,7 @@ def _store_shard(job: HeldJob, vendor: Vendor, shard: Shard, spool: Spool) -> No
     else:
         with suppress(LeaseLost):
             rows.leave(job.batch.id, claim)
+    return row
 
 
 def _flush(job: HeldJob, vendor: Vendor, shard: Shard, spool: Spool, claim: ShardRow) -> ShardRow:
