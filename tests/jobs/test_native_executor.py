@@ -86,6 +86,7 @@ def test_items_that_the_vendor_lost_run_in_realtime() -> None:
     assert set(yard.results()) == set(range(20))
     assert len(yard.realtime_paid) == 2
     assert set(yard.paid().values()) == {1}
+    assert [row.unheard for row in yard.job_rows] == [1, 1]
 
 
 def test_a_job_that_expires_with_half_its_results_keeps_them() -> None:
@@ -209,6 +210,7 @@ def test_a_vendor_that_never_stops_is_not_waited_for() -> None:
     yard.run()
     assert yard.results() == ALL_12
     assert yard.now < ESCALATE_AT + 1000
+    assert [row.unheard for row in yard.job_rows] == [12]
 
 
 def test_a_job_that_vanished_runs_in_realtime() -> None:
@@ -217,7 +219,7 @@ def test_a_job_that_vanished_runs_in_realtime() -> None:
     yard.run()
     assert yard.results() == ALL_12
     assert len(yard.realtime_paid) == 12
-    assert [row.reason for row in yard.job_rows] == ["vanished"]
+    assert [(row.reason, row.unheard) for row in yard.job_rows] == [("vanished", 12)]
 
 
 def test_a_provider_without_a_batch_api_is_remembered() -> None:
@@ -236,6 +238,14 @@ def test_a_job_for_which_there_is_no_room_is_submitted_again() -> None:
     assert yard.results() == ALL_12
     assert not yard.realtime_paid
     assert [job.name[-1] for job in yard.vendor.jobs.values()] == ["1", "2", "3"]
+
+
+def test_a_job_that_its_vendor_says_has_failed_answered_nothing() -> None:
+    """Nothing of it is billed, so that no receipt has to speak of it."""
+    yard = Yard(refused=1_000_000)
+    yard.run()
+    assert yard.results() == ALL_12
+    assert [(row.reason, row.unheard) for row in yard.job_rows] == [("token_limit_exceeded", 0)]
 
 
 @pytest.mark.parametrize("done_share", [0.0, 0.5])

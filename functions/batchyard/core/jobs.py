@@ -95,7 +95,8 @@ class JobRow:
     it was submitted on. `is_guess`: the vendor's answer was lost, and this job was found in its list; `strangers`:
     those that were found so, and turned out to be somebody else's. `submitted_at`, `stop_at`: when the vendor took it,
     and was asked to stop it. `restarts`: how often it was stopped to be submitted anew. `reason`: why it ended
-    otherwise than well. `fence`: the ending that its batch was stopped for."""
+    otherwise than well. `fence`: the ending that its batch was stopped for. `unheard`: how many of its items the vendor
+    took and said nothing of; it may bill them."""
 
     number: int
     shards: int = 0
@@ -117,6 +118,7 @@ class JobRow:
     restarts: int = 0
     reason: str | None = None
     fence: Ending | None = None
+    unheard: int = 0
 
     @classmethod
     def from_row(cls, row: Row) -> JobRow:

@@ -116,7 +116,10 @@ def quote_batch(call: Call, request: PlanRequest) -> Quote:
 def show_receipt(call: Call, batch_id: str) -> BilledBatch:
     batch, stores = retrieve_batch(call, batch_id), resources.stores()
     accepted = stores.quotes.get(QuoteRef(call.account_id, batch.quote_id)) if batch.quote_id else None
-    return BilledBatch(batch, receipt_of(batch, accepted, stores.shards.rows(batch.id) if batch.plan else ()))
+    if batch.plan is None:
+        return BilledBatch(batch, receipt_of(batch, accepted))
+    rows, jobs = stores.shards.rows(batch.id), stores.jobs.rows(batch.id)
+    return BilledBatch(batch, receipt_of(batch, accepted, rows, jobs))
 
 
 def _foresee(call: Call) -> Foresee:
