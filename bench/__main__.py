@@ -12,11 +12,12 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import imports, items, limit, plans, report, steps, trouble
+from bench import caches, imports, items, limit, plans, report, steps, trouble
 from bench.cost import bill
 from bench.findings import Findings
 from bench.product import Product, ProductRun
 from local.cloud import LocalCloud
+from local.options import realtime_only
 from local.provider import SimulatedProvider
 
 COST_LATENCY = {"latency_ms": 2647.5, "latency_sigma": 0.5}
@@ -56,13 +57,17 @@ def main() -> int:
         if "plan" in given.only:
             say("plans, with simulated vendors")
             findings["plan"] = plans.measure(plans.BATCHES // 10 if given.quick else plans.BATCHES)
+        if "caches" in given.only:
+            say("prompt caches, with a simulated vendor")
+            sizes = caches.ITEMS[:1] if given.quick else caches.ITEMS
+            findings["caches"] = [dataclasses.asdict(each) for each in caches.measure(sizes)]
     say("\n" + report.tables(findings))
     path = report.store(findings, complete=not given.quick)
     say(f"stored in {path}")
     return 0
 
 
-PARTS = ("imports", "steps", "speed", "cost", "scale", "trouble", "plan")
+PARTS = ("imports", "steps", "speed", "cost", "scale", "trouble", "plan", "caches")
 
 
 def _arguments() -> argparse.Namespace:
@@ -113,7 +118,9 @@ def _product(folder: Path, given: argparse.Namespace) -> Findings:
     findings: Findings = {}
     with (
         SimulatedProvider(seed=1) as simulator,
-        LocalCloud(provider_url=simulator.url, environment=_LIMITS, processes=given.processes) as cloud,
+        LocalCloud(
+            provider_url=simulator.url, environment=_LIMITS | realtime_only(), processes=given.processes
+        ) as cloud,
     ):
         product = Product(cloud, simulator)
         _run(product, folder, _WARM_UP_ITEMS)

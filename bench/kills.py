@@ -17,6 +17,7 @@ import orjson
 from bench import items
 from bench.product import Product
 from local.cloud import LocalCloud
+from local.options import realtime_only
 from local.provider import SimulatedProvider
 
 PROCESSES = 2
@@ -76,7 +77,9 @@ def measure(folder: Path, count: int) -> KillRun:
     items.write(source, count)
     with (
         SimulatedProvider(seed=1) as simulator,
-        LocalCloud(provider_url=simulator.url, environment=_ENVIRONMENT, processes=PROCESSES) as cloud,
+        LocalCloud(
+            provider_url=simulator.url, environment=_ENVIRONMENT | realtime_only(), processes=PROCESSES
+        ) as cloud,
     ):
         product = Product(cloud, simulator, may_repeat=True)
         alone = product.run(source, target, count, latency_ms=_LATENCY_MS)

@@ -13,7 +13,15 @@ from dataclasses import asdict, dataclass
 from random import Random
 
 from batchyard.core.candidates import Candidate, Learned, Route, Terms
-from batchyard.core.jobs import STOP_PATIENCE_SECONDS, JobRow, JobState, pack, poll_wait_seconds
+from batchyard.core.jobs import (
+    STOP_PATIENCE_SECONDS,
+    JobRow,
+    JobState,
+    may_restart,
+    pack,
+    poll_wait_seconds,
+    restart_at,
+)
 from batchyard.core.lanes import Lane, Mode
 from batchyard.core.native_history import NativeHistory
 from batchyard.core.native_limits import BY_VARIANT
@@ -38,6 +46,8 @@ _MOST_ITEMS = 60_000
 _SHARD_ITEMS = 256
 _ITEM_BYTES = 1_500
 _STOP_SECONDS = 600
+_MORE_JOBS = 2
+"""That are tried at most after one that was stuck."""
 _RATE_SPREAD = (0.6, 1.2)
 _LIMITS = BY_VARIANT["openai"]
 
@@ -73,7 +83,8 @@ ASSUMED: Findings = {
 @dataclass(frozen=True, slots=True)
 class SimulatedBatch:
     """What is drawn beforehand, and is the same for each policy. `job_seconds`: how long each provider job takes, if
-    all its items go native; infinite if it stalls. `rate`: calls a second of its lane's realtime, as it turns out."""
+    all its items go native; infinite if it stalls. `again_seconds`: of each, how long the next ones take that do what
+    it left. `rate`: calls a second of its lane's realtime, as it turns out."""
 
     at: int
     hours: int
@@ -81,6 +92,7 @@ class SimulatedBatch:
     shards: tuple[Shard, ...]
     job_seconds: tuple[float, ...]
     rate: float
+    again_seconds: tuple[tuple[float, ...], ...] = ()
 
     @property
     def items(self) -> int:
@@ -105,11 +117,12 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What became of one provider job: when its items were all done, what they cost, and what its lane remembers."""
+    """What became of the items of one provider job: when they were all done, and what they cost. `seconds`: how long
+    it and those took that were to do what it left, which is what its lane remembers. `was_given_up`: for realtime."""
 
     done_at: float
     paid: float
-    seconds: int
+    seconds: tuple[int, ...]
     was_given_up: bool
 
 
@@ -146,6 +159,7 @@ def draw(count: int, stalled_share: float, seed: int = 1) -> Iterator[SimulatedB
     """Batches in the order in which they come."""
     random = Random(seed)
     stalls = Random(seed + 1)  # its own, so that the same jobs take the same time if none stalls
+    again = Random(seed + 2)
     at = float(_EPOCH)
     for _ in range(count):
         at += random.expovariate(1 / _GAP_SECONDS)
@@ -153,10 +167,18 @@ def draw(count: int, stalled_share: float, seed: int = 1) -> Iterator[SimulatedB
         (hours,) = random.choices(list(DEADLINES), list(DEADLINES.values()))
         items = min(_MOST_ITEMS, math.ceil(random.lognormvariate(math.log(_MEDIAN_ITEMS), _ITEMS_SIGMA)))
         shards = cut(items)
-        times = [random.lognormvariate(math.log(lane.median_seconds), SIGMA) for _ in pack(shards, _LIMITS)]
-        times = [math.inf if stalls.random() < stalled_share else seconds for seconds in times]
+        jobs = len(pack(shards, _LIMITS))
+        times = _job_seconds(lane, jobs, stalled_share, random, stalls)
         rate = lane.calls_per_second * random.uniform(*_RATE_SPREAD)
-        yield SimulatedBatch(int(at), hours, lane, shards, tuple(times), rate)
+        later = tuple(_job_seconds(lane, _MORE_JOBS, stalled_share, again, again) for _ in range(jobs))
+        yield SimulatedBatch(int(at), hours, lane, shards, times, rate, later)
+
+
+def _job_seconds(
+    lane: SimulatedLane, jobs: int, stalled_share: float, times: Random, stalls: Random
+) -> tuple[float, ...]:
+    drawn = [times.lognormvariate(math.log(lane.median_seconds), SIGMA) for _ in range(jobs)]
+    return tuple(math.inf if stalls.random() < stalled_share else seconds for seconds in drawn)
 
 
 def cut(items: int) -> tuple[Shard, ...]:
@@ -205,14 +227,18 @@ def with_plan(batches: Sequence[SimulatedBatch]) -> list[Outcome]:
             learned[model] = learned[model].plus(seconds, ended_at)
         history = learned[batch.lane.model]
         outcome = Outcome(batch.hours, batch.items, 0.0, is_in_time=True)
-        for entry, taken in zip(plan_of(batch, history), batch.job_seconds, strict=False):
+        later = batch.again_seconds or ((),) * len(batch.job_seconds)
+        for entry, first, more in zip(plan_of(batch, history), batch.job_seconds, later, strict=False):
             if not entry.is_native:
                 outcome.paid += entry.items
                 outcome.is_in_time &= batch.at + entry.items / batch.rate <= batch.expires_at
                 continue
-            seen = watch(entry, batch, taken, history)
-            heapq.heappush(ending, (batch.at + seen.seconds, batch.lane.model, seen.seconds))
-            outcome.jobs += 1
+            seen = watch(entry, batch, (first, *more), history)
+            ended_at = batch.at
+            for seconds in seen.seconds:
+                ended_at += seconds
+                heapq.heappush(ending, (ended_at, batch.lane.model, seconds))
+            outcome.jobs += len(seen.seconds)
             outcome.escalated += seen.was_given_up
             outcome.paid += seen.paid
             outcome.is_in_time &= seen.done_at <= batch.expires_at
@@ -233,16 +259,24 @@ def plan_of(batch: SimulatedBatch, history: NativeHistory) -> tuple[LaneShards, 
     return plan_lanes([Route(batch.shards, (native, realtime))], terms).lanes
 
 
-def watch(entry: LaneShards, batch: SimulatedBatch, taken: float, history: NativeHistory) -> Seen:
-    """A provider job from its submission to its last item. One that is given up has no results (the worst case), takes
-    ten minutes to stop, or the whole patience if it stalls, and all items of the batch share the realtime rate."""
-    is_over_at = batch.at + min(taken, math.inf if math.isinf(taken) else _LIMITS.window_hours * HOUR)
+def watch(entry: LaneShards, batch: SimulatedBatch, times: Sequence[float], history: NativeHistory) -> Seen:
+    """A provider job, and those that do what it left, from the first submission to the last item. One that is stopped
+    has no results (the worst case), takes ten minutes to stop, or the whole patience if it stalls, and all items of the
+    batch share the realtime rate."""
+    seconds: list[int] = []
     now = batch.at
-    while now < entry.escalate_at and now < is_over_at:
-        row = JobRow(entry.first_shard, entry.shards, JobState.RUNNING, submitted_at=batch.at)
-        now += max(1, min(poll_wait_seconds(row, history.usual_seconds, now), entry.escalate_at - now))
-    if batch.at + taken <= now:
-        return Seen(now, entry.items * _LIMITS.price_percent / 100, now - batch.at, was_given_up=False)
-    if now < is_over_at:
-        now += STOP_PATIENCE_SECONDS if math.isinf(taken) else _STOP_SECONDS
-    return Seen(now + batch.items / batch.rate, entry.items, now - batch.at, was_given_up=True)
+    for restarts, taken in enumerate(times):
+        row = JobRow(entry.first_shard, entry.shards, JobState.RUNNING, submitted_at=now, restarts=restarts)
+        stop_at = math.ceil(min(entry.escalate_at, restart_at(row, history.usual_seconds, entry.escalate_at)))
+        is_over_at = now + min(taken, math.inf if math.isinf(taken) else _LIMITS.window_hours * HOUR)
+        while now < stop_at and now < is_over_at:
+            now += max(1, min(poll_wait_seconds(row, history.usual_seconds, now), stop_at - now))
+        is_done = row.submitted_at + taken <= now
+        if now < is_over_at:
+            now += STOP_PATIENCE_SECONDS if math.isinf(taken) else _STOP_SECONDS
+        seconds.append(now - row.submitted_at)
+        if is_done:
+            return Seen(now, entry.items * _LIMITS.price_percent / 100, tuple(seconds), was_given_up=False)
+        if stop_at >= entry.escalate_at or not may_restart(history.usual_seconds, entry.escalate_at, now):
+            break
+    return Seen(now + batch.items / batch.rate, entry.items, tuple(seconds), was_given_up=True)

@@ -1,7 +1,7 @@
 """Keeps what a benchmark found: all of it as JSON in bench/results/, the tables people read in docs/benchmarks.md.
 
-Only the lines between the markers of docs/benchmarks.md are replaced: the parts `trouble` and `plan` have their own,
-all others share theirs. The rest of the page is written by people.
+Only the lines between the markers of docs/benchmarks.md are replaced: the parts `trouble`, `plan` and `caches` have
+their own, all others share theirs. The rest of the page is written by people.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import orjson
 
+from bench.cache_tables import cache_tables
 from bench.cost import PRICES_AS_OF
 from bench.findings import Findings, table
 from bench.plan_tables import plan_tables
@@ -47,6 +48,11 @@ SECTIONS = (
         "<!-- end of plan -->",
         frozenset({"plan"}),
     ),
+    Section(
+        "<!-- caches: make bench ARGS='--only caches' writes this -->",
+        "<!-- end of caches -->",
+        frozenset({"caches"}),
+    ),
 )
 
 GOALS = {0: 0.25, 50: 0.5}
@@ -70,7 +76,7 @@ def store(findings: Findings, *, complete: bool) -> Path:
 
 
 _PARTS = frozenset[str]().union(*(section.parts for section in SECTIONS))
-_IS_RUN = _PARTS - {"plan"}
+_IS_RUN = _PARTS - {"plan", "caches"}
 """Parts that are more than arithmetic."""
 
 
@@ -98,6 +104,8 @@ def tables(findings: Findings) -> str:
         parts.append(trouble_tables(findings["trouble"]))
     if "plan" in findings:
         parts.append(plan_tables(findings["plan"]))
+    if "caches" in findings:
+        parts.append(cache_tables(findings["caches"]))
     return "\n".join(parts)
 
 

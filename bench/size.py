@@ -30,6 +30,7 @@ from openai import OpenAI
 from openai.types import Batch
 
 from local.cloud import LocalCloud
+from local.options import realtime_only
 from local.provider import SimulatedProvider
 
 MOST_BYTES = 512_000_000
@@ -76,7 +77,7 @@ def main() -> int:
         folder = Path(name)
         source = folder / "requests.jsonl"
         write_lines(source, run.items)
-        with LocalCloud(provider_url=provider.url) as cloud:
+        with LocalCloud(provider_url=provider.url, environment=realtime_only()) as cloud:
             with Sender(cloud, run, folder) as sender:
                 sender.everything(source)
             run.peaks = {name: use["peak_rss_bytes"] for name, use in cloud.meter()["functions"].items()}

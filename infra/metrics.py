@@ -61,7 +61,7 @@ class Metrics:
         )
 
     def items_by_provider(self) -> list[cloudwatch.MathExpression]:
-        """As the worker counts them, before their batches end."""
+        """As workers and jobs count them, before their batches end."""
         return [self._search(name, "provider", "Sum") for name in ("ItemsSucceeded", "ItemsFailed")]
 
     def calls_by_provider(self) -> cloudwatch.MathExpression:

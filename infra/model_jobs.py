@@ -1,6 +1,7 @@
-"""Provider jobs at Amazon Bedrock: the role that Bedrock takes on for them, and what the native executor may ask for.
+"""Provider jobs at Amazon Bedrock: the role that Bedrock takes on for them, what the native executor may ask for, and
+the rule by which it learns at once that a job is over.
 
-Both only if a provider that is called with our role runs in native mode. Bedrock reads what the executor puts under
+All only if a provider that is called with our role runs in native mode. Bedrock reads what the executor puts under
 `jobs/` of the data bucket, and writes its answers there.
 https://docs.aws.amazon.com/bedrock/latest/userguide/batch-iam-sr.html
 """
@@ -9,13 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from aws_cdk import Stack
+from aws_cdk import Duration, Stack
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 from cdk_nag import NagSuppressions
 
 from batchyard.core.keys import job_prefix
 from batchyard.core.lanes import Mode
+from batchyard.core.model_job_events import DETAIL_TYPE, NAME_PREFIX, OVER, SOURCE
 from batchyard.core.providers import Provider
 from infra.function import Function
 from infra.permissions import RUN_MODEL, ModelArns
@@ -61,6 +65,22 @@ def grant_model_jobs(jobs: Function, bucket: s3.IBucket, regions: Sequence[str])
     jobs.allow(_READ_AND_WRITE + _ALSO_DELETE, bucket.arn_for_objects(_FILES))
     jobs.allow(["s3:ListBucket"], bucket.bucket_arn, conditions=_ONLY_FILES)
     jobs.accept(_REASON, [*_FINDINGS, "Resource::*"])
+    _tell_at_once(jobs)
+
+
+def _tell_at_once(jobs: Function) -> None:
+    """An event of another deployment's job finds nothing here. Without any, jobs are looked at when they are due."""
+    events.Rule(
+        jobs,
+        "ModelJobIsOver",
+        description="Amazon Bedrock has ended a provider job",
+        event_pattern=events.EventPattern(
+            source=[SOURCE],
+            detail_type=[DETAIL_TYPE],
+            detail={"batchJobName": [{"prefix": NAME_PREFIX}], "status": sorted(OVER)},
+        ),
+        targets=[targets.LambdaFunction(jobs.function, retry_attempts=0, max_event_age=Duration.minutes(1))],
+    )
 
 
 def _role(jobs: Function, bucket: s3.IBucket, arns: ModelArns, made: Sequence[str]) -> iam.Role:

@@ -17,10 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from local.deployment.templates import ROOT, SynthFailed, read_stacks, stacks
-from local.options import Options, provider_urls, webhook_variables
-
-_SWEEPS_EVERY_SECONDS = 2.0
-"""People do not want to wait a minute for Sweep, which also looks after provider jobs."""
+from local.options import FOR_PEOPLE, JOB_CLOCK_SPEED, SWEEPS_EVERY_SECONDS, Options, provider_urls, webhook_variables
 
 
 def main() -> int:
@@ -34,8 +31,9 @@ def main() -> int:
             arguments.folder,
             arguments.provider_url,
             urls,
-            environment=webhook_variables(os.environ),
-            minute_seconds=_SWEEPS_EVERY_SECONDS,
+            environment=FOR_PEOPLE | webhook_variables(os.environ),
+            minute_seconds=SWEEPS_EVERY_SECONDS,
+            job_clock_speed=JOB_CLOCK_SPEED,
         )
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]  # Set by somebody's AWS profile, or by the .local/env of an earlier run.
@@ -129,6 +127,7 @@ def _announce(state: dict[str, Any], folder: Path, seconds: float) -> None:
     path.write_text("".join(f"{name}={value}\n" for name, value in variables.items()))
     path.chmod(0o600)
     shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    print(f"the dashboard:  {state['api_url']}/dashboard/#key={state['api_key']}   (signed in; open it in a browser)")
     print(f"ready after {seconds:.1f} s: {variables['OPENAI_BASE_URL']}  (provider: {state['provider_url']})")
     print(f"in another shell:  set -a; . {shown}; set +a     logs: {state['logs']}     Ctrl-C ends it")
     print("then for example:  .venv/bin/batchyard run events/requests.jsonl     .venv/bin/batchyard doctor", flush=True)

@@ -23,7 +23,7 @@ from openai.types import Batch
 from tqdm import tqdm
 
 from local.cloud import LocalCloud
-from local.options import provider_urls
+from local.options import FOR_PEOPLE, JOB_CLOCK_SPEED, SWEEPS_EVERY_SECONDS, provider_urls
 
 TERMINAL = frozenset({"completed", "failed", "expired", "cancelled"})
 POLL_SECONDS = 0.3
@@ -33,7 +33,12 @@ def main() -> int:
     arguments = parse_arguments()
     signal.signal(signal.SIGTERM, _interrupt)
     say("starting the local cloud (the first start on a machine takes up to 20 seconds)")
-    with LocalCloud(provider_urls=provider_urls(os.environ)) as cloud:
+    with LocalCloud(
+        provider_urls=provider_urls(os.environ),
+        environment=FOR_PEOPLE,
+        minute_seconds=SWEEPS_EVERY_SECONDS,
+        job_clock_speed=JOB_CLOCK_SPEED,
+    ) as cloud:
         _, api_key = cloud.create_account("demo")
         client = OpenAI(base_url=cloud.api_url + "/v1", api_key=api_key)
         started = time.monotonic()
@@ -46,7 +51,8 @@ def main() -> int:
         return report_failure(batch)
     print_table(batch, seconds)
     say(f"results in {arguments.out}/output.jsonl and {arguments.out}/errors.jsonl")
-    say("next: `make local &`, `set -a; . .local/env; set +a`, then `.venv/bin/batchyard run events/requests.jsonl`;")
+    say("next: `make local` starts a cloud that stays and prints its dashboard's address: drop a file there;")
+    say("in another shell `set -a; . .local/env; set +a`, then `.venv/bin/batchyard run events/requests.jsonl`;")
     say("`.venv/bin/batchyard --help` lists what else there is, README.md what it all is")
     return 0
 
@@ -95,18 +101,19 @@ def download(client: OpenAI, batch: Batch, folder: Path) -> None:
 def print_table(batch: Batch, seconds: float) -> None:
     counts, usage = batch.request_counts, batch.usage
     assert counts is not None
-    cost = ((usage and usage.model_extra) or {}).get("cost_usd", "not known")
+    money = (usage and usage.model_extra) or {}
     rows = [
         ("items", f"{counts.total:,}"),
         ("succeeded", f"{counts.completed:,}"),
         ("failed", f"{counts.failed:,}"),
         ("tokens", f"{usage.total_tokens:,}" if usage else "0"),
-        ("cost", f"${cost}"),
+        ("cost", f"${money.get('cost_usd', 'not known')}"),
+        ("in realtime", f"${money.get('realtime_cost_usd', 'not known')}"),
         ("seconds", f"{seconds:.1f}"),
     ]
     print()
     for name, value in rows:
-        print(f"  {name:<10} {value:>14}")
+        print(f"  {name:<11} {value:>13}")
     print()
 
 

@@ -118,6 +118,7 @@ class Host:
         if self.options.account is not None and self.deployment.declares("admin"):
             created = self.create_account(self.options.account)
             self.account_id, self.api_key = created["account_id"], created["api_key"]
+            self.ask_admin({"action": "set_operator", "account_id": self.account_id, "is_operator": True})
         self.meter.reset()
 
     def close(self) -> None:
@@ -138,7 +139,7 @@ class Host:
     # The parts that it is made of.
 
     def _start_provider(self) -> SimulatedProvider:
-        self._provider = SimulatedProvider()
+        self._provider = SimulatedProvider(clock_speed=self.options.job_clock_speed)
         return self._provider
 
     def _add_functions(self) -> None:

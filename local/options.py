@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from batchyard.adapters.catalogue import load_providers
 from local.deployment.templates import ROOT
 
 _OF_A_PROVIDER = re.compile(r"BATCHYARD_([A-Z0-9_]+)_URL")
@@ -30,6 +31,20 @@ def webhook_variables(environment: Mapping[str, str]) -> dict[str, str]:
     return {"WEBHOOK_HOSTS": hosts} if hosts else {}
 
 
+SWEEPS_EVERY_SECONDS = 2.0
+"""People do not want to wait a minute for Sweep, which also looks after provider jobs."""
+JOB_CLOCK_SPEED = 30.0
+"""Nor do they want to wait for a simulated vendor's job: this makes two seconds of its minute."""
+FOR_PEOPLE: dict[str, str] = {"jobs.JOB_POLLS_EVERY_SECONDS": "1"}
+"""What functions are told if somebody sits in front of it: each Sweep has provider jobs looked at. In all else they are
+as patient with their vendors as those of a deployment: those may be real ones."""
+
+
+def realtime_only() -> dict[str, str]:
+    """What functions are told if every item is to be called by itself, whatever the vendors' batch APIs would save."""
+    return {"PROVIDER_MODES": json.dumps({provider.name: ["realtime"] for provider in load_providers()})}
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     port: int = 0
@@ -41,6 +56,8 @@ class Options:
     which speaks as every vendor does."""
     provider_urls: Mapping[str, str] = field(default_factory=dict)
     """Provider -> its base address, with the version: what stands in providers.toml as `base_url`."""
+    job_clock_speed: float = 1.0
+    """How many seconds of a job at the simulated provider that is started go by in one second. A job takes a minute."""
     account: str | None = "local"
     """Name of the first account; None: no account is made."""
     processes: int = max(2, min(4, os.cpu_count() or 2))

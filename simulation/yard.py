@@ -11,7 +11,8 @@ import itertools
 import logging
 import random
 from collections import Counter
-from collections.abc import Set
+from collections.abc import Callable, Set
+from dataclasses import dataclass
 from typing import Any, cast
 
 from batchyard.adapters.aws.job_starter import JobStarter
@@ -76,15 +77,36 @@ _POLL_SECONDS = 0.1
 _SEED = 5
 
 
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What goes over a lane, if that matters. `body`: (batch, index) -> an item's; `provider`: made for a clock;
+    `price`: what workers take the lane to cost."""
+
+    body: Callable[[str, int], bytes]
+    provider: Callable[[Callable[[], float]], LimitedProvider]
+    price: Price
+
+
 class Yard:
     """A lane that takes `rate` calls a second, each of `seconds`, and up to `workers` worker processes. `tells`: the
-    provider says in headers what it takes."""
+    provider says in headers what it takes. `traffic`: other items at another provider, whose rate and seconds count."""
 
     def __init__(
-        self, rate: float, workers: int, seconds: float = 1.0, outage: Outage | None = None, *, tells: bool = False
+        self,
+        rate: float,
+        workers: int,
+        seconds: float = 1.0,
+        outage: Outage | None = None,
+        *,
+        tells: bool = False,
+        traffic: Traffic | None = None,
     ) -> None:
         self.loop = VirtualTimeLoop()
         self.provider = LimitedProvider(self.loop.clock, rate, seconds, outage, tells=tells)
+        self.price = Price(1, 1, 1)
+        self._body: Callable[[str, int], bytes] = lambda batch_id, index: b'{"b":"%b"}' % batch_id.encode()
+        if traffic is not None:
+            self.provider, self.price, self._body = traffic.provider(self.loop.clock), traffic.price, traffic.body
         self.queue = FairQueue(self.loop.clock)
         self.aws_calls: Counter[tuple[str, str]] = Counter()
         table = cast(Table, Counted(MemoryTable(), "dynamodb", TABLE_CALLS, self.aws_calls))
@@ -183,8 +205,9 @@ class Yard:
         """Work file and manifest, as Validate leaves them."""
         written: list[bytes] = []
         file = WorkFile(written.append, items_at_most=_SHARD_ITEMS, bytes_at_most=_SHARD_BYTES, lanes_at_most=1)
-        body, lane = b'{"b":"%b"}' % batch.id.encode(), file.lane(_LANE)
+        lane = file.lane(_LANE)
         for index in range(items):
+            body = self._body(batch.id, index)
             file.add(lane, index, work_line(Item(index, f"item-{index}", _LANE.model, body)))
         lanes, shards = file.finish()
         run = "run1"
@@ -255,7 +278,7 @@ class _OneLane:
     """Stands for `Upstreams` of a process."""
 
     def __init__(self, yard: Yard, runtime: Runtime) -> None:
-        self._provider = yard.provider
+        self._provider, self._price = yard.provider, yard.price
         gates = Gates(_MAX_IN_FLIGHT, runtime.clock)
         lane = LaneId(_LANE.provider, _LANE.model)
         self._gate = gates.of(lane)
@@ -266,4 +289,4 @@ class _OneLane:
 
     async def of(self, message: ShardMessage) -> Upstream:
         provider = self._provider
-        return Upstream(provider.call, self._gate, self._watch, provider.witness, Price(1, 1, 1), RetryPolicy())
+        return Upstream(provider.call, self._gate, self._watch, provider.witness, self._price, RetryPolicy())

@@ -172,6 +172,11 @@ class RejectedLane(Strict):
     reason: str
 
 
+class UnheardCalls(Strict):
+    items: int
+    interrupted_runs: int
+
+
 class Receipt(Strict):
     status: Literal["open", "settled"]
     quote_id: QuoteId | None
@@ -182,6 +187,7 @@ class Receipt(Strict):
     tokens: Tokens
     provider_lanes: list[ProviderLane]
     rejected_lanes: list[RejectedLane]
+    may_be_paid_twice: UnheardCalls
 
 
 class Billed(Batch):

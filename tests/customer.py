@@ -11,7 +11,7 @@ from openai import OpenAI
 from openai.types import Batch
 
 from batchyard.adapters.aws.table import Key, Table
-from tests.invariants import TERMINAL, Checked, check_batch, check_credits, check_rows, check_unmoved
+from tests.invariants import TERMINAL, Checked, check_batch, check_credits, check_rows, check_unmoved, copies_of
 
 if TYPE_CHECKING:  # the quick tests use `eventually`, and import no local cloud
     from local.cloud import LocalCloud
@@ -119,8 +119,9 @@ class Customer:
     def check(self, batch: Batch, lines: Sequence[dict[str, Any]]) -> Checked:
         """Every invariant: files, counts, usage, ledger, and that nothing moves any more."""
         output, errors = self.files(batch)
-        checked = check_batch(batch.to_dict(), [line["custom_id"] for line in lines], output, errors)
         row, shards = self.rows(batch.id)
+        custom_ids = [line["custom_id"] for line in lines]
+        checked = check_batch(batch.to_dict(), custom_ids, output, errors, copies_of(row))
         check_rows(row, shards)
         check_unmoved(batch.to_dict(), self.openai.batches.retrieve(batch.id).to_dict())
         check_unmoved(row, self.rows(batch.id)[0])

@@ -32,6 +32,8 @@ class Invariant(enum.Enum):
     )
     UNMOVED = "nothing moves after a terminal status"
     CALLED_ONCE = "while no lease ends, no item is sent to its provider twice"
+    PAID_ONCE = "no item is billed twice, in whatever mode and at whatever provider"
+    PRIVACY = "no item reaches a provider that it was not routed to"
 
 
 class InvariantBroken(AssertionError):
@@ -96,9 +98,10 @@ def check_files(custom_ids: Iterable[str], output: bytes | None, errors: bytes |
 
 
 def check_batch(
-    batch: Mapping[str, Any], custom_ids: Iterable[str], output: bytes | None, errors: bytes | None
+    batch: Mapping[str, Any], custom_ids: Iterable[str], output: bytes | None, errors: bytes | None, copies: int = 0
 ) -> Checked:
-    """`batch`: the OpenAI object as a dict, in a terminal status other than `failed` by validation."""
+    """`batch`: the OpenAI object as a dict, in a terminal status other than `failed` by validation. `copies`: how many
+    items have the result of another one, whose tokens they do not spend again."""
     _require(Invariant.ENDS, batch["status"] in TERMINAL, f"not terminal: {batch['status']}")
     _require(Invariant.ENDS, batch[f"{batch['status']}_at"] is not None, "no time of its terminal status")
     checked = check_files(custom_ids, output, errors)
@@ -118,13 +121,14 @@ def check_batch(
         (batch["error_file_id"] is None) == (checked.failed == 0),
         "error file without a failure, or none",
     )
-    _check_usage(batch, output)
+    _check_usage(batch, output, copies)
     return checked
 
 
 def check_rows(batch_row: Mapping[str, Any], shard_rows: Iterable[Mapping[str, Any]]) -> None:
-    """What the shard rows add up to is what the batch row says, in every column they share."""
-    rows = list(shard_rows)
+    """What the shard rows add up to is what the batch row says, in every column they share. Copies are in no shard:
+    they count as items, and cost nothing."""
+    rows, copies = list(shard_rows), copies_of(batch_row)
     for row in rows:
         _require(
             Invariant.SUMS, row.get("state") in ("settled", "sealed"), f"shard {row['number']} is {row.get('state')}"
@@ -134,11 +138,17 @@ def check_rows(batch_row: Mapping[str, Any], shard_rows: Iterable[Mapping[str, A
         _require(Invariant.SUMS, bits == counted, f"shard {row['number']}: {bits} done, {counted} counted")
     for column in ("succeeded", "input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens", "cost_picousd"):
         total = sum(row.get(column, 0) for row in rows)
+        beside = batch_row["tally"].get(column, 0) - total
         _require(
             Invariant.SUMS,
-            total == batch_row["tally"].get(column, 0),
-            f"{column}: shards {total}, batch {batch_row['tally']}",
+            0 <= beside <= (copies if column == "succeeded" else 0),
+            f"{column}: shards {total}, copies {copies}, batch {batch_row['tally']}",
         )
+
+
+def copies_of(batch_row: Mapping[str, Any]) -> int:
+    """How many of the batch's items have the result of another one."""
+    return int((batch_row.get("plan") or {}).get("copies", 0))
 
 
 def check_credits(
@@ -195,16 +205,31 @@ def check_calls(received: Iterable[int]) -> None:
     _require(Invariant.CALLED_ONCE, max(counts, default=0) <= 1, f"{sum(each > 1 for each in counts)} items")
 
 
+def check_bills(bills: Iterable[Iterable[int]]) -> None:
+    """`bills`: of each item, how often it was billed in each mode."""
+    totals = [sum(bill) for bill in bills]
+    _require(Invariant.PAID_ONCE, max(totals, default=0) <= 1, f"{sum(each > 1 for each in totals)} items")
+
+
+def check_places(used: Iterable[tuple[str, str]], allowed: Iterable[tuple[str, str]]) -> None:
+    """(provider, model): those that were billed for items, and those that items were routed to."""
+    strange = set(used) - set(allowed)
+    _require(Invariant.PRIVACY, not strange, f"items at {sorted(strange)}")
+
+
 def check_ended(status: str) -> None:
     """After all the time that a batch was given."""
     _require(Invariant.ENDS, status in TERMINAL, f"still {status}")
 
 
-def _check_usage(batch: Mapping[str, Any], output: bytes | None) -> None:
+def _check_usage(batch: Mapping[str, Any], output: bytes | None, copies: int) -> None:
     usage = batch.get("usage")
     if usage is None:
         return
-    bodies = [line["response"]["body"].get("usage") or {} for line in _lines(output, "output")]
+    lines = _lines(output, "output")
+    called = {line["response"]["request_id"]: line for line in lines}.values() if copies else lines
+    _require(Invariant.TOKENS, len(lines) - len(called) <= copies, f"{len(called)} calls, and {copies} copies")
+    bodies = [line["response"]["body"].get("usage") or {} for line in called]
     spent = sum(body.get("prompt_tokens", body.get("input_tokens", 0)) for body in bodies)
     made = sum(body.get("completion_tokens", body.get("output_tokens", 0)) or 0 for body in bodies)
     _require(Invariant.TOKENS, usage["input_tokens"] == spent, f"input tokens: {usage['input_tokens']} against {spent}")

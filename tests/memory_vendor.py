@@ -24,13 +24,14 @@ PASSING, FINAL = 500, 400
 
 @dataclass
 class VendorJob:
-    """`answered`: line id -> status. `ends_at`: None if it never ends."""
+    """`answered`: line id -> status. `ends_at`: None if it never ends. `done_share`: of its items, when it is over."""
 
     id: str
     name: str
     lines: list[JobLine]
     made_at: float
     ends_at: float | None
+    done_share: float = 1.0
     answered: dict[str, int] = field(default_factory=dict)
     cancelled_at: float | None = None
     is_deleted: bool = False
@@ -41,7 +42,8 @@ class VendorJob:
 class MemoryVendor:
     """Stands for `VendorJobs`. `seconds`: what a job takes; None: for ever. `done_share`: of the items of a job that
     does not end well, how many were finished. `status_of`: an item's body -> the status of its answer; None: the vendor
-    loses it. `refused`: jobs that fail at once, for want of room."""
+    loses it. `refused`: jobs that fail at once, for want of room. `stuck`: of its jobs, the first ones never end, and
+    all others end well."""
 
     clock: Callable[[], float]
     seconds: float | None = 100.0
@@ -51,6 +53,7 @@ class MemoryVendor:
     is_unsupported: bool = False
     forgets: bool = False
     refused: int = 0
+    stuck: int = 0
     jobs: dict[str, VendorJob] = field(default_factory=dict)
     paid: Counter[bytes] = field(default_factory=Counter)
     calls: list[str] = field(default_factory=list)
@@ -62,10 +65,11 @@ class MemoryVendor:
             raise JobsUnsupported("none")
         now = self.clock()
         job = VendorJob(f"vb_{len(self.jobs)}", submission.name, taken, now, None)
+        job.done_share = 1.0 if 0 < self.stuck <= len(self.jobs) else self.done_share
         if self.refused > 0:
             self.refused -= 1
             job.error, job.ends_at = "token_limit_exceeded", now
-        elif self.seconds is not None:
+        elif self.stuck <= len(self.jobs) and self.seconds is not None:
             job.ends_at = now + self.seconds
         self.jobs[job.id] = job
         return job.id
@@ -127,8 +131,7 @@ class MemoryVendor:
     def _answers(self, job: VendorJob) -> dict[str, int]:
         """What it has done, and billed."""
         if not job.answered and job.error is None:
-            share = self.done_share if job.cancelled_at is not None or self.done_share < 1 else 1.0
-            for line in job.lines[: round(share * len(job.lines))]:
+            for line in job.lines[: round(job.done_share * len(job.lines))]:
                 status = self.status_of(line.body)
                 if status is not None:
                     job.answered[line.id] = status

@@ -71,6 +71,8 @@ class WebhookSettings(Settings):
     can set it."""
     webhook_pace: float = Field(default=1.0, gt=0, le=1)
     """A factor for the waits between the tries of a delivery."""
+    webhook_lease_seconds: int = 60
+    """How long a delivery whose function died waits for another attempt; longer than one may take."""
 
 
 class LaneSettings(BaseModel):
@@ -111,6 +113,8 @@ class JobSettings(DispatchSettings, LaneSettings):
     caller_key_id: str = ""
     bedrock_role_arn: str = ""
     """The role that Amazon Bedrock takes on for provider jobs; empty if no provider runs any there."""
+    job_polls_every_seconds: int = Field(default=600, ge=1)
+    """How long there is between two looks at a job at most."""
     job_lease_seconds: int = 600
     """How long a job that lost its executor waits for another one. Longer than it takes to hand a vendor the largest
     job: two executors that do so at once would both be paid for."""

@@ -71,9 +71,9 @@ class Answering:
         except ValueError as error:
             raise Refused(400, str(error), param="metadata.simulate") from error
 
-    def answer(self, item: Item, now: float) -> tuple[bytes, Bill]:
-        """A good answer. Raises Refused if the request lacks a parameter."""
-        use = self._use_cache(item, now)
+    def answer(self, item: Item, now: float, seconds: float = 0.0) -> tuple[bytes, Bill]:
+        """A good answer, which takes `seconds`. Raises Refused if the request lacks a parameter."""
+        use = self._use_cache(item, now, seconds)
         tokens = count_tokens(item.body, item.size, item.request, item.wishes, cached=use.read, written=use.written)
         try:
             content = item.endpoint.answer(item.body, tokens, item.request, int(now))
@@ -85,12 +85,12 @@ class Answering:
             content = content.replace(_ANTHROPICS_TIER, b'"service_tier":"batch"', 1)
         return content, self._bill(item, tokens)
 
-    def _use_cache(self, item: Item, now: float) -> CacheUse:
+    def _use_cache(self, item: Item, now: float, seconds: float) -> CacheUse:
         keep = self.config.cache_seconds
         if item.size < _CACHEABLE_BYTES or not keep:
             return NO_USE
         owner = f"{item.caller.provider}/{item.caller.key}/{item.body.get('model')}"
-        return self._cache.use(owner, item.dialect.prefixes(item.body), now, keep)
+        return self._cache.use(owner, item.dialect.prefixes(item.body), now, keep, answer_seconds=seconds)
 
     def _bill(self, item: Item, tokens: Tokens) -> Bill:
         text = hash_text(item_text(item.body))

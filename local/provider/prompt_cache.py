@@ -2,7 +2,8 @@
 another one that begins with the same tokens pays less for those.
 
 https://platform.openai.com/docs/guides/prompt-caching (by itself, in steps of 128 tokens)
-https://docs.claude.com/en/docs/build-with-claude/prompt-caching (only up to where a request has `cache_control`)
+https://docs.claude.com/en/docs/build-with-claude/prompt-caching (only up to where a request has `cache_control`; a
+prefix can be read from when the answer to the first request that has it begins)
 """
 
 from __future__ import annotations
@@ -29,6 +30,13 @@ class Prefix(NamedTuple):
     tokens: int
 
 
+class _Kept(NamedTuple):
+    """From when until when a prefix can be read."""
+
+    since: float
+    until: float
+
+
 class CacheUse(NamedTuple):
     """How many tokens of a prompt came out of the cache, and how many were put in."""
 
@@ -41,20 +49,28 @@ NO_USE = CacheUse()
 
 class PromptCache:
     def __init__(self) -> None:
-        self._until: dict[tuple[str, bytes], float] = {}
+        self._kept: dict[tuple[str, bytes], _Kept] = {}
 
-    def use(self, owner: str, prefixes: list[Prefix], now: float, keep_seconds: float) -> CacheUse:
+    def use(
+        self, owner: str, prefixes: list[Prefix], now: float, keep_seconds: float, *, answer_seconds: float = 0.0
+    ) -> CacheUse:
         """Looks the prefixes (from short to long) of a prompt up for `owner`, whose prompts nobody else sees, and keeps
-        them all from now on."""
+        them all. The answer takes `answer_seconds`, and begins after half of them; new ones can be read from then on:
+        of requests that come all at once none reads what another one puts in."""
         read = 0
         for prefix in prefixes:
             key = (owner, prefix.digest)
-            if self._until.get(key, 0.0) > now:
+            kept = self._kept.get(key)
+            if kept is None or kept.until <= now:
+                since = now + answer_seconds / 2
+                self._kept[key] = _Kept(since, since + keep_seconds)
+                continue
+            if kept.since <= now:
                 read = prefix.tokens
-            self._until[key] = now + keep_seconds
-        if len(self._until) > _MOST_PREFIXES:
-            kept = sorted(self._until.items(), key=lambda entry: entry[1])[_MOST_PREFIXES // 2 :]
-            self._until = dict(kept)
+            self._kept[key] = _Kept(kept.since, max(kept.until, now + keep_seconds))
+        if len(self._kept) > _MOST_PREFIXES:
+            kept_longest = sorted(self._kept.items(), key=lambda entry: entry[1].until)[_MOST_PREFIXES // 2 :]
+            self._kept = dict(kept_longest)
         return CacheUse(read, prefixes[-1].tokens - read if prefixes else 0)
 
 

@@ -52,17 +52,18 @@ class Realtime:
         self._answering.read_wishes(item, request.body)
         dice = Dice(self.config.seed, item.request, item.attempt) if self._draws else None
         limited = self._over_the_limit(now) if self.config.rate_per_second else None
-        replied = self._reply(item, dice, limited, now)
+        delay_seconds = self._delay(dice, item.wishes.numbers.get("latency"))
+        replied = self._reply(item, dice, limited, now, delay_seconds)
         if self.config.rate_headers and self.config.rate_per_second and limited is None:
             replied.data = with_headers(replied.data, dialect.rate_headers(self._left(now)))
-        replied.delay_seconds = self._delay(dice, item.wishes.numbers.get("latency"))
+        replied.delay_seconds = delay_seconds
         if replied.answer != "200":
             replied.data = replied.data.replace(NO_REQUEST_ID, b"x-request-id: req_%b" % item.request.hex().encode(), 1)
         replied.request = item.request
         replied.tags = _tags(body)
         return replied
 
-    def _reply(self, item: Item, dice: Dice | None, limited: float | None, now: float) -> Reply:
+    def _reply(self, item: Item, dice: Dice | None, limited: float | None, now: float, delay_seconds: float) -> Reply:
         fault = item.wishes.fault
         if fault is None and dice is not None:
             fault = dice.fault(self.config.flex_faults if item.mode == "flex" else self.config.faults)
@@ -75,13 +76,13 @@ class Realtime:
                 raise Refused(429, _NO_MONEY, kind=fault.kind, code=fault.kind)
             if fault is not None and fault.kind == "resource_unavailable":
                 raise Refused(429, _NO_ROOM, code=fault.kind)
-            good = self._good(item, now)
+            good = self._good(item, now, delay_seconds)
         except Refused as refused:
             return json_reply(refused.status, item.dialect.error_body(refused))
         return good if fault is None else _with_fault(good, fault, item.dialect, self.config.huge_bytes)
 
-    def _good(self, item: Item, now: float) -> Reply:
-        content, bill = self._answering.answer(item, now)
+    def _good(self, item: Item, now: float, delay_seconds: float) -> Reply:
+        content, bill = self._answering.answer(item, now, delay_seconds)
         name = item.request.hex().encode()
         stream = item.endpoint.stream
         if stream is not None and item.body.get("stream") is True:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import cast
 
 import httpx
@@ -10,7 +11,7 @@ import pytest
 
 from batchyard.adapters.aws.objects import Objects
 from batchyard.adapters.providers.bedrock.signing import RoleAuth
-from batchyard.adapters.providers.bedrock_jobs import REASONS, BedrockJobs, Exchange, jobs_url
+from batchyard.adapters.providers.bedrock_jobs import REASONS, BedrockJobs, Exchange, jobs_url, our_event
 from batchyard.adapters.providers.job_kinds import connect_jobs
 from batchyard.adapters.providers.provider_jobs import (
     JobLine,
@@ -21,6 +22,7 @@ from batchyard.adapters.providers.provider_jobs import (
     VendorTrouble,
 )
 from batchyard.adapters.providers.vendor_http import VendorHttp
+from batchyard.core.json_types import JsonObject
 from batchyard.core.lanes import Mode
 from batchyard.core.native_limits import native_limits
 from batchyard.core.providers import Provider
@@ -187,11 +189,30 @@ def test_files_are_deleted_with_the_job() -> None:
     first, second = bench.submit(), bench.submit("batchyard:test:batch_1:0:2")
     bench.now = 1001.0
     bench.jobs.look(first)
-    assert len(bench.vendor.objects.stored) == 6
+    assert len(bench.vendor.objects.stored) == 8
     bench.jobs.clean_up(first)
-    assert len(bench.vendor.objects.stored) == 3
+    assert len(bench.vendor.objects.stored) == 4
     assert len(list(bench.jobs.results(second))) == 3
     bench.jobs.clean_up("000000000009")
+
+
+def test_an_event_leads_to_what_the_submission_said() -> None:
+    """By the name that Bedrock was given; nothing for jobs of others, nor after ours was tidied up."""
+    bench = Bench()
+    job_id = bench.jobs.submit(replace(submission(), event=b'{"job":7}'), lines())
+    objects = cast(Objects, bench.vendor.objects)
+
+    def found(name: object) -> JsonObject | None:
+        return our_event({"source": "aws.bedrock", "detail": {"batchJobName": name}}, objects)
+
+    name = bench.vendor.jobs[0].name
+    assert found(name) == {"job": 7}
+    for other in (name[:-1], "batchyard-", "batchyard-../x", "nightly", name.removeprefix("batchyard-"), None):
+        assert found(other) is None
+    assert our_event({"source": "aws.bedrock"}, objects) is None
+    bench.now = 1001.0
+    bench.jobs.clean_up(job_id)
+    assert found(name) is None
 
 
 def test_a_job_of_others_is_left_alone() -> None:

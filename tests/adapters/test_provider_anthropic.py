@@ -18,6 +18,7 @@ from batchyard.core.calls import Answer, NoAnswer, ProviderReply
 from batchyard.core.lanes import Lane, Mode
 from batchyard.core.providers import Provider
 from batchyard.core.retry import FailureReason
+from batchyard.core.usage import Price
 from local.provider import Billed, SimulatedProvider, text_hash
 
 CHAT, MESSAGES = "/v1/chat/completions", "/v1/messages"
@@ -114,18 +115,23 @@ def test_an_answer_can_be_sent_back(simulator: SimulatedProvider) -> None:
 
 
 def test_marks_make_the_vendors_cache_work(simulator: SimulatedProvider) -> None:
-    """Without them nothing is cached; with them the second item reads what the first one wrote."""
+    """Without them nothing is cached; with them the second item reads what the first one wrote, at its own price."""
+    price = Price(input_microusd=3_000_000, cached_microusd=300_000, output_microusd=0, cache_write_microusd=3_750_000)
+    costs = []
 
     def usage(question: str, cache_marks: bool) -> tuple[int, int]:
         messages = [{"role": "system", "content": LONG}, {"role": "user", "content": question}]
         reply = send(simulator, {"model": CLAUDE, "messages": messages}, cache_marks=cache_marks)
         assert isinstance(reply, Answer)
+        fresh = reply.usage.input_tokens - reply.usage.cache_write_tokens - reply.usage.cached_tokens
+        costs.append(price.cost_picousd(reply.usage) - fresh * price.input_microusd)
         return reply.usage.cache_write_tokens, reply.usage.cached_tokens
 
     assert usage("a", False) == usage("b", False) == (0, 0)
     written, read = usage("c", True)
     assert written > 1024 and read == 0
     assert usage("d", True) == (0, written)
+    assert costs == [0, 0, written * 3_750_000, written * 300_000]
 
 
 def test_what_cannot_be_done_is_not_sent(simulator: SimulatedProvider) -> None:

@@ -14,8 +14,11 @@ import pytest
 from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.table import Key
 from batchyard.core.batches import BatchRef, Stage, Status
+from batchyard.core.keys import manifest_key
+from batchyard.core.messages import shard_message
+from batchyard.core.sharding import read_manifest
 from batchyard.core.usage import Tally
-from batchyard.handlers import admin
+from batchyard.handlers import admin, validate
 from tests.api.api import Cloud, Customer
 from tests.api.gateway import Context, Gateway
 from tests.batchrouter import BatchRouter, Error, Refused, item
@@ -50,14 +53,15 @@ def refused(router: BatchRouter, *arguments: Any, **body: Any) -> Refused:
 
 
 def test_a_quote_prices_the_items(router: BatchRouter) -> None:
-    """The estimate is what the tokens cost at list price, its parts add up, and the lane that is taken is selected."""
+    """The estimate is what the tokens cost at half the list price, as the vendor's batch API has it; its parts add up,
+    and the lane that is taken is selected."""
     quote = router.quote([item(1), item(2)])
     parts = quote.pricing_estimate.breakdown
-    expected = parts.input_tokens * 150_000 + parts.output_tokens * 600_000
+    expected = (parts.input_tokens * 150_000 + parts.output_tokens * 600_000) // 2
     assert quote.pricing_estimate.amount == parts.total.amount == f"{expected / 10**12:.6f}"
     assert (parts.items, quote.item_count, quote.sampled_items) == (2, 2, None)
     (lane,) = [each for each in quote.quote_lanes if each.selected]
-    assert (lane.provider, lane.model, lane.mode, lane.reason) == ("openai", "gpt-4o-mini", "realtime", None)
+    assert (lane.provider, lane.model, lane.mode, lane.reason) == ("openai", "gpt-4o-mini", "native", None)
     assert all(each.reason for each in quote.quote_lanes if not each.selected)
 
 
@@ -119,12 +123,12 @@ def test_a_quote_above_the_price_limit_is_refused(router: BatchRouter) -> None:
 
 
 def test_every_lane_is_listed_with_its_reason(router: BatchRouter) -> None:
-    """A model that several providers have: one is selected, each other one says why it was not."""
+    """Several models in two modes: the cheapest lane is selected, each other one says why it was not."""
     quote = router.quote([item(model="gpt-4o")], models=["gpt-4o", "gpt-4o-mini"], routing_mode="public_only")
     chosen = [lane for lane in quote.quote_lanes if lane.selected]
     assert [(lane.model, lane.items) for lane in chosen] == [("gpt-4o-mini", 1)]
     others = [(lane.model, lane.verdict, bool(lane.reason)) for lane in quote.quote_lanes if not lane.selected]
-    assert others == [("gpt-4o", "dearer", True)]
+    assert others == [(model, "dearer", True) for model in ("gpt-4o-mini", "gpt-4o", "gpt-4o")]
 
 
 @pytest.mark.parametrize(
@@ -423,24 +427,50 @@ def test_a_batch_of_more_items_keeps_the_price_limit(router: BatchRouter) -> Non
 
 
 def test_items_too_long_for_their_model(router: BatchRouter) -> None:
-    """What has fewer bytes than the window has tokens fits; what is far longer does not, by a stated estimate."""
-    router.quote([item(input={"messages": [{"role": "user", "content": "x" * 120_000}]})])
+    """Counted with the model's tokenizer: what exceeds the window by a token is refused, and nothing that fits."""
+
+    def words(number: int) -> dict[str, Any]:
+        return {"messages": [{"role": "user", "content": " word" * number}]}
+
+    router.quote([item(input=words(127_997))])
     with pytest.raises(Refused) as caught:
-        router.quote([item(), item(2, input={"messages": [{"role": "user", "content": "word " * 180_000}]})])
+        router.quote([item(), item(2, input=words(127_998))])
     assert caught.value.issues == [("context_window_exceeded", "items[1].input", None)]
-    assert "estimated" in caught.value.error.message
+    assert "128001 tokens at least, counted with o200k_base" in caught.value.error.message
 
 
-def test_operations_of_one_batch_share_an_endpoint(router: BatchRouter) -> None:
-    """Chat and vision go together; embeddings and the responses form are batches of their own."""
+def test_items_too_long_for_a_model_whose_tokenizer_is_secret(router: BatchRouter) -> None:
+    """Refused is what would be too long at six bytes a token, and the answer says that this is an estimate."""
+    content = "word " * 190_000
+    router.quote([item(model="claude-sonnet-4-5", input={"messages": [{"role": "user", "content": content}]})])
+    with pytest.raises(Refused) as caught:
+        router.quote([item(model="mistral-embed", operation="embeddings", input={"input": content})])
+    assert caught.value.issues == [("context_window_exceeded", "items[0].input", None)]
+    assert "158333 tokens at least, estimated by its length" in caught.value.error.message
+
+
+def test_items_of_one_batch_have_operations_of_their_own(router: BatchRouter, cloud: Cloud, alice: Customer) -> None:
+    """Chat, vision, the responses form and embeddings in one quote and one batch: each shard is for what its items are
+    for, and the sample's operations are those that the batch may have."""
     picture = [{"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}]
     vision = item(2, operation="vision", input={"messages": [{"role": "user", "content": picture}]})
-    assert router.quote([item(1), vision]).item_count == 2
     responses = item(3, input={"input": [{"role": "user", "content": "x"}]})
-    assert router.quote([responses]).item_count == 1
-    with pytest.raises(Refused) as caught:
-        router.quote([item(1), responses])
-    assert caught.value.issues == [("mixed_operations", "items[1].operation", None)]
+    embedding = item(4, operation="embeddings", model="text-embedding-3-small", input={"input": "x"})
+    items = [item(1), vision, responses, embedding]
+    quote = router.quote(items)
+    assert (quote.item_count, quote.pricing_estimate.breakdown.output_tokens) == (4, 900)
+    ref = BatchRef(alice.account_id, ours(router.create(quote.quote_id, items).id))
+    validate.handler({"account_id": ref.account_id, "batch_id": ref.batch_id}, Context())
+    batch = Batches(cloud.table).current(ref)
+    assert batch.plan is not None
+    shards = read_manifest(cloud.objects.get(manifest_key(ref.account_id, ref.batch_id, batch.plan.run)))
+    assert [(each.items, shard_message(batch, each).endpoint) for each in shards] == [
+        (2, "/v1/chat/completions"),
+        (1, "/v1/responses"),
+        (1, "/v1/embeddings"),
+    ]
+    less = router.quote([item(1)]).quote_id
+    assert refused(router, less, [item(1), responses]).issues == [("quote_mismatch", "items", None)]
 
 
 # Batches.

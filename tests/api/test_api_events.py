@@ -18,7 +18,10 @@ from batchyard.core.accounts import Account, ApiKey, key_hash
 from batchyard.core.batches import Batch, Status
 from batchyard.core.deliveries import OF_ACCOUNT, Delivery
 from batchyard.core.files import File, FileStatus, Upload, UploadPart, UploadRef
-from batchyard.core.keys import file_key, upload_part_key
+from batchyard.core.items import Item, work_line
+from batchyard.core.keys import file_key, manifest_key, upload_part_key, work_key
+from batchyard.core.lanes import Lane
+from batchyard.core.sharding import LaneShards, Plan, Shard, manifest_record
 from batchyard.core.webhooks import WebhookStyle, WebhookTarget
 from batchyard.handlers import admin, assemble, resources
 from batchyard.surfaces.forms import read_form
@@ -47,14 +50,21 @@ API_EVENTS = sorted(path.stem for path in (EVENTS / "api").glob("*.json"))
 def seeded(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     """The account, key, file, batch, upload, webhook and delivery that the events name."""
     table = cloud.table
-    Accounts(table).create(Account(ACCOUNT, "team", 1), ApiKey(KEY_ID, ACCOUNT, "default", "aesi", 1), key_hash(KEY))
+    Accounts(table).create(
+        Account(ACCOUNT, "team", 1, is_operator=True), ApiKey(KEY_ID, ACCOUNT, "default", "aesi", 1), key_hash(KEY)
+    )
     Files(table).put(File(FILE, ACCOUNT, "requests.jsonl", "batch", len(lines(3)), 1, expires_at=FAR))
     cloud.objects.put(file_key(ACCOUNT, FILE), lines(3))
     Batches(table).create(
         Batch(BATCH, ACCOUNT, "openai", "/v1/chat/completions", FILE, "24h", Status.VALIDATING, 1, FAR)
     )
     ended = Batch(ENDED, ACCOUNT, "openai", "/v1/chat/completions", FILE, "24h", Status.COMPLETED, 1, FAR)
-    Batches(table).create(replace(ended, output_file_id=FILE))
+    ended = replace(ended, status_times={Status.COMPLETED: 1})
+    plan = Plan("run", 1, 1, (LaneShards(Lane("openai", "gpt-4o-mini"), 0, 1, 1),), 1, False, None)
+    work = work_line(Item(0, "r-0", "gpt-4o-mini", b"{}"))
+    cloud.objects.put(work_key(ACCOUNT, ENDED, plan.run), work)
+    cloud.objects.put(manifest_key(ACCOUNT, ENDED, plan.run), manifest_record(Shard(0, 0, 0, len(work), 1, 0)))
+    Batches(table).create(replace(ended, output_file_id=FILE, plan=plan))
     part = upload_content(event("api/add_upload_part"))
     upload = Upload(UPLOAD, ACCOUNT, "requests.jsonl", "batch", len(part), FAR - 9, FAR)
     Uploads(table).create(upload)

@@ -83,6 +83,24 @@ def test_jobs_leaves_alone_what_was_cancelled_before_it_was_submitted(
     assert fence.handler(event("fence"), Context())["drained"]
 
 
+def test_what_bedrock_says_of_a_job_leads_to_it(
+    batches: Batches, table: Table, objects: Objects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The event's job is attended to, here one that is to be given up; an event of somebody else's job does nothing."""
+    monkeypatch.setenv("QUEUE_URLS", "{}")
+    lane = LaneShards(Lane("openai", "gpt-4o-mini", Mode.NATIVE), 0, 2, 20, FAR)
+    made = Batch(BATCH_ID, ACCOUNT, "openai", "/v1/embeddings", "file-1", "24h", Status.VALIDATING, NOW, FAR)
+    batches.create(made)
+    made = batches.set_plan(made, replace(PLAN, lanes=(lane,)), None, NOW + 1)
+    batches.enter(made, Status.CANCELLING, NOW + 2)
+    jobs.handler(event("bedrock_job"), Context())
+    assert list(Jobs(table).rows(BATCH_ID)) == []
+    token = event("bedrock_job")["detail"]["batchJobName"].removeprefix("batchyard-")
+    objects.put(f"jobs/{token}/event.json", json.dumps(event("jobs")).encode())
+    jobs.handler(event("bedrock_job"), Context())
+    assert [row.is_done for row in Jobs(table).rows(BATCH_ID)] == [True]
+
+
 def test_sweep_says_how_long_the_oldest_batch_has_left(
     batch: Batch,
     batches: Batches,

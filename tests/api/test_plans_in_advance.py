@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import time
 from typing import Any
 
@@ -59,8 +60,17 @@ def test_half_the_price_is_expected_of_a_native_lane(alice: Customer) -> None:
     assert shown["expected_finish_at"] == native["expected_finish_at"] < native["escalate_at"] < shown["expires_at"]
 
 
+@pytest.fixture
+def realtime(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The deployment does without OpenAI's batch API."""
+    monkeypatch.setenv("PROVIDER_MODES", '{"openai": ["realtime"]}')
+    settings.load.cache_clear()
+    resources.lane_catalogue.cache_clear()
+
+
+@pytest.mark.usefixtures("realtime")
 def test_a_lane_is_not_offered_that_the_deployment_lacks(alice: Customer) -> None:
-    """Realtime is all there is unless somebody switched on more."""
+    """Realtime is all there is if the deployment's file says so."""
     assert verdicts(plan(alice, input_file_id=upload(alice))) == {"realtime": "selected"}
 
 
@@ -78,7 +88,8 @@ def test_what_a_lane_was_like_is_what_is_expected_of_it(cloud: Cloud, alice: Cus
     """Jobs that took ten minutes are expected to take ten minutes again."""
     NativeLanes(cloud.table).ended(LANE, 600, int(time.time()))
     shown = plan(alice, items=10, model="gpt-4o-mini")
-    assert shown["expected_finish_at"] == shown["expires_at"] - 86_400 + 600
+    expected = shown["expires_at"] - 86_400 + 600
+    assert shown["expected_finish_at"] == pytest.approx(expected, abs=60)  # the plan reads the clock again
 
 
 @pytest.mark.usefixtures("native")
@@ -175,3 +186,17 @@ def test_flex_is_offered_to_models_that_have_it(alice: Customer, monkeypatch: py
     assert verdicts(plan(alice, items=5, model="gpt-4o-mini", provider="openai")) == {"realtime": "selected"}
     shown = plan(alice, items=5, model="gpt-5-mini", provider="openai")
     assert verdicts(shown) == {"realtime": "dearer", "flex": "selected"}
+
+
+def test_an_endpoint_that_nobody_serves_is_refused_before_items_are_made_for_it(alice: Customer) -> None:
+    """Whoever asks about one model hears at once that it will not do; in a file such items fail alone."""
+    asked = CHAT | {"endpoint": "/v1/embeddings", "items": 3, "model": "claude-sonnet-4-5"}
+    reply = alice.http.post("/v1/plan", json=asked)
+    assert (reply.status_code, reply.json()["error"]["code"]) == (400, "endpoint_not_supported")
+    body = {"model": "claude-sonnet-4-5", "input": "a"}
+    line = {"custom_id": "a", "method": "POST", "url": "/v1/embeddings", "body": body}
+    data = io.BytesIO(json.dumps(line).encode())
+    data.name = "embeddings.jsonl"
+    made = alice.openai.files.create(file=data, purpose="batch")
+    shown = plan(alice, endpoint="/v1/embeddings", input_file_id=made.id)
+    assert [route["items"] for route in shown["routes"]] == [1]

@@ -193,6 +193,7 @@ def test_accounts_and_keys(shell: Shell, aws: FakeAws) -> None:
         "list_accounts": {"accounts": [account]},
         "create_account": {"account_id": "acct_2", "name": "x", "api_key": "by_live_secret", "key_id": "key_2"},
         "set_weight": {"account_id": "acct_1", "weight": 3},
+        "set_operator": {"account_id": "acct_1", "is_operator": True},
         "list_keys": {"keys": [key]},
         "create_key": {"account_id": "acct_1", "api_key": "by_live_other", "key_id": "key_3"},
         "revoke_key": {"key_id": "key_1", "revoked_at": 1_800_000_100},
@@ -200,6 +201,7 @@ def test_accounts_and_keys(shell: Shell, aws: FakeAws) -> None:
     assert shell("accounts", "list").out.split()[:5] == ["ID", "NAME", "WEIGHT", "CREATED", "acct_1"]
     assert shell("accounts", "create", "x").out == "by_live_secret\n"
     assert shell("accounts", "weight", "acct_1", "3").out == "acct_1 has weight 3\n"
+    assert shell("accounts", "operator", "acct_1").out == "acct_1 is an operator's account\n"
     assert "abcd" in shell("keys", "list", "acct_1").out
     assert shell("keys", "create", "acct_1", "ci").out == "by_live_other\n"
     assert shell("keys", "revoke", "acct_1", "key_1").code == 0
@@ -207,6 +209,7 @@ def test_accounts_and_keys(shell: Shell, aws: FakeAws) -> None:
         {"action": "list_accounts"},
         {"action": "create_account", "name": "x"},
         {"action": "set_weight", "account_id": "acct_1", "weight": 3},
+        {"action": "set_operator", "account_id": "acct_1", "is_operator": True},
         {"action": "list_keys", "account_id": "acct_1"},
         {"action": "create_key", "account_id": "acct_1", "name": "ci"},
         {"action": "revoke_key", "account_id": "acct_1", "key_id": "key_1"},

@@ -9,9 +9,10 @@ import pytest
 
 from batchyard.adapters.catalogue import load_providers
 from local.cloud import LocalCloud
+from local.options import realtime_only
 from local.provider import SimulatedProvider
 from tests.customer import Customer
-from tests.e2e.webhook_receiver import WebhookReceiver
+from tests.webhook_receiver import WebhookReceiver
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +32,11 @@ def receiver() -> Iterator[WebhookReceiver]:
 def cloud(simulator: SimulatedProvider, receiver: WebhookReceiver) -> Iterator[LocalCloud]:
     """Each provider has an address of its own at the simulator, whose ledger counts them separately."""
     urls = {provider.name: simulator.url_of(provider.name) for provider in load_providers()}
-    environment = {"work.PROVIDER_URLS": json.dumps(urls), "WEBHOOK_HOSTS": receiver.host, "WEBHOOK_PACE": "0.0001"}
+    environment = realtime_only() | {
+        "work.PROVIDER_URLS": json.dumps(urls),
+        "WEBHOOK_HOSTS": receiver.host,
+        "WEBHOOK_PACE": "0.0001",
+    }
     with LocalCloud(provider_url=simulator.url, environment=environment, preload=True) as cloud:
         yield cloud
 

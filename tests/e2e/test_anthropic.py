@@ -20,6 +20,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from batchyard.adapters.catalogue import load_providers
 from local.cloud import LocalCloud
+from local.options import realtime_only
 from local.provider import SimulatedProvider
 from tests.customer import Customer, eventually, jsonl
 
@@ -107,7 +108,7 @@ class Line(Strict):
 @pytest.fixture(scope="module")
 def cloud(simulator: SimulatedProvider) -> Iterator[LocalCloud]:
     """Results of more than some bytes are answered by a redirect."""
-    environment = {
+    environment = realtime_only() | {
         "work.PROVIDER_URLS": json.dumps({each.name: simulator.url_of(each.name) for each in load_providers()}),
         "results.MAX_INLINE_DOWNLOAD_BYTES": str(INLINE_BYTES),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -11,6 +12,8 @@ import httpx
 import pytest
 from openai import OpenAI
 
+from local.cloud import LocalCloud
+from local.deployment.templates import ROOT
 from local.provider import SimulatedProvider
 from tests.batchrouter import ACTIVE, BatchRouter, Creation, Refused, Row, Shell, item
 from tests.customer import Customer, eventually, jsonl
@@ -58,6 +61,15 @@ ITEM = (
     '{"customer_item_id":"item-1","operation":"responses","model":"gpt-4o-mini","input":{"messages":[{"role":"user",'
     '"content":"Summarize: BatchRouter routes batch-AI workloads across providers."}]}}'
 )
+EDGE = "together"
+EDGE_MODEL = f"""
+[[models]]
+provider = "{EDGE}"
+id = "gpt-4o-mini"
+input_microusd = 9_000_000
+cached_microusd = 9_000_000
+output_microusd = 9_000_000
+"""
 NOWHERE = {"https://example.com": "https://receiver.invalid"}
 """A receiver that does not exist, so that nothing leaves this machine."""
 
@@ -148,9 +160,11 @@ def test_openais_client_polls_and_retrieves(customer: Customer, router: BatchRou
 
 
 def test_embeddings_and_files_of_either_dialect(customer: Customer, router: BatchRouter) -> None:
-    """Embeddings have their own endpoint; a file that OpenAI's client uploaded is taken, and so are lines of its."""
+    """Items of one batch have operations of their own, each with its endpoint; a file that OpenAI's client uploaded is
+    taken, and so are lines of its."""
     embedding = item(1, operation="embeddings", model="text-embedding-3-small", input={"input": "some text"})
-    made = router.run([embedding])
+    responses = item(2, input={"input": [{"role": "user", "content": "x"}]})
+    made = router.run([embedding, responses, item(3)])
     theirs = customer.upload(jsonl([item(1)]))
     lines = {"custom_id": "a", "method": "POST", "url": "/v1/chat/completions"}
     raw = router.upload(jsonl([lines | {"body": {"model": "gpt-4o-mini", **item(3)["input"]}}, item(4)]))
@@ -161,8 +175,8 @@ def test_embeddings_and_files_of_either_dialect(customer: Customer, router: Batc
     ):
         assert router.wait(batch_id).status == "completed"
         assert all(row.status == "succeeded" for row in router.all_results(batch_id))
-    (row,) = router.all_results(made.id)
-    assert row.response is not None and row.response.body["data"][0]["embedding"]
+    embedded, responded, completed = [row.response.body for row in router.all_results(made.id) if row.response]
+    assert embedded["data"][0]["embedding"] and responded["output"] and completed["choices"]
 
 
 def test_a_cancelled_batch_keeps_what_is_done(customer: Customer, router: BatchRouter) -> None:
@@ -179,4 +193,36 @@ def test_a_cancelled_batch_keeps_what_is_done(customer: Customer, router: BatchR
     with pytest.raises(Refused) as caught:
         router.cancel(done.id)
     assert caught.value.status == 409
+    customer.check_credits()
+
+
+@pytest.fixture
+def edge(cloud: LocalCloud, tmp_path: Path) -> Iterator[str]:
+    """A provider that is in the deployment's own network and has the model of the items, at a price far above that of
+    the public one."""
+    copy = tmp_path / "functions"
+    shutil.copytree(ROOT / "functions", copy, ignore=shutil.ignore_patterns("__pycache__"))
+    providers = copy / "batchyard" / "providers.toml"
+    text = providers.read_text()
+    assert text.count(f'name = "{EDGE}"\n') == 1
+    providers.write_text(text.replace(f'name = "{EDGE}"\n', f'name = "{EDGE}"\nprivate = true\n') + EDGE_MODEL)
+    cloud.replace_code(copy)
+    yield EDGE
+    cloud.replace_code()
+
+
+def test_restricted_items_stay_on_the_edge(
+    customer: Customer, router: BatchRouter, provider: SimulatedProvider, edge: str
+) -> None:
+    """The public provider would be taken for its price; a batch whose privacy tier is restricted goes to the private
+    one all the same, by its quote and by its receipt, and no item to any other."""
+    items = [item(number) for number in range(5)]
+    public = router.quote(items)
+    assert {(lane.provider, lane.verdict) for lane in public.quote_lanes} == {("openai", "selected"), (edge, "dearer")}
+    quote = router.quote(items, privacy_tier="restricted")
+    assert {(lane.provider, lane.verdict) for lane in quote.quote_lanes} == {("openai", "privacy"), (edge, "selected")}
+    made = router.create(quote.quote_id, items, privacy_tier="restricted")
+    assert (router.wait(made.id).status, router.batch(made.id).succeeded_count) == ("completed", len(items))
+    ran = router.billed(made.id).billing_receipt.provider_lanes
+    assert {(lane.provider, lane.items) for lane in ran} == {(edge, len(items))}
     customer.check_credits()

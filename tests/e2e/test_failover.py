@@ -11,6 +11,7 @@ from batchyard.adapters.aws.table import Key, Table
 from batchyard.adapters.catalogue import load, load_providers
 from batchyard.core.routing import Refusal, RoutingMode, RoutingRules, eligible
 from local.cloud import LocalCloud
+from local.options import realtime_only
 from local.provider import Served, SimulatedProvider, request_hash
 from tests.customer import CHAT, Customer, chat_line, eventually
 
@@ -35,7 +36,7 @@ def cloud(providers: tuple[SimulatedProvider, SimulatedProvider]) -> Iterator[Lo
     assert len(offers) == 2
     urls = {provider.name: first.url_of(provider.name) for provider in load_providers()}
     urls[offers[1].provider] = second.url_of(offers[1].provider)
-    environment = {
+    environment = realtime_only() | {
         "work.PROVIDER_URLS": json.dumps(urls),
         "work.MAX_IN_FLIGHT": "8",
         "work.LEASE_SECONDS": "5",

@@ -305,12 +305,17 @@ def test_what_is_not_configured_fails_with_its_line(customer: Customer, provider
 
 
 def test_an_endpoint_that_a_provider_lacks(customer: Customer) -> None:
-    """Anthropic has no embeddings: its lines fail validation, with what to do."""
-    body = {"model": "anthropic/claude-4.5-sonnet", "input": "a"}
-    wish = {"custom_id": "r", "provider": "anthropic", "method": "POST", "url": EMBEDDINGS, "body": body}
-    batch = customer.wait(customer.submit([wish], EMBEDDINGS).id)
-    assert batch.errors is not None and batch.errors.data is not None
-    assert [(error.line, error.code) for error in batch.errors.data] == [(1, "endpoint_not_supported")]
+    """Anthropic has no embeddings: its items fail, with what to do, and those of others run."""
+    models = {"anthropic": "anthropic/claude-4.5-sonnet", "openai": "openai/text-embedding-3-small"}
+    wishes = [
+        {"custom_id": name, "provider": name, "method": "POST", "url": EMBEDDINGS}
+        | {"body": {"model": model, "input": "a"}}
+        for name, model in models.items()
+    ]
+    batch, checked = customer.run(wishes, EMBEDDINGS)
+    assert (batch.status, checked.succeeded, checked.codes) == ("completed", 1, {"400": 1})
+    refused = customer.output(batch)["anthropic"]["response"]["body"]["error"]
+    assert refused["code"] == "endpoint_not_supported" and EMBEDDINGS in refused["message"]
 
 
 def test_the_uploads_url_is_where_the_bytes_are(customer: Customer) -> None:

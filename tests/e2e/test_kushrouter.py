@@ -15,6 +15,7 @@ import pytest
 from openai import ConflictError, OpenAI
 
 from local.cloud import LocalCloud
+from local.options import realtime_only
 from local.provider import SimulatedProvider, request_hash
 from tests.customer import Customer, eventually, jsonl
 from tests.kushrouter import (
@@ -46,7 +47,7 @@ def kush(customer: Customer) -> Iterator[KushRouter]:
 @pytest.fixture(scope="module")
 def quick(simulator: SimulatedProvider) -> Iterator[LocalCloud]:
     """Small limits, small shards on several workers at once, and workers that notice soon when a batch is over."""
-    environment = {
+    environment = realtime_only() | {
         "SURFACE_LIMITS": json.dumps(
             {"kushrouter": {"max_batch_items": 200, "max_line_bytes": 400, "max_file_bytes": 60_000}}
         ),

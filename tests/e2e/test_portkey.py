@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict
 from batchyard.adapters.aws.table import Key, Table
 from batchyard.adapters.catalogue import load_providers
 from local.cloud import LocalCloud
+from local.options import realtime_only
 from local.provider import SimulatedProvider
 from tests.customer import CHAT, Customer, chat_line, eventually, jsonl
 from tests.e2e.recorder import Recorder
@@ -141,7 +142,7 @@ def recorder() -> Iterator[Recorder]:
 @pytest.fixture(scope="module")
 def cloud(simulator: SimulatedProvider, recorder: Recorder) -> Iterator[LocalCloud]:
     """A cloud of its own, whose functions call AWS through the recorder."""
-    environment = {
+    environment = realtime_only() | {
         "AWS_ENDPOINT_URL": recorder.url,
         "work.PROVIDER_URLS": json.dumps({each.name: simulator.url_of(each.name) for each in load_providers()}),
         "batches.MAX_INLINE_DOWNLOAD_BYTES": str(INLINE_BYTES),

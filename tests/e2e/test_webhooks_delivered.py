@@ -14,7 +14,7 @@ import pytest
 
 from local.cloud import LocalCloud
 from tests.customer import Customer, chat_line, eventually
-from tests.e2e.webhook_receiver import Received, WebhookReceiver
+from tests.webhook_receiver import Received, WebhookReceiver
 
 SECRET = "a-strong-shared-secret"
 

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from local.cloud import LocalCloud
+from local.options import realtime_only
 from local.provider import SimulatedProvider
 from tests.customer import Customer
+from tests.webhook_receiver import WebhookReceiver
 
-ENVIRONMENT = {
+ENVIRONMENT = realtime_only() | {
     "SHARD_ITEMS": "4",
     "LEASE_SECONDS": "1",
     "FLUSH_ITEMS": "2",
@@ -22,6 +24,7 @@ ENVIRONMENT = {
     "SWEEP_GRACE_SECONDS": "0",
     "work.DRAIN_SECONDS": "2",
     "fence.DRAIN_SECONDS": "5",
+    "WEBHOOK_LEASE_SECONDS": "1",
 }
 WAIT_SCALE = 0.05
 UNDISTURBED = {"duplicate": False, "visibility_seconds": None, "redelivery_seconds": 0.2}
@@ -34,6 +37,13 @@ def simulator() -> Iterator[SimulatedProvider]:
 
 
 @pytest.fixture(scope="module")
+def receiver() -> Iterator[WebhookReceiver]:
+    """What webhooks are delivered to."""
+    with WebhookReceiver() as receiver:
+        yield receiver
+
+
+@pytest.fixture(scope="module")
 def settings(request: pytest.FixtureRequest) -> dict[str, Any]:
     """Further options of the module's cloud."""
     found: dict[str, Any] = getattr(request.module, "CLOUD", {})
@@ -42,9 +52,9 @@ def settings(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def running(
-    simulator: SimulatedProvider, settings: dict[str, Any], request: pytest.FixtureRequest
+    simulator: SimulatedProvider, receiver: WebhookReceiver, settings: dict[str, Any], request: pytest.FixtureRequest
 ) -> Iterator[LocalCloud]:
-    environment = ENVIRONMENT | getattr(request.module, "ENVIRONMENT", {})
+    environment = ENVIRONMENT | {"WEBHOOK_HOSTS": receiver.host} | getattr(request.module, "ENVIRONMENT", {})
     options = {"wait_scale": WAIT_SCALE, "preload": True} | settings
     with LocalCloud(provider_url=simulator.url, environment=environment, **options) as cloud:
         yield cloud

@@ -43,7 +43,7 @@ def test_it_has_the_code_and_its_data(archive: zipfile.ZipFile) -> None:
     """Every module and data file of functions/batchyard is there, at the top of the archive."""
     names = set(archive.namelist())
     for path in (ROOT / "functions" / "batchyard").rglob("*"):
-        if path.suffix in (".py", ".toml", ".json"):
+        if path.suffix in (".py", ".toml", ".json", ".vocabulary"):
             assert path.relative_to(ROOT / "functions").as_posix() in names
 
 
@@ -131,8 +131,8 @@ def test_pages_of_our_own_are_deployed(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_it_is_small(archive: zipfile.ZipFile) -> None:
-    """Cold starts load it: under 20 MB packed and 64 MB unpacked (Lambda takes 250 MB)."""
-    assert asset.lambda_asset().stat().st_size < 20 * _MEGABYTE
+    """Cold starts load it: under 21 MB packed and 64 MB unpacked (Lambda takes 50 MB and 250 MB)."""
+    assert asset.lambda_asset().stat().st_size < 21 * _MEGABYTE
     assert sum(entry.file_size for entry in archive.infolist()) < 64 * _MEGABYTE
 
 

@@ -112,8 +112,8 @@ def test_no_native_mode_no_role(tmp_path: Path) -> None:
 
 def test_what_jobs_may_do(tmp_path: Path) -> None:
     """The executor makes jobs and looks after them, and passes one role on, to Bedrock alone. That role, which only
-    jobs of this account in this region take on, reads and writes the files of jobs, and runs models. cdk-nag finds
-    nothing."""
+    jobs of this account in this region take on, reads and writes the files of jobs, and runs models. Jobs that are over
+    are told to the executor. cdk-nag finds nothing."""
     stack = stack_with_jobs(tmp_path, EU, bedrock=["realtime", "native"])
     template = Template.from_stack(stack)
     roles = template.find_resources("AWS::IAM::Role")
@@ -147,6 +147,15 @@ def test_what_jobs_may_do(tmp_path: Path) -> None:
         "bedrock:ListModelInvocationJobs",
     ]
     assert text_of(asked[1]["Resource"]) == JOBS_OF_EU
+    (rule,) = template.find_resources("AWS::Events::Rule").values()
+    assert rule["Properties"]["EventPattern"] == {
+        "source": ["aws.bedrock"],
+        "detail-type": ["Batch Inference Job State Change"],
+        "detail": {
+            "batchJobName": [{"prefix": "batchyard-"}],
+            "status": ["Completed", "Expired", "Failed", "PartiallyCompleted", "Stopped"],
+        },
+    }
     variables = next(iter(template.find_resources("AWS::Lambda::Function").values()))["Properties"]["Environment"]
     assert variables["Variables"]["BEDROCK_ROLE_ARN"] == {"Fn::GetAtt": [name, "Arn"]}
     found = Annotations.from_stack(stack).find_error("*", Match.string_like_regexp("AwsSolutions-IAM5.*"))

@@ -16,6 +16,7 @@ from batchyard.adapters.providers.vendor_http import VendorHttp
 from batchyard.core.native_limits import native_limits
 from batchyard.core.providers import Provider
 from batchyard.core.results import Outcome
+from batchyard.jobs.executor import attend
 from tests.jobs.yard import ESCALATE_AT, MODEL, Guarded, Yard
 from tests.memory_bedrock import ROLE, URL, MemoryBedrock
 
@@ -72,6 +73,20 @@ def test_a_job_that_ends_well() -> None:
     tally = yard.stores.progress.total(yard.batch.id)
     assert tally.realtime_picousd == 2 * tally.cost_picousd > 0
     assert not yard.bedrock.objects.stored
+
+
+def test_a_job_is_looked_at_as_soon_as_bedrock_says_that_it_is_over() -> None:
+    """Long before it is due; an event that comes too early, or twice, does no harm."""
+    yard = BedrockYard(seconds=100.0, usual_seconds=20 * 600)
+    yard.run(until=yard.now + 30)
+    (ref,) = yard.refs
+    for seconds, is_done in ((20, False), (100, True), (1, True)):
+        yard.now += seconds
+        assert attend(ref, yard.tools) is None or is_done
+        attend(ref, yard.tools, is_told=True)
+        assert [row.is_done for row in yard.job_rows] == [is_done]
+    assert yard.results() == ALL_12
+    assert set(yard.paid().values()) == {1}
 
 
 def test_records_that_fail() -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
+import orjson
 import pytest
 
+from batchyard.core import families
 from batchyard.core.batches import Ending
 from batchyard.core.jobs import JobState
 from batchyard.core.lanes import Lane, LaneId
 from batchyard.core.results import Outcome
+from batchyard.jobs.executor import attend
 from tests.jobs.yard import ESCALATE_AT, MODEL, REALTIME, Yard
 from tests.steps.running import NOW
 
@@ -29,6 +33,37 @@ def test_a_job_that_ends_well_settles_its_shards() -> None:
     assert tally.realtime_picousd == 2 * tally.cost_picousd > 0
     assert all(job.is_deleted for job in yard.vendor.jobs.values())
     assert yard.stores.native_lanes.history(LaneId("openai", MODEL)).seconds
+
+
+def test_stored_results_are_counted_by_provider() -> None:
+    """As workers count theirs: each once, whether it succeeded or not."""
+    yard = Yard(status_of=lambda body: 400 if b'"n":3' in body else 200)
+    told: list[tuple[str, int, int]] = []
+    yard.tools = replace(yard.tools, on_stored=lambda name, tally: told.append((name, tally.succeeded, tally.failed)))
+    yard.run()
+    assert {name for name, _, _ in told} == {"openai"}
+    assert (sum(good for _, good, _ in told), sum(bad for _, _, bad in told)) == (11, 1)
+
+
+@pytest.mark.parametrize(("every_seconds", "expected"), [(600, 30), (1, 1)])
+def test_polls_are_as_close_as_a_deployment_wants(every_seconds: int, expected: int) -> None:
+    """A local cloud looks at each job whenever Sweep comes."""
+    yard = Yard()
+    limits = replace(yard.tools.limits, polls_every_seconds=every_seconds)
+    row = attend(yard.refs[0], replace(yard.tools, limits=limits))
+    assert row is not None and (row.state, row.due_at) == (JobState.RUNNING, yard.tools.now + expected)
+
+
+def test_lines_that_begin_alike_stand_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For the vendor's prompt cache, shard by shard; each result finds its item by its id all the same."""
+    monkeypatch.setattr(families, "SHORTEST_BYTES", 8)
+    monkeypatch.setattr(families, "prompt_of", lambda body: b"odd or even"[:: 1 + orjson.loads(body)["n"] % 2] * 8)
+    yard = Yard((2,))
+    yard.run()
+    (job,) = yard.vendor.jobs.values()
+    assert [orjson.loads(line.body)["n"] for line in job.lines] == [0, 2, 1, 3, 4, 6, 5, 7]
+    assert yard.results() == dict.fromkeys(range(8), Outcome.SUCCEEDED)
+    assert set(yard.paid().values()) == {1}
 
 
 def test_items_that_failed_for_good_are_results() -> None:
@@ -51,6 +86,7 @@ def test_items_that_the_vendor_lost_run_in_realtime() -> None:
     assert set(yard.results()) == set(range(20))
     assert len(yard.realtime_paid) == 2
     assert set(yard.paid().values()) == {1}
+    assert [row.unheard for row in yard.job_rows] == [1, 1]
 
 
 def test_a_job_that_expires_with_half_its_results_keeps_them() -> None:
@@ -110,12 +146,71 @@ def test_a_job_that_never_had_a_key_goes_to_another_provider() -> None:
         assert {entry.lane for entry in yard.batch.plan.lanes} == {wanted}
 
 
+USUAL, LATER = 600, NOW + 40_000
+"""What jobs took so far, and an `escalate_at` that leaves time for several of them."""
+
+
+def test_a_job_that_is_stuck_is_submitted_anew() -> None:
+    """After eight times what such jobs take: what it had finished is kept, another job does the rest, and nothing runs
+    in realtime."""
+    yard = Yard((8,), stuck=1, done_share=0.25, usual_seconds=USUAL, escalate_at=LATER)
+    yard.run()
+    assert yard.results() == dict.fromkeys(range(32), Outcome.SUCCEEDED)
+    assert set(yard.paid().values()) == {1}
+    assert not yard.realtime_paid
+    assert [len(job.lines) for job in yard.vendor.jobs.values()] == [32, 24]
+    assert all(job.is_deleted for job in yard.vendor.jobs.values())
+    assert [(row.reason, row.restarts) for row in yard.job_rows] == [(None, 1)]
+    assert NOW + 8 * USUAL <= yard.now < NOW + 8 * USUAL + 600
+
+
+@pytest.mark.parametrize(
+    ("settings", "jobs"),
+    [
+        ({"usual_seconds": USUAL, "escalate_at": LATER}, 3),  # jobs are stuck again and again
+        ({"usual_seconds": USUAL, "escalate_at": NOW + 8 * USUAL}, 2),  # early, so that there is time for another one
+        ({"usual_seconds": USUAL, "escalate_at": NOW + 8 * USUAL, "cancel_seconds": 1e9}, 2),
+        ({"usual_seconds": USUAL, "escalate_at": NOW + 5 * USUAL}, 1),  # no time for another one
+        ({"usual_seconds": None, "escalate_at": LATER}, 1),  # nobody knows what is long
+    ],
+)
+def test_what_is_stuck_to_the_end_runs_in_realtime(settings: dict[str, int], jobs: int) -> None:
+    """So many jobs are tried; at `escalate_at` the last one is given up, and nothing is paid twice."""
+    yard = Yard((8,), stuck=9, done_share=0.25, **settings)  # type: ignore[arg-type]
+    yard.run()
+    assert yard.results() == dict.fromkeys(range(32), Outcome.SUCCEEDED)
+    assert set(yard.paid().values()) == {1}
+    assert len(yard.vendor.jobs) == jobs
+    assert sum(yard.realtime_paid.values()) > 0
+    assert settings["escalate_at"] <= yard.now < settings["escalate_at"] + 1000
+
+
+def test_a_job_that_is_stuck_when_all_is_done_is_not_submitted_anew() -> None:
+    """Nothing is left."""
+    yard = Yard(stuck=1, usual_seconds=USUAL, escalate_at=LATER)
+    yard.run()
+    assert yard.results() == ALL_12
+    assert len(yard.vendor.jobs) == 1
+    assert not yard.realtime_paid
+
+
+def test_a_restarted_job_keeps_to_the_price_limit() -> None:
+    """What the first one has settled is not counted again, so the second one fits."""
+    each = 10_000_000
+    yard = Yard((4,), stuck=1, done_share=0.5, prices=(16 * each, 16 * each), usual_seconds=USUAL, escalate_at=LATER)
+    yard.run()
+    assert yard.results() == dict.fromkeys(range(16), Outcome.SUCCEEDED)
+    assert len(yard.vendor.jobs) == 2 and not yard.realtime_paid
+    assert yard.stores.progress.total(yard.batch.id).cost_picousd == 16 * each
+
+
 def test_a_vendor_that_never_stops_is_not_waited_for() -> None:
     """Its job is collected as it is when patience ends; everything runs in realtime."""
     yard = Yard(seconds=None, cancel_seconds=1e9, done_share=0.0)
     yard.run()
     assert yard.results() == ALL_12
     assert yard.now < ESCALATE_AT + 1000
+    assert [row.unheard for row in yard.job_rows] == [12]
 
 
 def test_a_job_that_vanished_runs_in_realtime() -> None:
@@ -124,7 +219,7 @@ def test_a_job_that_vanished_runs_in_realtime() -> None:
     yard.run()
     assert yard.results() == ALL_12
     assert len(yard.realtime_paid) == 12
-    assert [row.reason for row in yard.job_rows] == ["vanished"]
+    assert [(row.reason, row.unheard) for row in yard.job_rows] == [("vanished", 12)]
 
 
 def test_a_provider_without_a_batch_api_is_remembered() -> None:
@@ -143,6 +238,14 @@ def test_a_job_for_which_there_is_no_room_is_submitted_again() -> None:
     assert yard.results() == ALL_12
     assert not yard.realtime_paid
     assert [job.name[-1] for job in yard.vendor.jobs.values()] == ["1", "2", "3"]
+
+
+def test_a_job_that_its_vendor_says_has_failed_answered_nothing() -> None:
+    """Nothing of it is billed, so that no receipt has to speak of it."""
+    yard = Yard(refused=1_000_000)
+    yard.run()
+    assert yard.results() == ALL_12
+    assert [(row.reason, row.unheard) for row in yard.job_rows] == [("token_limit_exceeded", 0)]
 
 
 @pytest.mark.parametrize("done_share", [0.0, 0.5])
@@ -202,6 +305,29 @@ def test_an_executor_may_die_at_any_call(story: str, when: str) -> None:
             break
         met += 1
     assert met >= 15, f"only {met} calls"
+
+
+@pytest.mark.parametrize("when", ["before", "after", "fails"])
+def test_an_executor_may_die_while_it_submits_a_job_anew(when: str) -> None:
+    """At each of its calls from when it is found to be stuck: there are two jobs, and nothing is paid twice."""
+    met = 0
+    for nth in range(1, 200):
+        yard = Yard((2,), stuck=1, done_share=0.25, usual_seconds=USUAL, escalate_at=LATER)
+        yard.run(until=NOW + 40)
+        yard.now += 8 * USUAL  # nobody has looked for so long
+        yard.fuse.nth, yard.fuse.when, yard.fuse.seen = nth, when, 0
+        yard.run()
+        note = f"call {nth}: {yard.fuse.names[-1:]}"
+        assert yard.results() == dict.fromkeys(range(8), Outcome.SUCCEEDED), note
+        assert set(yard.paid().values()) == {1}, note
+        assert [len(job.lines) for job in yard.vendor.jobs.values()] == [8, 6], note
+        assert not yard.realtime_paid, note
+        assert yard.workflow.woken, note
+        assert all(job.is_deleted for job in yard.vendor.jobs.values()), note
+        if not yard.fuse.burnt:
+            break
+        met += 1
+    assert 30 <= met < 190, f"{met} calls"
 
 
 @pytest.mark.parametrize(("limit", "submitted"), [(200, 1), (119, 0)])

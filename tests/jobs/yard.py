@@ -50,7 +50,6 @@ REALTIME = Lane("openai", MODEL)
 NATIVE = Lane("openai", MODEL, Mode.NATIVE)
 PRICE = Price(1_000_000, 500_000, 2_000_000)
 LIMITS = NativeLimits(50_000, 200_000_000, ("/v1/chat/completions",))
-DEADLINE = NOW + 86_400
 ESCALATE_AT = NOW + 1_500
 _SWEEPS_EVERY = 60
 
@@ -135,7 +134,8 @@ class Mail:
 
 class Yard:
     """`jobs`: how many shards each has. `nth`, `when`: of the fuse. `prices`: the batch's price limit, and what it may
-    cost. `vendor`: settings of the vendor. Whoever stands for another vendor replaces the first four methods."""
+    cost. `usual_seconds`: how long such jobs took so far; None if that is not known. `now`: when it begins. `vendor`:
+    settings of the vendor. Whoever stands for another vendor replaces the first four methods."""
 
     def make_vendor(self, **settings: Any) -> Any:
         return MemoryVendor(lambda: self.now, **settings)
@@ -160,9 +160,12 @@ class Yard:
         when: str = "before",
         prices: tuple[int | None, int] = (None, 0),
         others: tuple[Lane, ...] = (REALTIME,),
+        escalate_at: int = ESCALATE_AT,
+        usual_seconds: int | None = None,
+        now: int = NOW,
         **vendor: Any,
     ) -> None:
-        self.now = float(NOW)
+        self.now = float(now)
         self.fuse = Fuse(nth, when)
         self.vendor = self.make_vendor(**vendor)
         self.workflow = RecordedWorkflow()
@@ -191,6 +194,9 @@ class Yard:
             new_owner=lambda: f"executor-{next(self._owners)}",
             is_well=lambda lane: lane not in self.broken,
         )
+        if usual_seconds is not None:
+            self.stores.native_lanes.ended(LaneId(NATIVE.provider, NATIVE.model), usual_seconds, now)
+        self._escalate_at = escalate_at
         self.plan = self._create(jobs, *prices)
         self.refs = [JobRef(BATCH, entry.first_shard, entry.shards) for entry in self.plan.jobs]
         self.mail.start(self.refs)
@@ -198,7 +204,7 @@ class Yard:
     def _create(self, jobs: tuple[int, ...], max_price: int | None, estimate: int) -> Plan:
         entries, records, work, first = [], [], b"", 0
         for count in jobs:
-            entries.append(LaneShards(NATIVE, first, count, count * ITEMS_PER_SHARD, ESCALATE_AT, self._others))
+            entries.append(LaneShards(NATIVE, first, count, count * ITEMS_PER_SHARD, self._escalate_at, self._others))
             for number in range(first, first + count):
                 start = len(work)
                 for index in range(number * ITEMS_PER_SHARD, (number + 1) * ITEMS_PER_SHARD):
@@ -206,11 +212,12 @@ class Yard:
                 records.append(Shard(number, 0, start, len(work) - start, ITEMS_PER_SHARD, number * ITEMS_PER_SHARD))
             first += count
         plan = Plan("run1", first * ITEMS_PER_SHARD, first, tuple(entries), 2, False, None)
-        batch = replace(make_batch(BATCH.batch_id), max_price_picousd=max_price)
+        now = int(self.now)
+        batch = replace(make_batch(BATCH.batch_id, now), max_price_picousd=max_price)
         self.stores.batches.create(batch)
         self.stores.objects.put(work_key(ACCOUNT, batch.id, plan.run), work)
         self.stores.objects.put(manifest_key(ACCOUNT, batch.id, plan.run), b"".join(map(manifest_record, records)))
-        batch = self.stores.batches.set_plan(batch, plan, None, NOW, estimate_picousd=estimate)
+        batch = self.stores.batches.set_plan(batch, plan, None, now, estimate_picousd=estimate)
         self.stores.batches.set_task_token(batch, "token")
         return plan
 
@@ -222,8 +229,9 @@ class Yard:
     def job_rows(self) -> list[JobRow]:
         return list(self.stores.jobs.rows(BATCH.batch_id))
 
-    def run(self, until: float = DEADLINE) -> None:
-        """Until the last shard has settled and every job is done, or nothing is left to wait for."""
+    def run(self, until: float | None = None) -> None:
+        """Until the last shard has settled and every job is done, or the batch's deadline."""
+        until = self.batch.expires_at if until is None else until
         next_sweep = self.now + _SWEEPS_EVERY
         while self.now < until and not self._is_over():
             due = self.mail.waiting[0][0] if self.mail.waiting else math.inf

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from batchyard.content.measuring import Measure
 from batchyard.content.workfile import WorkFile
+from batchyard.core.forecast import unknown_output_tokens
 from batchyard.core.items import Item, read_work_lines, work_line
 from batchyard.core.lanes import Lane
 from batchyard.core.usage import MOST_TOKENS
@@ -18,7 +19,7 @@ from batchyard.surfaces.surface import LineContext
 
 CHAT = "/v1/chat/completions"
 NAMES = ("max_tokens", "max_completion_tokens", "max_output_tokens")
-UNKNOWN = 300
+UNKNOWN = unknown_output_tokens(CHAT)
 
 FIGURES = st.one_of(
     st.integers(0, 3 * MOST_TOKENS).map(str),
@@ -60,12 +61,11 @@ def test_the_estimate_is_what_a_parser_reads(spelled: list[str], text: str) -> N
     raw = f'{{"custom_id": "\\"max_tokens\\": 9", "method": "POST", "url": "{CHAT}", "body": {{{body}}}}}'
     item = parse_line(raw.encode(), 0, 1, LineContext(CHAT, 64))
     assert isinstance(item, Item)
-    measure = Measure(UNKNOWN)
+    measure = Measure(CHAT)
     work = WorkFile(lambda data: None, items_at_most=9, bytes_at_most=99_999, lanes_at_most=1, on_item=measure.count)
     line = work_line(item)
     work.add(work.lane(Lane("openai", "m")), 0, line)
-    lanes, _ = work.finish()
     sent = json.loads(read_work_lines(line)[0].body)
     stated = max(figure(sent.get(name)) for name in NAMES)
     answers = max(1, sent.get("n", 1))
-    assert measure.output_tokens(lanes) == {0: (UNKNOWN if stated < 0 else stated) * answers}
+    assert measure.output_tokens() == {0: (UNKNOWN if stated < 0 else stated) * answers}

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from batchyard.core.batches import BatchRef
 from batchyard.core.jobs import (
+    STOP_PATIENCE_SECONDS,
     JobRef,
     JobRow,
     JobState,
@@ -15,9 +18,11 @@ from batchyard.core.jobs import (
     job_name,
     line_id,
     line_prefix,
+    may_restart,
     pack,
     poll_wait_seconds,
     read_line_id,
+    restart_at,
     retry_wait_seconds,
 )
 from batchyard.core.native_limits import NativeLimits
@@ -100,3 +105,23 @@ def test_a_vendor_in_trouble_is_asked_less_and_less(tries: int, asked_for: float
     wait = retry_wait_seconds(tries, asked_for)
     assert 15 <= wait <= 600
     assert wait >= min(600, asked_for or 0) - 1
+
+
+@given(st.integers(0, 10), st.integers(1, 10**6), st.integers(1, 10**6))
+def test_a_job_that_is_stuck_leaves_time_for_another_one(restarts: int, usual: int, seconds: int) -> None:
+    """It is not stopped before twice what such jobs take, and then so early that it can stop and that another one
+    has as long; jobs are stopped so twice at most."""
+    row = JobRow(0, state=JobState.RUNNING, submitted_at=1000, restarts=restarts)
+    at = restart_at(row, usual, 1000 + seconds)
+    if at == math.inf:
+        assert restarts >= 2 or seconds < 4 * max(usual, 600) + STOP_PATIENCE_SECONDS
+        return
+    assert restarts < 2
+    assert 1000 + 2 * max(usual, 600) <= at <= 1000 + 8 * max(usual, 600)
+    assert at + STOP_PATIENCE_SECONDS + 2 * max(usual, 600) <= 1000 + seconds
+    assert may_restart(usual, 1000 + seconds, math.ceil(at) + STOP_PATIENCE_SECONDS)
+
+
+def test_a_job_is_not_stuck_while_nobody_knows_what_is_usual() -> None:
+    """It runs until it is late."""
+    assert restart_at(JobRow(0, state=JobState.RUNNING, submitted_at=1000), None, 10**9) == math.inf

@@ -86,7 +86,7 @@ def run_shard(
     for item in todo:
         ok = random.random() < 0.7
         expected[item.custom_id] = Outcome.SUCCEEDED if ok else Outcome.FAILED
-        status, body = (200, b'{"a":"\xe2\x80\xa8"}') if ok else (500, b'{"error":{}}')
+        status, body = (200, b'{"a":"\xe2\x80\xa8","n":%d}' % item.index) if ok else (500, b'{"error":{}}')
         results.append(
             Result(
                 item.index,

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from batchyard.core.errors import BooksDoNotBalance
 from batchyard.core.lanes import Lane, Mode
+from batchyard.core.providers import ENDPOINTS
 from batchyard.core.sharding import (
     MANIFEST_RECORD_BYTES,
     LaneShards,
@@ -203,9 +204,9 @@ def test_progress_rows_share_all_shards(shards: int) -> None:
     assert expected == [shards_of_progress_row(row, shards, rows) for row in range(rows)]
 
 
-@given(st.lists(st.builds(Shard, *[st.integers(0, 2**53)] * 6), max_size=20))
+@given(st.lists(st.builds(Shard, *[st.integers(0, 2**53)] * 6, st.sampled_from((None, *ENDPOINTS))), max_size=20))
 def test_manifest_records_have_one_length(shards: list[Shard]) -> None:
-    """Record n is at n times the length, for any numbers that fit a batch."""
+    """Record n is at n times the length, for any numbers that fit a batch and any endpoint."""
     data = b"".join(manifest_record(shard) for shard in shards)
     assert len(data) == len(shards) * MANIFEST_RECORD_BYTES
     assert read_manifest(data) == shards

@@ -20,10 +20,11 @@ from batchyard.adapters.providers.openai.translator import OpenAITranslator
 from batchyard.adapters.providers.translator import ProviderRequest
 from batchyard.content.reading import Checks, InputLimits, ParseLine
 from batchyard.core.batches import Batch, Stage, Status
+from batchyard.core.copies import Copy, read_copy_line
 from batchyard.core.errors import ConditionFailed, NotReady
 from batchyard.core.files import File, FileRef, FileStatus
 from batchyard.core.items import read_work_lines
-from batchyard.core.keys import file_key, manifest_key, work_key
+from batchyard.core.keys import copies_key, file_key, manifest_key, work_key
 from batchyard.core.routing import eligible
 from batchyard.core.sharding import read_manifest
 from batchyard.steps.validate import validate
@@ -164,6 +165,34 @@ def test_a_namespaced_model_is_sent_under_the_providers_name(desk: Desk) -> None
     sent = OpenAITranslator().request("/v1/chat/completions", item.body, lane)
     assert isinstance(sent, ProviderRequest) and orjson.loads(sent.body)["model"] == "gpt-4o-mini"
     assert batch.model == "openai/gpt-4o-mini"
+
+
+def test_identical_items_are_sent_once_if_the_batch_wants_that(desk: Desk) -> None:
+    """Copies are in no shard, but in a file of their own, and count as items; without the wish all are sent."""
+    texts = ["a", "b", "a", "a", "c", "b"]
+    data = b"\n".join(line(n, text=text) for n, text in enumerate(texts))
+    desk.upload(data)
+    desk.batch = create_batch(desk.batches, "batch_other")
+    desk.table.update(Key(f"account#{ACCOUNT}", f"batch#{BATCH_ID}"), set={"identical_once": True})
+    plan = desk.validate().plan
+    assert plan is not None and (plan.items, plan.copies) == (6, 3)
+    assert [entry.items for entry in plan.lanes] == [3]
+    work = read_work_lines(desk.objects.get(work_key(ACCOUNT, BATCH_ID, "run0")))
+    assert [item.index for item in work] == [0, 1, 4]
+    copies = desk.objects.get(copies_key(ACCOUNT, BATCH_ID, "run0")).splitlines()
+    assert [read_copy_line(each) for each in copies] == [
+        Copy(2, "request-2", 0),
+        Copy(3, "request-3", 0),
+        Copy(5, "request-5", 1),
+    ]
+
+
+def test_identical_items_are_sent_each_by_itself_by_default(desk: Desk) -> None:
+    """Nobody who asks ten times for the same gets one answer ten times."""
+    desk.upload(b"\n".join(line(n) for n in range(6)))
+    plan = desk.validate().plan
+    assert plan is not None and (plan.items, plan.copies, plan.lanes[0].items) == (6, 0, 6)
+    assert desk.objects.head(copies_key(ACCOUNT, BATCH_ID, "run0")) is None
 
 
 def test_odd_but_valid_files_run(desk: Desk) -> None:

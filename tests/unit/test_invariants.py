@@ -11,10 +11,12 @@ from tests.invariants import (
     Invariant,
     InvariantBroken,
     check_batch,
+    check_bills,
     check_calls,
     check_credits,
     check_ended,
     check_files,
+    check_places,
     check_rows,
     check_unmoved,
 )
@@ -132,6 +134,17 @@ def test_repeated_calls_and_batches_without_an_end_are_caught() -> None:
     with pytest.raises(InvariantBroken) as endless:
         check_ended("finalizing")
     assert (twice.value.invariant, endless.value.invariant) == (Invariant.CALLED_ONCE, Invariant.ENDS)
+
+
+def test_items_that_are_paid_twice_or_strayed_are_caught() -> None:
+    """Once in a job and once in realtime is twice; a provider that nothing was routed to got an item."""
+    check_bills([(1, 0, 0), (0, 0, 1), (0, 0, 0)])
+    check_places([("openai", "m")], [("openai", "m"), ("groq", "m")])
+    with pytest.raises(InvariantBroken) as twice:
+        check_bills([(1, 0, 1)])
+    with pytest.raises(InvariantBroken) as strayed:
+        check_places([("openai", "m"), ("groq", "m")], [("openai", "m")])
+    assert (twice.value.invariant, strayed.value.invariant) == (Invariant.PAID_ONCE, Invariant.PRIVACY)
 
 
 TOPPED_UP = {"kind": "top_up", "about": "t", "available_picousd": 100}

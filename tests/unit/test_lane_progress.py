@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from batchyard.core.jobs import JobRow, JobState
-from batchyard.core.lane_progress import lane_progress
+from batchyard.core.lane_progress import Settled, lane_progress
 from batchyard.core.lanes import Lane, LaneProgress, LaneStage, Mode
 from batchyard.core.sharding import LaneShards, Left, Plan
 from batchyard.core.waits import Wait, WaitState
@@ -18,7 +18,7 @@ def seen(
 ) -> list[LaneProgress]:
     shards = sum(entry.shards for entry in entries)
     plan = Plan("run", sum(entry.items for entry in entries), shards, entries, 4, False, None)
-    return list(lane_progress(plan, settled, {row.number: row for row in jobs}, waits, NOW))
+    return list(lane_progress(plan, Settled(settled), {row.number: row for row in jobs}, waits, NOW))
 
 
 def test_jobs_of_a_lane_are_shown_together() -> None:
@@ -26,7 +26,7 @@ def test_jobs_of_a_lane_are_shown_together() -> None:
     entries = [LaneShards(NATIVE, first, 2, 100, NOW + 9, (REALTIME,)) for first in (0, 2, 4)]
     jobs = (JobRow(0, 2, JobState.RUNNING), JobRow(2, 2, JobState.STOPPING))
     assert seen(*entries, settled=(0,), jobs=jobs) == [
-        LaneProgress(NATIVE, LaneStage.RUNNING, items=200, done_percent=25),
+        LaneProgress(NATIVE, LaneStage.RUNNING, items=200, done_percent=25, done_items=50),
         LaneProgress(NATIVE, LaneStage.WAITING, items=100),
     ]
 
@@ -36,8 +36,8 @@ def test_what_was_moved_says_from_where_and_why() -> None:
     entries = (LaneShards(REALTIME, 0, 4, 100), LaneShards(NATIVE, 4, 1, 50, NOW), LaneShards(REALTIME, 5, 1, 5))
     jobs = (JobRow(0, 4, JobState.DONE, reason="late"), JobRow(4, 1, JobState.DONE))
     assert seen(*entries, settled=(1, 4), jobs=jobs) == [
-        LaneProgress(REALTIME, LaneStage.RUNNING, Mode.NATIVE, "late", 100, 25),
-        LaneProgress(NATIVE, LaneStage.DONE, items=50, done_percent=100),
+        LaneProgress(REALTIME, LaneStage.RUNNING, Mode.NATIVE, "late", 100, 25, 25),
+        LaneProgress(NATIVE, LaneStage.DONE, items=50, done_percent=100, done_items=50),
         LaneProgress(REALTIME, LaneStage.RUNNING, items=5),
     ]
 
@@ -62,3 +62,13 @@ def test_flex_that_is_late_is_shown_as_realtime() -> None:
     """Its workers run it so from that second on."""
     assert seen(LaneShards(FLEX, 0, 1, 5, NOW + 1)) == [LaneProgress(FLEX, LaneStage.RUNNING, items=5)]
     assert seen(LaneShards(FLEX, 0, 1, 5, NOW)) == [LaneProgress(REALTIME, LaneStage.RUNNING, Mode.FLEX, "late", 5)]
+
+
+def test_exact_counts_are_used_if_there_are_any() -> None:
+    """Who looked at each shard knows how many items of it are done; else the share of settled shards says it."""
+    entries = (LaneShards(REALTIME, 0, 2, 100), LaneShards(OTHER, 2, 2, 40))
+    plan = Plan("run", 140, 4, entries, 4, False, None)
+    (one, other) = lane_progress(plan, Settled((0,), {0: 30, 1: 7, 2: 3}), {}, (), NOW)
+    assert (one.done_items, other.done_items) == (37, 3)
+    (one, other) = lane_progress(plan, Settled((0,)), {}, (), NOW)
+    assert (one.done_items, other.done_items) == (50, 0)

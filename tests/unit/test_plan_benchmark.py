@@ -42,17 +42,27 @@ def test_a_job_that_stalls_ends_after_the_patience_and_the_rest_in_realtime() ->
     """To the second."""
     stalled = batch(math.inf)
     (entry,) = plans.plan_of(stalled, NativeHistory())
-    seen = plans.watch(entry, stalled, math.inf, NativeHistory())
+    seen = plans.watch(entry, stalled, [math.inf], NativeHistory())
     assert seen.done_at == entry.escalate_at + STOP_PATIENCE_SECONDS + 1_000 / 50
-    assert seen.seconds == entry.escalate_at + STOP_PATIENCE_SECONDS - NOW
+    assert seen.seconds == (entry.escalate_at + STOP_PATIENCE_SECONDS - NOW,)
+
+
+def test_a_job_that_is_stuck_is_followed_by_another_one() -> None:
+    """After eight times what such jobs take, if that is known; the second one finishes at half the price."""
+    stalled, known = batch(math.inf), NativeHistory((HOUR,), ended_at=NOW)
+    (entry,) = plans.plan_of(stalled, known)
+    seen = plans.watch(entry, stalled, (math.inf, HOUR), known)
+    assert seen.seconds[0] == 8 * HOUR + STOP_PATIENCE_SECONDS
+    assert HOUR <= seen.seconds[1] < HOUR + 600
+    assert (seen.paid, seen.was_given_up) == (500, False)
 
 
 def test_a_vendor_gives_up_a_job_after_its_window() -> None:
     """Long before a deadline of three days; one that stalls does not even end then."""
     (late, stalled) = (batch(seconds, hours=72) for seconds in (30 * HOUR, math.inf))
     (entry,) = plans.plan_of(late, NativeHistory())
-    assert 24 * HOUR <= plans.watch(entry, late, 30 * HOUR, NativeHistory()).seconds < 25 * HOUR
-    assert plans.watch(entry, stalled, math.inf, NativeHistory()).seconds > 70 * HOUR
+    assert 24 * HOUR <= plans.watch(entry, late, [30 * HOUR], NativeHistory()).seconds[0] < 25 * HOUR
+    assert plans.watch(entry, stalled, [math.inf], NativeHistory()).seconds[0] > 70 * HOUR
 
 
 def test_the_other_policies() -> None:

@@ -39,6 +39,11 @@ def with_flex(found: Route, flex: Candidate = FLEX) -> Route:
     return Route(found.shards, (native, realtime, flex))
 
 
+def for_endpoint(found: Route, endpoint: str) -> Route:
+    """The route with items that are for something else than their batch."""
+    return replace(found, shards=tuple(replace(shard, endpoint=endpoint) for shard in found.shards))
+
+
 def verdict(planned: Planned) -> Verdict:
     """Of the native candidate of the first route."""
     return planned.considered[0][0].verdict
@@ -58,6 +63,8 @@ def test_half_the_price_is_taken() -> None:
     [
         (Verdict.IMMEDIATE, route(), replace(TERMS, is_immediate=True)),
         (Verdict.ENDPOINT, route(), replace(TERMS, endpoint="/v1/embeddings")),
+        (Verdict.ENDPOINT, for_endpoint(route(), "/v1/embeddings"), TERMS),
+        (Verdict.SELECTED, for_endpoint(route(), CHAT), replace(TERMS, endpoint="/v1/embeddings")),
         (Verdict.TOO_FEW, route(min_items=301), TERMS),
         (Verdict.TOO_MANY_JOBS, route(shards=201, max_items=100), TERMS),
         (Verdict.CONCURRENCY, route(max_items=200), replace(TERMS, has_ceiling=True)),

@@ -90,6 +90,13 @@ def test_a_model_that_nobody_serves_at_this_endpoint_is_refused() -> None:
     missing = refused("talker", endpoint=EMBEDDINGS)
     assert missing.code == "endpoint_not_supported"
     assert "'talker'" in missing.message and EMBEDDINGS in missing.message and "cheap" in missing.message
+    assert missing.unserved == (Offer("cheap", "talker", Price(1, 1, 1)),)
+
+
+def test_rules_come_before_endpoints() -> None:
+    """An offer that the rules forbid is in no list of those that only lack the endpoint: nothing is sent there."""
+    edge_only = eligible("talker", None, CATALOGUE, EMBEDDINGS, RoutingRules(RoutingMode.EDGE_ONLY))
+    assert isinstance(edge_only, Refusal) and (edge_only.code, edge_only.unserved) == ("no_eligible_lane", ())
 
 
 EVERYWHERE = Catalogue(

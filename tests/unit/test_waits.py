@@ -62,6 +62,17 @@ def test_trouble_is_told_with_what_follows(health: LaneHealth) -> None:
         assert told in found.message
 
 
+def test_a_provider_without_api_keys_is_told_of_its_role() -> None:
+    """At Bedrock the worker's role is refused, not a key; everything else is told as of other lanes."""
+    seen = replace(QUIET, lane=Lane("bedrock", "nova"), health=BLOCKED)
+    of_key, of_role = wait_on(seen, NOW), wait_on(replace(seen, by_role=True), NOW)
+    assert of_key is not None and "does not accept this deployment's API key" in of_key.message
+    assert of_role is not None and of_role.message.startswith("bedrock does not accept this deployment's role: ")
+    assert "API key" not in of_role.message
+    poor = replace(seen, health=replace(BLOCKED, reason="out_of_money"))
+    assert wait_on(poor, NOW) == wait_on(replace(poor, by_role=True), NOW)
+
+
 @pytest.mark.parametrize("reason", [*map(str, FailureReason), "secret_missing", None, "a reason of a newer version"])
 def test_every_reason_has_a_sentence(reason: str | None) -> None:
     """A lane may be blocked for a reason that this version has never heard of; it is never quoted."""

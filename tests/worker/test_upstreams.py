@@ -7,6 +7,8 @@ import logging
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from batchyard.core.catalogue import Catalogue, Model
 from batchyard.core.lanes import Lane, LaneId, Mode
 from batchyard.core.messages import ShardMessage
@@ -84,6 +86,21 @@ def test_the_client_follows_the_providers_kind() -> None:
     expected = ("openai", "https://groq.example/v1", "/v1/embeddings", "sk-groq", b"{}", Lane("groq", "m"))
     assert asyncio.run(call_twice()) == [expected, expected]
     assert len(made) == 1
+
+
+@pytest.mark.parametrize("endpoint", ["/v1/embeddings", "/v1/responses"])
+def test_a_witness_asks_for_what_its_provider_serves(endpoint: str) -> None:
+    """Items for an endpoint that the provider lacks are refused without a call, which would say nothing of the lane."""
+    provider = Provider("groq", "openai", "https://groq.example/v1", endpoints=("/v1/embeddings",))
+    upstreams = upstreams_of(provider, [])
+
+    async def call() -> tuple[Any, Any]:
+        upstream = await upstreams.of(replace(MESSAGE, endpoint=endpoint))
+        return await upstream.call(b"{}"), await upstream.witness()
+
+    item, witness = asyncio.run(call())
+    assert item[2] == endpoint
+    assert (witness[2], witness[4]) == ("/v1/embeddings", b'{"model":"m","input":"."}')
 
 
 def test_a_provider_by_role_needs_no_key() -> None:

@@ -13,7 +13,7 @@ from batchyard_cli.texts import moment
 
 @click.group()
 def accounts() -> None:
-    """List and make accounts, and set their weights."""
+    """List and make accounts, set their weights, and say which are operators'."""
 
 
 @command(accounts, "list")
@@ -22,7 +22,9 @@ def list_accounts(session: Session, deployment: str | None) -> Done:
     """Every account, oldest first."""
     found = session.deployed(deployment).admin("list_accounts")["accounts"]
     rows = [{**account, "created": moment(account["created_at"])} for account in found]
-    columns = ["id", "name", "weight", *(["billing"] if any("billing" in row for row in rows) else []), "created"]
+    rows = [row | ({"operator": "yes"} if row.get("is_operator") else {}) for row in rows]
+    sometimes = [name for name in ("billing", "operator") if any(name in row for row in rows)]
+    columns = ["id", "name", "weight", *sometimes, "created"]
     session.console.table("account", columns, rows, "No accounts yet: `batchyard accounts create NAME` makes one.")
     return Done({"count": len(rows)})
 
@@ -44,6 +46,18 @@ def set_weight(session: Session, account_id: str, weight: int, deployment: str |
     """Give ACCOUNT_ID's next batches WEIGHT times what others get of a busy lane."""
     changed = session.deployed(deployment).admin("set_weight", account_id=account_id, weight=weight)
     session.console.write(f"{changed['account_id']} has weight {changed['weight']}")
+    return Done(changed)
+
+
+@command(accounts, "operator")
+@click.argument("account_id")
+@click.option("--off", is_flag=True, help="Take it back.")
+@deployment_option
+def set_operator(session: Session, account_id: str, off: bool, deployment: str | None) -> Done:
+    """Let the API keys of ACCOUNT_ID see all accounts and lanes in the dashboard."""
+    changed = session.deployed(deployment).admin("set_operator", account_id=account_id, is_operator=not off)
+    state = "an operator's account" if changed["is_operator"] else "an account like others"
+    session.console.write(f"{changed['account_id']} is {state}")
     return Done(changed)
 
 

@@ -6,7 +6,7 @@ reads all of them and checks them; Results shows a window.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -44,9 +44,17 @@ class ReadAhead:
 
 class Parts:
     """The parts of a batch. `rest`: the outcome of items that were never finished; None leaves them out, because they
-    still may be."""
+    still may be. `on_part`: called with the object key and the bytes of each part."""
 
-    def __init__(self, batch: Batch, plan: Plan, rest: Outcome | None, objects: Objects) -> None:
+    def __init__(
+        self,
+        batch: Batch,
+        plan: Plan,
+        rest: Outcome | None,
+        objects: Objects,
+        on_part: Callable[[str, bytes], None] | None = None,
+    ) -> None:
+        self._on_part = on_part
         self._batch_id = batch.id
         self._price_reached = batch.price_reached
         self._work_key = work_key(batch.account_id, batch.id, plan.run)
@@ -59,9 +67,14 @@ class Parts:
         spans = self._spans(lane)
         with closing(self._objects.get_many(spans, at_most=ahead.at_most, held_bytes=ahead.held_bytes)) as reads:
             for shard, row in lane:
-                kept = [result for _ in row.parts for result in decode_part(next(reads))]
+                kept = [result for key in row.parts for result in self._decoded(key, next(reads))]
                 rest = self._unfinished(kept, next(reads)) if self._has_rest(shard, row) else []
                 yield ShardResults(shard, row, kept, rest)
+
+    def _decoded(self, key: str, data: bytes) -> Iterator[StoredResult]:
+        if self._on_part is not None:
+            self._on_part(key, data)
+        return decode_part(data)
 
     def _spans(self, lane: Iterable[tuple[Shard, ShardRow]]) -> Iterator[Span]:
         """What `read` reads, in that order: each shard's parts, then its items if some have no result."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 
+from batchyard.content.copies import CopyFinder
 from batchyard.content.lines import read_lines
 from batchyard.content.workfile import OpenLane, TooManyLanes, WorkFile
 from batchyard.core.batches import Batch
@@ -29,6 +30,9 @@ Route = Callable[[str, str | None, str, RoutingRules], tuple[Offer, ...] | Refus
 """(model, provider or None, endpoint, rules) -> where such items may run, the best offer first, or why nowhere."""
 CanRun = Callable[[Offer, str, bytes], bool]
 """(offer, endpoint, body) -> whether its provider can be asked for that."""
+
+Asked = tuple[str, str | None, str | None]
+"""What items ask for: (model, provider or None, endpoint or None if it is the batch's)."""
 
 MODELS_AT_MOST = 100
 """The most models of one batch: its row lists the lane of each."""
@@ -87,8 +91,7 @@ class Reading:
         self._can_run = checks.can_run
         self._errors: list[LineError] = []
         self._models: set[str] = set()
-        self.asked: set[tuple[str, str | None]] = set()
-        """What items asked for: (model, provider or None)."""
+        self.asked: set[Asked] = set()
         self.items = 0
         self.bytes = 0
 
@@ -97,12 +100,12 @@ class Reading:
         """The model of all items, if it is one and the same."""
         return next(iter(self._models)) if len(self._models) == 1 else None
 
-    def read(self, chunks: Iterator[bytes], work: WorkFile) -> None:
-        """Raises InputRejected if a line is wrong: at the end of the input, or as soon as there are too many errors or
-        items."""
+    def read(self, chunks: Iterator[bytes], work: WorkFile, copies: CopyFinder | None = None) -> None:
+        """`copies`: gets the items that it finds to be copies, instead of the work file. Raises InputRejected if a line
+        is wrong: at the end of the input, or as soon as there are too many errors or items."""
         limits, parse_line = self._limits, self._parse_line
-        offers: dict[tuple[str, str | None], tuple[Offer, ...]] = {}
-        only_lanes: dict[tuple[str, str | None], OpenLane] = {}
+        offers: dict[Asked, tuple[Offer, ...]] = {}
+        only_lanes: dict[Asked, OpenLane] = {}
         seen: set[bytes] = set()
         index = 0
         for number, line in read_lines(self._counted(chunks), limits.max_line_bytes):
@@ -123,7 +126,7 @@ class Reading:
                 self._wrong(_repeated(number))
                 continue
             seen.add(digest)
-            asked = (item.model, item.provider)
+            asked = (item.model, item.provider, self._own_endpoint(item))
             found = offers.get(asked)
             if found is None:
                 found = self._offers(item, number)
@@ -137,6 +140,8 @@ class Reading:
                 lane = self._lane(item, found, work)
                 if len(found) == 1:
                     only_lanes[asked] = lane
+            if copies is not None and copies.is_copy(lane, item):
+                continue
             work.add(lane, item.index, work_line(item))
         if self._errors:
             raise InputRejected(*self._errors)
@@ -161,22 +166,28 @@ class Reading:
             message = f"This batch goes to the provider '{self._provider}' with all its lines. Remove 'provider'."
             self._wrong(LineError("provider_mismatch", message, number, "provider"))
             return None
-        found = self._route(item.model, self._provider or item.provider, self._endpoint, self._rules)
+        found = self._route(item.model, self._provider or item.provider, item.endpoint or self._endpoint, self._rules)
         if isinstance(found, Refusal):
             self._wrong(LineError(found.code, found.message, number, found.param))
             return None
         self._models.add(item.model)
-        self.asked.add((item.model, self._provider or item.provider))
+        self.asked.add((item.model, self._provider or item.provider, self._own_endpoint(item)))
         return found
+
+    def _own_endpoint(self, item: Item) -> str | None:
+        """What the item is for, if that is not what the batch is for."""
+        return None if item.endpoint == self._endpoint else item.endpoint
 
     def _lane(self, item: Item, offers: tuple[Offer, ...], work: WorkFile) -> OpenLane:
         """The item's lane. Of several offers only those count that can do what the item asks for, so that no change of
         lanes fails it; if none can, the first one will say so."""
         if len(offers) > 1:
-            able = tuple(offer for offer in offers if self._can_run(offer, self._endpoint, item.body))
+            endpoint = item.endpoint or self._endpoint
+            able = tuple(offer for offer in offers if self._can_run(offer, endpoint, item.body))
             offers = able or offers[:1]
         try:
-            return work.lane(*(Lane(offer.provider, offer.model) for offer in offers))
+            lanes = [Lane(offer.provider, offer.model) for offer in offers]
+            return work.lane(*lanes, endpoint=self._own_endpoint(item))
         except TooManyLanes:
             message = f"A batch takes at most {MODELS_AT_MOST} models. Split it into several batches."
             raise InputRejected(*self._errors, file_error("too_many_models", message)) from None

@@ -2,40 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from batchyard.content.reading import ParseLine
 from batchyard.core import exact_json
-from batchyard.core.catalogue import Catalogue
+from batchyard.core.catalogue import Catalogue, Offer
 from batchyard.core.items import Item, LineError
-from batchyard.core.windows import least_tokens, longest_input
+from batchyard.core.json_types import JsonObject
+from batchyard.core.vocabularies import vocabulary_of
+from batchyard.core.windows import TokensOf, estimated_tokens, least_tokens
+
+CountWith = Callable[[str], TokensOf]
+"""The name of a vocabulary -> what counts with it. It is asked only if an item is so long that it has to be counted."""
 
 
-def within_windows(parse_line: ParseLine, models: Sequence[str], catalogue: Catalogue) -> ParseLine:
-    """`parse_line`, but an item that is too long for its model is an error. `models`: those that may stand in."""
+def within_windows(
+    parse_line: ParseLine, models: Sequence[str], catalogue: Catalogue, count_with: CountWith
+) -> ParseLine:
+    """`parse_line`, but an item that is too long for its model, and for each of those that may stand in (`models`), is
+    an error."""
 
     def parse(raw: bytes, index: int, line: int) -> Item | LineError:
         item = parse_line(raw, index, line)
         if isinstance(item, LineError):
             return item
-        window = _window(item, models, catalogue)
-        if window is None or len(item.body) <= window:
+        offers = [offer for model in (item.model, *models) for offer in catalogue.find(model, item.provider)]
+        window = max((offer.context_window or len(item.body) for offer in offers), default=len(item.body))
+        if len(item.body) <= window:
             return item
-        tokens = least_tokens(longest_input(exact_json.loads(item.body)))
-        if tokens <= window:
-            return item
-        message = (
-            f"This item has about {tokens} tokens at least, estimated by its length; the context window of "
-            f"'{item.model}' has {window}. Shorten it, or use another model."
-        )
-        return LineError("context_window_exceeded", message, line, "input")
+        return _too_long(item, offers, line, count_with) or item
 
     return parse
 
 
-def _window(item: Item, models: Sequence[str], catalogue: Catalogue) -> int | None:
-    """The largest window of those that may run the item; None if one of them is not known."""
-    offers = [offer for model in (item.model, *models) for offer in catalogue.find(model, item.provider)]
-    windows = [offer.context_window for offer in offers]
-    known = [window for window in windows if window is not None]
-    return max(known) if known and len(known) == len(windows) else None
+def _too_long(item: Item, offers: Sequence[Offer], line: int, count_with: CountWith) -> LineError | None:
+    """The error of an item that none of `offers` can take; it names the largest window."""
+    request: JsonObject = exact_json.loads(item.body)
+    counts: dict[str | None, int] = {}
+    largest = 0, ""
+    for offer in offers:
+        vocabulary, window = vocabulary_of(offer.model), offer.context_window
+        if vocabulary not in counts:
+            counts[vocabulary] = least_tokens(request, count_with(vocabulary) if vocabulary else estimated_tokens)
+        tokens = counts[vocabulary]
+        if window is None or tokens <= window:
+            return None
+        how = f"counted with {vocabulary}" if vocabulary else "estimated by its length"
+        message = (
+            f"This item has {tokens} tokens at least, {how}; the context window of '{offer.model}' has {window}. "
+            "Shorten it, or use another model."
+        )
+        largest = max(largest, (window, message))
+    return LineError("context_window_exceeded", largest[1], line, "input")

@@ -23,11 +23,13 @@ class TooManyLanes(BatchyardError):
 
 @dataclass(slots=True)
 class OpenLane:
-    """A lane, the others that its items may take, its closed shards as (offset, length, items, first index), and the
-    one that is open."""
+    """A lane, the others that its items may take, what they are for if that is not what their batch is for, its closed
+    shards as (offset, length, items, first index), and the one that is open. `position`: among all lanes."""
 
+    position: int
     lane: Lane
     others: tuple[Lane, ...]
+    endpoint: str | None
     items_wanted: int
     closed: list[tuple[int, int, int, int]] = field(default_factory=list)
     lines: list[bytes] = field(default_factory=list)
@@ -60,15 +62,16 @@ class WorkFile:
         self._on_item = on_item
         self._held = 0
         self._offset = 0
-        self._lanes: dict[tuple[Lane, ...], OpenLane] = {}
+        self._lanes: dict[tuple[tuple[Lane, ...], str | None], OpenLane] = {}
 
-    def lane(self, lane: Lane, *others: Lane) -> OpenLane:
-        """The open lane that `add` takes for items of `lane` that may also take `others`. Raises TooManyLanes."""
-        known = (lane, *others)
+    def lane(self, lane: Lane, *others: Lane, endpoint: str | None = None) -> OpenLane:
+        """The open lane that `add` takes for items of `lane` that may also take `others`. `endpoint`: what they are
+        for, if that is not what the batch is for. Raises TooManyLanes."""
+        known = ((lane, *others), endpoint)
         if known not in self._lanes:
             if len(self._lanes) == self._lanes_at_most:
                 raise TooManyLanes
-            self._lanes[known] = OpenLane(lane, others, self._items_wanted(0))
+            self._lanes[known] = OpenLane(len(self._lanes), lane, others, endpoint, self._items_wanted(0))
         return self._lanes[known]
 
     def add(self, lane: OpenLane, index: int, line: bytes) -> None:
@@ -93,12 +96,12 @@ class WorkFile:
         shards by number."""
         lanes: list[LaneShards] = []
         shards: list[Shard] = []
-        for position, lane in enumerate(self._lanes.values()):
+        for lane in self._lanes.values():
             if lane.lines:
                 self._close(lane)
             lanes.append(LaneShards(lane.lane, len(shards), len(lane.closed), lane.items, others=lane.others))
             for offset, length, items, first_index in lane.closed:
-                shards.append(Shard(len(shards), position, offset, length, items, first_index))
+                shards.append(Shard(len(shards), lane.position, offset, length, items, first_index, lane.endpoint))
         return lanes, shards
 
     def _close(self, lane: OpenLane) -> None:

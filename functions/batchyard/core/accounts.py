@@ -30,6 +30,12 @@ class Account:
     weight: int = 1
     billing: Billing = Billing.FREE
     daily_limit_picousd: int | None = None
+    is_operator: bool = False
+    """Whether its API keys also show what concerns the whole deployment: all accounts, and the lanes."""
+
+    @property
+    def pays(self) -> bool:
+        return self.billing is not Billing.FREE
 
     def to_row(self) -> Row:
         return asdict(self) | {"billing": str(self.billing)}

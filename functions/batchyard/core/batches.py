@@ -125,6 +125,8 @@ class Batch:
     concurrency: int | None = None
     """The customer's ceiling on calls in flight for this batch."""
     drop: DropSource | None = None
+    identical_once: bool = False
+    """Whether items that are like another one have its result, and are not sent (`core.copies`)."""
     provider: str | None = None
     """The provider of every item; None: each item's own, or the cheapest."""
     caller_pays: bool = False
@@ -230,6 +232,7 @@ class Batch:
             "metadata": _packed(self.metadata),
             "output_expires_after_seconds": self.output_expires_after_seconds,
             "concurrency": self.concurrency,
+            "identical_once": self.identical_once,
             "drop": [self.drop.key, self.drop.version_id] if self.drop else None,
             "provider": self.provider,
             "caller_pays": self.caller_pays,

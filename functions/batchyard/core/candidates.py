@@ -63,6 +63,9 @@ class Route:
     def items(self) -> int:
         return sum(shard.items for shard in self.shards)
 
+    def endpoint(self, terms: Terms) -> str:
+        return self.shards[0].endpoint or terms.endpoint
+
     @property
     def realtime(self) -> tuple[Candidate, ...]:
         return tuple(each for each in self.candidates if each.lane.mode is Mode.REALTIME)
@@ -70,9 +73,10 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What the batch asks for. `now`, `expires_at`: unix seconds. `is_immediate`: call by call. `keeps_margin`: a lane
-    has to be expected to be done well before the deadline; `avoids_trouble`: it must not be in trouble now. `pace`: 1;
-    less makes vendors count as faster, where clocks are sped up."""
+    """What the batch asks for. `endpoint`: of items that say nothing else. `now`, `expires_at`: unix seconds.
+    `is_immediate`: call by call. `keeps_margin`: a lane has to be expected to be done well before the deadline;
+    `avoids_trouble`: it must not be in trouble now. `pace`: 1; less makes vendors count as faster, where clocks are
+    sped up."""
 
     endpoint: str
     now: int

@@ -146,9 +146,9 @@ def new_give_up_at(now: int) -> int:
     return now + _GIVEN_UP_AFTER_SECONDS
 
 
-def leased(delivery: Delivery, now: int) -> Delivery:
-    """As it is while somebody tries to deliver it."""
-    return replace(delivery, due_at=now + LEASE_SECONDS, version=delivery.version + 1)
+def leased(delivery: Delivery, now: int, seconds: int = LEASE_SECONDS) -> Delivery:
+    """As it is while somebody tries to deliver it, which others leave to it for so many seconds."""
+    return replace(delivery, due_at=now + seconds, version=delivery.version + 1)
 
 
 def tried(delivery: Delivery, attempt: Attempt, now: int, random: float, pace: float = 1.0) -> Delivery:

@@ -7,6 +7,7 @@
     │   ├── Unauthenticated             401
     │   ├── InsufficientCredits         402
     │   ├── SpendLimitReached           402
+    │   ├── Forbidden                   403
     │   ├── NotFound                    404  (also: it exists, but is another account's)
     │   ├── Conflict                    409
     │   ├── PayloadTooLarge             413
@@ -92,6 +93,13 @@ class Unauthenticated(RequestError):
 
     status = 401
     type = "authentication_error"
+
+
+class Forbidden(RequestError):
+    """403: whoever asks is known, and may not."""
+
+    status = 403
+    type = "permission_error"
 
 
 class NotFound(RequestError):

@@ -8,7 +8,7 @@ length, or is what the caller says. Of a large file only the beginning is read, 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from batchyard.core.jobs import estimated_tokens
 from batchyard.core.lanes import Lane
@@ -27,16 +27,18 @@ _BYTES_PER_TOKEN = 4
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Items of one lane, which may also take `others`: how many, and how many bytes of the work file they take."""
+    """Items of one lane, which may also take `others`: how many, and how many bytes of the work file they take.
+    `endpoint`: what they are for, if that is not what the batch is for."""
 
     lane: Lane
     items: int
     bytes: int
     others: tuple[Lane, ...] = ()
+    endpoint: str | None = None
 
     def stretched(self, factor: float, bytes_factor: float) -> Load:
         """The same as a part of an input that has so many times the items, and so many times the bytes."""
-        return Load(self.lane, max(1, round(self.items * factor)), round(self.bytes * bytes_factor), self.others)
+        return replace(self, items=max(1, round(self.items * factor)), bytes=round(self.bytes * bytes_factor))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +54,14 @@ class CandidateForecast:
 
 @dataclass(frozen=True, slots=True)
 class RouteForecast:
-    """Items that may take the same lanes. `candidates`: also those that the batch's rules forbid."""
+    """Items that may take the same lanes. `candidates`: also those that the batch's rules forbid. `endpoint`: what the
+    items are for, if that is not what the batch is for."""
 
     items: int
     input_tokens: int
     output_tokens: int
     candidates: tuple[CandidateForecast, ...]
+    endpoint: str | None = None
 
     @property
     def selected(self) -> tuple[CandidateForecast, ...]:
@@ -95,6 +99,11 @@ class Forecast:
     routes: tuple[RouteForecast, ...]
 
     @property
+    def endpoints(self) -> frozenset[str]:
+        """What its items are for."""
+        return frozenset(route.endpoint or self.request.batch.endpoint for route in self.routes)
+
+    @property
     def cost_picousd(self) -> int:
         return sum(route.cost_picousd for route in self.routes)
 
@@ -130,7 +139,7 @@ def imagined_shards(
         most = max(1, int(bytes_at_most / bytes_each)) if bytes_each else left
         while left:
             items = min(left, most, shard_items(len(shards) - first, items_at_most, shards_per_size))
-            shards.append(Shard(len(shards), position, 0, round(items * bytes_each), items, 0))
+            shards.append(Shard(len(shards), position, 0, round(items * bytes_each), items, 0, load.endpoint))
             left -= items
         lanes.append(LaneShards(load.lane, first, len(shards) - first, load.items, others=load.others))
     return lanes, shards
@@ -158,7 +167,7 @@ def forecast_route(
 
     ruled_out = [Considered(Lane(each.offer.provider, each.offer.model), each.verdict) for each in forbidden]
     candidates = tuple(forecast(each) for each in (*considered, *ruled_out))
-    return RouteForecast(items, input_tokens, output_tokens, candidates)
+    return RouteForecast(items, input_tokens, output_tokens, candidates, shards[0].endpoint)
 
 
 def unknown_output_tokens(endpoint: str) -> int:

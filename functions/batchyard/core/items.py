@@ -21,6 +21,8 @@ class Item:
     body: bytes
     provider: str | None = None
     """The provider the line asks for by name; None lets routing choose."""
+    endpoint: str | None = None
+    """What it is for, if lines of its dialect say so themselves; None: what its batch is for."""
 
 
 @dataclass(frozen=True, slots=True)

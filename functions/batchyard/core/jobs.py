@@ -9,6 +9,8 @@
                                                      stopping ────────────────────┘
 
 Running goes back to submitting if the vendor ends a job for a passing reason before it began (too many tokens queued).
+Collecting does, too, if a job was stopped because it ran far longer than such jobs do, and there is time for another
+one with what it left.
 
 Before each submission the row gets the next `attempt` and `asked_at`, and with them the name that the vendor is given.
 Whoever takes over after a crash, or after an answer was lost, looks for a job of that name before anything is submitted
@@ -19,6 +21,7 @@ from __future__ import annotations
 
 import enum
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -37,11 +40,19 @@ STOP_PATIENCE_SECONDS = 900
 """A vendor may take ten minutes to stop a job (OpenAI says so). Longer than this nobody waits."""
 
 _FIRST_POLL_SECONDS = 30
-_LONGEST_POLL_SECONDS = 600
+LONGEST_POLL_SECONDS = 600
 _STOPPING_POLL_SECONDS = 10
 _POLLS_PER_USUAL_TIME = 20
 _FIRST_RETRY_SECONDS = 15
 _LONGEST_RETRY_SECONDS = 600
+_SLOW_TIMES = 8
+"""A job that has taken so many times what such jobs take is stuck."""
+_LIKELY_TIMES = 2
+"""In so many times what such jobs take another one is probably done: three in four, if times are lognormal with
+sigma 1."""
+_LEAST_USUAL_SECONDS = 600
+"""Jobs that usually take a minute may wait for some."""
+_RESTARTS_AT_MOST = 2
 _LINE_BYTES = 200
 """What a vendor's line has around an item's body, at most."""
 _BYTES_PER_TOKEN = 4
@@ -82,8 +93,9 @@ class JobRow:
     """`attempt`: submissions begun. `asked_at`: when the last one was, while nobody knows what it came to; else 0.
     `tries`: failures in a row. `due_at`: when the job is to be looked at again. `provider`,
     `model`: of the lane that it was submitted on. `submitted_at`, `stop_at`: when the
-    vendor took it, and was asked to stop it. `reason`: why it ended otherwise than well. `fence`: the ending that its
-    batch was stopped for."""
+    vendor took it, and was asked to stop it. `restarts`: how often it was stopped to be submitted anew. `reason`: why
+    it ended otherwise than well. `fence`: the ending that its batch was stopped for. `unheard`: how many of its items
+    the vendor took and said nothing of; it may bill them."""
 
     number: int
     shards: int = 0
@@ -100,8 +112,10 @@ class JobRow:
     provider_job_id: str | None = None
     submitted_at: int = 0
     stop_at: int = 0
+    restarts: int = 0
     reason: str | None = None
     fence: Ending | None = None
+    unheard: int = 0
 
     @classmethod
     def from_row(cls, row: Row) -> JobRow:
@@ -192,8 +206,26 @@ def poll_wait_seconds(row: JobRow, usual_seconds: float | None, now: int, pace: 
     else:
         running = max(0, now - row.submitted_at)
         steps = usual_seconds / _POLLS_PER_USUAL_TIME if usual_seconds else running / 4
-        wait = min(max(_FIRST_POLL_SECONDS, steps), _LONGEST_POLL_SECONDS)
+        wait = min(max(_FIRST_POLL_SECONDS, steps), LONGEST_POLL_SECONDS)
     return max(1, round(wait * pace))
+
+
+def restart_at(row: JobRow, usual_seconds: float | None, escalate_at: int, pace: float = 1.0) -> float:
+    """When a job that still runs is stopped, so that another one does what is left of it: once it has taken far longer
+    than such jobs do, but early enough for the vendor to stop it and for the other one to be done before `escalate_at`.
+    Infinite if there is no time for that, or if nobody knows how long such jobs take."""
+    if usual_seconds is None or row.restarts >= _RESTARTS_AT_MOST:
+        return math.inf
+    usual = max(usual_seconds, _LEAST_USUAL_SECONDS * pace)
+    latest = escalate_at - STOP_PATIENCE_SECONDS * pace - _LIKELY_TIMES * usual
+    at = min(row.submitted_at + _SLOW_TIMES * usual, latest)
+    return at if at >= row.submitted_at + _LIKELY_TIMES * usual else math.inf
+
+
+def may_restart(usual_seconds: float | None, escalate_at: int, now: int, pace: float = 1.0) -> bool:
+    """Whether there is still time for another job, once the one that was stuck has stopped."""
+    usual = max(usual_seconds or 0.0, _LEAST_USUAL_SECONDS * pace)
+    return now + usual <= escalate_at
 
 
 def retry_wait_seconds(tries: int, asked_for: float | None, pace: float = 1.0) -> int:

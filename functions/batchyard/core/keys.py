@@ -3,7 +3,7 @@
 files/<account>/<file id>                              what clients uploaded and what Finalize wrote
 incoming/<account>/<file id>                           bytes sent to a presigned URL, until they are noticed
 uploads/<account>/<upload id>/<part id>                parts of an upload that is not complete yet
-work/<account>/<batch id>/<run>/{items,manifest}       what Validate wrote
+work/<account>/<batch id>/<run>/{items,manifest,copies}   what Validate wrote
 parts/<account>/<batch id>/<shard>/<version>-<n>       results, written by a shard's owner
 exports/<account>/<batch id>/<name>                    results as one file to download, kept for a day
 jobs/<token>/{input.jsonl,output/…}                    files of a provider job whose vendor works on our bucket
@@ -47,6 +47,10 @@ def work_key(account_id: str, batch_id: str, run: str) -> str:
 
 def manifest_key(account_id: str, batch_id: str, run: str) -> str:
     return f"{work_prefix(account_id, batch_id)}{run}/manifest"
+
+
+def copies_key(account_id: str, batch_id: str, run: str) -> str:
+    return f"{work_prefix(account_id, batch_id)}{run}/copies"
 
 
 def part_key(account_id: str, batch_id: str, shard: int, version: int, number: int) -> str:

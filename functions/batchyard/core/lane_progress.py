@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from batchyard.core.jobs import JobRow, JobState
 from batchyard.core.lanes import Lane, LaneProgress, LaneStage, Mode
@@ -19,20 +19,41 @@ from batchyard.core.waits import Wait
 _LATE = "late"
 
 
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What is done of a batch: the numbers of its settled `shards`, and, if somebody has looked at each shard, shard
+    number -> how many of its `items` have a result."""
+
+    shards: Collection[int]
+    items: Mapping[int, int] | None = None
+
+    def items_of(self, entry: LaneShards) -> int:
+        if self.items is not None:
+            return sum(self.items.get(number, 0) for number in entry.numbers)
+        return entry.items * sum(number in self.shards for number in entry.numbers) // entry.shards
+
+
 def lane_progress(
-    plan: Plan, settled: Collection[int], jobs: Mapping[int, JobRow], waits: Sequence[Wait], now: int
+    plan: Plan, settled: Settled, jobs: Mapping[int, JobRow], waits: Sequence[Wait], now: int
 ) -> tuple[LaneProgress, ...]:
     """By lane, stage and reason, in the order of the plan. `jobs`: the rows of provider jobs by number."""
     items: Counter[LaneProgress] = Counter()
     shards: Counter[LaneProgress] = Counter()
     done: Counter[LaneProgress] = Counter()
+    done_items: Counter[LaneProgress] = Counter()
     for entry in plan.lanes:
-        settled_here = sum(number in settled for number in entry.numbers)
+        settled_here = sum(number in settled.shards for number in entry.numbers)
         group = _group(entry, settled_here == entry.shards, jobs.get(entry.first_shard), waits, now)
         items[group] += entry.items
         shards[group] += entry.shards
         done[group] += settled_here
-    return tuple(replace(group, items=items[group], done_percent=100 * done[group] // shards[group]) for group in items)
+        done_items[group] += settled.items_of(entry)
+    return tuple(
+        replace(
+            group, items=items[group], done_percent=100 * done[group] // shards[group], done_items=done_items[group]
+        )
+        for group in items
+    )
 
 
 def _group(entry: LaneShards, is_done: bool, job: JobRow | None, waits: Sequence[Wait], now: int) -> LaneProgress:

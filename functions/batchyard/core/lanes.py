@@ -46,7 +46,8 @@ class LaneStage(enum.StrEnum):
 @dataclass(frozen=True, slots=True)
 class LaneProgress:
     """`moved_from`: the mode of the lane that these items were planned for, if they run on another one. `reason`: why
-    they were moved, or else why they wait, if that is known."""
+    they were moved, or else why they wait, if that is known. `done_items`: exact if somebody has looked at each shard,
+    else by the share of shards that are done."""
 
     lane: Lane
     stage: LaneStage
@@ -54,3 +55,4 @@ class LaneProgress:
     reason: str | None = None
     items: int = 0
     done_percent: int = 0
+    done_items: int = 0

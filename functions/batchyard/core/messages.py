@@ -82,7 +82,7 @@ def shard_message(batch: Batch, shard: Shard) -> ShardMessage:
         account_id=batch.account_id,
         batch_id=batch.id,
         run=plan.run,
-        endpoint=batch.endpoint,
+        endpoint=shard.endpoint or batch.endpoint,
         provider=lane.provider,
         model=lane.model,
         shard=shard,

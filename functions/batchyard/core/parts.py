@@ -32,6 +32,14 @@ def encode_part(batch_id: str, results: list[Result]) -> bytes:
     return b"".join([orjson.dumps(header), b"\n", *bodies])
 
 
+def body_places(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """(index of the item, offset, length) of each answer within a part that `decode_part` can read."""
+    header_end = data.find(b"\n") + 1
+    header = orjson.loads(data[:header_end])
+    starts = accumulate(header["length"], initial=header_end)
+    return zip(header["index"], starts, header["length"], strict=False)
+
+
 def decode_part(data: bytes) -> Iterator[StoredResult]:
     """The results of a part. Raises BooksDoNotBalance if header and bytes disagree."""
     header_end = data.find(b"\n") + 1

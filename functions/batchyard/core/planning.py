@@ -154,7 +154,7 @@ def _verdict(candidate: Candidate, route: Route, routes: int, terms: Terms) -> V
         return Verdict.IMMEDIATE
     if candidate.learned.native.is_unsupported(terms.now):
         return Verdict.UNSUPPORTED
-    if terms.endpoint not in limits.endpoints:
+    if route.endpoint(terms) not in limits.endpoints:
         return Verdict.ENDPOINT
     if route.items < limits.min_items:
         return Verdict.TOO_FEW
@@ -172,7 +172,7 @@ def _verdict(candidate: Candidate, route: Route, routes: int, terms: Terms) -> V
 def _flex_verdict(candidate: Candidate, route: Route, terms: Terms) -> Verdict | None:
     if terms.is_immediate:
         return Verdict.IMMEDIATE
-    if terms.endpoint not in _FLEX_ENDPOINTS:
+    if route.endpoint(terms) not in _FLEX_ENDPOINTS:
         return Verdict.ENDPOINT
     needed = CAUTION * flex_seconds(route.items, candidate.learned.flex_calls_per_second, terms.pace)
     if escalate_at(route.items, candidate.learned.calls_per_second, terms) < terms.now + needed:

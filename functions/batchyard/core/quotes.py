@@ -74,6 +74,8 @@ class Quote:
     deadline: int
     lanes: tuple[QuotedLane, ...] = field(default=())
     max_price_picousd: int | None = None
+    endpoints: frozenset[str] = frozenset()
+    """What the items are for; `endpoint` is that of the first one."""
     prices: tuple[PinnedPrice, ...] = ()
     """Of all its lanes: what a batch that accepts the quote pays, whatever they cost by then."""
 
@@ -94,6 +96,7 @@ class Quote:
             "created_at": self.created_at,
             "expires_at": self.expires_at,
             "endpoint": self.endpoint,
+            "endpoints": sorted(self.endpoints),
             "rules": self.rules.to_row(),
             "items": self.items,
             "sampled_items": self.sampled_items,
@@ -115,6 +118,7 @@ class Quote:
             created_at=row["created_at"],
             expires_at=row["expires_at"],
             endpoint=row["endpoint"],
+            endpoints=frozenset(row.get("endpoints", [row["endpoint"]])),
             rules=RoutingRules.from_row(row["rules"]),
             items=row["items"],
             sampled_items=row["sampled_items"],
@@ -138,6 +142,7 @@ def quote_of(forecast: Forecast, ref: QuoteRef, now: int) -> Quote:
         created_at=now,
         expires_at=now + VALID_SECONDS,
         endpoint=batch.endpoint,
+        endpoints=forecast.endpoints,
         rules=batch.rules,
         items=forecast.items,
         sampled_items=forecast.sampled_items,

@@ -10,14 +10,15 @@ from dataclasses import dataclass, field, fields, replace
 
 import orjson
 
-from batchyard.core.batches import Batch, DropSource
+from batchyard.core.batches import Batch, DropSource, Status
 from batchyard.core.items import LineError
 from batchyard.core.json_types import JsonObject
+from batchyard.core.results import Outcome
 from batchyard.core.routing import RoutingRules
 from batchyard.core.usage import PinnedPrice
 from batchyard.core.webhooks import WebhookTarget
 
-_LATER_FIELDS = frozenset({"rules", "quote_id", "max_price_picousd", "webhook", "issues"})
+_LATER_FIELDS = frozenset({"identical_once", "rules", "quote_id", "max_price_picousd", "webhook", "issues"})
 _SLOWLY = {"n": 2**14, "r": 8, "p": 1}
 """scrypt's cost: 16 MB and some 50 ms (RFC 7914, section 2)."""
 _NOT_COUNTED = frozenset({"is_repeat", "sent", "first_reply", "reserve_picousd", "prices"})
@@ -37,6 +38,8 @@ class BatchRequest:
     metadata: JsonObject | None = None
     output_expires_after_seconds: int | None = None
     concurrency: int | None = None
+    identical_once: bool = False
+    """Whether items that are like another one are not sent, and have its result."""
     idempotency_key: str | None = None
     drop: DropSource | None = None
     provider: str | None = None
@@ -165,6 +168,53 @@ class PageRequest:
     descending: bool = True
     purpose: str | None = None
     before: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ViewRequest:
+    """A page of batches for the dashboard. `statuses`: only batches with one of them; None: all."""
+
+    limit: int
+    after: str | None = None
+    statuses: frozenset[Status] | None = None
+
+    def has(self, status: Status) -> bool:
+        return self.statuses is None or status in self.statuses
+
+    @property
+    def has_any(self) -> bool:
+        """Whether it takes batches whatever their status."""
+        return self.statuses is None
+
+
+@dataclass(frozen=True, slots=True)
+class ItemsRequest:
+    """A page of a batch's items: those with one of `outcomes`, or the one called `custom_id`. `cursor`: where an
+    earlier page stopped."""
+
+    batch_id: str
+    outcomes: frozenset[Outcome]
+    custom_id: str | None = None
+    cursor: ItemsCursor | None = None
+    limit: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class ItemsCursor:
+    """`place`: a shard, or a byte of the work file if a custom_id is searched. `index`: of the last item shown of that
+    shard; -1: none. `searched`: how many items stand before `place`."""
+
+    place: int
+    index: int
+    searched: int
+
+
+@dataclass(frozen=True, slots=True)
+class ItemRequest:
+    """One item of a batch, by its index."""
+
+    batch_id: str
+    index: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 providers is in the catalogue that it gets.
 
     every offer of the model, or of any model that may stand in for it
-      └─▶ serves the endpoint ─▶ keeps to the privacy tier ─▶ fits the routing mode ─▶ in an allowed region ─▶ ranked
+      └─▶ keeps to the privacy tier ─▶ fits the routing mode ─▶ in an allowed region ─▶ serves the endpoint ─▶ ranked
                  each step that an offer does not pass is a Verdict, which a quote or a plan shows
 
 What is refused here is in nobody's list: neither a plan nor a failover can choose it later.
@@ -120,11 +120,14 @@ NO_RULES = RoutingRules()
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why an item can go nowhere. `code`, `message` and `param` (of the item's line) are those of a LineError."""
+    """Why an item can go nowhere. `code`, `message` and `param` (of the item's line) are those of a LineError.
+    `unserved`: the offers that are only short of the endpoint; an item that goes there all the same is not sent, and
+    fails with that reason."""
 
     code: str
     message: str
     param: str
+    unserved: tuple[Offer, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,8 +185,6 @@ def rejected(
 
 def verdict_on(provider: Provider, endpoint: str, rules: RoutingRules) -> Verdict | None:
     """Why items of a batch with `rules` may not go to `provider`; None if they may."""
-    if not provider.serves(endpoint):
-        return Verdict.ENDPOINT
     if rules.privacy is PrivacyTier.CONFIDENTIAL and provider.retention != _KEEPS_NOTHING:
         return Verdict.PRIVACY
     if rules.privacy is PrivacyTier.RESTRICTED and not provider.private:
@@ -194,6 +195,8 @@ def verdict_on(provider: Provider, endpoint: str, rules: RoutingRules) -> Verdic
         return Verdict.ROUTING_MODE
     if rules.regions and ANYWHERE not in rules.regions and not set(rules.regions) & set(provider.regions):
         return Verdict.REGION
+    if not provider.serves(endpoint):
+        return Verdict.ENDPOINT
     return None
 
 
@@ -247,19 +250,20 @@ _WHY = {
 
 def _refusal(models: tuple[str, ...], refused: list[Rejected], endpoint: str) -> Refusal:
     model = ", ".join(models)
-    ruled_out = [each for each in refused if each.verdict is not Verdict.ENDPOINT]
-    if not ruled_out:
-        names = ", ".join(each.offer.provider for each in refused)
+    unserved = tuple(each.offer for each in refused if each.verdict is Verdict.ENDPOINT)
+    if unserved:
+        names = ", ".join(each.provider for each in unserved)
         return Refusal(
             "endpoint_not_supported",
             f"The model '{model}' cannot be used with {endpoint}: the providers that have it ({names}) do not serve "
             "that endpoint. Use another model or another endpoint.",
             "body.model",
+            unserved,
         )
     reasons = "; ".join(
-        f"{', '.join(each.offer.provider for each in ruled_out if each.verdict is verdict)} {why}"
+        f"{', '.join(each.offer.provider for each in refused if each.verdict is verdict)} {why}"
         for verdict, why in _WHY.items()
-        if any(each.verdict is verdict for each in ruled_out)
+        if any(each.verdict is verdict for each in refused)
     )
     return Refusal(
         "no_eligible_lane",

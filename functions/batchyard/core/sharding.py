@@ -47,14 +47,18 @@ class Shard:
     length: int
     items: int
     first_index: int
+    endpoint: str | None = None
+    """What its items are for, if that is not what the batch is for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """The lane that shards were taken away from while it could have run them later, and why: `trouble`, `too_late`."""
+    """The lane that shards were taken away from while it could have run them later, and why: `trouble`, `too_late`.
+    `at`: when; 0 if an older version wrote it."""
 
     lane: Lane
     reason: str
+    at: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +91,7 @@ class LaneShards:
         if self.escalate_at or self.others or self.left:
             row += [self.escalate_at, [_lane_row(lane) for lane in self.others]]
         if self.left:
-            row.append([*_lane_row(self.left.lane), self.left.reason])
+            row.append([*_lane_row(self.left.lane), self.left.reason, self.left.at])
         return row
 
     @classmethod
@@ -95,7 +99,7 @@ class LaneShards:
         """What a newer version wrote behind these fields is left alone."""
         provider, model, mode, first_shard, shards, items, *rest = row
         escalate_at, others = rest[:2] if len(rest) >= 2 else (0, ())
-        left = Left(_lane(*rest[2][:3]), rest[2][3]) if len(rest) >= 3 and rest[2] else None
+        left = Left(_lane(*rest[2][:3]), *rest[2][3:5]) if len(rest) >= 3 and rest[2] else None
         lane = Lane(provider, model, Mode(mode))
         return cls(lane, first_shard, shards, items, escalate_at, tuple(_lane(*other[:3]) for other in others), left)
 
@@ -107,6 +111,7 @@ class Plan:
     run: str
     """The token of the validation that won. The object keys of work file and manifest contain it."""
     items: int
+    """All of them, copies too."""
     shards: int
     lanes: tuple[LaneShards, ...]
     """By shard number, without gaps. A lane may have several entries."""
@@ -115,6 +120,8 @@ class Plan:
     one_chain: bool
     shard_concurrency: int | None
     """Ceiling on calls in flight within one shard; None leaves it to the lane's pacer."""
+    copies: int = 0
+    """Items that are in no shard, because they have the results of others (`core.copies`)."""
 
     @property
     def progress_rows(self) -> int:
@@ -165,7 +172,9 @@ class Plan:
                     due.append(first)
         return sorted(due)
 
-    def moved(self, numbers: range, lane: Lane, manifest: Sequence[Shard], why: str | None = None) -> Plan:
+    def moved(
+        self, numbers: range, lane: Lane, manifest: Sequence[Shard], why: str | None = None, now: int = 0
+    ) -> Plan:
         """The plan in which the shards `numbers`, which belong to one entry, have `lane`. The manifest says how many
         items they have. A provider job is moved as a whole, because it is known by its first shard. `why`: if the old
         lane may be well again one day: it becomes the last one that they may be moved to."""
@@ -182,7 +191,7 @@ class Plan:
             if run:
                 items = sum(shard.items for shard in manifest[run.start : run.stop])
                 if run == numbers:
-                    left = Left(old.lane, why) if why is not None else None
+                    left = Left(old.lane, why, now) if why is not None else None
                     cut.append(LaneShards(lane, run.start, len(run), items, 0, others, left))
                 else:
                     cut.append(replace(old, first_shard=run.start, shards=len(run), items=items))
@@ -200,6 +209,7 @@ class Plan:
             "stride": self.stride,
             "one_chain": self.one_chain,
             "shard_concurrency": self.shard_concurrency,
+            "copies": self.copies,
             "lanes": [entry.to_row() for entry in self.lanes],
         }
 
@@ -255,10 +265,11 @@ def shards_of_progress_row(row: int, shards: int, rows: int) -> int:
 
 
 def manifest_record(shard: Shard) -> bytes:
-    fields = [shard.number, shard.lane, shard.offset, shard.length, shard.items, shard.first_index]
+    numbers = (shard.number, shard.lane, shard.offset, shard.length, shard.items, shard.first_index)
+    fields = [*numbers, shard.endpoint]
     return orjson.dumps(fields).ljust(MANIFEST_RECORD_BYTES - 1) + b"\n"
 
 
 def read_manifest(data: bytes) -> list[Shard]:
     """The shards of some whole manifest records."""
-    return [Shard(*orjson.loads(line)[:6]) for line in data.splitlines()]
+    return [Shard(*orjson.loads(line)[:7]) for line in data.splitlines()]

@@ -6,11 +6,13 @@ pico-dollars, and sums of those never round. Only the edge turns them into decim
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 PICOUSD_PER_MICROUSD = 1_000_000
+RETRIED = "retried_"
+"""What the names of a tally's counts of retries begin with."""
 
 MOST_TOKENS = 10_000_000
 """The most tokens that one item can have used: the largest context window that anybody sells. A higher count is an
@@ -88,6 +90,11 @@ class Price:
         thresholds = tuple((threshold, cls.from_row(price)) for threshold, price in above)
         return cls(given, cached, made, cache_write, thresholds)
 
+    @property
+    def rewards_caching(self) -> bool:
+        """Whether input that the vendor still knows costs less than other input."""
+        return self.cached_microusd < self.input_microusd
+
     def for_input(self, tokens: int) -> Price:
         """What a call with so many input tokens costs per token."""
         return next((price for threshold, price in reversed(self.above) if tokens > threshold), self)
@@ -146,6 +153,17 @@ class Tally:
     cost_picousd: int = 0
     realtime_picousd: int = 0
     """What they would have cost, each called in realtime."""
+    retried_throttled: int = field(default=0, compare=False)
+    retried_overloaded: int = field(default=0, compare=False)
+    retried_server_error: int = field(default=0, compare=False)
+    retried_request_timeout: int = field(default=0, compare=False)
+    retried_connection_error: int = field(default=0, compare=False)
+    retried_invalid_response: int = field(default=0, compare=False)
+    retried_unaffordable: int = field(default=0, compare=False)
+    retried_conflict: int = field(default=0, compare=False)
+    retried_retry_requested: int = field(default=0, compare=False)
+    """How often items were sent again, by `core.retry.FailureReason`. What a worker that died had not yet written is
+    missing, so that nothing is decided by it."""
 
     def __add__(self, other: Tally) -> Tally:
         return Tally(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
@@ -158,14 +176,31 @@ class Tally:
     def usage(self) -> Usage:
         return Usage(self.input_tokens, self.cached_tokens, self.output_tokens, self.reasoning_tokens)
 
+    @property
+    def retries(self) -> dict[str, int]:
+        """Reason -> how often items were sent again for it."""
+        counts = {f.name.removeprefix(RETRIED): getattr(self, f.name) for f in fields(self) if _counts_retries(f.name)}
+        return {reason: count for reason, count in counts.items() if count}
+
     def to_row(self) -> dict[str, int]:
-        return {f.name: getattr(self, f.name) for f in fields(self)}
+        """Most items are sent once, so retries are only written if there are any."""
+        row = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {name: count for name, count in row.items() if count or not _counts_retries(name)}
 
     @classmethod
     def from_row(cls, row: dict[str, int]) -> Tally:
         """Rows of a version that knew only realtime do not have its price."""
         known = {"realtime_picousd": row.get("cost_picousd", 0)} | row
         return cls(**{f.name: known.get(f.name, 0) for f in fields(cls)})
+
+
+def retries_tally(retries: Mapping[str, int]) -> Tally:
+    """Reason -> how often items were sent again, as a tally."""
+    return Tally(**{f"{RETRIED}{reason}": count for reason, count in retries.items()})
+
+
+def _counts_retries(name: str) -> bool:
+    return name.startswith(RETRIED)
 
 
 def decimal_usd(cost_picousd: int) -> str:

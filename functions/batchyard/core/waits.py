@@ -28,6 +28,7 @@ _BLOCKED_BECAUSE = {
     "out_of_money": "This deployment's account at {provider} has no money or quota left",
     "secret_missing": "This deployment has no API key for {provider}",
 }
+_ROLE_REFUSED = "{provider} does not accept this deployment's role: it lacks a permission, or access to the model"
 
 
 class WaitState(enum.StrEnum):
@@ -51,7 +52,8 @@ class Wait:
 @dataclass(frozen=True, slots=True)
 class LaneOfBatch:
     """A lane as a batch sees it that has something left to run there. `running_since`: when the batch was validated;
-    `is_begun`: some shard of it was taken by a worker."""
+    `is_begun`: some shard of it was taken by a worker. `by_role`: it is called with the worker's role, not with an
+    API key."""
 
     lane: Lane
     health: LaneHealth
@@ -59,6 +61,7 @@ class LaneOfBatch:
     is_begun: bool
     running_since: int
     expires_at: int
+    by_role: bool = False
 
 
 def wait_on(seen: LaneOfBatch, now: int) -> Wait | None:
@@ -92,7 +95,10 @@ def _wait(seen: LaneOfBatch, state: WaitState, since: int | None, what: str) -> 
 
 
 def _blocked(seen: LaneOfBatch, now: int) -> str:
-    because = _BLOCKED_BECAUSE.get(seen.health.reason or "", "{provider} refuses every call of this deployment")
+    reason = seen.health.reason or ""
+    because = _BLOCKED_BECAUSE.get(reason, "{provider} refuses every call of this deployment")
+    if seen.by_role and reason == "key_refused":
+        because = _ROLE_REFUSED
     return (
         f"{because.format(provider=seen.lane.provider)}, since {_moment(seen.health.since)}. The operator has to mend "
         f"that, and is alarmed. Nothing is lost: {seen.lane.model} is tried again {_next_try(seen.health, now)}, and "

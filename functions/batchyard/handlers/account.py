@@ -1,4 +1,5 @@
-"""Trigger: the API, for models, limits, webhooks, its own description, and what an account knows and does of itself."""
+"""Trigger: the API, for models, limits, webhooks, its own description, what an account knows and does of itself, and
+the dashboard's files."""
 
 from __future__ import annotations
 
@@ -12,10 +13,10 @@ from batchyard.core.catalogue import Offer
 from batchyard.core.errors import NotFound
 from batchyard.core.limits import ShownLimits
 from batchyard.core.requests import ApiKeyRequest
-from batchyard.handlers import resources, webhooks
+from batchyard.handlers import page_files, resources, views, webhooks
 from batchyard.handlers.http import Call, api, serve, serve_page
 from batchyard.handlers.ids import mint
-from batchyard.handlers.limits import limits_of
+from batchyard.handlers.limits import shown_limits
 from batchyard.steps import accounts
 from batchyard.surfaces.http import JSON_TYPE, Reply
 from batchyard.surfaces.operations import AccountView, NamedOffer, ShownApiKey
@@ -42,13 +43,7 @@ def retrieve_model(call: Call, name: str) -> NamedOffer:
 
 def describe_limits(call: Call, _: None) -> ShownLimits:
     """Those that hold on this surface."""
-    settings = call.settings
-    return ShownLimits(
-        limits_of(call.surface, settings),
-        max_custom_id_chars=settings.max_custom_id_chars,
-        max_line_errors=settings.max_line_errors,
-        max_upload_part_bytes=settings.max_upload_part_bytes,
-    )
+    return shown_limits(call.surface, call.settings)
 
 
 def describe_api(call: Call, _: None) -> Reply:
@@ -101,6 +96,11 @@ handler = api(
         "list_deliveries": serve_page(lambda surface: surface.list_deliveries, webhooks.list_deliveries),
         "retrieve_delivery": serve(lambda surface: surface.retrieve_delivery, webhooks.retrieve_delivery),
         "replay_delivery": serve(lambda surface: surface.replay_delivery, webhooks.replay_delivery),
+        "show_page": serve(lambda surface: surface.show_page, page_files.show_page),
+        "show_session": serve(lambda surface: surface.show_session, views.show_session),
+        "view_usage": serve(lambda surface: surface.view_usage, views.view_usage),
+        "view_accounts": serve(lambda surface: surface.view_accounts, views.view_accounts),
+        "view_lanes": serve(lambda surface: surface.view_lanes, views.view_lanes),
         "describe_limits": serve(lambda surface: surface.describe_limits, describe_limits),
         "describe_api": serve(lambda surface: surface.describe_api, describe_api),
     }

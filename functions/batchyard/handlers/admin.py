@@ -3,8 +3,9 @@
 {"action": "create_account", "name": …}                → {"account_id", "name", "api_key", "key_id"}
 {"action": "create_key", "account_id": …, "name": …}   → {"account_id", "api_key", "key_id"}
 {"action": "list_accounts"}                            → {"accounts": [{"id", "name", "created_at", "weight", "billing",
-                                                                        "daily_limit_usd"}]}
+                                                                        "daily_limit_usd", "is_operator"}]}
 {"action": "set_weight", "account_id": …, "weight": 3} → {"account_id", "weight"}
+{"action": "set_operator", "account_id": …, "is_operator": true} → {"account_id", "is_operator"}
 {"action": "list_keys", "account_id": …}               → {"keys": [{"id", "name", "hint", "created_at", "revoked_at",
                                                           "expires_at"}]}
 {"action": "revoke_key", "account_id": …, "key_id": …} → {"key_id", "revoked_at"}
@@ -24,7 +25,8 @@ is the id of a batch or of a top-up, `after` the id of an entry. A balance is {"
 "charged_usd"}, an entry {"id", "kind", "about", "at", "amount_usd"}.
 
 A refusal is a value too: {"error": {"message", "param"}}. `api_key` is shown once; nobody can read it again. `weight`
-(1 to 1000, at first 1): on a busy lane an account of weight 3 gets three times what one of weight 1 gets.
+(1 to 1000, at first 1): on a busy lane an account of weight 3 gets three times what one of weight 1 gets. The API keys
+of an operator's account also show all accounts and lanes, in the dashboard.
 """
 
 from __future__ import annotations
@@ -103,6 +105,11 @@ def _shown(account: Account) -> JsonObject:
 def _set_weight(event: JsonObject) -> JsonObject:
     account = accounts.set_weight(_id(event, "account_id"), event.get("weight"), accounts=resources.accounts())
     return {"account_id": account.id, "weight": account.weight}
+
+
+def _set_operator(event: JsonObject) -> JsonObject:
+    account = accounts.set_operator(_id(event, "account_id"), event.get("is_operator"), accounts=resources.accounts())
+    return {"account_id": account.id, "is_operator": account.is_operator}
 
 
 def _list_keys(event: JsonObject) -> JsonObject:
@@ -202,6 +209,7 @@ _ACTIONS: dict[str, Callable[[JsonObject], JsonObject]] = {
     "create_key": _create_key,
     "list_accounts": _list_accounts,
     "set_weight": _set_weight,
+    "set_operator": _set_operator,
     "list_keys": _list_keys,
     "revoke_key": _revoke_key,
     "set_billing": _set_billing,

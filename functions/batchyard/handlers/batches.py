@@ -16,7 +16,7 @@ from batchyard.core.limits import BatchTerms, FileTerms
 from batchyard.core.quotes import PREFIX, Quote, QuoteRef
 from batchyard.core.receipts import receipt_of
 from batchyard.core.requests import BatchRequest, PageRequest, PlanRequest
-from batchyard.handlers import downloads, inputs, resources
+from batchyard.handlers import downloads, inputs, resources, views
 from batchyard.handlers.http import Call, api, fault_of, logger, serve, serve_page
 from batchyard.handlers.ids import mint
 from batchyard.handlers.limits import limits_of
@@ -116,7 +116,10 @@ def quote_batch(call: Call, request: PlanRequest) -> Quote:
 def show_receipt(call: Call, batch_id: str) -> BilledBatch:
     batch, stores = retrieve_batch(call, batch_id), resources.stores()
     accepted = stores.quotes.get(QuoteRef(call.account_id, batch.quote_id)) if batch.quote_id else None
-    return BilledBatch(batch, receipt_of(batch, accepted, stores.shards.rows(batch.id) if batch.plan else ()))
+    if batch.plan is None:
+        return BilledBatch(batch, receipt_of(batch, accepted))
+    rows, jobs = stores.shards.rows(batch.id), stores.jobs.rows(batch.id)
+    return BilledBatch(batch, receipt_of(batch, accepted, rows, jobs))
 
 
 def _foresee(call: Call) -> Foresee:
@@ -173,7 +176,9 @@ def retrieve_batch(call: Call, batch_id: str) -> Batch:
     batch = resources.batches().get_with_progress(BatchRef(call.account_id, batch_id))
     if batch is None:
         raise cancel.missing(batch_id)
-    return _shown(explain(batch, now=call.now, stores=resources.stores(), lanes=resources.lanes()), call)
+    by_role = {provider.name for provider in catalogue.load_providers() if provider.uses_role}
+    stores, lanes = resources.stores(), resources.lanes()
+    return _shown(explain(batch, now=call.now, stores=stores, lanes=lanes, by_role=by_role), call)
 
 
 def cancel_batch(call: Call, batch_id: str) -> Batch:
@@ -225,6 +230,9 @@ handler = api(
         "show_receipt": serve(lambda surface: surface.show_receipt, show_receipt),
         "list_batches": serve_page(lambda surface: surface.list_batches, list_batches),
         "retrieve_batch": serve(lambda surface: surface.retrieve_batch, retrieve_batch),
+        "view_batches": serve(lambda surface: surface.view_batches, views.view_batches),
+        "view_batch": serve(lambda surface: surface.view_batch, views.view_batch),
+        "view_throughput": serve(lambda surface: surface.view_throughput, views.view_throughput),
         "cancel_batch": serve(lambda surface: surface.cancel_batch, cancel_batch),
         "download_output": serve(lambda surface: surface.download_output, download_output),
     }

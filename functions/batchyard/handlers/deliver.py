@@ -37,4 +37,5 @@ def handler(event: JsonObject, context: LambdaContext) -> None:
 @cache
 def _outside() -> Outside:
     sender = WebhookSender(resources.receivers(), time.monotonic)
-    return Outside(sender.send, time.time, random.random, load(WebhookSettings).webhook_pace)
+    settings = load(WebhookSettings)
+    return Outside(sender.send, time.time, random.random, settings.webhook_pace, settings.webhook_lease_seconds)

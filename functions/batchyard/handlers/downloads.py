@@ -16,13 +16,18 @@ _CONTENT_TYPES = {".jsonl": _NDJSON, ".ndjson": _NDJSON}
 
 def content(file: File, settings: ApiSettings) -> Reply:
     """The content of `file`. Raises InvalidRequest if there are no bytes yet, or never will be."""
-    if file.status is not FileStatus.PROCESSED:
-        reason = file.status_details or "Its content has not arrived yet; try again later."
-        raise InvalidRequest(f"The file cannot be downloaded. {reason}", param="file_id", code="file_not_ready")
+    require_content(file)
     most = settings.max_inline_download_bytes
     if file.bytes <= most:
         return Reply(200, _read(file, most), {"content-type": content_type(file)}, binary=True)
     return Reply(302, headers={"location": storage_url(file, settings)})
+
+
+def require_content(file: File) -> None:
+    """Raises InvalidRequest if there are no bytes of the file yet, or never will be."""
+    if file.status is not FileStatus.PROCESSED:
+        reason = file.status_details or "Its content has not arrived yet; try again later."
+        raise InvalidRequest(f"The file cannot be downloaded. {reason}", param="file_id", code="file_not_ready")
 
 
 def _read(file: File, at_most: int) -> bytes:

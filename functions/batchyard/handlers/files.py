@@ -11,7 +11,7 @@ from batchyard.core.files import File, FileRef, Upload, UploadPart, UploadRef
 from batchyard.core.keys import incoming_key
 from batchyard.core.limits import FileTerms
 from batchyard.core.requests import FileRequest, PageRequest, UploadRequest
-from batchyard.handlers import downloads, resources
+from batchyard.handlers import downloads, resources, views
 from batchyard.handlers.http import Call, api, serve, serve_page
 from batchyard.handlers.ids import mint
 from batchyard.handlers.limits import limits_of
@@ -153,6 +153,7 @@ handler = api(
         "list_files": serve_page(lambda surface: surface.list_files, list_files),
         "retrieve_file": serve(lambda surface: surface.retrieve_file, retrieve_file),
         "download_file": serve(lambda surface: surface.download_file, download_file),
+        "show_download": serve(lambda surface: surface.show_download, views.show_download),
         "delete_file": serve(lambda surface: surface.delete_file, delete_file),
         "delete_batch": serve(lambda surface: surface.delete_batch, delete_batch),
         "create_upload": serve(lambda surface: surface.create_upload, create_upload),

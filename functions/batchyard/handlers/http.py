@@ -39,6 +39,7 @@ from batchyard.surfaces.surface import Surface
 
 _FALLBACK_SURFACE = "openai"
 _FRAMES_LOGGED = 12
+_OF_A_BODY = ("content-type", "content-encoding")
 
 logger = Logger()
 
@@ -186,7 +187,7 @@ def _request(event: JsonObject, request_id: str) -> Request:
 def _api_url(event: JsonObject, headers: Mapping[str, str]) -> str:
     """What stands before the path: scheme and domain, and the stage unless the domain is one of the operator's own."""
     context = event["requestContext"]
-    whole, path = str(context.get("path", "")), str(event["path"])
+    whole, path = str(context.get("path", "")).rstrip("/"), str(event["path"]).rstrip("/")
     stage = whole.removesuffix(path) if whole.endswith(path) else ""
     return f"{headers.get('x-forwarded-proto', 'https')}://{context.get('domainName', '')}{stage}"
 
@@ -234,7 +235,16 @@ def _record(operation: str, status: int, seconds: float) -> None:
     logger.info("answered", extra={"operation": operation, "status": status, "milliseconds": round(seconds * 1000)})
 
 
+def _is_known(reply: Reply, event: JsonObject) -> bool:
+    """Whether the caller has this reply already, by its tag."""
+    known = {name.lower(): value for name, value in (event.get("headers") or {}).items()}.get("if-none-match", "")
+    return reply.status == 200 and reply.headers.get("etag") in [tag.strip() for tag in known.split(",")]
+
+
 def _to_event(reply: Reply, event: JsonObject, request_id: str) -> JsonObject:
+    if _is_known(reply, event):
+        kept = {name: value for name, value in reply.headers.items() if name not in _OF_A_BODY}
+        reply = Reply(304, headers=kept)
     sent = b"" if event["httpMethod"] == "HEAD" else reply.body
     body = base64.b64encode(sent) if reply.binary else sent
     return {

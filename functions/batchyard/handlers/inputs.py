@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 
 from batchyard.adapters import catalogue
 from batchyard.adapters.aws.objects import ObjectMissing
@@ -23,6 +23,7 @@ from batchyard.core.providers import CHAT_COMPLETIONS, ENDPOINTS
 from batchyard.core.requests import BatchRequest
 from batchyard.core.routing import Refusal, RoutingRules, eligible
 from batchyard.core.sharding import LaneShards, Shard
+from batchyard.core.windows import TokensOf
 from batchyard.handlers import resources
 from batchyard.handlers.limits import limits_of
 from batchyard.settings import ValidateSettings, load
@@ -44,13 +45,14 @@ def checks() -> Checks:
 
 
 def checks_with_windows(models: Sequence[str]) -> Checks:
-    """The same, and that items fit into the context window of their model, or of one of `models` if there are any."""
+    """The same before a batch is made: that items fit into the context window of their model, or of one of `models` if
+    there are any, and that somebody serves their endpoint."""
     found = checks()
 
     def parser(surface_name: str, endpoint: str) -> ParseLine:
-        return within_windows(found.parser(surface_name, endpoint), models, catalogue.load())
+        return within_windows(found.parser(surface_name, endpoint), models, catalogue.load(), cache(_count_with))
 
-    return replace(found, parser=parser)
+    return replace(found, parser=parser, route=_route_in_advance)
 
 
 def endpoint_of(request: BatchRequest, account_id: str, read: EndpointOf) -> str:
@@ -100,6 +102,15 @@ def _parser(max_custom_id_chars: int, surface_name: str, endpoint: str) -> Parse
 
 
 def _route(model: str, provider: str | None, endpoint: str, rules: RoutingRules) -> tuple[Offer, ...] | Refusal:
+    """Items whose providers lack the endpoint fail one by one, and not with all of their batch: they go to one of
+    those, whose translator says so."""
+    found = _route_in_advance(model, provider, endpoint, rules)
+    return found.unserved[:1] or found if isinstance(found, Refusal) else found
+
+
+def _route_in_advance(
+    model: str, provider: str | None, endpoint: str, rules: RoutingRules
+) -> tuple[Offer, ...] | Refusal:
     return eligible(model, provider, catalogue.load(), endpoint, rules)
 
 
@@ -108,6 +119,13 @@ def _can_run(offer: Offer, endpoint: str, body: bytes) -> bool:
     from batchyard.handlers.abilities import can_run
 
     return can_run(offer, endpoint, body)
+
+
+def _count_with(vocabulary: str) -> TokensOf:
+    """Few items are so long that they have to be counted: without one nothing of this is loaded."""
+    from batchyard.adapters.vocabularies import tokenizer
+
+    return tokenizer(vocabulary).count
 
 
 def _price_of(lane: Lane) -> LanePrice:

@@ -1,6 +1,8 @@
 """Trigger: Dispatch, Fence and Sweep, which start this function for each provider job that is to be looked at.
 
 {"account_id": …, "batch_id": …, "job": …, "shards": …}
+
+And EventBridge, with Amazon Bedrock's event of a job that is over.
 """
 
 from __future__ import annotations
@@ -9,16 +11,19 @@ import secrets
 import time
 from functools import cache, partial
 
-from aws_lambda_powertools import Logger
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from batchyard.adapters.aws.clients import client
 from batchyard.adapters.aws.secrets import Secrets
-from batchyard.adapters.providers.bedrock_jobs import Exchange
+from batchyard.adapters.providers.bedrock_jobs import Exchange, our_event
 from batchyard.adapters.providers.job_kinds import connect_jobs
 from batchyard.core.health import LaneState
 from batchyard.core.jobs import JobRef
 from batchyard.core.json_types import JsonObject
+from batchyard.core.model_job_events import is_told
+from batchyard.core.usage import Tally
 from batchyard.handlers import resources
 from batchyard.jobs.executor import attend
 from batchyard.jobs.held import JobLimits, Tools
@@ -27,17 +32,30 @@ from batchyard.settings import JobSettings, load
 from batchyard.steps.settle import settle
 
 logger = Logger()
+metrics = Metrics()
 
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: JsonObject, context: LambdaContext) -> None:
     """If it fails, Sweep has it done again."""
-    ref = JobRef.from_event(event)
+    by_vendor = is_told(event)
+    ours = our_event(event, resources.stores().objects) if by_vendor else event
+    if ours is None:
+        return
+    ref = JobRef.from_event(ours)
     logger.append_keys(batch_id=ref.batch.batch_id, job=ref.number)
-    row = attend(ref, _tools())
+    row = attend(ref, _tools(), is_told=by_vendor)
     if row is not None:
         told = {"state": str(row.state), "attempt": row.attempt, "due_at": row.due_at, "reason": row.reason}
         logger.info("job attended", extra=told | {"provider_job_id": row.provider_job_id})
+
+
+def _report(provider: str, tally: Tally) -> None:
+    """The items of a shard whose results are stored, by provider, as the worker counts its own."""
+    metrics.add_dimension("provider", provider)
+    metrics.add_metric("ItemsSucceeded", MetricUnit.Count, tally.succeeded)
+    metrics.add_metric("ItemsFailed", MetricUnit.Count, tally.failed)
+    metrics.flush_metrics()
 
 
 @cache
@@ -55,8 +73,11 @@ def _tools() -> Tools:
             urls=settings.provider_urls,
         ),
         settle=partial(settle, stores=stores, queues=queues, workflow=resources.workflow()),
-        limits=JobLimits(settings.job_lease_seconds, settings.deployment, settings.job_pace),
+        limits=JobLimits(
+            settings.job_lease_seconds, settings.deployment, settings.job_pace, settings.job_polls_every_seconds
+        ),
         clock=time.time,
         new_owner=partial(secrets.token_hex, 8),
         is_well=lambda lane: resources.lanes().health(lane).state is LaneState.CLOSED,
+        on_stored=_report,
     )

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import fields
 
 from batchyard import settings
-from batchyard.core.limits import Bounds, Limits
+from batchyard.core.limits import Bounds, Limits, ShownLimits
 from batchyard.surfaces.surface import Surface
 
 
@@ -15,6 +15,15 @@ def limits_of(surface: Surface, deployment: settings.Limits) -> Bounds:
     named = Limits(**deployment.surface_limits.get(surface.name, {}))
     general = Limits(deployment.max_batch_items, deployment.max_file_bytes, deployment.max_line_bytes)
     return Bounds(**{field.name: _chosen(field.name, named, surface.rules.limits, general) for field in fields(Bounds)})
+
+
+def shown_limits(surface: Surface, deployment: settings.Limits) -> ShownLimits:
+    return ShownLimits(
+        limits_of(surface, deployment),
+        max_custom_id_chars=deployment.max_custom_id_chars,
+        max_line_errors=deployment.max_line_errors,
+        max_upload_part_bytes=deployment.max_upload_part_bytes,
+    )
 
 
 def _chosen(name: str, named: Limits, own: Limits, general: Limits) -> int:

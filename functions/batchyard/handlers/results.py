@@ -17,7 +17,7 @@ from batchyard.core.batches import Batch, BatchRef
 from batchyard.core.errors import InvalidRequest, NotFound
 from batchyard.core.keys import export_key
 from batchyard.core.requests import Packing, ResultWindow
-from batchyard.handlers import resources
+from batchyard.handlers import resources, views
 from batchyard.handlers.http import Call, api, serve
 from batchyard.steps import cancel
 from batchyard.surfaces.http import JSON_TYPE, Reply
@@ -149,6 +149,8 @@ def _redirect(call: Call, target: Target, name: str) -> Reply:
 handler = api(
     {
         "list_results": serve(lambda surface: surface.list_results, list_results),
+        "view_items": serve(lambda surface: surface.view_items, views.view_items),
+        "view_item": serve(lambda surface: surface.view_item, views.view_item),
         "show_artifact": serve(lambda surface: surface.show_artifact, show_artifact),
         "export_results": serve(lambda surface: surface.export_results, export_results),
     }

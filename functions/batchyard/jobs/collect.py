@@ -1,7 +1,8 @@
-"""Collect: store what the vendor has of a job that is over, move the rest to another lane, clean up.
+"""Collect: store what the vendor has of a job that is over, submit the rest anew or move it to another lane, clean up.
 
     results ─▶ spool ─▶ a part per shard ─▶ settled ─▶ settle
                              └ not all of it ─▶ the plan moves what is left, and the first shards of it are sent
+                                             └─▶ it was stuck, and there is time ─▶ what is left is submitted anew
 
 Each step may be run again: a shard that is settled is not claimed a second time, an item that is done gets no second
 result, and a plan that was changed already is not changed again.
@@ -13,7 +14,7 @@ from contextlib import suppress
 
 from batchyard.adapters.providers.provider_jobs import JobMissing, JobRefused, VendorTrouble
 from batchyard.core.errors import ConditionFailed, LeaseLost
-from batchyard.core.jobs import STOP_PATIENCE_SECONDS, JobState, line_prefix, read_line_id
+from batchyard.core.jobs import STOP_PATIENCE_SECONDS, JobState, line_prefix, may_restart, read_line_id
 from batchyard.core.keys import manifest_key, part_key
 from batchyard.core.messages import shard_message
 from batchyard.core.parts import encode_part
@@ -29,8 +30,8 @@ from batchyard.core.shards import (
     is_done,
     mark_done,
 )
-from batchyard.jobs.held import HeldJob
-from batchyard.jobs.lines import job_shards, result_of, shard_items
+from batchyard.jobs.held import STUCK, HeldJob
+from batchyard.jobs.lines import job_shards, left_items, result_of, shard_items
 from batchyard.jobs.poll import job_id
 from batchyard.jobs.spool import Spool
 from batchyard.jobs.submit import wait_for_vendor
@@ -40,23 +41,51 @@ _TRIES_AT_MOST = 8
 """Results that a vendor does not hand over so often in a row, some half an hour, are given up: realtime makes new
 ones."""
 _PLAN_TRIES = 5
+_HAS_FAILED_NOT = (None, "late", "batch_over", "vanished", "no_results")
+"""Reasons that are our own. Any other is what the vendor says that the whole job failed of: it answered no item."""
 
 
 def collect(job: HeldJob) -> int | None:
     """Seconds until it is to be tried again; None: the job is done."""
     if job.row.provider_job_id is not None and job.entry is not None and not _settle_again(job):
         try:
-            _store(job, job.vendor)
+            _note_unheard(job, _store(job, job.vendor))
         except (JobMissing, JobRefused):
+            _note_unheard(job, _all_items(job))
             job.change(reason=job.row.reason or "no_results")
         except VendorTrouble as trouble:
             if job.row.tries < _TRIES_AT_MOST and job.tools.now < job.entry.escalate_at + STOP_PATIENCE_SECONDS:
                 return wait_for_vendor(job, trouble)
+            _note_unheard(job, _all_items(job))
             job.change(reason="no_results")
         except LeaseHeld as held:
             return max(1, held.row.lease_until + 1 - job.tools.now)
+    if job.row.reason == STUCK and _may_begin_again(job):
+        return _begin_again(job)
     _move_the_rest(job)
     return _finish(job)
+
+
+def _may_begin_again(job: HeldJob) -> bool:
+    """Whether there is enough left for another provider job, and enough time."""
+    job.reread()
+    if not job.is_wanted or job.entry is None:
+        return False
+    tools = job.tools
+    has_time = may_restart(job.usual_seconds, job.entry.escalate_at, tools.now, tools.limits.pace)
+    return has_time and left_items(job) >= job.vendor.limits.min_items
+
+
+def _begin_again(job: HeldJob) -> int | None:
+    """The same lane again: a job that is stuck says little about the next one."""
+    wait = _clean_up(job)
+    if wait is None:
+        _remember(job)
+        restarts = job.row.restarts + 1
+        job.change(
+            state=JobState.SUBMITTING, provider_job_id=None, submitted_at=0, restarts=restarts, reason=None, tries=0
+        )
+    return wait
 
 
 def _settle_again(job: HeldJob) -> bool:
@@ -70,9 +99,21 @@ def _settle_again(job: HeldJob) -> bool:
     return True
 
 
-def _store(job: HeldJob, vendor: Vendor) -> None:
-    """Raises LeaseHeld if an executor that is gone, or slow, has one of the shards."""
+def _note_unheard(job: HeldJob, items: int) -> None:
+    """Keeps how many items the vendor took and said nothing of, before they run again."""
+    if items and job.row.reason in _HAS_FAILED_NOT:
+        job.change(unheard=items)
+
+
+def _all_items(job: HeldJob) -> int:
+    return sum(shard.items for shard in job_shards(job))
+
+
+def _store(job: HeldJob, vendor: Vendor) -> int:
+    """Of how many items the vendor has nothing. Raises LeaseHeld if an executor that is gone, or slow, has one of the
+    shards."""
     prefix = line_prefix(job.name)
+    unheard = 0
     with Spool() as spool:
         for line in vendor.jobs.results(job_id(job)):
             job.keep()
@@ -82,7 +123,14 @@ def _store(job: HeldJob, vendor: Vendor) -> None:
         for shard in job_shards(job):
             job.keep()
             if spool.holds(shard.number):
-                _store_shard(job, vendor, shard, spool)
+                done = _store_shard(job, vendor, shard, spool).done
+                unheard += sum(
+                    not is_done(done, position) and not spool.has(shard.number, position)
+                    for position in range(shard.items)
+                )
+            else:
+                unheard += shard.items
+    return unheard
 
 
 def _id_of(vendor: Vendor, line: bytes) -> str:
@@ -92,16 +140,17 @@ def _id_of(vendor: Vendor, line: bytes) -> str:
         return ""
 
 
-def _store_shard(job: HeldJob, vendor: Vendor, shard: Shard, spool: Spool) -> None:
+def _store_shard(job: HeldJob, vendor: Vendor, shard: Shard, spool: Spool) -> ShardRow:
+    """The shard's row afterwards."""
     rows, now = job.tools.stores.shards, job.tools.now
     owner = job.row.owner or ""
     try:
         claim = rows.claim(job.batch.id, shard.number, owner, now, now + job.tools.limits.lease_seconds)
     except ShardSettled as refused:
         _settle(job, shard, refused.row)
-        return
-    except ShardFenced:
-        return
+        return refused.row
+    except ShardFenced as refused:
+        return refused.row
     except LeaseHeld as refused:
         if refused.row.owner != owner:
             raise
@@ -112,6 +161,7 @@ def _store_shard(job: HeldJob, vendor: Vendor, shard: Shard, spool: Spool) -> No
     else:
         with suppress(LeaseLost):
             rows.leave(job.batch.id, claim)
+    return row
 
 
 def _flush(job: HeldJob, vendor: Vendor, shard: Shard, spool: Spool, claim: ShardRow) -> ShardRow:
@@ -120,7 +170,7 @@ def _flush(job: HeldJob, vendor: Vendor, shard: Shard, spool: Spool, claim: Shar
     results, positions = [], []
     for item in shard_items(job, shard):
         if not is_done(claim.done, item.position):
-            result = result_of(job, vendor, item, spool.line(shard.number, item.position))
+            result = result_of(job, vendor, shard, item, spool.line(shard.number, item.position))
             if result is not None:
                 results.append(result)
                 positions.append(item.position)
@@ -129,15 +179,19 @@ def _flush(job: HeldJob, vendor: Vendor, shard: Shard, spool: Spool, claim: Shar
     key = part_key(batch.account_id, batch.id, shard.number, claim.version, 0)
     job.tools.stores.objects.put(key, encode_part(batch.id, results))
     done = mark_done(claim.done, positions, shard.items)
-    return job.tools.stores.shards.flush(
+    gained = tally(results)
+    row = job.tools.stores.shards.flush(
         batch.id,
         claim,
         part_key=key,
         done=done,
-        tally=claim.tally + tally(results),
+        tally=claim.tally + gained,
         lease_until=job.tools.now + job.tools.limits.lease_seconds,
         settled=done_count(done) == shard.items,
+        now=job.tools.now,
     )
+    job.tools.on_stored(job.lane.provider, gained)
+    return row
 
 
 def _settle(job: HeldJob, shard: Shard, row: ShardRow) -> None:
@@ -189,17 +243,29 @@ def _manifest(job: HeldJob) -> list[Shard]:
 
 
 def _finish(job: HeldJob) -> int | None:
-    """Deletes what the vendor keeps of the job, if that can be had; then the row says that it is done."""
-    tools, row = job.tools, job.row
-    if row.provider_job_id is not None:
+    """The row says that the job is done."""
+    wait = _clean_up(job)
+    if wait is None:
+        _remember(job)
+        job.change(state=JobState.DONE, lease_until=0)
+    return wait
+
+
+def _clean_up(job: HeldJob) -> int | None:
+    """Deletes what the vendor keeps of the job, if that can be had. Seconds until that is to be tried again."""
+    if job.row.provider_job_id is not None:
         try:
-            job.vendor.jobs.clean_up(row.provider_job_id)
+            job.vendor.jobs.clean_up(job.row.provider_job_id)
         except VendorTrouble as trouble:
-            if row.tries < _TRIES_AT_MOST:
+            if job.row.tries < _TRIES_AT_MOST:
                 return wait_for_vendor(job, trouble)
         except (JobMissing, JobRefused):
             pass
-    if row.submitted_at:
-        tools.stores.native_lanes.ended(job.lane_id, tools.now - row.submitted_at, tools.now)
-    job.change(state=JobState.DONE, lease_until=0)
     return None
+
+
+def _remember(job: HeldJob) -> None:
+    """How long the job took, for the plans of later batches."""
+    now = job.tools.now
+    if job.row.submitted_at:
+        job.tools.stores.native_lanes.ended(job.lane_id, now - job.row.submitted_at, now)

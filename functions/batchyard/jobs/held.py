@@ -4,31 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from batchyard.adapters.aws.queues import Queues
 from batchyard.adapters.aws.stores import Stores
 from batchyard.core.batches import Batch, Status
 from batchyard.core.errors import BooksDoNotBalance
-from batchyard.core.jobs import JobRef, JobRow, job_name
+from batchyard.core.jobs import LONGEST_POLL_SECONDS, JobRef, JobRow, job_name, poll_wait_seconds
 from batchyard.core.lanes import Lane, LaneId, Mode
 from batchyard.core.messages import ShardMessage
 from batchyard.core.sharding import LaneShards, Plan
 from batchyard.core.shards import ShardRow
+from batchyard.core.usage import Tally
 from batchyard.jobs.vendors import Vendor, Vendors
 
 SECRET_MISSING = "secret_missing"
 """Why a job waits whose provider key is not there."""
+STUCK = "stuck"
+"""Why a job was stopped that ran far longer than such jobs do, while there was time for another one."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobLimits:
     """`lease_seconds`: how long a dead executor holds a job. `pace`: of polls and retries; 1 is usual, less is faster.
-    `deployment`: its name, for the names of its jobs."""
+    `deployment`: its name, for the names of its jobs. `polls_every_seconds`: how long there is between two polls at
+    most."""
 
     lease_seconds: int
     deployment: str
     pace: float = 1.0
+    polls_every_seconds: int = LONGEST_POLL_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +50,8 @@ class Tools:
     clock: Callable[[], float]
     new_owner: Callable[[], str]
     is_well: Callable[[LaneId], bool] = lambda lane: True
+    on_stored: Callable[[str, Tally], None] = lambda provider, tally: None
+    """Called with the provider of results that were stored, and what they add up to. No result counts twice."""
 
     @property
     def now(self) -> int:
@@ -108,6 +116,11 @@ class HeldJob:
         owner = self.batch.account_id if self.batch.caller_pays else None
         return LaneId(self.lane.provider, self.lane.model, owner)
 
+    @cached_property
+    def usual_seconds(self) -> float | None:
+        """What half of such jobs took; None if nobody knows."""
+        return self.tools.stores.native_lanes.history(self.lane_id).usual_seconds
+
     @property
     def vendor(self) -> Vendor:
         """Raises SecretMissing or CallerKeyGone."""
@@ -131,6 +144,12 @@ class HeldJob:
         """Keep the lease, if a part of it has passed. Raises LeaseLost."""
         if self.tools.now >= self._written_at + self.tools.limits.lease_seconds / 3:
             self.change()
+
+    def seconds_to_next_poll(self) -> int:
+        """By how long such jobs usually take."""
+        limits = self.tools.limits
+        wait = poll_wait_seconds(self.row, self.usual_seconds, self.tools.now, limits.pace)
+        return min(wait, limits.polls_every_seconds)
 
     def reread(self) -> None:
         """The batch as it stands now."""

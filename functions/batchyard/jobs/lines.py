@@ -7,15 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from itertools import chain
 
 from batchyard.adapters.providers.provider_jobs import JobLine
 from batchyard.adapters.providers.translator import ProviderRequest, Untranslatable, refusal
 from batchyard.core.calls import Answer, ProviderReply
+from batchyard.core.families import families
 from batchyard.core.items import WorkItem, read_work_lines
 from batchyard.core.jobs import line_id, line_prefix
 from batchyard.core.keys import manifest_key, work_key
 from batchyard.core.results import Outcome, Result, failed
 from batchyard.core.sharding import MANIFEST_RECORD_BYTES, Shard, read_manifest
+from batchyard.core.shards import done_count, is_done
 from batchyard.core.usage import discounted_picousd
 from batchyard.jobs.held import HeldJob
 from batchyard.jobs.vendors import Vendor
@@ -29,6 +32,25 @@ def job_shards(job: HeldJob) -> list[Shard]:
     return read_manifest(job.tools.stores.objects.get(key, start, length))
 
 
+def open_shards(job: HeldJob) -> dict[int, tuple[Shard, bytes]]:
+    """Number -> the record of a shard that has not settled, and which of its items are done: of a job that is submitted
+    anew. Of any other one nothing is done."""
+    done = _done(job) if job.row.restarts else {}
+    found = {shard.number: (shard, done.get(shard.number, b"")) for shard in job_shards(job)}
+    return {number: each for number, each in found.items() if done_count(each[1]) < each[0].items}
+
+
+def _done(job: HeldJob) -> dict[int, bytes]:
+    rows = job.tools.stores.shards.rows(job.batch.id, job.ref.numbers.start, job.ref.numbers[-1])
+    return {row.number: row.done for row in rows}
+
+
+def left_items(job: HeldJob) -> int:
+    """How many of the job's items have no result."""
+    done = _done(job)
+    return sum(shard.items - done_count(done.get(shard.number, b"")) for shard in job_shards(job))
+
+
 def shard_items(job: HeldJob, shard: Shard) -> list[WorkItem]:
     batch = job.batch
     key = work_key(batch.account_id, batch.id, job.plan.run)
@@ -36,24 +58,27 @@ def shard_items(job: HeldJob, shard: Shard) -> list[WorkItem]:
 
 
 def job_lines(job: HeldJob, vendor: Vendor) -> Iterator[JobLine]:
-    """What the vendor gets, one shard in memory at a time. Without the items that it cannot do. After the last line the
-    lease is whole again: nobody else may take the job while its vendor is asked."""
+    """What the vendor gets, one shard in memory at a time; of those, items whose prompts begin alike one after the
+    other, for its prompt cache. Without what is done, and the items that it cannot do. After the last line the lease
+    is whole again: nobody else may take the job while its vendor is asked."""
     prefix = line_prefix(job.name)
-    for shard in job_shards(job):
+    for shard, done in open_shards(job).values():
         job.keep()
-        for item in shard_items(job, shard):
-            asked = vendor.translator.request(job.batch.endpoint, item.body, job.lane)
+        to_do = (each for each in shard_items(job, shard) if not is_done(done, each.position))
+        for item in chain.from_iterable(families(to_do)):
+            asked = vendor.translator.request(shard.endpoint or job.batch.endpoint, item.body, job.lane)
             if isinstance(asked, ProviderRequest):
                 yield JobLine(line_id(prefix, shard.number, item.position), asked.path, asked.body)
     job.change()
 
 
-def result_of(job: HeldJob, vendor: Vendor, item: WorkItem, line: bytes | None) -> Result | None:
+def result_of(job: HeldJob, vendor: Vendor, shard: Shard, item: WorkItem, line: bytes | None) -> Result | None:
     """The item's result; None if it has to run again: it failed for a reason that may pass, or that only realtime can
     judge. `line`: what the vendor has of it."""
-    asked = vendor.translator.request(job.batch.endpoint, item.body, job.lane)
+    endpoint = shard.endpoint or job.batch.endpoint
+    asked = vendor.translator.request(endpoint, item.body, job.lane)
     if isinstance(asked, Untranslatable):
-        return _result(item, refusal(asked, job.batch.endpoint), vendor)
+        return _result(item, refusal(asked, endpoint), vendor)
     reply = vendor.jobs.read(line).reply if line is not None else None
     if isinstance(reply, Answer) and asked.read_answer is not None:
         reply = asked.read_answer(reply, job.tools.clock())

@@ -1,4 +1,4 @@
-"""Poll: look how far a job is at its vendor, and have it stopped if it is late or its batch is over.
+"""Poll: look how far a job is at its vendor, and have it stopped if it is late or stuck, or its batch is over.
 
 the vendor says                     what follows
 ----------------------------------  -----------------------------------------------------------
@@ -6,26 +6,28 @@ it is over                          collect: whatever its state is called, there
 it failed for a passing reason      submit it again
 it does not know it                 collect: nothing, so everything is moved
 it runs, and is in time             wait
-it runs, and is late or unwanted    ask it to stop, wait until it has, but not for ever
+it runs, and is late, stuck or      ask it to stop, wait until it has, but not for ever
+unwanted
 """
 
 from __future__ import annotations
 
+import math
 from contextlib import suppress
 
 from batchyard.adapters.providers.provider_jobs import JobMissing, JobRefused, JobView, VendorTrouble
 from batchyard.core.errors import BooksDoNotBalance
-from batchyard.core.jobs import STOP_PATIENCE_SECONDS, JobState, poll_wait_seconds
+from batchyard.core.jobs import STOP_PATIENCE_SECONDS, JobState, restart_at
 from batchyard.core.retry import FailureReason
-from batchyard.jobs.held import HeldJob
+from batchyard.jobs.held import STUCK, HeldJob
 from batchyard.jobs.submit import wait_for_vendor
 
 
 def poll(job: HeldJob) -> int | None:
     """Seconds until the job is to be looked at again; None: at once, in its new state."""
     tools = job.tools
-    if job.row.state is JobState.RUNNING and (job.is_late or not job.is_wanted):
-        reason = "late" if job.is_wanted else "batch_over"
+    reason = _why_stop(job) if job.row.state is JobState.RUNNING else None
+    if reason is not None:
         job.change(state=JobState.STOPPING, stop_at=tools.now, reason=reason, tries=0)
     is_stopping = job.row.state is JobState.STOPPING
     if is_stopping and tools.now >= job.row.stop_at + round(STOP_PATIENCE_SECONDS * tools.limits.pace):
@@ -49,13 +51,27 @@ def job_id(job: HeldJob) -> str:
     return job.row.provider_job_id
 
 
+def _why_stop(job: HeldJob) -> str | None:
+    """Why a job that runs has to stop; None if it may go on."""
+    if not job.is_wanted:
+        return "batch_over"
+    if job.is_late:
+        return "late"
+    return STUCK if job.tools.now >= _restart_at(job) else None
+
+
 def _wait_seconds(job: HeldJob) -> int:
-    tools = job.tools
-    usual = tools.stores.native_lanes.history(job.lane_id).usual_seconds
-    wait = poll_wait_seconds(job.row, usual, tools.now, tools.limits.pace)
+    wait = job.seconds_to_next_poll()
     if job.row.state is JobState.STOPPING or job.entry is None:
         return wait
-    return max(1, min(wait, job.entry.escalate_at - tools.now))
+    now = job.tools.now
+    return max(1, math.ceil(min(wait, job.entry.escalate_at - now, _restart_at(job) - now)))
+
+
+def _restart_at(job: HeldJob) -> float:
+    if job.entry is None:
+        return math.inf
+    return restart_at(job.row, job.usual_seconds, job.entry.escalate_at, job.tools.limits.pace)
 
 
 def _ended(job: HeldJob, view: JobView) -> int | None:

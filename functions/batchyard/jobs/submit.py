@@ -17,10 +17,10 @@ from batchyard.adapters.providers.provider_jobs import (
     VendorTrouble,
 )
 from batchyard.core.estimates import Room
-from batchyard.core.jobs import LOOK_AFTER_SECONDS, JobState, poll_wait_seconds, retry_wait_seconds
+from batchyard.core.jobs import LOOK_AFTER_SECONDS, JobState, retry_wait_seconds
 from batchyard.core.messages import shard_message
 from batchyard.jobs.held import HeldJob
-from batchyard.jobs.lines import job_lines, job_shards
+from batchyard.jobs.lines import job_lines, open_shards
 from batchyard.jobs.vendors import Vendor
 
 _FULL_SECONDS = 60
@@ -56,7 +56,7 @@ def _find(job: HeldJob, is_over: bool) -> int | None:
         return None
     job.change(state=JobState.RUNNING, provider_job_id=found[0], asked_at=0, submitted_at=job.row.asked_at, tries=0)
     _cancel_others(job, vendor, found[1:])
-    return None if is_over else poll_wait_seconds(job.row, None, tools.now, tools.limits.pace)
+    return None if is_over else job.seconds_to_next_poll()
 
 
 def _cancel_others(job: HeldJob, vendor: Vendor, others: list[str]) -> None:
@@ -100,9 +100,7 @@ def _submit(job: HeldJob) -> int | None:
             return None
         return wait_for_vendor(job, trouble)
     job.change(state=JobState.RUNNING, provider_job_id=job_id, asked_at=0, submitted_at=tools.now, tries=0)
-    return poll_wait_seconds(
-        job.row, tools.stores.native_lanes.history(job.lane_id).usual_seconds, tools.now, tools.limits.pace
-    )
+    return job.seconds_to_next_poll()
 
 
 def _room(job: HeldJob) -> Room:
@@ -110,8 +108,9 @@ def _room(job: HeldJob) -> Room:
     limit = job.batch.max_price_picousd
     if limit is None:
         return Room.FREE
-    estimates = [shard_message(job.batch, shard).estimate_picousd for shard in job_shards(job)]
-    return job.tools.stores.budgets.start(job.batch.id, job.ref.numbers, sum(estimates), limit)
+    left = open_shards(job)
+    estimate = sum(shard_message(job.batch, shard).estimate_picousd for shard, _ in left.values())
+    return job.tools.stores.budgets.start(job.batch.id, left.keys(), estimate, limit)
 
 
 def wait_for_vendor(job: HeldJob, trouble: VendorTrouble) -> int:
@@ -121,7 +120,7 @@ def wait_for_vendor(job: HeldJob, trouble: VendorTrouble) -> int:
 
 
 def _submission(job: HeldJob, items: int) -> Submission:
-    return Submission(job.name, job.lane.model, items, job.row.asked_at)
+    return Submission(job.name, job.lane.model, items, job.row.asked_at, job.ref.to_json().encode())
 
 
 def _why(job: HeldJob) -> str:

@@ -102,7 +102,7 @@ def _compare(
             f"privacy_tier '{quote.rules.privacy}'. Send the same here, or make a quote for what you want."
         )
         issues.append(LineError("quote_mismatch", message, param="quote_id"))
-    if request.endpoint != quote.endpoint:
+    if not forecast.endpoints <= quote.endpoints:
         message = "The quote was made for items of another operation. Make a quote for these."
         issues.append(LineError("quote_mismatch", message, param="items"))
     unknown = {route.lane.model for route in forecast.routes} - quote.models

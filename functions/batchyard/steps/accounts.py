@@ -82,6 +82,17 @@ def set_weight(account_id: str, weight: object, *, accounts: Accounts) -> Accoun
     return account
 
 
+def set_operator(account_id: str, is_operator: object, *, accounts: Accounts) -> Account:
+    """Whether the account's keys may see the whole deployment. Raises InvalidRequest, or NotFound if there is no such
+    account."""
+    if type(is_operator) is not bool:
+        raise InvalidRequest("'is_operator' must be true or false.", param="is_operator")
+    account = accounts.change(account_id, is_operator=is_operator)
+    if account is None:
+        raise _no_account(account_id)
+    return account
+
+
 def list_keys(account_id: str, *, accounts: Accounts) -> list[ApiKey]:
     if accounts.get(account_id) is None:
         raise _no_account(account_id)

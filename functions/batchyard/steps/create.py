@@ -288,6 +288,7 @@ def new_batch(
         metadata=request.metadata,
         output_expires_after_seconds=request.output_expires_after_seconds,
         concurrency=request.concurrency,
+        identical_once=request.identical_once,
         provider=request.provider,
         caller_pays=request.caller_key is not None,
         weight=account.weight,

@@ -16,6 +16,7 @@ from batchyard.adapters.aws.deliveries import Deliveries
 from batchyard.adapters.aws.webhooks import Webhooks
 from batchyard.adapters.webhook_sender import WebhookReply
 from batchyard.core.deliveries import (
+    LEASE_SECONDS,
     Attempt,
     Delivery,
     DeliveryProblem,
@@ -35,12 +36,13 @@ Send = Callable[[str, Mapping[str, str], bytes], WebhookReply]
 @dataclass(frozen=True, slots=True)
 class Outside:
     """What an attempt needs of the world. `clock`: unix seconds. `random`: 0 to 1. `pace`: a factor for the waits
-    between tries."""
+    between tries. `lease_seconds`: how long an attempt holds others off."""
 
     send: Send
     clock: Callable[[], float]
     random: Callable[[], float]
     pace: float = 1.0
+    lease_seconds: int = LEASE_SECONDS
 
 
 def deliver(ref: DeliveryRef, *, deliveries: Deliveries, webhooks: Webhooks, outside: Outside) -> Delivery | None:
@@ -53,7 +55,7 @@ def deliver(ref: DeliveryRef, *, deliveries: Deliveries, webhooks: Webhooks, out
         waits = _postponed(delivery, now, deliveries, outside)
         if waits is not None:
             return waits
-        claimed = leased(delivery, now)
+        claimed = leased(delivery, now, outside.lease_seconds)
         deliveries.change(delivery, claimed)
     except ConditionFailed:  # somebody else has it
         return None

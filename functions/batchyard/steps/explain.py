@@ -7,34 +7,45 @@ that nobody looks at.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import replace
 
 from batchyard.adapters.aws.lanes import Lanes
 from batchyard.adapters.aws.stores import Stores
 from batchyard.core.batches import Batch, Status
-from batchyard.core.lane_progress import lane_progress
+from batchyard.core.lane_progress import Settled, lane_progress
 from batchyard.core.lanes import LaneId, LaneProgress, LaneStage, Mode
 from batchyard.core.sharding import LaneShards, Plan
-from batchyard.core.waits import LaneOfBatch, Wait, wait_on
+from batchyard.core.waits import LaneOfBatch, wait_on
 
 _LANES_AT_MOST = 20
 """Each is a read or two, and nobody reads more of them."""
 
 
-def explain(batch: Batch, *, now: int, stores: Stores, lanes: Lanes) -> Batch:
-    """The batch with what it waits for, and how far its lanes are: nothing, unless it is in progress."""
+def explain(
+    batch: Batch,
+    *,
+    now: int,
+    stores: Stores,
+    lanes: Lanes,
+    by_role: Container[str] = (),
+    done: Mapping[int, int] | None = None,
+) -> Batch:
+    """The batch with what it waits for, and how far its lanes are: nothing, unless it is in progress. `by_role`: the
+    providers that are called with the worker's role. `done`: shard number -> how many of its items have a result, if
+    that is known."""
     if batch.status is not Status.IN_PROGRESS or batch.plan is None or batch.starts_nothing:
         return replace(batch, waiting_for=(), lanes=(), is_begun=batch.plan is not None)
     plan = batch.plan
     settled = stores.progress.taken(batch.id)
     unfinished = [entry for entry in _unfinished(plan, settled) if not entry.is_native][:_LANES_AT_MOST]
     begun = [stores.shards.is_any_begun(batch.id, entry.numbers) for entry in unfinished]
-    found = [_wait(batch, entry, is_begun, now, lanes) for entry, is_begun in zip(unfinished, begun, strict=True)]
+    seen = [_seen(batch, entry, is_begun, lanes, by_role) for entry, is_begun in zip(unfinished, begun, strict=True)]
+    found = [wait_on(each, now) for each in seen]
     waits = tuple(wait for wait in found if wait is not None)
     has_jobs = bool(plan.jobs) or batch.revision > 0
     jobs = {row.number: row for row in stores.jobs.rows(batch.id)} if has_jobs else {}
-    progress = lane_progress(plan, settled, jobs, waits, now)
+    progress = lane_progress(plan, Settled(settled, done), jobs, waits, now)
     is_begun = bool(settled) or any(begun) or _has_running_job(progress)
     return replace(batch, waiting_for=waits, lanes=progress, is_begun=is_begun)
 
@@ -53,7 +64,7 @@ def glance(batch: Batch, stores: Stores) -> Batch:
 
 def _runs_a_job(batch: Batch, plan: Plan, stores: Stores) -> bool:
     jobs = {row.number: row for row in stores.jobs.rows(batch.id)}
-    return _has_running_job(lane_progress(plan, (), jobs, (), batch.created_at))
+    return _has_running_job(lane_progress(plan, Settled(()), jobs, (), batch.created_at))
 
 
 def _has_running_job(lanes: Sequence[LaneProgress]) -> bool:
@@ -67,15 +78,15 @@ def _unfinished(plan: Plan, settled: Collection[int]) -> list[LaneShards]:
     return [lane for lane in plan.lanes if any(number not in settled for number in lane.numbers)]
 
 
-def _wait(batch: Batch, lane: LaneShards, is_begun: bool, now: int, lanes: Lanes) -> Wait | None:
+def _seen(batch: Batch, lane: LaneShards, is_begun: bool, lanes: Lanes, by_role: Container[str]) -> LaneOfBatch:
     owner = batch.account_id if batch.caller_pays else None
     view = lanes.look(LaneId(lane.lane.provider, lane.lane.model, owner, lane.lane.mode))
-    seen = LaneOfBatch(
+    return LaneOfBatch(
         lane=lane.lane,
         health=view.health,
         pace=view.pace,
         is_begun=is_begun,
         running_since=batch.status_times.get(str(Status.IN_PROGRESS), batch.created_at),
         expires_at=batch.expires_at,
+        by_role=lane.lane.provider in by_role and not batch.caller_pays,
     )
-    return wait_on(seen, now)

@@ -56,7 +56,7 @@ def fail_over(
         move = failover(entry, left, patience, seen)
         if move is not None:
             moves.append(move)
-    return moves if moves and _move(batch, plan, moves, manifest, settled, stores, queues) else []
+    return moves if moves and _move(batch, plan, moves, manifest, settled, now, stores, queues) else []
 
 
 def _is_suspect(entry: LaneShards, batch: Batch, now: int, seen: Callable[[Lane], LaneNow]) -> bool:
@@ -77,12 +77,13 @@ def _move(
     moves: Sequence[Move],
     manifest: Sequence[Shard],
     settled: set[int],
+    now: int,
     stores: Stores,
     queues: Queues,
 ) -> bool:
     """False if the plan has changed meanwhile, or the batch: the next sweep looks again."""
     for move in moves:
-        plan = plan.moved(move.numbers, move.lane, manifest, str(move.why))
+        plan = plan.moved(move.numbers, move.lane, manifest, str(move.why), now)
     moved = {number for move in moves for number in move.numbers}
     changed = replace(batch, plan=plan)
     messages = [shard_message(changed, manifest[number]) for number in plan.due(settled) if number in moved]

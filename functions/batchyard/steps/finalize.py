@@ -129,10 +129,11 @@ def _publish(batch: Batch, plan: Plan, rows: Rows, ending: Ending, now: int, obj
     with closing(results):
         output, error, counts = _write(batch, ending, now, results, objects)
     tally = sum((row.tally for row in rows.values()), Tally())
-    tally += Tally(**{str(rest): plan.items - tally.items})
-    if any(counts[each] != getattr(tally, each) for each in Outcome):
+    tally += Tally(**{str(rest): plan.items - plan.copies - tally.items})
+    copied = {each: counts[each] - getattr(tally, each) for each in Outcome}
+    if min(copied.values()) < 0 or sum(copied.values()) != plan.copies:
         raise BooksDoNotBalance(f"{batch.id}: its files hold {dict(counts)}, its shards counted {tally}")
-    return _Published(output, error, tally)
+    return _Published(output, error, tally + Tally(**copied))
 
 
 def _withdraw(published: _Published, winner: Batch, objects: Objects) -> None:

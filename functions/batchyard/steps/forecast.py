@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from batchyard.adapters.aws.objects import ObjectMissing
 from batchyard.adapters.aws.stores import Stores
 from batchyard.content.measuring import Measure
-from batchyard.content.reading import MODELS_AT_MOST, Checks, InputLimits, InputRejected, Reading
+from batchyard.content.reading import MODELS_AT_MOST, Asked, Checks, InputLimits, InputRejected, Reading
 from batchyard.content.workfile import WorkFile
 from batchyard.core.batches import Batch, BatchRef
 from batchyard.core.catalogue import Catalogue
@@ -53,7 +53,7 @@ class _Input:
     items: int
     lanes: Sequence[LaneShards]
     shards: Sequence[Shard]
-    asked: Set[tuple[str, str | None]]
+    asked: Set[Asked]
     output_tokens: Sequence[int]
     sampled_items: int | None = None
 
@@ -85,7 +85,7 @@ def forecast(
     if request.expected is None:
         found = _read(request, batch, _sample(request, batch, now, terms, stores), limits, checks)
     else:
-        found = _imagined(request, request.expected, batch, limits, checks)
+        found = _imagined(request, request.expected, batch, limits, catalogue)
     planned = plan(batch, found.lanes, found.shards)
 
     def price_of(provider: str, model: str) -> Price:
@@ -103,7 +103,7 @@ def forecast(
                 output_tokens,
                 price_of,
                 considered,
-                _forbidden(batch, entry, found.asked, catalogue),
+                _forbidden(batch, entry, run[0].endpoint, found.asked, catalogue),
             )
             for run, entry, output_tokens, considered in runs
         ),
@@ -118,29 +118,32 @@ def _output_tokens(request: PlanRequest, found: _Input) -> Sequence[int]:
 
 
 def _forbidden(
-    batch: Batch, entry: LaneShards, asked: Set[tuple[str, str | None]], catalogue: Catalogue
+    batch: Batch, entry: LaneShards, endpoint: str | None, asked: Set[Asked], catalogue: Catalogue
 ) -> list[Rejected]:
-    """The offers that the items of `entry` may not take, though it is their model."""
+    """The offers that the items of `entry` may not take, though it is their model. `endpoint`: what they are for, if
+    that is not what the batch is for."""
     found: dict[Rejected, None] = {}
-    for model, provider in sorted(asked, key=str):
-        offers = eligible(model, provider, catalogue, batch.endpoint, batch.rules)
-        if not isinstance(offers, Refusal) and entry.lane in [Lane(each.provider, each.model) for each in offers]:
-            found |= dict.fromkeys(rejected(model, provider, catalogue, batch.endpoint, batch.rules))
+    for model, provider, wanted in sorted(asked, key=str):
+        offers = eligible(model, provider, catalogue, wanted or batch.endpoint, batch.rules)
+        if wanted != endpoint or isinstance(offers, Refusal):
+            continue
+        if entry.lane in [Lane(each.provider, each.model) for each in offers]:
+            found |= dict.fromkeys(rejected(model, provider, catalogue, wanted or batch.endpoint, batch.rules))
     return list(found)
 
 
 def _imagined(
-    request: PlanRequest, expected: ExpectedItems, batch: Batch, limits: InputLimits, checks: Checks
+    request: PlanRequest, expected: ExpectedItems, batch: Batch, limits: InputLimits, catalogue: Catalogue
 ) -> _Input:
     _check_count(expected.count, limits)
     asked = expected.model, batch.provider or expected.provider
-    offers = checks.route(*asked, batch.endpoint, batch.rules)
+    offers = eligible(*asked, catalogue, batch.endpoint, batch.rules)
     if isinstance(offers, Refusal):
         raise InvalidRequest(offers.message, param=offers.param.removeprefix("body."), code=offers.code)
     lane, *others = [Lane(offer.provider, offer.model) for offer in offers]
     load = expected_load(request, lane, tuple(others))
     output_tokens = expected.count * unknown_output_tokens(batch.endpoint)
-    return _Input(expected.count, *_cut([load], batch, limits), {asked}, [output_tokens])
+    return _Input(expected.count, *_cut([load], batch, limits), {(*asked, None)}, [output_tokens])
 
 
 def _sample(request: PlanRequest, batch: Batch, now: int, terms: BatchTerms, stores: Stores) -> _Sample:
@@ -166,7 +169,7 @@ def _read(request: PlanRequest, batch: Batch, sample: _Sample, limits: InputLimi
     if sample.lines is not None:
         _check_count(sample.lines, limits)
     reading = Reading(batch, limits, checks)
-    measure = Measure(unknown_output_tokens(batch.endpoint))
+    measure = Measure(batch.endpoint)
     work = WorkFile(
         lambda data: None,
         items_at_most=limits.shard_items,
@@ -183,12 +186,19 @@ def _read(request: PlanRequest, batch: Batch, sample: _Sample, limits: InputLimi
             errors = tuple(_in_the_request(error) for error in errors)
         raise PreflightFailed(errors) from rejection
     lanes, shards = work.finish()
-    output_tokens = list(measure.output_tokens(lanes).values())
+    measured = measure.output_tokens()
+    output_tokens = [measured[position] for position in range(len(lanes))]
     if len(sample.data) >= sample.bytes and request.of_items in (None, reading.items):
         return _Input(reading.items, lanes, shards, reading.asked, output_tokens)
     factor = (sample.lines / reading.items) if sample.lines else sample.bytes / len(sample.data)
     loads = [
-        Load(entry.lane, entry.items, sum(shards[number].length for number in entry.numbers), entry.others)
+        Load(
+            entry.lane,
+            entry.items,
+            sum(shards[number].length for number in entry.numbers),
+            entry.others,
+            shards[entry.first_shard].endpoint,
+        )
         for entry in lanes
     ]
     is_beginning = len(sample.data) < sample.bytes

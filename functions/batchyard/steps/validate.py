@@ -1,14 +1,16 @@
 """Validate: read a batch's input once, check and route every line, and write what the batch will run from.
 
 Writes two objects: the work file (each shard's items one after another) and the manifest (where each shard is), both
-under keys that only this run uses. The batch row then takes the plan in one conditional write; if two runs race, the
-second one deletes what it wrote. One wrong line fails the whole batch, and nothing of it runs. What the batch may cost
-is reserved in the write that takes the plan; if its account does not have that, the batch fails as well.
+under keys that only this run uses; and a third one with the copies, if identical items are to be sent once. The batch
+row then takes the plan in one conditional write; if two runs race, the second one deletes what it wrote. One wrong line
+fails the whole batch, and nothing of it runs. What the batch may cost is reserved in the write that takes the plan; if
+its account does not have that, the batch fails as well.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 
@@ -16,6 +18,7 @@ from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.files import Files
 from batchyard.adapters.aws.objects import ObjectMissing, Objects
 from batchyard.adapters.aws.stores import Stores
+from batchyard.content.copies import CopyFinder
 from batchyard.content.measuring import Measure
 from batchyard.content.reading import (
     MODELS_AT_MOST,
@@ -32,9 +35,8 @@ from batchyard.core.batches import Batch, BatchRef, Stage, Status
 from batchyard.core.errors import ConditionFailed, NotReady, RequestError
 from batchyard.core.estimates import LanePrice, PriceOf, estimated_picousd
 from batchyard.core.files import File, FileRef, FileStatus
-from batchyard.core.forecast import unknown_output_tokens
 from batchyard.core.items import LineError
-from batchyard.core.keys import file_key, manifest_key, work_key
+from batchyard.core.keys import copies_key, file_key, manifest_key, work_key
 from batchyard.core.lanes import Lane
 from batchyard.core.ledger import InsufficientCredits, SpendLimitReached
 from batchyard.core.sharding import SHARDS_PER_SIZE, Plan, manifest_record, split_concurrency
@@ -112,8 +114,13 @@ def _write_work(
 ) -> tuple[Plan, int]:
     """The plan, and what it may cost; 0 if nobody has to know."""
     stride, shard_concurrency = split_concurrency(batch.concurrency, limits.shard_items, limits.dispatch_stride)
-    measure = Measure(unknown_output_tokens(batch.endpoint)) if _needs_estimate(batch) else None
-    with objects.writer(work_key(batch.account_id, batch.id, run)) as writer:
+    measure = Measure(batch.endpoint) if _needs_estimate(batch) else None
+    with ExitStack() as stack:
+        writer = stack.enter_context(objects.writer(work_key(batch.account_id, batch.id, run)))
+        copies = None
+        if batch.identical_once:
+            copies_writer = stack.enter_context(objects.writer(copies_key(batch.account_id, batch.id, run)))
+            copies = CopyFinder(copies_writer.write)
         work = WorkFile(
             writer.write,
             items_at_most=limits.shard_items,
@@ -122,7 +129,7 @@ def _write_work(
             shards_per_size=SHARDS_PER_SIZE if batch.concurrency is None else stride,
             on_item=measure.count if measure else None,
         )
-        reading.read(objects.stream(file_key(batch.account_id, batch.input_file_id)), work)
+        reading.read(objects.stream(file_key(batch.account_id, batch.input_file_id)), work, copies)
         lanes, shards = work.finish()
     objects.put(manifest_key(batch.account_id, batch.id, run), b"".join(map(manifest_record, shards)))
     plan = Plan(
@@ -133,11 +140,12 @@ def _write_work(
         stride=stride,
         one_chain=batch.concurrency is not None,
         shard_concurrency=shard_concurrency,
+        copies=copies.found if copies else 0,
     )
     if measure is None or checks.price_of is None:
         return plan, 0
     price_of = partial(_price_of, batch, checks.price_of)
-    return plan, estimated_picousd(plan.lanes, shards, measure.output_tokens(lanes), price_of)
+    return plan, estimated_picousd(plan.lanes, shards, measure.output_tokens(), price_of)
 
 
 def _price_of(batch: Batch, known: PriceOf, lane: Lane) -> LanePrice:
@@ -178,7 +186,7 @@ def _overtaken(batch: Batch, run: str, batches: Batches, objects: Objects) -> Ba
 
 
 def _delete_work(batch: Batch, run: str, objects: Objects) -> None:
-    objects.delete_many([work_key(batch.account_id, batch.id, run), manifest_key(batch.account_id, batch.id, run)])
+    objects.delete_many(key(batch.account_id, batch.id, run) for key in (work_key, manifest_key, copies_key))
 
 
 def _note_lines(file: File, reading: Reading, files: Files) -> None:

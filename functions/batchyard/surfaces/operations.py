@@ -13,12 +13,15 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from batchyard.core.accounts import Account, ApiKey
+from batchyard.core.batch_views import BatchView
 from batchyard.core.batches import Batch
 from batchyard.core.catalogue import Offer
 from batchyard.core.files import File, Upload
+from batchyard.core.item_views import ItemView
 from batchyard.core.ledger import Credits
+from batchyard.core.limits import ShownLimits
 from batchyard.core.receipts import Receipt
-from batchyard.core.requests import CompletionRequest, ExportRequest, FileRequest, ResultWindow
+from batchyard.core.requests import CompletionRequest, ExportRequest, FileRequest, ItemsCursor, ResultWindow
 from batchyard.core.results import StoredResult
 from batchyard.surfaces.http import Reply, Request
 
@@ -103,6 +106,15 @@ class BatchExport:
     request: ExportRequest
 
 
+@dataclass(frozen=True, slots=True)
+class PageFile:
+    """A file of the dashboard; `name` is empty for the page itself."""
+
+    name: str
+    api_url: str
+    takes_gzip: bool
+
+
 # What replies show, beside the objects of `core`.
 
 
@@ -172,6 +184,52 @@ class AccountView:
 
     account: Account
     credits: Credits
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Who has signed in to the dashboard, and what may be sent to this deployment."""
+
+    owner: AccountView
+    limits: ShownLimits
+    window_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """`url`: has the bytes of `file` until `expires_at` (unix second)."""
+
+    file: File
+    url: str
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class ViewedBatches:
+    """A page of batches. `next_cursor`: the batch to go on behind; `searched`: how many were looked at for it."""
+
+    views: Sequence[BatchView]
+    next_cursor: str | None
+    searched: int
+
+
+@dataclass(frozen=True, slots=True)
+class ViewedItems:
+    """A page of a batch's items, without what was asked and answered."""
+
+    items: Sequence[ItemView]
+    next_cursor: ItemsCursor | None
+    searched: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class ViewedAccounts:
+    """Accounts as operators see them. `open_batches`: account id -> how many of its batches have not ended."""
+
+    accounts: Sequence[AccountView]
+    open_batches: Mapping[str, int]
+    next_cursor: str | None
 
 
 @dataclass(frozen=True, slots=True)

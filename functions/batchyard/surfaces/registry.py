@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from batchyard.surfaces.anthropic.routes import ROUTES as ANTHROPIC_ROUTES
 from batchyard.surfaces.batchrouter.routes import ROUTES as BATCHROUTER_ROUTES
+from batchyard.surfaces.dashboard.routes import ROUTES as DASHBOARD_ROUTES
 from batchyard.surfaces.kushrouter.routes import ROUTES as KUSHROUTER_ROUTES
 from batchyard.surfaces.openai.routes import ROUTES as OPENAI_ROUTES
 from batchyard.surfaces.portkey.routes import ROUTES as PORTKEY_ROUTES
@@ -59,12 +60,19 @@ def _batchrouter() -> Surface:
     return SURFACE
 
 
+def _dashboard() -> Surface:
+    from batchyard.surfaces.dashboard.surface import SURFACE
+
+    return SURFACE
+
+
 DIALECTS = {
     "openai": Dialect(OPENAI_ROUTES, _openai),
     "portkey": Dialect(PORTKEY_ROUTES, _portkey),
     "kushrouter": Dialect(KUSHROUTER_ROUTES, _kushrouter),
     "anthropic": Dialect(ANTHROPIC_ROUTES, _anthropic),
     "batchrouter": Dialect(BATCHROUTER_ROUTES, _batchrouter),
+    "dashboard": Dialect(DASHBOARD_ROUTES, _dashboard),
 }
 
 

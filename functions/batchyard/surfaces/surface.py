@@ -7,16 +7,30 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from batchyard.core.accounts import ApiKey
+from batchyard.core.batch_views import BatchView, Throughput
 from batchyard.core.batches import Batch
 from batchyard.core.catalogue import Offer
 from batchyard.core.deliveries import Delivery
 from batchyard.core.errors import InvalidRequest, RequestError
 from batchyard.core.files import File, UploadPart
 from batchyard.core.forecast import Forecast
+from batchyard.core.item_views import ItemView
 from batchyard.core.items import Item, LineError
 from batchyard.core.limits import Allowance, Limits, ShownLimits
 from batchyard.core.quotes import Quote
-from batchyard.core.requests import ApiKeyRequest, BatchRequest, FileRequest, PageRequest, PlanRequest, UploadRequest
+from batchyard.core.requests import (
+    ApiKeyRequest,
+    BatchRequest,
+    FileRequest,
+    ItemRequest,
+    ItemsRequest,
+    PageRequest,
+    PlanRequest,
+    UploadRequest,
+    ViewRequest,
+)
+from batchyard.core.survey import Survey
+from batchyard.core.usage_days import UsageView
 from batchyard.core.webhooks import ShownWebhook, WebhookTarget
 from batchyard.surfaces.http import Reply, Request
 from batchyard.surfaces.operations import (
@@ -25,17 +39,23 @@ from batchyard.surfaces.operations import (
     BatchExport,
     BilledBatch,
     Completion,
+    Download,
     NamedOffer,
     NewFile,
     NewUploadPart,
     Operation,
     Page,
+    PageFile,
     Presigned,
     ResultsForm,
     ResultsRequest,
+    Session,
     ShownApiKey,
     ShownFile,
     ShownUpload,
+    ViewedAccounts,
+    ViewedBatches,
+    ViewedItems,
 )
 
 
@@ -133,6 +153,18 @@ class Surface:
     list_deliveries: Operation[PageRequest, Page[Delivery]] | None = None
     retrieve_delivery: Operation[str, Delivery] | None = None
     replay_delivery: Operation[str, Delivery] | None = None
+
+    show_page: Operation[PageFile, Reply] | None = None
+    show_session: Operation[None, Session] | None = None
+    show_download: Operation[str, Download] | None = None
+    view_batches: Operation[ViewRequest, ViewedBatches] | None = None
+    view_batch: Operation[str, BatchView] | None = None
+    view_throughput: Operation[str, Throughput] | None = None
+    view_items: Operation[ItemsRequest, ViewedItems] | None = None
+    view_item: Operation[ItemRequest, ItemView] | None = None
+    view_usage: Operation[int, UsageView] | None = None
+    view_accounts: Operation[str | None, ViewedAccounts] | None = None
+    view_lanes: Operation[None, Survey] | None = None
 
     list_models: Operation[None, list[Offer]] | None = None
     retrieve_model: Operation[str, NamedOffer] | None = None

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
-from collections.abc import Awaitable, Callable, Iterable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from batchyard.core.calls import Answer, NoAnswer, ProviderReply
 from batchyard.core.errors import BatchyardError
+from batchyard.core.families import HEAD_START_SECONDS
 from batchyard.core.items import WorkItem
 from batchyard.core.results import Outcome, Result, failed
 from batchyard.core.retry import FailureReason, Failures, RetryPolicy, wait_before_retry
@@ -80,6 +84,8 @@ class ItemRunner:
         self._given_up: set[int] = set()
         self._error: BaseException | None = None
         self._held = False
+        self.retries: Counter[str] = Counter()
+        """Reason -> how often items were sent again since somebody last took note."""
         self.timed_out: set[int] = set()
         """Positions of items whose provider let a whole timeout pass at least once."""
 
@@ -99,9 +105,21 @@ class ItemRunner:
 
     def start(self, items: Iterable[WorkItem]) -> None:
         for item in items:
-            task = asyncio.create_task(self._run(item))
-            self._tasks.add(task)
-            task.add_done_callback(self._ended)
+            self._start(self._run(item))
+
+    def start_families(self, families: Iterable[Sequence[WorkItem]]) -> None:
+        """Of each family first one item, and the others when that one is over: then its vendor knows how their prompts
+        begin."""
+        for first, *others in families:
+            is_known = asyncio.Event()
+            self._start(self._run_ahead(first, is_known))
+            for item in others:
+                self._start(self._run_after(item, is_known))
+
+    def _start(self, run: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(run)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
 
     def hold(self) -> None:
         """Start no further calls. Items in flight stay so."""
@@ -140,6 +158,19 @@ class ItemRunner:
         if self._error is not None or not self._tasks:
             self._on_idle()
 
+    async def _run_ahead(self, item: WorkItem, is_known: asyncio.Event) -> None:
+        try:
+            await self._run(item)
+        finally:
+            is_known.set()
+
+    async def _run_after(self, item: WorkItem, is_known: asyncio.Event) -> None:
+        if self._clock() + HEAD_START_SECONDS < self._expires_at:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(HEAD_START_SECONDS):
+                    await is_known.wait()
+        await self._run(item)
+
     async def _run(self, item: WorkItem) -> None:
         failures, failed_at, slots = Failures(), -math.inf, self._slots
         while not self._held and self._clock() < self._expires_at:
@@ -165,6 +196,7 @@ class ItemRunner:
             if not await self._wait(item, wait):
                 return None
             self._meter.retries += 1
+            self.retries[str(reason)] += 1
         return None
 
     async def _give_up(

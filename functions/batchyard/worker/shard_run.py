@@ -22,6 +22,7 @@ from typing import Any
 
 from batchyard.adapters.aws.objects import Objects
 from batchyard.adapters.aws.shards import Shards
+from batchyard.core.families import families
 from batchyard.core.items import WorkItem
 from batchyard.core.keys import part_key
 from batchyard.core.messages import ShardMessage
@@ -29,6 +30,7 @@ from batchyard.core.parts import encode_part
 from batchyard.core.results import Result, failed, tally
 from batchyard.core.retry import FailureReason
 from batchyard.core.shards import ShardRow, ShardState, is_done, mark_done
+from batchyard.core.usage import retries_tally
 from batchyard.worker.item_runner import Conditions, ItemRunner, Upstream
 from batchyard.worker.lane_share import Participant
 from batchyard.worker.meter import Meter
@@ -110,6 +112,7 @@ class ShardRun:
         self._gate = upstream.gate
         self._watch = upstream.watch
         self._witness = upstream.witness
+        self._is_caching_worth_it = upstream.price.rewards_caching
         self._stores = stores
         self._limits = limits
         self._meter = invocation.meter
@@ -154,7 +157,7 @@ class ShardRun:
             else:
                 if self._claim.attempts > 1:
                     await self._begin()
-                self._runner.start(self._left.values())
+                self._start()
                 await self._attend()
             return await self._end()
         finally:
@@ -162,6 +165,12 @@ class ShardRun:
             await self._runner.cancel()
             self._gate.free(self._held_bytes)
             await self._watch.share.leave(self._participant)
+
+    def _start(self) -> None:
+        if self._is_caching_worth_it:
+            self._runner.start_families(families(self._left.values()))
+        else:
+            self._runner.start(self._left.values())
 
     async def _run_one_by_one(self) -> None:
         announced = self._announced()
@@ -307,7 +316,8 @@ class ShardRun:
         """Write what came in as a part, then name it in the shard's row. The last part settles the shard."""
         results, positions, freed_bytes = self._results, self._positions, self._result_bytes
         self._results, self._positions, self._result_bytes, self._flush_at = [], [], 0, math.inf
-        gained = tally(results)
+        gained = tally(results) + retries_tally(self._runner.retries)
+        self._runner.retries.clear()
         self._row = await self._blocking(
             self._write,
             results,
@@ -315,6 +325,7 @@ class ShardRun:
             tally=self._row.tally + gained,
             lease_until=self._lease_until(),
             settled=not self._left,
+            now=int(self._clock()),
         )
         self._meter.tally += gained
         self._held_bytes -= freed_bytes

@@ -92,9 +92,11 @@ class Upstreams:
         watch = self.watch_of(message)
         provider_key = await self._runtime.blocking(self._provider_keys.key_of, message)
         lane = Lane(message.provider, message.model, message.mode)
-        call = partial(self._client(message.provider).call, message.endpoint, provider_key, lane=lane)
-        witness = partial(call, witness_body(message.endpoint, message.model))
-        flex_percent = self._catalogue.providers[message.provider].flex_price_percent
+        provider = self._catalogue.providers[message.provider]
+        client = self._client(message.provider)
+        call = partial(client.call, message.endpoint, provider_key, lane=lane)
+        heard_at = message.endpoint if provider.serves(message.endpoint) else provider.endpoints[0]
+        witness = partial(client.call, heard_at, provider_key, witness_body(heard_at, message.model), lane=lane)
         return Upstream(
             call,
             self._gates.of(watch.lane),
@@ -102,7 +104,7 @@ class Upstreams:
             witness,
             message.price or self._catalogue.price_of(message.provider, message.model),
             self._retry,
-            price_percent=flex_percent if message.mode is Mode.FLEX else 100,
+            price_percent=provider.flex_price_percent if message.mode is Mode.FLEX else 100,
         )
 
     def lanes(self, state: LaneState) -> int:

@@ -35,6 +35,10 @@ class Accounts:
         """Every account, oldest first."""
         return [Account.from_row(row) for row in self._table.query(_ACCOUNTS)]
 
+    def page(self, *, after: str | None, limit: int) -> list[Account]:
+        """Up to `limit` accounts, oldest first, behind the account `after`."""
+        return [Account.from_row(row) for row in self._table.query(_ACCOUNTS, after=after, limit=limit)]
+
     def change(self, account_id: str, **change: Any) -> Account | None:
         """Set fields of the account. The account as it is afterwards, or None if there is none."""
         try:

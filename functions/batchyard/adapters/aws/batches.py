@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from batchyard.adapters.aws import ledger
+from batchyard.adapters.aws import ledger, usage_days
 from batchyard.adapters.aws.caller_keys import removal_of
 from batchyard.adapters.aws.files import file_writes
 from batchyard.adapters.aws.progress import Progress
@@ -144,6 +144,17 @@ class Batches:
         found = [self.with_progress(Batch.from_row(row)) for row in rows[:limit]]
         return found if after is not None or before is None else found[::-1], len(rows) > limit
 
+    def newest(self, account_id: str, *, after: str | None = None, limit: int) -> list[Batch]:
+        """Up to `limit` batches as their rows are, newest first, behind the batch `after`."""
+        rows = self._table.query(
+            f"account#{account_id}",
+            prefix="batch#",
+            after=f"batch#{after}" if after else None,
+            limit=limit,
+            descending=True,
+        )
+        return [Batch.from_row(row) for row in rows]
+
     def enter(self, batch: Batch, status: Status, now: int, **fields: Any) -> Batch:
         """Move to `status`, setting `fields` of the row too. Raises ConditionFailed if that is not allowed."""
         return Batch.from_row(self._table.update(**_entering(batch, FROM[status], status, now, fields)))
@@ -209,10 +220,10 @@ class Batches:
         files: tuple[File | None, File | None] = (None, None),
         errors: tuple[LineError, ...] = (),
     ) -> Batch:
-        """Enter a terminal status: batch row, its (output, error) file rows, the end of its open row, and the
-        settlement of what it has cost, in one transaction. Raises ConditionFailed if the batch may not enter it, or is
-        no longer in the status that `batch` was read in, because what is to be published may have changed with the
-        status."""
+        """Enter a terminal status: batch row, its (output, error) file rows, the end of its open row, the settlement of
+        what it has cost, and its count among what its account uses by day, in one transaction. Raises ConditionFailed
+        if the batch may not enter it, or is no longer in the status that `batch` was read in, because what is to be
+        published may have changed with the status."""
         if batch.status not in FROM[status]:
             raise ConditionFailed(f"{batch.id} is {batch.status} and cannot end as {status}")
         output, error = files
@@ -233,6 +244,7 @@ class Batches:
         if batch.billing is not Billing.FREE:
             entries = settlement(batch.id, batch.reserved_picousd, tally.cost_picousd, now)
             writes += ledger.writes_of(batch.account_id, entries)
+        writes.append(usage_days.counted(batch, tally, now))
         self._table.transact(writes)
         finished = self.get(batch.ref, consistent=True)
         if finished is None:
@@ -278,9 +290,11 @@ class Batches:
         """Show the results of this batch nowhere any more. Raises ConditionFailed if there is no such batch."""
         self._table.update(_key(ref), set={"results_hidden": True}, condition="attribute_exists(pk)")
 
-    def open_batches(self) -> list[tuple[str, str, int]]:
-        """(account id, batch id, created_at) of every batch that is not terminal, oldest first."""
-        return [(row["account_id"], row["sk"], row["created_at"]) for row in self._table.query(_OPEN)]
+    def open_batches(self, at_most: int | None = None) -> list[tuple[str, str, int]]:
+        """(account id, batch id, created_at) of every batch that is not terminal, or of `at_most` of them, oldest
+        first."""
+        rows = self._table.query(_OPEN, limit=at_most)
+        return [(row["account_id"], row["sk"], row["created_at"]) for row in rows]
 
     def next_deadline(self, window_seconds: int) -> int | None:
         """The first deadline of the oldest batches that are not terminal; None if there are none. `window_seconds`: of

@@ -51,6 +51,7 @@ class Shards:
         tally: Tally,
         lease_until: int,
         settled: bool,
+        now: int = 0,
     ) -> ShardRow:
         """Make a part real: name it, with what is done and added up so far. Raises LeaseLost. A part that the row names
         already is not added again: the SDK repeats a write whose reply was lost."""
@@ -64,6 +65,7 @@ class Shards:
                 "attempts": 0,
                 "state": str(ShardState.SETTLED if settled else ShardState.OPEN),
                 **tally.to_row(),
+                **({"settled_at": now} if settled and now else {}),
             },
             append={"parts": [part_key]},
             remove=["begun", "suspect", "suspicions"],
@@ -85,12 +87,14 @@ class Shards:
 
     def release(self, batch_id: str, claim: ShardRow) -> None:
         """Give the shard back for anyone to claim. Handing back is no failed attempt. Raises LeaseLost."""
-        self._owned(batch_id, claim, set={"lease_until": 0, "attempts": 0}, remove=["begun", "suspect", "suspicions"])
+        changes = {"lease_until": 0, "attempts": 0, "handed_back": claim.handed_back + 1}
+        self._owned(batch_id, claim, set=changes, remove=["begun", "suspect", "suspicions"])
 
     def leave(self, batch_id: str, claim: ShardRow) -> None:
         """Give the shard back for whoever its lane sends: nobody has a message for it (see `ShardRow.is_left`). Raises
         LeaseLost."""
-        self._owned(batch_id, claim, set={"lease_until": 0, "attempts": 0, "owner": None}, remove=["begun"])
+        changes = {"lease_until": 0, "attempts": 0, "owner": None, "handed_back": claim.handed_back + 1}
+        self._owned(batch_id, claim, set=changes, remove=["begun"])
 
     def forget_lease(self, batch_id: str, row: ShardRow) -> bool:
         """Take away the lease that an owner let end, when the shard was sent again: its row reads like one that was

@@ -20,6 +20,7 @@ from batchyard.adapters.aws.repeats import Repeats
 from batchyard.adapters.aws.rosters import Rosters
 from batchyard.adapters.aws.shards import Shards
 from batchyard.adapters.aws.table import Table
+from batchyard.adapters.aws.usage_days import UsageDays
 from batchyard.adapters.aws.webhooks import Webhooks
 
 
@@ -42,6 +43,7 @@ class Stores:
     leftovers: Leftovers
     ledger: Ledger
     budgets: Budgets
+    usage_days: UsageDays
     objects: Objects
     caller_keys: CallerKeys | None = None
     webhooks: Webhooks | None = None
@@ -63,6 +65,7 @@ class Stores:
             leftovers=Leftovers(table),
             ledger=Ledger(table),
             budgets=Budgets(table),
+            usage_days=UsageDays(table),
             objects=objects,
             caller_keys=caller_keys,
         )

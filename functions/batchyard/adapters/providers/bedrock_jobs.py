@@ -2,6 +2,7 @@
 Bedrock under a role of ours.
 
     jobs/<token>/input.jsonl                             {"recordId": …, "modelInput": a request of Converse's}
+    jobs/<token>/event.json                              what has the native executor look at the job
     jobs/<token>/output/<job id>/input.jsonl.out         the same with modelOutput, or an error
     jobs/<token>/output/<job id>/manifest.json.out       counts, which nobody needs
 
@@ -9,6 +10,8 @@ The token is made of the submission's name: Bedrock gets it as the job's name, b
 `clientRequestToken`, with which a request that comes twice makes one job. Results come in any order. Jobs themselves
 cannot be deleted, their files are.
 https://docs.aws.amazon.com/bedrock/latest/userguide/batch-inference.html
+
+What Bedrock says when a job is over leads to the token (`core.model_job_events`), and that to our own event.
 """
 
 from __future__ import annotations
@@ -36,6 +39,7 @@ from batchyard.core import exact_json
 from batchyard.core.calls import Answer
 from batchyard.core.json_types import JsonObject
 from batchyard.core.keys import job_prefix
+from batchyard.core.model_job_events import OVER, job_name, token_of
 from batchyard.core.native_limits import NativeLimits
 from batchyard.core.retry import FailureReason
 
@@ -48,8 +52,8 @@ _PAGE = 100
 _PAGES_AT_MOST = 10
 _HOURS = (24, 168)
 """The shortest and the longest window."""
-_OVER = frozenset({"Completed", "PartiallyCompleted", "Failed", "Stopped", "Expired"})
 _INPUT = "input.jsonl"
+_EVENT = "event.json"
 _OUTPUT = "output/"
 _OUTPUT_ENDS = ".jsonl.out"
 _FILES_AT_MOST = 1000
@@ -72,6 +76,17 @@ def jobs_url(base_url: str) -> str:
     return _RUNTIME.sub(r"https://bedrock\1.", base_url)
 
 
+def our_event(event: JsonObject, objects: Objects) -> JsonObject | None:
+    """What has the native executor look at the job that an event of Bedrock's is about; None if it is none of this
+    deployment's, or has been tidied up."""
+    token = token_of(event)
+    try:
+        found = exact_json.loads(objects.get(job_prefix(token) + _EVENT)) if token is not None else None
+    except ObjectMissing:
+        return None
+    return found if isinstance(found, dict) else None
+
+
 class BedrockJobs:
     """The jobs of a provider of kind bedrock. A job's id is the last part of its ARN."""
 
@@ -84,16 +99,17 @@ class BedrockJobs:
     def submit(self, submission: Submission, lines: Iterable[JobLine]) -> str:
         if self._exchange is None or not self._exchange.role_arn:
             raise JobsUnsupported("the deployment has no role for such jobs")
-        key = job_prefix(_token(submission.name)) + _INPUT
-        self._upload(key, lines)
+        folder = job_prefix(_token(submission.name))
+        self._upload(folder + _INPUT, lines)
+        self._objects.put(folder + _EVENT, submission.event)
         try:
             return _id(self._create(self._request(submission, self._exchange)))
         except (JobsUnsupported, JobRefused):
-            self._objects.delete(key)
+            self._objects.delete_many([folder + _INPUT, folder + _EVENT])
             raise
         except VendorTrouble as trouble:
             if not trouble.is_unknown:
-                self._objects.delete(key)
+                self._objects.delete_many([folder + _INPUT, folder + _EVENT])
             raise
 
     def find(self, submission: Submission) -> list[str]:
@@ -103,7 +119,7 @@ class BedrockJobs:
 
     def look(self, job_id: str) -> JobView:
         status = self._job(job_id).get("status")
-        return JobView(status in _OVER, "failed" if status == "Failed" else None)
+        return JobView(status in OVER, "failed" if status == "Failed" else None)
 
     def results(self, job_id: str) -> Iterator[bytes]:
         objects = self._objects
@@ -224,7 +240,7 @@ def _token(name: str) -> str:
 
 
 def _job_name(name: str) -> str:
-    return f"batchyard-{_token(name)}"
+    return job_name(_token(name))
 
 
 def _record_id(line_id: str) -> bytes:

@@ -14,7 +14,8 @@ from batchyard.adapters.providers.bedrock.translator import BedrockTranslator
 from batchyard.adapters.providers.gemini.translator import GeminiTranslator
 from batchyard.adapters.providers.openai.translator import OpenAITranslator
 from batchyard.adapters.providers.provider_client import CallLimits, ProviderClient
-from batchyard.adapters.providers.translator import Translator
+from batchyard.adapters.providers.translator import ProviderRequest, Translator, Untranslatable, unserved
+from batchyard.core.lanes import Lane
 from batchyard.core.providers import Provider
 
 TRANSLATORS: dict[str, Callable[[Provider], Translator]] = {
@@ -25,8 +26,22 @@ TRANSLATORS: dict[str, Callable[[Provider], Translator]] = {
 }
 
 
+class ServedTranslator:
+    """A provider's translator, for the endpoints that the provider serves: an item for another one is not sent."""
+
+    def __init__(self, provider: Provider) -> None:
+        self._provider = provider
+        self._translator = TRANSLATORS[provider.kind](provider)
+        self.headers = self._translator.headers
+
+    def request(self, endpoint: str, body: bytes, lane: Lane | None = None) -> ProviderRequest | Untranslatable:
+        if not self._provider.serves(endpoint):
+            return unserved(f"The provider '{self._provider.name}'", endpoint)
+        return self._translator.request(endpoint, body, lane)
+
+
 def translator_of(provider: Provider) -> Translator:
-    return TRANSLATORS[provider.kind](provider)
+    return ServedTranslator(provider)
 
 
 def connect(provider: Provider, base_url: str, limits: CallLimits, memory: AnswerMemory) -> ProviderClient:

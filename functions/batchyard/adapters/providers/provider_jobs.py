@@ -61,12 +61,14 @@ class JobLine(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Submission:
     """What names a job at its vendor. `name` is nobody else's; a vendor that takes no names knows it by its number of
-    `items` and the unix second `asked_at`, at or soon after which it was made."""
+    `items` and the unix second `asked_at`, at or soon after which it was made. `event`: has the job looked at, for a
+    vendor that says when it is over."""
 
     name: str
     model: str
     items: int
     asked_at: int
+    event: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,13 +28,20 @@ from batchyard.core.usage import Usage
 
 class Untranslatable(BatchyardError):
     """The provider cannot do what the item asks for. `message` is for the item's owner; `param` is the parameter of the
-    body that it is about. Translators raise it from deep inside a body; `Translator.request` never does, it returns
-    it."""
+    body that it is about, `code` the word for it. Translators raise it from deep inside a body; `Translator.request`
+    never does, it returns it."""
 
-    def __init__(self, message: str, param: str | None = None) -> None:
+    def __init__(self, message: str, param: str | None = None, code: str = "unsupported_parameter") -> None:
         super().__init__(message)
         self.message = message
         self.param = param
+        self.code = code
+
+
+def unserved(provider: str, endpoint: str) -> Untranslatable:
+    """The provider has nothing that could answer items for `endpoint`."""
+    message = f"{provider} does not serve {endpoint}. Use another model or another endpoint."
+    return Untranslatable(message, "model", "endpoint_not_supported")
 
 
 ReadAnswer = Callable[[Answer, float], ProviderReply]
@@ -76,7 +83,7 @@ def refusal(error: Untranslatable, endpoint: str) -> Answer:
         document: JsonObject = {"type": "error", "error": {"type": "invalid_request_error", "message": error.message}}
     else:
         told = {"message": error.message, "type": "invalid_request_error", "param": error.param}
-        document = {"error": told | {"code": "unsupported_parameter"}}
+        document = {"error": told | {"code": error.code}}
     return Answer(400, one_line(orjson.dumps(document)), failure=FailureReason.UNSUPPORTED)
 
 

@@ -6,12 +6,13 @@
     vision        {"messages": [...]}         /v1/chat/completions
     embeddings    {"input": ...}              /v1/embeddings
 
-`input` is the body of the request but for the model; what else is in it is sent along. All items of a batch go to one
-endpoint, which the first one decides. A line in OpenAI's form ({"custom_id", "method", "url", "body"}) is taken too.
+`input` is the body of the request but for the model; what else is in it is sent along. Each item says what it is for,
+whatever the others of its batch do. A line in OpenAI's form ({"custom_id", "method", "url", "body"}) is taken too.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -19,7 +20,7 @@ import orjson
 from batchyard.core import exact_json
 from batchyard.core.items import Item, LineError
 from batchyard.core.json_types import JsonObject
-from batchyard.core.providers import CHAT_COMPLETIONS, EMBEDDINGS, RESPONSES
+from batchyard.core.providers import CHAT_COMPLETIONS, EMBEDDINGS, ENDPOINTS, RESPONSES
 from batchyard.surfaces.json_lines import MOST_MODEL_CHARACTERS, Problem, json_type, read_json_line
 from batchyard.surfaces.openai.lines import parse_line as parse_openai_line
 from batchyard.surfaces.surface import LineContext
@@ -36,9 +37,16 @@ def parse_line(raw: bytes, index: int, line: int, context: LineContext) -> Item 
     if isinstance(fields, LineError):
         return fields
     if type(fields) is dict and "custom_id" in fields and "customer_item_id" not in fields:
-        return parse_openai_line(raw, index, line, context)
+        return _openai_item(fields.get("url"), raw, index, line, context)
     item = read_item(fields, index, context)
     return item if isinstance(item, Item) else LineError(item[0], item[1], line, item[2])
+
+
+def _openai_item(url: Any, raw: bytes, index: int, line: int, context: LineContext) -> Item | LineError:
+    """The item of a line in OpenAI's form, for the endpoint that it names."""
+    endpoint = url if url in ENDPOINTS else context.endpoint
+    item = parse_openai_line(raw, index, line, replace(context, endpoint=endpoint))
+    return replace(item, endpoint=endpoint) if isinstance(item, Item) else item
 
 
 def read_item(fields: Any, index: int, context: LineContext) -> Item | Problem:
@@ -53,7 +61,7 @@ def read_item(fields: Any, index: int, context: LineContext) -> Item | Problem:
         data = orjson.dumps(body)
     except orjson.JSONEncodeError:
         return "invalid_json_line", "This item is nested too deeply. 250 levels are allowed.", "input"
-    return Item(index, fields["customer_item_id"], fields["model"], data)
+    return Item(index, fields["customer_item_id"], fields["model"], data, endpoint=_endpoint(fields))
 
 
 def endpoint_of(raw: bytes) -> str | None:
@@ -84,7 +92,7 @@ def _wrong_item(fields: JsonObject, context: LineContext) -> Problem | None:
     for name in fields:
         if name not in _MEMBERS:
             return "unknown_field", f"There is no field '{name[:64]}' in an item.", name[:64]
-    return _wrong_id(fields.get("customer_item_id"), context) or _wrong_work(fields, context)
+    return _wrong_id(fields.get("customer_item_id"), context) or _wrong_work(fields)
 
 
 def _wrong_id(customer_item_id: object, context: LineContext) -> Problem | None:
@@ -96,7 +104,7 @@ def _wrong_id(customer_item_id: object, context: LineContext) -> Problem | None:
     return None
 
 
-def _wrong_work(fields: JsonObject, context: LineContext) -> Problem | None:
+def _wrong_work(fields: JsonObject) -> Problem | None:
     operation, model, body = fields.get("operation", OPERATIONS[0]), fields.get("model"), fields.get("input")
     if operation not in OPERATIONS:
         known = ", ".join(f"'{each}'" for each in OPERATIONS)
@@ -109,10 +117,10 @@ def _wrong_work(fields: JsonObject, context: LineContext) -> Problem | None:
         return "missing_field", "'input' is missing. It holds the parameters of the request.", "input"
     if type(body) is not dict:
         return "invalid_input", f"'input' is {json_type(body)}; it must be an object.", "input"
-    return _wrong_input(fields, body, context)
+    return _wrong_input(fields, body)
 
 
-def _wrong_input(fields: JsonObject, body: JsonObject, context: LineContext) -> Problem | None:
+def _wrong_input(fields: JsonObject, body: JsonObject) -> Problem | None:
     if body.get("model", fields["model"]) != fields["model"]:
         return "invalid_input", "'input.model' differs from 'model'. Leave it out.", "input.model"
     endpoint = _endpoint(fields)
@@ -125,10 +133,4 @@ def _wrong_input(fields: JsonObject, body: JsonObject, context: LineContext) -> 
     for name in _STREAMS_AND_JOBS:
         if body.get(name):
             return "invalid_input", f"'{name}' cannot be used in a batch. Remove it.", f"input.{name}"
-    if endpoint != context.endpoint:
-        message = (
-            f"This item goes to {endpoint}, but the batch's first item goes to {context.endpoint}. All items of a "
-            "batch go to one endpoint: make a batch for each ('vision' and 'responses' with 'messages' go together)."
-        )
-        return "mixed_operations", message, "operation"
     return None

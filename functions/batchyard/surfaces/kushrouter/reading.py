@@ -89,6 +89,7 @@ def read_batch(request: Request) -> BatchRequest:
         completion_window=body.completion_window,
         metadata=_metadata(body.metadata),
         concurrency=body.settings.concurrency if body.settings else None,
+        identical_once=body.settings.identical_once if body.settings else False,
         idempotency_key=idempotency_key(request),
         lines=None if body.requests is None else _lines(body.requests, LineContext(body.endpoint)),
     )

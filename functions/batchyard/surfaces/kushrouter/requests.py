@@ -19,6 +19,7 @@ Purpose = Literal["batch", "user_data"]
 
 class KushRouterSettings(Body):
     concurrency: int | None = Field(default=None, ge=1, le=10_000, description="Most calls in flight at once.")
+    identical_once: bool = Field(default=False, description="Send identical requests once; all have that result.")
 
 
 class KushRouterCreateBatch(Body):

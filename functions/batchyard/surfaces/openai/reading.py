@@ -141,6 +141,7 @@ def batch_request(
         metadata=wanted.metadata,
         output_expires_after_seconds=_seconds(wanted.output_expires_after),
         concurrency=wanted.settings.concurrency if wanted.settings else None,
+        identical_once=wanted.settings.identical_once if wanted.settings else False,
         idempotency_key=idempotency_key,
     )
 
@@ -164,6 +165,7 @@ def plan_request(parameters: Mapping[str, Any], kind: type[requests.PlanBatch] =
         input_file_id=body.input_file_id or "",
         completion_window=body.completion_window,
         concurrency=body.settings.concurrency if body.settings else None,
+        identical_once=body.settings.identical_once if body.settings else False,
     )
     expected = None if body.input_file_id is not None else _expected(body)
     return PlanRequest(batch, expected, body.output_tokens)

@@ -58,6 +58,7 @@ class BatchSettings(Body):
     """How a batch is to be run. OpenAI has no such member."""
 
     concurrency: int | None = Field(default=None, ge=1, le=10_000, description="Most calls in flight at once.")
+    identical_once: bool = Field(default=False, description="Send identical requests once; all have that result.")
 
 
 class CreateBatch(Body):

@@ -7,7 +7,13 @@ from functools import partial
 from batchyard.adapters.providers.anthropic.cache_marks import marked
 from batchyard.adapters.providers.anthropic.replies import as_chat_completion, as_message
 from batchyard.adapters.providers.anthropic.requests import VENDOR, messages_request
-from batchyard.adapters.providers.translator import ProviderRequest, Untranslatable, read_body, write_body
+from batchyard.adapters.providers.translator import (
+    ProviderRequest,
+    Untranslatable,
+    read_body,
+    unserved,
+    write_body,
+)
 from batchyard.core.calls import Answer, ProviderReply
 from batchyard.core.json_types import JsonObject
 from batchyard.core.lanes import Lane
@@ -35,7 +41,7 @@ class AnthropicTranslator:
             if endpoint == MESSAGES:
                 request = {name: value for name, value in document.items() if name != "stream"} | {"model": model}
                 return ProviderRequest(_PATH, self._written(request), _read_message)
-            return Untranslatable(f"{VENDOR} does not serve {endpoint}.")
+            return unserved(VENDOR, endpoint)
         except Untranslatable as error:
             return error
 

@@ -17,6 +17,7 @@ from batchyard.adapters.providers.translator import (
     ReadAnswer,
     Untranslatable,
     read_body,
+    unserved,
     write_body,
 )
 from batchyard.core.calls import Answer, ProviderReply
@@ -49,7 +50,7 @@ class BedrockTranslator:
             if endpoint == EMBEDDINGS:
                 request, as_base64 = titan_request(Members(document, "", VENDOR), model)
                 return self._to(model, "invoke", request, _ReadEmbeddings(model, as_base64))
-            return Untranslatable(f"{VENDOR} does not serve {endpoint}.")
+            return unserved(VENDOR, endpoint)
         except Untranslatable as error:
             return error
 

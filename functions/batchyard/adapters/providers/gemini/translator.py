@@ -18,6 +18,7 @@ from batchyard.adapters.providers.translator import (
     read_body,
     read_document,
     rewritten,
+    unserved,
     write_body,
 )
 from batchyard.core.calls import Answer, NoAnswer, ProviderReply
@@ -51,7 +52,7 @@ class GeminiTranslator:
                 return ProviderRequest(path_of(model, _GENERATE), write_body(request), partial(_read_message, model))
             if endpoint == EMBEDDINGS:
                 return _embed(document, model)
-            return Untranslatable(f"{VENDOR} does not serve {endpoint}.")
+            return unserved(VENDOR, endpoint)
         except Untranslatable as error:
             return error
 

@@ -1,0 +1,180 @@
+"""A view: a batch as the dashboard shows it. How far it and its lanes are, how fast it runs, when it will be done, and
+its life as a timeline.
+
+All of it is derived from rows that are there anyway, so that a batch that nobody looks at costs nothing. Times are unix
+seconds.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from batchyard.core.batches import Batch, Status
+from batchyard.core.jobs import JobRow
+from batchyard.core.lanes import Lane, LaneProgress, LaneStage
+from batchyard.core.sharding import Plan
+from batchyard.core.shards import ShardRow
+
+_POINTS_AT_MOST = 120
+_BUCKET_SECONDS = (1, 2, 5, 10, 30, 60, 300, 600, 1800, 3600)
+_JOBS_SHOWN = 50
+
+
+class Moment(enum.StrEnum):
+    """What happened in the life of a batch. `waiting`: a lane of it does not run since then. `deadline`: what has no
+    result then is expired."""
+
+    CREATED = "created"
+    VALIDATED = "validated"
+    JOB_SUBMITTED = "job_submitted"
+    FAILED_OVER = "failed_over"
+    WAITING = "waiting"
+    CANCELLING = "cancelling"
+    FINALIZING = "finalizing"
+    ENDED = "ended"
+    DEADLINE = "deadline"
+
+
+_STATUS_MOMENTS = {
+    Status.IN_PROGRESS: Moment.VALIDATED,
+    Status.CANCELLING: Moment.CANCELLING,
+    Status.FINALIZING: Moment.FINALIZING,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LifeEvent:
+    """`detail`: the status for `ended`, for `waiting` a sentence for people."""
+
+    at: int
+    moment: Moment
+    lane: Lane | None = None
+    reason: str | None = None
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BatchView:
+    """`batch`: with its tally so far, and what it waits for. `items_per_second`: on average since it was validated.
+    `timeline`: oldest first; empty in lists."""
+
+    batch: Batch
+    lanes: tuple[LaneProgress, ...]
+    items_per_second: float | None
+    expected_end_at: int | None
+    timeline: tuple[LifeEvent, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Throughput:
+    """How many items had their result, and how many of them failed, in each `bucket_seconds` from `start` on."""
+
+    start: int
+    bucket_seconds: int
+    done: tuple[int, ...]
+    failed: tuple[int, ...]
+
+
+def view_of(batch: Batch, now: int, timeline: tuple[LifeEvent, ...] = ()) -> BatchView:
+    """`batch`: with its tally so far and, while it is in progress, with its lanes."""
+    rate = _items_per_second(batch, now)
+    left = batch.total_items - batch.tally.items
+    is_running = batch.status is Status.IN_PROGRESS
+    expected = now + round(left / rate) if rate and is_running else None
+    lanes = batch.lanes or (_lanes_at_rest(batch.plan, batch.status) if batch.plan else ())
+    return BatchView(batch, lanes, rate, expected, timeline)
+
+
+def ended_at(batch: Batch) -> int | None:
+    """When it entered its terminal status; None if it has not."""
+    return batch.status_times.get(str(batch.status)) if batch.status.is_terminal else None
+
+
+def _items_per_second(batch: Batch, now: int) -> float | None:
+    """On average since it was validated; None while nothing is done. Items that were never run do not count."""
+    started = batch.status_times.get(str(Status.IN_PROGRESS))
+    run = batch.tally.succeeded + batch.tally.failed
+    if started is None or not run:
+        return None
+    ended = batch.status_times.get(str(Status.FINALIZING)) or ended_at(batch) or now
+    return run / max(1, ended - started)
+
+
+def _lanes_at_rest(plan: Plan, status: Status) -> tuple[LaneProgress, ...]:
+    """The lanes of a batch that is not in progress: all of its work is over, or none has begun."""
+    is_over = status is not Status.VALIDATING
+    items: Counter[Lane] = Counter()
+    for entry in plan.lanes:
+        items[entry.lane] += entry.items
+    return tuple(
+        LaneProgress(
+            lane,
+            LaneStage.DONE if is_over else LaneStage.WAITING,
+            items=count,
+            done_percent=100 if is_over else 0,
+            done_items=count if is_over else 0,
+        )
+        for lane, count in items.items()
+    )
+
+
+def timeline_of(batch: Batch, jobs: Mapping[int, JobRow]) -> tuple[LifeEvent, ...]:
+    """The life of a batch, oldest first. `jobs`: the rows of its provider jobs."""
+    events = [LifeEvent(batch.created_at, Moment.CREATED), LifeEvent(batch.expires_at, Moment.DEADLINE)]
+    for status, moment in _STATUS_MOMENTS.items():
+        if (at := batch.status_times.get(str(status))) is not None:
+            events.append(LifeEvent(at, moment))
+    if (ended := ended_at(batch)) is not None:
+        events.append(LifeEvent(ended, Moment.ENDED, detail=str(batch.status)))
+    events += _submissions(batch, jobs)
+    events += _failovers(batch)
+    events += _waits(batch)
+    return tuple(sorted(events, key=lambda event: event.at))
+
+
+def _submissions(batch: Batch, jobs: Mapping[int, JobRow]) -> list[LifeEvent]:
+    lanes = {entry.first_shard: entry.lane for entry in batch.plan.lanes} if batch.plan else {}
+    submitted = [row for row in jobs.values() if row.submitted_at][:_JOBS_SHOWN]
+    return [
+        LifeEvent(row.submitted_at, Moment.JOB_SUBMITTED, lanes.get(row.number), row.reason, row.provider_job_id)
+        for row in submitted
+    ]
+
+
+def _failovers(batch: Batch) -> list[LifeEvent]:
+    """One for each lane that was left, whatever number of runs of shards went."""
+    left = {entry.left for entry in batch.plan.lanes if entry.left and entry.left.at} if batch.plan else set()
+    return [LifeEvent(each.at, Moment.FAILED_OVER, each.lane, each.reason) for each in left]
+
+
+def _waits(batch: Batch) -> list[LifeEvent]:
+    lanes = {(each.lane.provider, each.lane.model): each.lane for each in batch.lanes or ()}
+    return [
+        LifeEvent(wait.since, Moment.WAITING, lanes.get((wait.provider, wait.model)), str(wait.state), wait.message)
+        for wait in batch.waiting_for or ()
+        if wait.since is not None
+    ]
+
+
+def throughput_of(batch: Batch, rows: Iterable[ShardRow], now: int) -> Throughput:
+    """From when its shards settled. Nothing of shards that settled under older versions, which did not write it."""
+    start = batch.status_times.get(str(Status.IN_PROGRESS), batch.created_at)
+    settled = [row for row in rows if row.settled_at >= start]
+    end = max((row.settled_at for row in settled), default=start) if batch.status.is_terminal else now
+    width = bucket_seconds(end - start)
+    buckets = (max(end, start) - start) // width + 1
+    done, failed = [0] * buckets, [0] * buckets
+    for row in settled:
+        bucket = min((row.settled_at - start) // width, buckets - 1)
+        done[bucket] += row.tally.items
+        failed[bucket] += row.tally.failed
+    return Throughput(start, width, tuple(done), tuple(failed))
+
+
+def bucket_seconds(seconds: int) -> int:
+    """How wide the buckets of so many seconds are, so that a chart has points enough and not too many."""
+    widths = (width for width in _BUCKET_SECONDS if seconds // width < _POINTS_AT_MOST)
+    return next(widths, -(-seconds // (_POINTS_AT_MOST - 1)))

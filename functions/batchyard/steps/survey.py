@@ -1,0 +1,77 @@
+"""Survey: the lanes that open batches use, and the accounts, as operators look at them. Reads a bounded number of rows,
+however many batches are open."""
+
+from __future__ import annotations
+
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from batchyard.adapters.aws.accounts import Accounts
+from batchyard.adapters.aws.batches import Batches
+from batchyard.adapters.aws.lanes import Lanes
+from batchyard.core.accounts import Account
+from batchyard.core.batches import Batch, BatchRef
+from batchyard.core.errors import Forbidden
+from batchyard.core.lanes import LaneId, Mode
+from batchyard.core.survey import Survey, SurveyedLane, surveyed
+
+_MOST_BATCHES = 200
+_MOST_COUNTED = 10_000
+"""Open batches that are counted: a megabyte or two."""
+_ACCOUNTS_AT_ONCE = 50
+_READS_AT_ONCE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class AccountsPage:
+    """`open_batches`: account id -> how many of its batches have not ended."""
+
+    accounts: list[Account]
+    open_batches: Counter[str]
+    next_cursor: str | None
+
+
+def require_operator(account_id: str, *, accounts: Accounts) -> None:
+    """Raises Forbidden unless an operator of this deployment has marked the account."""
+    account = accounts.get(account_id)
+    if account is None or not account.is_operator:
+        message = (
+            "This API key is not an operator's. `batchyard accounts operator ACCOUNT_ID` marks an account whose keys "
+            "may see the whole deployment."
+        )
+        raise Forbidden(message, code="not_an_operator")
+
+
+def survey(*, now: float, batches: Batches, lanes: Lanes) -> Survey:
+    """The lanes of the oldest open batches."""
+    listed = batches.open_batches(_MOST_BATCHES + 1)
+    refs = [BatchRef(account_id, batch_id) for account_id, batch_id, _ in listed[:_MOST_BATCHES]]
+    with ThreadPoolExecutor(_READS_AT_ONCE, thread_name_prefix="survey") as pool:
+        used = Counter(lane for found in pool.map(batches.get, refs) if found for lane in used_lanes(found))
+
+        def look(lane: LaneId) -> SurveyedLane:
+            view = lanes.look(lane)
+            return surveyed(lane, view.health, view.pace, used[lane], now)
+
+        seen = tuple(pool.map(look, sorted(used, key=str)))
+    return Survey(seen, len(refs), len(listed) <= _MOST_BATCHES)
+
+
+def used_lanes(batch: Batch) -> set[LaneId]:
+    """The lanes of a batch as their rows know them. Items of a native lane whose job is given up run in realtime: that
+    lane has the health."""
+    owner = batch.account_id if batch.caller_pays else None
+    lanes = {entry.lane for entry in batch.plan.lanes} if batch.plan else set()
+    return {
+        LaneId(lane.provider, lane.model, owner, Mode.FLEX if lane.mode is Mode.FLEX else Mode.REALTIME)
+        for lane in lanes
+    }
+
+
+def list_accounts(after: str | None, *, accounts: Accounts, batches: Batches) -> AccountsPage:
+    """A page of all accounts, oldest first."""
+    found = accounts.page(after=after, limit=_ACCOUNTS_AT_ONCE + 1)
+    counted = Counter(account_id for account_id, _, _ in batches.open_batches(_MOST_COUNTED))
+    shown = found[:_ACCOUNTS_AT_ONCE]
+    return AccountsPage(shown, counted, shown[-1].id if len(found) > len(shown) else None)

@@ -1,0 +1,87 @@
+"""View: batches as the dashboard shows them, one or a page of them, from rows that are there anyway.
+
+A page is one query, and some reads for each batch on it that runs. A page of batches with one status reads a bounded
+number of rows and says where it stopped, so that no account is too large to be looked at.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+from batchyard.adapters.aws.lanes import Lanes
+from batchyard.adapters.aws.stores import Stores
+from batchyard.core.batch_views import BatchView, Throughput, throughput_of, timeline_of, view_of
+from batchyard.core.batches import Batch, BatchRef
+from batchyard.core.errors import NotFound
+from batchyard.core.requests import ViewRequest
+from batchyard.core.usage import Tally
+from batchyard.steps.explain import explain
+
+_SEARCHED_AT_MOST = 300
+"""Rows that one page of batches with a certain status reads. A row has a kilobyte or two."""
+_LOOKED_AT_ONCE = 8
+_FEW_SHARDS = 64
+"""Batches with no more shards show what each of them has flushed so far; larger ones what has settled."""
+
+
+@dataclass(frozen=True, slots=True)
+class ViewPage:
+    """`next_cursor`: the batch to go on behind, if there are more. `searched`: how many batches were looked at."""
+
+    views: list[BatchView]
+    next_cursor: str | None
+    searched: int
+
+
+def view_page(account_id: str, wanted: ViewRequest, *, now: int, stores: Stores, lanes: Lanes) -> ViewPage:
+    """The account's batches, newest first."""
+    reads = wanted.limit if wanted.has_any else _SEARCHED_AT_MOST
+    rows = stores.batches.newest(account_id, after=wanted.after, limit=reads + 1)
+    found: list[Batch] = []
+    searched = 0
+    for batch in rows[:reads]:
+        if len(found) == wanted.limit:
+            break
+        searched += 1
+        if wanted.has(batch.status):
+            found.append(batch)
+    has_more = searched < len(rows)
+    with ThreadPoolExecutor(_LOOKED_AT_ONCE, thread_name_prefix="view") as pool:
+        views = list(pool.map(lambda batch: view_of(_looked_at(batch, now, stores, lanes), now), found))
+    return ViewPage(views, rows[searched - 1].id if has_more else None, searched)
+
+
+def view(ref: BatchRef, *, now: int, stores: Stores, lanes: Lanes) -> BatchView:
+    """One batch, with its timeline. Raises NotFound."""
+    found = found_batch(ref, stores)
+    batch = _looked_at(found, now, stores, lanes)
+    has_jobs = batch.plan is not None and (bool(batch.plan.jobs) or batch.revision > 0)
+    jobs = {row.number: row for row in stores.jobs.rows(batch.id)} if has_jobs else {}
+    return view_of(batch, now, timeline_of(batch, jobs))
+
+
+def throughput(ref: BatchRef, *, now: int, stores: Stores) -> Throughput:
+    """Reads the row of every shard: half a kilobyte for 256 items. Raises NotFound."""
+    batch = found_batch(ref, stores)
+    return throughput_of(batch, stores.shards.rows(batch.id) if batch.plan else (), now)
+
+
+def found_batch(ref: BatchRef, stores: Stores) -> Batch:
+    batch = stores.batches.get(ref, consistent=True)
+    if batch is None:
+        raise NotFound(f"There is no batch {ref.batch_id}.", param="batch_id", code="batch_not_found")
+    return batch
+
+
+def _looked_at(batch: Batch, now: int, stores: Stores, lanes: Lanes) -> Batch:
+    """The batch with its tally so far, what it waits for, and its lanes."""
+    if batch.status.is_terminal or batch.plan is None:
+        return explain(batch, now=now, stores=stores, lanes=lanes)
+    if batch.plan.shards > _FEW_SHARDS:
+        counted, done = stores.batches.with_progress(batch), None
+    else:
+        tallies = {row.number: row.tally for row in stores.shards.rows(batch.id)}
+        counted = replace(batch, tally=sum(tallies.values(), Tally()))
+        done = {number: tally.items for number, tally in tallies.items()}
+    return explain(counted, now=now, stores=stores, lanes=lanes, done=done)

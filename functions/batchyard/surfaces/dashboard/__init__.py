@@ -1,0 +1,1 @@
+"""The dashboard's own requests: what its page reads beside the API that everybody has."""
