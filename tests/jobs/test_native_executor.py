@@ -288,7 +288,7 @@ def test_an_executor_may_die_at_any_call(story: str, when: str) -> None:
     vendors = {
         "well": {},
         "half": {"done_share": 0.5},
-        "stall": {"seconds": None, "done_share": 0.25},
+        "stall": {"seconds": None, "done_share": 0.25, "usual_seconds": 20 * 300},  # looked at every 300 seconds
         "none": {"is_unsupported": True},
     }
     met = 0
@@ -304,7 +304,7 @@ def test_an_executor_may_die_at_any_call(story: str, when: str) -> None:
         if not yard.fuse.burnt:
             break
         met += 1
-    assert met >= 15, f"only {met} calls"
+    assert 15 <= met < 199, f"{met} calls"
 
 
 @pytest.mark.parametrize("when", ["before", "after", "fails"])

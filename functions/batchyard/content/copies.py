@@ -9,12 +9,10 @@ went by is where its answer is, and answers are read again for some copies at a 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from hashlib import blake2b
 from itertools import islice
-
-import orjson
 
 from batchyard.adapters.aws.objects import Objects, Span
 from batchyard.content.lines import read_lines
@@ -52,32 +50,19 @@ class CopyFinder:
         return True
 
 
-def find_copy(key: str, objects: Objects, *, index: int | None = None, custom_id: str | None = None) -> Copy | None:
-    """The copy with that index, or that custom_id, in the file of copies. Reads it from its start."""
-    sought = b"[%d," % index if index is not None else b"," + orjson.dumps(custom_id) + b","
-    with closing(objects.stream(key)) as chunks:
-        for _, line in read_lines(chunks, _LONGEST_LINE_BYTES):
-            if line and (line.startswith(sought) if index is not None else sought in line):
-                copy = read_copy_line(line)
-                if index is not None or copy.custom_id == custom_id:
-                    return copy
-    return None
-
-
 class CopiedResults:
     """The results of a batch's copies. `key`: of the file that they stand in. `note_part` is called with each part that
     is read, `among` goes over all results that parts hold."""
 
     def __init__(self, batch_id: str, key: str, objects: Objects) -> None:
         self._batch_id = batch_id
-        self._key = key
         self._objects = objects
-        self._wanted = {copy.original for copy in self._read()}
+        self._wanted = {copy.original for copy in read_copies(key, objects)}
         self._places: dict[int, Span] = {}
         self._originals: dict[int, StoredResult] = {}
         """Of originals that went by, without their answers."""
         self._answers: dict[int, bytes] = {}
-        self._copies = self._read()
+        self._copies = read_copies(key, objects)
         self._next: deque[Copy] = deque()
         self._needed: set[int] = set()
         """The originals of the next copies."""
@@ -127,8 +112,10 @@ class CopiedResults:
         with closing(self._objects.get_many(spans, at_most=_READS_AT_ONCE, held_bytes=_HELD_BYTES)) as reads:
             self._answers = dict.fromkeys(gone_by, b"") | dict(zip(answered, reads, strict=True))
 
-    def _read(self) -> Iterator[Copy]:
-        with closing(self._objects.stream(self._key)) as chunks:
-            for _, line in read_lines(chunks, _LONGEST_LINE_BYTES):
-                if line:
-                    yield read_copy_line(line)
+
+def read_copies(key: str, objects: Objects) -> Generator[Copy]:
+    """The copies that stand in the file `key`, by index."""
+    with closing(objects.stream(key)) as chunks:
+        for _, line in read_lines(chunks, _LONGEST_LINE_BYTES):
+            if line:
+                yield read_copy_line(line)

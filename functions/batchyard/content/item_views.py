@@ -3,14 +3,16 @@ asked of one beside what it was answered.
 
 A batch may have a million items, so each look reads a bounded amount and says where it stopped. Shards' rows count
 their results by outcome, so only parts with something to show are read. A custom_id is searched in the work file, in
-which each item's stands before its request, and then among the copies, which no page by outcome lists. When parts and
-work file are no longer kept, only the batch's files are left.
+which each item's stands before its request. When parts and work file are no longer kept, only the batch's files are
+left.
+
+Copies (`core.copies`) are in neither: they are found by name and by index, in the file that they stand in.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 
@@ -18,10 +20,11 @@ import orjson
 
 from batchyard.adapters.aws.objects import ObjectMissing, Objects, Span
 from batchyard.adapters.aws.shards import Shards
-from batchyard.content.copies import find_copy
+from batchyard.content.copies import read_copies
 from batchyard.content.parts import Parts, ReadAhead
 from batchyard.content.results import no_longer_kept
 from batchyard.core.batches import Batch
+from batchyard.core.copies import Copy
 from batchyard.core.endings import outcome_of_the_rest
 from batchyard.core.errors import NotFound
 from batchyard.core.item_views import ItemView, item_view
@@ -90,39 +93,29 @@ class Items:
             found, end = self._search(head, windows)
             if found is None and end is None:
                 return ItemsPage([], ItemsCursor(windows.stop, -1, 0), self._items_before(windows.stop))
-            item = self._copied(custom_id=custom_id) if found is None else self._item_at(found, custom_id)
-            shown = [] if item is None else [self._without_bodies(item)]
+            item = (
+                self._copy(lambda copy: copy.custom_id == custom_id)
+                if found is None
+                else self._item_at(found, custom_id)
+            )
         except ObjectMissing as error:
             raise no_longer_kept(self._batch) from error
+        shown = [] if item is None else [replace(item, request=None, answer=None, lane=None)]
         return ItemsPage(shown, None, self._plan.items)
 
     def item(self, index: int) -> ItemView:
         """One item, with what was asked and answered. Raises NotFound if the batch has no such item."""
-        found = self._sent(index) or self._copied(index=index)
-        if found is None:
-            raise NotFound(f"The batch has no item {index}.", param="index", code="item_not_found")
-        return found
-
-    def _sent(self, index: int) -> ItemView | None:
         try:
             for shard in self._shards_around(index):
                 for item in read_work_lines(self._objects.get(self._work_key, shard.offset, shard.length)):
                     if item.index == index:
                         return self._shown(shard, item)
+            copied = self._copy(lambda copy: copy.index == index)
         except ObjectMissing as error:
             raise no_longer_kept(self._batch) from error
-        return None
-
-    def _copied(self, *, index: int | None = None, custom_id: str | None = None) -> ItemView | None:
-        """An item that was not sent: it is like its original, as far as that has come."""
-        if not self._plan.copies:
-            return None
-        key = copies_key(self._batch.account_id, self._batch.id, self._plan.run)
-        copy = find_copy(key, self._objects, index=index, custom_id=custom_id)
-        original = self._sent(copy.original) if copy is not None else None
-        if copy is None or original is None:
-            return None
-        return replace(original, index=copy.index, custom_id=copy.custom_id)
+        if copied is not None:
+            return copied
+        raise NotFound(f"The batch has no item {index}.", param="index", code="item_not_found")
 
     # A page by outcome.
 
@@ -177,9 +170,6 @@ class Items:
     def _items_before(self, place: int) -> int:
         return sum(shard.items for shard in self._manifest() if shard.offset + shard.length <= place)
 
-    def _without_bodies(self, item: ItemView) -> ItemView:
-        return replace(item, request=None, answer=None, lane=None)
-
     # One item.
 
     def _shards_around(self, index: int) -> Iterator[Shard]:
@@ -195,6 +185,20 @@ class Items:
         if result is None:
             return ItemView(item.index, item.custom_id, request=item.body, lane=lane)
         return replace(item_view(result), request=item.body, answer=result.body or None, lane=lane)
+
+    def _copy(self, is_wanted: Callable[[Copy], bool]) -> ItemView | None:
+        """The copy that is wanted, as its original is: copies are in no shard, and have their results at the end."""
+        if not self._plan.copies:
+            return None
+        key = copies_key(self._batch.account_id, self._batch.id, self._plan.run)
+        with closing(read_copies(key, self._objects)) as copies:
+            copy = next(filter(is_wanted, copies), None)
+        if copy is None:
+            return None
+        original = self.item(copy.original)
+        if self._batch.ending is None:
+            return ItemView(copy.index, copy.custom_id, request=original.request, lane=original.lane)
+        return replace(original, index=copy.index, custom_id=copy.custom_id)
 
     def _result(self, shard: Shard, index: int) -> StoredResult | None:
         row = self._shards.get(self._batch.id, shard.number)

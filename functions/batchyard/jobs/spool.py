@@ -24,6 +24,10 @@ class Spool:
         self._places[shard][position] = self._end, len(line)
         self._end += len(line)
 
+    @property
+    def is_empty(self) -> bool:
+        return not self._places
+
     def holds(self, shard: int) -> bool:
         return shard in self._places
 
