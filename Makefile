@@ -29,7 +29,7 @@ $(READY): requirements.lock cli/pyproject.toml cli/hatch_build.py
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable cli
 	@touch $@
 
-clients: $(CLIENTS) ## The clients of the e2e tests that are not in requirements.lock: openai for Node, litellm
+clients: $(CLIENTS) ## What tests need beside requirements.lock: openai for Node, axe, litellm
 
 # Both from their lock files. npm runs on the Node that comes with the Python packages, and runs no package's scripts.
 .build/node/.ready: tests/e2e/node/package-lock.json $(READY)
@@ -43,6 +43,11 @@ clients: $(CLIENTS) ## The clients of the e2e tests that are not in requirements
 	$(BIN)/uv pip sync --quiet --python $(@D)/bin/python $< || $(@D)/bin/python -m pip install --quiet -r $<
 	@touch $@
 
+browser: ## A Chromium for the dashboard's tests: the one on PATH, else Debian's
+	@command -v chromium chromium-browser google-chrome google-chrome-stable >/dev/null || \
+	    { [ "$$(id -u)" = 0 ] && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; } || \
+	    echo "No Chromium: the dashboard's tests are skipped, and fail in CI. On Debian or Ubuntu: sudo apt-get install chromium"
+
 demo: $(READY) ## Run the main job on the local cloud: upload, create, wait, download
 	$(BIN)/python -m local.demo
 
@@ -50,7 +55,7 @@ local: $(READY) ## The local cloud in the foreground on PORT (8787); writes .loc
 	PORT=$(PORT) $(BIN)/python -m local
 
 # Files in their own order: the slow ones come first, and the quick ones fill up what is left at the end.
-test: $(READY) $(CLIENTS) lint ## Every test
+test: $(READY) $(CLIENTS) browser lint ## Every test
 	$(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 unit: $(READY) ## The quick tests: unit, property, steps, worker. No local cloud
@@ -69,7 +74,7 @@ lambda-python: .build/python3.13/.ready ## The unit tests and the steps on the P
 	$(BIN)/uv pip sync --quiet --python $(@D)/bin/python requirements.lock
 	@touch $@
 
-e2e: $(READY) $(CLIENTS) ## The local cloud driven by real clients
+e2e: $(READY) $(CLIENTS) browser ## The local cloud driven by real clients
 	$(BIN)/pytest -q tests/e2e
 
 fault: $(READY) ## Crashes, duplicates and refused calls on the local cloud
@@ -118,4 +123,4 @@ lock: $(READY) ## Resolve pyproject.toml into requirements.lock
 clean: ## Remove everything that the commands made
 	rm -rf .venv .local .build cdk.out demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help setup clients demo local test unit api lambda-python e2e fault synth cost lint format bench size exports tokens openapi catalogue vocabulary lock clean
+.PHONY: help setup clients browser demo local test unit api lambda-python e2e fault synth cost lint format bench size exports tokens openapi catalogue vocabulary lock clean

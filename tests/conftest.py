@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import HealthCheck, settings
 
-_SLOW_ROOMS = ("fault", "e2e", "local_cloud", "worker", "infra")
+_SLOW_ROOMS = ("fault", "e2e", "local_cloud", "worker", "infra", "dashboard")
 
 settings.register_profile("batchyard", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("batchyard")

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,10 @@ from batchyard.adapters.aws.files import Files
 from batchyard.adapters.aws.lanes import Counts, Lanes
 from batchyard.adapters.aws.shards import Shards
 from batchyard.core.batches import Batch, Ending, Status
+from batchyard.core.copies import Copy, copy_line
 from batchyard.core.files import File
 from batchyard.core.items import Item, work_line
-from batchyard.core.keys import file_key, manifest_key, part_key, work_key
+from batchyard.core.keys import copies_key, file_key, manifest_key, part_key, work_key
 from batchyard.core.lane_pace import WorkerReport, slot_of
 from batchyard.core.lanes import Lane, LaneId
 from batchyard.core.parts import encode_part
@@ -29,7 +31,7 @@ from batchyard.core.shards import mark_done
 from batchyard.core.usage import retries_tally
 from batchyard.handlers import admin, page_files
 from tests.api.api import Cloud, Customer
-from tests.api.gateway import Context
+from tests.api.gateway import Context, call, event
 
 NOW = int(time.time())
 BEGUN = NOW - 100
@@ -124,10 +126,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("path", ["/dashboard", "/dashboard/"])
-def test_the_bare_address_leads_to_the_page(alice: Customer, path: str) -> None:
-    """With the stage of the deployment in front, and without asking for a key."""
-    reply = alice.http.get(path.rstrip("/"), headers={"authorization": ""})
-    assert (reply.status_code, reply.headers["location"]) == (302, "https://api.test/live/dashboard/index.html")
+def test_the_bare_address_leads_to_the_page(cloud: Cloud, path: str) -> None:
+    """With the stage of the deployment in front, and without asking for a key. API Gateway takes both spellings to the
+    same function."""
+    asked = event("api/show_page") | {"resource": "/dashboard", "path": path, "pathParameters": None}
+    asked["requestContext"] |= {"path": f"/live{path}", "domainName": "api.test"}
+    reply = call("account", asked)
+    assert (reply["statusCode"], reply["headers"]["location"]) == (302, "https://api.test/live/dashboard/index.html")
 
 
 def test_the_page_may_run_nothing_but_itself(alice: Customer, folder: Path) -> None:
@@ -358,6 +363,24 @@ def test_an_item_has_its_request_beside_its_result(cloud: Cloud, alice: Customer
     assert (json.loads(waiting["request"]), waiting["response"], waiting["outcome"]) == ({"n": 7}, None, None)
     assert refused(alice, f"batches/{batch.id}/items/8") == (404, "item_not_found")
     assert refused(alice, f"batches/{batch.id}/items/-1")[0] == 404
+
+
+def test_a_copy_is_shown_with_what_its_original_was_answered(cloud: Cloud, alice: Customer) -> None:
+    """By its own name and index, once its batch is over: it is in no shard."""
+    batch = running(cloud, alice, [[result(n) for n in range(4)]])
+    assert batch.plan is not None
+    cloud.objects.put(copies_key(alice.account_id, batch.id, "run"), copy_line(Copy(4, "twin", 2)))
+    batches = Batches(cloud.table)
+    copied = batches.change_plan(batch, replace(batch.plan, items=5, copies=1))
+    (found,) = look(alice, f"batches/{batch.id}/items", custom_id="twin")["items"]
+    assert (found["index"], found["outcome"]) == (4, None)
+    finalizing = batches.enter(copied, Status.FINALIZING, NOW)
+    batches.finish(finalizing, Status.COMPLETED, NOW)
+    (found,) = look(alice, f"batches/{batch.id}/items", custom_id="twin")["items"]
+    assert (found["index"], found["outcome"]) == (4, "succeeded")
+    twin, original = (look(alice, f"batches/{batch.id}/items/{n}") for n in (4, 2))
+    assert twin["custom_id"] == "twin" and twin["response"] == original["response"]
+    assert look(alice, f"batches/{batch.id}/items", custom_id="nobody")["items"] == []
 
 
 def test_items_that_are_no_longer_kept_say_so(cloud: Cloud, alice: Customer) -> None:

@@ -58,6 +58,7 @@ def seeded(cloud: Cloud) -> None:
         Batch(BATCH, ACCOUNT, "openai", "/v1/chat/completions", FILE, "24h", Status.VALIDATING, 1, FAR)
     )
     ended = Batch(ENDED, ACCOUNT, "openai", "/v1/chat/completions", FILE, "24h", Status.COMPLETED, 1, FAR)
+    ended = replace(ended, status_times={Status.COMPLETED: 1})
     plan = Plan("run", 1, 1, (LaneShards(Lane("openai", "gpt-4o-mini"), 0, 1, 1),), 1, False, None)
     work = work_line(Item(0, "r-0", "gpt-4o-mini", b"{}"))
     cloud.objects.put(work_key(ACCOUNT, ENDED, plan.run), work)

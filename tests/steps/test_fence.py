@@ -27,6 +27,24 @@ def test_a_batch_without_live_owners_is_drained_at_once(stores: Stores) -> None:
     stores.shards.flush(BATCH_ID, claim, part_key="p", done=b"\x01", tally=Tally(), lease_until=NOW + 60, settled=True)
     assert run(stores, NOW).drained
     assert Counter(row.state for row in stores.shards.rows(BATCH_ID)) == {ShardState.SEALED: 4, ShardState.SETTLED: 1}
+    assert [row.lost_owners for row in stores.shards.rows(BATCH_ID)] == [0, 0, 1, 0, 0]
+
+
+def test_owners_that_were_lost_are_told_from_those_that_gave_back(stores: Stores) -> None:
+    """One gave the shard back, two let their leases end, of which one had its lease taken away, and one settled it; a
+    repeated write counts once."""
+    start_batch(stores.batches, stores.objects, plan({"a": 1}))
+    rows = stores.shards
+    first = rows.claim(BATCH_ID, 0, "w1", NOW, NOW + 60)
+    for _ in range(2):
+        rows.release(BATCH_ID, first)
+    assert rows.forget_lease(BATCH_ID, rows.claim(BATCH_ID, 0, "w2", NOW, NOW + 60))
+    assert [row.lost_owners for row in rows.rows(BATCH_ID)] == [1]
+    rows.claim(BATCH_ID, 0, "w3", NOW, NOW + 60)
+    assert [row.lost_owners for row in rows.rows(BATCH_ID)] == [1]
+    last = rows.claim(BATCH_ID, 0, "w4", NOW + 61, NOW + 120)
+    rows.flush(BATCH_ID, last, part_key="p", done=b"\x01", tally=Tally(), lease_until=NOW + 120, settled=True)
+    assert [row.lost_owners for row in rows.rows(BATCH_ID)] == [2]
 
 
 def test_a_live_owner_keeps_what_it_flushes(stores: Stores) -> None:

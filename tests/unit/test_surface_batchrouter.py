@@ -12,6 +12,7 @@ import pytest
 from batchyard.core.batches import Batch, Stage, Status
 from batchyard.core.errors import Conflict, PreflightFailed, RateLimited
 from batchyard.core.items import Item, LineError
+from batchyard.core.jobs import JobRow
 from batchyard.core.lanes import Lane
 from batchyard.core.quotes import Quote, QuotedLane, QuoteRef
 from batchyard.core.receipts import receipt_of
@@ -19,7 +20,7 @@ from batchyard.core.requests import BatchRequest, ResultWindow
 from batchyard.core.results import Outcome, Result, failed, stored, unfinished
 from batchyard.core.routing import RoutingRules, Verdict
 from batchyard.core.sharding import LaneShards, Plan
-from batchyard.core.shards import ShardRow
+from batchyard.core.shards import ShardRow, ShardState
 from batchyard.core.usage import Tally
 from batchyard.core.webhooks import WebhookTarget
 from batchyard.surfaces.batchrouter import quotes, replies
@@ -274,6 +275,23 @@ def test_a_receipt_has_the_cost_of_each_lane() -> None:
     assert sum(ran.tally.cost_picousd for ran in receipt.ran) == receipt.charged_picousd
     written = json.loads(write_receipt(BilledBatch(ended, receipt)).body)["billing_receipt"]["provider_lanes"][0]
     assert (written["cost"]["amount"], written["tokens"]["input"]) == ("0.000000", 1)
+
+
+def test_a_receipt_says_what_may_be_paid_twice() -> None:
+    """Items that a provider job took and said nothing of, and runs of shards whose owner was never heard of again: lost
+    in the middle, by the end of its lease, or under a seal; not those that were handed back, or go on."""
+    plan = Plan("run", 5, 5, (LaneShards(Lane("openai", "m"), 0, 5, 5),), 8, False, None)
+    rows = [
+        ShardRow(0, ShardState.SETTLED, version=3, handed_back=2),
+        ShardRow(1, ShardState.SETTLED, version=3, handed_back=1),
+        ShardRow(2, ShardState.OPEN, version=2, lease_until=0, handed_back=0),
+        ShardRow(3, ShardState.OPEN, version=1, lease_until=99),
+        ShardRow(4, ShardState.SEALED, version=3, handed_back=2),
+    ]
+    receipt = receipt_of(replace(BATCH, plan=plan), None, rows, [JobRow(0, unheard=7), JobRow(3, unheard=2), JobRow(4)])
+    assert [row.lost_owners for row in rows] == [0, 1, 2, 0, 0]
+    written = json.loads(write_receipt(BilledBatch(BATCH, receipt)).body)["billing_receipt"]
+    assert written["may_be_paid_twice"] == {"items": 9, "interrupted_runs": 3}
 
 
 def test_errors_have_one_shape() -> None:

@@ -705,6 +705,26 @@ def test_the_meter_counts_what_was_flushed(start: Start) -> None:
     assert shop.meter.shards == {"settled": 1} and shop.meter.provider == "openai"
 
 
+def test_a_shard_says_why_its_items_were_sent_again(start: Start) -> None:
+    """Its row has the retries of all its flushes by reason, and when it settled; nothing of either if there is none."""
+    codes = {(0, 1): 429, (0, 2): 500, (1, 1): 429, (2, 1): 409}
+
+    async def behave(index: int, attempt: int) -> Outcome:
+        await asyncio.sleep(1)
+        code = codes.get((index, attempt))
+        return status(code, RetryAdvice(retry_after_seconds=7.0)) if code else succeed(index)
+
+    shop = start(behave)
+    shop.work(shop.message(8))
+    row = row_of(shop)
+    assert row.tally.succeeded == 8 and len(row.parts) > 1
+    assert row.tally.retries == {"throttled": 2, "server_error": 1, "conflict": 1}
+    assert EPOCH < row.settled_at <= shop.clock()
+    quiet = start(after(1.0))
+    quiet.work(quiet.message(2))
+    assert row_of(quiet).tally.retries == {}
+
+
 @pytest.mark.parametrize(("room", "sent_again"), [(Room.FULL, [30]), (Room.SPENT, [])])
 def test_a_shard_that_does_not_fit_into_its_price_limit_is_handed_back(
     start: Start, room: Room, sent_again: list[int]

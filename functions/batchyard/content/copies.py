@@ -9,7 +9,7 @@ went by is where its answer is, and answers are read again for some copies at a 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from hashlib import blake2b
 from itertools import islice
@@ -42,7 +42,7 @@ class CopyFinder:
     def is_copy(self, lane: OpenLane, item: Item) -> bool:
         """Whether the item is like an earlier one of its lane; if so it is written down."""
         digest = blake2b(item.body, digest_size=_DIGEST_BYTES).digest()
-        original = self._originals.setdefault((id(lane), digest), item.index)
+        original = self._originals.setdefault((lane.position, digest), item.index)
         if original == item.index:
             return False
         self._write(copy_line(Copy(item.index, item.custom_id, original)))
@@ -56,14 +56,13 @@ class CopiedResults:
 
     def __init__(self, batch_id: str, key: str, objects: Objects) -> None:
         self._batch_id = batch_id
-        self._key = key
         self._objects = objects
-        self._wanted = {copy.original for copy in self._read()}
+        self._wanted = {copy.original for copy in read_copies(key, objects)}
         self._places: dict[int, Span] = {}
         self._originals: dict[int, StoredResult] = {}
         """Of originals that went by, without their answers."""
         self._answers: dict[int, bytes] = {}
-        self._copies = self._read()
+        self._copies = read_copies(key, objects)
         self._next: deque[Copy] = deque()
         self._needed: set[int] = set()
         """The originals of the next copies."""
@@ -113,8 +112,10 @@ class CopiedResults:
         with closing(self._objects.get_many(spans, at_most=_READS_AT_ONCE, held_bytes=_HELD_BYTES)) as reads:
             self._answers = dict.fromkeys(gone_by, b"") | dict(zip(answered, reads, strict=True))
 
-    def _read(self) -> Iterator[Copy]:
-        with closing(self._objects.stream(self._key)) as chunks:
-            for _, line in read_lines(chunks, _LONGEST_LINE_BYTES):
-                if line:
-                    yield read_copy_line(line)
+
+def read_copies(key: str, objects: Objects) -> Generator[Copy]:
+    """The copies that stand in the file `key`, by index."""
+    with closing(objects.stream(key)) as chunks:
+        for _, line in read_lines(chunks, _LONGEST_LINE_BYTES):
+            if line:
+                yield read_copy_line(line)

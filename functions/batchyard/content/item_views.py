@@ -5,12 +5,14 @@ A batch may have a million items, so each look reads a bounded amount and says w
 their results by outcome, so only parts with something to show are read. A custom_id is searched in the work file, in
 which each item's stands before its request. When parts and work file are no longer kept, only the batch's files are
 left.
+
+Copies (`core.copies`) are in neither: they are found by name and by index, in the file that they stand in.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 
@@ -18,14 +20,16 @@ import orjson
 
 from batchyard.adapters.aws.objects import ObjectMissing, Objects, Span
 from batchyard.adapters.aws.shards import Shards
+from batchyard.content.copies import read_copies
 from batchyard.content.parts import Parts, ReadAhead
 from batchyard.content.results import no_longer_kept
 from batchyard.core.batches import Batch
+from batchyard.core.copies import Copy
 from batchyard.core.endings import outcome_of_the_rest
 from batchyard.core.errors import NotFound
 from batchyard.core.item_views import ItemView, item_view
 from batchyard.core.items import WorkItem, read_work_lines
-from batchyard.core.keys import manifest_key, work_key
+from batchyard.core.keys import copies_key, manifest_key, work_key
 from batchyard.core.requests import ItemsCursor, ItemsRequest
 from batchyard.core.results import Outcome, StoredResult
 from batchyard.core.sharding import MANIFEST_RECORD_BYTES, Plan, Shard, read_manifest, routes
@@ -89,9 +93,13 @@ class Items:
             found, end = self._search(head, windows)
             if found is None and end is None:
                 return ItemsPage([], ItemsCursor(windows.stop, -1, 0), self._items_before(windows.stop))
-            shown = [] if found is None else [self._without_bodies(self._item_at(found, custom_id))]
+            if found is None:
+                item = self._copy(lambda copy: copy.custom_id == custom_id)
+            else:
+                item = self._item_at(found, custom_id)
         except ObjectMissing as error:
             raise no_longer_kept(self._batch) from error
+        shown = [] if item is None else [replace(item, request=None, answer=None, lane=None)]
         return ItemsPage(shown, None, self._plan.items)
 
     def item(self, index: int) -> ItemView:
@@ -101,8 +109,11 @@ class Items:
                 for item in read_work_lines(self._objects.get(self._work_key, shard.offset, shard.length)):
                     if item.index == index:
                         return self._shown(shard, item)
+            copied = self._copy(lambda copy: copy.index == index)
         except ObjectMissing as error:
             raise no_longer_kept(self._batch) from error
+        if copied is not None:
+            return copied
         raise NotFound(f"The batch has no item {index}.", param="index", code="item_not_found")
 
     # A page by outcome.
@@ -158,9 +169,6 @@ class Items:
     def _items_before(self, place: int) -> int:
         return sum(shard.items for shard in self._manifest() if shard.offset + shard.length <= place)
 
-    def _without_bodies(self, item: ItemView) -> ItemView:
-        return replace(item, request=None, answer=None, lane=None)
-
     # One item.
 
     def _shards_around(self, index: int) -> Iterator[Shard]:
@@ -176,6 +184,20 @@ class Items:
         if result is None:
             return ItemView(item.index, item.custom_id, request=item.body, lane=lane)
         return replace(item_view(result), request=item.body, answer=result.body or None, lane=lane)
+
+    def _copy(self, is_wanted: Callable[[Copy], bool]) -> ItemView | None:
+        """The copy that is wanted, as its original is: copies are in no shard, and have their results at the end."""
+        if not self._plan.copies:
+            return None
+        key = copies_key(self._batch.account_id, self._batch.id, self._plan.run)
+        with closing(read_copies(key, self._objects)) as copies:
+            copy = next(filter(is_wanted, copies), None)
+        if copy is None:
+            return None
+        original = self.item(copy.original)
+        if self._batch.ending is None:
+            return ItemView(copy.index, copy.custom_id, request=original.request, lane=original.lane)
+        return replace(original, index=copy.index, custom_id=copy.custom_id)
 
     def _result(self, shard: Shard, index: int) -> StoredResult | None:
         row = self._shards.get(self._batch.id, shard.number)

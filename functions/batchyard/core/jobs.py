@@ -91,10 +91,12 @@ class JobRef:
 @dataclass(frozen=True, slots=True)
 class JobRow:
     """`attempt`: submissions begun. `asked_at`: when the last one was, while nobody knows what it came to; else 0.
-    `tries`: failures in a row. `due_at`: when the job is to be looked at again. `provider`,
-    `model`: of the lane that it was submitted on. `submitted_at`, `stop_at`: when the
-    vendor took it, and was asked to stop it. `restarts`: how often it was stopped to be submitted anew. `reason`: why
-    it ended otherwise than well. `fence`: the ending that its batch was stopped for."""
+    `tries`: failures in a row. `due_at`: when the job is to be looked at again. `provider`, `model`: of the lane that
+    it was submitted on. `is_guess`: the vendor's answer was lost, and this job was found in its list; `strangers`:
+    those that were found so, and turned out to be somebody else's. `submitted_at`, `stop_at`: when the vendor took it,
+    and was asked to stop it. `restarts`: how often it was stopped to be submitted anew. `reason`: why it ended
+    otherwise than well. `fence`: the ending that its batch was stopped for. `unheard`: how many of its items the vendor
+    took and said nothing of; it may bill them."""
 
     number: int
     shards: int = 0
@@ -109,16 +111,20 @@ class JobRow:
     provider: str | None = None
     model: str | None = None
     provider_job_id: str | None = None
+    is_guess: bool = False
+    strangers: tuple[str, ...] = ()
     submitted_at: int = 0
     stop_at: int = 0
     restarts: int = 0
     reason: str | None = None
     fence: Ending | None = None
+    unheard: int = 0
 
     @classmethod
     def from_row(cls, row: Row) -> JobRow:
         fields = known_fields(cls, row)
         fields["state"] = JobState(row.get("state", "submitting"))
+        fields["strangers"] = tuple(row.get("strangers", ()))
         fields["fence"] = Ending(row["fence"]) if row.get("fence") else None
         return cls(**fields)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from batchyard.core.batches import Batch
+from batchyard.core.jobs import JobRow
 from batchyard.core.lanes import Lane
 from batchyard.core.quotes import Quote, QuotedLane
 from batchyard.core.shards import ShardRow
@@ -25,7 +26,10 @@ class RanLane:
 @dataclass(frozen=True, slots=True)
 class Receipt:
     """`charged_picousd`: what the items that are done have cost; final if the batch `is_settled`. `reserved_picousd`:
-    what its account had set aside for it, of which the rest was released when it ended."""
+    what its account had set aside for it, of which the rest was released when it ended. `unheard_items`: that provider
+    jobs took and said nothing of. `lost_owners`: workers that were never heard of again. Both may have had
+    answers that their provider bills, and that are not among the results; the items were run again, or their batch was
+    over."""
 
     is_settled: bool
     quote_id: str | None
@@ -36,18 +40,24 @@ class Receipt:
     usage: Usage
     ran: tuple[RanLane, ...]
     rejected: tuple[QuotedLane, ...]
+    unheard_items: int = 0
+    lost_owners: int = 0
 
 
-def receipt_of(batch: Batch, quote: Quote | None, rows: Iterable[ShardRow] = ()) -> Receipt:
-    """`quote`: the one that the batch was made from; `rows`: of its shards. What was moved to another lane counts there
-    with all its results."""
+def receipt_of(
+    batch: Batch, quote: Quote | None, rows: Iterable[ShardRow] = (), jobs: Iterable[JobRow] = ()
+) -> Receipt:
+    """`quote`: the one that the batch was made from; `rows`: of its shards; `jobs`: of its provider jobs. What was
+    moved to another lane counts there with all its results."""
     items: Counter[Lane] = Counter()
     tallies: defaultdict[Lane, Tally] = defaultdict(Tally)
+    lost_owners = 0
     if batch.plan is not None:
         for entry in batch.plan.lanes:
             items[entry.lane] += entry.items
         for row in rows:
             tallies[batch.plan.lane_of(row.number).lane] += row.tally
+            lost_owners += row.lost_owners
     tally = batch.tally
     return Receipt(
         is_settled=batch.status.is_terminal,
@@ -61,4 +71,6 @@ def receipt_of(batch: Batch, quote: Quote | None, rows: Iterable[ShardRow] = ())
         rejected=tuple(each for each in quote.lanes if not each.is_selected and each.lane not in items)
         if quote
         else (),
+        unheard_items=sum(job.unheard for job in jobs),
+        lost_owners=lost_owners,
     )

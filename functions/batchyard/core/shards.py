@@ -33,7 +33,8 @@ class ShardRow:
     them went on to run items, without the first one, of which that is not known. `done`: a bitmap by position within
     the shard. `fence`: the ending that the batch was stopped for. `suspect`: the position that an owner
     which ran one item at a time was running when it was last heard of; `suspicions`: how many owners in a row were last
-    heard of there. `settled_at`: when it settled; 0 if it has not, or an older version wrote it.
+    heard of there. `handed_back`: how many owners gave it back with nothing in flight. `settled_at`: when it settled; 0
+    if it has not, or an older version wrote it.
     """
 
     number: int
@@ -50,6 +51,15 @@ class ShardRow:
     suspect: int | None = None
     suspicions: int = 0
     settled_at: int = 0
+    handed_back: int = 0
+
+    @property
+    def lost_owners(self) -> int:
+        """How many owners neither settled the shard nor gave it back: they were never heard of again, or sealed out,
+        and may have left calls whose answers nobody has. `version` counts all owners, and the seal."""
+        claims = self.version - (self.state is ShardState.SEALED)
+        has_owner = self.state is ShardState.SETTLED or (self.state is ShardState.OPEN and self.lease_until > 0)
+        return max(0, claims - self.handed_back - has_owner)
 
     @classmethod
     def from_row(cls, row: Row) -> ShardRow:
@@ -68,6 +78,7 @@ class ShardRow:
             suspect=row.get("suspect"),
             suspicions=row.get("suspicions", 0),
             settled_at=row.get("settled_at", 0),
+            handed_back=row.get("handed_back", 0),
         )
 
 

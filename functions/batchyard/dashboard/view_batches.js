@@ -26,9 +26,9 @@ export function retriesOf(batch) {
 }
 
 /** "50 % below realtime": against what the same would cost there; nothing if it is no less. */
-export function saving(batch) {
+export function saving(batch, words = "below realtime") {
   const [cost, realtime] = [Number(batch.cost_usd), Number(batch.realtime_usd)];
-  return realtime > cost ? `${percent(1 - cost / realtime)} below realtime` : null;
+  return realtime > cost ? `${percent(1 - cost / realtime)} ${words}` : null;
 }
 
 export function timeLeft(batch) {
@@ -42,7 +42,7 @@ export class Speeds {
   #seen = new Map(); // id -> [{at, done}]
 
   of(batch) {
-    if (isEnded(batch)) return null;
+    if (isEnded(batch) || !batch.in_progress_at) return null;
     const seen = this.#seen.get(batch.id) ?? [];
     const [first, last] = [seen[0], seen.at(-1)];
     if (!first || last.at - first.at < 1) return batch.items_per_second;
@@ -234,7 +234,7 @@ function smallLane(lane) {
 }
 
 function costOf(batch) {
-  return [money(batch.cost_usd), h("span", { class: "below" }, saving(batch))];
+  return [money(batch.cost_usd), h("span", { class: "below", title: saving(batch) }, saving(batch, "less"))];
 }
 
 function timeOf(batch) {

@@ -116,7 +116,10 @@ def quote_batch(call: Call, request: PlanRequest) -> Quote:
 def show_receipt(call: Call, batch_id: str) -> BilledBatch:
     batch, stores = retrieve_batch(call, batch_id), resources.stores()
     accepted = stores.quotes.get(QuoteRef(call.account_id, batch.quote_id)) if batch.quote_id else None
-    return BilledBatch(batch, receipt_of(batch, accepted, stores.shards.rows(batch.id) if batch.plan else ()))
+    if batch.plan is None:
+        return BilledBatch(batch, receipt_of(batch, accepted))
+    rows, jobs = stores.shards.rows(batch.id), stores.jobs.rows(batch.id)
+    return BilledBatch(batch, receipt_of(batch, accepted, rows, jobs))
 
 
 def _foresee(call: Call) -> Foresee:
@@ -173,7 +176,7 @@ def retrieve_batch(call: Call, batch_id: str) -> Batch:
     batch = resources.batches().get_with_progress(BatchRef(call.account_id, batch_id))
     if batch is None:
         raise cancel.missing(batch_id)
-    by_role = {provider.name for provider in catalogue.load_providers() if provider.uses_role}
+    by_role = resources.providers_by_role()
     stores, lanes = resources.stores(), resources.lanes()
     return _shown(explain(batch, now=call.now, stores=stores, lanes=lanes, by_role=by_role), call)
 

@@ -187,7 +187,7 @@ def _request(event: JsonObject, request_id: str) -> Request:
 def _api_url(event: JsonObject, headers: Mapping[str, str]) -> str:
     """What stands before the path: scheme and domain, and the stage unless the domain is one of the operator's own."""
     context = event["requestContext"]
-    whole, path = str(context.get("path", "")), str(event["path"])
+    whole, path = str(context.get("path", "")).rstrip("/"), str(event["path"]).rstrip("/")
     stage = whole.removesuffix(path) if whole.endswith(path) else ""
     return f"{headers.get('x-forwarded-proto', 'https')}://{context.get('domainName', '')}{stage}"
 

@@ -127,6 +127,12 @@ def lane_catalogue() -> Catalogue:
 
 
 @cache
+def providers_by_role() -> frozenset[str]:
+    """The providers that are called with the worker's role, and not with an API key."""
+    return frozenset(provider.name for provider in catalogue.load_providers() if provider.uses_role)
+
+
+@cache
 def dead_letters() -> DeadLetters:
     return DeadLetters(client("sqs"), load(SweepSettings).dead_letter_urls)
 

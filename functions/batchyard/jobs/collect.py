@@ -34,28 +34,37 @@ from batchyard.jobs.held import STUCK, HeldJob
 from batchyard.jobs.lines import job_shards, left_items, result_of, shard_items
 from batchyard.jobs.poll import job_id
 from batchyard.jobs.spool import Spool
-from batchyard.jobs.submit import wait_for_vendor
+from batchyard.jobs.submit import search_again, wait_for_vendor
 from batchyard.jobs.vendors import Vendor
 
 _TRIES_AT_MOST = 8
 """Results that a vendor does not hand over so often in a row, some half an hour, are given up: realtime makes new
 ones."""
 _PLAN_TRIES = 5
+_HAS_FAILED_NOT = (None, STUCK, "late", "batch_over", "vanished", "no_results")
+"""Reasons that are our own. Any other is what the vendor says that the whole job failed of: it answered no item."""
 
 
 def collect(job: HeldJob) -> int | None:
     """Seconds until it is to be tried again; None: the job is done."""
     if job.row.provider_job_id is not None and job.entry is not None and not _settle_again(job):
         try:
-            _store(job, job.vendor)
+            unheard = _store(job, job.vendor)
         except (JobMissing, JobRefused):
+            unheard = None if job.row.is_guess else left_items(job)
             job.change(reason=job.row.reason or "no_results")
         except VendorTrouble as trouble:
             if job.row.tries < _TRIES_AT_MOST and job.tools.now < job.entry.escalate_at + STOP_PATIENCE_SECONDS:
                 return wait_for_vendor(job, trouble)
+            unheard = left_items(job)
             job.change(reason="no_results")
         except LeaseHeld as held:
             return max(1, held.row.lease_until + 1 - job.tools.now)
+        if unheard is not None:
+            _note_unheard(job, unheard)
+        elif job.row.is_guess:
+            search_again(job)
+            return None
     if job.row.reason == STUCK and _may_begin_again(job):
         return _begin_again(job)
     _move_the_rest(job)
@@ -95,19 +104,35 @@ def _settle_again(job: HeldJob) -> bool:
     return True
 
 
-def _store(job: HeldJob, vendor: Vendor) -> None:
-    """Raises LeaseHeld if an executor that is gone, or slow, has one of the shards."""
-    prefix = line_prefix(job.name)
+def _note_unheard(job: HeldJob, items: int) -> None:
+    """Keeps how many items the vendor took and said nothing of, before they run again. Those of a job that was
+    submitted anew are some of those of the first one."""
+    if items > job.row.unheard and job.row.reason in _HAS_FAILED_NOT:
+        job.change(unheard=items)
+
+
+def _store(job: HeldJob, vendor: Vendor) -> int | None:
+    """Of how many items the vendor has nothing; None if its job is not this one, by the ids of its results. Raises
+    LeaseHeld if an executor that is gone, or slow, has one of the shards."""
+    prefix, has_others = line_prefix(job.name), False
     with Spool() as spool:
         for line in vendor.jobs.results(job_id(job)):
             job.keep()
             place = read_line_id(prefix, _id_of(vendor, line))
             if place is not None:
                 spool.add(*place, line)
+            else:
+                has_others = True
+        if has_others and spool.is_empty:
+            return None
+        heard = 0
         for shard in job_shards(job):
             job.keep()
             if spool.holds(shard.number):
-                _store_shard(job, vendor, shard, spool)
+                done = _store_shard(job, vendor, shard, spool).done
+                left = [position for position in range(shard.items) if not is_done(done, position)]
+                heard += sum(spool.has(shard.number, position) for position in left)
+    return left_items(job) - heard
 
 
 def _id_of(vendor: Vendor, line: bytes) -> str:
@@ -117,16 +142,17 @@ def _id_of(vendor: Vendor, line: bytes) -> str:
         return ""
 
 
-def _store_shard(job: HeldJob, vendor: Vendor, shard: Shard, spool: Spool) -> None:
+def _store_shard(job: HeldJob, vendor: Vendor, shard: Shard, spool: Spool) -> ShardRow:
+    """The shard's row afterwards."""
     rows, now = job.tools.stores.shards, job.tools.now
     owner = job.row.owner or ""
     try:
         claim = rows.claim(job.batch.id, shard.number, owner, now, now + job.tools.limits.lease_seconds)
     except ShardSettled as refused:
         _settle(job, shard, refused.row)
-        return
-    except ShardFenced:
-        return
+        return refused.row
+    except ShardFenced as refused:
+        return refused.row
     except LeaseHeld as refused:
         if refused.row.owner != owner:
             raise
@@ -137,6 +163,7 @@ def _store_shard(job: HeldJob, vendor: Vendor, shard: Shard, spool: Spool) -> No
     else:
         with suppress(LeaseLost):
             rows.leave(job.batch.id, claim)
+    return row
 
 
 def _flush(job: HeldJob, vendor: Vendor, shard: Shard, spool: Spool, claim: ShardRow) -> ShardRow:

@@ -20,7 +20,7 @@ from batchyard.core.errors import BooksDoNotBalance
 from batchyard.core.jobs import STOP_PATIENCE_SECONDS, JobState, restart_at
 from batchyard.core.retry import FailureReason
 from batchyard.jobs.held import STUCK, HeldJob
-from batchyard.jobs.submit import wait_for_vendor
+from batchyard.jobs.submit import search_again, wait_for_vendor
 
 
 def poll(job: HeldJob) -> int | None:
@@ -38,7 +38,10 @@ def poll(job: HeldJob) -> int | None:
         if is_stopping and not view.is_over:
             job.vendor.jobs.cancel(job_id(job))
     except (JobMissing, JobRefused):
-        job.change(state=JobState.COLLECTING, tries=0, reason="vanished")
+        if job.row.is_guess:
+            search_again(job)
+        else:
+            job.change(state=JobState.COLLECTING, tries=0, reason="vanished")
         return None
     except VendorTrouble as trouble:
         return wait_for_vendor(job, trouble)

@@ -24,14 +24,20 @@ class Spool:
         self._places[shard][position] = self._end, len(line)
         self._end += len(line)
 
+    @property
+    def is_empty(self) -> bool:
+        return not self._places
+
     def holds(self, shard: int) -> bool:
         return shard in self._places
 
+    def has(self, shard: int, position: int) -> bool:
+        return self.holds(shard) and position in self._places[shard]
+
     def line(self, shard: int, position: int) -> bytes | None:
-        place = self._places[shard].get(position) if shard in self._places else None
-        if place is None:
+        if not self.has(shard, position):
             return None
-        offset, length = place
+        offset, length = self._places[shard][position]
         self._file.seek(offset)
         line = self._file.read(length)
         self._file.seek(self._end)

@@ -2,11 +2,13 @@
 
 The row says `asked_at` before the vendor is asked, and forgets it when the answer is known. If it is set, an executor
 died or an answer was lost in between: the job is looked for by its name first, and another one is made only when the
-vendor has had time to list it and does not.
+vendor has had time to list it and does not. Of a vendor without names a job that looks right is taken; if the ids of
+its results, or that it is gone, say that it was another one's, the search goes on.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import chain
 
 from batchyard.adapters.providers.provider_jobs import (
@@ -45,8 +47,9 @@ def _find(job: HeldJob, is_over: bool) -> int | None:
     if ready_in > 0:
         return ready_in
     vendor = job.vendor
+    submission = _submission(job, sum(1 for _ in job_lines(job, vendor)))
     try:
-        found = vendor.jobs.find(_submission(job, sum(1 for _ in job_lines(job, vendor))))
+        found = vendor.jobs.find(replace(submission, strangers=_strangers(job)))
     except JobMissing:
         found = []
     except VendorTrouble as trouble:
@@ -54,9 +57,24 @@ def _find(job: HeldJob, is_over: bool) -> int | None:
     if not found:
         job.change(asked_at=0)
         return None
-    job.change(state=JobState.RUNNING, provider_job_id=found[0], asked_at=0, submitted_at=job.row.asked_at, tries=0)
+    changes = {"provider_job_id": found[0], "is_guess": True, "asked_at": 0, "submitted_at": job.row.asked_at}
+    job.change(state=JobState.RUNNING, tries=0, **changes)
     _cancel_others(job, vendor, found[1:])
     return None if is_over else job.seconds_to_next_poll()
+
+
+def _strangers(job: HeldJob) -> frozenset[str]:
+    """The vendor's jobs that are surely not this one: a vendor without names has several that look alike."""
+    rows = job.tools.stores.jobs.rows(job.batch.id)
+    known = (row.provider_job_id for row in rows if row.number != job.ref.number and not row.is_guess)
+    return frozenset({*job.row.strangers, *filter(None, known)})
+
+
+def search_again(job: HeldJob) -> None:
+    """The job that was found is somebody else's: ours is another one, or was never made. It is left alone."""
+    strangers = (*job.row.strangers, job.row.provider_job_id or "")
+    changes = {"asked_at": job.row.submitted_at, "provider_job_id": None, "strangers": strangers, "reason": None}
+    job.change(state=JobState.SUBMITTING, tries=0, **changes)
 
 
 def _cancel_others(job: HeldJob, vendor: Vendor, others: list[str]) -> None:
@@ -99,7 +117,8 @@ def _submit(job: HeldJob) -> int | None:
             job.change(state=JobState.COLLECTING, asked_at=0, reason=str(trouble.reason))
             return None
         return wait_for_vendor(job, trouble)
-    job.change(state=JobState.RUNNING, provider_job_id=job_id, asked_at=0, submitted_at=tools.now, tries=0)
+    changes = {"provider_job_id": job_id, "is_guess": False, "asked_at": 0, "submitted_at": tools.now}
+    job.change(state=JobState.RUNNING, tries=0, **changes)
     return job.seconds_to_next_poll()
 
 

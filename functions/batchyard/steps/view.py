@@ -6,6 +6,7 @@ number of rows and says where it stopped, so that no account is too large to be 
 
 from __future__ import annotations
 
+from collections.abc import Container
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -34,8 +35,10 @@ class ViewPage:
     searched: int
 
 
-def view_page(account_id: str, wanted: ViewRequest, *, now: int, stores: Stores, lanes: Lanes) -> ViewPage:
-    """The account's batches, newest first."""
+def view_page(
+    account_id: str, wanted: ViewRequest, *, now: int, stores: Stores, lanes: Lanes, by_role: Container[str] = ()
+) -> ViewPage:
+    """The account's batches, newest first. `by_role`: as in `steps.explain`."""
     reads = wanted.limit if wanted.has_any else _SEARCHED_AT_MOST
     rows = stores.batches.newest(account_id, after=wanted.after, limit=reads + 1)
     found: list[Batch] = []
@@ -48,14 +51,14 @@ def view_page(account_id: str, wanted: ViewRequest, *, now: int, stores: Stores,
             found.append(batch)
     has_more = searched < len(rows)
     with ThreadPoolExecutor(_LOOKED_AT_ONCE, thread_name_prefix="view") as pool:
-        views = list(pool.map(lambda batch: view_of(_looked_at(batch, now, stores, lanes), now), found))
+        views = list(pool.map(lambda batch: view_of(_looked_at(batch, now, stores, lanes, by_role), now), found))
     return ViewPage(views, rows[searched - 1].id if has_more else None, searched)
 
 
-def view(ref: BatchRef, *, now: int, stores: Stores, lanes: Lanes) -> BatchView:
+def view(ref: BatchRef, *, now: int, stores: Stores, lanes: Lanes, by_role: Container[str] = ()) -> BatchView:
     """One batch, with its timeline. Raises NotFound."""
     found = found_batch(ref, stores)
-    batch = _looked_at(found, now, stores, lanes)
+    batch = _looked_at(found, now, stores, lanes, by_role)
     has_jobs = batch.plan is not None and (bool(batch.plan.jobs) or batch.revision > 0)
     jobs = {row.number: row for row in stores.jobs.rows(batch.id)} if has_jobs else {}
     return view_of(batch, now, timeline_of(batch, jobs))
@@ -74,14 +77,14 @@ def found_batch(ref: BatchRef, stores: Stores) -> Batch:
     return batch
 
 
-def _looked_at(batch: Batch, now: int, stores: Stores, lanes: Lanes) -> Batch:
+def _looked_at(batch: Batch, now: int, stores: Stores, lanes: Lanes, by_role: Container[str]) -> Batch:
     """The batch with its tally so far, what it waits for, and its lanes."""
     if batch.status.is_terminal or batch.plan is None:
-        return explain(batch, now=now, stores=stores, lanes=lanes)
+        return explain(batch, now=now, stores=stores, lanes=lanes, by_role=by_role)
     if batch.plan.shards > _FEW_SHARDS:
         counted, done = stores.batches.with_progress(batch), None
     else:
         tallies = {row.number: row.tally for row in stores.shards.rows(batch.id)}
         counted = replace(batch, tally=sum(tallies.values(), Tally()))
         done = {number: tally.items for number, tally in tallies.items()}
-    return explain(counted, now=now, stores=stores, lanes=lanes, done=done)
+    return explain(counted, now=now, stores=stores, lanes=lanes, by_role=by_role, done=done)

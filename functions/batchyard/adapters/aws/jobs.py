@@ -84,4 +84,6 @@ def _key(batch_id: str, number: int) -> Key:
 
 
 def _attribute(value: object) -> object:
+    if isinstance(value, tuple):
+        return list(value)
     return str(value) if isinstance(value, (JobState, Ending)) else value

@@ -87,12 +87,14 @@ class Shards:
 
     def release(self, batch_id: str, claim: ShardRow) -> None:
         """Give the shard back for anyone to claim. Handing back is no failed attempt. Raises LeaseLost."""
-        self._owned(batch_id, claim, set={"lease_until": 0, "attempts": 0}, remove=["begun", "suspect", "suspicions"])
+        changes = {"lease_until": 0, "attempts": 0, "handed_back": claim.handed_back + 1}
+        self._owned(batch_id, claim, set=changes, remove=["begun", "suspect", "suspicions"])
 
     def leave(self, batch_id: str, claim: ShardRow) -> None:
         """Give the shard back for whoever its lane sends: nobody has a message for it (see `ShardRow.is_left`). Raises
         LeaseLost."""
-        self._owned(batch_id, claim, set={"lease_until": 0, "attempts": 0, "owner": None}, remove=["begun"])
+        changes = {"lease_until": 0, "attempts": 0, "owner": None, "handed_back": claim.handed_back + 1}
+        self._owned(batch_id, claim, set=changes, remove=["begun"])
 
     def forget_lease(self, batch_id: str, row: ShardRow) -> bool:
         """Take away the lease that an owner let end, when the shard was sent again: its row reads like one that was

@@ -75,6 +75,8 @@ class AnthropicJobs:
         found = []
         for batch in self._batches(earliest):
             made_at = _seconds(batch)
+            if batch["id"] in submission.strangers:
+                continue
             if earliest <= made_at <= latest and sum(batch["request_counts"].values()) == submission.items:
                 found.append((made_at, str(batch["id"])))
         return [batch_id for _, batch_id in sorted(found)][:1]  # the others may be somebody else's

@@ -61,7 +61,8 @@ class JobLine(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Submission:
     """What names a job at its vendor. `name` is nobody else's; a vendor that takes no names knows it by its number of
-    `items` and the unix second `asked_at`, at or soon after which it was made. `event`: has the job looked at, for a
+    `items` and the unix second `asked_at`, at or soon after which it was made. `strangers`: jobs that are known to be
+    others'. `event`: has the job looked at, for a
     vendor that says when it is over."""
 
     name: str
@@ -69,6 +70,7 @@ class Submission:
     items: int
     asked_at: int
     event: bytes = b""
+    strangers: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,6 +113,15 @@ class RejectedLane(TypedDict):
     reason: str
 
 
+class UnheardCalls(TypedDict):
+    """What providers may bill beyond the results, and nobody is charged for here. `items`: that a provider's own batch
+    took and said nothing of. `interrupted_runs`: how often a worker was lost, with calls in flight. Such items were
+    run again, so that they may have been paid twice, unless the batch was over."""
+
+    items: int
+    interrupted_runs: int
+
+
 class BillingReceipt(TypedDict):
     """`charged`: what the items that are done have cost; it grows until the batch has ended. `list_price`: what the
     same would cost without batch discounts."""
@@ -126,6 +135,7 @@ class BillingReceipt(TypedDict):
     tokens: ReceiptTokens
     provider_lanes: list[ProviderLane]
     rejected_lanes: list[RejectedLane]
+    may_be_paid_twice: UnheardCalls
 
 
 class BatchWithReceipt(RoutedBatch):
@@ -194,6 +204,7 @@ def _receipt(receipt: Receipt) -> BillingReceipt:
         "tokens": _tokens(receipt.usage),
         "provider_lanes": [_provider_lane(each) for each in receipt.ran],
         "rejected_lanes": [_rejected_lane(each) for each in receipt.rejected],
+        "may_be_paid_twice": {"items": receipt.unheard_items, "interrupted_runs": receipt.lost_owners},
     }
 
 
