@@ -38,6 +38,7 @@ from batchyard.settings import (
     WebhookSettings,
     load,
 )
+from batchyard.steps.explain import LaneLook
 
 
 @cache
@@ -84,6 +85,11 @@ def shards() -> Shards:
 
 def lanes() -> Lanes:
     return Lanes(table())
+
+
+def lane_look() -> LaneLook:
+    by_role = frozenset(provider.name for provider in catalogue.load_providers() if provider.uses_role)
+    return LaneLook(lanes(), by_role)
 
 
 @cache
