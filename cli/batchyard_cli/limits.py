@@ -11,7 +11,7 @@ from batchyard_cli.api import Api, Refused
 class Limits:
     """The defaults are those of a deployment that sets nothing (`batchyard.settings.Limits`)."""
 
-    max_batch_items: int = 50_000
+    max_batch_items: int = 100_000
     max_file_bytes: int = 500_000_000
     max_line_bytes: int = 1_000_000
     max_custom_id_chars: int = 512

@@ -69,10 +69,12 @@ def test_every_endpoint_is_taken(alice: Customer, endpoint: str) -> None:
     assert create(alice, endpoint=endpoint).endpoint == endpoint
 
 
-def test_our_own_setting_is_kept(cloud: Cloud, alice: Customer) -> None:
-    """`settings.concurrency`, which OpenAI does not have, reaches the batch."""
-    made = create(alice, extra_body={"settings": {"concurrency": 4}})
-    assert row(cloud, alice, made.id).concurrency == 4
+def test_our_own_settings_are_kept(cloud: Cloud, alice: Customer) -> None:
+    """`settings`, which OpenAI does not have, reach the batch; identical requests are sent each unless it says so."""
+    made = row(cloud, alice, create(alice, extra_body={"settings": {"concurrency": 4}}).id)
+    assert (made.concurrency, made.identical_once) == (4, False)
+    other = row(cloud, alice, create(alice, extra_body={"settings": {"identical_once": True}}).id)
+    assert (other.concurrency, other.identical_once) == (None, True)
 
 
 @pytest.mark.parametrize(
@@ -94,6 +96,7 @@ def test_our_own_setting_is_kept(cloud: Cloud, alice: Customer) -> None:
         ({"output_expires_after": {"anchor": "created_at", "seconds": 1}}, "output_expires_after.seconds", None),
         ({"output_expires_after": {"seconds": 3600}}, "output_expires_after.anchor", "missing_required_parameter"),
         ({"settings": {"concurrency": 0}}, "settings.concurrency", "invalid_value"),
+        ({"settings": {"identical_once": "yes"}}, "settings.identical_once", None),
         ({"endpont": CHAT}, "endpont", "unknown_parameter"),
     ],
 )

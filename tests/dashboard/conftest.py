@@ -1,4 +1,4 @@
-"""One Chromium and one stub of the API for all tests of this folder, and visitors who open the page.
+"""A Chromium, a stub of the API, and visitors who open the page.
 
 Whatever the browser complains of (an exception, an error or a warning on the console, anything that the content
 security policy refused) fails the test in whose page it happened.
@@ -48,8 +48,10 @@ def chromium() -> str:
     return found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """One for a module, not for the session: as long as it is there, this thread has a running event loop, in which
+    other tests could not run theirs."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=chromium(), args=list(ARGUMENTS), timeout=2 * PATIENCE_MILLISECONDS

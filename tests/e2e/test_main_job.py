@@ -44,6 +44,18 @@ def test_an_output_line_is_the_providers_answer(customer: Customer) -> None:
         assert result["response"]["request_id"]
 
 
+def test_identical_items_are_paid_once(customer: Customer, provider: SimulatedProvider) -> None:
+    """If the batch asks for it: three requests are made for 30 items, each of which has its line; one that fails fails
+    all that are like it."""
+    bodies = [chat_line(number, "status:400" if number == 2 else None)["body"] for number in range(3)]
+    lines = [chat_line(number) | {"body": bodies[number % 3]} for number in range(30)]
+    batch, checked = customer.run(lines, extra_body={"settings": {"identical_once": True}})
+    assert (batch.status, checked.succeeded, checked.codes) == ("completed", 20, {"400": 10})
+    assert [provider.counts()[request_hash(body)].received for body in bodies] == [1, 1, 1]
+    found = customer.output(batch)
+    assert all(found[f"item-{n}"]["response"] == found[f"item-{n % 3}"]["response"] for n in range(30))
+
+
 @pytest.mark.parametrize(
     ("endpoint", "body"),
     [

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from batchyard.content import copies as copies_module
 from batchyard.content.copies import CopyFinder
+from batchyard.content.item_views import Items
 from batchyard.content.results import results
 from batchyard.content.workfile import WorkFile
 from batchyard.core.batches import Batch, Ending, Status
 from batchyard.core.copies import Copy, copy_line, read_copy_line
-from batchyard.core.errors import BooksDoNotBalance
+from batchyard.core.errors import BooksDoNotBalance, NotFound
 from batchyard.core.items import Item, work_line
 from batchyard.core.keys import copies_key, manifest_key, work_key
 from batchyard.core.lanes import Lane
@@ -118,6 +119,25 @@ def test_results_of_a_running_batch_leave_copies_out_until_it_is_over(random: Ra
     world.finalize(Ending.COMPLETED)
     assert shown(ResultWindow()) == list(range(items))
     assert shown(ResultWindow(items // 2, 5)) == list(range(items))[items // 2 :][:5]
+
+
+@given(random=st.randoms(use_true_random=False), items=st.integers(1, 40), kinds=st.integers(1, 9))
+def test_a_copy_is_found_by_its_index_and_its_custom_id(random: Random, items: int, kinds: int) -> None:
+    """When a batch is over, the page that shows items shows what was asked of its original, and what that came to."""
+    world = run_batch(random, items, kinds, complete=True)
+    world.finalize(Ending.COMPLETED)
+    plan = world.batches.batch.plan
+    assert plan is not None
+    found = Items(world.batches.batch, plan, world.shards, world.objects)  # type: ignore[arg-type]
+    for index, original in world.original.items():
+        shown, like = found.item(index), found.item(original)
+        assert (shown.index, shown.custom_id) == (index, f"id-{index}")
+        assert (shown.request, shown.answer, shown.outcome) == (like.request, like.answer, like.outcome)
+        (item,) = found.find(f"id-{index}", None).items
+        assert (item.index, item.outcome) == (index, like.outcome)
+    with pytest.raises(NotFound):
+        found.item(items)
+    assert found.find("id", None).items == []
 
 
 @given(random=st.randoms(use_true_random=False), items=st.integers(2, 40))

@@ -172,7 +172,6 @@ def test_identical_items_are_sent_once_if_the_batch_wants_that(desk: Desk) -> No
     texts = ["a", "b", "a", "a", "c", "b"]
     data = b"\n".join(line(n, text=text) for n, text in enumerate(texts))
     desk.upload(data)
-    desk.batch = create_batch(desk.batches, "batch_other")
     desk.table.update(Key(f"account#{ACCOUNT}", f"batch#{BATCH_ID}"), set={"identical_once": True})
     plan = desk.validate().plan
     assert plan is not None and (plan.items, plan.copies) == (6, 3)

@@ -163,7 +163,8 @@ def test_a_key_comes_either_way() -> None:
 
 
 def test_limits_are_anthropics_or_the_deployments() -> None:
-    """100,000 requests and 256 MB; the narrower one holds."""
+    """100,000 requests and 256 MB, unless the deployment's are narrower, which they are not by themselves."""
+    assert limits_of(SURFACE, settings.Limits()) == Bounds(100_000, 256_000_000, 1_000_000, 6_000)
     wide = settings.Limits(max_batch_items=1_000_000, max_file_bytes=10**10)
     assert limits_of(SURFACE, wide) == Bounds(100_000, 256_000_000, 1_000_000, 6_000)
     assert limits_of(SURFACE, settings.Limits(max_batch_items=7)).max_batch_items == 7

@@ -455,11 +455,11 @@ def test_a_fault_of_ours_tells_nothing() -> None:
 @pytest.mark.parametrize(
     ("own", "named", "expected"),
     [
-        (Limits(), {}, Bounds(50_000, 500_000_000, 1_000_000, 0)),
+        (Limits(), {}, Bounds(100_000, 500_000_000, 1_000_000, 0)),
         (Limits(10, 20, 30, 40), {}, Bounds(10, 20, 30, 40)),
-        (Limits(max_batch_items=10**9), {}, Bounds(50_000, 500_000_000, 1_000_000, 0)),
+        (Limits(max_batch_items=10**9), {}, Bounds(100_000, 500_000_000, 1_000_000, 0)),
         (Limits(10, 20, 30, 40), {"max_batch_items": 10**9}, Bounds(10**9, 20, 30, 40)),
-        (Limits(requests_per_minute=40), {"requests_per_minute": 0}, Bounds(50_000, 500_000_000, 1_000_000, 0)),
+        (Limits(requests_per_minute=40), {"requests_per_minute": 0}, Bounds(100_000, 500_000_000, 1_000_000, 0)),
     ],
 )
 def test_which_limits_hold(own: Limits, named: dict[str, int], expected: Bounds) -> None:

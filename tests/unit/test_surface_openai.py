@@ -7,11 +7,12 @@ import subprocess
 import sys
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import orjson
 import pytest
 from openai.types import Batch as BatchObject
+from openai.types import BatchCreateParams
 
 import batchyard
 from batchyard.adapters.providers.openai.translator import OpenAITranslator
@@ -25,7 +26,7 @@ from batchyard.core.requests import BatchRequest
 from batchyard.core.usage import Tally
 from batchyard.surfaces import registry
 from batchyard.surfaces.http import Request
-from batchyard.surfaces.openai.requests import CreateBatch
+from batchyard.surfaces.openai.requests import CreateBatch, parsed
 from batchyard.surfaces.openai.writing import write_batch
 from batchyard.surfaces.operations import Operation
 from batchyard.surfaces.route import Asked
@@ -189,6 +190,18 @@ def test_the_surface_knows_every_endpoint() -> None:
         "/v1/moderations",
     )
     assert set(ENDPOINTS) - {MESSAGES} == set(CreateBatch.model_fields["endpoint"].annotation.__args__)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("endpoint", get_args(get_type_hints(BatchCreateParams)["endpoint"]))
+def test_every_endpoint_of_the_sdk_is_taken_or_refused_with_a_reason(endpoint: str) -> None:
+    """Whatever `client.batches.create` of the newest SDK takes: it is served, or the error says why it is not."""
+    body = {"input_file_id": "file-1", "endpoint": endpoint, "completion_window": "24h"}
+    if endpoint in ENDPOINTS:
+        assert parsed(CreateBatch, body).endpoint == endpoint
+        return
+    with pytest.raises(InvalidRequest, match=f"There are no batches for {endpoint}: .+") as refused:
+        parsed(CreateBatch, body)
+    assert (refused.value.param, refused.value.code) == ("endpoint", "invalid_value")
 
 
 @pytest.mark.parametrize("header", ["Bearer key", "bearer key", "  Bearer   key  "])

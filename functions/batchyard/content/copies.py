@@ -42,7 +42,7 @@ class CopyFinder:
     def is_copy(self, lane: OpenLane, item: Item) -> bool:
         """Whether the item is like an earlier one of its lane; if so it is written down."""
         digest = blake2b(item.body, digest_size=_DIGEST_BYTES).digest()
-        original = self._originals.setdefault((id(lane), digest), item.index)
+        original = self._originals.setdefault((lane.position, digest), item.index)
         if original == item.index:
             return False
         self._write(copy_line(Copy(item.index, item.custom_id, original)))

@@ -88,8 +88,8 @@ def lanes() -> Lanes:
 
 
 def lane_look() -> LaneLook:
-    by_role = frozenset(provider.name for provider in catalogue.load_providers() if provider.uses_role)
-    return LaneLook(lanes(), by_role)
+    """How the lanes of batches that somebody looks at are looked at."""
+    return LaneLook(lanes(), providers_by_role())
 
 
 @cache
@@ -130,6 +130,12 @@ def start_delivery(ref: DeliveryRef) -> None:
 def lane_catalogue() -> Catalogue:
     """The catalogue with the modes that this deployment gives its providers."""
     return catalogue.load().in_modes(load(LaneSettings).provider_modes)
+
+
+@cache
+def providers_by_role() -> frozenset[str]:
+    """The providers that are called with the worker's role, and not with an API key."""
+    return frozenset(provider.name for provider in catalogue.load_providers() if provider.uses_role)
 
 
 @cache

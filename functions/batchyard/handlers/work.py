@@ -93,7 +93,7 @@ class Process:
             ProviderKeys(
                 Secrets(client("secretsmanager"), settings.secret_prefix, time.monotonic),
                 resources.caller_keys(settings.caller_key_id),
-                by_role=frozenset(provider.name for provider in providers if provider.uses_role),
+                by_role=resources.providers_by_role(),
             ),
             resources.lanes(),
             gates,

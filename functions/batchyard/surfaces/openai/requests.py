@@ -8,13 +8,33 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, Field
-from pydantic_core import ErrorDetails
+from pydantic import BaseModel, BeforeValidator, Field
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from batchyard.core.errors import InvalidRequest
 from batchyard.surfaces.bodies import Body, at_most, parse_body, path_of
 
-Endpoint = Literal["/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses", "/v1/moderations"]
+_REFUSED_ENDPOINTS = {
+    "/v1/images/generations": "what an image costs is not known here",
+    "/v1/images/edits": "what an image costs is not known here",
+    "/v1/videos": "it answers before there is a video, which nobody would wait for",
+}
+"""Those that OpenAI has batches for, and why there are none here."""
+
+
+def _refuse_with_reason(endpoint: object) -> object:
+    reason = _REFUSED_ENDPOINTS.get(endpoint) if isinstance(endpoint, str) else None
+    if reason is not None:
+        raise PydanticCustomError(
+            "refused_endpoint", "{why}", {"why": f"There are no batches for {endpoint}: {reason}."}
+        )
+    return endpoint
+
+
+Endpoint = Annotated[
+    Literal["/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses", "/v1/moderations"],
+    BeforeValidator(_refuse_with_reason),
+]
 Purpose = Literal["assistants", "batch", "fine-tune", "vision", "user_data", "evals"]
 FileName = Annotated[str, Field(min_length=1, max_length=255)]
 _METADATA_PAIRS = 16
@@ -118,6 +138,8 @@ def _refusal(problem: ErrorDetails) -> InvalidRequest:
         case "literal_error":
             message = f"Invalid value for '{param}'. Supported values are: {context['expected']}."
             return InvalidRequest(message, param=param, code="invalid_value")
+        case "refused_endpoint":
+            return InvalidRequest(problem["msg"], param=param, code="invalid_value")
         case kind if kind.endswith("_type"):
             message = f"Invalid type for '{param}': {problem['msg'].removeprefix('Input should be ')} was expected."
             return InvalidRequest(message, param=param, code="invalid_type")
