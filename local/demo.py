@@ -51,9 +51,7 @@ def main() -> int:
         return report_failure(batch)
     print_table(batch, seconds)
     say(f"results in {arguments.out}/output.jsonl and {arguments.out}/errors.jsonl")
-    say("next: `make local` starts a cloud that stays and prints its dashboard's address: drop a file there;")
-    say("in another shell `set -a; . .local/env; set +a`, then `.venv/bin/batchyard run events/requests.jsonl`;")
-    say("`.venv/bin/batchyard --help` lists what else there is, README.md what it all is")
+    say_what_next()
     return 0
 
 
@@ -137,6 +135,12 @@ def cancelled_on_interrupt(client: OpenAI, batch: Batch) -> Iterator[None]:
 
 def say(text: str) -> None:
     print(f"· {text}", flush=True)
+
+
+def say_what_next() -> None:
+    say("next: `make local` starts a cloud that stays and prints its dashboard's address: drop a file there;")
+    say("in another shell `set -a; . .local/env; set +a`, then `.venv/bin/batchyard run events/requests.jsonl`;")
+    say("`.venv/bin/batchyard --help` lists what else there is, README.md what it all is")
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

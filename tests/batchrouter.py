@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import httpx
 from pydantic import BaseModel, ConfigDict, StringConstraints, TypeAdapter
 
-from tests.customer import WAIT_SECONDS, eventually
+from tests.customer import WAIT_SECONDS, eventually, pause_until
 
 TERMINAL = frozenset({"completed", "cancelled", "expired", "failed"})
 ACTIVE = ("pending", "queued", "routing", "dispatched", "processing", "completing")
@@ -404,7 +404,7 @@ class BatchRouter:
             batch = self.batch(batch_id)
             return batch if batch.status in until else None
 
-        return eventually(look, f"{batch_id} in {sorted(until)}", seconds)
+        return eventually(look, f"{batch_id} in {sorted(until)}", seconds, pause=pause_until(until))
 
     def _ask(self, kind: type[T], method: str, path: str, **options: Any) -> T:
         reply = self.http.request(method, path, **options)

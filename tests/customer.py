@@ -19,6 +19,9 @@ if TYPE_CHECKING:  # the quick tests use `eventually`, and import no local cloud
 CHAT = "/v1/chat/completions"
 WAIT_SECONDS = 180
 POLL_SECONDS = 0.1
+END_POLL_SECONDS = 0.25
+"""For the end of a batch, which nobody has to see at once: a look through the API takes a fiftieth of a second of CPU
+time, and all looks together would take as much as the batch."""
 
 T = TypeVar("T")
 
@@ -36,15 +39,22 @@ def jsonl(lines: Iterable[dict[str, Any]]) -> bytes:
     return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
 
 
-def eventually(look: Callable[[], T | None], what: str, seconds: float = WAIT_SECONDS) -> T:
-    """What `look` finds, as soon as it finds something; fails after `seconds`."""
+def eventually(
+    look: Callable[[], T | None], what: str, seconds: float = WAIT_SECONDS, *, pause: float = POLL_SECONDS
+) -> T:
+    """What `look` finds, as soon as it finds something; fails after `seconds`. `pause`: seconds between two looks."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         found = look()
         if found is not None and found is not False:
             return found
-        time.sleep(POLL_SECONDS)
+        time.sleep(pause)
     raise AssertionError(f"not within {seconds} seconds: {what}")
+
+
+def pause_until(statuses: frozenset[str]) -> float:
+    """Seconds between two looks whether a batch is in one of `statuses`."""
+    return END_POLL_SECONDS if statuses >= TERMINAL else POLL_SECONDS
 
 
 CREDITS = "1000"
@@ -98,7 +108,7 @@ class Customer:
             batch = self.openai.batches.retrieve(batch_id)
             return batch if batch.status in until else None
 
-        return eventually(look, f"{batch_id} in {sorted(until)}", seconds)
+        return eventually(look, f"{batch_id} in {sorted(until)}", seconds, pause=pause_until(until))
 
     def run(self, lines: Sequence[dict[str, Any]], endpoint: str = CHAT, **options: Any) -> tuple[Batch, Checked]:
         """Submit, wait, check."""

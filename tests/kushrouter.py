@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 import httpx
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
-from tests.customer import WAIT_SECONDS, eventually
+from tests.customer import WAIT_SECONDS, eventually, pause_until
 
 TERMINAL = frozenset({"completed", "cancelled", "expired", "failed"})
 OPENAI, UNIFIED = "/api/openai/v1", "/api/v1"
@@ -217,7 +217,7 @@ class KushRouter:
             batch = self.batch(batch_id)
             return batch if batch.status in until else None
 
-        return eventually(look, f"{batch_id} in {sorted(until)}", seconds)
+        return eventually(look, f"{batch_id} in {sorted(until)}", seconds, pause=pause_until(until))
 
     def all_results(self, batch_id: str, step: int = 100) -> list[Row]:
         """Every row, page by page, as the total says."""

@@ -179,7 +179,10 @@ def detail(found: dict[str, Any], now: int) -> dict[str, Any]:
             for each in lanes
             if each["mode"] == "native"
         ]
-    timeline += [_event(now - 60, "waiting", lane=each, reason=each["state"]) for each in found["waiting_for"]]
+    timeline += [
+        _event(now - 60, "waiting", lane=each | {"mode": "realtime"}, reason=each["state"], detail=each["message"])
+        for each in found["waiting_for"]
+    ]
     if found["is_terminal"]:
         timeline.append(_event(found["ended_at"], "ended", detail=found["status"]))
     timeline.append(_event(found["expires_at"], "deadline"))

@@ -22,7 +22,7 @@ from tests.invariants import check_bills, check_places
 
 JOB_SECONDS = 1000.0
 NATIVE = {name: ["realtime", "native"] for name in ("openai", "anthropic", "groq", "mistral")}
-MODES = json.dumps(NATIVE | {"openai": ["realtime", "flex", "native"]})
+MODES = json.dumps(NATIVE | {"openai": ["realtime", "flex", "native"], "together": ["realtime"]})
 MIXED = {
     "gpt-4o-mini": ("openai", "native"),
     "o3": ("openai", "flex"),
@@ -48,8 +48,7 @@ def cloud(simulator: SimulatedProvider) -> Iterator[LocalCloud]:
     environment = {
         "work.PROVIDER_URLS": urls,
         "jobs.PROVIDER_URLS": urls,
-        "validate.PROVIDER_MODES": MODES,
-        "jobs.PROVIDER_MODES": MODES,
+        "PROVIDER_MODES": MODES,
         "validate.JOB_PACE": "0.05",
         "jobs.JOB_PACE": "0.05",
     }
@@ -198,8 +197,8 @@ def test_a_mixed_batch_runs_on_all_its_lanes_in_a_storm(customer: Customer, prov
 
 
 def test_a_job_on_the_callers_own_key(customer: Customer, provider: SimulatedProvider) -> None:
-    """Nobody but the caller pays: the vendor accepts no other key. When the batch is over the key is gone, and so are
-    the vendor's files."""
+    """Nobody but the caller pays: the vendor accepts no other key. It is kept encrypted while the job runs. When the
+    batch is over the key is gone, and so are the vendor's files."""
     own_key = "sk-callers-own-2Lx8"
     provider.configure(keys={"openai": own_key})
     headers = {"x-portkey-api-key": customer.api_key, "x-portkey-provider": "openai"}
@@ -208,11 +207,14 @@ def test_a_job_on_the_callers_own_key(customer: Customer, provider: SimulatedPro
         file = caller.files.create(file=("requests.jsonl", jsonl(wanted)), purpose="batch")
         made = caller.batches.create(input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h")
     wait_for_job(provider)
+    table = Table(customer.cloud.client("dynamodb"), customer.cloud.table_name)
+    kept = table.get(Key(f"batch#{made.id}", "caller-key"), consistent=True)
+    assert kept is not None and kept["ciphertext"]
+    assert own_key.encode() not in bytes(kept["ciphertext"])
     provider.advance(JOB_SECONDS)
     batch = customer.wait(made.id)
     assert (batch.status, customer.check(batch, wanted).succeeded) == ("completed", 10)
     assert_paid_once(provider, 10, native=10)
-    table = Table(customer.cloud.client("dynamodb"), customer.cloud.table_name)
     assert table.get(Key(f"batch#{batch.id}", "caller-key"), consistent=True) is None
     eventually(lambda: all(file["deleted"] for file in provider.files()), "the vendor's files are gone")
 

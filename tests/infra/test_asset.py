@@ -131,8 +131,8 @@ def test_pages_of_our_own_are_deployed(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_it_is_small(archive: zipfile.ZipFile) -> None:
-    """Cold starts load it: under 21 MB packed and 64 MB unpacked (Lambda takes 50 MB and 250 MB)."""
-    assert asset.lambda_asset().stat().st_size < 21 * _MEGABYTE
+    """Cold starts load it: under 22 MB packed and 64 MB unpacked (Lambda takes 50 MB and 250 MB)."""
+    assert asset.lambda_asset().stat().st_size < 22 * _MEGABYTE
     assert sum(entry.file_size for entry in archive.infolist()) < 64 * _MEGABYTE
 
 

@@ -160,7 +160,7 @@ def test_a_job_that_is_stuck_is_submitted_anew() -> None:
     assert not yard.realtime_paid
     assert [len(job.lines) for job in yard.vendor.jobs.values()] == [32, 24]
     assert all(job.is_deleted for job in yard.vendor.jobs.values())
-    assert [(row.reason, row.restarts) for row in yard.job_rows] == [(None, 1)]
+    assert [(row.reason, row.restarts, row.unheard) for row in yard.job_rows] == [(None, 1, 24)]
     assert NOW + 8 * USUAL <= yard.now < NOW + 8 * USUAL + 600
 
 

@@ -123,8 +123,9 @@ def test_results_of_a_running_batch_leave_copies_out_until_it_is_over(random: Ra
 
 @given(random=st.randoms(use_true_random=False), items=st.integers(1, 40), kinds=st.integers(1, 9))
 def test_a_copy_is_found_by_its_index_and_its_custom_id(random: Random, items: int, kinds: int) -> None:
-    """The page that shows items shows what was asked of its original, and what that came to."""
+    """When a batch is over, the page that shows items shows what was asked of its original, and what that came to."""
     world = run_batch(random, items, kinds, complete=True)
+    world.finalize(Ending.COMPLETED)
     plan = world.batches.batch.plan
     assert plan is not None
     found = Items(world.batches.batch, plan, world.shards, world.objects)  # type: ignore[arg-type]

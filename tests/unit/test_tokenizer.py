@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import base64
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +14,7 @@ from batchyard.core.tokenizer import Tokenizer, Vocabulary, pack_ranks, unpack_r
 from batchyard.core.vocabularies import CL100K_BASE, NAMES, O200K_BASE
 from tools.compile_vocabulary import published
 
+PACKAGE = Path(vocabularies.__file__).parents[1]
 SINGLE = {bytes([code]): code for code in range(256)}
 
 
@@ -75,3 +78,18 @@ def test_joining_ends() -> None:
     assert tokenizer.count("abcd cdef") == 3 + 2
     assert tokenizer.count("abcd ab b") == 3 + 2 + 2
     assert Tokenizer(vocabulary).count("c" * 12_800) == 100
+
+
+_COUNTING = ("batchyard.adapters.vocabularies", "batchyard.core.tokenizer", "batchyard.core.text_words")
+
+
+def test_no_function_loads_it_at_its_start() -> None:
+    """What counts is imported inside of a function, or by what counts: nobody's cold start pays for it."""
+    importing = set()
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.parse(path.read_text()).body:
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            if any(name in _COUNTING for name in names):
+                importing.add(path.relative_to(PACKAGE).as_posix())
+    assert importing == {"adapters/vocabularies.py", "core/tokenizer.py"}

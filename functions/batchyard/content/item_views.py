@@ -93,11 +93,10 @@ class Items:
             found, end = self._search(head, windows)
             if found is None and end is None:
                 return ItemsPage([], ItemsCursor(windows.stop, -1, 0), self._items_before(windows.stop))
-            item = (
-                self._copy(lambda copy: copy.custom_id == custom_id)
-                if found is None
-                else self._item_at(found, custom_id)
-            )
+            if found is None:
+                item = self._copy(lambda copy: copy.custom_id == custom_id)
+            else:
+                item = self._item_at(found, custom_id)
         except ObjectMissing as error:
             raise no_longer_kept(self._batch) from error
         shown = [] if item is None else [replace(item, request=None, answer=None, lane=None)]
