@@ -120,7 +120,7 @@ export function batchView(app, { id }) {
         h("span", { class: "key good" }, `${count(figures.succeeded)} succeeded`),
         h("span", { class: "key bad" }, `${count(figures.failed)} failed`),
         figures.stopped ? h("span", { class: "key quiet" }, `${count(figures.stopped)} without a result`) : null,
-        h("span", { class: "key rest" }, figures.total ? `${count(left)} left` : "not counted yet"),
+        isEnded(batch) ? null : h("span", { class: "key rest" }, figures.total ? `${count(left)} left` : "not counted yet"),
       ),
       h(
         "dl",

@@ -30,7 +30,7 @@ export function lanesView(app) {
     ];
     return [
       table("Lanes", columns, found.lanes, (lane) => `${lane.provider} ${lane.model} ${lane.mode} ${lane.key_owner}`),
-      h("p", { class: "quiet-text", key: "note" }, found.is_complete ? `Lanes of ${count(found.batches)} open batches.` : `Lanes of the ${count(found.batches)} oldest open batches; there are more.`),
+      h("p", { class: "quiet-text", key: "note" }, found.is_complete ? `Lanes of ${found.batches === 1 ? "the open batch" : `${count(found.batches)} open batches`}.` : `Lanes of the ${count(found.batches)} oldest open batches; there are more.`),
     ];
   }
 
