@@ -11,7 +11,6 @@ import pytest
 
 from batchyard.adapters.aws.accounts import Accounts
 from batchyard.adapters.aws.batches import Batches
-from batchyard.adapters.aws.clients import client
 from batchyard.adapters.aws.deliveries import Deliveries
 from batchyard.adapters.aws.files import Files, Uploads
 from batchyard.core.accounts import Account, ApiKey, key_hash
@@ -47,7 +46,7 @@ API_EVENTS = sorted(path.stem for path in (EVENTS / "api").glob("*.json"))
 
 
 @pytest.fixture(autouse=True)
-def seeded(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+def seeded(cloud: Cloud) -> None:
     """The account, key, file, batch, upload, webhook and delivery that the events name."""
     table = cloud.table
     Accounts(table).create(
@@ -64,14 +63,14 @@ def seeded(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     work = work_line(Item(0, "r-0", "gpt-4o-mini", b"{}"))
     cloud.objects.put(work_key(ACCOUNT, ENDED, plan.run), work)
     cloud.objects.put(manifest_key(ACCOUNT, ENDED, plan.run), manifest_record(Shard(0, 0, 0, len(work), 1, 0)))
-    Batches(table).create(replace(ended, output_file_id=FILE, plan=plan))
+    ended = replace(ended, output_file_id=FILE, plan=plan, status_times={str(Status.COMPLETED): 2})
+    Batches(table).create(ended)
     part = upload_content(event("api/add_upload_part"))
     upload = Upload(UPLOAD, ACCOUNT, "requests.jsonl", "batch", len(part), FAR - 9, FAR)
     Uploads(table).create(upload)
     (part_id,) = body_of(event("api/complete_upload"))["part_ids"]
     Uploads(table).add_part(UploadPart(part_id, UPLOAD, len(part), 1), ttl=FAR)
     cloud.objects.put(upload_part_key(ACCOUNT, UPLOAD, part_id), part)
-    monkeypatch.setenv("CALLER_KEY_ID", client("kms").create_key()["KeyMetadata"]["KeyId"])
     target = WebhookTarget("https://example.com/hook", "a-strong-shared-secret", WebhookStyle.OPENAI)
     resources.webhooks().set_of_account(ACCOUNT, target, 1)
     made = Delivery(

@@ -159,9 +159,8 @@ def test_messages_tell_whose_key_it_is_and_no_more() -> None:
 
 
 @pytest.fixture
-def portkey(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Customer, httpx.Client]]:
+def portkey(cloud: Cloud) -> Iterator[tuple[Customer, httpx.Client]]:
     """A customer, and a client with Portkey's headers."""
-    monkeypatch.setenv("CALLER_KEY_ID", client("kms").create_key()["KeyMetadata"]["KeyId"])
     made = new_customer("portkey")
     resources.caller_keys.cache_clear()
     made.http.headers.update(

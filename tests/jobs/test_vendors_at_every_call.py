@@ -41,9 +41,9 @@ USUAL_SECONDS = 20 * 300
 class Clock:
     """That of the simulated vendor's jobs, as far as a yard has moved it."""
 
-    def __init__(self, simulator: SimulatedProvider) -> None:
+    def __init__(self, simulator: SimulatedProvider, now: int) -> None:
         self._simulator = simulator
-        self.now = int(time.time())
+        self.now = now
 
     def go_to(self, moment: float) -> None:
         if moment > self.now:
@@ -119,14 +119,20 @@ class VendorYard(Yard):
 
 
 @pytest.fixture(scope="module")
-def simulator() -> Iterator[SimulatedProvider]:
+def began_at() -> int:
+    """Before the vendor's clock began to run: no job may seem to be older than its submission."""
+    return int(time.time())
+
+
+@pytest.fixture(scope="module")
+def simulator(began_at: int) -> Iterator[SimulatedProvider]:
     with SimulatedProvider(seed=1, clock_speed=0, job_seconds=40, job_faults={"job_stall:50": 1}) as provider:
         yield provider
 
 
 @pytest.fixture(scope="module")
-def clock(simulator: SimulatedProvider) -> Clock:
-    return Clock(simulator)
+def clock(simulator: SimulatedProvider, began_at: int) -> Clock:
+    return Clock(simulator, began_at)
 
 
 @pytest.mark.parametrize("name", VENDORS)

@@ -176,9 +176,7 @@ def retrieve_batch(call: Call, batch_id: str) -> Batch:
     batch = resources.batches().get_with_progress(BatchRef(call.account_id, batch_id))
     if batch is None:
         raise cancel.missing(batch_id)
-    by_role = resources.providers_by_role()
-    stores, lanes = resources.stores(), resources.lanes()
-    return _shown(explain(batch, now=call.now, stores=stores, lanes=lanes, by_role=by_role), call)
+    return _shown(explain(batch, now=call.now, stores=resources.stores(), look=resources.lane_look()), call)
 
 
 def cancel_batch(call: Call, batch_id: str) -> Batch:

@@ -38,6 +38,7 @@ from batchyard.settings import (
     WebhookSettings,
     load,
 )
+from batchyard.steps.explain import LaneLook
 
 
 @cache
@@ -84,6 +85,11 @@ def shards() -> Shards:
 
 def lanes() -> Lanes:
     return Lanes(table())
+
+
+def lane_look() -> LaneLook:
+    """How the lanes of batches that somebody looks at are looked at."""
+    return LaneLook(lanes(), providers_by_role())
 
 
 @cache

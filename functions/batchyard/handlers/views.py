@@ -34,16 +34,13 @@ _DAY_SECONDS = 86_400
 
 
 def view_batches(call: Call, wanted: ViewRequest) -> ViewedBatches:
-    stores, lanes = resources.stores(), resources.lanes()
-    by_role = resources.providers_by_role()
-    page = view.view_page(call.account_id, wanted, now=call.now, stores=stores, lanes=lanes, by_role=by_role)
+    page = view.view_page(call.account_id, wanted, now=call.now, stores=resources.stores(), look=resources.lane_look())
     return ViewedBatches(page.views, page.next_cursor, page.searched)
 
 
 def view_batch(call: Call, batch_id: str) -> BatchView:
     ref = BatchRef(call.account_id, batch_id)
-    stores, lanes = resources.stores(), resources.lanes()
-    return view.view(ref, now=call.now, stores=stores, lanes=lanes, by_role=resources.providers_by_role())
+    return view.view(ref, now=call.now, stores=resources.stores(), look=resources.lane_look())
 
 
 def view_throughput(call: Call, batch_id: str) -> Throughput:

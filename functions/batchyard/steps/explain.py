@@ -8,7 +8,7 @@ that nobody looks at.
 from __future__ import annotations
 
 from collections.abc import Collection, Container, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from batchyard.adapters.aws.lanes import Lanes
 from batchyard.adapters.aws.stores import Stores
@@ -22,25 +22,26 @@ _LANES_AT_MOST = 20
 """Each is a read or two, and nobody reads more of them."""
 
 
-def explain(
-    batch: Batch,
-    *,
-    now: int,
-    stores: Stores,
-    lanes: Lanes,
-    by_role: Container[str] = (),
-    done: Mapping[int, int] | None = None,
-) -> Batch:
-    """The batch with what it waits for, and how far its lanes are: nothing, unless it is in progress. `by_role`: the
-    providers that are called with the worker's role. `done`: shard number -> how many of its items have a result, if
-    that is known."""
+@dataclass(frozen=True, slots=True)
+class LaneLook:
+    """How the lanes of a batch are looked at. `by_role`: the providers that are called with the worker's role.
+    `at_most`: so many of its lanes."""
+
+    lanes: Lanes
+    by_role: Container[str] = ()
+    at_most: int = _LANES_AT_MOST
+
+
+def explain(batch: Batch, *, now: int, stores: Stores, look: LaneLook, done: Mapping[int, int] | None = None) -> Batch:
+    """The batch with what it waits for, and how far its lanes are: nothing, unless it is in progress. `done`: shard
+    number -> how many of its items have a result, if that is known."""
     if batch.status is not Status.IN_PROGRESS or batch.plan is None or batch.starts_nothing:
         return replace(batch, waiting_for=(), lanes=(), is_begun=batch.plan is not None)
     plan = batch.plan
     settled = stores.progress.taken(batch.id)
-    unfinished = [entry for entry in _unfinished(plan, settled) if not entry.is_native][:_LANES_AT_MOST]
+    unfinished = [entry for entry in _unfinished(plan, settled) if not entry.is_native][: look.at_most]
     begun = [stores.shards.is_any_begun(batch.id, entry.numbers) for entry in unfinished]
-    seen = [_seen(batch, entry, is_begun, lanes, by_role) for entry, is_begun in zip(unfinished, begun, strict=True)]
+    seen = [_seen(batch, entry, is_begun, look) for entry, is_begun in zip(unfinished, begun, strict=True)]
     found = [wait_on(each, now) for each in seen]
     waits = tuple(wait for wait in found if wait is not None)
     has_jobs = bool(plan.jobs) or batch.revision > 0
@@ -78,9 +79,9 @@ def _unfinished(plan: Plan, settled: Collection[int]) -> list[LaneShards]:
     return [lane for lane in plan.lanes if any(number not in settled for number in lane.numbers)]
 
 
-def _seen(batch: Batch, lane: LaneShards, is_begun: bool, lanes: Lanes, by_role: Container[str]) -> LaneOfBatch:
+def _seen(batch: Batch, lane: LaneShards, is_begun: bool, look: LaneLook) -> LaneOfBatch:
     owner = batch.account_id if batch.caller_pays else None
-    view = lanes.look(LaneId(lane.lane.provider, lane.lane.model, owner, lane.lane.mode))
+    view = look.lanes.look(LaneId(lane.lane.provider, lane.lane.model, owner, lane.lane.mode))
     return LaneOfBatch(
         lane=lane.lane,
         health=view.health,
@@ -88,5 +89,5 @@ def _seen(batch: Batch, lane: LaneShards, is_begun: bool, lanes: Lanes, by_role:
         is_begun=is_begun,
         running_since=batch.status_times.get(str(Status.IN_PROGRESS), batch.created_at),
         expires_at=batch.expires_at,
-        by_role=lane.lane.provider in by_role and not batch.caller_pays,
+        by_role=lane.lane.provider in look.by_role and not batch.caller_pays,
     )

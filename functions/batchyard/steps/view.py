@@ -6,22 +6,22 @@ number of rows and says where it stopped, so that no account is too large to be 
 
 from __future__ import annotations
 
-from collections.abc import Container
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from batchyard.adapters.aws.lanes import Lanes
 from batchyard.adapters.aws.stores import Stores
 from batchyard.core.batch_views import BatchView, Throughput, throughput_of, timeline_of, view_of
 from batchyard.core.batches import Batch, BatchRef
 from batchyard.core.errors import NotFound
 from batchyard.core.requests import ViewRequest
 from batchyard.core.usage import Tally
-from batchyard.steps.explain import explain
+from batchyard.steps.explain import LaneLook, explain
 
 _SEARCHED_AT_MOST = 300
 """Rows that one page of batches with a certain status reads. A row has a kilobyte or two."""
 _LOOKED_AT_ONCE = 8
+_LANES_IN_A_LIST = 3
+"""Of each batch on a page so many lanes are looked at for what it waits for: a read or two each."""
 _FEW_SHARDS = 64
 """Batches with no more shards show what each of them has flushed so far; larger ones what has settled."""
 
@@ -35,10 +35,8 @@ class ViewPage:
     searched: int
 
 
-def view_page(
-    account_id: str, wanted: ViewRequest, *, now: int, stores: Stores, lanes: Lanes, by_role: Container[str] = ()
-) -> ViewPage:
-    """The account's batches, newest first. `by_role`: as in `steps.explain`."""
+def view_page(account_id: str, wanted: ViewRequest, *, now: int, stores: Stores, look: LaneLook) -> ViewPage:
+    """The account's batches, newest first."""
     reads = wanted.limit if wanted.has_any else _SEARCHED_AT_MOST
     rows = stores.batches.newest(account_id, after=wanted.after, limit=reads + 1)
     found: list[Batch] = []
@@ -51,14 +49,15 @@ def view_page(
             found.append(batch)
     has_more = searched < len(rows)
     with ThreadPoolExecutor(_LOOKED_AT_ONCE, thread_name_prefix="view") as pool:
-        views = list(pool.map(lambda batch: view_of(_looked_at(batch, now, stores, lanes, by_role), now), found))
+        seen = pool.map(lambda batch: _looked_at(batch, now, stores, replace(look, at_most=_LANES_IN_A_LIST)), found)
+        views = [view_of(batch, now) for batch in seen]
     return ViewPage(views, rows[searched - 1].id if has_more else None, searched)
 
 
-def view(ref: BatchRef, *, now: int, stores: Stores, lanes: Lanes, by_role: Container[str] = ()) -> BatchView:
+def view(ref: BatchRef, *, now: int, stores: Stores, look: LaneLook) -> BatchView:
     """One batch, with its timeline. Raises NotFound."""
     found = found_batch(ref, stores)
-    batch = _looked_at(found, now, stores, lanes, by_role)
+    batch = _looked_at(found, now, stores, look)
     has_jobs = batch.plan is not None and (bool(batch.plan.jobs) or batch.revision > 0)
     jobs = {row.number: row for row in stores.jobs.rows(batch.id)} if has_jobs else {}
     return view_of(batch, now, timeline_of(batch, jobs))
@@ -77,14 +76,14 @@ def found_batch(ref: BatchRef, stores: Stores) -> Batch:
     return batch
 
 
-def _looked_at(batch: Batch, now: int, stores: Stores, lanes: Lanes, by_role: Container[str]) -> Batch:
+def _looked_at(batch: Batch, now: int, stores: Stores, look: LaneLook) -> Batch:
     """The batch with its tally so far, what it waits for, and its lanes."""
     if batch.status.is_terminal or batch.plan is None:
-        return explain(batch, now=now, stores=stores, lanes=lanes, by_role=by_role)
+        return explain(batch, now=now, stores=stores, look=look)
     if batch.plan.shards > _FEW_SHARDS:
         counted, done = stores.batches.with_progress(batch), None
     else:
         tallies = {row.number: row.tally for row in stores.shards.rows(batch.id)}
         counted = replace(batch, tally=sum(tallies.values(), Tally()))
         done = {number: tally.items for number, tally in tallies.items()}
-    return explain(counted, now=now, stores=stores, lanes=lanes, by_role=by_role, done=done)
+    return explain(counted, now=now, stores=stores, look=look, done=done)
