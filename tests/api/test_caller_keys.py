@@ -17,7 +17,6 @@ from botocore.exceptions import ClientError
 
 from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.caller_keys import CallerKeyGone, CallerKeys
-from batchyard.adapters.aws.clients import client
 from batchyard.adapters.aws.table import Key, Table
 from batchyard.core.batches import FROM, Batch, BatchRef, Status
 from batchyard.core.lanes import Lane
