@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 from batchyard.core.batches import Batch, Status
 from batchyard.core.jobs import JobRow
-from batchyard.core.lanes import Lane, LaneProgress, LaneStage
+from batchyard.core.lane_progress import Settled, lane_progress
+from batchyard.core.lanes import Lane, LaneProgress, LaneStage, Mode
 from batchyard.core.sharding import Plan
 from batchyard.core.shards import ShardRow
 
@@ -78,13 +79,23 @@ class Throughput:
     failed: tuple[int, ...]
 
 
-def view_of(batch: Batch, now: int, timeline: tuple[LifeEvent, ...] = ()) -> BatchView:
-    """`batch`: with its tally so far and, while it is in progress, with its lanes."""
+def listed_view(batch: Batch, now: int) -> BatchView:
+    """In a list, for which the rows of jobs are not read. `batch`: as for `full_view`."""
+    return _view(batch, {}, (), now)
+
+
+def full_view(batch: Batch, jobs: Mapping[int, JobRow], now: int) -> BatchView:
+    """With its timeline. `batch`: with its tally so far and, while it is in progress, with its lanes. `jobs`: the rows
+    of its provider jobs by number."""
+    return _view(batch, jobs, timeline_of(batch, jobs), now)
+
+
+def _view(batch: Batch, jobs: Mapping[int, JobRow], timeline: tuple[LifeEvent, ...], now: int) -> BatchView:
     rate = _items_per_second(batch, now)
     left = batch.total_items - batch.tally.items
     is_running = batch.status is Status.IN_PROGRESS
     expected = now + round(left / rate) if rate and is_running else None
-    lanes = batch.lanes or (_lanes_at_rest(batch.plan, batch.status) if batch.plan else ())
+    lanes = batch.lanes or (_lanes_at_rest(batch, batch.plan, jobs) if batch.plan else ())
     return BatchView(batch, lanes, rate, expected, timeline)
 
 
@@ -103,22 +114,14 @@ def _items_per_second(batch: Batch, now: int) -> float | None:
     return run / max(1, ended - started)
 
 
-def _lanes_at_rest(plan: Plan, status: Status) -> tuple[LaneProgress, ...]:
+def _lanes_at_rest(batch: Batch, plan: Plan, jobs: Mapping[int, JobRow]) -> tuple[LaneProgress, ...]:
     """The lanes of a batch that is not in progress: all of its work is over, or none has begun."""
-    is_over = status is not Status.VALIDATING
+    if batch.status is not Status.VALIDATING:
+        return lane_progress(plan, Settled(range(plan.shards)), jobs, (), batch.expires_at)
     items: Counter[Lane] = Counter()
     for entry in plan.lanes:
         items[entry.lane] += entry.items
-    return tuple(
-        LaneProgress(
-            lane,
-            LaneStage.DONE if is_over else LaneStage.WAITING,
-            items=count,
-            done_percent=100 if is_over else 0,
-            done_items=count if is_over else 0,
-        )
-        for lane, count in items.items()
-    )
+    return tuple(LaneProgress(lane, LaneStage.WAITING, items=count) for lane, count in items.items())
 
 
 def timeline_of(batch: Batch, jobs: Mapping[int, JobRow]) -> tuple[LifeEvent, ...]:
@@ -129,19 +132,23 @@ def timeline_of(batch: Batch, jobs: Mapping[int, JobRow]) -> tuple[LifeEvent, ..
             events.append(LifeEvent(at, moment))
     if (ended := ended_at(batch)) is not None:
         events.append(LifeEvent(ended, Moment.ENDED, detail=str(batch.status)))
-    events += _submissions(batch, jobs)
+    events += _submissions(jobs)
     events += _failovers(batch)
     events += _waits(batch)
     return tuple(sorted(events, key=lambda event: event.at))
 
 
-def _submissions(batch: Batch, jobs: Mapping[int, JobRow]) -> list[LifeEvent]:
-    lanes = {entry.first_shard: entry.lane for entry in batch.plan.lanes} if batch.plan else {}
+def _submissions(jobs: Mapping[int, JobRow]) -> list[LifeEvent]:
+    """On the lane that the vendor took them on: the plan may have moved what a job left since."""
     submitted = [row for row in jobs.values() if row.submitted_at][:_JOBS_SHOWN]
     return [
-        LifeEvent(row.submitted_at, Moment.JOB_SUBMITTED, lanes.get(row.number), row.reason, row.provider_job_id)
+        LifeEvent(row.submitted_at, Moment.JOB_SUBMITTED, _lane_of(row), row.reason, row.provider_job_id)
         for row in submitted
     ]
+
+
+def _lane_of(row: JobRow) -> Lane | None:
+    return Lane(row.provider, row.model, Mode.NATIVE) if row.provider and row.model else None
 
 
 def _failovers(batch: Batch) -> list[LifeEvent]:
