@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.dashboard.conftest import AXE, VIEWS, Visit, eventually, go
+from tests.dashboard.conftest import VIEWS, Visit, axe, chromium, eventually, go
 from tests.dashboard.stub_account import (
     api_key,
     batch,
@@ -296,10 +297,17 @@ def test_axe_finds_nothing(visit: Visit, scheme: str) -> None:
     assert violations(page) == [], "sign-in"
 
 
-def axe() -> str:
-    if not AXE.exists():
-        pytest.skip("axe is not installed: run `make clients`")
-    return AXE.read_text()
+@pytest.mark.parametrize("tool", [axe, chromium])
+def test_ci_does_not_go_without(tool: Callable[[], str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without axe, or without a browser, these tests are skipped on one's own machine; in CI they fail."""
+    monkeypatch.setattr("tests.dashboard.conftest.AXE", tmp_path / "axe.min.js")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("CI", "true")
+    with pytest.raises(pytest.fail.Exception):
+        tool()
+    monkeypatch.delenv("CI")
+    with pytest.raises(pytest.skip.Exception):
+        tool()
 
 
 def violations(page: Page) -> list[Any]:
