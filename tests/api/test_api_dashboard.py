@@ -283,6 +283,7 @@ def test_throughput_is_counted_when_shards_settle(cloud: Cloud, alice: Customer)
     points = [point for point in chart["points"] if point["done"]]
     assert [(point["at"], point["done"], point["failed"]) for point in points] == [(BEGUN, 4, 0), (BEGUN + 10, 4, 4)]
     assert len(chart["points"]) <= 120
+    assert chart["timeline"] == [{"at": BEGUN, "kind": "first_results", "lane": None, "reason": None, "detail": None}]
 
 
 # Items.

@@ -109,6 +109,12 @@ def test_one_batch(visit: Visit, api: StubApi) -> None:
     timeline = page.locator(".timeline li")
     expect(timeline.first).to_contain_text("Made")
     expect(timeline.last).to_contain_text("Deadline")
+    told = timeline.locator("strong").all_inner_texts()
+    first, ended = (
+        told.index("The first results were stored"),
+        told.index("A job of the provider's has ended; its results were stored"),
+    )
+    assert told.index("Sent to the provider as a job") < first < ended < told.index("Waits")
     expect(page.get_by_role("img", name="Items per second")).to_be_visible()
     api.answers["POST", f"v1/batches/{known[0]['id']}/cancel"] = {}
     page.get_by_role("button", name="Cancel").click()

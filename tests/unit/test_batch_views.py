@@ -115,6 +115,23 @@ def test_throughput_counts_settled_shards_only() -> None:
     assert throughput_of(batch(), [], NOW).done == (0,) * 101
 
 
+def test_stored_results_are_events_of_a_life() -> None:
+    """The first ones, and those of a provider job once all of its shards have theirs."""
+    told = batch()
+    rows = [
+        ShardRow(1, ShardState.SETTLED, tally=Tally(succeeded=30), settled_at=NOW - 70),
+        ShardRow(2, ShardState.SETTLED, tally=Tally(succeeded=30), settled_at=NOW - 60),
+    ]
+    first = (NOW - 70, Moment.FIRST_RESULTS, None)
+    assert [(each.at, each.moment, each.lane) for each in throughput_of(told, rows, NOW).timeline] == [first]
+    rows.append(ShardRow(0, ShardState.SETTLED, tally=Tally(succeeded=40), settled_at=NOW - 5))
+    assert [(each.at, each.moment, each.lane) for each in throughput_of(told, rows, NOW).timeline] == [
+        first,
+        (NOW - 5, Moment.JOB_ENDED, NATIVE),
+    ]
+    assert throughput_of(told, [], NOW).timeline == ()
+
+
 def test_usage_adds_up_by_day_and_by_model() -> None:
     """A day and a model may have several rows."""
     counted = [

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from batchyard.core.batches import Batch, Status
@@ -25,12 +25,15 @@ _JOBS_SHOWN = 50
 
 
 class Moment(enum.StrEnum):
-    """What happened in the life of a batch. `waiting`: a lane of it does not run since then. `deadline`: what has no
-    result then is expired."""
+    """What happened in the life of a batch. `first_results`: a shard had all of its results for the first time.
+    `job_ended`: a provider job that did all of its items has ended, and their results were stored. `waiting`: a lane of
+    it does not run since then. `deadline`: what has no result then is expired."""
 
     CREATED = "created"
     VALIDATED = "validated"
     JOB_SUBMITTED = "job_submitted"
+    FIRST_RESULTS = "first_results"
+    JOB_ENDED = "job_ended"
     FAILED_OVER = "failed_over"
     WAITING = "waiting"
     CANCELLING = "cancelling"
@@ -71,12 +74,14 @@ class BatchView:
 
 @dataclass(frozen=True, slots=True)
 class Throughput:
-    """How many items had their result, and how many of them failed, in each `bucket_seconds` from `start` on."""
+    """How many items had their result, and how many of them failed, in each `bucket_seconds` from `start` on.
+    `timeline`: what the rows of shards say of the life of the batch, which those of the batch and its jobs do not."""
 
     start: int
     bucket_seconds: int
     done: tuple[int, ...]
     failed: tuple[int, ...]
+    timeline: tuple[LifeEvent, ...] = ()
 
 
 def listed_view(batch: Batch, now: int) -> BatchView:
@@ -178,7 +183,21 @@ def throughput_of(batch: Batch, rows: Iterable[ShardRow], now: int) -> Throughpu
         bucket = min((row.settled_at - start) // width, buckets - 1)
         done[bucket] += row.tally.items
         failed[bucket] += row.tally.failed
-    return Throughput(start, width, tuple(done), tuple(failed))
+    return Throughput(start, width, tuple(done), tuple(failed), _results_stored(batch, settled))
+
+
+def _results_stored(batch: Batch, settled: Sequence[ShardRow]) -> tuple[LifeEvent, ...]:
+    """The first results, and those of each provider job, oldest first."""
+    if not settled:
+        return ()
+    times = {row.number: row.settled_at for row in settled}
+    whole = [job for job in (batch.plan.jobs if batch.plan else ()) if all(number in times for number in job.numbers)]
+    ended = [
+        LifeEvent(max(times[number] for number in job.numbers), Moment.JOB_ENDED, job.lane)
+        for job in whole[:_JOBS_SHOWN]
+    ]
+    events = [LifeEvent(min(times.values()), Moment.FIRST_RESULTS), *ended]
+    return tuple(sorted(events, key=lambda event: event.at))
 
 
 def bucket_seconds(seconds: int) -> int:
