@@ -62,6 +62,20 @@ def test_polls_kindly(visit: Visit, api: StubApi, status: str, interval: int) ->
         counted.drawn(page, questions + 1)
 
 
+def test_failed_items_are_asked_for_when_there_are_more(visit: Visit, api: StubApi) -> None:
+    """Not at each poll of a batch whose items succeed: a look at them reads hundreds of rows."""
+    now = int(time.time())
+    path = f"dashboard/api/batches/{batch(1, now)['id']}"
+    api.answers["GET", f"{path}/items"] = {"items": [], "next_cursor": None, "searched": 1_000, "total": 1_000}
+    api.answers["GET", path] = detail(batch(1, now, figures=(1_000, 10, 2)), now)
+    page = visit(path.removeprefix("dashboard/api/"))
+    for succeeded, failed in ((10, 2), (20, 2), (30, 3)):
+        api.answers["GET", path] = detail(batch(1, now, figures=(1_000, succeeded, failed)), now)
+        expect(page.locator("main")).to_contain_text(f"{succeeded} succeeded")
+    eventually(page, lambda: len(api.requests("GET", f"{path}/items")) > 1, "another look at the items")
+    assert len(api.requests("GET", f"{path}/items")) == 2
+
+
 def test_asks_nothing_while_nobody_looks(visit: Visit, api: StubApi) -> None:
     """A hidden page asks nothing for ten minutes, and once as soon as it is seen again."""
     counted = Counted(api)

@@ -137,14 +137,16 @@ def test_one_batch(visit: Visit, api: StubApi) -> None:
 
 
 def test_failed_items_and_the_search_for_one(visit: Visit, api: StubApi) -> None:
-    """Failed items with their errors; a search goes on by its cursor until the item is found, and says how far it is;
-    a request is shown beside its result."""
+    """Failed items with their errors, also if the first look finds none of them; a search goes on by its cursor until
+    the item is found, and says how far it is; a request is shown beside its result."""
     now = int(time.time())
     one = batch(1, now, figures=(1_000_000, 700_000, 3))
     path = f"dashboard/api/batches/{one['id']}"
     api.answers["GET", path] = detail(one, now)
 
     def items(asked: Asked) -> Any:
+        if "custom_id" not in asked.query and "cursor" not in asked.query:
+            return {"items": [], "next_cursor": "500", "searched": 500_000, "total": 1_000_000}
         if "custom_id" not in asked.query:
             return {
                 "items": [failed_item(4, "product-4")],

@@ -6,7 +6,7 @@ import * as dialogs from "./dialogs.js";
 import { h } from "./dom.js";
 import { download } from "./download.js";
 import { count, duration, exactly, moment, money, name, now, percent, rate } from "./format.js";
-import { ItemsOfBatch } from "./items.js";
+import { ItemsOfBatch, unsuccessful } from "./items.js";
 import { alert, button, figure, mark, named, state, time } from "./marks.js";
 import { section } from "./sections.js";
 import { table } from "./tables.js";
@@ -32,7 +32,7 @@ export function batchView(app, { id }) {
       throughputAt = now();
       throughput = await api.get(`${path}/throughput`, {}, signal);
     }
-    if (before === null || before.counts.done !== batch.counts.done || before.status !== batch.status) items.refresh();
+    if (before === null || unsuccessful(before) !== unsuccessful(batch) || before.status !== batch.status) items.refresh();
     tell();
     return !isEnded(batch);
   }
