@@ -35,6 +35,23 @@ def test_a_file_goes_out_and_comes_back(shell: Shell) -> None:
     assert shell.api.files["file-0"] == file.read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("flags", "settings"),
+    [
+        ((), None),
+        (("--identical-once",), {"identical_once": True}),
+        (("--identical-once", "--concurrency", "7"), {"concurrency": 7, "identical_once": True}),
+    ],
+)
+def test_identical_lines_are_sent_once_if_asked_for(
+    shell: Shell, flags: tuple[str, ...], settings: dict[str, object] | None
+) -> None:
+    """The batch is told so; without the flag it is told nothing."""
+    assert shell("submit", shell.file("work.jsonl", FOUR), *flags).code == 0
+    created = next(each for each in shell.api.requests if each.url.path.endswith("/v1/batches"))
+    assert json.loads(created.content).get("settings") == settings
+
+
 def test_programs_read_lines_and_a_result(shell: Shell) -> None:
     """--json: progress lines with done, total, rate, cost and time left; the last line is the result with the batch."""
     shell.api.life = [step("in_progress"), step("in_progress", 2), step("in_progress", 3, 1), step("completed", 3, 1)]
