@@ -21,8 +21,8 @@ def test_a_file_goes_out_and_comes_back(shell: Shell) -> None:
     assert said.code == 0
     assert "completed  4/4  100%" in said.err
     assert (shell.folder / "work.output.jsonl").read_bytes() == b'{"custom_id": "a"}\n' * 4
-    assert "succeeded  4" in said.out
-    assert "$0.001000" in said.out
+    assert "succeeded   4" in said.out
+    assert "cost        $0.001000\n  in realtime $0.002000" in said.out
     assert "uploaded" not in said.out
     created = next(each for each in shell.api.requests if each.url.path.endswith("/v1/batches"))
     assert json.loads(created.content) == {
