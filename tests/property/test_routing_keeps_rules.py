@@ -171,24 +171,3 @@ def test_no_item_reaches_a_lane_that_its_rules_forbid(
         assert lane.model in (rules.models or (model,))
     assert sorted(number for number, _ in yard.served) == list(range(SHARDS))
     assert set(yard.served.values()) == {1}
-
-
-def test_a_plan_gives_confidential_items_to_no_vendors_batch_api() -> None:
-    """Not even one of a provider that keeps nothing of calls; without the rule it is where they would go."""
-    discreet = Provider("p", "openai", "https://p.example/v1", retention="none")
-    catalogue = Catalogue([discreet.in_modes((Mode.REALTIME, Mode.NATIVE))], {"p": [Model("m", Price(5, 5, 5))]})
-    modes = {
-        tier: {
-            entry.lane.mode
-            for seed in range(20)
-            for entry in planned(
-                replace(make_batch("batch_x"), rules=RoutingRules(privacy=tier)),
-                catalogue,
-                [Lane("p", "m")],
-                Random(seed),
-            )
-        }
-        for tier in (PrivacyTier.STANDARD, PrivacyTier.CONFIDENTIAL)
-    }
-    assert Mode.NATIVE in modes[PrivacyTier.STANDARD]
-    assert modes[PrivacyTier.CONFIDENTIAL] == {Mode.REALTIME}

@@ -15,7 +15,6 @@ from batchyard.core.routing import (
     ServiceTier,
     Verdict,
     eligible,
-    may_run_natively,
     rejected,
 )
 from batchyard.core.usage import Price
@@ -141,16 +140,6 @@ def ranked(rules: RoutingRules, model: str = "m") -> list[str]:
 def test_each_rule_has_its_lanes_and_its_order(rules: RoutingRules, providers: str) -> None:
     """Who says nothing of retention or regions counts as keeping everything, nowhere in particular."""
     assert [each.removesuffix("/m") for each in ranked(rules)] == providers.split()
-
-
-def test_confidential_items_are_in_no_vendors_batch_api() -> None:
-    """It keeps what it is sent, whatever the vendor's entry says of calls; a private one's files, and those of
-    Bedrock's jobs, are with us. Other tiers ask for nothing of the kind."""
-    discreet, edge = (EVERYWHERE.providers[name] for name in ("discreet", "edge"))
-    bedrock = Provider("bedrock", "bedrock", "https://bedrock-runtime.eu-west-1.amazonaws.com", retention="none")
-    confidential = RoutingRules(privacy=PrivacyTier.CONFIDENTIAL)
-    assert [may_run_natively(each, confidential) for each in (discreet, edge, bedrock)] == [False, True, True]
-    assert all(may_run_natively(each, RoutingRules()) for each in (discreet, edge, bedrock))
 
 
 def test_models_that_may_stand_in_for_each_other() -> None:

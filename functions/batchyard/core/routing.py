@@ -183,12 +183,6 @@ def rejected(
     return tuple(found)
 
 
-def may_run_natively(provider: Provider, rules: RoutingRules) -> bool:
-    """Whether items of a batch with `rules`, which may go to `provider`, may be given to its batch API. A vendor's
-    keeps requests and answers for days, whatever the vendor promises of calls; Bedrock's has its files with us."""
-    return rules.privacy is not PrivacyTier.CONFIDENTIAL or provider.private or provider.uses_role
-
-
 def verdict_on(provider: Provider, endpoint: str, rules: RoutingRules) -> Verdict | None:
     """Why items of a batch with `rules` may not go to `provider`; None if they may."""
     if rules.privacy is PrivacyTier.CONFIDENTIAL and provider.retention != _KEEPS_NOTHING:

@@ -13,7 +13,7 @@ from batchyard.core.catalogue import Catalogue
 from batchyard.core.health import LaneState
 from batchyard.core.lanes import Lane, LaneId, Mode
 from batchyard.core.planning import Planned, plan_lanes
-from batchyard.core.routing import RoutingMode, ServiceTier, blended_price, may_run_natively, preference
+from batchyard.core.routing import RoutingMode, ServiceTier, blended_price, preference
 from batchyard.core.sharding import LaneShards, Shard, routes
 
 IMMEDIATE = "immediate"
@@ -84,7 +84,7 @@ def _candidates(batch: Batch, lane: Lane, catalogue: Catalogue, stores: Stores, 
             )
         )
     limits = provider.native_limits_of(lane.model)
-    if limits is not None and may_run_natively(provider, batch.rules):
+    if limits is not None:
         native = replace(
             realtime,
             lane=Lane(lane.provider, lane.model, Mode.NATIVE),
