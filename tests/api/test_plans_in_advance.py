@@ -137,7 +137,7 @@ def test_nothing_is_made_or_spent(cloud: Cloud, alice: Customer) -> None:
         ({}, "input_file_id", "missing_required_parameter"),
         ({"items": 5}, "model", "missing_required_parameter"),
         ({"items": 5, "model": "no-such-model"}, "model", "model_not_found"),
-        ({"items": 50_001, "model": "gpt-4o-mini"}, None, "too_many_tasks"),
+        ({"items": 100_001, "model": "gpt-4o-mini"}, None, "too_many_tasks"),
         ({"items": 0, "model": "gpt-4o-mini"}, "items", "invalid_value"),
         ({"items": 5, "input_file_id": "file-01k9qv7m3e5h8a2c4d6f8g0j1k"}, "items", "invalid_value"),
         ({"items": 5, "model": "gpt-4o-mini", "colour": "red"}, "colour", "unknown_parameter"),
