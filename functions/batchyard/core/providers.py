@@ -83,7 +83,7 @@ class Provider:
     regions: tuple[str, ...] = ()
     """Where its items are processed, in names that this deployment's callers use; empty: it does not say."""
     retention: str | None = None
-    """How long it keeps what it is sent: `none`, or `days:30`; None: it does not say."""
+    """How long it keeps what it is sent in calls: `none`, or `days:30`; None: it does not say."""
     private: bool = False
     """Whether it is in the owner's own network."""
     cache_marks: bool = False
