@@ -57,7 +57,8 @@ def catalogues(draw: st.DrawFn) -> Catalogue:
         modes = tuple(Mode) if draw(st.booleans()) else (Mode.REALTIME,)
         providers.append(provider.in_modes(modes))
         has = draw(st.lists(st.sampled_from(MODELS), unique=True, min_size=1))
-        models[name] = [Model(model, Price(*[draw(st.integers(0, 5))] * 3)) for model in has]
+        costs = [(model, draw(st.integers(0, 5))) for model in has]
+        models[name] = [Model(model, Price(cost, cost, cost)) for model, cost in costs]
     return Catalogue(providers, models)
 
 
@@ -84,6 +85,11 @@ def is_allowed(provider: Provider, rules: RoutingRules) -> bool:
     if not provider.private and rules.mode == "edge_only":
         return False
     return not rules.regions or "global" in rules.regions or any(each in provider.regions for each in rules.regions)
+
+
+def keeps_no_jobs(provider: Provider, rules: RoutingRules) -> bool:
+    """Vendors keep their own batches for weeks, also for customers whose calls they keep nothing of."""
+    return rules.privacy != "confidential" or provider.private
 
 
 def planned(batch: Batch, catalogue: Catalogue, lanes: list[Lane], random: Random) -> list[LaneShards]:
@@ -169,5 +175,6 @@ def test_no_item_reaches_a_lane_that_its_rules_forbid(
     for lane in reached:
         assert is_allowed(catalogue.providers[lane.provider], rules), lane
         assert lane.model in (rules.models or (model,))
+        assert lane.mode is not Mode.NATIVE or keeps_no_jobs(catalogue.providers[lane.provider], rules), lane
     assert sorted(number for number, _ in yard.served) == list(range(SHARDS))
     assert set(yard.served.values()) == {1}

@@ -233,6 +233,25 @@ def test_eight_tries_within_a_day(randoms: list[float]) -> None:
     assert NOW + 0.75 * DAY < now <= NOW + DAY
 
 
+@given(late=st.lists(st.integers(0, 960), min_size=MOST_TRIES, max_size=MOST_TRIES))
+def test_eight_tries_however_late_they_are(late: list[int]) -> None:
+    """Each up to a quarter of an hour, as those are whose receiver lets others wait: the last wait is cut short, and
+    the eighth try comes as the day ends."""
+    one, now = delivery(), NOW
+    for seconds in late:
+        assert one.is_pending
+        now = one.due_at + seconds
+        one = tried(leased(one, now), replace(FAILED, at=now), now, 0.0)
+    assert (one.state, one.tries) == (DeliveryState.FAILED, MOST_TRIES)
+    assert now <= NOW + DAY + 960
+
+
+def test_nothing_is_tried_again_when_its_day_is_over() -> None:
+    """Also if tries are left: they come within a day."""
+    assert tried(delivery(), FAILED, NOW + DAY, 0.0).state is DeliveryState.FAILED
+    assert tried(delivery(), FAILED, NOW + DAY - 5, 0.0).due_at == NOW + DAY
+
+
 def test_waits_grow_and_are_spread() -> None:
     """Each at least twice the one before, by up to a fifth shorter at random; none after the eighth try."""
     longest = [wait_seconds(tries, 0.0) for tries in range(1, MOST_TRIES)]

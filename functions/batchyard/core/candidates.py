@@ -35,8 +35,8 @@ class Learned:
 class Candidate:
     """A lane that a route may take. `price_percent`: of what the same items cost at this provider in realtime, which is
     `unit_price` (in any unit, the same for all candidates of a route). `limits`: of its provider jobs, if it is native.
-    `preference`: what the batch's rules put before the price, the lower the better. `in_trouble`: nobody gets through
-    now."""
+    `preference`: what the batch's rules put before the price, the lower the better. `is_forbidden`: its privacy tier
+    does not allow the mode. `in_trouble`: nobody gets through now."""
 
     lane: Lane
     price_percent: int = 100
@@ -45,6 +45,7 @@ class Candidate:
     unit_price: int = 1
     preference: int = 0
     in_trouble: bool = False
+    is_forbidden: bool = False
 
     @property
     def rank(self) -> tuple[int, int]:

@@ -152,7 +152,8 @@ def leased(delivery: Delivery, now: int, seconds: int = LEASE_SECONDS) -> Delive
 
 
 def tried(delivery: Delivery, attempt: Attempt, now: int, random: float, pace: float = 1.0) -> Delivery:
-    """As it is after `attempt`. `random`: 0 to 1. `pace`: a factor for the waits."""
+    """As it is after `attempt`. `random`: 0 to 1. `pace`: a factor for the waits. A wait that would outlast the day is
+    cut short, so that what was put off for its receiver's sake is tried as often as anything else."""
     after = replace(
         delivery,
         tries=delivery.tries + 1,
@@ -162,10 +163,9 @@ def tried(delivery: Delivery, attempt: Attempt, now: int, random: float, pace: f
     if attempt.problem is None:
         return replace(after, state=DeliveryState.DELIVERED, due_at=now)
     wait = wait_seconds(after.tries, random, pace)
-    is_last = wait is None or attempt.problem is DeliveryProblem.REMOVED or now + wait > delivery.give_up_at
-    if is_last or wait is None:
+    if wait is None or attempt.problem is DeliveryProblem.REMOVED or now >= delivery.give_up_at:
         return replace(after, state=DeliveryState.FAILED, due_at=now)
-    return replace(after, due_at=now + wait)
+    return replace(after, due_at=min(now + wait, delivery.give_up_at))
 
 
 def wait_seconds(tries: int, random: float, pace: float = 1.0) -> int | None:

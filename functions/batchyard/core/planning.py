@@ -6,6 +6,7 @@ first. Realtime always will, but that a batch whose rules are `sla_aware` takes 
 `trouble` while there is another one. Flex will, unless the verdict is `immediate`, `endpoint` or `too_late`. A native
 lane will, unless
 
+    privacy          the vendor keeps such jobs for longer than the batch's privacy tier allows
     immediate        the batch is to be run call by call
     unsupported      the provider answered that it has no batch API
     endpoint         its batch API does not serve the batch's endpoint
@@ -143,6 +144,8 @@ def _unknown_job_seconds(limits: NativeLimits, terms: Terms) -> float:
 def _verdict(candidate: Candidate, route: Route, routes: int, terms: Terms) -> Verdict | None:
     """Why the candidate will not do; None if it will."""
     limits = candidate.limits
+    if candidate.is_forbidden:
+        return Verdict.PRIVACY
     if terms.avoids_trouble and candidate.in_trouble:
         return Verdict.TROUBLE
     if candidate.lane.mode is Mode.FLEX:

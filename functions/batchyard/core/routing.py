@@ -24,6 +24,7 @@ ANYWHERE = "global"
 PRIORITY_TURNS = 4
 _KEEPS_NOTHING = "none"
 _UNKNOWN_RETENTION_DAYS = 10_000
+_KINDS_THAT_KEEP_NO_JOBS = frozenset({"bedrock"})
 
 
 class Verdict(enum.StrEnum):
@@ -59,7 +60,8 @@ class RoutingMode(enum.StrEnum):
 
 
 class PrivacyTier(enum.StrEnum):
-    """Who may see the items. `confidential`: providers that keep nothing; `restricted`: only private endpoints."""
+    """Who may see the items. `confidential`: providers that keep nothing, and not in their own batches, which they
+    keep; `restricted`: only private endpoints."""
 
     STANDARD = "standard"
     CONFIDENTIAL = "confidential"
@@ -198,6 +200,14 @@ def verdict_on(provider: Provider, endpoint: str, rules: RoutingRules) -> Verdic
     if not provider.serves(endpoint):
         return Verdict.ENDPOINT
     return None
+
+
+def may_run_jobs(provider: Provider, rules: RoutingRules) -> bool:
+    """Whether items of a batch with `rules`, which may go to `provider`, may be in its own batches. Vendors keep those
+    for weeks, whatever they have agreed to for calls; Bedrock works on files in the deployment's own bucket."""
+    return (
+        rules.privacy is not PrivacyTier.CONFIDENTIAL or provider.private or provider.kind in _KINDS_THAT_KEEP_NO_JOBS
+    )
 
 
 def preference(provider: Provider, rules: RoutingRules) -> int:

@@ -13,7 +13,7 @@ from batchyard.core.catalogue import Catalogue
 from batchyard.core.health import LaneState
 from batchyard.core.lanes import Lane, LaneId, Mode
 from batchyard.core.planning import Planned, plan_lanes
-from batchyard.core.routing import RoutingMode, ServiceTier, blended_price, preference
+from batchyard.core.routing import RoutingMode, ServiceTier, blended_price, may_run_jobs, preference
 from batchyard.core.sharding import LaneShards, Shard, routes
 
 IMMEDIATE = "immediate"
@@ -83,12 +83,14 @@ def _candidates(batch: Batch, lane: Lane, catalogue: Catalogue, stores: Stores, 
                 in_trouble=flex.health.state is not LaneState.CLOSED,
             )
         )
-    if provider.native is not None:
+    limits = provider.native_limits_of(lane.model)
+    if limits is not None:
         native = replace(
             realtime,
             lane=Lane(lane.provider, lane.model, Mode.NATIVE),
-            price_percent=provider.native.price_percent,
-            limits=provider.native,
+            price_percent=limits.price_percent,
+            limits=limits,
+            is_forbidden=not may_run_jobs(provider, batch.rules),
             learned=replace(learned, native=stores.native_lanes.history(lane_id)),
         )
         found.insert(0, native)

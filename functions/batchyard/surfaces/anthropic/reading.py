@@ -74,6 +74,7 @@ def read_batch(request: Request) -> BatchRequest:
         surface="anthropic",
         endpoint=MESSAGES,
         input_file_id=body.input_file_id or "",
+        identical_once=body.settings.identical_once if body.settings else False,
         idempotency_key=idempotency_key(request),
         lines=_lines(body.requests) if body.input_file_id is None else None,
     )

@@ -12,14 +12,21 @@ from batchyard.core.json_types import JsonObject
 from batchyard.surfaces.bodies import Body, parse_body
 
 
+class MessageBatchSettings(Body):
+    """How a batch is to be run."""
+
+    identical_once: bool = Field(default=False, description="Send identical requests once; all have that result.")
+
+
 class CreateMessageBatch(Body):
     """`input_file_id` is ours: a file that holds the requests, one on each line, for more than a body can carry.
-    `requests` is empty then."""
+    `requests` is empty then. `settings` is ours, too."""
 
     requests: Annotated[list[JsonObject], Field(fail_fast=True)] = Field(
         default=[], description="Objects with a custom_id and the params of a message."
     )
     input_file_id: str | None = Field(default=None, min_length=1, max_length=512)
+    settings: MessageBatchSettings | None = None
 
 
 def parsed(body: Any) -> CreateMessageBatch:

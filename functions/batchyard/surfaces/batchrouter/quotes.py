@@ -26,7 +26,7 @@ REASONS = {
     Verdict.CONCURRENCY: "It could not keep the ceiling on calls in flight.",
     Verdict.TOO_LATE: "It usually takes so long that the SLA deadline would be in danger.",
     Verdict.TROUBLE: "Its provider is in trouble.",
-    Verdict.PRIVACY: "Its provider does not keep to the privacy tier.",
+    Verdict.PRIVACY: "It does not keep to the batch's privacy tier.",
     Verdict.ROUTING_MODE: "The routing mode does not allow its provider.",
     Verdict.REGION: "Its provider is in none of the allowed regions.",
 }

@@ -25,7 +25,7 @@ _REASONS = {
     Verdict.CONCURRENCY: "Several provider jobs that come back at once could not keep the ceiling on calls in flight.",
     Verdict.TOO_LATE: "It usually takes so long that too little time would be left before the deadline.",
     Verdict.TROUBLE: "Its provider is in trouble, and the batch's rules do not wait for that to end.",
-    Verdict.PRIVACY: "Its provider does not keep to the batch's privacy tier.",
+    Verdict.PRIVACY: "It does not keep to the batch's privacy tier.",
     Verdict.ROUTING_MODE: "The batch's routing mode does not allow its provider.",
     Verdict.REGION: "Its provider is in none of the batch's regions.",
 }
