@@ -109,6 +109,7 @@ def test_one_batch(visit: Visit, api: StubApi) -> None:
     timeline = page.locator(".timeline li")
     expect(timeline.first).to_contain_text("Made")
     expect(timeline.last).to_contain_text("Deadline")
+    expect(timeline.filter(has_text="The first results were stored")).to_have_count(1)
     told = timeline.locator("strong").all_inner_texts()
     first, ended = (
         told.index("The first results were stored"),
