@@ -35,7 +35,7 @@ from tests.api.api import Cloud, Customer
 from tests.api.gateway import Context, call, event
 
 NOW = int(time.time())
-BEGUN = NOW - 100
+BEGUN = NOW - 1000
 LANE = Lane("openai", "gpt-4o-mini")
 HOSTILE = '<img src=x onerror="alert(1)">\u2028"\\{}\t'
 PER_SHARD = 4

@@ -55,7 +55,7 @@ def broken(
         ("self._writer.write(line)", "self._writer.write(line if self._lines != 2 else b'')", Invariant.ONE_LINE),
         ("self._writer.write(line)", "self._writer.write(line * (1 + (self._lines == 2)))", Invariant.ONE_LINE),
         (
-            "return _Published(output, error, tally)",
+            "return _Published(output, error, tally + Tally(**copied))",
             "return _Published(output, error, tally + Tally(succeeded=1))",
             Invariant.COUNTS,
         ),
