@@ -9,17 +9,19 @@ from pydantic_core import ErrorDetails
 
 from batchyard.core.errors import InvalidRequest
 from batchyard.core.json_types import JsonObject
+from batchyard.surfaces.batch_settings import BatchSettings
 from batchyard.surfaces.bodies import Body, parse_body
 
 
 class CreateMessageBatch(Body):
     """`input_file_id` is ours: a file that holds the requests, one on each line, for more than a body can carry.
-    `requests` is empty then."""
+    `requests` is empty then. `settings` are ours, too."""
 
     requests: Annotated[list[JsonObject], Field(fail_fast=True)] = Field(
         default=[], description="Objects with a custom_id and the params of a message."
     )
     input_file_id: str | None = Field(default=None, min_length=1, max_length=512)
+    settings: BatchSettings | None = None
 
 
 def parsed(body: Any) -> CreateMessageBatch:
