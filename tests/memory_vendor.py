@@ -17,6 +17,7 @@ from batchyard.adapters.providers.provider_jobs import (
     JobsUnsupported,
     JobView,
     Submission,
+    VendorTrouble,
 )
 
 PASSING, FINAL = 500, 400
@@ -43,7 +44,7 @@ class MemoryVendor:
     """Stands for `VendorJobs`. `seconds`: what a job takes; None: for ever. `done_share`: of the items of a job that
     does not end well, how many were finished. `status_of`: an item's body -> the status of its answer; None: the vendor
     loses it. `refused`: jobs that fail at once, for want of room. `stuck`: of its jobs, the first ones never end, and
-    all others end well."""
+    all others end well. `refuses_key`: what is raised instead of taking a job."""
 
     clock: Callable[[], float]
     seconds: float | None = 100.0
@@ -51,6 +52,7 @@ class MemoryVendor:
     cancel_seconds: float = 20.0
     status_of: Callable[[bytes], int | None] = lambda body: 200
     is_unsupported: bool = False
+    refuses_key: VendorTrouble | None = None
     forgets: bool = False
     refused: int = 0
     stuck: int = 0
@@ -63,6 +65,8 @@ class MemoryVendor:
         taken = list(lines)
         if self.is_unsupported:
             raise JobsUnsupported("none")
+        if self.refuses_key is not None:
+            raise self.refuses_key
         now = self.clock()
         job = VendorJob(f"vb_{len(self.jobs)}", submission.name, taken, now, None)
         job.done_share = 1.0 if 0 < self.stuck <= len(self.jobs) else self.done_share

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from batchyard_cli.main import run
+from batchyard_cli.start import run
 
 run()

@@ -1,5 +1,5 @@
-"""`batchyard`: the list of its commands. The module of a command is imported when it is called, so that `--help` and
-shell completion cost nothing but click."""
+"""`batchyard`, the command that has all others. The module of a command is imported when it is called, so that shell
+completion costs nothing but click."""
 
 from __future__ import annotations
 
@@ -7,45 +7,13 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Never
+from typing import Any, Never
 
 import click
 
 from batchyard_cli import __version__
 from batchyard_cli.exits import Exit
-
-
-class _Entry(NamedTuple):
-    place: str
-    """`module:name` below this package."""
-    short_help: str
-
-
-CUSTOMERS = {
-    "login": _Entry("commands.signing_in:login", "Store the address of a deployment and your API key."),
-    "logout": _Entry("commands.signing_in:logout", "Forget the stored API key."),
-    "run": _Entry("commands.running:run", "Send a file, watch its batch, bring the results."),
-    "submit": _Entry("commands.running:submit", "Send a file as a batch, and do not wait."),
-    "watch": _Entry("commands.running:watch", "Watch a batch until it ends, and bring its results."),
-    "ls": _Entry("commands.looking:ls", "List your batches, newest first."),
-    "show": _Entry("commands.looking:show", "Everything about one batch."),
-    "results": _Entry("commands.looking:results", "Download the results of a batch."),
-    "cancel": _Entry("commands.looking:cancel", "Stop a batch; what is done is kept."),
-    "check": _Entry("commands.inputs:check", "Check a file as the server would, before anything is sent."),
-    "cost": _Entry("commands.costs:cost", "What a file would cost, on which lanes; or --deployment's costs."),
-    "split": _Entry("commands.pieces:split", "Cut a file that is over a limit into several."),
-    "merge": _Entry("commands.pieces:merge", "Join the results of several files."),
-    "completion": _Entry("commands.completion:completion", "Print what makes your shell complete these commands."),
-}
-OPERATORS = {
-    "doctor": _Entry("operators.doctor:doctor", "What is wrong with a deployment, and what to do about it."),
-    "accounts": _Entry("operators.accounts:accounts", "List and make accounts, set their weights."),
-    "keys": _Entry("operators.accounts:keys", "List, make and revoke API keys."),
-    "credits": _Entry("operators.credits:credits", "Balances: show, top up, list entries, set billing."),
-    "lanes": _Entry("operators.lanes:lanes", "How the lanes of open batches are: health, rate, workers."),
-    "dead-letters": _Entry("operators.dead_letters:dead_letters", "List what was given up, and send it again."),
-    "tail": _Entry("operators.story:tail", "The story of a batch, from its rows and the logs."),
-}
+from batchyard_cli.listing import CUSTOMERS, OPERATORS, SECTIONS
 
 
 class Commands(click.Group):
@@ -58,22 +26,23 @@ class Commands(click.Group):
         entry = CUSTOMERS.get(cmd_name) or OPERATORS.get(cmd_name)
         if entry is None:
             return None
-        module, _, name = entry.place.partition(":")
+        module, _, name = entry[0].partition(":")
         command = getattr(importlib.import_module(f"batchyard_cli.{module}"), name)
         assert isinstance(command, click.Command)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        for title, entries in (("Commands", CUSTOMERS), ("For operators, with AWS credentials", OPERATORS)):
+        for title, entries in SECTIONS.items():
             with formatter.section(title):
-                formatter.write_dl([(name, entry.short_help) for name, entry in entries.items()])
+                formatter.write_dl([(name, short_help) for name, (_, short_help) in entries.items()])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
         """Without importing a command for its help."""
         from click.shell_completion import CompletionItem
 
         entries = {**CUSTOMERS, **OPERATORS}
-        return [CompletionItem(name, help=e.short_help) for name, e in entries.items() if name.startswith(incomplete)]
+        found = {name: entry for name, entry in entries.items() if name.startswith(incomplete)}
+        return [CompletionItem(name, help=short_help) for name, (_, short_help) in found.items()]
 
     def main(self, args: Sequence[str] | None = None, *, standalone_mode: bool = True, **extra: Any) -> Never:  # type: ignore[override]
         """Always exits, with one of `exits.Exit`."""
@@ -115,7 +84,3 @@ def batchyard(context: click.Context) -> None:
     """
     if os.environ.get("NO_COLOR"):
         context.color = False
-
-
-def run() -> None:
-    batchyard(prog_name="batchyard")

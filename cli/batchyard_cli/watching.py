@@ -143,10 +143,11 @@ def summary(batch: Batch, write: Callable[[str], None]) -> None:
         ("failed", f"{counts.get('failed', 0):,}"),
         ("tokens", f"{usage.get('total_tokens', 0):,}"),
         ("cost", f"${usage['cost_usd']}" if usage.get("cost_usd") else "-"),
+        *([("in realtime", f"${usage['realtime_cost_usd']}")] if usage.get("realtime_cost_usd") else []),
         ("took", duration(ended_at - batch["created_at"]) if ended_at else "-"),
     ]
     for name, value in rows:
-        write(f"  {name:<10} {value}")
+        write(f"  {name:<11} {value}")
     for error in (batch.get("errors") or {}).get("data") or []:
         where = f"line {error['line']}: " if error.get("line") else ""
         write(f"  {where}{error['code']}: {error['message']}")

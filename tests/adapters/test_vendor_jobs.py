@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import cast
 
+import httpx
 import orjson
 import pytest
 
@@ -15,6 +16,7 @@ from batchyard.adapters.aws.objects import Objects
 from batchyard.adapters.catalogue import load_providers
 from batchyard.adapters.providers.bedrock_jobs import REASONS, BedrockJobs, Exchange
 from batchyard.adapters.providers.job_kinds import connect_jobs
+from batchyard.adapters.providers.openai_jobs import OpenAIJobs
 from batchyard.adapters.providers.provider_jobs import (
     JobLine,
     JobMissing,
@@ -28,6 +30,7 @@ from batchyard.core.calls import Answer
 from batchyard.core.lanes import Mode
 from batchyard.core.native_limits import native_limits
 from batchyard.core.providers import Provider
+from batchyard.core.retry import FailureReason
 from local.provider import SimulatedProvider
 from tests.memory_bedrock import ROLE, MemoryBedrock
 from tests.memory_bedrock import URL as BEDROCK_URL
@@ -203,3 +206,32 @@ def test_trouble_and_refusals(openai: Scene, simulator: SimulatedProvider) -> No
         openai.jobs.look(job_id)
     with scene_of(simulator, replace(PROVIDERS["openai"], name="bare")) as bare, pytest.raises(JobsUnsupported):
         bare.jobs.submit(submission(), lines(5))
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "is_forbidden"),
+    [
+        (
+            401,
+            {"message": "You have insufficient permissions for this operation. Missing scopes: api.files.write."},
+            True,
+        ),
+        (403, {"type": "permission_error", "message": "Your API key may not use this resource."}, True),
+        (401, {"code": "invalid_api_key", "message": "Incorrect API key provided: sk-x."}, False),
+        (401, {"message": "No: You have insufficient permissions for this operation."}, False),
+    ],
+)
+def test_a_key_that_may_not_make_jobs_is_told_from_a_wrong_one(
+    status: int, error: dict[str, str], is_forbidden: bool
+) -> None:
+    """By what vendors say to the upload of a job's file; either way there is no job of which nobody knows."""
+    transport = httpx.MockTransport(lambda request: httpx.Response(status, json={"error": error}))
+    jobs = OpenAIJobs(VendorHttp("https://api.example/v1", {}, transport), "openai", 24)
+    with pytest.raises(VendorTrouble) as caught:
+        jobs.submit(submission(), lines(1))
+    trouble = caught.value
+    assert (trouble.reason, trouble.is_forbidden, trouble.is_unknown) == (
+        FailureReason.KEY_REFUSED,
+        is_forbidden,
+        False,
+    )

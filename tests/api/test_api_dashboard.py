@@ -20,10 +20,11 @@ from batchyard.adapters.aws.shards import Shards
 from batchyard.core.batches import Batch, Ending, Status
 from batchyard.core.copies import Copy, copy_line
 from batchyard.core.files import File
+from batchyard.core.health import LaneHealth, LaneState
 from batchyard.core.items import Item, work_line
 from batchyard.core.keys import copies_key, file_key, manifest_key, part_key, work_key
 from batchyard.core.lane_pace import WorkerReport, slot_of
-from batchyard.core.lanes import Lane, LaneId
+from batchyard.core.lanes import Lane, LaneId, Mode
 from batchyard.core.parts import encode_part
 from batchyard.core.results import Outcome, Result, failed, tally
 from batchyard.core.sharding import LaneShards, Plan, Shard, manifest_record
@@ -282,6 +283,7 @@ def test_throughput_is_counted_when_shards_settle(cloud: Cloud, alice: Customer)
     points = [point for point in chart["points"] if point["done"]]
     assert [(point["at"], point["done"], point["failed"]) for point in points] == [(BEGUN, 4, 0), (BEGUN + 10, 4, 4)]
     assert len(chart["points"]) <= 120
+    assert chart["timeline"] == [{"at": BEGUN, "kind": "first_results", "lane": None, "reason": None, "detail": None}]
 
 
 # Items.
@@ -456,7 +458,7 @@ def test_who_has_signed_in(cloud: Cloud, alice: Customer) -> None:
 
 def test_only_operators_see_the_deployment(cloud: Cloud, alice: Customer, mallory: Customer) -> None:
     """A mark on the account, which the operator sets and takes back, opens the accounts and the lanes with the fair
-    shares of those who use them."""
+    shares of those who use them. A native lane is shown as such, with the health of its provider key."""
     for path in ("operator/accounts", "operator/lanes"):
         assert refused(alice, path) == (403, "not_an_operator")
     asked = {"action": "set_operator", "account_id": alice.account_id, "is_operator": True}
@@ -482,6 +484,14 @@ def test_only_operators_see_the_deployment(cloud: Cloud, alice: Customer, mallor
     ]
     assert (lanes["batches"], lanes["is_complete"]) == (1, True)
     assert refused(mallory, "operator/lanes") == (403, "not_an_operator")
+    with_native = running(cloud, mallory, [[], []], number=1)
+    assert with_native.plan is not None
+    entries = (LaneShards(replace(LANE, mode=Mode.NATIVE), 0, 1, 4), LaneShards(LANE, 1, 1, 4))
+    Batches(cloud.table).change_plan(with_native, replace(with_native.plan, lanes=entries))
+    Lanes(cloud.table).open(LaneId("openai", "gpt-4o-mini"), LaneHealth(LaneState.BLOCKED, "out_of_money", NOW), NOW)
+    seen = [(each["mode"], each["state"], each["batches"], each["workers"], each["calls_per_second"] > 0)
+            for each in look(alice, "operator/lanes")["lanes"]]  # fmt: skip
+    assert sorted(seen) == [("native", "blocked", 1, 0, False), ("realtime", "blocked", 2, 1, True)]
     admin.handler(asked | {"is_operator": False}, Context())
     assert refused(alice, "operator/accounts") == (403, "not_an_operator")
     assert admin.handler(asked | {"is_operator": "yes"}, Context())["error"]["param"] == "is_operator"

@@ -75,6 +75,28 @@ def test_a_lane_is_not_offered_that_the_deployment_lacks(alice: Customer) -> Non
 
 
 @pytest.mark.usefixtures("native")
+@pytest.mark.parametrize(
+    ("model", "offered"),
+    [
+        ("openai/gpt-4o-mini", ["native", "realtime"]),
+        ("anthropic/claude-haiku-4-5", ["native", "realtime"]),
+        ("groq/llama-3.3-70b-versatile", ["native", "realtime"]),
+        ("mistral/mistral-small-latest", ["native", "realtime"]),
+        ("together/meta-llama/Llama-3.3-70B-Instruct-Turbo", ["native", "realtime"]),
+        ("together/openai/gpt-oss-120b", ["realtime"]),
+    ],
+)
+def test_vendors_sell_at_half_the_price_unless_one_says_otherwise(
+    alice: Customer, model: str, offered: list[str]
+) -> None:
+    """A deployment that sets nothing takes each vendor's batch API, at Together for those models that cost less in
+    it."""
+    shown = plan(alice, items=1_000, model=model, tokens=100_000)
+    assert verdicts(shown) == {mode: "selected" if mode == offered[0] else "dearer" for mode in offered}
+    share = float(shown["expected_cost_usd"]) / float(shown["realtime_cost_usd"])
+    assert share == pytest.approx(0.5 if "native" in offered else 1, abs=0.01)
+
+
 def test_a_refused_lane_says_why(cloud: Cloud, alice: Customer) -> None:
     """A provider that answered that it has no batch API is not asked again, and the plan says so."""
     NativeLanes(cloud.table).note_unsupported(LANE, int(time.time()))

@@ -84,7 +84,7 @@ class FakeApi:
             "metadata": None,
             "lanes": [],
             "waiting_for": [],
-            "usage": {"total_tokens": 100, "cost_usd": "0.001000"},
+            "usage": {"total_tokens": 100, "cost_usd": "0.001000", "realtime_cost_usd": "0.002000"},
             **step("validating", total=0),
             **fields,
         }

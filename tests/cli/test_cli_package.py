@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 CLI = ROOT / "cli"
 PROJECT = tomllib.loads((CLI / "pyproject.toml").read_text())["project"]
 ROOMS = ("core", "content", "surfaces", "adapters")
-_CHECK = "import sys; sys.path[:0] = [sys.argv.pop(1)]; from batchyard_cli.main import run; run()"
+_CHECK = "import sys; sys.path[:0] = [sys.argv.pop(1)]; from batchyard_cli.start import run; run()"
 
 
 @pytest.fixture(scope="module")

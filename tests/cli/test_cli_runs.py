@@ -21,8 +21,8 @@ def test_a_file_goes_out_and_comes_back(shell: Shell) -> None:
     assert said.code == 0
     assert "completed  4/4  100%" in said.err
     assert (shell.folder / "work.output.jsonl").read_bytes() == b'{"custom_id": "a"}\n' * 4
-    assert "succeeded  4" in said.out
-    assert "$0.001000" in said.out
+    assert "succeeded   4" in said.out
+    assert "cost        $0.001000\n  in realtime $0.002000" in said.out
     assert "uploaded" not in said.out
     created = next(each for each in shell.api.requests if each.url.path.endswith("/v1/batches"))
     assert json.loads(created.content) == {
@@ -33,6 +33,23 @@ def test_a_file_goes_out_and_comes_back(shell: Shell) -> None:
         "settings": {"concurrency": 7},
     }
     assert shell.api.files["file-0"] == file.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("flags", "settings"),
+    [
+        ((), None),
+        (("--identical-once",), {"identical_once": True}),
+        (("--identical-once", "--concurrency", "7"), {"concurrency": 7, "identical_once": True}),
+    ],
+)
+def test_identical_lines_are_sent_once_if_asked_for(
+    shell: Shell, flags: tuple[str, ...], settings: dict[str, object] | None
+) -> None:
+    """The batch is told so; without the flag it is told nothing."""
+    assert shell("submit", shell.file("work.jsonl", FOUR), *flags).code == 0
+    created = next(each for each in shell.api.requests if each.url.path.endswith("/v1/batches"))
+    assert json.loads(created.content).get("settings") == settings
 
 
 def test_programs_read_lines_and_a_result(shell: Shell) -> None:

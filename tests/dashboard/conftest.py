@@ -12,7 +12,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
@@ -39,13 +39,20 @@ expect.set_options(timeout=PATIENCE_MILLISECONDS)
 
 
 def chromium() -> str:
-    """Where it is. Skips the test if it is nowhere; in CI that is a failure."""
-    found = next(filter(None, map(shutil.which, NAMES)), None)
-    if found is None and os.environ.get("CI") == "true":
-        pytest.fail("no Chromium on PATH: run `make browser`")
-    if found is None:
-        pytest.skip("no Chromium on PATH: `make browser` installs it")
-    return found
+    """Where it is."""
+    return next(filter(None, map(shutil.which, NAMES)), None) or go_without("no Chromium on PATH: run `make browser`")
+
+
+def axe() -> str:
+    """The script that finds what people who cannot see, or have no mouse, would stumble over."""
+    return AXE.read_text() if AXE.exists() else go_without("axe is not installed: run `make clients`")
+
+
+def go_without(what: str) -> NoReturn:
+    """Skips the test; in CI that is a failure."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(what)
+    pytest.skip(what)
 
 
 @pytest.fixture(scope="module")

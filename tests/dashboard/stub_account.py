@@ -395,7 +395,11 @@ def _throughput(now: int) -> dict[str, Any]:
         }
         for index in range(120)
     ]
-    return {"bucket_seconds": 60, "points": points}
+    stored = [
+        _event(now - 7_000, "first_results"),
+        _event(now - 3_600, "job_ended", lane=lane("openai", "gpt-4o-mini", "native", 18_200, 7_246)),
+    ]
+    return {"bucket_seconds": 60, "points": points, "timeline": stored}
 
 
 def _accounts(now: int) -> list[dict[str, Any]]:

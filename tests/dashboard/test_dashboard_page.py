@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.dashboard.conftest import AXE, VIEWS, Visit, eventually, go
+from tests.dashboard.conftest import VIEWS, Visit, axe, chromium, eventually, go
 from tests.dashboard.stub_account import (
     api_key,
     batch,
@@ -59,6 +60,20 @@ def test_polls_kindly(visit: Visit, api: StubApi, status: str, interval: int) ->
         counted.drawn(page, questions)
         page.clock.run_for(50)
         counted.drawn(page, questions + 1)
+
+
+def test_failed_items_are_asked_for_when_there_are_more(visit: Visit, api: StubApi) -> None:
+    """Not at each poll of a batch whose items succeed: a look at them reads hundreds of rows."""
+    now = int(time.time())
+    path = f"dashboard/api/batches/{batch(1, now)['id']}"
+    api.answers["GET", f"{path}/items"] = {"items": [], "next_cursor": None, "searched": 1_000, "total": 1_000}
+    api.answers["GET", path] = detail(batch(1, now, figures=(1_000, 10, 2)), now)
+    page = visit(path.removeprefix("dashboard/api/"))
+    for succeeded, failed in ((10, 2), (20, 2), (30, 3)):
+        api.answers["GET", path] = detail(batch(1, now, figures=(1_000, succeeded, failed)), now)
+        expect(page.locator("main")).to_contain_text(f"{succeeded} succeeded")
+    eventually(page, lambda: len(api.requests("GET", f"{path}/items")) > 1, "another look at the items")
+    assert len(api.requests("GET", f"{path}/items")) == 2
 
 
 def test_asks_nothing_while_nobody_looks(visit: Visit, api: StubApi) -> None:
@@ -296,10 +311,17 @@ def test_axe_finds_nothing(visit: Visit, scheme: str) -> None:
     assert violations(page) == [], "sign-in"
 
 
-def axe() -> str:
-    if not AXE.exists():
-        pytest.skip("axe is not installed: run `make clients`")
-    return AXE.read_text()
+@pytest.mark.parametrize("tool", [axe, chromium])
+def test_ci_does_not_go_without(tool: Callable[[], str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without axe, or without a browser, these tests are skipped on one's own machine; in CI they fail."""
+    monkeypatch.setattr("tests.dashboard.conftest.AXE", tmp_path / "axe.min.js")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("CI", "true")
+    with pytest.raises(pytest.fail.Exception):
+        tool()
+    monkeypatch.delenv("CI")
+    with pytest.raises(pytest.skip.Exception):
+        tool()
 
 
 def violations(page: Page) -> list[Any]:

@@ -109,6 +109,13 @@ def test_one_batch(visit: Visit, api: StubApi) -> None:
     timeline = page.locator(".timeline li")
     expect(timeline.first).to_contain_text("Made")
     expect(timeline.last).to_contain_text("Deadline")
+    expect(timeline.filter(has_text="The first results were stored")).to_have_count(1)
+    told = timeline.locator("strong").all_inner_texts()
+    first, ended = (
+        told.index("The first results were stored"),
+        told.index("A job of the provider's has ended; its results were stored"),
+    )
+    assert told.index("Sent to the provider as a job") < first < ended < told.index("Waits")
     expect(page.get_by_role("img", name="Items per second")).to_be_visible()
     api.answers["POST", f"v1/batches/{known[0]['id']}/cancel"] = {}
     page.get_by_role("button", name="Cancel").click()
@@ -131,14 +138,16 @@ def test_one_batch(visit: Visit, api: StubApi) -> None:
 
 
 def test_failed_items_and_the_search_for_one(visit: Visit, api: StubApi) -> None:
-    """Failed items with their errors; a search goes on by its cursor until the item is found, and says how far it is;
-    a request is shown beside its result."""
+    """Failed items with their errors, also if the first look finds none of them; a search goes on by its cursor until
+    the item is found, and says how far it is; a request is shown beside its result."""
     now = int(time.time())
     one = batch(1, now, figures=(1_000_000, 700_000, 3))
     path = f"dashboard/api/batches/{one['id']}"
     api.answers["GET", path] = detail(one, now)
 
     def items(asked: Asked) -> Any:
+        if "custom_id" not in asked.query and "cursor" not in asked.query:
+            return {"items": [], "next_cursor": "500", "searched": 500_000, "total": 1_000_000}
         if "custom_id" not in asked.query:
             return {
                 "items": [failed_item(4, "product-4")],

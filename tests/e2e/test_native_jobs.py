@@ -215,6 +215,8 @@ def test_a_job_on_the_callers_own_key(customer: Customer, provider: SimulatedPro
     batch = customer.wait(made.id)
     assert (batch.status, customer.check(batch, wanted).succeeded) == ("completed", 10)
     assert_paid_once(provider, 10, native=10)
+    paid = (batch.usage.model_extra or {}) if batch.usage else {}
+    assert (paid["paid_by"], float(paid["realtime_cost_usd"])) == ("caller", 2 * float(paid["cost_usd"]))
     assert table.get(Key(f"batch#{batch.id}", "caller-key"), consistent=True) is None
     eventually(lambda: all(file["deleted"] for file in provider.files()), "the vendor's files are gone")
 

@@ -8,11 +8,13 @@ from dataclasses import replace
 import orjson
 import pytest
 
+from batchyard.adapters.providers.provider_jobs import VendorTrouble
 from batchyard.core import families
 from batchyard.core.batches import Ending
 from batchyard.core.jobs import JobState
 from batchyard.core.lanes import Lane, LaneId
 from batchyard.core.results import Outcome
+from batchyard.core.retry import FailureReason
 from batchyard.jobs.executor import attend
 from tests.jobs.yard import ESCALATE_AT, MODEL, REALTIME, Yard
 from tests.steps.running import NOW
@@ -229,6 +231,18 @@ def test_a_provider_without_a_batch_api_is_remembered() -> None:
     assert yard.results() == ALL_12
     assert yard.now < NOW + 60
     assert yard.stores.native_lanes.history(LaneId("openai", MODEL)).is_unsupported(NOW + 60)
+
+
+@pytest.mark.parametrize("is_forbidden", [True, False])
+def test_a_key_that_may_not_make_jobs_is_not_waited_for(is_forbidden: bool) -> None:
+    """It may call models: the items run in realtime at once. A key that is not accepted at all is waited for, because
+    realtime would not get through either."""
+    trouble = VendorTrouble(FailureReason.KEY_REFUSED, is_unknown=False, is_forbidden=is_forbidden)
+    yard = Yard(refuses_key=trouble)
+    yard.run()
+    assert yard.results() == ALL_12 and yard.vendor.jobs == {}
+    assert (yard.now < NOW + 60) is is_forbidden
+    assert (yard.now >= ESCALATE_AT) is not is_forbidden
 
 
 def test_a_job_for_which_there_is_no_room_is_submitted_again() -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from batchyard.core.batch_views import Moment, bucket_seconds, throughput_of, timeline_of, view_of
+from batchyard.core.batch_views import Moment, bucket_seconds, full_view, listed_view, throughput_of, timeline_of
 from batchyard.core.batches import Batch, Status
 from batchyard.core.item_views import ItemError, item_view
 from batchyard.core.jobs import JobRow, JobState
@@ -34,16 +34,16 @@ def batch(status: Status = Status.IN_PROGRESS, tally: Tally | None = None, **tim
 
 def test_a_rate_is_what_was_run_since_validation() -> None:
     """And tells when the rest will be done, while the batch is in progress; nothing is told before anything is done."""
-    view = view_of(batch(tally=Tally(succeeded=18, failed=2)), NOW)
+    view = listed_view(batch(tally=Tally(succeeded=18, failed=2)), NOW)
     assert (view.items_per_second, view.expected_end_at) == (0.2, NOW + 400)
-    fresh = view_of(batch(), NOW)
+    fresh = listed_view(batch(), NOW)
     assert (fresh.items_per_second, fresh.expected_end_at) == (None, None)
 
 
 def test_a_rate_ends_with_the_batch() -> None:
     """What was never run does not count, nor does the time after the last result."""
     over = batch(Status.EXPIRED, Tally(succeeded=50, expired=50), finalizing=NOW - 50, expired=NOW - 40)
-    view = view_of(over, NOW)
+    view = listed_view(over, NOW)
     assert (view.items_per_second, view.expected_end_at) == (1.0, None)
     assert [(each.stage, each.done_items) for each in view.lanes] == [(LaneStage.DONE, 40), (LaneStage.DONE, 60)]
 
@@ -56,7 +56,11 @@ def test_a_life_is_told_in_order() -> None:
     entries = (running.plan.lanes[0], LaneShards(OTHER, 1, 1, 30, left=left), LaneShards(OTHER, 2, 1, 30, left=left))
     wait = Wait("groq", "m", WaitState.BLOCKED, NOW - 20, "people have to act")
     told = replace(running, plan=replace(running.plan, lanes=entries), waiting_for=(wait,))
-    jobs = {0: JobRow(0, 1, JobState.RUNNING, submitted_at=NOW - 90, provider_job_id="batch_abc")}
+    jobs = {
+        0: JobRow(
+            0, 1, JobState.RUNNING, provider="openai", model="m", submitted_at=NOW - 90, provider_job_id="batch_abc"
+        )
+    }
     events = timeline_of(replace(told, status_times=told.status_times | {"cancelling": NOW - 10}), jobs)
     assert [(event.at - NOW, event.moment) for event in events] == [
         (-105, Moment.CREATED),
@@ -70,6 +74,21 @@ def test_a_life_is_told_in_order() -> None:
     assert (events[2].lane, events[2].detail, events[3].reason) == (NATIVE, "batch_abc", "trouble")
     ended = timeline_of(batch(Status.COMPLETED, completed=NOW), {})
     assert [event.detail for event in ended if event.moment is Moment.ENDED] == ["completed"]
+
+
+def test_what_a_job_did_is_shown_as_native_when_it_is_over() -> None:
+    """Items that a job left ran in realtime, and the plan says so ever since: where they came from, and that a job was
+    submitted for them in native mode, is told from the job's row."""
+    over = batch(Status.COMPLETED, Tally(succeeded=100), completed=NOW)
+    assert over.plan is not None
+    moved = replace(over, plan=replace(over.plan, lanes=(LaneShards(REALTIME, 0, 1, 40), over.plan.lanes[1])))
+    row = JobRow(0, 1, JobState.DONE, provider="openai", model="m", submitted_at=NOW - 90, reason="late")
+    view = full_view(moved, {0: row}, NOW)
+    assert [(each.lane, each.moved_from, each.reason, each.stage, each.done_items) for each in view.lanes] == [
+        (REALTIME, Mode.NATIVE, "late", LaneStage.DONE, 40),
+        (REALTIME, None, None, LaneStage.DONE, 60),
+    ]
+    assert [event.lane for event in view.timeline if event.moment is Moment.JOB_SUBMITTED] == [NATIVE]
 
 
 @pytest.mark.parametrize(
@@ -94,6 +113,23 @@ def test_throughput_counts_settled_shards_only() -> None:
     over = throughput_of(batch(Status.COMPLETED, completed=NOW - 1), rows, NOW + 10**6)
     assert (over.bucket_seconds, len(over.done)) == (1, 99)
     assert throughput_of(batch(), [], NOW).done == (0,) * 101
+
+
+def test_stored_results_are_events_of_a_life() -> None:
+    """The first ones, and those of a provider job once all of its shards have theirs."""
+    told = batch()
+    rows = [
+        ShardRow(1, ShardState.SETTLED, tally=Tally(succeeded=30), settled_at=NOW - 70),
+        ShardRow(2, ShardState.SETTLED, tally=Tally(succeeded=30), settled_at=NOW - 60),
+    ]
+    first = (NOW - 70, Moment.FIRST_RESULTS, None)
+    assert [(each.at, each.moment, each.lane) for each in throughput_of(told, rows, NOW).timeline] == [first]
+    rows.append(ShardRow(0, ShardState.SETTLED, tally=Tally(succeeded=40), settled_at=NOW - 5))
+    assert [(each.at, each.moment, each.lane) for each in throughput_of(told, rows, NOW).timeline] == [
+        first,
+        (NOW - 5, Moment.JOB_ENDED, NATIVE),
+    ]
+    assert throughput_of(told, [], NOW).timeline == ()
 
 
 def test_usage_adds_up_by_day_and_by_model() -> None:

@@ -121,3 +121,15 @@ def test_only_named_models_have_flex() -> None:
     assert [named.has_flex(model) for model in ("o3", "o3-pro", "gpt-5-mini-2025-08-07")] == [True, False, True]
     assert entry(modes=["realtime", "flex"]).has_flex("m")
     assert not entry(flex_models=["o3"]).has_flex("o3")
+
+
+def test_only_named_models_run_natively() -> None:
+    """Those for which the vendor's batch API is cheaper; without names all do, and none if the mode is off."""
+    named = entry(modes=["realtime", "native"], native_models=["open-1", "open-2*"])
+    assert [named.native_limits_of(model) for model in ("open-1", "open-1b", "open-2b")] == [
+        named.native,
+        None,
+        named.native,
+    ]
+    assert entry(modes=["realtime", "native"]).native_limits_of("m") is not None
+    assert entry(native_models=["m"]).native_limits_of("m") is None

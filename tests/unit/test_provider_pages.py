@@ -73,5 +73,15 @@ def test_the_examples_stand_beside_the_real_ones() -> None:
 def test_the_head_of_the_file_shows_every_field() -> None:
     """Whoever edits providers.toml sees what may stand there, and the example in its head is one."""
     head = PROVIDERS_FILE.read_text().partition("\n[[providers]]")[0]
-    for field in ("variant", "modes", "native", "flex_price_percent", "flex_models", "regions", "retention", "private"):
+    for field in (
+        "variant",
+        "modes",
+        "native",
+        "flex_price_percent",
+        "flex_models",
+        "native_models",
+        "regions",
+        "retention",
+        "private",
+    ):
         assert f"#   {field} = " in head, field

@@ -82,6 +82,16 @@ def test_a_batch_is_asked_for_with_its_requests() -> None:
     assert [json.loads(line) for line in (read.lines or b"").splitlines()] == wanted
 
 
+@pytest.mark.parametrize(
+    ("settings", "once"), [({}, False), ({"settings": {}}, False), ({"settings": {"identical_once": True}}, True)]
+)
+def test_identical_requests_are_sent_once_if_asked_for(settings: dict[str, Any], once: bool) -> None:
+    """Never by themselves; settings that there are not are refused."""
+    assert reading.read_batch(request({"requests": [{}]} | settings)).identical_once is once
+    with pytest.raises(InvalidRequest):
+        reading.read_batch(request({"requests": [{}], "settings": {"retries": 4}}))
+
+
 def test_more_than_a_body_carries_comes_as_a_file() -> None:
     """Its id stands beside empty `requests`, as an SDK sends it that has to name them."""
     file_id = f"file-{TAIL}"

@@ -23,10 +23,11 @@ from batchyard.core.sharding import LaneShards, Plan
 from batchyard.core.shards import ShardRow, ShardState
 from batchyard.core.usage import Tally
 from batchyard.core.webhooks import WebhookTarget
-from batchyard.surfaces.batchrouter import quotes, replies
+from batchyard.surfaces.batchrouter import quotes, reading, replies
 from batchyard.surfaces.batchrouter.lines import endpoint_of, parse_line
 from batchyard.surfaces.batchrouter.results import frame_results, write_result
 from batchyard.surfaces.batchrouter.writing import write_error, write_receipt
+from batchyard.surfaces.http import Request
 from batchyard.surfaces.operations import BilledBatch
 from batchyard.surfaces.surface import LineContext
 from tests.batchrouter import ACTIVE, Error, Row, item
@@ -41,6 +42,25 @@ MESSAGES = [{"role": "user", "content": "x"}]
 
 def parsed(fields: Any, endpoint: str = CHAT) -> Item | LineError:
     return parse_line(orjson.dumps(fields), 4, 5, LineContext(endpoint))
+
+
+# Requests.
+
+
+@pytest.mark.parametrize(
+    ("settings", "once"), [({}, False), ({"settings": {}}, False), ({"settings": {"identical_once": True}}, True)]
+)
+def test_identical_items_are_sent_once_if_asked_for(settings: dict[str, Any], once: bool) -> None:
+    """Never by themselves; what is no such setting is listed with the rest of what is wrong."""
+
+    def read(body: dict[str, Any]) -> BatchRequest:
+        data = json.dumps({"items": [item()]} | body).encode()
+        return reading.read_batch(Request("POST", "/v1/batches", "r", {"idempotency-key": "k" * 8}, body=data))
+
+    made = read(settings)
+    assert (made.identical_once, made.issues) == (once, ())
+    (issue,) = read({"settings": {"identical_once": True, "sorted": True}}).issues
+    assert (issue.code, issue.param) == ("unknown_field", "settings.sorted")
 
 
 # Items.

@@ -94,6 +94,13 @@ def test_what_is_not_documented_is_refused(change: dict[str, Any]) -> None:
     assert caught.value.param == next(iter(change))
 
 
+def test_openais_settings_are_taken() -> None:
+    """A ceiling on calls, and that identical requests are sent once."""
+    request = read(settings={"concurrency": 4, "identical_once": True})
+    assert (request.concurrency, request.identical_once) == (4, True)
+    assert read().identical_once is False
+
+
 def test_pages_of_batches() -> None:
     """20 unless asked otherwise, 1 to 100."""
 

@@ -20,6 +20,7 @@ class Sending:
     endpoint: str | None
     metadata: tuple[str, ...]
     concurrency: int | None
+    identical_once: bool
     no_check: bool
 
 
@@ -28,6 +29,9 @@ def sending_options(function: Any) -> Any:
         click.option("--endpoint", help="Where its lines go; found in the file if it is left out."),
         click.option("--metadata", "-m", multiple=True, metavar="NAME=VALUE", help="Kept with the batch."),
         click.option("--concurrency", type=click.IntRange(1, 10_000), help="Most calls in flight at once."),
+        click.option(
+            "--identical-once", is_flag=True, help="Send lines with the same body once; all have that result."
+        ),
         click.option("--no-check", is_flag=True, help="Leave the check of the file to the server."),
     ):
         function = option(function)
@@ -90,8 +94,8 @@ def _send(session: Session, path: Path, sending: Sending) -> dict[str, Any]:
     body: dict[str, Any] = {"input_file_id": file_id, "endpoint": endpoint, "completion_window": "24h"}
     if pairs:
         body["metadata"] = pairs
-    if sending.concurrency:
-        body["settings"] = {"concurrency": sending.concurrency}
+    if settings := _settings(sending):
+        body["settings"] = settings
     try:
         batch: dict[str, Any] = api.post("/batches", body, idempotency_key=secrets.token_hex(16))
     except KeyboardInterrupt:
@@ -145,6 +149,16 @@ def _about_failures(batch: dict[str, Any], files: dict[str, str]) -> str:
     return (
         f"{failed:,} items have failed: {where} says why, line by line." if where else f"{failed:,} items have failed."
     )
+
+
+def _settings(sending: Sending) -> dict[str, Any]:
+    """What was asked for, and nothing else: a deployment of an earlier version may not know the rest."""
+    settings: dict[str, Any] = {}
+    if sending.concurrency:
+        settings["concurrency"] = sending.concurrency
+    if sending.identical_once:
+        settings["identical_once"] = True
+    return settings
 
 
 def _pairs(metadata: tuple[str, ...]) -> dict[str, str]:

@@ -182,7 +182,8 @@ def _lanes(deployed: Deployed) -> Iterator[Finding]:
         health = each.view.health
         if health.state != "closed":
             since = duration(deployed.surroundings.now() - health.since)
-            told = f"{each.id.provider} {each.id.model} is {health.state} since {since} ({health.reason or 'trouble'})"
+            lane = f"{each.id.provider} {each.id.model} {each.id.mode}"
+            told = f"{lane} is {health.state} since {since} ({health.reason or 'trouble'})"
             yield Finding("lanes", State.ACT if health.state == "blocked" else State.NOTE, told, way_out(each, prefix))
     if all(each.view.health.state == "closed" for each in used):
         yield Finding("lanes", State.FINE, f"{len(used)} in use, all well" if used else "none in use")

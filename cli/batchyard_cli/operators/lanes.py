@@ -51,7 +51,7 @@ def used_lanes(deployed: Deployed) -> list[UsedLane]:
     from batchyard.adapters.aws.batches import Batches
     from batchyard.adapters.aws.lanes import Lanes
     from batchyard.core.batches import BatchRef
-    from batchyard.core.lanes import LaneId, Mode
+    from batchyard.core.lanes import LaneId
 
     counted: dict[LaneId, int] = {}
     with deployed.asking("dynamodb:Query and dynamodb:GetItem on its table"):
@@ -63,9 +63,7 @@ def used_lanes(deployed: Deployed) -> list[UsedLane]:
                 continue
             owner = account_id if batch.caller_pays else None
             for lane in {each.lane for each in batch.plan.lanes}:
-                # Items of a native lane whose job is given up run in realtime: that lane has the health.
-                mode = Mode.FLEX if lane.mode is Mode.FLEX else Mode.REALTIME
-                used = LaneId(lane.provider, lane.model, owner, mode)
+                used = LaneId(lane.provider, lane.model, owner, lane.mode)
                 counted[used] = counted.get(used, 0) + 1
         return [
             UsedLane(lane, rows.look(lane), n) for lane, n in sorted(counted.items(), key=lambda each: str(each[0]))

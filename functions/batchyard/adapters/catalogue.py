@@ -45,7 +45,7 @@ def read_providers(document: JsonObject) -> tuple[Provider, ...]:
 
 def _provider(entry: JsonObject) -> Provider:
     fields = dict(entry)
-    for name in ("endpoints", "regions", "flex_models"):
+    for name in ("endpoints", "regions", "flex_models", "native_models"):
         if name in fields:
             fields[name] = tuple(fields[name])
     if "modes" in fields:

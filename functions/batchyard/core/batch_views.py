@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import enum
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from batchyard.core.batches import Batch, Status
 from batchyard.core.jobs import JobRow
-from batchyard.core.lanes import Lane, LaneProgress, LaneStage
+from batchyard.core.lane_progress import Settled, lane_progress
+from batchyard.core.lanes import Lane, LaneProgress, LaneStage, Mode
 from batchyard.core.sharding import Plan
 from batchyard.core.shards import ShardRow
 
@@ -24,12 +25,15 @@ _JOBS_SHOWN = 50
 
 
 class Moment(enum.StrEnum):
-    """What happened in the life of a batch. `waiting`: a lane of it does not run since then. `deadline`: what has no
-    result then is expired."""
+    """What happened in the life of a batch. `first_results`: a shard had all of its results for the first time.
+    `job_ended`: a provider job that did all of its items has ended, and their results were stored. `waiting`: a lane of
+    it does not run since then. `deadline`: what has no result then is expired."""
 
     CREATED = "created"
     VALIDATED = "validated"
     JOB_SUBMITTED = "job_submitted"
+    FIRST_RESULTS = "first_results"
+    JOB_ENDED = "job_ended"
     FAILED_OVER = "failed_over"
     WAITING = "waiting"
     CANCELLING = "cancelling"
@@ -70,21 +74,33 @@ class BatchView:
 
 @dataclass(frozen=True, slots=True)
 class Throughput:
-    """How many items had their result, and how many of them failed, in each `bucket_seconds` from `start` on."""
+    """How many items had their result, and how many of them failed, in each `bucket_seconds` from `start` on.
+    `timeline`: what the rows of shards say of the life of the batch, which those of the batch and its jobs do not."""
 
     start: int
     bucket_seconds: int
     done: tuple[int, ...]
     failed: tuple[int, ...]
+    timeline: tuple[LifeEvent, ...] = ()
 
 
-def view_of(batch: Batch, now: int, timeline: tuple[LifeEvent, ...] = ()) -> BatchView:
-    """`batch`: with its tally so far and, while it is in progress, with its lanes."""
+def listed_view(batch: Batch, now: int) -> BatchView:
+    """In a list, for which the rows of jobs are not read. `batch`: as for `full_view`."""
+    return _view(batch, {}, (), now)
+
+
+def full_view(batch: Batch, jobs: Mapping[int, JobRow], now: int) -> BatchView:
+    """With its timeline. `batch`: with its tally so far and, while it is in progress, with its lanes. `jobs`: the rows
+    of its provider jobs by number."""
+    return _view(batch, jobs, timeline_of(batch, jobs), now)
+
+
+def _view(batch: Batch, jobs: Mapping[int, JobRow], timeline: tuple[LifeEvent, ...], now: int) -> BatchView:
     rate = _items_per_second(batch, now)
     left = batch.total_items - batch.tally.items
     is_running = batch.status is Status.IN_PROGRESS
     expected = now + round(left / rate) if rate and is_running else None
-    lanes = batch.lanes or (_lanes_at_rest(batch.plan, batch.status) if batch.plan else ())
+    lanes = batch.lanes or (_lanes_at_rest(batch, batch.plan, jobs) if batch.plan else ())
     return BatchView(batch, lanes, rate, expected, timeline)
 
 
@@ -103,22 +119,14 @@ def _items_per_second(batch: Batch, now: int) -> float | None:
     return run / max(1, ended - started)
 
 
-def _lanes_at_rest(plan: Plan, status: Status) -> tuple[LaneProgress, ...]:
+def _lanes_at_rest(batch: Batch, plan: Plan, jobs: Mapping[int, JobRow]) -> tuple[LaneProgress, ...]:
     """The lanes of a batch that is not in progress: all of its work is over, or none has begun."""
-    is_over = status is not Status.VALIDATING
+    if batch.status is not Status.VALIDATING:
+        return lane_progress(plan, Settled(range(plan.shards)), jobs, (), batch.expires_at)
     items: Counter[Lane] = Counter()
     for entry in plan.lanes:
         items[entry.lane] += entry.items
-    return tuple(
-        LaneProgress(
-            lane,
-            LaneStage.DONE if is_over else LaneStage.WAITING,
-            items=count,
-            done_percent=100 if is_over else 0,
-            done_items=count if is_over else 0,
-        )
-        for lane, count in items.items()
-    )
+    return tuple(LaneProgress(lane, LaneStage.WAITING, items=count) for lane, count in items.items())
 
 
 def timeline_of(batch: Batch, jobs: Mapping[int, JobRow]) -> tuple[LifeEvent, ...]:
@@ -129,19 +137,23 @@ def timeline_of(batch: Batch, jobs: Mapping[int, JobRow]) -> tuple[LifeEvent, ..
             events.append(LifeEvent(at, moment))
     if (ended := ended_at(batch)) is not None:
         events.append(LifeEvent(ended, Moment.ENDED, detail=str(batch.status)))
-    events += _submissions(batch, jobs)
+    events += _submissions(jobs)
     events += _failovers(batch)
     events += _waits(batch)
     return tuple(sorted(events, key=lambda event: event.at))
 
 
-def _submissions(batch: Batch, jobs: Mapping[int, JobRow]) -> list[LifeEvent]:
-    lanes = {entry.first_shard: entry.lane for entry in batch.plan.lanes} if batch.plan else {}
+def _submissions(jobs: Mapping[int, JobRow]) -> list[LifeEvent]:
+    """On the lane that the vendor took them on: the plan may have moved what a job left since."""
     submitted = [row for row in jobs.values() if row.submitted_at][:_JOBS_SHOWN]
     return [
-        LifeEvent(row.submitted_at, Moment.JOB_SUBMITTED, lanes.get(row.number), row.reason, row.provider_job_id)
+        LifeEvent(row.submitted_at, Moment.JOB_SUBMITTED, _lane_of(row), row.reason, row.provider_job_id)
         for row in submitted
     ]
+
+
+def _lane_of(row: JobRow) -> Lane | None:
+    return Lane(row.provider, row.model, Mode.NATIVE) if row.provider and row.model else None
 
 
 def _failovers(batch: Batch) -> list[LifeEvent]:
@@ -171,7 +183,21 @@ def throughput_of(batch: Batch, rows: Iterable[ShardRow], now: int) -> Throughpu
         bucket = min((row.settled_at - start) // width, buckets - 1)
         done[bucket] += row.tally.items
         failed[bucket] += row.tally.failed
-    return Throughput(start, width, tuple(done), tuple(failed))
+    return Throughput(start, width, tuple(done), tuple(failed), _results_stored(batch, settled))
+
+
+def _results_stored(batch: Batch, settled: Sequence[ShardRow]) -> tuple[LifeEvent, ...]:
+    """The first results, and those of each provider job, oldest first."""
+    if not settled:
+        return ()
+    times = {row.number: row.settled_at for row in settled}
+    whole = [job for job in (batch.plan.jobs if batch.plan else ()) if all(number in times for number in job.numbers)]
+    ended = [
+        LifeEvent(max(times[number] for number in job.numbers), Moment.JOB_ENDED, job.lane)
+        for job in whole[:_JOBS_SHOWN]
+    ]
+    events = [LifeEvent(min(times.values()), Moment.FIRST_RESULTS), *ended]
+    return tuple(sorted(events, key=lambda event: event.at))
 
 
 def bucket_seconds(seconds: int) -> int:

@@ -74,6 +74,8 @@ class Provider:
     """How its models may be run."""
     native: NativeLimits | None = None
     """The limits of provider jobs; None if it runs none."""
+    native_models: tuple[str, ...] = ()
+    """The models of which its batch API costs less, named as in `flex_models`; others are not run in it. Empty: all."""
     flex_price_percent: int = 50
     """What an item costs in flex, of its realtime price."""
     flex_models: tuple[str, ...] = ()
@@ -125,8 +127,11 @@ class Provider:
 
     def has_flex(self, model: str) -> bool:
         """Whether `model` may be run in flex."""
-        known = not self.flex_models or any(_is_named(model, name) for name in self.flex_models)
-        return Mode.FLEX in self.modes and known
+        return Mode.FLEX in self.modes and _is_one_of(model, self.flex_models)
+
+    def native_limits_of(self, model: str) -> NativeLimits | None:
+        """The limits of jobs of `model`; None if it is not run in any."""
+        return self.native if _is_one_of(model, self.native_models) else None
 
     def price_percent(self, mode: Mode) -> int:
         """What an item costs in that mode, of its realtime price."""
@@ -168,6 +173,11 @@ class Provider:
             raise ValueError(f"provider {self.name}: kind {self.kind} has no mode flex")
         if self.retention is not None and not _RETENTION.fullmatch(self.retention):
             raise ValueError(f"provider {self.name}: retention is none or days:N, not {self.retention!r}")
+
+
+def _is_one_of(model: str, names: tuple[str, ...]) -> bool:
+    """Whether `names` has it, or is empty."""
+    return not names or any(_is_named(model, name) for name in names)
 
 
 def _is_named(model: str, name: str) -> bool:

@@ -18,6 +18,7 @@ export class ItemsOfBatch {
   #search = null; // {customId, searched, found, isRunning}
   #stop = new AbortController();
   #isStale = true;
+  #loading = null; // the newest call of #load
 
   constructor(app, path) {
     this.#app = app;
@@ -28,23 +29,29 @@ export class ItemsOfBatch {
     this.#stop.abort();
   }
 
-  /** Called when the batch has more failed items than before. */
+  /** Called when the batch has more items that came to nothing than before. */
   refresh() {
     this.#isStale = true;
     if (!this.#search && this.#pages.isFirst) this.#load();
   }
 
+  /** A page that is empty but not the last one is no page for people: what is looked through ends somewhere. */
   async #load() {
     this.#isStale = false;
-    const cursor = this.#pages.cursor;
+    const mine = (this.#loading = {});
+    let cursor = this.#pages.cursor;
     try {
-      const page = await api.get(`${this.#path}/items`, { outcome: "unsuccessful", limit: 50, cursor }, this.#stop.signal);
-      if (cursor !== this.#pages.cursor) return;
+      let page;
+      do {
+        page = await api.get(`${this.#path}/items`, { outcome: "unsuccessful", limit: 50, cursor }, this.#stop.signal);
+        if (this.#loading !== mine) return;
+        cursor = page.next_cursor;
+      } while (!page.items.length && cursor);
       this.#items = page.items;
       this.#pages.next = page.next_cursor;
       this.#problem = "";
     } catch (error) {
-      if (this.#stop.signal.aborted) return;
+      if (this.#stop.signal.aborted || this.#loading !== mine) return;
       this.#problem = error.message;
     }
     this.#app.draw();
@@ -119,7 +126,7 @@ export class ItemsOfBatch {
       return this.#search.isRunning ? null : empty("No such item.", "No item of this batch has the custom_id ", named(this.#search.customId), ".");
     }
     if (items === null) return this.#problem ? null : loading();
-    return h("p", { class: "quiet-text" }, batch.counts.failed ? "They are listed when their results are stored." : "None has failed.");
+    return h("p", { class: "quiet-text" }, unsuccessful(batch) ? "They are listed when their results are stored." : "None has failed.");
   }
 
   #table(items) {
@@ -147,6 +154,11 @@ export class ItemsOfBatch {
       },
     );
   }
+}
+
+/** How many items of a batch failed, or were never run. */
+export function unsuccessful({ counts }) {
+  return counts.done - counts.succeeded;
 }
 
 function besides(item) {

@@ -6,7 +6,7 @@ import * as dialogs from "./dialogs.js";
 import { h } from "./dom.js";
 import { download } from "./download.js";
 import { count, duration, exactly, moment, money, name, now, percent, rate } from "./format.js";
-import { ItemsOfBatch } from "./items.js";
+import { ItemsOfBatch, unsuccessful } from "./items.js";
 import { alert, button, figure, mark, named, state, time } from "./marks.js";
 import { section } from "./sections.js";
 import { table } from "./tables.js";
@@ -32,7 +32,7 @@ export function batchView(app, { id }) {
       throughputAt = now();
       throughput = await api.get(`${path}/throughput`, {}, signal);
     }
-    if (before === null || before.counts.done !== batch.counts.done || before.status !== batch.status) items.refresh();
+    if (before === null || unsuccessful(before) !== unsuccessful(batch) || before.status !== batch.status) items.refresh();
     tell();
     return !isEnded(batch);
   }
@@ -190,7 +190,7 @@ export function batchView(app, { id }) {
       },
       { title: "Why", class: "wide prose", cell: (lane) => (lane.reason ? reason(lane.reason) : "") },
     ];
-    return section("Lanes", table("Lanes", columns, batch.lanes, (lane) => `${lane.provider} ${lane.model} ${lane.mode} ${lane.moved_from}`));
+    return section("Lanes", table("Lanes", columns, batch.lanes, (lane) => `${lane.provider} ${lane.model} ${lane.mode} ${lane.moved_from} ${lane.reason} ${lane.stage}`));
   }
 
   function errors() {
@@ -209,12 +209,13 @@ export function batchView(app, { id }) {
   }
 
   function timeline() {
+    const events = [...batch.timeline, ...(throughput?.timeline ?? [])].sort((one, other) => one.at - other.at || rank(one) - rank(other));
     return section(
       "Its life",
       h(
         "ol",
         { class: "timeline" },
-        batch.timeline.map((event, index) =>
+        events.map((event, index) =>
           h(
             "li",
             { key: `${event.at} ${event.kind} ${event.detail} ${event.lane?.provider} ${event.lane?.model}`, class: event.kind },
@@ -257,13 +258,21 @@ const EVENTS = {
   created: "Made",
   validated: "Checked, and started",
   job_submitted: "Sent to the provider as a job",
+  first_results: "The first results were stored",
+  job_ended: "A job of the provider's has ended; its results were stored",
   failed_over: "Moved to another lane",
   waiting: "Waits",
   cancelling: "Cancelling",
   price_reached: "Its price limit was reached",
   finalizing: "Every item has its result; writing the files",
+  ended: "Ended",
   deadline: "Deadline",
 };
+
+/** What comes first of events of the same second. */
+function rank(event) {
+  return Object.keys(EVENTS).indexOf(event.kind);
+}
 
 function happened(event) {
   if (event.kind === "ended") return state(event.detail);

@@ -227,7 +227,7 @@ function smallLane(lane) {
   const lanesName = name(`${lane.provider} ${lane.model} ${lane.mode}`);
   return h(
     "div",
-    { class: "small-lane", key: lanesName },
+    { class: "small-lane", key: `${lanesName} ${lane.moved_from} ${lane.reason} ${lane.stage}` },
     h("span", {}, named(lane.provider, 20), ` ${name(lane.mode, 20)}`),
     progress(`Progress on ${lanesName}`, { total: lane.items, succeeded: lane.done }),
   );

@@ -113,7 +113,9 @@ def _submit(job: HeldJob) -> int | None:
     except VendorTrouble as trouble:
         if not trouble.is_unknown:
             job.change(asked_at=0)
-        if trouble.reason.blocks_the_lane and job.batch.caller_pays:  # it is the caller's error, as in realtime
+        # A caller's key that is refused is the caller's error, as in realtime. A key that may not make jobs may well
+        # call models; whoever restricted it meant that, so that there is nothing to wait for.
+        if trouble.reason.blocks_the_lane and (job.batch.caller_pays or trouble.is_forbidden):
             job.change(state=JobState.COLLECTING, asked_at=0, reason=str(trouble.reason))
             return None
         return wait_for_vendor(job, trouble)

@@ -83,12 +83,13 @@ def _candidates(batch: Batch, lane: Lane, catalogue: Catalogue, stores: Stores, 
                 in_trouble=flex.health.state is not LaneState.CLOSED,
             )
         )
-    if provider.native is not None:
+    limits = provider.native_limits_of(lane.model)
+    if limits is not None:
         native = replace(
             realtime,
             lane=Lane(lane.provider, lane.model, Mode.NATIVE),
-            price_percent=provider.native.price_percent,
-            limits=provider.native,
+            price_percent=limits.price_percent,
+            limits=limits,
             is_forbidden=not may_run_jobs(provider, batch.rules),
             learned=replace(learned, native=stores.native_lanes.history(lane_id)),
         )

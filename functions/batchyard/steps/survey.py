@@ -13,7 +13,7 @@ from batchyard.adapters.aws.lanes import Lanes
 from batchyard.core.accounts import Account
 from batchyard.core.batches import Batch, BatchRef
 from batchyard.core.errors import Forbidden
-from batchyard.core.lanes import LaneId, Mode
+from batchyard.core.lanes import LaneId
 from batchyard.core.survey import Survey, SurveyedLane, surveyed
 
 _MOST_BATCHES = 200
@@ -59,14 +59,10 @@ def survey(*, now: float, batches: Batches, lanes: Lanes) -> Survey:
 
 
 def used_lanes(batch: Batch) -> set[LaneId]:
-    """The lanes of a batch as their rows know them. Items of a native lane whose job is given up run in realtime: that
-    lane has the health."""
+    """The lanes of a batch, as its plan has them."""
     owner = batch.account_id if batch.caller_pays else None
     lanes = {entry.lane for entry in batch.plan.lanes} if batch.plan else set()
-    return {
-        LaneId(lane.provider, lane.model, owner, Mode.FLEX if lane.mode is Mode.FLEX else Mode.REALTIME)
-        for lane in lanes
-    }
+    return {LaneId(lane.provider, lane.model, owner, lane.mode) for lane in lanes}
 
 
 def list_accounts(after: str | None, *, accounts: Accounts, batches: Batches) -> AccountsPage:

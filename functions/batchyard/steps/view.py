@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from batchyard.adapters.aws.stores import Stores
-from batchyard.core.batch_views import BatchView, Throughput, throughput_of, timeline_of, view_of
+from batchyard.core.batch_views import BatchView, Throughput, full_view, listed_view, throughput_of
 from batchyard.core.batches import Batch, BatchRef
 from batchyard.core.errors import NotFound
 from batchyard.core.requests import ViewRequest
@@ -50,7 +50,7 @@ def view_page(account_id: str, wanted: ViewRequest, *, now: int, stores: Stores,
     has_more = searched < len(rows)
     with ThreadPoolExecutor(_LOOKED_AT_ONCE, thread_name_prefix="view") as pool:
         seen = pool.map(lambda batch: _looked_at(batch, now, stores, replace(look, at_most=_LANES_IN_A_LIST)), found)
-        views = [view_of(batch, now) for batch in seen]
+        views = [listed_view(batch, now) for batch in seen]
     return ViewPage(views, rows[searched - 1].id if has_more else None, searched)
 
 
@@ -60,7 +60,7 @@ def view(ref: BatchRef, *, now: int, stores: Stores, look: LaneLook) -> BatchVie
     batch = _looked_at(found, now, stores, look)
     has_jobs = batch.plan is not None and (bool(batch.plan.jobs) or batch.revision > 0)
     jobs = {row.number: row for row in stores.jobs.rows(batch.id)} if has_jobs else {}
-    return view_of(batch, now, timeline_of(batch, jobs))
+    return full_view(batch, jobs, now)
 
 
 def throughput(ref: BatchRef, *, now: int, stores: Stores) -> Throughput:

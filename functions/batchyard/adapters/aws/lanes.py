@@ -48,7 +48,10 @@ class Lanes:
         return LaneHealth.from_row(row) if row else LaneHealth()
 
     def look(self, lane: LaneId) -> LaneView:
-        """What is known of the lane."""
+        """What is known of the lane. No worker calls a native lane: it has no pace, and is as well as the same lane in
+        realtime, which has the same provider key, and its items if a job is given up."""
+        if lane.mode is Mode.NATIVE:
+            return LaneView(self.health(lane._replace(mode=Mode.REALTIME)), LanePace())
         return _view(self._table.get(_row_key(lane)) or {})
 
     def report(

@@ -155,9 +155,7 @@ class GeminiJobs:
         except JobMissing as error:
             raise JobsUnsupported("there are no files") from error
         except VendorTrouble as error:
-            raise VendorTrouble(
-                error.reason, retry_after_seconds=error.retry_after_seconds, is_unknown=False
-            ) from error
+            raise error.without_effect() from error
         described = uploaded.get("file")
         return _text(described if isinstance(described, dict) else {}, "name")
 

@@ -150,9 +150,7 @@ class OpenAIJobs:
         except JobMissing as error:
             raise JobsUnsupported("there are no files") from error
         except VendorTrouble as error:
-            raise VendorTrouble(
-                error.reason, retry_after_seconds=error.retry_after_seconds, is_unknown=False
-            ) from error
+            raise error.without_effect() from error
 
     def _write(self, file: IO[bytes], lines: Iterable[JobLine]) -> str:
         """Writes the input file. Where its items go: all to one place."""

@@ -40,13 +40,30 @@ class JobMissing(BatchyardError):
 
 
 class VendorTrouble(BatchyardError):
-    """A call failed for a reason that may pass."""
+    """A call failed for a reason that may pass. `is_forbidden`: the key is good, and may not make such calls."""
 
-    def __init__(self, reason: FailureReason, *, retry_after_seconds: float | None = None, is_unknown: bool) -> None:
+    def __init__(
+        self,
+        reason: FailureReason,
+        *,
+        retry_after_seconds: float | None = None,
+        is_unknown: bool,
+        is_forbidden: bool = False,
+    ) -> None:
         super().__init__(str(reason))
         self.reason = reason
         self.retry_after_seconds = retry_after_seconds
         self.is_unknown = is_unknown
+        self.is_forbidden = is_forbidden
+
+    def without_effect(self) -> VendorTrouble:
+        """The same of a call whose effect, if it had any, does not matter."""
+        return VendorTrouble(
+            self.reason,
+            retry_after_seconds=self.retry_after_seconds,
+            is_unknown=False,
+            is_forbidden=self.is_forbidden,
+        )
 
 
 class JobLine(NamedTuple):

@@ -22,6 +22,8 @@ _ABSENT = frozenset({404, 405, 410, 501})
 _MAY_HAVE_HAPPENED = frozenset({FailureReason.SERVER_ERROR, FailureReason.OVERLOADED, FailureReason.TIMEOUT})
 _ERROR_BYTES = 65_536
 _CHUNK_BYTES = 65_536
+_LACKS_SCOPE = "You have insufficient permissions for this operation"
+"""OpenAI, with the status 401: a restricted key that may call models need not be one that may upload files."""
 _NO_REASONS: Mapping[str, FailureReason] = {}
 
 
@@ -158,8 +160,12 @@ def _error(response: httpx.Response, reasons: Mapping[str, FailureReason]) -> Jo
     reason = reasons.get(kind) or failure_of(response.status_code, advice, details) or FailureReason.INVALID_RESPONSE
     if reason in (FailureReason.REJECTED, FailureReason.TOO_LARGE):
         return JobRefused(details.code or details.type or kind or f"status_{response.status_code}")
+    is_about_scope = response.status_code == 403 or details.message.startswith(_LACKS_SCOPE)
     return VendorTrouble(
-        reason, retry_after_seconds=advice.retry_after_seconds, is_unknown=reason in _MAY_HAVE_HAPPENED
+        reason,
+        retry_after_seconds=advice.retry_after_seconds,
+        is_unknown=reason in _MAY_HAVE_HAPPENED,
+        is_forbidden=reason is FailureReason.KEY_REFUSED and is_about_scope and not kind,
     )
 
 

@@ -15,7 +15,7 @@ from batchyard.surfaces.bodies import Body, parse_body
 
 class CreateMessageBatch(Body):
     """`input_file_id` is ours: a file that holds the requests, one on each line, for more than a body can carry.
-    `requests` is empty then. `settings` are ours, too."""
+    `requests` is empty then. `settings` is ours, too."""
 
     requests: Annotated[list[JsonObject], Field(fail_fast=True)] = Field(
         default=[], description="Objects with a custom_id and the params of a message."

@@ -90,6 +90,7 @@ def read_batch(request: Request) -> BatchRequest:
     batch = replace(
         _batch_request(sent, _rules(body), _lines(body.items, None, sent)),
         metadata=_metadata(body.metadata, sent),
+        identical_once=body.settings.identical_once if body.settings else False,
         idempotency_key=key,
         quote_id=_quote_id(body.quote_id),
         webhook=_webhook(sent.given.get("webhook")),

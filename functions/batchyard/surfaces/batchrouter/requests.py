@@ -50,8 +50,15 @@ class QuoteModel(Body):
     max_price: MoneyLimit | None = None
 
 
+class RoutedBatchSettings(Body):
+    """How a batch is to be run."""
+
+    identical_once: bool = Field(default=False, description="Send identical requests once; all have that result.")
+
+
 class CreateRoutedBatch(Body):
-    """`items` or `input_file_id`, never both, never neither. `allowed_regions`: none but those of the quote."""
+    """`items` or `input_file_id`, never both, never neither. `allowed_regions`: none but those of the quote.
+    `settings` is ours, and no part of a quote: what is not sent costs less than was quoted."""
 
     quote_id: str | None = Field(default=None, max_length=64)
     items: Items | None = None
@@ -63,6 +70,7 @@ class CreateRoutedBatch(Body):
     webhook: BatchWebhook | None = None
     metadata: JsonObject | None = None
     max_price: MoneyLimit | None = None
+    settings: RoutedBatchSettings | None = None
 
 
 class CreateApiKey(Body):

@@ -110,6 +110,8 @@ class TimelineEvent(TypedDict):
         "created",
         "validated",
         "job_submitted",
+        "first_results",
+        "job_ended",
         "failed_over",
         "waiting",
         "cancelling",
@@ -123,7 +125,7 @@ class TimelineEvent(TypedDict):
 
 
 class BatchPage(BatchCard):
-    """A batch by itself."""
+    """A batch by itself. Its throughput has the rest of its timeline."""
 
     errors: list[BatchError]
     metadata: JsonObject | None
@@ -145,8 +147,11 @@ class ThroughputPoint(TypedDict):
 
 
 class ThroughputChart(TypedDict):
+    """`timeline`: when results were stored, which is told from the same rows."""
+
     bucket_seconds: int
     points: list[ThroughputPoint]
+    timeline: list[TimelineEvent]
 
 
 class ItemErrorText(TypedDict):
@@ -290,7 +295,8 @@ def throughput_chart(throughput: Throughput) -> ThroughputChart:
         {"at": throughput.start + number * throughput.bucket_seconds, "done": done, "failed": failed}
         for number, (done, failed) in enumerate(zip(throughput.done, throughput.failed, strict=True))
     ]
-    return {"bucket_seconds": throughput.bucket_seconds, "points": points}
+    timeline = [_timeline_event(each) for each in throughput.timeline]
+    return {"bucket_seconds": throughput.bucket_seconds, "points": points, "timeline": timeline}
 
 
 def item_card(item: ItemView) -> ItemCard:
