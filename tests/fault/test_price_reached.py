@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import orjson
+
 from local.cloud import LocalCloud
 from local.provider import SimulatedProvider
 from tests.batchrouter import BatchRouter, item
-from tests.customer import Customer
+from tests.customer import Customer, chat_line
 from tests.fault.evidence import served
 
 SHARD_ITEMS, SHARDS_AT_ONCE, WORKERS = 8, 2, 2
@@ -40,4 +42,22 @@ def test_a_batch_that_reaches_its_price_limit_starts_nothing_more(
     cost = Decimal(batch.cost.amount)
     in_flight = WORKERS * SHARDS_AT_ONCE * SHARD_ITEMS
     assert Decimal("0.9") * limit < cost <= limit + in_flight * cost / len(done)
+    customer.check_credits()
+
+
+def test_openais_clients_have_a_price_limit_too(customer: Customer) -> None:
+    """`settings.max_price`, without a quote: its batch ends as completed once it has cost that much, give or take what
+    was in flight, and what was not run says why. `check` holds the files to the counts, and the costs to the sum."""
+    lines = [chat_line(number, "latency:100;output:3000") for number in range(SHARDS * SHARD_ITEMS)]
+    limit = Decimal("0.02")
+    batch, _ = customer.run(lines, extra_body={"settings": {"max_price": str(limit)}})
+    assert batch.request_counts is not None and batch.usage is not None
+    done, rest = batch.request_counts.completed, batch.request_counts.failed
+    assert (batch.status, done + rest) == ("completed", len(lines))
+    _, errors = customer.files(batch)
+    codes = [orjson.loads(line)["error"]["code"] for line in (errors or b"").splitlines()]
+    assert codes == ["max_price_reached"] * rest and rest > 0
+    cost = Decimal(batch.usage.to_dict()["cost_usd"])  # type: ignore[arg-type]
+    in_flight = WORKERS * SHARDS_AT_ONCE * SHARD_ITEMS
+    assert Decimal("0.9") * limit < cost <= limit + in_flight * cost / done
     customer.check_credits()

@@ -16,11 +16,12 @@ from batchyard.adapters.aws.table import Key, Table
 from batchyard.content.reading import Checks, InputLimits
 from batchyard.core.accounts import Account, ApiKey, Billing
 from batchyard.core.batches import Batch, Ending, Status
+from batchyard.core.errors import NotReady
 from batchyard.core.estimates import LanePrice
 from batchyard.core.files import File
 from batchyard.core.items import Item
 from batchyard.core.keys import file_key, manifest_key, work_key
-from batchyard.core.ledger import PICOUSD_PER_USD, Credits, EntryKind, top_up
+from batchyard.core.ledger import PICOUSD_PER_USD, Credits, EntryKind, too_busy, top_up
 from batchyard.core.routing import eligible
 from batchyard.core.usage import Price, Tally
 from batchyard.steps.finalize import finalize
@@ -171,6 +172,22 @@ def test_a_daily_limit_holds_back_new_batches(shop: Shop) -> None:
     batch = shop.validate()
     assert [error.code for error in batch.errors] == ["spend_limit_reached"]
     assert shop.balance() == Credits()
+
+
+def test_validation_is_run_again_if_the_limit_cannot_be_said(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches that end all the time are no reason to fail this one: its files are taken back, and it waits."""
+
+    def busy(*_: Any, **__: Any) -> None:
+        raise too_busy()
+
+    shop.open(Billing.POSTPAID, 0, daily_limit_picousd=PICOUSD_PER_USD)
+    shop.batch(billing=Billing.POSTPAID)
+    with monkeypatch.context() as patch, pytest.raises(NotReady):
+        patch.setattr(Batches, "set_plan", busy)
+        shop.validate()
+    keys = work_key(ACCOUNT, BATCH_ID, "run1"), manifest_key(ACCOUNT, BATCH_ID, "run1")
+    assert [shop.objects.head(key) for key in keys] == [None, None]
+    assert shop.validate().status is Status.IN_PROGRESS
 
 
 def test_what_was_spent_on_a_day_is_counted_by_the_day(shop: Shop) -> None:

@@ -171,18 +171,19 @@ def test_a_new_version_is_a_new_batch_with_its_own_bytes(dropbox: Dropbox) -> No
 
 
 def test_parameters_beside_the_file_are_those_of_the_api(dropbox: Dropbox) -> None:
-    """`<name>.batch.json` sets endpoint, metadata, expiry of outputs and concurrency."""
+    """`<name>.batch.json` sets endpoint, metadata, expiry of outputs, concurrency and a price limit."""
     parameters = {
         "endpoint": "/v1/responses",
         "completion_window": "24h",
         "metadata": {"team": "search"},
         "output_expires_after": {"anchor": "created_at", "seconds": 7200},
-        "settings": {"concurrency": 5},
+        "settings": {"concurrency": 5, "max_price": "0.50"},
     }
     dropbox.put(orjson.dumps(parameters), KEY.replace(".jsonl", ".batch.json"))
     batch = dropbox.taken()
     assert (batch.endpoint, batch.metadata) == ("/v1/responses", {"team": "search"})
     assert (batch.output_expires_after_seconds, batch.concurrency) == (7200, 5)
+    assert batch.max_price_picousd == 500_000_000_000
 
 
 @pytest.mark.parametrize("key", [f"drop/{ACCOUNT}/", f"drop/{ACCOUNT}/a/", f"drop/{ACCOUNT}/a.batch.json", OUTPUT])
@@ -230,6 +231,7 @@ def test_what_cannot_be_a_batch_leaves_its_reason(dropbox: Dropbox, key: str, da
         (b'{"metadata":{"a":1}}', "invalid_type"),
         (b'{"colour":"red"}', "unknown_parameter"),
         (b'{"completion_window":"1h"}', "invalid_value"),
+        (b'{"settings":{"webhook":{"url":"https://a.example/","secret":"12345678"}}}', "webhook_not_supported"),
         (b'{"metadata":' + b'{"a":' * 300 + b"1" + b"}" * 301, "invalid_type"),
     ],
 )

@@ -86,10 +86,10 @@ def test_a_batch_is_asked_for_with_its_requests() -> None:
     ("settings", "once"), [({}, False), ({"settings": {}}, False), ({"settings": {"identical_once": True}}, True)]
 )
 def test_identical_requests_are_sent_once_if_asked_for(settings: dict[str, Any], once: bool) -> None:
-    """Never by themselves; other settings are refused."""
+    """Never by themselves; settings that there are not are refused."""
     assert reading.read_batch(request({"requests": [{}]} | settings)).identical_once is once
     with pytest.raises(InvalidRequest):
-        reading.read_batch(request({"requests": [{}], "settings": {"concurrency": 4}}))
+        reading.read_batch(request({"requests": [{}], "settings": {"retries": 4}}))
 
 
 def test_more_than_a_body_carries_comes_as_a_file() -> None:

@@ -22,12 +22,13 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
-from batchyard.core.errors import RequestError
+from batchyard.core.errors import RateLimited, RequestError
 from batchyard.core.fields import known_fields
 from batchyard.core.json_types import Row
 from batchyard.core.usage import decimal_usd
 
 PICOUSD_PER_USD = 10**12
+_BUSY_SECONDS = 2
 _DOLLARS = re.compile(r"(-?)([0-9]{1,9})(?:\.([0-9]{1,12}))?")
 
 
@@ -108,6 +109,28 @@ class Entry:
         return cls(EntryKind(row["kind"]), row["about"], row["at"], Credits.from_row(row))
 
 
+@dataclass(frozen=True, slots=True)
+class Headroom:
+    """What an account with a daily limit could still set aside when it was looked at. It holds as long as nothing is
+    charged: a batch that ends moves what it cost from `reserved` to what was charged on the day."""
+
+    limit_picousd: int
+    charged_today_picousd: int
+    balance: Credits
+
+    @property
+    def spent_picousd(self) -> int:
+        return self.charged_today_picousd + self.balance.reserved_picousd
+
+    def has_room_for(self, needed_picousd: int) -> bool:
+        """Whether a batch may be taken on for which so much is reserved (0: that is not known yet)."""
+        return self.spent_picousd < self.limit_picousd and self.spent_picousd + needed_picousd <= self.limit_picousd
+
+    def most_reserved_before(self, needed_picousd: int) -> int:
+        """What may be reserved by others if `needed_picousd` is to be added to it."""
+        return self.limit_picousd - self.charged_today_picousd - needed_picousd
+
+
 def top_up(top_up_id: str, amount_picousd: int, at: int) -> Entry:
     return Entry(EntryKind.TOP_UP, top_up_id, at, Credits(available_picousd=amount_picousd))
 
@@ -159,10 +182,21 @@ def not_enough(available_picousd: int, needed_picousd: int) -> InsufficientCredi
     )
 
 
-def limit_reached(limit_picousd: int, spent_picousd: int) -> SpendLimitReached:
+def limit_reached(headroom: Headroom) -> SpendLimitReached:
     """For a batch that comes when the account has spent enough today."""
     return SpendLimitReached(
-        f"The account may spend {write_dollars(limit_picousd)} dollars a day; {write_dollars(spent_picousd)} are spent "
-        "or reserved. Batches that run go on. Try again tomorrow (UTC), or ask the operator of this deployment.",
+        f"The account may spend {write_dollars(headroom.limit_picousd)} dollars a day; "
+        f"{write_dollars(headroom.spent_picousd)} are spent or reserved. Batches that run go on. Try again tomorrow "
+        "(UTC), or ask the operator of this deployment.",
         code="spend_limit_reached",
+    )
+
+
+def too_busy() -> RateLimited:
+    """For a batch that could not be measured against the daily limit, because others ended each time it was tried."""
+    return RateLimited(
+        "The account has a daily limit, and so many of its batches end at this moment that what is left of it could "
+        "not be said. Nothing was made. Try again.",
+        retry_after_seconds=_BUSY_SECONDS,
+        code="spend_limit_busy",
     )

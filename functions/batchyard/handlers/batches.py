@@ -25,6 +25,7 @@ from batchyard.steps.explain import explain, glance
 from batchyard.steps.forecast import forecast
 from batchyard.steps.quote import Foresee, quote
 from batchyard.steps.reserve import with_reservation
+from batchyard.steps.webhooks import check_webhook
 from batchyard.surfaces.http import Reply
 from batchyard.surfaces.operations import BilledBatch, Page
 from batchyard.surfaces.surface import EndpointOf, ExplainLine
@@ -95,6 +96,9 @@ def _accepted(call: Call, request: BatchRequest, endpoint_of: EndpointOf) -> Bat
 
 
 def _reserving(call: Call, request: BatchRequest) -> BatchRequest:
+    """For dialects that know no quotes."""
+    if request.webhook is not None:
+        check_webhook(request.webhook, resources.receivers().check_url, within="settings.webhook.")
     foresee = partial(plan_batch, call)
     return with_reservation(request, call.account_id, foresee=foresee, stores=resources.stores())
 

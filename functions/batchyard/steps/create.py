@@ -33,6 +33,7 @@ from batchyard.core.errors import (
     InvalidRequest,
     NotFound,
     PayloadTooLarge,
+    RateLimited,
 )
 from batchyard.core.files import File, FileRef, FileStatus
 from batchyard.core.ids import derive_id
@@ -65,8 +66,9 @@ def create(
     workflow: Workflow,
 ) -> Batch:
     """The batch; a new one is `validating`. `ref`: names a new one. Raises NotFound, InvalidRequest or PayloadTooLarge
-    if its input cannot be one, InsufficientCredits or SpendLimitReached if its account cannot pay for it, Conflict if
-    its idempotency key stands for another request, NotStarted if only its execution is missing."""
+    if its input cannot be one, InsufficientCredits or SpendLimitReached if its account cannot pay for it, RateLimited
+    if that cannot be said at this moment, Conflict if its idempotency key stands for another request, NotStarted if
+    only its execution is missing."""
     _check_provider(request, terms.providers)
     used = stores.batches.used(ref.account_id, request.idempotency_key)
     if used is not None:
@@ -114,12 +116,21 @@ def _made(request: BatchRequest, ref: BatchRef, now: int, terms: BatchTerms, sto
             beside.append(acceptance_of(QuoteRef(batch.account_id, batch.quote_id)))
         if request.first_reply is not None:
             batch = replace(batch, first_reply=request.first_reply(batch))
-        stores.batches.create(batch, _idempotency(request, batch, now), input_file=own_file, beside=beside)
+        stores.batches.create(
+            batch,
+            _idempotency(request, batch, now),
+            input_file=own_file,
+            beside=beside,
+            daily_limit_picousd=account.daily_limit_picousd,
+        )
     except IdempotencyKeyUsed as winner:
         if own_file is not None:
             stores.objects.delete(file_key(ref.account_id, own_file.id))
         return _repeated(request, ref.account_id, winner, stores.batches)
-    except InsufficientCredits:
+    except (InsufficientCredits, SpendLimitReached, RateLimited):
+        earlier = stores.batches.get(ref, consistent=True)
+        if earlier is not None:
+            return earlier
         if own_file is not None:
             stores.objects.delete(file_key(ref.account_id, own_file.id))
         raise

@@ -89,6 +89,13 @@ def _make(source: DropSource, dropped: Dropped, info: ObjectInfo, ref: BatchRef,
         parameters["endpoint"] = _first_url(source, folder)
     file_id = _derived_id("file-", source, info, folder)
     request = folder.read_batch({**parameters, "input_file_id": file_id})
+    if request.webhook is not None:
+        raise InvalidRequest(
+            "A webhook's secret has no place in a bucket. Set the account's webhook: it is told of batches of the drop "
+            "folder, too.",
+            param="settings.webhook",
+            code="webhook_not_supported",
+        )
     _copy(source, dropped, file_id, now, folder)
     return create(
         replace(request, drop=source, idempotency_key=None),

@@ -42,15 +42,17 @@ def with_reservation(
 
 def check_credits(account: Account, needed_picousd: int, now: int, ledger: Ledger) -> None:
     """Whether the account may take on a batch for which `needed_picousd` will be reserved (0: that is not known yet).
-    Raises SpendLimitReached, or InsufficientCredits if a prepaid account has nothing left. Whether it has enough is a
-    condition of the write that reserves."""
+    Raises SpendLimitReached, or InsufficientCredits if a prepaid account has nothing left. It refuses early: that there
+    is enough, and that the daily limit is kept, are conditions of the write that reserves."""
     if account.billing is Billing.FREE:
         return
-    balance = ledger.balance(account.id)
-    if account.daily_limit_picousd is not None:
-        spent = ledger.spent_on_day(account.id, now) + balance.reserved_picousd
-        if spent >= account.daily_limit_picousd or spent + needed_picousd > account.daily_limit_picousd:
-            raise limit_reached(account.daily_limit_picousd, spent)
+    if account.daily_limit_picousd is None:
+        balance = ledger.balance(account.id)
+    else:
+        headroom = ledger.headroom(account.id, account.daily_limit_picousd, now)
+        if not headroom.has_room_for(needed_picousd):
+            raise limit_reached(headroom)
+        balance = headroom.balance
     if account.billing is Billing.PREPAID and balance.available_picousd <= 0:
         raise InsufficientCredits(
             f"The account has no credits left: {write_dollars(balance.available_picousd)} dollars are available and "

@@ -32,7 +32,7 @@ from batchyard.content.reading import (
 from batchyard.content.workfile import WorkFile
 from batchyard.core.accounts import Billing
 from batchyard.core.batches import Batch, BatchRef, Stage, Status
-from batchyard.core.errors import ConditionFailed, NotReady, RequestError
+from batchyard.core.errors import ConditionFailed, NotReady, RateLimited, RequestError
 from batchyard.core.estimates import LanePrice, PriceOf, estimated_picousd
 from batchyard.core.files import File, FileRef, FileStatus
 from batchyard.core.items import LineError
@@ -69,6 +69,9 @@ def validate(ref: BatchRef, *, run: str, clock: Callable[[], int], checks: Check
         return _plan(batch, plan, estimate, reading.only_model, clock(), stores)
     except ConditionFailed:
         return _overtaken(batch, run, batches, objects)
+    except RateLimited as busy:
+        _delete_work(batch, run, objects)
+        raise NotReady("what its account may spend today could not be said") from busy
     except (InsufficientCredits, SpendLimitReached) as refusal:
         return _refuse(batch, run, refusal, clock(), stores)
 
@@ -103,10 +106,20 @@ def _input_file(batch: Batch, now: int, limits: InputLimits, stores: Stores) -> 
 def _plan(batch: Batch, plan: Plan, estimate: int, model: str | None, now: int, stores: Stores) -> Batch:
     """Takes the plan, and reserves what the batch may cost, unless that was done when it was made."""
     reserve = batch.billing is not Billing.FREE and not batch.reserved_picousd
+    daily_limit_picousd = None
     if reserve:
         account = stores.accounts.glance(batch.account_id)
         check_credits(replace(account, billing=batch.billing), estimate, now, stores.ledger)
-    return stores.batches.set_plan(batch, plan, model, now, estimate_picousd=estimate, reserve=reserve)
+        daily_limit_picousd = account.daily_limit_picousd
+    return stores.batches.set_plan(
+        batch,
+        plan,
+        model,
+        now,
+        estimate_picousd=estimate,
+        reserve=reserve,
+        daily_limit_picousd=daily_limit_picousd,
+    )
 
 
 def _write_work(

@@ -14,14 +14,15 @@ CheckUrl = Callable[[str], str | None]
 """What is wrong with a webhook's URL; None if nothing is (`adapters.receivers.Receivers.check_url`)."""
 
 
-def check_webhook(target: WebhookTarget, check_url: CheckUrl) -> None:
-    """Raises InvalidRequest if nothing could or should be delivered to it."""
+def check_webhook(target: WebhookTarget, check_url: CheckUrl, *, within: str = "") -> None:
+    """Raises InvalidRequest if nothing could or should be delivered to it. `within`: where in the body it stands, with
+    a dot behind."""
     problem = check_url(target.url)
     if problem is not None:
-        raise InvalidRequest(f"This webhook cannot be used. {problem}", param="url", code="unsafe_webhook_url")
+        raise InvalidRequest(f"This webhook cannot be used. {problem}", param=f"{within}url", code="unsafe_webhook_url")
     problem = secret_problem(target.secret, target.style)
     if problem is not None:
-        raise InvalidRequest(problem, param="secret", code="invalid_webhook_secret")
+        raise InvalidRequest(problem, param=f"{within}secret", code="invalid_webhook_secret")
 
 
 def set_webhook(

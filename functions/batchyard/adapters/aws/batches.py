@@ -16,18 +16,29 @@ from batchyard.adapters.aws import ledger, usage_days
 from batchyard.adapters.aws.caller_keys import removal_of
 from batchyard.adapters.aws.files import file_writes
 from batchyard.adapters.aws.progress import Progress
-from batchyard.adapters.aws.table import Delete, Key, Put, Table, Update
+from batchyard.adapters.aws.table import Delete, Key, Put, Table, Update, pause_after
 from batchyard.core.accounts import Billing
 from batchyard.core.batches import FROM, Batch, BatchRef, Stage, Status
-from batchyard.core.errors import BooksDoNotBalance, ConditionFailed
+from batchyard.core.errors import BooksDoNotBalance, ConditionFailed, RateLimited
 from batchyard.core.files import File, FileRef
 from batchyard.core.items import LineError
 from batchyard.core.json_types import Row
-from batchyard.core.ledger import Credits, not_enough, reservation, settlement
+from batchyard.core.ledger import (
+    Credits,
+    Headroom,
+    InsufficientCredits,
+    SpendLimitReached,
+    limit_reached,
+    not_enough,
+    reservation,
+    settlement,
+    too_busy,
+)
 from batchyard.core.sharding import Plan
 from batchyard.core.usage import Tally
 
 _OPEN = "open"
+_LIMIT_ATTEMPTS = 10
 _OLDEST_AT_MOST = 500
 """Deadlines follow each other nearly in the order of creation: only the tier flex has longer."""
 _KEEP_INPUT_ROW_SECONDS = 90 * 86_400
@@ -60,6 +71,7 @@ class Batches:
     def __init__(self, table: Table) -> None:
         self._table = table
         self._progress = Progress(table)
+        self._ledger = ledger.Ledger(table)
 
     def create(
         self,
@@ -68,10 +80,12 @@ class Batches:
         *,
         input_file: File | None = None,
         beside: Sequence[Put | Update] = (),
+        daily_limit_picousd: int | None = None,
     ) -> None:
         """One transaction: batch row, open row, the row under its input file, idempotency row, the rows of
-        `input_file` if that is made with the batch, what else belongs `beside` it, and its reservation. Raises
-        IdempotencyKeyUsed, InsufficientCredits, or ConditionFailed if another condition does not hold."""
+        `input_file` if that is made with the batch, what else belongs `beside` it, and its reservation, which keeps to
+        the daily limit of its account. Raises IdempotencyKeyUsed, InsufficientCredits, SpendLimitReached, RateLimited
+        (see `_reserve`), or ConditionFailed if another condition does not hold."""
         writes: list[Put | Update | Delete] = [
             Put(_key(batch.ref), batch.to_row(), only_if_absent=True),
             Put(
@@ -87,13 +101,11 @@ class Batches:
             row: Row = {"batch_id": batch.id, "fingerprint": idempotency.fingerprint, "reply": idempotency.reply}
             ttl = {} if idempotency.ttl is None else {"ttl": idempotency.ttl}
             writes.append(Put(key, row | ttl, only_if_absent=True))
-        writes += _reservation(batch, batch.created_at)
         try:
-            self._table.transact(writes)
-        except ConditionFailed as error:
+            self._reserve(batch, writes, batch.created_at, daily_limit_picousd)
+        except (ConditionFailed, InsufficientCredits, SpendLimitReached, RateLimited) as error:
             used = self.used(batch.account_id, idempotency.key if idempotency else None)
             if used is None:
-                _require_credits(batch, error)
                 raise
             raise used from error
 
@@ -169,10 +181,19 @@ class Batches:
         )
 
     def set_plan(
-        self, batch: Batch, plan: Plan, model: str | None, now: int, *, estimate_picousd: int = 0, reserve: bool = False
+        self,
+        batch: Batch,
+        plan: Plan,
+        model: str | None,
+        now: int,
+        *,
+        estimate_picousd: int = 0,
+        reserve: bool = False,
+        daily_limit_picousd: int | None = None,
     ) -> Batch:
-        """validating -> in_progress, with the estimate reserved if it is to be. Raises ConditionFailed if another run
-        was first or the batch was cancelled, InsufficientCredits if the account does not have that much."""
+        """validating -> in_progress, with the estimate reserved if it is to be, within the daily limit of its account.
+        Raises ConditionFailed if another run was first or the batch was cancelled, InsufficientCredits if the account
+        does not have that much, SpendLimitReached or RateLimited (see `_reserve`)."""
         fields: Row = {"plan": plan.to_row(), "model": model}
         if estimate_picousd:
             fields["estimate_picousd"] = estimate_picousd
@@ -181,12 +202,34 @@ class Batches:
         fields["reserved_picousd"] = estimate_picousd
         entering = _entering(batch, FROM[Status.IN_PROGRESS], Status.IN_PROGRESS, now, fields)
         reserving = replace(batch, reserved_picousd=estimate_picousd)
-        try:
-            self._table.transact([Update(**entering), *_reservation(reserving, now)])
-        except ConditionFailed as error:
-            _require_credits(reserving, error)
-            raise
+        self._reserve(reserving, [Update(**entering)], now, daily_limit_picousd)
         return self.current(batch.ref)
+
+    def _reserve(
+        self, batch: Batch, writes: Sequence[Put | Update | Delete], now: int, daily_limit_picousd: int | None
+    ) -> None:
+        """`writes` and the reservation for the batch, in one transaction. That what is reserved and was charged today
+        stays within the daily limit is a condition of it. It fails if a batch ended since both were read; then they are
+        read again. Reservations of others let it fail only if there is no room left. Raises InsufficientCredits,
+        SpendLimitReached, RateLimited if each attempt met a batch that ended, or ConditionFailed."""
+        if daily_limit_picousd is None or not batch.reserved_picousd:
+            try:
+                return self._table.transact([*writes, *_reservation(batch, now)])
+            except ConditionFailed as error:
+                _require_credits(batch, error)
+                raise
+        for attempt in range(_LIMIT_ATTEMPTS):
+            headroom = self._ledger.headroom(batch.account_id, daily_limit_picousd, now)
+            if not headroom.has_room_for(batch.reserved_picousd):
+                raise limit_reached(headroom)
+            try:
+                return self._table.transact([*writes, *_reservation(batch, now, headroom)])
+            except ConditionFailed as error:
+                _require_credits(batch, error)
+                if not ledger.failed_for_credits(error, batch.account_id):
+                    raise
+            pause_after(attempt)
+        raise too_busy()
 
     def change_plan(self, batch: Batch, plan: Plan) -> Batch:
         """Take another plan for what is left. Raises ConditionFailed if the plan has changed since `batch` was read, or
@@ -336,19 +379,20 @@ def _idempotency_key(account_id: str, key: str) -> Key:
     return Key(f"account#{account_id}", f"idempotency#{key}")
 
 
-def _reservation(batch: Batch, now: int) -> list[Put | Update]:
+def _reservation(batch: Batch, now: int, headroom: Headroom | None = None) -> list[Put | Update]:
     """The writes that set aside what is reserved for the batch; a prepaid account has to have it."""
     if not batch.reserved_picousd:
         return []
     needed = batch.reserved_picousd if batch.billing is Billing.PREPAID else None
     entry = reservation(batch.id, batch.reserved_picousd, now)
-    return ledger.writes_of(batch.account_id, [entry], available_at_least=needed)
+    return ledger.writes_of(batch.account_id, [entry], available_at_least=needed, headroom=headroom)
 
 
 def _require_credits(batch: Batch, error: ConditionFailed) -> None:
     """Raises InsufficientCredits if it was for want of credits that the batch's reservation failed."""
-    if ledger.failed_for_credits(error, batch.account_id):
-        available = Credits.from_row(error.row or {}).available_picousd
+    available = Credits.from_row(error.row or {}).available_picousd
+    is_short = batch.billing is Billing.PREPAID and available < batch.reserved_picousd
+    if is_short and ledger.failed_for_credits(error, batch.account_id):
         raise not_enough(available, batch.reserved_picousd) from error
 
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from batchyard.adapters.aws.table import Key, Put, Table, Update
 from batchyard.core.errors import ConditionFailed
-from batchyard.core.ledger import Credits, Entry, EntryKind, sum_of
+from batchyard.core.ledger import Credits, Entry, EntryKind, Headroom, sum_of
 
 _KEEP_DAY_SECONDS = 35 * 86_400
 _ENTRIES = "ledger#"
@@ -29,6 +29,12 @@ class Ledger:
         """Pico-dollars charged on the day (UTC) of `now`."""
         row = self._table.get(_day_key(account_id, now), consistent=True)
         return int(row["charged_picousd"]) if row else 0
+
+    def headroom(self, account_id: str, limit_picousd: int, now: int) -> Headroom:
+        """What the account may still spend on the day of `now`. The balance is read first: what is charged after that
+        makes the condition of `writes_of` fail, so that nothing is missed between the two reads."""
+        balance = self.balance(account_id)
+        return Headroom(limit_picousd, self.spent_on_day(account_id, now), balance)
 
     def entries(self, account_id: str, *, about: str = "", after: str | None = None, limit: int) -> list[Entry]:
         """Up to `limit` entries behind the one with the id `after`; `about`: only of this batch or top-up. Those of a
@@ -64,15 +70,28 @@ class Ledger:
 
 
 def writes_of(
-    account_id: str, entries: Sequence[Entry], *, available_at_least: int | None = None
+    account_id: str,
+    entries: Sequence[Entry],
+    *,
+    available_at_least: int | None = None,
+    headroom: Headroom | None = None,
 ) -> list[Put | Update]:
-    """The entries and their change of the balance. `available_at_least`: the transaction fails if less is available;
-    `failed_for_credits` says whether it was that."""
+    """The entries and their change of the balance. `available_at_least`: the transaction fails if less is available.
+    `headroom`: it fails if they do not fit into it, or something was charged since it was read. `failed_for_credits`
+    says whether it was one of these."""
     if not entries:
         return []
-    change = {name: amount for name, amount in sum_of(entries).to_row().items() if amount}
-    condition = None if available_at_least is None else "#available_picousd >= :needed"
-    values = {} if available_at_least is None else {"needed": available_at_least}
+    total = sum_of(entries)
+    change = {name: amount for name, amount in total.to_row().items() if amount}
+    conditions, values = [], {}
+    if available_at_least is not None:
+        conditions.append("#available_picousd >= :needed")
+        values["needed"] = available_at_least
+    if headroom is not None:
+        conditions += _fits(headroom)
+        values["charged_seen"] = headroom.balance.charged_picousd
+        values["most_reserved"] = headroom.most_reserved_before(total.reserved_picousd)
+    condition = " AND ".join(conditions) or None
     writes: list[Put | Update] = [
         Put(_entry_key(account_id, entry.id), entry.to_row(), only_if_absent=True) for entry in entries
     ]
@@ -87,8 +106,16 @@ def writes_of(
 
 
 def failed_for_credits(error: ConditionFailed, account_id: str) -> bool:
-    """Whether a transaction with `writes_of` failed because too little was available."""
+    """Whether a transaction with `writes_of` failed because of the balance."""
     return error.row_key == _balance_key(account_id)
+
+
+def _fits(headroom: Headroom) -> list[str]:
+    """A balance that nothing was charged to or reserved of may have no such attributes, and no row."""
+    unchanged = "#charged_picousd = :charged_seen"
+    if not headroom.balance.charged_picousd:
+        unchanged = f"(attribute_not_exists(#charged_picousd) OR {unchanged})"
+    return [unchanged, "(attribute_not_exists(#reserved_picousd) OR #reserved_picousd <= :most_reserved)"]
 
 
 def _pk(account_id: str) -> str:

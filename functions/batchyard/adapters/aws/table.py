@@ -231,9 +231,14 @@ def _patiently(call: Any, arguments: Row) -> Any:
         except ClientError as error:
             if not _will_pass(error):
                 raise
-            pause = min(_CONFLICT_PAUSE_SECONDS * 2**attempt, _LONGEST_CONFLICT_PAUSE_SECONDS)
-            time.sleep(pause * random.random())  # noqa: S311  # no secret
+            pause_after(attempt)
     return call(**arguments)
+
+
+def pause_after(attempt: int) -> None:
+    """Waits before a write that lost against others is repeated. `attempt`: counts from 0."""
+    pause = min(_CONFLICT_PAUSE_SECONDS * 2**attempt, _LONGEST_CONFLICT_PAUSE_SECONDS)
+    time.sleep(pause * random.random())  # noqa: S311  # no secret
 
 
 def _will_pass(error: ClientError) -> bool:

@@ -8,8 +8,10 @@ from batchyard.core.errors import InvalidRequest, NotFound, Unauthenticated
 from batchyard.core.json_types import JsonObject
 from batchyard.core.providers import MESSAGES
 from batchyard.core.requests import BatchRequest, ExportRequest, Packing, PageRequest, ResultWindow
+from batchyard.core.webhooks import WebhookStyle
 from batchyard.surfaces.anthropic import requests
 from batchyard.surfaces.anthropic.ids import read_id
+from batchyard.surfaces.batch_settings import with_settings
 from batchyard.surfaces.checks import bearer_key, header_key, idempotency_key, is_id, whole_number
 from batchyard.surfaces.http import Request
 from batchyard.surfaces.operations import BatchExport
@@ -70,14 +72,14 @@ def read_batch(request: Request) -> BatchRequest:
         raise NotFound(
             f"There is no file with the id '{body.input_file_id[:128]}'.", param="input_file_id", code="file_not_found"
         )
-    return BatchRequest(
+    batch = BatchRequest(
         surface="anthropic",
         endpoint=MESSAGES,
         input_file_id=body.input_file_id or "",
-        identical_once=body.settings.identical_once if body.settings else False,
         idempotency_key=idempotency_key(request),
         lines=_lines(body.requests) if body.input_file_id is None else None,
     )
+    return with_settings(batch, body.settings, WebhookStyle.OPENAI)
 
 
 def _lines(wanted: list[JsonObject]) -> bytes:

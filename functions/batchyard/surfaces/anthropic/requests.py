@@ -9,13 +9,8 @@ from pydantic_core import ErrorDetails
 
 from batchyard.core.errors import InvalidRequest
 from batchyard.core.json_types import JsonObject
+from batchyard.surfaces.batch_settings import BatchSettings
 from batchyard.surfaces.bodies import Body, parse_body
-
-
-class MessageBatchSettings(Body):
-    """How a batch is to be run."""
-
-    identical_once: bool = Field(default=False, description="Send identical requests once; all have that result.")
 
 
 class CreateMessageBatch(Body):
@@ -26,7 +21,7 @@ class CreateMessageBatch(Body):
         default=[], description="Objects with a custom_id and the params of a message."
     )
     input_file_id: str | None = Field(default=None, min_length=1, max_length=512)
-    settings: MessageBatchSettings | None = None
+    settings: BatchSettings | None = None
 
 
 def parsed(body: Any) -> CreateMessageBatch:

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from functools import partial
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import orjson
-from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema
+from pydantic import BaseModel, Field, WithJsonSchema
 
 from batchyard.core.errors import InvalidRequest, PreflightFailed
 from batchyard.core.items import LineError
 from batchyard.core.json_types import JsonObject
-from batchyard.core.webhook_urls import MOST_CHARACTERS
-from batchyard.core.webhooks import SECRET_CHARACTERS
+from batchyard.surfaces.batch_settings import BatchWebhook, Dollars
 from batchyard.surfaces.bodies import Body, MemberWords, parse_all_that_fits, parse_body, refusal
 from batchyard.surfaces.http import Request
 from batchyard.surfaces.json_lines import json_type
@@ -31,16 +29,9 @@ Items = Annotated[list[Item], Field(max_length=50_000)]
 Regions = Annotated[list[Region], Field(min_length=1, max_length=20)]
 
 
-def _as_text(amount: Any) -> Any:
-    """Amounts may be numbers, too: as the decimal text that they were written as."""
-    return format(Decimal(str(amount)), "f") if type(amount) in (int, float) else amount
-
-
 class MoneyLimit(Body):
     currency: Literal["usd"] = "usd"
-    amount: Annotated[str, BeforeValidator(_as_text, json_schema_input_type=str | float)] = Field(
-        description="Dollars, as a decimal text or a number.", pattern=r"^[0-9]{1,9}(\.[0-9]{1,12})?$"
-    )
+    amount: Dollars
 
 
 class QuoteModel(Body):
@@ -57,11 +48,6 @@ class QuoteModel(Body):
     privacy_tier: PrivacyTier = "standard"
     allowed_regions: Regions | None = None
     max_price: MoneyLimit | None = None
-
-
-class BatchWebhook(Body):
-    url: str = Field(min_length=1, max_length=MOST_CHARACTERS)
-    secret: str = Field(min_length=SECRET_CHARACTERS[0], max_length=SECRET_CHARACTERS[1])
 
 
 class RoutedBatchSettings(Body):

@@ -8,6 +8,8 @@ from batchyard.core.errors import InvalidRequest, NotFound, Unauthenticated
 from batchyard.core.items import Item
 from batchyard.core.json_types import JsonObject
 from batchyard.core.requests import BatchRequest, ExportRequest, FileRequest, Packing, PageRequest, ResultWindow
+from batchyard.core.webhooks import WebhookStyle
+from batchyard.surfaces.batch_settings import with_settings
 from batchyard.surfaces.checks import (
     Kind,
     bearer_key,
@@ -82,17 +84,16 @@ def read_batch(request: Request) -> BatchRequest:
         raise NotFound(
             f"There is no file with the id '{body.input_file_id[:128]}'.", param="input_file_id", code="file_not_found"
         )
-    return BatchRequest(
+    batch = BatchRequest(
         surface="kushrouter",
         endpoint=body.endpoint,
         input_file_id=body.input_file_id or "",
         completion_window=body.completion_window,
         metadata=_metadata(body.metadata),
-        concurrency=body.settings.concurrency if body.settings else None,
-        identical_once=body.settings.identical_once if body.settings else False,
         idempotency_key=idempotency_key(request),
         lines=None if body.requests is None else _lines(body.requests, LineContext(body.endpoint)),
     )
+    return with_settings(batch, body.settings, WebhookStyle.KUSHROUTER)
 
 
 def read_results(request: Request) -> ResultsRequest:

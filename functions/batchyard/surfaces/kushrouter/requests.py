@@ -12,14 +12,10 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from batchyard.core.json_types import JsonObject
+from batchyard.surfaces.batch_settings import BatchSettings
 from batchyard.surfaces.bodies import Body, MemberWords, parse_body, refusal
 
 Purpose = Literal["batch", "user_data"]
-
-
-class KushRouterSettings(Body):
-    concurrency: int | None = Field(default=None, ge=1, le=10_000, description="Most calls in flight at once.")
-    identical_once: bool = Field(default=False, description="Send identical requests once; all have that result.")
 
 
 class KushRouterCreateBatch(Body):
@@ -34,7 +30,7 @@ class KushRouterCreateBatch(Body):
         default=None, description="Bodies of chat completions, each with an optional custom_id."
     )
     metadata: JsonObject | None = None
-    settings: KushRouterSettings | None = None
+    settings: BatchSettings | None = None
     endpoint: Literal["/v1/chat/completions"] = "/v1/chat/completions"
     completion_window: Literal["24h"] = "24h"
 

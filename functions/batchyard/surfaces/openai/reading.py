@@ -16,6 +16,8 @@ from batchyard.core.requests import (
     PlanRequest,
     UploadRequest,
 )
+from batchyard.core.webhooks import WebhookStyle
+from batchyard.surfaces.batch_settings import with_settings
 from batchyard.surfaces.checks import (
     Kind,
     bearer_key,
@@ -133,17 +135,16 @@ def batch_request(
         raise NotFound(
             f"No such File object: {wanted.input_file_id[:128]}", param="input_file_id", code="file_not_found"
         )
-    return BatchRequest(
+    request = BatchRequest(
         surface=surface,
         endpoint=wanted.endpoint,
         input_file_id=wanted.input_file_id,
         completion_window=wanted.completion_window,
         metadata=wanted.metadata,
         output_expires_after_seconds=_seconds(wanted.output_expires_after),
-        concurrency=wanted.settings.concurrency if wanted.settings else None,
-        identical_once=wanted.settings.identical_once if wanted.settings else False,
         idempotency_key=idempotency_key,
     )
+    return with_settings(request, wanted.settings, WebhookStyle.OPENAI)
 
 
 def read_plan(request: Request) -> PlanRequest:
@@ -164,9 +165,8 @@ def plan_request(parameters: Mapping[str, Any], kind: type[requests.PlanBatch] =
         endpoint=body.endpoint,
         input_file_id=body.input_file_id or "",
         completion_window=body.completion_window,
-        concurrency=body.settings.concurrency if body.settings else None,
-        identical_once=body.settings.identical_once if body.settings else False,
     )
+    batch = with_settings(batch, body.settings, WebhookStyle.OPENAI)
     expected = None if body.input_file_id is not None else _expected(body)
     return PlanRequest(batch, expected, body.output_tokens)
 

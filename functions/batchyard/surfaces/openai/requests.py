@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, Field
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from batchyard.core.errors import InvalidRequest
+from batchyard.surfaces.batch_settings import BatchSettings
 from batchyard.surfaces.bodies import Body, at_most, parse_body, path_of
 
 _REFUSED_ENDPOINTS = {
@@ -54,14 +55,9 @@ class ExpiresAfter(Body):
     seconds: int = Field(ge=3600, le=2_592_000)
 
 
-class BatchSettings(Body):
-    """How a batch is to be run. OpenAI has no such member."""
-
-    concurrency: int | None = Field(default=None, ge=1, le=10_000, description="Most calls in flight at once.")
-    identical_once: bool = Field(default=False, description="Send identical requests once; all have that result.")
-
-
 class CreateBatch(Body):
+    """`settings`: ours, OpenAI has no such member."""
+
     input_file_id: str = Field(min_length=1, max_length=512)
     endpoint: Endpoint
     completion_window: Literal["24h"]
@@ -72,7 +68,8 @@ class CreateBatch(Body):
 
 class PlanBatch(Body):
     """What a batch would be made from: the body of its creation, or instead of `input_file_id` how many requests for
-    which model there will be. `metadata` and `output_expires_after` change nothing."""
+    which model there will be. `metadata`, `output_expires_after`, and the webhook and price limit in `settings` change
+    nothing."""
 
     endpoint: Endpoint
     completion_window: Literal["24h"] = "24h"
