@@ -41,6 +41,9 @@ _TRIES_AT_MOST = 8
 """Results that a vendor does not hand over so often in a row, some half an hour, are given up: realtime makes new
 ones."""
 _PLAN_TRIES = 5
+_DELETED_AT_ONCE = 3
+"""How often in a row the vendor is asked to delete what it keeps: often this job is the last of its batch, and nobody
+looks after the jobs of a batch that is over."""
 _HAS_FAILED_NOT = (None, STUCK, "late", "batch_over", "vanished", "no_results")
 """Reasons that are our own. Any other is what the vendor says that the whole job failed of: it answered no item."""
 
@@ -254,15 +257,20 @@ def _finish(job: HeldJob) -> int | None:
 
 
 def _clean_up(job: HeldJob) -> int | None:
-    """Deletes what the vendor keeps of the job, if that can be had. Seconds until that is to be tried again."""
-    if job.row.provider_job_id is not None:
+    """Deletes what the vendor keeps of the job, if that can be had. Seconds until that is to be tried again, which it
+    is while the batch is open."""
+    if job.row.provider_job_id is None:
+        return None
+    for tries_left in reversed(range(_DELETED_AT_ONCE)):
         try:
             job.vendor.jobs.clean_up(job.row.provider_job_id)
         except VendorTrouble as trouble:
-            if job.row.tries < _TRIES_AT_MOST:
+            if not tries_left and job.row.tries < _TRIES_AT_MOST:
                 return wait_for_vendor(job, trouble)
         except (JobMissing, JobRefused):
-            pass
+            return None
+        else:
+            return None
     return None
 
 
