@@ -36,7 +36,7 @@ from batchyard.worker.lane_share import Participant
 from batchyard.worker.meter import Meter
 from batchyard.worker.runtime import Runtime
 from batchyard.worker.seats import Seat
-from batchyard.worker.stopping import RunLimits, Situation, Stop, StopOrder, stop_order
+from batchyard.worker.stopping import RunLimits, Situation, Stop, StopOrder, last_start_at, stop_order
 
 CRASH_CODE = "item_crashed_worker"
 
@@ -218,7 +218,8 @@ class ShardRun:
 
     def _seconds_to_next_duty(self) -> float:
         now = self._clock()
-        due = (self._flush_at, self._cut_at, self._stop_at, float(self._message.expires_at))
+        last_start = last_start_at(self._started_at, self._stop_at, self._gate.pacer.latency.bound_seconds)
+        due = (self._flush_at, self._cut_at, last_start, self._stop_at, float(self._message.expires_at))
         return max(0.0, min(_TICK_SECONDS, self._beat_at() - now, *(at - now for at in due if at > now)))
 
     def _consider_stopping(self) -> None:

@@ -98,6 +98,12 @@ class StopOrder:
     wait_seconds: float = 0.0
 
 
+def last_start_at(started_at: float, stop_at: float, usual_call_seconds: float) -> float:
+    """The last moment at which a call may start that has to be over at `stop_at`; never in the first half of a run, so
+    that each run gets something done. Times are unix seconds."""
+    return stop_at - min(usual_call_seconds, (stop_at - started_at) / 2)
+
+
 def stop_order(situation: Situation, limits: RunLimits) -> StopOrder | None:
     """Whether a run has to stop now; None: it goes on."""
     now = situation.now
@@ -118,8 +124,7 @@ def stop_order(situation: Situation, limits: RunLimits) -> StopOrder | None:
         return StopOrder(Stop.SURPLUS, situation.stop_at)
     if situation.makes_room:
         return StopOrder(Stop.MADE_ROOM, situation.stop_at, _AWAY_SECONDS)
-    half_of_the_run = (situation.stop_at - situation.started_at) / 2
-    last_start = situation.stop_at - min(situation.usual_call_seconds, half_of_the_run)
+    last_start = last_start_at(situation.started_at, situation.stop_at, situation.usual_call_seconds)
     wait_seconds = situation.next_start - now
     starts_too_late = wait_seconds > 0 and situation.next_start >= last_start
     if starts_too_late:
