@@ -347,8 +347,8 @@ GOOD = [
 ]
 BAD = [
     "SET v = :n SET w = :n", "ADD v :n ADD w :n", "SET v = :n, v = :n", "SET m = :m, m.x = :n",
-    "SET #k = :n", "SET p = :n", "SET v = :nobody", "SET v = nobody", "SET size = :n", "SET nobody.x = :n", "SET v = v + :l",
-    "SET v == :n", "ADD l :n", "",
+    "SET #k = :n", "SET p = :n", "SET v = :nobody", "SET v = nobody", "SET size = :n", "SET nobody.x = :n",
+    "SET v = v + :l", "SET v == :n", "ADD l :n", "",
 ]
 CALLS = [
     ("PutItem", {"TableName": "t", "Item": ROW, "ReturnValues": "ALL_OLD"}),
