@@ -56,7 +56,7 @@ def _hold(customer: Customer, folder: Path, *options: str, config: str = "") -> 
         *("--suppress-health-check", "all", "--request-timeout", "30", "--continue-on-failure", "--workers", "1"),
         *("--warnings", "off", "--no-color", *options),
     ]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, f"{done.stdout[-12_000:]}\n{done.stderr[-2_000:]}"
     assert "No checks were performed" not in done.stdout
     assert "failures in" not in done.stdout
