@@ -13,8 +13,10 @@ from batchyard.core import families
 from batchyard.core.batches import Ending
 from batchyard.core.jobs import JobState
 from batchyard.core.lanes import Lane, LaneId
-from batchyard.core.results import Outcome
+from batchyard.core.parts import encode_part
+from batchyard.core.results import Outcome, Result
 from batchyard.core.retry import FailureReason
+from batchyard.jobs import collect
 from batchyard.jobs.executor import attend
 from tests.jobs.yard import ESCALATE_AT, MODEL, REALTIME, Yard
 from tests.steps.running import NOW
@@ -66,6 +68,26 @@ def test_lines_that_begin_alike_stand_together(monkeypatch: pytest.MonkeyPatch) 
     assert [orjson.loads(line.body)["n"] for line in job.lines] == [0, 2, 1, 3, 4, 6, 5, 7]
     assert yard.results() == dict.fromkeys(range(8), Outcome.SUCCEEDED)
     assert set(yard.paid().values()) == {1}
+
+
+def test_large_results_are_stored_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is held of a shard's answers is bounded: each few are a part of their own, and all of them settle it."""
+    held: list[int] = []
+
+    def encode(batch_id: str, results: list[Result]) -> bytes:
+        held.append(sum(len(result.body or b"") for result in results))
+        return encode_part(batch_id, results)
+
+    usual = Yard((2,))
+    usual.run()
+    monkeypatch.setattr(collect, "encode_part", encode)
+    monkeypatch.setattr(collect, "_PART_BYTES", 1)
+    yard = Yard((2,))
+    yard.run()
+    assert yard.results() == usual.results() == dict.fromkeys(range(8), Outcome.SUCCEEDED)
+    assert len(held) == 8 and max(held) < 1000
+    assert yard.stores.progress.total(yard.batch.id) == usual.stores.progress.total(usual.batch.id)
+    assert yard.workflow.woken == usual.workflow.woken
 
 
 def test_items_that_failed_for_good_are_results() -> None:
