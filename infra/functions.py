@@ -66,7 +66,7 @@ SPECS = {
     "fence": Spec(
         "Stops a batch's shards and waits for what is in flight", memory_mib=512, timeout_seconds=110, concurrency=20
     ),
-    # What it holds of answers is bounded, but its speed grows with its memory. New accounts are given no more than this.
+    # What it holds of answers is bounded; its speed grows with its memory. New accounts are given no more than this.
     "finalize": Spec("Writes a batch's output and error files", memory_mib=3008, timeout_seconds=_STEP, concurrency=20),
     "notify": Spec(
         "Brings a batch's results to the drop folder, and has webhooks told",
