@@ -8,6 +8,8 @@ from dataclasses import replace
 import orjson
 import pytest
 
+from batchyard.adapters.aws.secrets import SecretMissing
+from batchyard.adapters.aws.table import Key
 from batchyard.adapters.providers.provider_jobs import VendorTrouble
 from batchyard.core import families
 from batchyard.core.batches import Ending
@@ -265,6 +267,49 @@ def test_a_key_that_may_not_make_jobs_is_not_waited_for(is_forbidden: bool) -> N
     assert yard.results() == ALL_12 and yard.vendor.jobs == {}
     assert (yard.now < NOW + 60) is is_forbidden
     assert (yard.now >= ESCALATE_AT) is not is_forbidden
+
+
+@pytest.mark.parametrize("call", ["submit", "look", "results"])
+@pytest.mark.parametrize("reason", [FailureReason.KEY_REFUSED, FailureReason.OUT_OF_MONEY, None])
+def test_a_vendor_that_needs_people_blocks_a_job_until_they_have_acted(
+    call: str, reason: FailureReason | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For an hour the key is refused, the account has no money, or the secret is gone (None): the row says since when,
+    the key is read again each minute, nothing is given up for it, and it goes on within two minutes."""
+    yard = Yard(escalate_at=LATER)
+    mended_at = NOW + 3600
+    refused_at: list[float] = []
+    actual = getattr(yard.vendor, call)
+
+    def refuse(*given: object) -> object:
+        if yard.now < mended_at:
+            refused_at.append(yard.now)
+            raise VendorTrouble(reason, is_unknown=False) if reason else SecretMissing("openai")
+        return actual(*given)
+
+    monkeypatch.setattr(yard.vendor, call, refuse)
+    yard.run(until=mended_at - 1)
+    (row,) = yard.job_rows
+    assert row.blocked == (str(reason) if reason else "secret_missing")
+    assert row.blocked_since == int(refused_at[0])
+    assert 30 < len(refused_at) <= 61 and yard.vendors.forgotten == ["openai"] * len(refused_at)
+    assert row.due_at <= mended_at + 60
+    yard.run()
+    assert yard.results() == ALL_12
+    assert not yard.realtime_paid and set(yard.paid().values()) == {1}
+    assert [(row.blocked, row.state) for row in yard.job_rows] == [(None, JobState.DONE)]
+
+
+def test_a_callers_key_that_is_refused_blocks_nothing() -> None:
+    """It is the caller's error: the items run in realtime at once, where they are told so."""
+    yard = Yard(refuses_key=VendorTrouble(FailureReason.KEY_REFUSED, is_unknown=False))
+    batch = yard.batch
+    yard.stores.batches._table.update(  # type: ignore[attr-defined]
+        Key(f"account#{batch.account_id}", f"batch#{batch.id}"), set={"caller_pays": True}
+    )
+    yard.run()
+    assert yard.now < NOW + 60
+    assert [row.blocked for row in yard.job_rows] == [None]
 
 
 def test_a_job_for_which_there_is_no_room_is_submitted_again() -> None:

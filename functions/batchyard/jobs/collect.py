@@ -35,7 +35,7 @@ from batchyard.jobs.held import STUCK, HeldJob
 from batchyard.jobs.lines import job_shards, left_items, result_of, shard_items
 from batchyard.jobs.poll import job_id
 from batchyard.jobs.spool import Spool
-from batchyard.jobs.submit import search_again, wait_for_vendor
+from batchyard.jobs.submit import is_blocked_by, search_again, wait_for_vendor
 from batchyard.jobs.vendors import Vendor
 
 _TRIES_AT_MOST = 8
@@ -60,7 +60,8 @@ def collect(job: HeldJob) -> int | None:
             unheard = None if job.row.is_guess else left_items(job)
             job.change(reason=job.row.reason or "no_results")
         except VendorTrouble as trouble:
-            if job.row.tries < _TRIES_AT_MOST and job.tools.now < job.entry.escalate_at + STOP_PATIENCE_SECONDS:
+            may_wait = job.row.tries < _TRIES_AT_MOST and job.tools.now < job.entry.escalate_at + STOP_PATIENCE_SECONDS
+            if may_wait or is_blocked_by(job, trouble):
                 return wait_for_vendor(job, trouble)
             unheard = left_items(job)
             job.change(reason="no_results")
