@@ -10,7 +10,7 @@ import pytest
 
 from batchyard.adapters.aws.secrets import SecretMissing
 from batchyard.adapters.aws.table import Key
-from batchyard.adapters.providers.provider_jobs import VendorTrouble
+from batchyard.adapters.providers.provider_jobs import JobResult, VendorTrouble
 from batchyard.core import families
 from batchyard.core.batches import Ending
 from batchyard.core.jobs import JobState
@@ -90,6 +90,23 @@ def test_large_results_are_stored_piece_by_piece(monkeypatch: pytest.MonkeyPatch
     assert len(held) == 8 and max(held) < 1000
     assert yard.stores.progress.total(yard.batch.id) == usual.stores.progress.total(usual.batch.id)
     assert yard.workflow.woken == usual.workflow.woken
+
+
+def test_a_result_that_nobody_can_read_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its item runs again, in realtime."""
+    yard = Yard()
+    actual = yard.vendor.read
+
+    def read(line: bytes) -> JobResult:
+        found: JobResult = actual(line)
+        if found.id.endswith("-1-2"):
+            raise ValueError("no JSON")
+        return found
+
+    monkeypatch.setattr(yard.vendor, "read", read)
+    yard.run()
+    assert yard.results() == ALL_12
+    assert list(yard.realtime_paid) == [yard.body(6)]
 
 
 def test_items_that_failed_for_good_are_results() -> None:
