@@ -3,9 +3,10 @@ known comes in as values, and what was decided, with the reasons, comes out as o
 
 Of a route's candidates the cheapest one that will do is selected, of those that its rules prefer; of equal ones the
 first. Realtime always will, but that a batch whose rules are `sla_aware` takes no lane that is `too_late` or in
-`trouble` while there is another one. Flex will, unless the verdict is `immediate`, `endpoint` or `too_late`. A native
-lane will, unless
+`trouble` while there is another one. Flex will, unless the verdict is `policy`, `immediate`, `endpoint` or
+`too_late`. A native lane will, unless
 
+    policy           the batch, or for lack of its word the policy of its account or deployment, leaves the mode out
     privacy          the vendor keeps such jobs for longer than the batch's privacy tier allows
     immediate        the batch is to be run call by call
     unsupported      the provider answered that it has no batch API
@@ -144,8 +145,8 @@ def _unknown_job_seconds(limits: NativeLimits, terms: Terms) -> float:
 def _verdict(candidate: Candidate, route: Route, routes: int, terms: Terms) -> Verdict | None:
     """Why the candidate will not do; None if it will."""
     limits = candidate.limits
-    if candidate.is_forbidden:
-        return Verdict.PRIVACY
+    if candidate.forbidden is not None:
+        return candidate.forbidden
     if terms.avoids_trouble and candidate.in_trouble:
         return Verdict.TROUBLE
     if candidate.lane.mode is Mode.FLEX:
