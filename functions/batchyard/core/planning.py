@@ -55,6 +55,8 @@ _UNKNOWN_SHARE_OF_WINDOW = 0.25
 """Vendors promise a whole window and usually take a small part of it."""
 _OTHERS_AT_MOST = 8
 """The batch's row lists them with each entry of its plan."""
+_FLEX_AT_MOST = 2
+"""Beside those."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +201,8 @@ def _entries(route: Route, part: Part, terms: Terms) -> list[LaneShards]:
         (each for each in route.candidates if each.lane.mode is Mode.REALTIME), key=lambda each: each.rank
     )
     others = tuple(each.lane for each in realtime if each is not chosen)[:_OTHERS_AT_MOST]
+    if chosen.lane.mode is Mode.NATIVE:
+        others = _with_flex(route, others, terms)
     fallback = next((each for each in realtime if each is not chosen), chosen)
     at = escalate_at(part.items, fallback.learned.calls_per_second, terms)
     first = part.shards[0].number
@@ -210,6 +214,20 @@ def _entries(route: Route, part: Part, terms: Terms) -> list[LaneShards]:
         items = sum(shard.items for shard in part.shards[numbers.start - first : numbers.stop - first])
         job = LaneShards(chosen.lane, numbers.start, len(numbers), items, at, others)
         if items < limits.min_items:  # what is left over for the last job
-            job = replace(job, lane=others[0], escalate_at=0, others=others[1:])
+            until = at if others[0].mode is Mode.FLEX else 0
+            rest = tuple(lane for lane in others[1:] if lane.mode is not Mode.FLEX)
+            job = replace(job, lane=others[0], escalate_at=until, others=rest)
         entries.append(job)
     return entries
+
+
+def _with_flex(route: Route, realtime: Sequence[Lane], terms: Terms) -> tuple[Lane, ...]:
+    """These lanes and those in flex that will do, the best one first: what a job leaves may cost less there."""
+    rank = {each.lane: each.rank for each in route.candidates}
+    willing = [
+        each.lane
+        for each in route.candidates
+        if each.lane.mode is Mode.FLEX and _verdict(each, route, 1, terms) is None and not each.in_trouble
+    ]
+    flex = sorted(willing, key=lambda lane: rank[lane])[:_FLEX_AT_MOST]
+    return tuple(sorted((*flex, *realtime), key=lambda lane: rank[lane]))
