@@ -419,6 +419,7 @@ def _accounts(now: int) -> list[dict[str, Any]]:
             "is_operator": index == 0,
             "daily_limit_usd": "50",
             "balance": held,
+            "policy": {"modes": None, "routing_mode": None, "privacy_tier": None, "early_failover": None},
             "open_batches": 3 - index,
         }
         for index, (name, weight, held, billing) in enumerate(named)

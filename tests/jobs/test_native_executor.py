@@ -14,7 +14,7 @@ from batchyard.adapters.providers.provider_jobs import JobResult, VendorTrouble
 from batchyard.core import families
 from batchyard.core.batches import Ending
 from batchyard.core.jobs import JobState
-from batchyard.core.lanes import Lane, LaneId
+from batchyard.core.lanes import Lane, LaneId, Mode
 from batchyard.core.parts import encode_part
 from batchyard.core.results import Outcome, Result
 from batchyard.core.retry import FailureReason
@@ -176,6 +176,23 @@ def test_what_a_job_leaves_goes_where_calls_get_through() -> None:
         yard.run()
         assert yard.results() == ALL_12
         assert {entry.lane for entry in yard.batch.plan.lanes} == {wanted}
+
+
+FLEX = Lane("openai", MODEL, Mode.FLEX)
+
+
+@pytest.mark.parametrize(("is_well", "mode"), [(True, Mode.FLEX), (False, Mode.REALTIME)])
+def test_what_a_job_leaves_runs_in_flex_if_there_is_time(is_well: bool, mode: Mode) -> None:
+    """At half the price, until realtime has to begin. If flex is in trouble, realtime takes it at once."""
+    yard = Yard(forgets=True, others=(FLEX, REALTIME))
+    if not is_well:
+        yard.broken = {LaneId("openai", MODEL, mode=Mode.FLEX)}
+    yard.run()
+    assert yard.results() == ALL_12
+    assert set(yard.called_in) == {mode}
+    (entry,) = yard.batch.plan.lanes if yard.batch.plan else ()
+    assert (entry.lane, entry.others) == (Lane("openai", MODEL, mode), (REALTIME,) if is_well else ())
+    assert (NOW < entry.escalate_at < yard.batch.expires_at) is is_well
 
 
 def test_a_job_that_never_had_a_key_goes_to_another_provider() -> None:

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from batchyard.core.failover import running_lane
 from batchyard.core.jobs import JobRow, JobState
 from batchyard.core.lanes import Lane, LaneProgress, LaneStage, Mode
 from batchyard.core.sharding import LaneShards, Plan
@@ -60,7 +61,7 @@ def _group(entry: LaneShards, is_done: bool, job: JobRow | None, waits: Sequence
     if entry.is_native:
         return _native(entry.lane, is_done, job)
     moved_from, reason = _move(entry, is_done, job, now)
-    lane = Lane(entry.lane.provider, entry.lane.model) if moved_from else entry.lane
+    lane = running_lane(entry, now) if moved_from else entry.lane
     if is_done:
         return LaneProgress(lane, LaneStage.DONE, moved_from, reason)
     wait = next((each for each in waits if (each.provider, each.model) == (lane.provider, lane.model)), None)

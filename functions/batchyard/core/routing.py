@@ -42,6 +42,7 @@ class Verdict(enum.StrEnum):
     TOO_LATE = "too_late"
     TROUBLE = "trouble"
     PRIVACY = "privacy"
+    POLICY = "policy"
     ROUTING_MODE = "routing_mode"
     REGION = "region"
 

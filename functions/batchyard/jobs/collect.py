@@ -262,7 +262,8 @@ def _settled(job: HeldJob) -> set[int]:
 
 def _move(job: HeldJob, entry: LaneShards, manifest: list[Shard]) -> bool:
     """Whether the plan has changed; if not, it had changed since it was read."""
-    plan = job.plan.moved(entry.numbers, job.next_lane, manifest)
+    lane, flex_until = job.lane_of(left_items(job))
+    plan = job.plan.moved(entry.numbers, lane, manifest, flex_until=flex_until)
     try:
         job.batch = job.tools.stores.batches.change_plan(job.batch, plan)
     except ConditionFailed:

@@ -80,7 +80,7 @@ def forecast(
 ) -> Forecast:
     """What would come of the batch if it were made now. Raises NotFound or InvalidRequest if its input cannot be one,
     as far as it was read; PreflightFailed with everything that is wrong with its lines."""
-    batch = new_batch(request.batch, BatchRef(account_id, ""), now, terms.window_seconds)
+    batch = new_batch(request.batch, BatchRef(account_id, ""), now, terms, stores.accounts.glance(account_id))
     limits = checks.limits(batch.surface)
     if request.expected is None:
         found = _read(request, batch, _sample(request, batch, now, terms, stores), limits, checks)

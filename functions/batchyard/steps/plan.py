@@ -14,7 +14,8 @@ from batchyard.core.health import LaneState
 from batchyard.core.lane_limits import lower
 from batchyard.core.lanes import Lane, LaneId, Mode
 from batchyard.core.planning import Planned, plan_lanes
-from batchyard.core.routing import RoutingMode, ServiceTier, blended_price, may_run_jobs, preference
+from batchyard.core.providers import Provider
+from batchyard.core.routing import RoutingMode, ServiceTier, Verdict, blended_price, may_run_jobs, preference
 from batchyard.core.sharding import LaneShards, Shard, routes
 
 IMMEDIATE = "immediate"
@@ -53,7 +54,7 @@ def plan(
         is_immediate=batch.completion_window == IMMEDIATE or rules.tier is ServiceTier.PRIORITY,
         has_ceiling=batch.concurrency is not None,
         keeps_margin=rules.mode is RoutingMode.SLA_AWARE,
-        avoids_trouble=rules.avoids_trouble,
+        avoids_trouble=batch.avoids_trouble,
         pace=pace,
     )
     return plan_lanes(found, terms)
@@ -83,6 +84,7 @@ def _candidates(batch: Batch, lane: Lane, catalogue: Catalogue, stores: Stores, 
                 price_percent=provider.flex_price_percent,
                 learned=replace(learned, flex_calls_per_second=flex.pace.rate),
                 in_trouble=flex.health.state is not LaneState.CLOSED,
+                forbidden=None if batch.may_run(Mode.FLEX) else Verdict.POLICY,
             )
         )
     limits = provider.native_limits_of(lane.model)
@@ -92,8 +94,14 @@ def _candidates(batch: Batch, lane: Lane, catalogue: Catalogue, stores: Stores, 
             lane=Lane(lane.provider, lane.model, Mode.NATIVE),
             price_percent=limits.price_percent,
             limits=limits,
-            is_forbidden=not may_run_jobs(provider, batch.rules),
+            forbidden=_why_no_jobs(batch, provider),
             learned=replace(learned, native=stores.native_lanes.history(lane_id)),
         )
         found.insert(0, native)
     return found
+
+
+def _why_no_jobs(batch: Batch, provider: Provider) -> Verdict | None:
+    if not may_run_jobs(provider, batch.rules):
+        return Verdict.PRIVACY
+    return None if batch.may_run(Mode.NATIVE) else Verdict.POLICY

@@ -27,6 +27,7 @@ REASONS = {
     Verdict.TOO_LATE: "It usually takes so long that the SLA deadline would be in danger.",
     Verdict.TROUBLE: "Its provider is in trouble.",
     Verdict.PRIVACY: "It does not keep to the batch's privacy tier.",
+    Verdict.POLICY: "The policy of the account, or of the deployment, leaves this mode out.",
     Verdict.ROUTING_MODE: "The routing mode does not allow its provider.",
     Verdict.REGION: "Its provider is in none of the allowed regions.",
 }

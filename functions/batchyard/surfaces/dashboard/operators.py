@@ -9,7 +9,9 @@ from typing_extensions import TypedDict
 
 from batchyard.core.accounts import Account
 from batchyard.core.ledger import write_dollars
+from batchyard.core.policies import Policy
 from batchyard.core.survey import AccountShare, Survey, SurveyedLane
+from batchyard.surfaces.batch_settings import PrivacyTierName, RoutingModeName
 from batchyard.surfaces.dashboard.replies import Mode
 from batchyard.surfaces.operations import AccountView, Session, ViewedAccounts
 
@@ -48,6 +50,15 @@ class SessionObject(TypedDict):
     deployment: DeploymentLimits
 
 
+class AccountPolicy(TypedDict):
+    """How the account's batches are run that do not say so themselves; null: as the deployment's policy says."""
+
+    modes: list[Mode] | None
+    routing_mode: RoutingModeName | None
+    privacy_tier: PrivacyTierName | None
+    early_failover: bool | None
+
+
 class OperatorsAccount(TypedDict):
     id: str
     name: str
@@ -57,6 +68,7 @@ class OperatorsAccount(TypedDict):
     is_operator: bool
     daily_limit_usd: str | None
     balance: Balance | None
+    policy: AccountPolicy
     open_batches: int
 
 
@@ -141,7 +153,17 @@ def _account(view: AccountView, open_batches: Mapping[str, int]) -> OperatorsAcc
         "is_operator": account.is_operator,
         "daily_limit_usd": _daily_limit(account),
         "balance": _balance(view),
+        "policy": _policy(account.policy),
         "open_batches": open_batches.get(account.id, 0),
+    }
+
+
+def _policy(policy: Policy) -> AccountPolicy:
+    return {
+        "modes": None if policy.modes is None else [mode.value for mode in policy.modes],
+        "routing_mode": policy.routing_mode.value if policy.routing_mode else None,
+        "privacy_tier": policy.privacy_tier.value if policy.privacy_tier else None,
+        "early_failover": policy.early_failover,
     }
 
 

@@ -15,7 +15,12 @@ from batchyard.core.lanes import Lane, Mode
 from batchyard.core.providers import CHAT_COMPLETIONS, MESSAGES, Provider
 
 _NEWER_MAX_TOKENS = frozenset({"openai", "azure"})
-"""Variants whose models want `max_completion_tokens`; the others know its older name."""
+
+
+def max_tokens_name(variant: str) -> str:
+    """What chat completions call the limit of output tokens: OpenAI's models want the newer name, others know the older
+    one."""
+    return "max_completion_tokens" if variant in _NEWER_MAX_TOKENS else "max_tokens"
 
 
 class OpenAITranslator:
@@ -40,8 +45,8 @@ class OpenAITranslator:
     def _from_messages(self, body: bytes, lane: Lane | None) -> ProviderRequest:
         document = read_body(body)
         model = lane.model if lane is not None else str(document.get("model") or "")
-        max_tokens = "max_completion_tokens" if self._variant in _NEWER_MAX_TOKENS else "max_tokens"
-        request = chat_request(document, model, self._name, max_tokens_name=max_tokens) | _service_tier(lane)
+        name = max_tokens_name(self._variant)
+        request = chat_request(document, model, self._name, max_tokens_name=name) | _service_tier(lane)
         return ProviderRequest(CHAT_COMPLETIONS.removeprefix("/v1"), write_body(request), _read_message)
 
 
