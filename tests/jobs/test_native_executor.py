@@ -13,8 +13,10 @@ from batchyard.core import families
 from batchyard.core.batches import Ending
 from batchyard.core.jobs import JobState
 from batchyard.core.lanes import Lane, LaneId
+from batchyard.core.parts import decode_part
 from batchyard.core.results import Outcome
 from batchyard.core.retry import FailureReason
+from batchyard.jobs import spool
 from batchyard.jobs.executor import attend
 from tests.jobs.yard import ESCALATE_AT, MODEL, REALTIME, Yard
 from tests.steps.running import NOW
@@ -79,6 +81,18 @@ def test_items_that_failed_for_good_are_results() -> None:
     assert yard.results() == ALL_12 | {3: Outcome.FAILED}
     assert list(yard.realtime_paid) == [b'{"model":"gpt-4o-mini","n":5}']
     assert yard.workflow.woken
+
+
+def test_an_answer_that_is_too_long_fails_its_item(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it does in realtime, and without being held; nobody makes it once more."""
+    monkeypatch.setattr(spool, "MOST_LINE_BYTES", 10)
+    yard = Yard((1,))
+    yard.run()
+    assert set(yard.results().values()) == {Outcome.FAILED}
+    row = next(iter(yard.stores.shards.rows(yard.batch.id)))
+    parts = [result for key in row.parts for result in decode_part(yard.stores.objects.get(key))]
+    assert {result.error_code for result in parts} == {"response_too_large"}
+    assert not yard.realtime_paid
 
 
 def test_items_that_the_vendor_lost_run_in_realtime() -> None:

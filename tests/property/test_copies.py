@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchyard.content import copies as copies_module
 from batchyard.content.copies import CopyFinder
 from batchyard.content.item_views import Items
 from batchyard.content.results import results
@@ -88,7 +87,7 @@ def test_a_copy_has_the_result_of_its_original(
     world = run_batch(random, items, kinds, complete=asked is Ending.COMPLETED)
     if asked is Ending.CANCELLED:
         world.batches.enter(world.batches.batch, Status.CANCELLING, 0)
-    with patch.object(copies_module, "_TOGETHER", together):
+    with patch("batchyard.content.merge.COPIES_TOGETHER", together):
         batch = world.finalize(asked)
     output, error = world.file(batch.output_file_id), world.file(batch.error_file_id)
     checked = check_files([f"id-{n}" for n in range(items)], output, error)

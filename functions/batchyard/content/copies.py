@@ -23,7 +23,7 @@ from batchyard.core.items import Item
 from batchyard.core.parts import body_places
 from batchyard.core.results import StoredResult, result_id
 
-_TOGETHER = 256
+COPIES_TOGETHER = 256
 """For so many copies answers are held at a time, as for the items of a shard."""
 _READS_AT_ONCE = 24
 _HELD_BYTES = 96 * 1024 * 1024
@@ -51,12 +51,13 @@ class CopyFinder:
 
 
 class CopiedResults:
-    """The results of a batch's copies. `key`: of the file that they stand in. `note_part` is called with each part that
-    is read, `among` goes over all results that parts hold."""
+    """The results of a batch's copies. `key`: of the file that they stand in. `together`: for how many of them answers
+    are held. `note_part` is called with each part that is read, `among` goes over all results that parts hold."""
 
-    def __init__(self, batch_id: str, key: str, objects: Objects) -> None:
+    def __init__(self, batch_id: str, key: str, objects: Objects, together: int = COPIES_TOGETHER) -> None:
         self._batch_id = batch_id
         self._objects = objects
+        self._together = together
         self._wanted = {copy.original for copy in read_copies(key, objects)}
         self._places: dict[int, Span] = {}
         self._originals: dict[int, StoredResult] = {}
@@ -104,7 +105,7 @@ class CopiedResults:
 
     def _take_some(self) -> None:
         """The next copies, and the answers of those originals that went by already."""
-        self._next = deque(islice(self._copies, _TOGETHER))
+        self._next = deque(islice(self._copies, self._together))
         self._needed = {copy.original for copy in self._next}
         gone_by = self._needed & self._originals.keys()
         answered = [index for index in gone_by if self._originals[index].status_code is not None]

@@ -12,10 +12,11 @@ from contextlib import ExitStack, closing
 from operator import attrgetter
 
 from batchyard.adapters.aws.objects import Objects
-from batchyard.content.copies import CopiedResults
+from batchyard.content.copies import COPIES_TOGETHER, CopiedResults
 from batchyard.content.parts import Parts, ReadAhead, ShardResults
 from batchyard.core.batches import Batch
 from batchyard.core.errors import BooksDoNotBalance
+from batchyard.core.images import shard_items_of
 from batchyard.core.keys import copies_key
 from batchyard.core.results import Outcome, StoredResult
 from batchyard.core.sharding import Plan, Shard, routes
@@ -41,7 +42,8 @@ def merge(
 
 
 def _copied(batch: Batch, plan: Plan, objects: Objects) -> CopiedResults:
-    return CopiedResults(batch.id, copies_key(batch.account_id, batch.id, plan.run), objects)
+    key = copies_key(batch.account_id, batch.id, plan.run)
+    return CopiedResults(batch.id, key, objects, shard_items_of(batch.endpoint, COPIES_TOGETHER))
 
 
 def _balanced(route: Iterator[ShardResults]) -> Iterator[StoredResult]:

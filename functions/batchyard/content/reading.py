@@ -17,6 +17,7 @@ from batchyard.core.batches import Batch
 from batchyard.core.catalogue import Offer
 from batchyard.core.errors import BatchyardError
 from batchyard.core.estimates import PriceOf
+from batchyard.core.images import shard_items_of
 from batchyard.core.items import Item, LineError, work_line
 from batchyard.core.lanes import Lane
 from batchyard.core.routing import Refusal, RoutingRules
@@ -187,7 +188,8 @@ class Reading:
             offers = able or offers[:1]
         try:
             lanes = [Lane(offer.provider, offer.model) for offer in offers]
-            return work.lane(*lanes, endpoint=self._own_endpoint(item))
+            at_most = shard_items_of(item.endpoint or self._endpoint, self._limits.shard_items)
+            return work.lane(*lanes, endpoint=self._own_endpoint(item), items_at_most=at_most)
         except TooManyLanes:
             message = f"A batch takes at most {MODELS_AT_MOST} models. Split it into several batches."
             raise InputRejected(*self._errors, file_error("too_many_models", message)) from None

@@ -30,6 +30,7 @@ class OpenLane:
     lane: Lane
     others: tuple[Lane, ...]
     endpoint: str | None
+    items_at_most: int
     items_wanted: int
     closed: list[tuple[int, int, int, int]] = field(default_factory=list)
     lines: list[bytes] = field(default_factory=list)
@@ -64,14 +65,19 @@ class WorkFile:
         self._offset = 0
         self._lanes: dict[tuple[tuple[Lane, ...], str | None], OpenLane] = {}
 
-    def lane(self, lane: Lane, *others: Lane, endpoint: str | None = None) -> OpenLane:
+    def lane(
+        self, lane: Lane, *others: Lane, endpoint: str | None = None, items_at_most: int | None = None
+    ) -> OpenLane:
         """The open lane that `add` takes for items of `lane` that may also take `others`. `endpoint`: what they are
-        for, if that is not what the batch is for. Raises TooManyLanes."""
+        for, if that is not what the batch is for. `items_at_most`: of its shards, if not as many as others have. Raises
+        TooManyLanes."""
         known = ((lane, *others), endpoint)
         if known not in self._lanes:
             if len(self._lanes) == self._lanes_at_most:
                 raise TooManyLanes
-            self._lanes[known] = OpenLane(len(self._lanes), lane, others, endpoint, self._items_wanted(0))
+            at_most = min(self._items_at_most, items_at_most or self._items_at_most)
+            wanted = shard_items(0, at_most, self._shards_per_size)
+            self._lanes[known] = OpenLane(len(self._lanes), lane, others, endpoint, at_most, wanted)
         return self._lanes[known]
 
     def add(self, lane: OpenLane, index: int, line: bytes) -> None:
@@ -110,9 +116,6 @@ class WorkFile:
         lane.items += len(lane.lines)
         self._offset += lane.held
         self._held -= lane.held
-        lane.items_wanted = self._items_wanted(len(lane.closed))
+        lane.items_wanted = shard_items(len(lane.closed), lane.items_at_most, self._shards_per_size)
         lane.lines = []
         lane.held = 0
-
-    def _items_wanted(self, number: int) -> int:
-        return shard_items(number, self._items_at_most, self._shards_per_size)

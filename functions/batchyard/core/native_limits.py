@@ -52,7 +52,10 @@ BY_VARIANT = {
     "openai": NativeLimits(
         50_000,
         200 * _MEGABYTE,
-        (_CHAT, "/v1/completions", "/v1/embeddings", "/v1/responses", "/v1/moderations", _MESSAGES),
+        (
+            *(_CHAT, "/v1/completions", "/v1/embeddings", "/v1/responses", "/v1/moderations", _MESSAGES),
+            *("/v1/images/generations", "/v1/images/edits"),
+        ),
     ),
     "azure": NativeLimits(50_000, 200 * _MEGABYTE, (_CHAT, "/v1/embeddings", "/v1/responses", _MESSAGES)),
     "groq": NativeLimits(50_000, 100 * _MEGABYTE, (_CHAT, _MESSAGES)),

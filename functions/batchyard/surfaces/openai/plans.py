@@ -54,6 +54,7 @@ class PlannedLane(TypedDict):
         "privacy",
         "routing_mode",
         "region",
+        "unpriced",
     ]
     reason: str
     items: int
