@@ -96,7 +96,8 @@ class JobRow:
     those that were found so, and turned out to be somebody else's. `submitted_at`, `stop_at`: when the vendor took it,
     and was asked to stop it. `restarts`: how often it was stopped to be submitted anew. `reason`: why it ended
     otherwise than well. `fence`: the ending that its batch was stopped for. `unheard`: how many of its items the vendor
-    took and said nothing of; it may bill them."""
+    took and said nothing of; it may bill them. `answered`: how many of its items have a result of its; None until it is
+    over. `ended_at`: when those were stored, and it was done with; 0 if it is not, or an older version wrote it."""
 
     number: int
     shards: int = 0
@@ -119,6 +120,13 @@ class JobRow:
     reason: str | None = None
     fence: Ending | None = None
     unheard: int = 0
+    answered: int | None = None
+    ended_at: int = 0
+
+    @property
+    def numbers(self) -> range:
+        """Of its shards."""
+        return range(self.number, self.number + self.shards)
 
     @classmethod
     def from_row(cls, row: Row) -> JobRow:

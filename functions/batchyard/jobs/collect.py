@@ -31,7 +31,7 @@ from batchyard.core.shards import (
     mark_done,
 )
 from batchyard.jobs.held import STUCK, HeldJob
-from batchyard.jobs.lines import job_shards, left_items, result_of, shard_items
+from batchyard.jobs.lines import answered_items, job_shards, left_items, result_of, shard_items
 from batchyard.jobs.poll import job_id
 from batchyard.jobs.spool import Spool
 from batchyard.jobs.submit import search_again, wait_for_vendor
@@ -70,6 +70,7 @@ def collect(job: HeldJob) -> int | None:
             return None
     if job.row.reason == STUCK and _may_begin_again(job):
         return _begin_again(job)
+    _note_answered(job)
     _move_the_rest(job)
     return _finish(job)
 
@@ -112,6 +113,12 @@ def _note_unheard(job: HeldJob, items: int) -> None:
     submitted anew are some of those of the first one."""
     if items > job.row.unheard and job.row.reason in _HAS_FAILED_NOT:
         job.change(unheard=items)
+
+
+def _note_answered(job: HeldJob) -> None:
+    """Keeps how many items have a result of the vendor's, before others answer the rest."""
+    if job.row.provider_job_id is not None and job.row.answered is None:
+        job.change(answered=answered_items(job))
 
 
 def _store(job: HeldJob, vendor: Vendor) -> int | None:
@@ -182,7 +189,7 @@ def _flush(job: HeldJob, vendor: Vendor, shard: Shard, spool: Spool, claim: Shar
     if not results:
         return claim
     key = part_key(batch.account_id, batch.id, shard.number, claim.version, 0)
-    job.tools.stores.objects.put(key, encode_part(batch.id, results))
+    job.tools.stores.objects.put(key, encode_part(batch.id, results, job.lane))
     done = mark_done(claim.done, positions, shard.items)
     gained = tally(results)
     row = job.tools.stores.shards.flush(
@@ -252,7 +259,7 @@ def _finish(job: HeldJob) -> int | None:
     wait = _clean_up(job)
     if wait is None:
         _remember(job)
-        job.change(state=JobState.DONE, lease_until=0)
+        job.change(state=JobState.DONE, lease_until=0, ended_at=job.tools.now)
     return wait
 
 

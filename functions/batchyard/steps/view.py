@@ -13,6 +13,7 @@ from batchyard.adapters.aws.stores import Stores
 from batchyard.core.batch_views import BatchView, Throughput, full_view, listed_view, throughput_of
 from batchyard.core.batches import Batch, BatchRef
 from batchyard.core.errors import NotFound
+from batchyard.core.jobs import JobRow
 from batchyard.core.requests import ViewRequest
 from batchyard.core.usage import Tally
 from batchyard.steps.explain import LaneLook, explain
@@ -49,9 +50,19 @@ def view_page(account_id: str, wanted: ViewRequest, *, now: int, stores: Stores,
             found.append(batch)
     has_more = searched < len(rows)
     with ThreadPoolExecutor(_LOOKED_AT_ONCE, thread_name_prefix="view") as pool:
-        seen = pool.map(lambda batch: _looked_at(batch, now, stores, replace(look, at_most=_LANES_IN_A_LIST)), found)
-        views = [listed_view(batch, now) for batch in seen]
+        in_a_list = replace(look, at_most=_LANES_IN_A_LIST)
+        views = list(pool.map(lambda batch: _listed(_looked_at(batch, now, stores, in_a_list), now, stores), found))
     return ViewPage(views, rows[searched - 1].id if has_more else None, searched)
+
+
+def _listed(batch: Batch, now: int, stores: Stores) -> BatchView:
+    """What jobs left to others is in their rows: those are read of batches whose plan was changed."""
+    was_moved = batch.revision > 0 and not batch.lanes
+    return listed_view(batch, _jobs(batch, stores) if was_moved else {}, now)
+
+
+def _jobs(batch: Batch, stores: Stores) -> dict[int, JobRow]:
+    return {row.number: row for row in stores.jobs.rows(batch.id)}
 
 
 def view(ref: BatchRef, *, now: int, stores: Stores, look: LaneLook) -> BatchView:
@@ -59,8 +70,7 @@ def view(ref: BatchRef, *, now: int, stores: Stores, look: LaneLook) -> BatchVie
     found = found_batch(ref, stores)
     batch = _looked_at(found, now, stores, look)
     has_jobs = batch.plan is not None and (bool(batch.plan.jobs) or batch.revision > 0)
-    jobs = {row.number: row for row in stores.jobs.rows(batch.id)} if has_jobs else {}
-    return full_view(batch, jobs, now)
+    return full_view(batch, _jobs(batch, stores) if has_jobs else {}, now)
 
 
 def throughput(ref: BatchRef, *, now: int, stores: Stores) -> Throughput:

@@ -110,6 +110,7 @@ class TimelineEvent(TypedDict):
         "created",
         "validated",
         "job_submitted",
+        "first_call",
         "first_results",
         "job_ended",
         "failed_over",
