@@ -502,12 +502,41 @@ def test_a_download_is_a_link_for_its_owner(cloud: Cloud, alice: Customer, mallo
     assert refused(mallory, f"files/{file_id}/download")[0] == 404
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "headers"),
+    [
+        ("/v1/messages/batches", {"requests": [], "settings": {"concurrency": 3}}, {"anthropic-version": "2023-06-01"}),
+        ("/v1/batches", {"metadata": {"name": "nightly"}}, {"idempotency-key": "0d9f2f3c-1111-4222-8333-4444"}),
+        ("/api/v1/batches", {"metadata": {"name": "nightly"}, "settings": {"concurrency": 3}}, {}),
+    ],
+    ids=["anthropic", "batchrouter", "kushrouter"],
+)
+def test_what_the_page_sends_makes_a_batch_of_each_form(
+    cloud: Cloud, alice: Customer, path: str, body: dict[str, Any], headers: dict[str, str]
+) -> None:
+    """Of a file that it has uploaded as any other, by what its form of lines asks for; shown under the id that it
+    gets."""
+    routed = b'{"customer_item_id":"a","model":"gpt-4o-mini","input":{"messages":[{"role":"user","content":"x"}]}}\n'
+    sent = alice.http.post("/v1/files", data={"purpose": "batch"}, files={"file": ("lines.jsonl", routed)})
+    body = body | {"input_file_id": sent.json()["id"]}
+    if path == "/v1/batches":
+        quote = alice.http.post("/v1/quotes/model", json={"input_file_id": body["input_file_id"]})
+        body |= {"quote_id": quote.json()["quote_id"]}
+    made = alice.http.post(path, json=body, headers=headers)
+    assert made.status_code in (200, 201, 202), made.text
+    reply = made.json()
+    shown = look(alice, f"batches/{(reply.get('batch') or reply)['id']}")
+    assert shown["surface"] == {"/v1/batches": "batchrouter", "/api/v1/batches": "kushrouter"}.get(path, "anthropic")
+
+
 def test_who_has_signed_in(cloud: Cloud, alice: Customer) -> None:
     """The account, what may be sent, and that it is no operator's; a wrong key is a 401."""
     session = look(alice, "session")
     assert session["account"] == {"id": alice.account_id, "name": "alice", "weight": 1}
     assert (session["is_operator"], session["billing"], session["balance"]) == (False, "free", None)
     assert session["deployment"]["max_upload_part_bytes"] > 1_000_000
+    assert session["deployment"]["dialects"]["kushrouter"]["max_line_bytes"] == 256 * 1024
+    assert set(session["deployment"]["dialects"]) == {"openai", "anthropic", "batchrouter", "kushrouter"}
     reply = alice.http.get("/dashboard/api/session", headers={"authorization": "Bearer nonsense"})
     assert reply.status_code == 401
 

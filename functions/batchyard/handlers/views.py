@@ -19,7 +19,7 @@ from batchyard.core.survey import Survey
 from batchyard.core.usage_days import UsageView, usage_view
 from batchyard.handlers import downloads, resources
 from batchyard.handlers.http import Call
-from batchyard.handlers.limits import shown_limits
+from batchyard.handlers.limits import limits_of, shown_limits
 from batchyard.steps import survey, view
 from batchyard.surfaces.operations import (
     AccountView,
@@ -29,8 +29,11 @@ from batchyard.surfaces.operations import (
     ViewedBatches,
     ViewedItems,
 )
+from batchyard.surfaces.registry import surface
 
 _DAY_SECONDS = 86_400
+_FORMS_OF_LINES = ("openai", "anthropic", "batchrouter", "kushrouter")
+"""The dialects whose lines the page knows."""
 
 
 def view_batches(call: Call, wanted: ViewRequest) -> ViewedBatches:
@@ -80,7 +83,9 @@ def show_session(call: Call, _: None) -> Session:
     if account is None:
         raise NotFound("The account does not exist.", code="account_not_found")
     owner = AccountView(account, resources.ledger().balance(account.id))
-    return Session(owner, shown_limits(call.surface, call.settings), call.settings.completion_window_seconds)
+    dialects = {name: limits_of(surface(name), call.settings) for name in _FORMS_OF_LINES}
+    window_seconds = call.settings.completion_window_seconds
+    return Session(owner, shown_limits(call.surface, call.settings), window_seconds, dialects)
 
 
 def show_download(call: Call, file_id: str) -> Download:

@@ -19,7 +19,7 @@ from batchyard.core.catalogue import Offer
 from batchyard.core.files import File, Upload
 from batchyard.core.item_views import ItemView
 from batchyard.core.ledger import Credits
-from batchyard.core.limits import ShownLimits
+from batchyard.core.limits import Bounds, ShownLimits
 from batchyard.core.receipts import Receipt
 from batchyard.core.requests import CompletionRequest, ExportRequest, FileRequest, ItemsCursor, ResultWindow
 from batchyard.core.results import StoredResult
@@ -188,11 +188,13 @@ class AccountView:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """Who has signed in to the dashboard, and what may be sent to this deployment."""
+    """Who has signed in to the dashboard, and what may be sent to this deployment. `dialects`: the limits of a batch
+    from a file whose lines are in the form of the dialect of that name."""
 
     owner: AccountView
     limits: ShownLimits
     window_seconds: int
+    dialects: Mapping[str, Bounds]
 
 
 @dataclass(frozen=True, slots=True)

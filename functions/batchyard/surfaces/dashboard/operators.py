@@ -28,8 +28,16 @@ class Balance(TypedDict):
     charged_usd: str
 
 
+class DialectLimits(TypedDict):
+    """What holds for a batch from a file whose lines are in a dialect's form."""
+
+    max_file_bytes: int
+    max_batch_items: int
+    max_line_bytes: int
+
+
 class DeploymentLimits(TypedDict):
-    """What may be sent to this deployment."""
+    """What may be sent to this deployment. `dialects`: by the dialect in whose form the lines of a file are."""
 
     max_upload_part_bytes: int
     max_file_bytes: int
@@ -37,6 +45,7 @@ class DeploymentLimits(TypedDict):
     max_line_bytes: int
     max_custom_id_chars: int
     completion_window_seconds: int
+    dialects: dict[str, DialectLimits]
 
 
 class SessionObject(TypedDict):
@@ -116,6 +125,14 @@ def session_object(session: Session) -> SessionObject:
             "max_line_bytes": bounds.max_line_bytes,
             "max_custom_id_chars": session.limits.max_custom_id_chars,
             "completion_window_seconds": session.window_seconds,
+            "dialects": {
+                name: {
+                    "max_file_bytes": each.max_file_bytes,
+                    "max_batch_items": each.max_batch_items,
+                    "max_line_bytes": each.max_line_bytes,
+                }
+                for name, each in session.dialects.items()
+            },
         },
     }
 
