@@ -13,6 +13,7 @@ import pytest
 from batchyard.adapters.aws.lanes import Lanes
 from batchyard.adapters.aws.stores import Stores
 from batchyard.adapters.aws.table import Key, Table
+from batchyard.core.batch_views import BatchesPage
 from batchyard.core.batches import Batch, BatchRef, Status
 from batchyard.core.json_types import Row
 from batchyard.core.lanes import Lane
@@ -21,7 +22,7 @@ from batchyard.core.sharding import LaneShards, Plan
 from batchyard.core.shards import ShardState, mark_done
 from batchyard.core.usage import Tally
 from batchyard.steps.explain import LaneLook
-from batchyard.steps.view import ViewPage, throughput, view, view_page
+from batchyard.steps.view import throughput, view, view_page
 from simulation.memory_objects import MemoryObjects
 from simulation.memory_table import MemoryTable
 
@@ -107,7 +108,7 @@ def many() -> ReadRows:
     return table
 
 
-def looked(table: ReadRows, after: int | None = None, statuses: frozenset[Status] | None = None) -> ViewPage:
+def looked(table: ReadRows, after: int | None = None, statuses: frozenset[Status] | None = None) -> BatchesPage:
     table.reads.clear()
     stores = stores_of(table)
     wanted = ViewRequest(PAGE, None if after is None else f"batch_{after:06d}", statuses)

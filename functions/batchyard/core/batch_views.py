@@ -74,6 +74,16 @@ class BatchView:
 
 
 @dataclass(frozen=True, slots=True)
+class BatchesPage:
+    """A page of batches. `next_cursor`: the batch to go on behind, if there are more. `searched`: how many batches were
+    looked at for it."""
+
+    views: Sequence[BatchView]
+    next_cursor: str | None
+    searched: int
+
+
+@dataclass(frozen=True, slots=True)
 class Throughput:
     """How many items had their result, and how many of them failed, in each `bucket_seconds` from `start` on.
     `timeline`: what the rows of shards say of the life of the batch, which those of the batch and its jobs do not."""

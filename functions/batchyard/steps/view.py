@@ -7,10 +7,10 @@ number of rows and says where it stopped, so that no account is too large to be 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from batchyard.adapters.aws.stores import Stores
-from batchyard.core.batch_views import BatchView, Throughput, full_view, listed_view, throughput_of
+from batchyard.core.batch_views import BatchesPage, BatchView, Throughput, full_view, listed_view, throughput_of
 from batchyard.core.batches import Batch, BatchRef
 from batchyard.core.errors import NotFound
 from batchyard.core.jobs import JobRow
@@ -27,16 +27,7 @@ _FEW_SHARDS = 64
 """Batches with no more shards show what each of them has flushed so far; larger ones what has settled."""
 
 
-@dataclass(frozen=True, slots=True)
-class ViewPage:
-    """`next_cursor`: the batch to go on behind, if there are more. `searched`: how many batches were looked at."""
-
-    views: list[BatchView]
-    next_cursor: str | None
-    searched: int
-
-
-def view_page(account_id: str, wanted: ViewRequest, *, now: int, stores: Stores, look: LaneLook) -> ViewPage:
+def view_page(account_id: str, wanted: ViewRequest, *, now: int, stores: Stores, look: LaneLook) -> BatchesPage:
     """The account's batches, newest first."""
     reads = wanted.limit if wanted.has_any else _SEARCHED_AT_MOST
     rows = stores.batches.newest(account_id, after=wanted.after, limit=reads + 1)
@@ -52,7 +43,7 @@ def view_page(account_id: str, wanted: ViewRequest, *, now: int, stores: Stores,
     with ThreadPoolExecutor(_LOOKED_AT_ONCE, thread_name_prefix="view") as pool:
         in_a_list = replace(look, at_most=_LANES_IN_A_LIST)
         views = list(pool.map(lambda batch: _listed(_looked_at(batch, now, stores, in_a_list), now, stores), found))
-    return ViewPage(views, rows[searched - 1].id if has_more else None, searched)
+    return BatchesPage(views, rows[searched - 1].id if has_more else None, searched)
 
 
 def _listed(batch: Batch, now: int, stores: Stores) -> BatchView:

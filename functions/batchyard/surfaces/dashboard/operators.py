@@ -7,11 +7,11 @@ from typing import Literal
 
 from typing_extensions import TypedDict
 
-from batchyard.core.accounts import Account
+from batchyard.core.accounts import Account, AccountView
 from batchyard.core.ledger import write_dollars
-from batchyard.core.survey import AccountShare, Survey, SurveyedLane
-from batchyard.surfaces.dashboard.replies import Mode
-from batchyard.surfaces.operations import AccountView, Session, ViewedAccounts
+from batchyard.core.survey import AccountShare, AccountsPage, Survey, SurveyedLane
+from batchyard.surfaces.dashboard.lanes import Mode
+from batchyard.surfaces.operations import Session
 
 BillingName = Literal["free", "prepaid", "postpaid"]
 
@@ -137,7 +137,7 @@ def session_object(session: Session) -> SessionObject:
     }
 
 
-def accounts_object(viewed: ViewedAccounts) -> OperatorsAccounts:
+def accounts_object(viewed: AccountsPage) -> OperatorsAccounts:
     accounts = [_account(each, viewed.open_batches) for each in viewed.accounts]
     return {"accounts": accounts, "next_cursor": viewed.next_cursor}
 
