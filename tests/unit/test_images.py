@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -13,17 +12,20 @@ from batchyard.adapters.catalogue import load, read_catalogue
 from batchyard.adapters.providers.openai.translator import OpenAITranslator
 from batchyard.adapters.providers.openai_replies import usage_of
 from batchyard.adapters.providers.translator import ProviderRequest, Untranslatable
+from batchyard.adapters.providers.vendor_http import _LONGEST_LINE_BYTES
 from batchyard.content.measuring import Measure
 from batchyard.content.workfile import WorkFile
 from batchyard.core.estimates import LanePrice, estimated_picousd
-from batchyard.core.images import JOB_ITEMS, SHARD_ITEMS, image_usage, job_limits_of, shard_items_of
+from batchyard.core.images import JOB_ITEMS, image_usage, job_limits_of
 from batchyard.core.items import Item, work_line
 from batchyard.core.lanes import Lane
 from batchyard.core.native_limits import BY_VARIANT
-from batchyard.core.providers import IMAGE_EDITS, IMAGE_ENDPOINTS, IMAGE_GENERATIONS
+from batchyard.core.providers import IMAGE_ENDPOINTS, IMAGE_GENERATIONS
 from batchyard.core.routing import NO_RULES, Refusal, Verdict, eligible, rejected
+from batchyard.core.sharding import ShardSizes
 from batchyard.core.usage import REFUSED_USAGE, ImagePrice, PinnedPrice, Price, Usage
 from batchyard.core.witness import witness_body
+from infra.functions import SPECS
 from local.provider.answers.content import Tokens
 from local.provider.answers.openai import images as simulated_images
 
@@ -74,7 +76,9 @@ def test_an_estimate_is_by_the_prices_of_images() -> None:
     """Size by quality by number, whatever the length of the lines; a provider's own batches cost half."""
     body = orjson.dumps({"model": "gpt-image-2", "prompt": "x" * 36, "quality": "high", "size": "1024x1024", "n": 2})
     measure = Measure(IMAGE_GENERATIONS)
-    work = WorkFile(lambda data: None, items_at_most=256, bytes_at_most=10**6, lanes_at_most=1, on_item=measure.count)
+    work = WorkFile(
+        lambda data: None, sizes=ShardSizes(256), bytes_at_most=10**6, lanes_at_most=1, on_item=measure.count
+    )
     lane = work.lane(Lane("openai", "gpt-image-2"))
     for index in range(3):
         work.add(lane, index, work_line(Item(index, f"i{index}", "gpt-image-2", body)))
@@ -193,25 +197,14 @@ def test_what_another_model_would_write_is_not_sent() -> None:
     assert isinstance(asked, Untranslatable) and asked.param == "output_format"
 
 
-def test_shards_and_jobs_of_images_are_small() -> None:
-    """Their answers are in memory, and on disk, together."""
+def test_jobs_of_images_are_small() -> None:
+    """Their answers are on a disk of 4 GB together, and none has more than 32 MB."""
     limits = BY_VARIANT["openai"]
     for endpoint in IMAGE_ENDPOINTS:
         assert endpoint in limits.endpoints
-        assert shard_items_of(endpoint, 256) == SHARD_ITEMS and shard_items_of(endpoint, 4) == 4
         assert job_limits_of(endpoint, limits).max_items == JOB_ITEMS
-    assert shard_items_of("/v1/responses", 256) == 256
     assert job_limits_of("/v1/responses", limits) == limits
-    work = WorkFile(lambda data: None, items_at_most=256, bytes_at_most=10**6, lanes_at_most=2)
-    images = work.lane(Lane("openai", "gpt-image-2"), endpoint=IMAGE_EDITS, items_at_most=SHARD_ITEMS)
-    texts = work.lane(Lane("openai", "gpt-4o"))
-    for index in range(100):
-        work.add(images if index % 2 else texts, index, b"line\n")
-    _, shards = work.finish()
-    by_endpoint: Mapping[str | None, list[int]] = {
-        each: [shard.items for shard in shards if shard.endpoint == each] for each in (IMAGE_EDITS, None)
-    }
-    assert max(by_endpoint[IMAGE_EDITS]) == SHARD_ITEMS and max(by_endpoint[None]) == 32
+    assert SPECS["jobs"].disk_mib * 1024 * 1024 >= JOB_ITEMS * _LONGEST_LINE_BYTES
 
 
 @pytest.mark.parametrize("endpoint", IMAGE_ENDPOINTS)

@@ -100,9 +100,8 @@ class CopyViews:
         seen: dict[int, ItemView] = {}
         with closing(parts.read(due.values(), self._rows, _AHEAD)) as reading:
             for results in reading:
-                for result in (*results.stored, *results.unfinished):
-                    if result.index in originals and result.outcome in outcomes:
-                        seen[result.index] = item_view(result)
+                for result in results.by_index(lambda each: each.index in originals and each.outcome in outcomes):
+                    seen[result.index] = item_view(result)
         return seen
 
 

@@ -12,11 +12,10 @@ from contextlib import ExitStack, closing
 from operator import attrgetter
 
 from batchyard.adapters.aws.objects import Objects
-from batchyard.content.copies import COPIES_TOGETHER, CopiedResults
+from batchyard.content.copies import CopiedResults
 from batchyard.content.parts import Parts, ReadAhead, ShardResults
 from batchyard.core.batches import Batch
 from batchyard.core.errors import BooksDoNotBalance
-from batchyard.core.images import shard_items_of
 from batchyard.core.keys import copies_key
 from batchyard.core.results import Outcome, StoredResult
 from batchyard.core.sharding import Plan, Shard, routes
@@ -42,24 +41,23 @@ def merge(
 
 
 def _copied(batch: Batch, plan: Plan, objects: Objects) -> CopiedResults:
-    key = copies_key(batch.account_id, batch.id, plan.run)
-    return CopiedResults(batch.id, key, objects, shard_items_of(batch.endpoint, COPIES_TOGETHER))
+    return CopiedResults(batch.id, copies_key(batch.account_id, batch.id, plan.run), objects)
 
 
 def _balanced(route: Iterator[ShardResults]) -> Iterator[StoredResult]:
     """The route's results by index, one for each of its items."""
     for found in route:
         number, done = found.shard.number, done_count(found.row.done)
-        by_index = {result.index: result for result in found.stored}
-        if len(by_index) != len(found.stored) or len(by_index) != done:
+        indexes = {result.index for result in found.stored}
+        if len(indexes) != len(found.stored) or len(indexes) != done:
             raise BooksDoNotBalance(
                 f"shard {number} says {done} items are done; its parts hold {len(found.stored)} results of "
-                f"{len(by_index)} items"
+                f"{len(indexes)} items"
             )
-        by_index |= {result.index: result for result in found.unfinished}
-        if len(by_index) != found.shard.items:
-            raise BooksDoNotBalance(f"shard {number} has {found.shard.items} items and {len(by_index)} results")
-        yield from (by_index[index] for index in sorted(by_index))
+        results = len(indexes) + len(found.unfinished)
+        if results != found.shard.items:
+            raise BooksDoNotBalance(f"shard {number} has {found.shard.items} items and {results} results")
+        yield from found.by_index()
 
 
 def _checked(results: Iterator[StoredResult], items: int) -> Iterator[StoredResult]:

@@ -17,11 +17,10 @@ from batchyard.core.batches import Batch
 from batchyard.core.catalogue import Offer
 from batchyard.core.errors import BatchyardError
 from batchyard.core.estimates import PriceOf
-from batchyard.core.images import shard_items_of
 from batchyard.core.items import Item, LineError, work_line
 from batchyard.core.lanes import Lane
 from batchyard.core.routing import Refusal, RoutingRules
-from batchyard.core.sharding import LaneShards, Shard
+from batchyard.core.sharding import LaneShards, Shard, ShardSizes
 
 ParseLine = Callable[[bytes, int, int], Item | LineError]
 """(line, index, line number) -> the item, or what is wrong with the line."""
@@ -188,8 +187,7 @@ class Reading:
             offers = able or offers[:1]
         try:
             lanes = [Lane(offer.provider, offer.model) for offer in offers]
-            at_most = shard_items_of(item.endpoint or self._endpoint, self._limits.shard_items)
-            return work.lane(*lanes, endpoint=self._own_endpoint(item), items_at_most=at_most)
+            return work.lane(*lanes, endpoint=self._own_endpoint(item))
         except TooManyLanes:
             message = f"A batch takes at most {MODELS_AT_MOST} models. Split it into several batches."
             raise InputRejected(*self._errors, file_error("too_many_models", message)) from None
@@ -208,7 +206,7 @@ def check_lines(data: bytes, batch: Batch, checks: Checks) -> None:
     limits = checks.limits(batch.surface)
     nowhere = WorkFile(
         lambda written: None,
-        items_at_most=limits.shard_items,
+        sizes=ShardSizes(limits.shard_items),
         bytes_at_most=limits.shard_bytes,
         lanes_at_most=MODELS_AT_MOST,
     )

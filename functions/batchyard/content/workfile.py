@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from batchyard.core.errors import BatchyardError
 from batchyard.core.lanes import Lane
-from batchyard.core.sharding import SHARDS_PER_SIZE, LaneShards, Shard, shard_items
+from batchyard.core.sharding import LaneShards, Shard, ShardSizes
 
 HELD_BYTES = 64 * 1024 * 1024
 
@@ -30,7 +30,6 @@ class OpenLane:
     lane: Lane
     others: tuple[Lane, ...]
     endpoint: str | None
-    items_at_most: int
     items_wanted: int
     closed: list[tuple[int, int, int, int]] = field(default_factory=list)
     lines: list[bytes] = field(default_factory=list)
@@ -47,16 +46,14 @@ class WorkFile:
         self,
         write: Callable[[bytes], None],
         *,
-        items_at_most: int,
+        sizes: ShardSizes,
         bytes_at_most: int,
         lanes_at_most: int,
-        shards_per_size: int = SHARDS_PER_SIZE,
         held_bytes: int = HELD_BYTES,
         on_item: Callable[[OpenLane, bytes], None] | None = None,
     ) -> None:
         self._write = write
-        self._items_at_most = items_at_most
-        self._shards_per_size = shards_per_size
+        self._sizes = sizes
         self._bytes_at_most = bytes_at_most
         self._lanes_at_most = lanes_at_most
         self._held_at_most = held_bytes
@@ -65,19 +62,14 @@ class WorkFile:
         self._offset = 0
         self._lanes: dict[tuple[tuple[Lane, ...], str | None], OpenLane] = {}
 
-    def lane(
-        self, lane: Lane, *others: Lane, endpoint: str | None = None, items_at_most: int | None = None
-    ) -> OpenLane:
+    def lane(self, lane: Lane, *others: Lane, endpoint: str | None = None) -> OpenLane:
         """The open lane that `add` takes for items of `lane` that may also take `others`. `endpoint`: what they are
-        for, if that is not what the batch is for. `items_at_most`: of its shards, if not as many as others have. Raises
-        TooManyLanes."""
+        for, if that is not what the batch is for. Raises TooManyLanes."""
         known = ((lane, *others), endpoint)
         if known not in self._lanes:
             if len(self._lanes) == self._lanes_at_most:
                 raise TooManyLanes
-            at_most = min(self._items_at_most, items_at_most or self._items_at_most)
-            wanted = shard_items(0, at_most, self._shards_per_size)
-            self._lanes[known] = OpenLane(len(self._lanes), lane, others, endpoint, at_most, wanted)
+            self._lanes[known] = OpenLane(len(self._lanes), lane, others, endpoint, self._sizes.of(0))
         return self._lanes[known]
 
     def add(self, lane: OpenLane, index: int, line: bytes) -> None:
@@ -116,6 +108,6 @@ class WorkFile:
         lane.items += len(lane.lines)
         self._offset += lane.held
         self._held -= lane.held
-        lane.items_wanted = shard_items(len(lane.closed), lane.items_at_most, self._shards_per_size)
+        lane.items_wanted = self._sizes.of(len(lane.closed))
         lane.lines = []
         lane.held = 0

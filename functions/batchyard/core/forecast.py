@@ -11,13 +11,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from batchyard.core.estimates import estimated_usage, whole_picousd
-from batchyard.core.images import image_usage, shard_items_of
+from batchyard.core.images import image_usage
 from batchyard.core.lanes import Lane
 from batchyard.core.planning import Considered
 from batchyard.core.providers import IMAGE_ENDPOINTS
 from batchyard.core.requests import PlanRequest
 from batchyard.core.routing import Rejected, Verdict
-from batchyard.core.sharding import LaneShards, Shard, shard_items
+from batchyard.core.sharding import LaneShards, Shard, ShardSizes
 from batchyard.core.usage import Price, Usage, discounted_picousd
 
 _UNKNOWN_INPUT_TOKENS = 500
@@ -130,19 +130,17 @@ def expected_load(request: PlanRequest, lane: Lane, others: tuple[Lane, ...] = (
 
 
 def imagined_shards(
-    loads: Sequence[Load], endpoint: str, items_at_most: int, bytes_at_most: int, shards_per_size: int
+    loads: Sequence[Load], sizes: ShardSizes, bytes_at_most: int
 ) -> tuple[list[LaneShards], list[Shard]]:
-    """The lanes and shards into which validation would cut `loads`, if all items of a lane were of the same length.
-    `endpoint`: what their batch is for."""
+    """The lanes and shards into which validation would cut `loads`, if all items of a lane were of the same length."""
     lanes: list[LaneShards] = []
     shards: list[Shard] = []
     for position, load in enumerate(loads):
         first, left = len(shards), load.items
         bytes_each = load.bytes / load.items
         most = max(1, int(bytes_at_most / bytes_each)) if bytes_each else left
-        wanted = shard_items_of(load.endpoint or endpoint, items_at_most)
         while left:
-            items = min(left, most, shard_items(len(shards) - first, wanted, shards_per_size))
+            items = min(left, most, sizes.of(len(shards) - first))
             shards.append(Shard(len(shards), position, 0, round(items * bytes_each), items, 0, load.endpoint))
             left -= items
         lanes.append(LaneShards(load.lane, first, len(shards) - first, load.items, others=load.others))

@@ -1,4 +1,4 @@
-"""Images as answers: how many tokens they take at most, before any is made, and how many of them fit into one place.
+"""Images as answers: how many tokens they take at most, before any is made, and how many of them fit into a job.
 
 An image is paid for by tokens; how many it has depends on its size and quality. OpenAI has published a table for the
 models up to gpt-image-1.5. For those since gpt-image-2, which take nearly any size, it has a calculator; the formula is
@@ -24,10 +24,8 @@ from batchyard.core.providers import IMAGE_ENDPOINTS
 from batchyard.core.stated_output import stated_count
 from batchyard.core.usage import Usage
 
-SHARD_ITEMS = 8
-"""Of a shard of images. An answer has several MB, and those of a shard are in memory together when they are merged."""
-JOB_ITEMS = 250
-"""Of a provider job of images: its answers are on its executor's disk together."""
+JOB_ITEMS = 125
+"""Of a provider job of images: its answers are on its executor's disk together, which holds so many of the longest."""
 
 _FIRST_MODELS = ("gpt-image-1", "chatgpt-image")
 _TABLE = {
@@ -46,11 +44,6 @@ _INPUT_IMAGE_TOKENS = 7_000
 _MOST_IMAGES = 16
 _AROUND_A_PROMPT = 64
 """Tokens of text besides the prompt's: six, and some more for each image that is to be edited."""
-
-
-def shard_items_of(endpoint: str, items_at_most: int) -> int:
-    """How many items a shard has at most whose items are for `endpoint`."""
-    return min(items_at_most, SHARD_ITEMS) if endpoint in IMAGE_ENDPOINTS else items_at_most
 
 
 def job_limits_of(endpoint: str, limits: NativeLimits) -> NativeLimits:

@@ -11,18 +11,16 @@ from itertools import chain
 
 from batchyard.adapters.providers.provider_jobs import JobLine
 from batchyard.adapters.providers.translator import ProviderRequest, Untranslatable, refusal
-from batchyard.core.calls import Answer, NoAnswer, ProviderReply
+from batchyard.core.calls import Answer, ProviderReply
 from batchyard.core.families import families
 from batchyard.core.items import WorkItem, read_work_lines
 from batchyard.core.jobs import line_id, line_prefix
 from batchyard.core.keys import manifest_key, work_key
 from batchyard.core.results import Outcome, Result, failed
-from batchyard.core.retry import FailureReason
 from batchyard.core.sharding import MANIFEST_RECORD_BYTES, Shard, read_manifest
 from batchyard.core.shards import done_count, is_done
 from batchyard.core.usage import discounted_picousd
 from batchyard.jobs.held import HeldJob
-from batchyard.jobs.spool import TOO_LONG
 from batchyard.jobs.vendors import Vendor
 
 
@@ -86,14 +84,20 @@ def result_of(job: HeldJob, vendor: Vendor, shard: Shard, item: WorkItem, line: 
     asked = vendor.translator.request(endpoint, item.body, job.lane)
     if isinstance(asked, Untranslatable):
         return _result(item, refusal(asked, endpoint), vendor)
-    if line == TOO_LONG:
-        return _result(item, NoAnswer(FailureReason.TOO_LARGE), vendor)
-    reply = vendor.jobs.read(line).reply if line is not None else None
+    reply = _reply(vendor, line) if line is not None else None
     if isinstance(reply, Answer) and asked.read_answer is not None:
         reply = asked.read_answer(reply, job.tools.clock())
     if reply is None or (reply.failure is not None and not _is_final(reply)):
         return None
     return _result(item, reply, vendor)
+
+
+def _reply(vendor: Vendor, line: bytes) -> ProviderReply | None:
+    """What the vendor says of an item; None if nobody can read it, so that one line cannot hold up all others."""
+    try:
+        return vendor.jobs.read(line).reply
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _is_final(reply: ProviderReply) -> bool:

@@ -7,11 +7,6 @@ from collections import defaultdict
 from types import TracebackType
 from typing import Self
 
-MOST_LINE_BYTES = 17_000_000
-"""A result is no longer than a worker's longest answer (`WorkSettings.max_response_bytes`), with what is around it."""
-TOO_LONG = b""
-"""Stands for a line that was longer."""
-
 
 class Spool:
     """A temporary file, and where in it each item's line is. Use as a context manager."""
@@ -25,8 +20,6 @@ class Spool:
         """Of an item that comes twice the first line counts."""
         if position in self._places[shard]:
             return
-        if len(line) > MOST_LINE_BYTES:
-            line = TOO_LONG
         self._file.write(line)
         self._places[shard][position] = self._end, len(line)
         self._end += len(line)
