@@ -36,6 +36,8 @@ from batchyard.core.sharding import Shard
 
 LOOK_AFTER_SECONDS = 30
 """How long after a submission whose answer was lost its job is sure to be in the vendor's list."""
+BLOCKED_SECONDS = 60
+"""How often a vendor that needs people to act is asked whether they have, as a blocked lane is probed."""
 STOP_PATIENCE_SECONDS = 900
 """A vendor may take ten minutes to stop a job (OpenAI says so). Longer than this nobody waits."""
 
@@ -95,7 +97,8 @@ class JobRow:
     those that were found so, and turned out to be somebody else's. `submitted_at`, `stop_at`: when the vendor took it,
     and was asked to stop it. `restarts`: how often it was stopped to be submitted anew. `reason`: why it ended
     otherwise than well. `fence`: the ending that its batch was stopped for. `unheard`: how many of its items the vendor
-    took and said nothing of; it may bill them."""
+    took and said nothing of; it may bill them. `blocked`: why its vendor cannot be asked anything until people act, and
+    `blocked_since` when; None if it can."""
 
     number: int
     shards: int = 0
@@ -118,6 +121,8 @@ class JobRow:
     reason: str | None = None
     fence: Ending | None = None
     unheard: int = 0
+    blocked: str | None = None
+    blocked_since: int = 0
 
     @classmethod
     def from_row(cls, row: Row) -> JobRow:
