@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.customer import Customer, chat_line
 
-EXAMPLES = 8
+EXAMPLES = 4
 """Random ones per operation, beside those that go through each schema's cases one by one."""
 NOT_CHECKED = (
     # Rules that no schema expresses: a file must exist, its name must end in .jsonl, an upload's parts must be there.
