@@ -37,9 +37,7 @@ def test_a_batch_survives_any_call(
         assert (batch.status, checked.succeeded, checked.failed) == ("completed", 11, 1)
         eventually(lambda: ended(cloud, batch.id), "Notify, which comes after the end of the batch, is through")
         eventually(lambda: bool(receiver.at(path)) or (swept(cloud) and None), "the webhook is told")
-        eventually(
-            lambda: delivered(attempt.customer) or (swept(cloud) and None), "the account knows it"
-        )
+        eventually(lambda: delivered(attempt.customer) or (swept(cloud) and None), "the account knows it")
         assert len({request.body for request in receiver.at(path)}) == 1
 
     met = walk(cloud, tuple(CALLS_AT_LEAST), way, run, side_by_side=14 if way == "throttled" else 8)
