@@ -20,7 +20,7 @@ from batchyard.core.results import Outcome, Result
 from batchyard.core.retry import FailureReason
 from batchyard.jobs import collect
 from batchyard.jobs.executor import attend
-from tests.jobs.yard import ESCALATE_AT, MODEL, REALTIME, Yard
+from tests.jobs.yard import ESCALATE_AT, MODEL, NATIVE, REALTIME, Yard
 from tests.steps.running import NOW
 
 ALL_12 = dict.fromkeys(range(12), Outcome.SUCCEEDED)
@@ -211,9 +211,10 @@ def test_a_job_that_is_stuck_is_submitted_anew() -> None:
     ("settings", "jobs"),
     [
         ({"usual_seconds": USUAL, "escalate_at": LATER}, 3),  # jobs are stuck again and again
-        ({"usual_seconds": USUAL, "escalate_at": NOW + 8 * USUAL}, 2),  # early, so that there is time for another one
-        ({"usual_seconds": USUAL, "escalate_at": NOW + 8 * USUAL, "cancel_seconds": 1e9}, 2),
-        ({"usual_seconds": USUAL, "escalate_at": NOW + 5 * USUAL}, 1),  # no time for another one
+        ({"usual_seconds": USUAL, "escalate_at": NOW + 8 * USUAL}, 3),  # early, so that there is time for another one
+        ({"usual_seconds": USUAL, "escalate_at": NOW + 8 * USUAL, "cancel_seconds": 1e9}, 3),
+        ({"usual_seconds": USUAL, "escalate_at": NOW + 5 * USUAL}, 2),
+        ({"usual_seconds": USUAL, "escalate_at": NOW + 4 * USUAL}, 1),  # no time for another one
         ({"usual_seconds": None, "escalate_at": LATER}, 1),  # nobody knows what is long
     ],
 )
@@ -358,6 +359,19 @@ def test_a_cancelled_batch_keeps_what_its_job_had_finished(done_share: float) ->
     assert [row.is_done for row in yard.job_rows] == [True]
     assert {str(row.state) for row in yard.stores.shards.rows(yard.batch.id)} <= {"settled", "sealed"}
     assert yard.now < NOW + 600
+
+
+def test_a_job_that_was_stopped_early_does_not_make_its_lane_look_fast() -> None:
+    """A batch that is cancelled after two minutes says nothing about how long jobs take; one that ends well does."""
+    cancelled, done = Yard(seconds=None, usual_seconds=USUAL), Yard(usual_seconds=USUAL)
+    cancelled.run(until=NOW + 100)
+    cancelled.cancel()
+    cancelled.run(until=NOW + 2000)
+    done.run()
+    lane = LaneId(NATIVE.provider, NATIVE.model)
+    assert cancelled.job_rows[0].is_done
+    assert cancelled.stores.native_lanes.history(lane).seconds == (USUAL,)
+    assert len(done.stores.native_lanes.history(lane).seconds) == 2
 
 
 def test_a_batch_cancelled_before_its_job_was_submitted_costs_nothing() -> None:

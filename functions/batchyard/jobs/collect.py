@@ -303,7 +303,9 @@ def _clean_up(job: HeldJob) -> int | None:
 
 
 def _remember(job: HeldJob) -> None:
-    """How long the job took, for the plans of later batches."""
-    now = job.tools.now
-    if job.row.submitted_at:
-        job.tools.stores.native_lanes.ended(job.lane_id, now - job.row.submitted_at, now)
+    """How long the job took, for the plans of later batches. If anything came of it but what was asked for, it has
+    not finished."""
+    now, row = job.tools.now, job.row
+    if row.submitted_at:
+        lanes = job.tools.stores.native_lanes
+        lanes.ended(job.lane_id, now - row.submitted_at, now, has_finished=row.reason is None)

@@ -29,7 +29,8 @@ from batchyard.jobs.vendors import Vendor, Vendors
 SECRET_MISSING = "secret_missing"
 """Why a job waits whose provider key is not there."""
 STUCK = "stuck"
-"""Why a job was stopped that ran far longer than such jobs do, while there was time for another one."""
+"""Why a job was stopped that ran far longer than such jobs do, or that had its share of the time, while there was time
+for another one."""
 
 
 @dataclass(frozen=True, slots=True)
