@@ -128,6 +128,8 @@ class Functions(Construct):
         self["work"].set_variable("LANE_LIMITS", json.dumps([dict(each) for each in deployment.lane_limits]))
         for planner in ("batches", "validate", "jobs"):
             self[planner].set_variable("PROVIDER_MODES", json.dumps(deployment.modes))
+        for creator in ("batches", "drop"):
+            self[creator].set_variable("POLICY", json.dumps(dict(deployment.policy)))
         self["jobs"].set_variable("DEPLOYMENT", deployment.name)
         if deployment.cors_origins:
             for served in API:

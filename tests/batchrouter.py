@@ -145,6 +145,7 @@ class Batch(Strict):
     max_price: Money | None
     errors: list[Issue]
     waiting_for: list[Wait] | None
+    lanes: list[dict[str, Any]] | None
     metadata: dict[str, Any] | None
 
 

@@ -93,6 +93,7 @@ class Batch(Strict):
     cancelled_at: int | None
     # Batchyard's
     waiting_for: list[Wait] | None
+    lanes: list[dict[str, Any]] | None
     request_counts: Counts
     usage: dict[str, Any]
     metadata: dict[str, Any] | None

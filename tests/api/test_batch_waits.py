@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import pytest
+from anthropic.types.messages import MessageBatch
 
 from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.jobs import Jobs
@@ -18,7 +19,7 @@ from batchyard.core.lane_pace import RateChange, slot_of
 from batchyard.core.lanes import Lane, LaneId, Mode
 from batchyard.core.sharding import LaneShards, Plan
 from batchyard.core.usage import Tally
-from tests import kushrouter
+from tests import batchrouter, kushrouter
 from tests.api.api import Cloud, Customer
 
 BATCH_ID = "batch_01m7vzgc0060rk4csm6mv3ee1s"
@@ -176,6 +177,24 @@ def test_a_callers_own_lane_is_looked_at(cloud: Cloud, alice: Customer, mallory:
     trouble(cloud, LaneId(*FIRST[:2], alice.account_id), LaneState.OPEN, "overloaded")
     assert [each["state"] for each in waits(alice)] == ["trouble"]
     assert mallory.http.get(f"/v1/batches/{BATCH_ID}").status_code == 404
+
+
+def test_lanes_are_told_on_every_surface(cloud: Cloud, alice: Customer) -> None:
+    """The same lanes in every dialect's batch, whose strict clients and SDKs take them."""
+    running(cloud, alice, lanes=(FIRST, SECOND))
+    claim(cloud, 0)
+    lanes = alice.http.get(f"/v1/batches/{BATCH_ID}").json()["lanes"]
+    assert [(each["provider"], each["state"]) for each in lanes] == [("openai", "running"), ("anthropic", "waiting")]
+    strict = kushrouter.Batch.model_validate_json(alice.http.get(f"/api/v1/batches/{BATCH_ID}").content)
+    assert strict.lanes == lanes
+    portkey = alice.http.get(f"/v1/batches/{BATCH_ID}", headers={"x-portkey-api-key": alice.key}).json()
+    assert portkey["lanes"] == lanes
+    routed = alice.http.get(f"/v1/batches/{BATCH_ID.replace('batch_', 'bat_')}").content
+    assert batchrouter.Batch.model_validate_json(routed.replace(b"file_file-1", b"file_1")).lanes == lanes
+    vendors = {"x-api-key": alice.key, "anthropic-version": "2023-06-01"}
+    message = alice.http.get(f"/v1/messages/batches/msg{BATCH_ID}", headers=vendors)
+    sdk: Any = MessageBatch.model_validate_json(message.content)
+    assert sdk.lanes == lanes
 
 
 def test_each_lane_says_how_far_it_is(cloud: Cloud, alice: Customer) -> None:

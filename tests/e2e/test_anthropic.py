@@ -58,6 +58,7 @@ class Batch(Strict):
     results_url: str | None
     # Batchyard's
     waiting_for: list[dict[str, Any]] | None
+    lanes: list[dict[str, Any]] | None
     usage: dict[str, Any]
     errors: dict[str, Any] | None
 

@@ -148,13 +148,27 @@ def test_flex_is_taken_when_native_will_not_do() -> None:
     over what is left."""
     both = plan_lanes([with_flex(route())], TERMS)
     assert [each.verdict for each in both.considered[0]] == [Verdict.SELECTED, Verdict.DEARER, Verdict.DEARER]
-    assert both.lanes[0].others == (REALTIME,)
+    assert both.lanes[0].others == (FLEX.lane, REALTIME)
     planned = plan_lanes([with_flex(route(min_items=301))], TERMS)
     assert [each.verdict for each in planned.considered[0]] == [Verdict.TOO_FEW, Verdict.DEARER, Verdict.SELECTED]
     (entry,) = planned.lanes
     assert (entry.lane, entry.items, entry.others) == (FLEX.lane, 300, (REALTIME,))
     assert entry.escalate_at == escalate_at(300, None, TERMS)
     assert planned.considered[0][2].finish_at == NOW + 150
+
+
+def test_a_job_may_leave_what_it_has_to_flex() -> None:
+    """If flex will do, and before realtime, because it costs less; what is too little for the last job goes there at
+    once."""
+    late = replace(FLEX, learned=Learned(flex_calls_per_second=0.005))
+    policy = replace(FLEX, forbidden=Verdict.POLICY)
+    for flex in (late, policy, replace(FLEX, in_trouble=True)):
+        (entry,) = plan_lanes([with_flex(route(), flex)], TERMS).lanes
+        assert (entry.lane.mode, entry.others) == (Mode.NATIVE, (REALTIME,))
+    found = with_flex(route(max_items=200, min_items=150))
+    job, rest = plan_lanes([found], TERMS).lanes
+    assert (job.lane.mode, job.others) == (Mode.NATIVE, (FLEX.lane, REALTIME))
+    assert (rest.lane, rest.others, rest.escalate_at) == (FLEX.lane, (REALTIME,), job.escalate_at)
 
 
 @pytest.mark.parametrize(

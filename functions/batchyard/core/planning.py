@@ -3,9 +3,10 @@ known comes in as values, and what was decided, with the reasons, comes out as o
 
 Of a route's candidates the cheapest one that will do is selected, of those that its rules prefer; of equal ones the
 first. Realtime always will, but that a batch whose rules are `sla_aware` takes no lane that is `too_late` or in
-`trouble` while there is another one. Flex will, unless the verdict is `immediate`, `endpoint` or `too_late`. A native
-lane will, unless
+`trouble` while there is another one. Flex will, unless the verdict is `policy`, `immediate`, `endpoint` or
+`too_late`. A native lane will, unless
 
+    policy           the batch, or for lack of its word the policy of its account or deployment, leaves the mode out
     privacy          the vendor keeps such jobs for longer than the batch's privacy tier allows
     immediate        the batch is to be run call by call
     unsupported      the provider answered that it has no batch API
@@ -58,6 +59,8 @@ _WORTH_TRYING = 0.1
 _PROBABLE = 0.5
 _OTHERS_AT_MOST = 8
 """The batch's row lists them with each entry of its plan."""
+_FLEX_AT_MOST = 2
+"""Beside those."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +153,8 @@ def _unknown_job_seconds(limits: NativeLimits, terms: Terms) -> float:
 def _verdict(candidate: Candidate, route: Route, routes: int, terms: Terms) -> Verdict | None:
     """Why the candidate will not do; None if it will."""
     limits = candidate.limits
-    if candidate.is_forbidden:
-        return Verdict.PRIVACY
+    if candidate.forbidden is not None:
+        return candidate.forbidden
     if terms.avoids_trouble and candidate.in_trouble:
         return Verdict.TROUBLE
     if candidate.lane.mode is Mode.FLEX:
@@ -205,6 +208,8 @@ def _entries(route: Route, part: Part, terms: Terms) -> list[LaneShards]:
         (each for each in route.candidates if each.lane.mode is Mode.REALTIME), key=lambda each: each.rank
     )
     others = tuple(each.lane for each in realtime if each is not chosen)[:_OTHERS_AT_MOST]
+    if chosen.lane.mode is Mode.NATIVE:
+        others = _with_flex(route, others, terms)
     fallback = next((each for each in realtime if each is not chosen), chosen)
     at = escalate_at(part.items, fallback.learned.calls_per_second, terms)
     first = part.shards[0].number
@@ -216,6 +221,20 @@ def _entries(route: Route, part: Part, terms: Terms) -> list[LaneShards]:
         items = sum(shard.items for shard in part.shards[numbers.start - first : numbers.stop - first])
         job = LaneShards(chosen.lane, numbers.start, len(numbers), items, at, others)
         if items < limits.min_items:  # what is left over for the last job
-            job = replace(job, lane=others[0], escalate_at=0, others=others[1:])
+            until = at if others[0].mode is Mode.FLEX else 0
+            rest = tuple(lane for lane in others[1:] if lane.mode is not Mode.FLEX)
+            job = replace(job, lane=others[0], escalate_at=until, others=rest)
         entries.append(job)
     return entries
+
+
+def _with_flex(route: Route, realtime: Sequence[Lane], terms: Terms) -> tuple[Lane, ...]:
+    """These lanes and those in flex that will do, the best one first: what a job leaves may cost less there."""
+    rank = {each.lane: each.rank for each in route.candidates}
+    willing = [
+        each.lane
+        for each in route.candidates
+        if each.lane.mode is Mode.FLEX and _verdict(each, route, 1, terms) is None and not each.in_trouble
+    ]
+    flex = sorted(willing, key=lambda lane: rank[lane])[:_FLEX_AT_MOST]
+    return tuple(sorted((*flex, *realtime), key=lambda lane: rank[lane]))

@@ -70,7 +70,8 @@ class LaneShards:
 
     `escalate_at`: the unix second at which a provider job that has not ended is given up, or from which on shards that
     wait in flex are run in realtime; 0 in realtime. `others`: the lanes that its shards may be moved to, the best one
-    first; no lane that the batch's rules forbid is ever among them. `left`: whence they failed over."""
+    first, in flex only if it is a provider job; no lane that the batch's rules forbid is ever among them. `left`:
+    whence they failed over."""
 
     lane: Lane
     first_shard: int
@@ -158,6 +159,10 @@ class Plan:
                 return lane
         raise BooksDoNotBalance(f"shard {number} belongs to no lane of this batch")
 
+    def items_of(self, numbers: range) -> int:
+        """Of the entries whose shards are all among `numbers`."""
+        return sum(entry.items for entry in self.lanes if entry.first_shard in numbers and entry.numbers[-1] in numbers)
+
     def due(self, settled: Collection[int]) -> list[int]:
         """The shards that should be in flight, given those settled: of all that follow each other, the first one that
         is not settled."""
@@ -175,16 +180,23 @@ class Plan:
         return sorted(due)
 
     def moved(
-        self, numbers: range, lane: Lane, manifest: Sequence[Shard], why: str | None = None, now: int = 0
+        self,
+        numbers: range,
+        lane: Lane,
+        manifest: Sequence[Shard],
+        why: str | None = None,
+        now: int = 0,
+        flex_until: int = 0,
     ) -> Plan:
         """The plan in which the shards `numbers`, which belong to one entry, have `lane`. The manifest says how many
         items they have. A provider job is moved as a whole, because it is known by its first shard. `why`: if the old
-        lane may be well again one day: it becomes the last one that they may be moved to."""
+        lane may be well again one day: it becomes the last one that they may be moved to. `flex_until`: from when on
+        they run in realtime, if the lane is in flex. Nothing is moved to flex but what a provider job leaves."""
         old = self.lane_of(numbers[0])
         outside = numbers[-1] not in old.numbers
         if outside or (old.is_native and numbers != old.numbers) or lane.mode is Mode.NATIVE:
             raise BooksDoNotBalance(f"shards {numbers} of {old.lane} cannot be moved to {lane}")
-        others = tuple(other for other in old.others if other != lane)
+        others = tuple(other for other in old.others if other != lane and other.mode is not Mode.FLEX)
         back = Lane(old.lane.provider, old.lane.model)
         if why is not None and back not in (*others, lane):
             others += (back,)
@@ -194,7 +206,7 @@ class Plan:
                 items = sum(shard.items for shard in manifest[run.start : run.stop])
                 if run == numbers:
                     left = Left(old.lane, why, now) if why is not None else None
-                    cut.append(LaneShards(lane, run.start, len(run), items, 0, others, left))
+                    cut.append(LaneShards(lane, run.start, len(run), items, flex_until, others, left))
                 else:
                     cut.append(replace(old, first_shard=run.start, shards=len(run), items=items))
         place = self.lanes.index(old)

@@ -19,9 +19,10 @@ from batchyard.adapters.aws.clients import client
 from batchyard.adapters.aws.secrets import Secrets
 from batchyard.adapters.providers.bedrock_jobs import Exchange, our_event
 from batchyard.adapters.providers.job_kinds import connect_jobs
-from batchyard.core.health import LaneState
+from batchyard.core.failover import LaneNow
 from batchyard.core.jobs import JobRef, JobRow
 from batchyard.core.json_types import JsonObject
+from batchyard.core.lanes import LaneId
 from batchyard.core.model_job_events import is_told
 from batchyard.core.usage import Tally
 from batchyard.handlers import resources
@@ -67,6 +68,11 @@ def _report(provider: str, tally: Tally) -> None:
     metrics.flush_metrics()
 
 
+def _look(lane: LaneId) -> LaneNow:
+    view = resources.lanes().look(lane)
+    return LaneNow(view.health, view.pace.rate)
+
+
 @cache
 def _tools() -> Tools:
     settings = load(JobSettings)
@@ -87,6 +93,6 @@ def _tools() -> Tools:
         ),
         clock=time.time,
         new_owner=partial(secrets.token_hex, 8),
-        is_well=lambda lane: resources.lanes().health(lane).state is LaneState.CLOSED,
+        look=_look,
         on_stored=_report,
     )

@@ -10,7 +10,10 @@ from typing import Any
 from batchyard.adapters.aws.queues import Queues
 from batchyard.adapters.aws.stores import Stores
 from batchyard.core.batches import Batch, Status
+from batchyard.core.candidates import Terms
 from batchyard.core.errors import BooksDoNotBalance
+from batchyard.core.failover import LaneNow
+from batchyard.core.health import LaneHealth
 from batchyard.core.jobs import (
     BLOCKED_SECONDS,
     LONGEST_POLL_SECONDS,
@@ -20,6 +23,7 @@ from batchyard.core.jobs import (
     poll_wait_seconds,
 )
 from batchyard.core.lanes import Lane, LaneId, Mode
+from batchyard.core.leftovers import lane_of_leftovers
 from batchyard.core.messages import ShardMessage
 from batchyard.core.sharding import LaneShards, Plan
 from batchyard.core.shards import ShardRow
@@ -48,7 +52,7 @@ class JobLimits:
 @dataclass(frozen=True, slots=True)
 class Tools:
     """`settle` is the step of that name, bound to its adapters. `clock`: unix seconds. `new_owner`: a name that no
-    claim had before. `is_well`: whether calls of a lane get through, as far as is known."""
+    claim had before. `look`: what is known of a lane."""
 
     stores: Stores
     queues: Queues
@@ -57,7 +61,7 @@ class Tools:
     limits: JobLimits
     clock: Callable[[], float]
     new_owner: Callable[[], str]
-    is_well: Callable[[LaneId], bool] = lambda lane: True
+    look: Callable[[LaneId], LaneNow] = lambda lane: LaneNow(LaneHealth())
     on_stored: Callable[[str, Tally], None] = lambda provider, tally: None
     """Called with the provider of results that were stored, and what they add up to. No result counts twice."""
 
@@ -108,13 +112,16 @@ class HeldJob:
         is_missing = self.row.reason == SECRET_MISSING and self.row.attempt == 0
         return tuple(lane for lane in others if not (is_missing and lane.provider == self.lane.provider))
 
-    @property
-    def next_lane(self) -> Lane:
-        """Where what it leaves goes: the first lane on which calls get through, else the first one."""
+    def lane_of(self, items: int) -> tuple[Lane, int]:
+        """Where the `items` go that it leaves, and until when they may stay there (`core.leftovers`)."""
         lanes = self._lanes_with_key or (Lane(self.lane.provider, self.lane.model),)
-        owner = self.lane_id.key_owner
-        well = (lane for lane in lanes if self.tools.is_well(LaneId(lane.provider, lane.model, owner)))
-        return next(well, lanes[0])
+        pace, owner = self.tools.limits.pace, self.lane_id.key_owner
+        terms = Terms(self.batch.endpoint, self.tools.now, self.batch.expires_at, pace=pace)
+
+        def look(lane: Lane) -> LaneNow:
+            return self.tools.look(LaneId(lane.provider, lane.model, owner, lane.mode))
+
+        return lane_of_leftovers(lanes, items, terms, look)
 
     @property
     def name(self) -> str:

@@ -28,6 +28,7 @@ _REASONS = {
     Verdict.TOO_LATE: "It usually takes so long that too little time would be left before the deadline.",
     Verdict.TROUBLE: "Its provider is in trouble, and the batch's rules do not wait for that to end.",
     Verdict.PRIVACY: "It does not keep to the batch's privacy tier.",
+    Verdict.POLICY: "The batch leaves this mode out, or, if it says nothing, the policy of its account or deployment.",
     Verdict.ROUTING_MODE: "The batch's routing mode does not allow its provider.",
     Verdict.REGION: "Its provider is in none of the batch's regions.",
 }
@@ -54,8 +55,10 @@ class PlannedLane(TypedDict):
         "too_late",
         "trouble",
         "privacy",
+        "policy",
         "routing_mode",
         "region",
+        "unpriced",
     ]
     reason: str
     items: int
