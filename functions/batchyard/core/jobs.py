@@ -99,7 +99,7 @@ class JobRow:
     otherwise than well. `fence`: the ending that its batch was stopped for. `unheard`: how many of its items the vendor
     took and said nothing of; it may bill them. `blocked`: why its vendor cannot be asked anything until people act, and
     `blocked_since` when; None if it can. `answered`: how many of its items have a result of its; None until it is over.
-    `ended_at`: when those were stored, and it was done with; 0 if it is not, or an older version wrote it."""
+    `ended_at`: when the last of those was stored; 0 if it is not over, or an older version wrote it."""
 
     number: int
     shards: int = 0

@@ -120,9 +120,9 @@ def _note_unheard(job: HeldJob, items: int) -> None:
 
 
 def _note_answered(job: HeldJob) -> None:
-    """Keeps how many items have a result of the vendor's, before others answer the rest."""
+    """Keeps how many items have a result of the vendor's, and since when, before others answer the rest."""
     if job.row.provider_job_id is not None and job.row.answered is None:
-        job.change(answered=answered_items(job))
+        job.change(answered=answered_items(job), ended_at=job.tools.now)
 
 
 def _store(job: HeldJob, vendor: Vendor) -> int | None:
@@ -288,7 +288,7 @@ def _finish(job: HeldJob) -> int | None:
     wait = _clean_up(job)
     if wait is None:
         _remember(job)
-        job.change(state=JobState.DONE, lease_until=0, ended_at=job.tools.now)
+        job.change(state=JobState.DONE, lease_until=0)
     return wait
 
 
