@@ -90,7 +90,7 @@ class SimulatedProvider:
         """May be called twice."""
         if self._process.poll() is None:
             self._process.terminate()
-        self._process.wait(timeout=10)
+        self._process.wait(timeout=120)
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 pipe.close()
@@ -105,7 +105,7 @@ class SimulatedProvider:
 
     def _call(self, method: str, path: str, content: dict[str, Any] | None = None) -> Any:
         address = urlsplit(self._control_url)
-        connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=30)
+        connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=300)
         try:
             connection.request(method, path, None if content is None else orjson.dumps(content))
             response = connection.getresponse()

@@ -216,7 +216,7 @@ def test_broken_connections_break_as_named(provider: SimulatedProvider, fault: s
     """Each way of losing a connection looks to the client as it does with a real vendor."""
     body = chat(fault, metadata={"simulate": f"{fault}x1"})
     with pytest.raises(expected):
-        post(provider, body, timeout_seconds=1.0 if expected is TimeoutError else 10)
+        post(provider, body, timeout_seconds=1.0 if expected is TimeoutError else 120)
     assert post(provider, body)[0] == 200
     assert provider.counts()[request_hash(body)] == (2, 1)
 
@@ -306,7 +306,7 @@ def test_a_provider_that_is_down_refuses_connections(provider: SimulatedProvider
     """And breaks the open ones, again and again; its port stays its own, and it still obeys."""
     address = urlsplit(provider.url)
     for number in range(3):
-        open_one = http.client.HTTPConnection(address.hostname or "", address.port, timeout=10)
+        open_one = http.client.HTTPConnection(address.hostname or "", address.port, timeout=120)
         open_one.request("POST", "/v1/chat/completions", orjson.dumps(chat("x", metadata={"simulate": "hang"})), KEY)
         eventually(lambda: provider.stats()["in_flight"] == 1)
         provider.configure(is_down=True)
@@ -356,7 +356,7 @@ def test_pipelined_requests_are_answered_in_order(provider: SimulatedProvider) -
     address = urlsplit(provider.url)
     answers = []
     host = (address.hostname or "", address.port)
-    with socket.create_connection(host, timeout=5) as connection, connection.makefile("rb") as reader:
+    with socket.create_connection(host, timeout=120) as connection, connection.makefile("rb") as reader:
         connection.sendall(wire)
         for _ in bodies:
             assert reader.readline() == b"HTTP/1.1 200 OK\r\n"
