@@ -100,6 +100,7 @@ class Yard:
         *,
         tells: bool = False,
         traffic: Traffic | None = None,
+        seed: int = _SEED,
     ) -> None:
         self.loop = VirtualTimeLoop()
         self.provider = LimitedProvider(self.loop.clock, rate, seconds, outage, tells=tells)
@@ -122,10 +123,10 @@ class Yard:
         self._worker_seconds = 0.0
         self._begun_at: dict[int, float] = {}
         self._open: set[str] = set()
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: dict[asyncio.Task[None], None] = {}
         self._fault: BaseException | None = None
         self._owners = itertools.count()
-        self._random = random.Random(_SEED)
+        self._random = random.Random(seed)
         self._idle = [self._process() for _ in range(workers)]
 
     def add(
@@ -220,7 +221,7 @@ class Yard:
         while self._open and self.loop.clock() < until:
             while self._idle and (messages := self.queue.receive()):
                 task = self.loop.create_task(self._invoke(self._idle.pop(0), messages))
-                self._running.add(task)
+                self._running[task] = None
                 task.add_done_callback(self._ended)
             wait = _POLL_SECONDS
             if not self._running:
@@ -230,7 +231,7 @@ class Yard:
                 raise self._fault
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
+        self._running.pop(task, None)
         if not task.cancelled():
             self._fault = self._fault or task.exception()
 

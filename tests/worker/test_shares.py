@@ -88,6 +88,20 @@ def test_accounts_share_equally(yards: Callable[..., Yard], workers: int) -> Non
     assert _shares(yard) == pytest.approx(dict.fromkeys(range(10), 0.1), abs=0.04)
 
 
+def test_a_seed_gives_one_result(yards: Callable[..., Yard]) -> None:
+    """The simulation runs the same way each time, down to the last call: what it measures is no matter of luck."""
+
+    def run() -> tuple[object, ...]:
+        yard = yards(200, 4)
+        for number in range(6):
+            yard.add(f"batch{number}x", 1_000, f"acct_{number}")
+        yard.run(25)
+        provider = yard.provider
+        return provider.good_in, provider.good, provider.received, yard.aws_calls, yard.invocations, yard.worker_seconds
+
+    assert run() == run()
+
+
 def test_every_batch_gets_its_turn_of_the_workers(yards: Callable[..., Yard]) -> None:
     """Twenty batches of as many accounts and twenty workers: each has its first call soon, though few are needed."""
     yard = yards(200, 20)

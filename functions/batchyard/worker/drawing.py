@@ -108,7 +108,7 @@ class Drawing:
         self._seen_at: dict[_Name, float] = {}
         """When they were first seen so."""
         self._read_at = runtime.clock()
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: dict[asyncio.Task[None], None] = {}
         self._changed = asyncio.Event()
 
     def carry(self, message: ShardMessage, seat: Seat) -> None:
@@ -155,12 +155,12 @@ class Drawing:
 
         self.carry(drawn.message, drawn.seat)
         task = asyncio.create_task(running())
-        self._running.add(task)
+        self._running[task] = None
         task.add_done_callback(self._ended)
         await asyncio.sleep(0)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
+        self._running.pop(task, None)
         self._changed.set()
 
     async def _draw_for(self, carried: _Carried, run: Callable[[Drawn], Awaitable[None]]) -> None:
