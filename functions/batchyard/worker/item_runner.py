@@ -99,6 +99,10 @@ class ItemRunner:
         """Whether some item wants to start a call."""
         return len(self._tasks) > len(self._in_call)
 
+    def items_to_start(self) -> int:
+        """How many items could start a call now, if the gate let them."""
+        return len(self._tasks) - len(self._in_call) - len(self._ready_at)
+
     def next_start(self, now: float) -> float:
         """The earliest moment at which a waiting item may start a call, as far as time alone decides."""
         delayed = len(self._ready_at) == len(self._tasks) - len(self._in_call) and self._ready_at
