@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from batchyard import settings
 from batchyard.adapters import catalogue
+from batchyard.core.policies import read_policy
 
 FOLDER = Path(__file__).resolve().parent.parent / "deployments"
 
@@ -77,6 +78,8 @@ class Deployment(BaseModel):
     """Provider name -> base URL that replaces the one in providers.toml."""
     provider_modes: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
     """Provider name -> how its models may be run, instead of the modes in providers.toml."""
+    policy: Mapping[str, Any] = Field(default_factory=dict)
+    """How batches are run if neither they nor their accounts say so."""
     lane_limits: Sequence[Mapping[str, Any]] = ()
     """As `[[lane_limits]]` of providers.toml, before those."""
     tags: Mapping[str, str] = Field(default_factory=dict)
@@ -127,6 +130,13 @@ class Deployment(BaseModel):
     def modes(self) -> dict[str, list[str]]:
         """`provider_modes` as JSON has it."""
         return {name: list(modes) for name, modes in self.provider_modes.items()}
+
+    @field_validator("policy")
+    @classmethod
+    def _policy_can_be_read(cls, policy: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Refuses a policy that no batch could be made under."""
+        read_policy(policy)
+        return policy
 
     @field_validator("lane_limits")
     @classmethod

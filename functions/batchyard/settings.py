@@ -57,6 +57,8 @@ class ApiSettings(Settings, Limits):
     """The KMS key for provider keys that callers bring."""
     cors_origins: Json[list[str]] = Field(default="[]", validate_default=True)
     """The origins whose pages may call the API; `*`: all."""
+    policy: Json[dict[str, Any]] = Field(default="{}", validate_default=True)
+    """How batches are run if neither they nor their accounts say so (`batchyard.core.policies`)."""
 
 
 class WebhookSettings(Settings):
@@ -101,6 +103,8 @@ class DispatchSettings(Settings):
 class JobStarterSettings(Settings):
     jobs_function: str = ""
     """The name of the native executor's function."""
+    jobs_at_once: int | None = None
+    """How many of a batch's provider jobs are looked after at the same time; None: as many as are due."""
 
 
 class JobSettings(DispatchSettings, LaneSettings):

@@ -6,17 +6,20 @@ import time
 from typing import Any
 
 import pytest
+from anthropic.types.messages import MessageBatch
 
 from batchyard.adapters.aws.batches import Batches
+from batchyard.adapters.aws.jobs import Jobs
 from batchyard.adapters.aws.lanes import Counts, Lanes
 from batchyard.adapters.aws.shards import Shards
 from batchyard.core.batches import Batch, BatchRef, Status
 from batchyard.core.health import LaneHealth, LaneState
+from batchyard.core.jobs import JobRef
 from batchyard.core.lane_pace import RateChange, slot_of
-from batchyard.core.lanes import Lane, LaneId
+from batchyard.core.lanes import Lane, LaneId, Mode
 from batchyard.core.sharding import LaneShards, Plan
 from batchyard.core.usage import Tally
-from tests import kushrouter
+from tests import batchrouter, kushrouter
 from tests.api.api import Cloud, Customer
 
 BATCH_ID = "batch_01m7vzgc0060rk4csm6mv3ee1s"
@@ -24,7 +27,14 @@ FIRST, SECOND = LaneId("openai", "gpt-4o-mini"), LaneId("anthropic", "claude-opu
 RUN_SECONDS = 600
 
 
-def running(cloud: Cloud, owner: Customer, *, lanes: tuple[LaneId, ...] = (FIRST,), caller_pays: bool = False) -> Batch:
+def running(
+    cloud: Cloud,
+    owner: Customer,
+    *,
+    lanes: tuple[LaneId, ...] = (FIRST,),
+    caller_pays: bool = False,
+    mode: Mode = Mode.REALTIME,
+) -> Batch:
     """A batch that was validated ten minutes ago; each of its lanes has one shard, which no worker has taken yet."""
     now = int(time.time())
     batches = Batches(cloud.table)
@@ -41,7 +51,7 @@ def running(cloud: Cloud, owner: Customer, *, lanes: tuple[LaneId, ...] = (FIRST
         caller_pays=caller_pays,
     )
     batches.create(made)
-    plan_lanes = tuple(LaneShards(Lane(lane.provider, lane.model), n, 1, 1) for n, lane in enumerate(lanes))
+    plan_lanes = tuple(LaneShards(Lane(lane.provider, lane.model, mode), n, 1, 1) for n, lane in enumerate(lanes))
     plan = Plan("run", len(lanes), len(lanes), plan_lanes, 1, False, None)
     return batches.set_plan(made, plan, None, now - RUN_SECONDS)
 
@@ -77,6 +87,22 @@ def test_a_blocked_lane_is_told_on_every_surface(cloud: Cloud, alice: Customer) 
         assert strict.waiting_for is not None and strict.waiting_for[0].model_dump() == wait
     portkey = alice.http.get(f"/v1/batches/{BATCH_ID}", headers={"x-portkey-api-key": alice.key})
     assert portkey.json()["waiting_for"] == [wait]
+
+
+def test_a_blocked_provider_job_is_told(cloud: Cloud, alice: Customer) -> None:
+    """No worker calls a native lane: the row of its job says that people have to act, and so does the batch."""
+    batch = running(cloud, alice, mode=Mode.NATIVE)
+    assert waits(alice) == []
+    now, jobs = int(time.time()), Jobs(cloud.table)
+    row = jobs.claim(JobRef(batch.ref, 0, 1), "executor", now, now + 60)
+    row = jobs.change(batch.id, row, blocked="out_of_money", blocked_since=now - 60, due_at=now + 30)
+    shown = alice.http.get(f"/v1/batches/{BATCH_ID}").json()
+    (wait,) = shown["waiting_for"]
+    assert (wait["provider"], wait["model"], wait["state"], wait["since"]) == (*FIRST[:2], "blocked", now - 60)
+    assert "has no money" in wait["message"]
+    assert [(lane["state"], lane["reason"]) for lane in shown["lanes"]] == [("waiting", "blocked")]
+    jobs.change(batch.id, row, blocked=None, blocked_since=0)
+    assert waits(alice) == []
 
 
 def test_each_lane_waits_for_reasons_of_its_own(cloud: Cloud, alice: Customer) -> None:
@@ -151,6 +177,24 @@ def test_a_callers_own_lane_is_looked_at(cloud: Cloud, alice: Customer, mallory:
     trouble(cloud, LaneId(*FIRST[:2], alice.account_id), LaneState.OPEN, "overloaded")
     assert [each["state"] for each in waits(alice)] == ["trouble"]
     assert mallory.http.get(f"/v1/batches/{BATCH_ID}").status_code == 404
+
+
+def test_lanes_are_told_on_every_surface(cloud: Cloud, alice: Customer) -> None:
+    """The same lanes in every dialect's batch, whose strict clients and SDKs take them."""
+    running(cloud, alice, lanes=(FIRST, SECOND))
+    claim(cloud, 0)
+    lanes = alice.http.get(f"/v1/batches/{BATCH_ID}").json()["lanes"]
+    assert [(each["provider"], each["state"]) for each in lanes] == [("openai", "running"), ("anthropic", "waiting")]
+    strict = kushrouter.Batch.model_validate_json(alice.http.get(f"/api/v1/batches/{BATCH_ID}").content)
+    assert strict.lanes == lanes
+    portkey = alice.http.get(f"/v1/batches/{BATCH_ID}", headers={"x-portkey-api-key": alice.key}).json()
+    assert portkey["lanes"] == lanes
+    routed = alice.http.get(f"/v1/batches/{BATCH_ID.replace('batch_', 'bat_')}").content
+    assert batchrouter.Batch.model_validate_json(routed.replace(b"file_file-1", b"file_1")).lanes == lanes
+    vendors = {"x-api-key": alice.key, "anthropic-version": "2023-06-01"}
+    message = alice.http.get(f"/v1/messages/batches/msg{BATCH_ID}", headers=vendors)
+    sdk: Any = MessageBatch.model_validate_json(message.content)
+    assert sdk.lanes == lanes
 
 
 def test_each_lane_says_how_far_it_is(cloud: Cloud, alice: Customer) -> None:

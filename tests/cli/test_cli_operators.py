@@ -216,6 +216,27 @@ def test_accounts_and_keys(shell: Shell, aws: FakeAws) -> None:
     ]
 
 
+def test_policies(shell: Shell, aws: FakeAws) -> None:
+    """What is said is set as a whole and shown on one line; without an option nothing is changed."""
+    said = {"modes": ["realtime", "native"], "routing_mode": "sla_aware", "early_failover": False}
+    account = {"id": "acct_1", "name": "search", "created_at": 1_800_000_000, "weight": 1, "policy": said}
+    aws.admin = {
+        "list_accounts": {"accounts": [account]},
+        "set_policy": {"account_id": "acct_1", "policy": said},
+    }
+    line = "acct_1: modes realtime and native, routing mode sla_aware, failover late\n"
+    options = ("--mode", "realtime", "--mode", "native", "--routing-mode", "sla_aware", "--late-failover")
+    assert shell("accounts", "policy", "acct_1", *options).out == line
+    assert aws.invoked[-1][1] == {"action": "set_policy", "account_id": "acct_1", "policy": said}
+    assert shell("accounts", "policy", "acct_1").out == line
+    assert aws.invoked[-1][1] == {"action": "list_accounts"}
+    assert shell("accounts", "policy", "acct_9").code == 1
+    assert shell("accounts", "policy", "acct_1", "--clear", "--early-failover").code == 1
+    aws.admin["set_policy"] = {"account_id": "acct_1", "policy": {}}
+    assert shell("accounts", "policy", "acct_1", "--clear").out == "acct_1: as the deployment has it\n"
+    assert aws.invoked[-1][1] == {"action": "set_policy", "account_id": "acct_1", "policy": {}}
+
+
 def test_a_refusal_of_the_admin_function(shell: Shell, aws: FakeAws) -> None:
     """Its own words, and where to look."""
     aws.admin = {"list_keys": {"error": {"message": "There is no account acct_9.", "param": "account_id"}}}

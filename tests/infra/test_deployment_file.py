@@ -22,7 +22,7 @@ EXAMPLE = (FOLDER / "example.toml").read_text()
 
 def test_no_deployment_is_chosen_by_forgetting_one() -> None:
     """Without `-c deployment=…` the app ends with the files there are, and writes nothing."""
-    done = subprocess.run([sys.executable, "infra/app.py"], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "infra/app.py"], cwd=ROOT, capture_output=True, text=True, timeout=900)
     assert done.returncode == 1
     assert "-c deployment=<file>" in done.stderr
     assert "example, local" in done.stderr
@@ -59,6 +59,15 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
                 ('"openai", tokens_per_hour = 9', "tokens_per_hour"),
             )
         ),
+        *(
+            (f'name = "batchyard"\nlambda_concurrency_quota = 10\n[policy]\n{line}', complaint)
+            for line, complaint in (
+                ('modes = ["native"]', "modes has realtime"),
+                ('routing_mode = "fastest"', "routing_mode is one of: cheapest"),
+                ("early_failover = 1", "early_failover is true or false"),
+                ('tier = "flex"', "a policy has no 'tier'"),
+            )
+        ),
         ("name = ", "no TOML"),
     ],
 )
@@ -73,8 +82,17 @@ def test_the_example_has_every_setting_at_its_default() -> None:
     settings = re.sub(r"^# (?=(\[*\w+\]*)( = .*)?$)", "", EXAMPLE, flags=re.MULTILINE)
     given = tomllib.loads(settings)
     assert given.keys() == Deployment.model_fields.keys()
-    exemplary = {"name", "alarm_email", "drop_days", "limits", "provider_urls", "provider_modes", "lane_limits", "tags"}
-    exemplary |= {"cors_origins", "subnets", "security_groups"}
+    exemplary = {
+        "name",
+        "alarm_email",
+        "drop_days",
+        "limits",
+        "provider_urls",
+        "provider_modes",
+        "lane_limits",
+        "tags",
+    }
+    exemplary |= {"policy", "cors_origins", "subnets", "security_groups"}
     for name, value in given.items():
         if name not in exemplary and not name.startswith("existing_"):
             assert value == getattr(SMALLEST, name), name

@@ -101,6 +101,7 @@ def test_each_function_has_the_variables_that_it_needs(synthesized: Synthesized)
         "PROVIDER_URLS": {"work", "jobs"},
         "SECRET_PREFIX": {"work", "jobs"},
         "PROVIDER_MODES": {"batches", "validate", "jobs"},
+        "POLICY": {"batches", "drop"},
         "DEPLOYMENT": {"jobs"},
         "JOBS_FUNCTION": {"dispatch", "fence", "sweep"},
         "ASSEMBLE_FUNCTION": {"files"},

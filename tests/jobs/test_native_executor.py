@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any, cast
 
 import orjson
 import pytest
 
-from batchyard.adapters.providers.provider_jobs import VendorTrouble
+from batchyard.adapters.aws.job_starter import JobStarter
+from batchyard.adapters.aws.secrets import SecretMissing
+from batchyard.adapters.aws.table import Key
+from batchyard.adapters.providers.provider_jobs import JobResult, VendorTrouble
 from batchyard.core import families
 from batchyard.core.batches import Ending
-from batchyard.core.jobs import JobState
-from batchyard.core.lanes import Lane, LaneId
-from batchyard.core.results import Outcome
+from batchyard.core.jobs import JobRef, JobState
+from batchyard.core.lanes import Lane, LaneId, Mode
+from batchyard.core.parts import encode_part, lane_of
+from batchyard.core.results import Outcome, Result
 from batchyard.core.retry import FailureReason
+from batchyard.jobs import collect
 from batchyard.jobs.executor import attend
-from tests.jobs.yard import ESCALATE_AT, MODEL, REALTIME, Yard
+from batchyard.steps.recover import start_due_jobs
+from tests.jobs.yard import ESCALATE_AT, MODEL, NATIVE, REALTIME, Yard
 from tests.steps.running import NOW
 
 ALL_12 = dict.fromkeys(range(12), Outcome.SUCCEEDED)
@@ -68,6 +75,43 @@ def test_lines_that_begin_alike_stand_together(monkeypatch: pytest.MonkeyPatch) 
     assert set(yard.paid().values()) == {1}
 
 
+def test_large_results_are_stored_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is held of a shard's answers is bounded: each few are a part of their own, and all of them settle it."""
+    held: list[int] = []
+
+    def encode(batch_id: str, results: list[Result], lane: Lane | None = None) -> bytes:
+        held.append(sum(len(result.body or b"") for result in results))
+        return encode_part(batch_id, results, lane)
+
+    usual = Yard((2,))
+    usual.run()
+    monkeypatch.setattr(collect, "encode_part", encode)
+    monkeypatch.setattr(collect, "_PART_BYTES", 1)
+    yard = Yard((2,))
+    yard.run()
+    assert yard.results() == usual.results() == dict.fromkeys(range(8), Outcome.SUCCEEDED)
+    assert len(held) == 8 and max(held) < 1000
+    assert yard.stores.progress.total(yard.batch.id) == usual.stores.progress.total(usual.batch.id)
+    assert yard.workflow.woken == usual.workflow.woken
+
+
+def test_a_result_that_nobody_can_read_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its item runs again, in realtime."""
+    yard = Yard()
+    actual = yard.vendor.read
+
+    def read(line: bytes) -> JobResult:
+        found: JobResult = actual(line)
+        if found.id.endswith("-1-2"):
+            raise ValueError("no JSON")
+        return found
+
+    monkeypatch.setattr(yard.vendor, "read", read)
+    yard.run()
+    assert yard.results() == ALL_12
+    assert list(yard.realtime_paid) == [yard.body(6)]
+
+
 def test_items_that_failed_for_good_are_results() -> None:
     """An invalid item fails as it would in realtime; one that failed in passing runs again, there."""
 
@@ -89,6 +133,18 @@ def test_items_that_the_vendor_lost_run_in_realtime() -> None:
     assert len(yard.realtime_paid) == 2
     assert set(yard.paid().values()) == {1}
     assert [row.unheard for row in yard.job_rows] == [1, 1]
+
+
+@pytest.mark.parametrize(("share", "answered"), [(1.0, 12), (0.5, 6)])
+def test_a_job_that_is_over_says_when_and_what_it_did(share: float, answered: int) -> None:
+    """Its own results, not those that realtime made of the rest since."""
+    yard = Yard(seconds=None if share < 1 else 100.0, done_share=share)
+    yard.run()
+    assert yard.results() == ALL_12
+    (row,) = yard.job_rows
+    assert row.answered == answered and NOW < row.ended_at <= yard.now
+    parts = [key for shard in yard.stores.shards.rows(yard.batch.id) for key in shard.parts]
+    assert NATIVE in {lane_of(yard.stores.objects.get(key)) for key in parts}
 
 
 def test_a_job_that_expires_with_half_its_results_keeps_them() -> None:
@@ -137,6 +193,23 @@ def test_what_a_job_leaves_goes_where_calls_get_through() -> None:
         assert {entry.lane for entry in yard.batch.plan.lanes} == {wanted}
 
 
+FLEX = Lane("openai", MODEL, Mode.FLEX)
+
+
+@pytest.mark.parametrize(("is_well", "mode"), [(True, Mode.FLEX), (False, Mode.REALTIME)])
+def test_what_a_job_leaves_runs_in_flex_if_there_is_time(is_well: bool, mode: Mode) -> None:
+    """At half the price, until realtime has to begin. If flex is in trouble, realtime takes it at once."""
+    yard = Yard(forgets=True, others=(FLEX, REALTIME))
+    if not is_well:
+        yard.broken = {LaneId("openai", MODEL, mode=Mode.FLEX)}
+    yard.run()
+    assert yard.results() == ALL_12
+    assert set(yard.called_in) == {mode}
+    (entry,) = yard.batch.plan.lanes if yard.batch.plan else ()
+    assert (entry.lane, entry.others) == (Lane("openai", MODEL, mode), (REALTIME,) if is_well else ())
+    assert (NOW < entry.escalate_at < yard.batch.expires_at) is is_well
+
+
 def test_a_job_that_never_had_a_key_goes_to_another_provider() -> None:
     """When it is late, and if there is one: realtime at its own provider would miss the same key."""
     for others, wanted in (((REALTIME, ELSEWHERE), ELSEWHERE), ((REALTIME,), REALTIME)):
@@ -170,9 +243,10 @@ def test_a_job_that_is_stuck_is_submitted_anew() -> None:
     ("settings", "jobs"),
     [
         ({"usual_seconds": USUAL, "escalate_at": LATER}, 3),  # jobs are stuck again and again
-        ({"usual_seconds": USUAL, "escalate_at": NOW + 8 * USUAL}, 2),  # early, so that there is time for another one
-        ({"usual_seconds": USUAL, "escalate_at": NOW + 8 * USUAL, "cancel_seconds": 1e9}, 2),
-        ({"usual_seconds": USUAL, "escalate_at": NOW + 5 * USUAL}, 1),  # no time for another one
+        ({"usual_seconds": USUAL, "escalate_at": NOW + 8 * USUAL}, 3),  # early, so that there is time for another one
+        ({"usual_seconds": USUAL, "escalate_at": NOW + 8 * USUAL, "cancel_seconds": 1e9}, 3),
+        ({"usual_seconds": USUAL, "escalate_at": NOW + 5 * USUAL}, 2),
+        ({"usual_seconds": USUAL, "escalate_at": NOW + 4 * USUAL}, 1),  # no time for another one
         ({"usual_seconds": None, "escalate_at": LATER}, 1),  # nobody knows what is long
     ],
 )
@@ -245,6 +319,49 @@ def test_a_key_that_may_not_make_jobs_is_not_waited_for(is_forbidden: bool) -> N
     assert (yard.now >= ESCALATE_AT) is not is_forbidden
 
 
+@pytest.mark.parametrize("call", ["submit", "look", "results"])
+@pytest.mark.parametrize("reason", [FailureReason.KEY_REFUSED, FailureReason.OUT_OF_MONEY, None])
+def test_a_vendor_that_needs_people_blocks_a_job_until_they_have_acted(
+    call: str, reason: FailureReason | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For an hour the key is refused, the account has no money, or the secret is gone (None): the row says since when,
+    the key is read again each minute, nothing is given up for it, and it goes on within two minutes."""
+    yard = Yard(escalate_at=LATER)
+    mended_at = NOW + 3600
+    refused_at: list[float] = []
+    actual = getattr(yard.vendor, call)
+
+    def refuse(*given: object) -> object:
+        if yard.now < mended_at:
+            refused_at.append(yard.now)
+            raise VendorTrouble(reason, is_unknown=False) if reason else SecretMissing("openai")
+        return actual(*given)
+
+    monkeypatch.setattr(yard.vendor, call, refuse)
+    yard.run(until=mended_at - 1)
+    (row,) = yard.job_rows
+    assert row.blocked == (str(reason) if reason else "secret_missing")
+    assert row.blocked_since == int(refused_at[0])
+    assert 30 < len(refused_at) <= 61 and yard.vendors.forgotten == ["openai"] * len(refused_at)
+    assert row.due_at <= mended_at + 60
+    yard.run()
+    assert yard.results() == ALL_12
+    assert not yard.realtime_paid and set(yard.paid().values()) == {1}
+    assert [(row.blocked, row.state) for row in yard.job_rows] == [(None, JobState.DONE)]
+
+
+def test_a_callers_key_that_is_refused_blocks_nothing() -> None:
+    """It is the caller's error: the items run in realtime at once, where they are told so."""
+    yard = Yard(refuses_key=VendorTrouble(FailureReason.KEY_REFUSED, is_unknown=False))
+    batch = yard.batch
+    yard.stores.batches._table.update(  # type: ignore[attr-defined]
+        Key(f"account#{batch.account_id}", f"batch#{batch.id}"), set={"caller_pays": True}
+    )
+    yard.run()
+    assert yard.now < NOW + 60
+    assert [row.blocked for row in yard.job_rows] == [None]
+
+
 def test_a_job_for_which_there_is_no_room_is_submitted_again() -> None:
     """Too many tokens are queued: it waits, and is submitted under another name."""
     yard = Yard(refused=2)
@@ -274,6 +391,19 @@ def test_a_cancelled_batch_keeps_what_its_job_had_finished(done_share: float) ->
     assert [row.is_done for row in yard.job_rows] == [True]
     assert {str(row.state) for row in yard.stores.shards.rows(yard.batch.id)} <= {"settled", "sealed"}
     assert yard.now < NOW + 600
+
+
+def test_a_job_that_was_stopped_early_does_not_make_its_lane_look_fast() -> None:
+    """A batch that is cancelled after two minutes says nothing about how long jobs take; one that ends well does."""
+    cancelled, done = Yard(seconds=None, usual_seconds=USUAL), Yard(usual_seconds=USUAL)
+    cancelled.run(until=NOW + 100)
+    cancelled.cancel()
+    cancelled.run(until=NOW + 2000)
+    done.run()
+    lane = LaneId(NATIVE.provider, NATIVE.model)
+    assert cancelled.job_rows[0].is_done
+    assert cancelled.stores.native_lanes.history(lane).seconds == (USUAL,)
+    assert len(done.stores.native_lanes.history(lane).seconds) == 2
 
 
 def test_a_batch_cancelled_before_its_job_was_submitted_costs_nothing() -> None:
@@ -362,3 +492,27 @@ def test_a_job_waits_for_what_other_jobs_do_not_cost() -> None:
     assert set(yard.results()) == set(range(16))
     assert len(yard.vendor.jobs) == 2 and not yard.realtime_paid
     assert yard.stores.progress.total(yard.batch.id).cost_picousd == 16 * each
+
+
+@pytest.mark.parametrize("at_once", [None, 2])
+def test_an_account_with_little_concurrency_looks_after_few_jobs_at_a_time(at_once: int | None) -> None:
+    """Those that have waited longest, and new ones before all: each comes to its turn, and all end."""
+    yard = Yard((1,) * 7, escalate_at=LATER)
+    yard.mail.waiting.clear()
+    yard.now += 120
+    together: list[int] = []
+
+    class Lambda:
+        def invoke(self, **named: Any) -> None:
+            together[-1] += 1
+            yard.mail.start([JobRef.from_event(orjson.loads(named["Payload"]))])
+
+    starter = JobStarter(cast(Any, Lambda), "jobs", at_once)
+    while not yard._is_over() and len(together) < 200:
+        together.append(0)
+        start_due_jobs(yard.batch, now=int(yard.now), stores=yard.stores, job_starter=starter)
+        yard.run(until=yard.now + 1)
+        yard.now += 60
+    assert yard.results() == dict.fromkeys(range(28), Outcome.SUCCEEDED)
+    assert not yard.realtime_paid
+    assert max(together) == (at_once or 7)

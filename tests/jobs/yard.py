@@ -21,6 +21,8 @@ from batchyard.adapters.providers.openai.translator import OpenAITranslator
 from batchyard.adapters.providers.provider_jobs import VendorTrouble
 from batchyard.adapters.providers.translator import Translator
 from batchyard.core.batches import Batch, Ending, Status
+from batchyard.core.failover import LaneNow
+from batchyard.core.health import LaneHealth, LaneState
 from batchyard.core.items import Item, read_work_lines, work_line
 from batchyard.core.jobs import JobRef, JobRow
 from batchyard.core.keys import manifest_key, part_key, work_key
@@ -106,6 +108,10 @@ class OneVendor:
     def __init__(self, jobs: Any, translator: Translator, has_key: Callable[[], bool]) -> None:
         self._vendor = Vendor(jobs, translator, PRICE, LIMITS)
         self._has_key = has_key
+        self.forgotten: list[str] = []
+
+    def forget_key(self, provider: str) -> None:
+        self.forgotten.append(provider)
 
     def of(self, batch: Batch, lane: Lane) -> Vendor:
         if not self._has_key():
@@ -171,7 +177,10 @@ class Yard:
         self.workflow = RecordedWorkflow()
         self.mail = Mail(lambda: self.now)
         self.realtime_paid: Counter[bytes] = Counter()
+        self.called_in: Counter[Mode] = Counter()
+        """How many shards were run item by item, by mode."""
         self.broken: set[LaneId] = set()
+        self.rates: dict[LaneId, float] = {}
         self._others = others
         self.is_fenced_since: float | None = None
         self.no_key = (math.inf, math.inf)
@@ -184,15 +193,16 @@ class Yard:
             cast(Table, Guarded(table, self.fuse, "table")), cast(Any, Guarded(objects, self.fuse, "s3"))
         )
         mail = Guarded(self.mail, self.fuse, "sqs")
+        self.vendors = OneVendor(Guarded(self.vendor, self.fuse, "vendor"), self.translator, self._has_key)
         self.tools = Tools(
             stores=guarded,
             queues=cast(Any, mail),
-            vendors=cast(Any, OneVendor(Guarded(self.vendor, self.fuse, "vendor"), self.translator, self._has_key)),
+            vendors=cast(Any, self.vendors),
             settle=partial(settle, stores=guarded, queues=cast(Any, mail), workflow=cast(Any, self.workflow)),
             limits=JobLimits(300, "test"),
             clock=lambda: self.now,
             new_owner=lambda: f"executor-{next(self._owners)}",
-            is_well=lambda lane: lane not in self.broken,
+            look=self._look,
         )
         if usual_seconds is not None:
             self.stores.native_lanes.ended(LaneId(NATIVE.provider, NATIVE.model), usual_seconds, now)
@@ -248,6 +258,9 @@ class Yard:
         self.stores.batches.enter(self.batch, Status.CANCELLING, int(self.now))
         self.is_fenced_since = self.now
 
+    def _look(self, lane: LaneId) -> LaneNow:
+        return LaneNow(LaneHealth(LaneState.OPEN if lane in self.broken else LaneState.CLOSED), self.rates.get(lane))
+
     def _has_key(self) -> bool:
         return not self.no_key[0] <= self.now < self.no_key[1]
 
@@ -289,7 +302,8 @@ class Yard:
 
     def _work(self, message: ShardMessage) -> None:
         """What a worker does, all at once: the items that are left, paid in realtime."""
-        assert message.mode is Mode.REALTIME
+        assert message.mode is not Mode.NATIVE
+        self.called_in[message.mode] += 1
         shard, shards = message.shard, self.stores.shards
         try:
             claim = shards.claim(

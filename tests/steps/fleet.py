@@ -54,7 +54,12 @@ class Mail:
 
 class Fleet:
     def __init__(
-        self, entries: Sequence[LaneShards], rules: RoutingRules = NO_RULES, *, one_chain: bool = False
+        self,
+        entries: Sequence[LaneShards],
+        rules: RoutingRules = NO_RULES,
+        *,
+        one_chain: bool = False,
+        early_failover: bool = False,
     ) -> None:
         self.now = NOW
         table, objects = MemoryTable(), memory_objects()
@@ -73,7 +78,7 @@ class Fleet:
         self._owners = itertools.count()
         shards = sum(entry.shards for entry in entries)
         plan = Plan("run1", shards * ITEMS_PER_SHARD, shards, tuple(entries), STRIDE, one_chain, None)
-        batch = replace(make_batch(BATCH_ID), rules=rules)
+        batch = replace(make_batch(BATCH_ID), rules=rules, early_failover=early_failover)
         self.stores.batches.create(batch)
         records = [Shard(n, 0, n * 100, 100, ITEMS_PER_SHARD, n * ITEMS_PER_SHARD) for n in range(shards)]
         self.stores.objects.put(manifest_key(ACCOUNT, batch.id, plan.run), b"".join(map(manifest_record, records)))

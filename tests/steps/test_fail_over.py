@@ -20,9 +20,9 @@ AT_ONCE = RoutingRules(RoutingMode.SLA_AWARE)
 SHARDS = 12
 
 
-def fleet(rules: RoutingRules = AT_ONCE, *, one_chain: bool = False) -> Fleet:
+def fleet(rules: RoutingRules = AT_ONCE, **options: bool) -> Fleet:
     """A batch of twelve shards on the first lane, three in flight at once."""
-    return Fleet([LaneShards(FIRST, 0, SHARDS, SHARDS * 10, 0, (SECOND, THIRD))], rules, one_chain=one_chain)
+    return Fleet([LaneShards(FIRST, 0, SHARDS, SHARDS * 10, 0, (SECOND, THIRD))], rules, **options)
 
 
 def half_way(yard: Fleet, random: Random) -> int:
@@ -59,6 +59,15 @@ def test_a_batch_that_may_wait_does() -> None:
     assert yard.sweep() == []
     yard.now = yard.batch.expires_at - 700
     assert yard.sweep() == []
+    (move,) = yard.sweep()
+    assert (move.lane, move.why) == (SECOND, Why.TROUBLE)
+    yard.run(random)
+
+
+def test_whoever_asks_for_early_failover_does_not_wait() -> None:
+    """Though nothing else of the batch's rules is unusual."""
+    yard, random = fleet(RoutingRules(), early_failover=True), Random(2)
+    half_way(yard, random)
     (move,) = yard.sweep()
     assert (move.lane, move.why) == (SECOND, Why.TROUBLE)
     yard.run(random)

@@ -94,6 +94,28 @@ def test_confidential_items_are_in_no_batch_of_a_vendors_own(
         assert verdicts == {Mode.NATIVE: Verdict.PRIVACY, Mode.REALTIME: Verdict.SELECTED}
 
 
+@pytest.mark.parametrize("rate", [None, 50.0])
+def test_an_operators_limit_is_the_rate_of_a_lane_that_nobody_has_used(rate: float | None) -> None:
+    """One call a minute: a thousand items in realtime would take most of a day, so their job would have to be given up
+    at once, and is not submitted, whatever the provider itself takes."""
+    limited, free = provider(native=True, requests_per_minute=1), provider(native=True)
+    known = Known({"p": rate} if rate else None)
+    found = planned(a_batch(), [limited], known)
+    assert found.considered[0][0].verdict is Verdict.TOO_LATE
+    assert taken(planned(a_batch(), [free], known)) == [("p", Mode.NATIVE)]
+
+
+def test_modes_that_a_batch_may_not_run_in_have_that_as_their_verdict() -> None:
+    """Whatever they would save; realtime is always there."""
+    vendor = provider().in_modes((Mode.REALTIME, Mode.FLEX, Mode.NATIVE))
+    cases = (((), Mode.NATIVE), ((Mode.REALTIME, Mode.FLEX), Mode.FLEX), ((Mode.REALTIME,), Mode.REALTIME))
+    for modes, wanted in cases:
+        found = planned(replace(a_batch(), modes=modes), [vendor])
+        assert taken(found) == [("p", wanted)]
+        left_out = {each.lane.mode for each in found.considered[0] if each.verdict is Verdict.POLICY}
+        assert left_out == (set(Mode) - set(modes) if modes else set())
+
+
 def test_priority_runs_call_by_call() -> None:
     """Though the vendor's own batch is half the price."""
     vendor = [provider(native=True)]
@@ -129,6 +151,8 @@ def test_who_wants_to_be_in_time_leaves_a_lane_in_trouble(rules: dict[str, Any],
     known = Known(down=frozenset({CHEAP}))
     found = planned(a_batch(**rules), [provider(CHEAP), provider(DEAR)], known)
     assert taken(found) == [(goes_to, Mode.REALTIME)]
+    at_once = planned(replace(a_batch(**rules), early_failover=True), [provider(CHEAP), provider(DEAR)], known)
+    assert taken(at_once) == [(DEAR, Mode.REALTIME)]
 
 
 def test_sla_aware_keeps_a_margin() -> None:

@@ -10,6 +10,8 @@ from batchyard.core import exact_json
 from batchyard.core.providers import KINDS, RESPONSES, VARIANTS, Provider
 from batchyard.core.retry import FailureReason
 
+MODERATIONS = "/v1/moderations"
+
 
 def test_every_kind_has_its_translator() -> None:
     """What providers.toml may say and what a worker can speak are the same."""
@@ -29,12 +31,12 @@ def test_another_kind_is_refused() -> None:
 def test_an_item_for_an_endpoint_that_its_provider_lacks_is_refused(kind: str, endpoints: tuple[str, ...]) -> None:
     """Whatever the kind, nothing is sent, and the item's error says which endpoint, in the form of that endpoint."""
     provider = Provider("vendor", kind, "https://vendor.example", endpoints=endpoints, regions=("us-east-1",))
-    asked = translator_of(provider).request(RESPONSES, b'{"model":"m","input":"hello"}')
+    asked = translator_of(provider).request(MODERATIONS, b'{"model":"m","input":"hello"}')
     assert isinstance(asked, Untranslatable)
-    answer = refusal(asked, RESPONSES)
+    answer = refusal(asked, MODERATIONS)
     assert (answer.status, answer.failure) == (400, FailureReason.UNSUPPORTED)
     assert exact_json.loads(answer.body)["error"] == {
-        "message": "The provider 'vendor' does not serve /v1/responses. Use another model or another endpoint.",
+        "message": "The provider 'vendor' does not serve /v1/moderations. Use another model or another endpoint.",
         "type": "invalid_request_error",
         "param": "model",
         "code": "endpoint_not_supported",

@@ -250,7 +250,7 @@ def test_a_batch_has_every_field(status: Status, shown: str) -> None:
     """Anthropic's ten, three of ours, and times as the SDK reads them; a results_url only when it has ended."""
     at = {Status.CANCELLING: NOW + 5, status: NOW + 9}
     made = replies.batch_object(batch(status, plan=planned(3), status_times={str(each): at[each] for each in at}))
-    assert set(made) == set(SdkBatch.model_fields) | {"waiting_for", "usage", "errors"}
+    assert set(made) == set(SdkBatch.model_fields) | {"waiting_for", "lanes", "usage", "errors"}
     read = SdkBatch.model_validate(made)
     assert (read.id, read.processing_status) == (SHOWN, shown)
     assert (read.created_at.timestamp(), read.expires_at.timestamp()) == (NOW, NOW + 86_400)

@@ -7,13 +7,17 @@ from typing import Any
 import click
 
 from batchyard_cli.command import Session, command, deployment_option
-from batchyard_cli.exits import Done
+from batchyard_cli.exits import CommandFailed, Done
 from batchyard_cli.texts import moment
+
+_MODES = ("realtime", "flex", "native")
+_ROUTING_MODES = ("cheapest", "sla_aware", "public_only", "edge_only", "hybrid", "privacy_constrained")
+_PRIVACY_TIERS = ("standard", "confidential", "restricted")
 
 
 @click.group()
 def accounts() -> None:
-    """List and make accounts, set their weights, and say which are operators'."""
+    """List and make accounts, set their weights and policies, and say which are operators'."""
 
 
 @command(accounts, "list")
@@ -59,6 +63,62 @@ def set_operator(session: Session, account_id: str, off: bool, deployment: str |
     state = "an operator's account" if changed["is_operator"] else "an account like others"
     session.console.write(f"{changed['account_id']} is {state}")
     return Done(changed)
+
+
+@command(accounts, "policy")
+@click.argument("account_id")
+@click.option("--mode", "modes", multiple=True, type=click.Choice(_MODES), help="One that items may run in; repeat it.")
+@click.option("--routing-mode", type=click.Choice(_ROUTING_MODES), help="How lanes are chosen.")
+@click.option("--privacy-tier", type=click.Choice(_PRIVACY_TIERS), help="Who may see the items.")
+@click.option("--early-failover/--late-failover", default=None, help="Whether items leave a lane in trouble at once.")
+@click.option("--clear", is_flag=True, help="Say nothing any more.")
+@deployment_option
+def set_policy(
+    session: Session,
+    account_id: str,
+    modes: tuple[str, ...],
+    routing_mode: str | None,
+    privacy_tier: str | None,
+    early_failover: bool | None,
+    clear: bool,
+    deployment: str | None,
+) -> Done:
+    """Say how ACCOUNT_ID's next batches are run that do not say so themselves, instead of what was said before. What is
+    left out is as the deployment has it. Without any option, show what is said."""
+    said = {
+        "modes": list(modes) or None,
+        "routing_mode": routing_mode,
+        "privacy_tier": privacy_tier,
+        "early_failover": early_failover,
+    }
+    policy = {name: value for name, value in said.items() if value is not None}
+    if clear and policy:
+        raise CommandFailed("`--clear` goes with no other option.", "Leave it out, or the others.", code="usage")
+    if not clear and not policy:
+        return _show_policy(session, account_id, deployment)
+    changed = session.deployed(deployment).admin_with("set_policy", {"account_id": account_id, "policy": policy})
+    session.console.write(f"{changed['account_id']}: {_policy_text(changed['policy'])}")
+    return Done(changed)
+
+
+def _show_policy(session: Session, account_id: str, deployment: str | None) -> Done:
+    accounts = session.deployed(deployment).admin("list_accounts")["accounts"]
+    found = next((each for each in accounts if each["id"] == account_id), None)
+    if found is None:
+        raise CommandFailed(f"There is no account {account_id}.", "`batchyard accounts list` shows all.")
+    policy = found.get("policy") or {}
+    session.console.write(f"{account_id}: {_policy_text(policy)}")
+    return Done({"account_id": account_id, "policy": policy})
+
+
+def _policy_text(policy: dict[str, Any]) -> str:
+    """A policy on one line."""
+    words = {"modes": " and ".join(policy.get("modes") or ())}
+    words |= {name: policy[name] for name in ("routing_mode", "privacy_tier") if name in policy}
+    if "early_failover" in policy:
+        words["failover"] = "early" if policy["early_failover"] else "late"
+    said = [f"{name.replace('_', ' ')} {word}" for name, word in words.items() if word]
+    return ", ".join(said) or "as the deployment has it"
 
 
 @click.group()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import enum
 import hashlib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from batchyard.core.fields import known_fields
 from batchyard.core.json_types import Row
+from batchyard.core.ledger import Credits
+from batchyard.core.policies import Policy, read_policy
 
 
 class Billing(enum.StrEnum):
@@ -32,18 +34,22 @@ class Account:
     daily_limit_picousd: int | None = None
     is_operator: bool = False
     """Whether its API keys also show what concerns the whole deployment: all accounts, and the lanes."""
+    policy: Policy = field(default_factory=Policy)
+    """How its batches are run that do not say so themselves."""
 
     @property
     def pays(self) -> bool:
         return self.billing is not Billing.FREE
 
     def to_row(self) -> Row:
-        return asdict(self) | {"billing": str(self.billing)}
+        return asdict(self) | {"billing": str(self.billing), "policy": self.policy.to_json()}
 
     @classmethod
     def from_row(cls, row: Row) -> Account:
         fields = known_fields(cls, row)
-        return cls(**fields | {"billing": Billing(fields.get("billing", Billing.FREE))})
+        fields["billing"] = Billing(fields.get("billing", Billing.FREE))
+        fields["policy"] = read_policy(known_fields(Policy, fields.get("policy") or {}))
+        return cls(**fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,3 +80,11 @@ class ApiKey:
 def key_hash(secret: str) -> str:
     """What the table knows an API key by. Keys carry 160 random bits, so an unsalted digest cannot be searched."""
     return hashlib.sha256(secret.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class AccountView:
+    """An account as its owner sees it, and what it has."""
+
+    account: Account
+    credits: Credits

@@ -30,7 +30,7 @@ from batchyard.core.accounts import Billing
 from batchyard.core.fields import known_fields
 from batchyard.core.items import LineError
 from batchyard.core.json_types import Row
-from batchyard.core.lanes import Lane, LaneProgress
+from batchyard.core.lanes import Lane, LaneProgress, Mode
 from batchyard.core.routing import RoutingRules
 from batchyard.core.sharding import Plan
 from batchyard.core.usage import PinnedPrice, Price, Tally
@@ -136,6 +136,10 @@ class Batch:
     weight: int = 1
     """How large its account's share of a busy lane was when it was made (`core.accounts`)."""
     rules: RoutingRules = field(default_factory=RoutingRules)
+    modes: tuple[Mode, ...] = ()
+    """Those that its items may run in; empty: all that their providers have."""
+    early_failover: bool = False
+    """Whether its items leave a lane in trouble at once, whatever its rules."""
     quote_id: str | None = None
     """The quote that its caller has accepted."""
     max_price_picousd: int | None = None
@@ -185,6 +189,14 @@ class Batch:
         """What its quote said that the lane costs in realtime; None if it said nothing of it."""
         known = (lane.provider, lane.model)
         return next((each.price for each in self.prices if (each.provider, each.model) == known), None)
+
+    @property
+    def avoids_trouble(self) -> bool:
+        """Whether its items leave a lane in trouble at once, and not only when waiting endangers the deadline."""
+        return self.early_failover or self.rules.avoids_trouble
+
+    def may_run(self, mode: Mode) -> bool:
+        return mode is Mode.REALTIME or not self.modes or mode in self.modes
 
     @property
     def ref(self) -> BatchRef:
@@ -239,6 +251,8 @@ class Batch:
             "expected_items": self.expected_items,
             "weight": self.weight,
             "rules": self.rules.to_row(),
+            "modes": [str(mode) for mode in self.modes],
+            "early_failover": self.early_failover,
             "quote_id": self.quote_id,
             "max_price_picousd": self.max_price_picousd,
             "prices": [price.to_row() for price in self.prices],
@@ -269,6 +283,7 @@ class Batch:
         fields["metadata"] = exact_json.loads(metadata.encode()) if isinstance(metadata, str) else metadata
         fields["drop"] = DropSource(*row["drop"][:2]) if row.get("drop") else None
         fields["rules"] = RoutingRules.from_row(row["rules"]) if row.get("rules") else RoutingRules()
+        fields["modes"] = tuple(map(Mode, row.get("modes") or ()))
         fields["stage"] = Stage(row["stage"]) if row.get("stage") else None
         fields["errors"] = tuple(LineError(*error[:4]) for error in row.get("errors") or ())
         fields["plan"] = Plan.from_row(row["plan"]) if row.get("plan") else None

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from batchyard.core.lanes import Lane, Mode
 from batchyard.core.native_history import NativeHistory
 from batchyard.core.native_limits import NativeLimits
+from batchyard.core.routing import Verdict
 from batchyard.core.sharding import Shard
 
 SPARE_SECONDS = 600
@@ -35,8 +36,8 @@ class Learned:
 class Candidate:
     """A lane that a route may take. `price_percent`: of what the same items cost at this provider in realtime, which is
     `unit_price` (in any unit, the same for all candidates of a route). `limits`: of its provider jobs, if it is native.
-    `preference`: what the batch's rules put before the price, the lower the better. `is_forbidden`: its privacy tier
-    does not allow the mode. `in_trouble`: nobody gets through now."""
+    `preference`: what the batch's rules put before the price, the lower the better. `forbidden`: why the batch
+    may not run in the mode. `in_trouble`: nobody gets through now."""
 
     lane: Lane
     price_percent: int = 100
@@ -45,7 +46,7 @@ class Candidate:
     unit_price: int = 1
     preference: int = 0
     in_trouble: bool = False
-    is_forbidden: bool = False
+    forbidden: Verdict | None = None
 
     @property
     def rank(self) -> tuple[int, int]:

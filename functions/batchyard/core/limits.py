@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from batchyard.core.policies import Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +50,13 @@ class FileTerms:
 @dataclass(frozen=True, slots=True)
 class BatchTerms:
     """The terms under which a batch is taken. `limits`: what a batch may have; `files`: the terms for files that it is
-    made from or writes; `providers`: those that a request may name."""
+    made from or writes; `providers`: those that a request may name; `policy`: of the deployment."""
 
     window_seconds: int
     limits: Bounds
     files: FileTerms
     providers: tuple[str, ...] = ()
+    policy: Policy = field(default_factory=Policy)
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,25 +46,32 @@ class NativeLimits:
 
 
 _CHAT = "/v1/chat/completions"
+_RESPONSES = "/v1/responses"
 _MESSAGES = "/v1/messages"
 
 BY_VARIANT = {
     "openai": NativeLimits(
         50_000,
         200 * _MEGABYTE,
-        (_CHAT, "/v1/completions", "/v1/embeddings", "/v1/responses", "/v1/moderations", _MESSAGES),
+        (
+            *(_CHAT, "/v1/completions", "/v1/embeddings", _RESPONSES, "/v1/moderations", _MESSAGES),
+            *("/v1/images/generations", "/v1/images/edits"),
+        ),
     ),
-    "azure": NativeLimits(50_000, 200 * _MEGABYTE, (_CHAT, "/v1/embeddings", "/v1/responses", _MESSAGES)),
+    "azure": NativeLimits(50_000, 200 * _MEGABYTE, (_CHAT, "/v1/embeddings", _RESPONSES, _MESSAGES)),
     "groq": NativeLimits(50_000, 100 * _MEGABYTE, (_CHAT, _MESSAGES)),
     "mistral": NativeLimits(
-        100_000, 512 * _MEGABYTE, (_CHAT, "/v1/embeddings", "/v1/moderations", _MESSAGES), window_hours=24
+        100_000,
+        512 * _MEGABYTE,
+        (_CHAT, "/v1/embeddings", "/v1/moderations", _RESPONSES, _MESSAGES),
+        window_hours=24,
     ),
-    "together": NativeLimits(50_000, 100 * _MEGABYTE, (_CHAT, "/v1/completions", _MESSAGES)),
-    "anthropic": NativeLimits(100_000, 256 * _MEGABYTE, (_CHAT, _MESSAGES)),
+    "together": NativeLimits(50_000, 100 * _MEGABYTE, (_CHAT, "/v1/completions", _RESPONSES, _MESSAGES)),
+    "anthropic": NativeLimits(100_000, 256 * _MEGABYTE, (_CHAT, _RESPONSES, _MESSAGES)),
     "gemini": NativeLimits(
-        50_000, 2000 * _MEGABYTE, (_CHAT, "/v1/embeddings", _MESSAGES), max_jobs=100, window_hours=48
+        50_000, 2000 * _MEGABYTE, (_CHAT, "/v1/embeddings", _RESPONSES, _MESSAGES), max_jobs=100, window_hours=48
     ),
-    "bedrock": NativeLimits(50_000, 1000 * _MEGABYTE, (_CHAT, _MESSAGES), min_items=100, max_jobs=10),
+    "bedrock": NativeLimits(50_000, 1000 * _MEGABYTE, (_CHAT, _RESPONSES, _MESSAGES), min_items=100, max_jobs=10),
 }
 """Variant of a kind of provider -> its vendor's defaults."""
 

@@ -3,9 +3,10 @@ known comes in as values, and what was decided, with the reasons, comes out as o
 
 Of a route's candidates the cheapest one that will do is selected, of those that its rules prefer; of equal ones the
 first. Realtime always will, but that a batch whose rules are `sla_aware` takes no lane that is `too_late` or in
-`trouble` while there is another one. Flex will, unless the verdict is `immediate`, `endpoint` or `too_late`. A native
-lane will, unless
+`trouble` while there is another one. Flex will, unless the verdict is `policy`, `immediate`, `endpoint` or
+`too_late`. A native lane will, unless
 
+    policy           the batch, or for lack of its word the policy of its account or deployment, leaves the mode out
     privacy          the vendor keeps such jobs for longer than the batch's privacy tier allows
     immediate        the batch is to be run call by call
     unsupported      the provider answered that it has no batch API
@@ -13,7 +14,8 @@ lane will, unless
     too_few          the route has fewer items than a job takes
     too_many_jobs    the route would make more jobs than are worth having
     concurrency      the batch has a ceiling on calls in flight, which several jobs could not keep when they come back
-    too_late         what half of such jobs take does not leave realtime enough time before the deadline
+    too_late         not even one in ten of such jobs leaves realtime enough time before the deadline, or, if the batch
+                     is to have a margin, one in two
 
 A job's `escalate_at` is when it is given up, and that of a lane in flex when what is left of it runs in realtime: early
 enough for the vendor to stop the job, and for all items to be run in realtime, at the rate that the lane is known to
@@ -52,8 +54,13 @@ _FLEX_ENDPOINTS = ("/v1/chat/completions", "/v1/responses", "/v1/messages")
 """OpenAI: "Chat Completions or Responses requests". Messages are translated to chat completions."""
 _UNKNOWN_SHARE_OF_WINDOW = 0.25
 """Vendors promise a whole window and usually take a small part of it."""
+_WORTH_TRYING = 0.1
+"""If so large a share of a lane's jobs was fast enough, one is tried: a job that is given up costs nothing but time."""
+_PROBABLE = 0.5
 _OTHERS_AT_MOST = 8
 """The batch's row lists them with each entry of its plan."""
+_FLEX_AT_MOST = 2
+"""Beside those."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +139,9 @@ def _considered(candidate: Candidate, verdict: Verdict, shards: Sequence[Shard],
         usual = candidate.learned.native.usual_seconds
         seconds = rounds * (usual if usual is not None else _unknown_job_seconds(limits, terms))
         at = escalate_at(items, rate, terms)
-    finish_at = terms.now + math.ceil(seconds)
+        if gets and terms.now + seconds > at:  # it is probably given up
+            seconds = at - terms.now + STOP_PATIENCE_SECONDS * terms.pace + realtime_seconds(items, rate, terms.pace)
+    finish_at = terms.now + max(0, math.ceil(seconds))
     return Considered(candidate.lane, verdict, candidate.price_percent, finish_at, jobs, at, gets)
 
 
@@ -144,8 +153,8 @@ def _unknown_job_seconds(limits: NativeLimits, terms: Terms) -> float:
 def _verdict(candidate: Candidate, route: Route, routes: int, terms: Terms) -> Verdict | None:
     """Why the candidate will not do; None if it will."""
     limits = candidate.limits
-    if candidate.is_forbidden:
-        return Verdict.PRIVACY
+    if candidate.forbidden is not None:
+        return candidate.forbidden
     if terms.avoids_trouble and candidate.in_trouble:
         return Verdict.TROUBLE
     if candidate.lane.mode is Mode.FLEX:
@@ -184,12 +193,13 @@ def _flex_verdict(candidate: Candidate, route: Route, terms: Terms) -> Verdict |
 
 
 def _job_seconds(native: NativeHistory, limits: NativeLimits, terms: Terms) -> float:
-    """How long a job will probably take. The half that takes longer costs nothing: it is given up in time. What was
-    slow long ago counts as unknown: a lane that is not used would never be found to be fast again."""
+    """How much time has to be there for a job to be worth trying. Those that take longer are given up in time. What
+    was slow long ago counts as unknown: a lane that is not used would never be found to be fast again."""
     unknown = _unknown_job_seconds(limits, terms)
-    if native.usual_seconds is None:
+    known = native.seconds_of(_PROBABLE if terms.keeps_margin else _WORTH_TRYING)
+    if known is None:
         return unknown
-    return native.usual_seconds if native.is_recent(terms.now) else min(native.usual_seconds, unknown)
+    return known if native.is_recent(terms.now) else min(known, unknown)
 
 
 def _entries(route: Route, part: Part, terms: Terms) -> list[LaneShards]:
@@ -198,6 +208,8 @@ def _entries(route: Route, part: Part, terms: Terms) -> list[LaneShards]:
         (each for each in route.candidates if each.lane.mode is Mode.REALTIME), key=lambda each: each.rank
     )
     others = tuple(each.lane for each in realtime if each is not chosen)[:_OTHERS_AT_MOST]
+    if chosen.lane.mode is Mode.NATIVE:
+        others = _with_flex(route, others, terms)
     fallback = next((each for each in realtime if each is not chosen), chosen)
     at = escalate_at(part.items, fallback.learned.calls_per_second, terms)
     first = part.shards[0].number
@@ -209,6 +221,20 @@ def _entries(route: Route, part: Part, terms: Terms) -> list[LaneShards]:
         items = sum(shard.items for shard in part.shards[numbers.start - first : numbers.stop - first])
         job = LaneShards(chosen.lane, numbers.start, len(numbers), items, at, others)
         if items < limits.min_items:  # what is left over for the last job
-            job = replace(job, lane=others[0], escalate_at=0, others=others[1:])
+            until = at if others[0].mode is Mode.FLEX else 0
+            rest = tuple(lane for lane in others[1:] if lane.mode is not Mode.FLEX)
+            job = replace(job, lane=others[0], escalate_at=until, others=rest)
         entries.append(job)
     return entries
+
+
+def _with_flex(route: Route, realtime: Sequence[Lane], terms: Terms) -> tuple[Lane, ...]:
+    """These lanes and those in flex that will do, the best one first: what a job leaves may cost less there."""
+    rank = {each.lane: each.rank for each in route.candidates}
+    willing = [
+        each.lane
+        for each in route.candidates
+        if each.lane.mode is Mode.FLEX and _verdict(each, route, 1, terms) is None and not each.in_trouble
+    ]
+    flex = sorted(willing, key=lambda lane: rank[lane])[:_FLEX_AT_MOST]
+    return tuple(sorted((*flex, *realtime), key=lambda lane: rank[lane]))

@@ -13,9 +13,17 @@ CHAT_COMPLETIONS = "/v1/chat/completions"
 EMBEDDINGS = "/v1/embeddings"
 RESPONSES = "/v1/responses"
 MESSAGES = "/v1/messages"
-"""Anthropic's form of a request. Who serves chat completions serves it too, translated if need be."""
+"""Anthropic's form of a request. Who serves chat completions serves this and responses too, translated if need be."""
+IMAGE_GENERATIONS = "/v1/images/generations"
+IMAGE_EDITS = "/v1/images/edits"
+IMAGE_ENDPOINTS = (IMAGE_GENERATIONS, IMAGE_EDITS)
 
-ENDPOINTS = (CHAT_COMPLETIONS, "/v1/completions", EMBEDDINGS, RESPONSES, "/v1/moderations", MESSAGES)
+_BY_CHAT = (RESPONSES, MESSAGES)
+
+ENDPOINTS = (
+    *(CHAT_COMPLETIONS, "/v1/completions", EMBEDDINGS, RESPONSES, "/v1/moderations"),
+    *(*IMAGE_ENDPOINTS, MESSAGES),
+)
 """The endpoints that items can be for. Which of them a surface takes is its own affair."""
 
 KINDS = {
@@ -122,8 +130,8 @@ class Provider:
         return next((each for each in named if _AWS_REGION.fullmatch(each)), None)
 
     def serves(self, endpoint: str) -> bool:
-        """Whether items for `endpoint` can be sent to it."""
-        return endpoint in self.endpoints or (endpoint == MESSAGES and CHAT_COMPLETIONS in self.endpoints)
+        """Whether items for `endpoint` can be sent to it, translated to chat completions if need be."""
+        return endpoint in self.endpoints or (endpoint in _BY_CHAT and CHAT_COMPLETIONS in self.endpoints)
 
     def has_flex(self, model: str) -> bool:
         """Whether `model` may be run in flex."""

@@ -13,12 +13,13 @@ import orjson
 from batchyard.core.batches import Batch, DropSource, Status
 from batchyard.core.items import LineError
 from batchyard.core.json_types import JsonObject
+from batchyard.core.policies import Policy
 from batchyard.core.results import Outcome
 from batchyard.core.routing import RoutingRules
 from batchyard.core.usage import PinnedPrice
 from batchyard.core.webhooks import WebhookTarget
 
-_LATER_FIELDS = frozenset({"identical_once", "rules", "quote_id", "max_price_picousd", "webhook", "issues"})
+_LATER_FIELDS = frozenset({"identical_once", "rules", "quote_id", "max_price_picousd", "webhook", "issues", "policy"})
 _SLOWLY = {"n": 2**14, "r": 8, "p": 1}
 """scrypt's cost: 16 MB and some 50 ms (RFC 7914, section 2)."""
 _NOT_COUNTED = frozenset({"is_repeat", "sent", "first_reply", "reserve_picousd", "prices"})
@@ -62,6 +63,8 @@ class BatchRequest:
     """Those of the quote."""
     webhook: WebhookTarget | None = None
     """Who is told when it is over; None: the webhook of its account, if that has one."""
+    policy: Policy = field(default_factory=Policy)
+    """What it says itself of how it is run. `rules` have the rest, and defaults for what it says nothing of."""
     issues: tuple[LineError, ...] = ()
     """What its surface has found wrong with it, for preflight to list with the rest. The batch is not made then."""
 
@@ -78,7 +81,9 @@ class BatchRequest:
         if self.sent:
             return self.sent
         webhook = replace(self.webhook, secret="") if self.webhook else None
-        counted = replace(self, idempotency_key=None, caller_key=None, webhook=webhook)
+        counted = replace(
+            self, idempotency_key=None, caller_key=None, webhook=webhook, policy=self.policy.beyond(self.rules)
+        )
         unsaid = BatchRequest(self.surface, self.endpoint, self.input_file_id)
         members = {
             field.name: getattr(counted, field.name)

@@ -25,13 +25,15 @@ from batchyard.core.lanes import Lane, Mode
 MANIFEST_RECORD_BYTES = 128
 """Every manifest record has this length, newline included, so that record n is one ranged read."""
 
-SHARDS_PER_SIZE = 8
-
 _FIRST_SHARD_ITEMS = 32
+_SHARDS_PER_SIZE = 8
+_ROUNDS_PER_SIZE = 4
+"""With a hint: a shard has at most as many items as a quarter of what its place in the chain has run before, so that
+the last ones, which leave most of a hint unused, take a fraction of the batch's time."""
 _CALLS_PER_SHARD = 32
 _SHARDS_OF_A_LARGE_HINT = 16
-"""A hint is spread over shards with so many calls each: a full shard then has eight rounds of them, of which only the
-last is not full. A large hint is spread over so many shards, because a worker runs only ten at a time."""
+"""A hint is spread over shards with so many calls each. A large hint is spread over so many shards, because a worker
+runs only ten at a time."""
 _PROGRESS_ROWS_AT_MOST = 16
 _SHARDS_PER_PROGRESS_ROW = 8
 
@@ -68,7 +70,8 @@ class LaneShards:
 
     `escalate_at`: the unix second at which a provider job that has not ended is given up, or from which on shards that
     wait in flex are run in realtime; 0 in realtime. `others`: the lanes that its shards may be moved to, the best one
-    first; no lane that the batch's rules forbid is ever among them. `left`: whence they failed over."""
+    first, in flex only if it is a provider job; no lane that the batch's rules forbid is ever among them. `left`:
+    whence they failed over."""
 
     lane: Lane
     first_shard: int
@@ -156,6 +159,10 @@ class Plan:
                 return lane
         raise BooksDoNotBalance(f"shard {number} belongs to no lane of this batch")
 
+    def items_of(self, numbers: range) -> int:
+        """Of the entries whose shards are all among `numbers`."""
+        return sum(entry.items for entry in self.lanes if entry.first_shard in numbers and entry.numbers[-1] in numbers)
+
     def due(self, settled: Collection[int]) -> list[int]:
         """The shards that should be in flight, given those settled: of all that follow each other, the first one that
         is not settled."""
@@ -173,16 +180,23 @@ class Plan:
         return sorted(due)
 
     def moved(
-        self, numbers: range, lane: Lane, manifest: Sequence[Shard], why: str | None = None, now: int = 0
+        self,
+        numbers: range,
+        lane: Lane,
+        manifest: Sequence[Shard],
+        why: str | None = None,
+        now: int = 0,
+        flex_until: int = 0,
     ) -> Plan:
         """The plan in which the shards `numbers`, which belong to one entry, have `lane`. The manifest says how many
         items they have. A provider job is moved as a whole, because it is known by its first shard. `why`: if the old
-        lane may be well again one day: it becomes the last one that they may be moved to."""
+        lane may be well again one day: it becomes the last one that they may be moved to. `flex_until`: from when on
+        they run in realtime, if the lane is in flex. Nothing is moved to flex but what a provider job leaves."""
         old = self.lane_of(numbers[0])
         outside = numbers[-1] not in old.numbers
         if outside or (old.is_native and numbers != old.numbers) or lane.mode is Mode.NATIVE:
             raise BooksDoNotBalance(f"shards {numbers} of {old.lane} cannot be moved to {lane}")
-        others = tuple(other for other in old.others if other != lane)
+        others = tuple(other for other in old.others if other != lane and other.mode is not Mode.FLEX)
         back = Lane(old.lane.provider, old.lane.model)
         if why is not None and back not in (*others, lane):
             others += (back,)
@@ -192,7 +206,7 @@ class Plan:
                 items = sum(shard.items for shard in manifest[run.start : run.stop])
                 if run == numbers:
                     left = Left(old.lane, why, now) if why is not None else None
-                    cut.append(LaneShards(lane, run.start, len(run), items, 0, others, left))
+                    cut.append(LaneShards(lane, run.start, len(run), items, flex_until, others, left))
                 else:
                     cut.append(replace(old, first_shard=run.start, shards=len(run), items=items))
         place = self.lanes.index(old)
@@ -234,11 +248,28 @@ def _lane(provider: str, model: str, mode: str) -> Lane:
     return Lane(provider, model, Mode(mode))
 
 
-def shard_items(number: int, items_at_most: int, shards_per_size: int = SHARDS_PER_SIZE) -> int:
-    """How many items the lane's `number`-th shard takes: small ones first, so that small batches spread and large
-    ones stay cheap. 8 shards of 32, 8 of 64, and so on up to `items_at_most`. With a hint as many of each size as are
-    in flight: fewer would leave a part of it unused."""
-    return min(items_at_most, _FIRST_SHARD_ITEMS << min(number // shards_per_size, 16))
+@dataclass(frozen=True, slots=True)
+class ShardSizes:
+    """How many items a lane's shards take: small ones first, so that small batches spread and large ones stay cheap. 8
+    shards of 32, 8 of 64, and so on up to `items_at_most`."""
+
+    items_at_most: int
+    first_items: int = _FIRST_SHARD_ITEMS
+    shards_per_size: int = _SHARDS_PER_SIZE
+
+    def of(self, number: int) -> int:
+        """Of the lane's `number`-th shard."""
+        return min(self.items_at_most, self.first_items << min(number // self.shards_per_size, 16))
+
+
+def shard_sizes(hint: int | None, items_at_most: int, default_stride: int) -> ShardSizes:
+    """With a hint a shard takes a whole number of rounds of its calls, and several times as many shards have each size
+    as are in flight: else a part of the hint would go unused."""
+    stride, calls = split_concurrency(hint, items_at_most, default_stride)
+    if calls is None:
+        return ShardSizes(items_at_most)
+    first_items = calls * max(1, _FIRST_SHARD_ITEMS // calls)
+    return ShardSizes(items_at_most // calls * calls, first_items, _ROUNDS_PER_SIZE * stride)
 
 
 def split_concurrency(hint: int | None, items_at_most: int, default_stride: int) -> tuple[int, int | None]:

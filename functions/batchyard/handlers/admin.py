@@ -3,9 +3,10 @@
 {"action": "create_account", "name": …}                → {"account_id", "name", "api_key", "key_id"}
 {"action": "create_key", "account_id": …, "name": …}   → {"account_id", "api_key", "key_id"}
 {"action": "list_accounts"}                            → {"accounts": [{"id", "name", "created_at", "weight", "billing",
-                                                                        "daily_limit_usd", "is_operator"}]}
+                                                                        "daily_limit_usd", "is_operator", "policy"}]}
 {"action": "set_weight", "account_id": …, "weight": 3} → {"account_id", "weight"}
 {"action": "set_operator", "account_id": …, "is_operator": true} → {"account_id", "is_operator"}
+{"action": "set_policy", "account_id": …, "policy": {…}} → {"account_id", "policy"}
 {"action": "list_keys", "account_id": …}               → {"keys": [{"id", "name", "hint", "created_at", "revoked_at",
                                                           "expires_at"}]}
 {"action": "revoke_key", "account_id": …, "key_id": …} → {"key_id", "revoked_at"}
@@ -26,7 +27,9 @@ is the id of a batch or of a top-up, `after` the id of an entry. A balance is {"
 
 A refusal is a value too: {"error": {"message", "param"}}. `api_key` is shown once; nobody can read it again. `weight`
 (1 to 1000, at first 1): on a busy lane an account of weight 3 gets three times what one of weight 1 gets. The API keys
-of an operator's account also show all accounts and lanes, in the dashboard.
+of an operator's account also show all accounts and lanes, in the dashboard. `policy` (docs/lanes.md) says how batches
+are run that do not say so themselves, {"modes": ["realtime", "native"], "routing_mode": "sla_aware", "privacy_tier":
+"confidential", "early_failover": true}; what is left out is as the deployment's policy says.
 """
 
 from __future__ import annotations
@@ -98,6 +101,7 @@ def _list_accounts(event: JsonObject) -> JsonObject:
 
 def _shown(account: Account) -> JsonObject:
     shown = asdict(account) | {"billing": str(account.billing), "daily_limit_usd": _limit(account)}
+    shown["policy"] = account.policy.to_json()
     del shown["daily_limit_picousd"]
     return shown
 
@@ -110,6 +114,11 @@ def _set_weight(event: JsonObject) -> JsonObject:
 def _set_operator(event: JsonObject) -> JsonObject:
     account = accounts.set_operator(_id(event, "account_id"), event.get("is_operator"), accounts=resources.accounts())
     return {"account_id": account.id, "is_operator": account.is_operator}
+
+
+def _set_policy(event: JsonObject) -> JsonObject:
+    account = accounts.set_policy(_id(event, "account_id"), event.get("policy"), accounts=resources.accounts())
+    return {"account_id": account.id, "policy": account.policy.to_json()}
 
 
 def _list_keys(event: JsonObject) -> JsonObject:
@@ -210,6 +219,7 @@ _ACTIONS: dict[str, Callable[[JsonObject], JsonObject]] = {
     "list_accounts": _list_accounts,
     "set_weight": _set_weight,
     "set_operator": _set_operator,
+    "set_policy": _set_policy,
     "list_keys": _list_keys,
     "revoke_key": _revoke_key,
     "set_billing": _set_billing,

@@ -13,6 +13,7 @@ from batchyard.core.errors import Conflict, NotFound, RequestError
 from batchyard.core.files import FileRef
 from batchyard.core.forecast import Forecast
 from batchyard.core.limits import BatchTerms, FileTerms
+from batchyard.core.policies import read_policy
 from batchyard.core.quotes import PREFIX, Quote, QuoteRef
 from batchyard.core.receipts import receipt_of
 from batchyard.core.requests import BatchRequest, PageRequest, PlanRequest
@@ -69,7 +70,8 @@ def _create(call: Call, request: BatchRequest) -> Batch:
 
 def _check_lines(request: BatchRequest, lines: bytes, explain_line: ExplainLine, call: Call) -> None:
     """Raises InvalidRequest if validation would fail the batch for one of its lines."""
-    batch = create.new_batch(request, BatchRef(call.account_id, ""), call.now, call.settings.completion_window_seconds)
+    account = resources.accounts().glance(call.account_id)
+    batch = create.new_batch(request, BatchRef(call.account_id, ""), call.now, _terms(call), account)
     try:
         check_lines(lines, batch, inputs.checks())
     except InputRejected as rejection:
@@ -151,6 +153,7 @@ def _terms(call: Call) -> BatchTerms:
         limits_of(call.surface, settings),
         FileTerms(settings.max_file_bytes, settings.batch_file_days),
         tuple(provider.name for provider in catalogue.load_providers()),
+        read_policy(settings.policy),
     )
 
 

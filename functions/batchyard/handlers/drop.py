@@ -18,6 +18,7 @@ from batchyard.adapters.aws.objects import Objects
 from batchyard.core.batches import DropSource
 from batchyard.core.json_types import JsonObject
 from batchyard.core.limits import BatchTerms, FileTerms
+from batchyard.core.policies import read_policy
 from batchyard.handlers import resources
 from batchyard.handlers.limits import limits_of
 from batchyard.settings import DropSettings, load
@@ -76,6 +77,9 @@ def _folder(settings: DropSettings) -> Folder:
         workflow=resources.workflow(settings.state_machine_arn),
         read_batch=batch_request,
         terms=BatchTerms(
-            settings.completion_window_seconds, limits, FileTerms(limits.max_file_bytes, settings.batch_file_days)
+            settings.completion_window_seconds,
+            limits,
+            FileTerms(limits.max_file_bytes, settings.batch_file_days),
+            policy=read_policy(settings.policy),
         ),
     )

@@ -10,9 +10,20 @@ from typing import Any
 from batchyard.adapters.aws.queues import Queues
 from batchyard.adapters.aws.stores import Stores
 from batchyard.core.batches import Batch, Status
+from batchyard.core.candidates import Terms
 from batchyard.core.errors import BooksDoNotBalance
-from batchyard.core.jobs import LONGEST_POLL_SECONDS, JobRef, JobRow, job_name, poll_wait_seconds
+from batchyard.core.failover import LaneNow
+from batchyard.core.health import LaneHealth
+from batchyard.core.jobs import (
+    BLOCKED_SECONDS,
+    LONGEST_POLL_SECONDS,
+    JobRef,
+    JobRow,
+    job_name,
+    poll_wait_seconds,
+)
 from batchyard.core.lanes import Lane, LaneId, Mode
+from batchyard.core.leftovers import lane_of_leftovers
 from batchyard.core.messages import ShardMessage
 from batchyard.core.sharding import LaneShards, Plan
 from batchyard.core.shards import ShardRow
@@ -22,7 +33,8 @@ from batchyard.jobs.vendors import Vendor, Vendors
 SECRET_MISSING = "secret_missing"
 """Why a job waits whose provider key is not there."""
 STUCK = "stuck"
-"""Why a job was stopped that ran far longer than such jobs do, while there was time for another one."""
+"""Why a job was stopped that ran far longer than such jobs do, or that had its share of the time, while there was time
+for another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +52,7 @@ class JobLimits:
 @dataclass(frozen=True, slots=True)
 class Tools:
     """`settle` is the step of that name, bound to its adapters. `clock`: unix seconds. `new_owner`: a name that no
-    claim had before. `is_well`: whether calls of a lane get through, as far as is known."""
+    claim had before. `look`: what is known of a lane."""
 
     stores: Stores
     queues: Queues
@@ -49,7 +61,7 @@ class Tools:
     limits: JobLimits
     clock: Callable[[], float]
     new_owner: Callable[[], str]
-    is_well: Callable[[LaneId], bool] = lambda lane: True
+    look: Callable[[LaneId], LaneNow] = lambda lane: LaneNow(LaneHealth())
     on_stored: Callable[[str, Tally], None] = lambda provider, tally: None
     """Called with the provider of results that were stored, and what they add up to. No result counts twice."""
 
@@ -59,13 +71,15 @@ class Tools:
 
 
 class HeldJob:
-    """`row`: as our last write left it. `entry`: the job in its batch's plan; None if its shards were moved."""
+    """`row`: as our last write left it. `entry`: the job in its batch's plan; None if its shards were moved.
+    `is_blocked`: whether we have found that people have to act."""
 
     def __init__(self, ref: JobRef, row: JobRow, batch: Batch, tools: Tools) -> None:
         self.ref = ref
         self.row = row
         self.batch = batch
         self.tools = tools
+        self.is_blocked = False
         self._written_at = tools.now
 
     @property
@@ -98,13 +112,16 @@ class HeldJob:
         is_missing = self.row.reason == SECRET_MISSING and self.row.attempt == 0
         return tuple(lane for lane in others if not (is_missing and lane.provider == self.lane.provider))
 
-    @property
-    def next_lane(self) -> Lane:
-        """Where what it leaves goes: the first lane on which calls get through, else the first one."""
+    def lane_of(self, items: int) -> tuple[Lane, int]:
+        """Where the `items` go that it leaves, and until when they may stay there (`core.leftovers`)."""
         lanes = self._lanes_with_key or (Lane(self.lane.provider, self.lane.model),)
-        owner = self.lane_id.key_owner
-        well = (lane for lane in lanes if self.tools.is_well(LaneId(lane.provider, lane.model, owner)))
-        return next(well, lanes[0])
+        pace, owner = self.tools.limits.pace, self.lane_id.key_owner
+        terms = Terms(self.batch.endpoint, self.tools.now, self.batch.expires_at, pace=pace)
+
+        def look(lane: Lane) -> LaneNow:
+            return self.tools.look(LaneId(lane.provider, lane.model, owner, lane.mode))
+
+        return lane_of_leftovers(lanes, items, terms, look)
 
     @property
     def name(self) -> str:
@@ -134,11 +151,23 @@ class HeldJob:
         return self.plan.lane_of(self.ref.number).lane
 
     def change(self, **fields: Any) -> None:
-        """Write fields of the row, and keep its lease. Raises LeaseLost."""
+        """Write fields of the row, and keep its lease. A job that gets on, or waits for something else, is no longer
+        blocked. Raises LeaseLost."""
+        if self.row.blocked and not self.is_blocked and ("state" in fields or "due_at" in fields):
+            fields |= {"blocked": None, "blocked_since": 0}
         now = self.tools.now
         lease_until = now + self.tools.limits.lease_seconds
         self.row = self.tools.stores.jobs.change(self.batch.id, self.row, **({"lease_until": lease_until} | fields))
         self._written_at = now
+
+    def block(self, reason: str) -> int:
+        """Nobody can ask the vendor anything until people act: the key is refused or missing, the account has no money.
+        The key is read again the next time. Seconds until then. Raises LeaseLost."""
+        self.tools.vendors.forget_key(self.lane.provider)
+        self.is_blocked = True
+        since = self.row.blocked_since if self.row.blocked else self.tools.now
+        self.change(blocked=reason, blocked_since=since)
+        return max(1, round(BLOCKED_SECONDS * self.tools.limits.pace))
 
     def keep(self) -> None:
         """Keep the lease, if a part of it has passed. Raises LeaseLost."""

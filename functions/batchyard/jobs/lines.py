@@ -51,6 +51,11 @@ def left_items(job: HeldJob) -> int:
     return sum(shard.items - done_count(done.get(shard.number, b"")) for shard in job_shards(job))
 
 
+def answered_items(job: HeldJob) -> int:
+    """How many of the job's items have a result."""
+    return sum(done_count(done) for done in _done(job).values())
+
+
 def shard_items(job: HeldJob, shard: Shard) -> list[WorkItem]:
     batch = job.batch
     key = work_key(batch.account_id, batch.id, job.plan.run)
@@ -79,12 +84,20 @@ def result_of(job: HeldJob, vendor: Vendor, shard: Shard, item: WorkItem, line: 
     asked = vendor.translator.request(endpoint, item.body, job.lane)
     if isinstance(asked, Untranslatable):
         return _result(item, refusal(asked, endpoint), vendor)
-    reply = vendor.jobs.read(line).reply if line is not None else None
+    reply = _reply(vendor, line) if line is not None else None
     if isinstance(reply, Answer) and asked.read_answer is not None:
         reply = asked.read_answer(reply, job.tools.clock())
     if reply is None or (reply.failure is not None and not _is_final(reply)):
         return None
     return _result(item, reply, vendor)
+
+
+def _reply(vendor: Vendor, line: bytes) -> ProviderReply | None:
+    """What the vendor says of an item; None if nobody can read it, so that one line cannot hold up all others."""
+    try:
+        return vendor.jobs.read(line).reply
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _is_final(reply: ProviderReply) -> bool:

@@ -11,6 +11,7 @@ from batchyard.adapters.aws.accounts import Accounts
 from batchyard.core.accounts import Account, ApiKey, key_hash
 from batchyard.core.errors import Conflict, InvalidRequest, NotFound, RateLimited, Unauthenticated
 from batchyard.core.memory import ExpiringMemory
+from batchyard.core.policies import read_policy
 from batchyard.core.requests import ApiKeyRequest
 
 KEY_PREFIX = "by_live_"
@@ -88,6 +89,21 @@ def set_operator(account_id: str, is_operator: object, *, accounts: Accounts) ->
     if type(is_operator) is not bool:
         raise InvalidRequest("'is_operator' must be true or false.", param="is_operator")
     account = accounts.change(account_id, is_operator=is_operator)
+    if account is None:
+        raise _no_account(account_id)
+    return account
+
+
+def set_policy(account_id: str, members: object, *, accounts: Accounts) -> Account:
+    """How the account's batches are run from now on that do not say so themselves, instead of what was set before.
+    Raises InvalidRequest, or NotFound if there is no such account."""
+    try:
+        if not isinstance(members, dict):
+            raise ValueError("a policy is an object; an empty one says nothing")
+        policy = read_policy(members)
+    except ValueError as error:
+        raise InvalidRequest(f"'policy' cannot be used: {error}.", param="policy") from error
+    account = accounts.change(account_id, policy=policy.to_json())
     if account is None:
         raise _no_account(account_id)
     return account

@@ -88,7 +88,7 @@ def create(
 def _made(request: BatchRequest, ref: BatchRef, now: int, terms: BatchTerms, stores: Stores) -> Batch:
     """A new batch; or the one that was made meanwhile with this id or this idempotency key."""
     account = stores.accounts.glance(ref.account_id)
-    batch = new_batch(request, ref, now, terms.window_seconds, account)
+    batch = new_batch(request, ref, now, terms, account)
     own_file = None
     if request.lines is None:
         file = check_input(FileRef(ref.account_id, request.input_file_id), now, terms.files.max_bytes, stores)
@@ -105,6 +105,7 @@ def _made(request: BatchRequest, ref: BatchRef, now: int, terms: BatchTerms, sto
     if request.lines is not None:
         own_file = _own_file(batch, request.lines, now, terms.files.keep_days)
         batch = replace(batch, input_file_id=own_file.id, expected_items=own_file.lines)
+        stores.files.expect(own_file.ref, now)
         stores.objects.put(file_key(ref.account_id, own_file.id), request.lines)
     try:
         beside: list[Put | Update] = [
@@ -279,12 +280,10 @@ def _own_file(batch: Batch, data: bytes, now: int, keep_days: int) -> File:
     )
 
 
-def new_batch(
-    request: BatchRequest, ref: BatchRef, now: int, window_seconds: int, account: Account | None = None
-) -> Batch:
-    """The batch that the request asks for, before anything of it is kept. `account`: what its account has made of it,
-    if that matters."""
-    account = account or Account(ref.account_id, "", now)
+def new_batch(request: BatchRequest, ref: BatchRef, now: int, terms: BatchTerms, account: Account) -> Batch:
+    """The batch that `account` asks for, before anything of it is kept."""
+    said = request.policy.or_else(account.policy).or_else(terms.policy)
+    rules = request.rules
     billing = Billing.FREE if request.caller_key is not None else account.billing
     return Batch(
         id=ref.batch_id,
@@ -295,7 +294,7 @@ def new_batch(
         completion_window=request.completion_window,
         status=Status.VALIDATING,
         created_at=now,
-        expires_at=now + window_seconds * request.rules.tier.windows,
+        expires_at=now + terms.window_seconds * rules.tier.windows,
         metadata=request.metadata,
         output_expires_after_seconds=request.output_expires_after_seconds,
         concurrency=request.concurrency,
@@ -303,7 +302,9 @@ def new_batch(
         provider=request.provider,
         caller_pays=request.caller_key is not None,
         weight=account.weight,
-        rules=request.rules,
+        rules=replace(rules, mode=said.routing_mode or rules.mode, privacy=said.privacy_tier or rules.privacy),
+        modes=said.modes or (),
+        early_failover=bool(said.early_failover),
         quote_id=request.quote_id,
         max_price_picousd=request.max_price_picousd,
         prices=request.prices,

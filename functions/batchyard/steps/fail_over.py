@@ -49,7 +49,7 @@ def fail_over(
         return []
     settled = stores.progress.taken(batch.id, consistent=True)
     manifest = read_manifest(stores.objects.get(manifest_key(batch.account_id, batch.id, plan.run)))
-    patience = Patience(now, batch.expires_at, batch.rules.avoids_trouble, pace)
+    patience = Patience(now, batch.expires_at, batch.avoids_trouble, pace)
     moves = []
     for entry in suspects:
         left = [manifest[number] for number in entry.numbers if number not in settled]

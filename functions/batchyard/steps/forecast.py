@@ -25,7 +25,7 @@ from batchyard.core.forecast import (
     expected_load,
     forecast_route,
     imagined_shards,
-    unknown_output_tokens,
+    unknown_usage,
 )
 from batchyard.core.items import LineError
 from batchyard.core.keys import file_key
@@ -34,8 +34,8 @@ from batchyard.core.limits import BatchTerms
 from batchyard.core.planning import Planned
 from batchyard.core.requests import ExpectedItems, PlanRequest
 from batchyard.core.routing import Refusal, Rejected, eligible, rejected
-from batchyard.core.sharding import SHARDS_PER_SIZE, LaneShards, Shard, routes, split_concurrency
-from batchyard.core.usage import Price
+from batchyard.core.sharding import LaneShards, Shard, ShardSizes, routes, shard_sizes
+from batchyard.core.usage import Price, Usage
 from batchyard.steps.create import check_input, new_batch
 
 PlanRoutes = Callable[[Batch, Sequence[LaneShards], Sequence[Shard]], Planned]
@@ -48,13 +48,13 @@ _SAMPLE_BYTES = 16_000_000
 @dataclass(frozen=True, slots=True)
 class _Input:
     """The items of the batch as lanes and shards. `asked`: for which models, and providers if those were named.
-    `output_tokens`: those of each lane's items together. `sampled_items`: those that were read, if not all were."""
+    `usages`: what each lane's items may use together. `sampled_items`: those that were read, if not all were."""
 
     items: int
     lanes: Sequence[LaneShards]
     shards: Sequence[Shard]
     asked: Set[Asked]
-    output_tokens: Sequence[int]
+    usages: Sequence[Usage]
     sampled_items: int | None = None
 
 
@@ -80,7 +80,7 @@ def forecast(
 ) -> Forecast:
     """What would come of the batch if it were made now. Raises NotFound or InvalidRequest if its input cannot be one,
     as far as it was read; PreflightFailed with everything that is wrong with its lines."""
-    batch = new_batch(request.batch, BatchRef(account_id, ""), now, terms.window_seconds)
+    batch = new_batch(request.batch, BatchRef(account_id, ""), now, terms, stores.accounts.glance(account_id))
     limits = checks.limits(batch.surface)
     if request.expected is None:
         found = _read(request, batch, _sample(request, batch, now, terms, stores), limits, checks)
@@ -91,7 +91,7 @@ def forecast(
     def price_of(provider: str, model: str) -> Price:
         return batch.pinned_price(Lane(provider, model)) or catalogue.price_of(provider, model)
 
-    runs = zip(routes(found.shards), found.lanes, _output_tokens(request, found), planned.considered, strict=True)
+    runs = zip(routes(found.shards), found.lanes, _usages(request, found), planned.considered, strict=True)
     return Forecast(
         request,
         found.items,
@@ -100,21 +100,22 @@ def forecast(
         tuple(
             forecast_route(
                 run,
-                output_tokens,
+                usage,
                 price_of,
                 considered,
                 _forbidden(batch, entry, run[0].endpoint, found.asked, catalogue),
             )
-            for run, entry, output_tokens, considered in runs
+            for run, entry, usage, considered in runs
         ),
     )
 
 
-def _output_tokens(request: PlanRequest, found: _Input) -> Sequence[int]:
+def _usages(request: PlanRequest, found: _Input) -> Sequence[Usage]:
     """Of each lane: what the caller says of all items, shared out by their number, or what the items say."""
     if request.output_tokens is None:
-        return found.output_tokens
-    return [round(request.output_tokens * entry.items / found.items) for entry in found.lanes]
+        return found.usages
+    said = [round(request.output_tokens * entry.items / found.items) for entry in found.lanes]
+    return [usage.with_output(tokens) for usage, tokens in zip(found.usages, said, strict=True)]
 
 
 def _forbidden(
@@ -142,8 +143,8 @@ def _imagined(
         raise InvalidRequest(offers.message, param=offers.param.removeprefix("body."), code=offers.code)
     lane, *others = [Lane(offer.provider, offer.model) for offer in offers]
     load = expected_load(request, lane, tuple(others))
-    output_tokens = expected.count * unknown_output_tokens(batch.endpoint)
-    return _Input(expected.count, *_cut([load], batch, limits), {(*asked, None)}, [output_tokens])
+    usage = unknown_usage(batch.endpoint, expected.count)
+    return _Input(expected.count, *_cut([load], batch, limits), {(*asked, None)}, [usage])
 
 
 def _sample(request: PlanRequest, batch: Batch, now: int, terms: BatchTerms, stores: Stores) -> _Sample:
@@ -172,10 +173,9 @@ def _read(request: PlanRequest, batch: Batch, sample: _Sample, limits: InputLimi
     measure = Measure(batch.endpoint)
     work = WorkFile(
         lambda data: None,
-        items_at_most=limits.shard_items,
+        sizes=_sizes(batch, limits),
         bytes_at_most=limits.shard_bytes,
         lanes_at_most=MODELS_AT_MOST,
-        shards_per_size=_shards_per_size(batch, limits),
         on_item=measure.count,
     )
     try:
@@ -186,10 +186,10 @@ def _read(request: PlanRequest, batch: Batch, sample: _Sample, limits: InputLimi
             errors = tuple(_in_the_request(error) for error in errors)
         raise PreflightFailed(errors) from rejection
     lanes, shards = work.finish()
-    measured = measure.output_tokens()
-    output_tokens = [measured[position] for position in range(len(lanes))]
+    measured = measure.usages()
+    usages = [measured[position] for position in range(len(lanes))]
     if len(sample.data) >= sample.bytes and request.of_items in (None, reading.items):
-        return _Input(reading.items, lanes, shards, reading.asked, output_tokens)
+        return _Input(reading.items, lanes, shards, reading.asked, usages)
     factor = (sample.lines / reading.items) if sample.lines else sample.bytes / len(sample.data)
     loads = [
         Load(
@@ -208,10 +208,7 @@ def _read(request: PlanRequest, batch: Batch, sample: _Sample, limits: InputLimi
         sum(load.items for load in stretched),
         *_cut(stretched, batch, limits),
         reading.asked,
-        [
-            -(-tokens * load.items // entry.items)
-            for tokens, load, entry in zip(output_tokens, stretched, lanes, strict=True)
-        ],
+        [usage.share(load.items, entry.items) for usage, load, entry in zip(usages, stretched, lanes, strict=True)],
         reading.items,
     )
 
@@ -240,13 +237,11 @@ def _beginning(file: File, stores: Stores) -> bytes:
 
 
 def _cut(loads: Sequence[Load], batch: Batch, limits: InputLimits) -> tuple[list[LaneShards], list[Shard]]:
-    return imagined_shards(loads, limits.shard_items, limits.shard_bytes, _shards_per_size(batch, limits))
+    return imagined_shards(loads, _sizes(batch, limits), limits.shard_bytes)
 
 
-def _shards_per_size(batch: Batch, limits: InputLimits) -> int:
-    if batch.concurrency is None:
-        return SHARDS_PER_SIZE
-    return split_concurrency(batch.concurrency, limits.shard_items, limits.dispatch_stride)[0]
+def _sizes(batch: Batch, limits: InputLimits) -> ShardSizes:
+    return shard_sizes(batch.concurrency, limits.shard_items, limits.dispatch_stride)
 
 
 def _check_count(items: int, limits: InputLimits) -> None:

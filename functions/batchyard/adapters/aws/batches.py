@@ -1,9 +1,9 @@
 """Batch rows: created once, moved from status to status by conditional writes, listed by account.
 
-A batch of an account that pays is reserved for in the transaction that makes it or its plan, and settled in the one
-that ends it (`ledger.py`). Beside a batch stand, until it is terminal, its row under `open` (what Sweep reads) and the
-provider key its caller brought (`caller_keys.py`); its row under its input file (how the batches of a file are found),
-for as long as it may hold lines of it; and, for a day, the row of its idempotency key.
+A batch of an account that pays is reserved for in the transaction that makes it or its plan (`reservations.py`), and
+settled in the one that ends it (`ledger.py`). Beside a batch stand, until it is terminal, its row under `open` (what
+Sweep reads) and the provider key its caller brought (`caller_keys.py`); its row under its input file (how the batches
+of a file are found), for as long as it may hold lines of it; and, for a day, the row of its idempotency key.
 """
 
 from __future__ import annotations
@@ -16,29 +16,19 @@ from batchyard.adapters.aws import ledger, usage_days
 from batchyard.adapters.aws.caller_keys import removal_of
 from batchyard.adapters.aws.files import file_writes
 from batchyard.adapters.aws.progress import Progress
-from batchyard.adapters.aws.table import Delete, Key, Put, Table, Update, pause_after
+from batchyard.adapters.aws.reservations import Reservations
+from batchyard.adapters.aws.table import Delete, Key, Put, Table, Update
 from batchyard.core.accounts import Billing
 from batchyard.core.batches import FROM, Batch, BatchRef, Stage, Status
 from batchyard.core.errors import BooksDoNotBalance, ConditionFailed, RateLimited
 from batchyard.core.files import File, FileRef
 from batchyard.core.items import LineError
 from batchyard.core.json_types import Row
-from batchyard.core.ledger import (
-    Credits,
-    Headroom,
-    InsufficientCredits,
-    SpendLimitReached,
-    limit_reached,
-    not_enough,
-    reservation,
-    settlement,
-    too_busy,
-)
+from batchyard.core.ledger import InsufficientCredits, SpendLimitReached, settlement
 from batchyard.core.sharding import Plan
 from batchyard.core.usage import Tally
 
 _OPEN = "open"
-_LIMIT_ATTEMPTS = 10
 _OLDEST_AT_MOST = 500
 """Deadlines follow each other nearly in the order of creation: only the tier flex has longer."""
 _KEEP_INPUT_ROW_SECONDS = 90 * 86_400
@@ -71,7 +61,7 @@ class Batches:
     def __init__(self, table: Table) -> None:
         self._table = table
         self._progress = Progress(table)
-        self._ledger = ledger.Ledger(table)
+        self._reservations = Reservations(table)
 
     def create(
         self,
@@ -85,7 +75,7 @@ class Batches:
         """One transaction: batch row, open row, the row under its input file, idempotency row, the rows of
         `input_file` if that is made with the batch, what else belongs `beside` it, and its reservation, which keeps to
         the daily limit of its account. Raises IdempotencyKeyUsed, InsufficientCredits, SpendLimitReached, RateLimited
-        (see `_reserve`), or ConditionFailed if another condition does not hold."""
+        (see `Reservations.make`), or ConditionFailed if another condition does not hold."""
         writes: list[Put | Update | Delete] = [
             Put(_key(batch.ref), batch.to_row(), only_if_absent=True),
             Put(
@@ -102,7 +92,7 @@ class Batches:
             ttl = {} if idempotency.ttl is None else {"ttl": idempotency.ttl}
             writes.append(Put(key, row | ttl, only_if_absent=True))
         try:
-            self._reserve(batch, writes, batch.created_at, daily_limit_picousd)
+            self._reservations.make(batch, writes, batch.created_at, daily_limit_picousd)
         except (ConditionFailed, InsufficientCredits, SpendLimitReached, RateLimited) as error:
             used = self.used(batch.account_id, idempotency.key if idempotency else None)
             if used is None:
@@ -193,7 +183,7 @@ class Batches:
     ) -> Batch:
         """validating -> in_progress, with the estimate reserved if it is to be, within the daily limit of its account.
         Raises ConditionFailed if another run was first or the batch was cancelled, InsufficientCredits if the account
-        does not have that much, SpendLimitReached or RateLimited (see `_reserve`)."""
+        does not have that much, SpendLimitReached or RateLimited (see `Reservations.make`)."""
         fields: Row = {"plan": plan.to_row(), "model": model}
         if estimate_picousd:
             fields["estimate_picousd"] = estimate_picousd
@@ -202,34 +192,8 @@ class Batches:
         fields["reserved_picousd"] = estimate_picousd
         entering = _entering(batch, FROM[Status.IN_PROGRESS], Status.IN_PROGRESS, now, fields)
         reserving = replace(batch, reserved_picousd=estimate_picousd)
-        self._reserve(reserving, [Update(**entering)], now, daily_limit_picousd)
+        self._reservations.make(reserving, [Update(**entering)], now, daily_limit_picousd)
         return self.current(batch.ref)
-
-    def _reserve(
-        self, batch: Batch, writes: Sequence[Put | Update | Delete], now: int, daily_limit_picousd: int | None
-    ) -> None:
-        """`writes` and the reservation for the batch, in one transaction. That what is reserved and was charged today
-        stays within the daily limit is a condition of it. It fails if a batch ended since both were read; then they are
-        read again. Reservations of others let it fail only if there is no room left. Raises InsufficientCredits,
-        SpendLimitReached, RateLimited if each attempt met a batch that ended, or ConditionFailed."""
-        if daily_limit_picousd is None or not batch.reserved_picousd:
-            try:
-                return self._table.transact([*writes, *_reservation(batch, now)])
-            except ConditionFailed as error:
-                _require_credits(batch, error)
-                raise
-        for attempt in range(_LIMIT_ATTEMPTS):
-            headroom = self._ledger.headroom(batch.account_id, daily_limit_picousd, now)
-            if not headroom.has_room_for(batch.reserved_picousd):
-                raise limit_reached(headroom)
-            try:
-                return self._table.transact([*writes, *_reservation(batch, now, headroom)])
-            except ConditionFailed as error:
-                _require_credits(batch, error)
-                if not ledger.failed_for_credits(error, batch.account_id):
-                    raise
-            pause_after(attempt)
-        raise too_busy()
 
     def change_plan(self, batch: Batch, plan: Plan) -> Batch:
         """Take another plan for what is left. Raises ConditionFailed if the plan has changed since `batch` was read, or
@@ -377,23 +341,6 @@ def _input_key(batch: Batch) -> Key:
 
 def _idempotency_key(account_id: str, key: str) -> Key:
     return Key(f"account#{account_id}", f"idempotency#{key}")
-
-
-def _reservation(batch: Batch, now: int, headroom: Headroom | None = None) -> list[Put | Update]:
-    """The writes that set aside what is reserved for the batch; a prepaid account has to have it."""
-    if not batch.reserved_picousd:
-        return []
-    needed = batch.reserved_picousd if batch.billing is Billing.PREPAID else None
-    entry = reservation(batch.id, batch.reserved_picousd, now)
-    return ledger.writes_of(batch.account_id, [entry], available_at_least=needed, headroom=headroom)
-
-
-def _require_credits(batch: Batch, error: ConditionFailed) -> None:
-    """Raises InsufficientCredits if it was for want of credits that the batch's reservation failed."""
-    available = Credits.from_row(error.row or {}).available_picousd
-    is_short = batch.billing is Billing.PREPAID and available < batch.reserved_picousd
-    if is_short and ledger.failed_for_credits(error, batch.account_id):
-        raise not_enough(available, batch.reserved_picousd) from error
 
 
 def _entering(batch: Batch, sources: Sequence[Status], status: Status, now: int, fields: Row) -> Row:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from batchyard.adapters.aws.lifetimes import ttl_of
 from batchyard.adapters.aws.table import Key, Table
 from batchyard.core.batches import Ending
 from batchyard.core.errors import ConditionFailed, LeaseLost
@@ -28,6 +29,7 @@ class Shards:
                 _key(batch_id, number),
                 set={"number": number, "state": "open", "owner": owner, "lease_until": lease_until},
                 add={"version": 1, "attempts": 1},
+                default=ttl_of(batch_id),
                 condition="attribute_not_exists(pk) OR "
                 "(#state = :open AND #lease_until < :now AND attribute_not_exists(#fence))",
                 values={"open": "open", "now": now},
@@ -52,9 +54,11 @@ class Shards:
         lease_until: int,
         settled: bool,
         now: int = 0,
+        first_call_at: int = 0,
     ) -> ShardRow:
         """Make a part real: name it, with what is done and added up so far. Raises LeaseLost. A part that the row names
-        already is not added again: the SDK repeats a write whose reply was lost."""
+        already is not added again: the SDK repeats a write whose reply was lost. `first_call_at`: of this owner; the
+        row keeps the first one of all."""
         return self._owned(
             batch_id,
             claim,
@@ -68,6 +72,7 @@ class Shards:
                 **({"settled_at": now} if settled and now else {}),
             },
             append={"parts": [part_key]},
+            default={"first_call_at": first_call_at} if first_call_at else {},
             remove=["begun", "suspect", "suspicions"],
         )
 
@@ -163,7 +168,7 @@ class Shards:
         return ShardRow.from_row(row)
 
     def _unsettled(self, batch_id: str, number: int, *, condition: str = "", **changes: Any) -> ShardRow:
-        changes.setdefault("default", {})
+        changes["default"] = changes.get("default", {}) | ttl_of(batch_id)
         changes["values"] = changes.get("values", {}) | {"still_open": "open"}
         if "state" not in changes["set"]:
             changes["default"] |= {"state": "open"}

@@ -7,16 +7,18 @@ and `VARIANTS`, so that an entry of that kind is accepted.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from batchyard.adapters.providers.answer_memory import AnswerMemory
 from batchyard.adapters.providers.anthropic.translator import AnthropicTranslator
 from batchyard.adapters.providers.bedrock.translator import BedrockTranslator
+from batchyard.adapters.providers.from_responses.by_chat import request_by_chat
 from batchyard.adapters.providers.gemini.translator import GeminiTranslator
-from batchyard.adapters.providers.openai.translator import OpenAITranslator
+from batchyard.adapters.providers.openai.translator import OpenAITranslator, max_tokens_name
 from batchyard.adapters.providers.provider_client import CallLimits, ProviderClient
 from batchyard.adapters.providers.translator import ProviderRequest, Translator, Untranslatable, unserved
 from batchyard.core.lanes import Lane
-from batchyard.core.providers import Provider
+from batchyard.core.providers import CHAT_COMPLETIONS, RESPONSES, Provider
 
 TRANSLATORS: dict[str, Callable[[Provider], Translator]] = {
     "anthropic": AnthropicTranslator,
@@ -27,7 +29,8 @@ TRANSLATORS: dict[str, Callable[[Provider], Translator]] = {
 
 
 class ServedTranslator:
-    """A provider's translator, for the endpoints that the provider serves: an item for another one is not sent."""
+    """A provider's translator, for the endpoints that the provider serves: an item for another one is not sent.
+    Responses of a provider that has only chat completions come by way of those."""
 
     def __init__(self, provider: Provider) -> None:
         self._provider = provider
@@ -37,6 +40,10 @@ class ServedTranslator:
     def request(self, endpoint: str, body: bytes, lane: Lane | None = None) -> ProviderRequest | Untranslatable:
         if not self._provider.serves(endpoint):
             return unserved(f"The provider '{self._provider.name}'", endpoint)
+        if endpoint == RESPONSES and endpoint not in self._provider.endpoints:
+            ask = partial(self._translator.request, CHAT_COMPLETIONS, lane=lane)
+            name = max_tokens_name(self._provider.variant)
+            return request_by_chat(body, lane, ask, vendor=self._provider.name, max_tokens_name=name)
         return self._translator.request(endpoint, body, lane)
 
 

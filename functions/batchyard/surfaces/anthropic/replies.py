@@ -1,8 +1,8 @@
 """The objects that Anthropic answers, every field always there. They are TypedDicts, from which the OpenAPI document is
 made.
 
-Batchyard adds three fields to a batch: `waiting_for`, `usage` and `errors`. And its counts say how far a batch is while
-it is in progress, when Anthropic's are 0 but for `processing`.
+Batchyard adds four fields to a batch: `waiting_for`, `lanes`, `usage` and `errors`. And its counts say how far a batch
+is while it is in progress, when Anthropic's are 0 but for `processing`.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ from batchyard.core.batches import Batch, Ending, Status
 from batchyard.surfaces.anthropic.ids import shown_id
 from batchyard.surfaces.batch_fields import (
     BatchErrors,
+    BatchLane,
     BatchWait,
     TokenUsage,
     batch_errors,
+    batch_lanes,
     token_usage,
     waiting_for,
 )
@@ -48,6 +50,7 @@ class MessageBatch(TypedDict):
     archived_at: str | None
     results_url: str | None
     waiting_for: list[BatchWait] | None
+    lanes: list[BatchLane] | None
     usage: TokenUsage
     errors: BatchErrors | None
 
@@ -92,6 +95,7 @@ def batch_object(batch: Batch) -> MessageBatch:
         "archived_at": None,
         "results_url": results_url if has_results else None,
         "waiting_for": waiting_for(batch),
+        "lanes": batch_lanes(batch),
         "usage": token_usage(batch),
         "errors": batch_errors(batch),
     }

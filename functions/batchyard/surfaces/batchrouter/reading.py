@@ -13,6 +13,7 @@ from batchyard.core.batches import Batch
 from batchyard.core.errors import InvalidRequest, NotFound, Unauthenticated
 from batchyard.core.json_types import JsonObject
 from batchyard.core.ledger import read_dollars
+from batchyard.core.policies import Policy
 from batchyard.core.quotes import PREFIX
 from batchyard.core.requests import (
     ApiKeyRequest,
@@ -87,8 +88,10 @@ def read_batch(request: Request) -> BatchRequest:
     sent = requests.sent(requests.CreateRoutedBatch, request)
     body = sent.body
     _check_input(sent)
+    found = _batch_request(sent, _rules(body), _lines(body.items, None, sent))
     batch = replace(
-        _batch_request(sent, _rules(body), _lines(body.items, None, sent)),
+        found,
+        policy=replace(found.policy, early_failover=body.settings.early_failover if body.settings else None),
         metadata=_metadata(body.metadata, sent),
         identical_once=body.settings.identical_once if body.settings else False,
         idempotency_key=key,
@@ -112,6 +115,10 @@ def _batch_request(
         completion_window=replies.windows[rules.tier],
         lines=lines,
         rules=rules,
+        policy=Policy(
+            routing_mode=rules.mode if sent.has("routing_mode") else None,
+            privacy_tier=rules.privacy if sent.has("privacy_tier") else None,
+        ),
         max_price_picousd=_limit(sent.body.max_price),
     )
 

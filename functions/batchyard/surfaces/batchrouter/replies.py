@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from typing_extensions import TypedDict
 
-from batchyard.core.accounts import Account, ApiKey
+from batchyard.core.accounts import Account, AccountView, ApiKey
 from batchyard.core.batches import Batch, Stage, Status
 from batchyard.core.catalogue import Offer
 from batchyard.core.files import File
@@ -20,9 +20,8 @@ from batchyard.core.items import LineError
 from batchyard.core.json_types import JsonObject
 from batchyard.core.routing import ServiceTier
 from batchyard.core.usage import PICOUSD_PER_MICROUSD
-from batchyard.surfaces.batch_fields import BatchWait, waiting_for
+from batchyard.surfaces.batch_fields import BatchLane, BatchWait, batch_lanes, waiting_for
 from batchyard.surfaces.batchrouter.money import Money, money
-from batchyard.surfaces.operations import AccountView
 
 RoutedStatus = Literal[
     "pending",
@@ -78,7 +77,9 @@ class Issue(TypedDict):
 
 
 class RoutedBatch(TypedDict):
-    """`item_count`: 0 while nobody has counted the items of its file. `cost`: of the items that are done."""
+    """`item_count`: 0 while nobody has counted the items of its file. `cost`: of the items that are done.
+    `waiting_for`: why it stands still or is slow, `lanes`: how far each lane is; both are null in lists while it is in
+    progress."""
 
     id: str
     status: RoutedStatus
@@ -99,6 +100,7 @@ class RoutedBatch(TypedDict):
     max_price: Money | None
     errors: list[Issue]
     waiting_for: list[BatchWait] | None
+    lanes: list[BatchLane] | None
     metadata: JsonObject | None
 
 
@@ -286,6 +288,7 @@ def batch_object(batch: Batch) -> RoutedBatch:
         "max_price": None if limit is None else money(limit),
         "errors": [issue(error) for error in batch.errors],
         "waiting_for": waiting_for(batch),
+        "lanes": batch_lanes(batch),
         "metadata": batch.metadata,
     }
 

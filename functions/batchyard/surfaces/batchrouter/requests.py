@@ -13,14 +13,12 @@ from pydantic import BaseModel, Field, WithJsonSchema
 from batchyard.core.errors import InvalidRequest, PreflightFailed
 from batchyard.core.items import LineError
 from batchyard.core.json_types import JsonObject
-from batchyard.surfaces.batch_settings import BatchWebhook, Dollars
+from batchyard.surfaces.batch_settings import BatchWebhook, Dollars, PrivacyTierName, RoutingModeName
 from batchyard.surfaces.bodies import Body, MemberWords, parse_all_that_fits, parse_body, refusal
 from batchyard.surfaces.http import Request
 from batchyard.surfaces.json_lines import json_type
 
 SlaTier = Literal["standard", "flex", "priority"]
-Mode = Literal["cheapest", "sla_aware", "public_only", "edge_only", "hybrid", "privacy_constrained"]
-PrivacyTier = Literal["standard", "confidential", "restricted"]
 ModelName = Annotated[str, Field(min_length=1, max_length=256)]
 Region = Annotated[str, Field(min_length=1, max_length=64)]
 Item = Annotated[Any, WithJsonSchema({"type": "object", "additionalProperties": True})]
@@ -44,8 +42,8 @@ class QuoteModel(Body):
     model: ModelName | None = Field(default=None, description="Of items that name none.")
     models: list[ModelName] | None = Field(default=None, min_length=1, max_length=10)
     sla_tier: SlaTier = "standard"
-    routing_mode: Mode = "cheapest"
-    privacy_tier: PrivacyTier = "standard"
+    routing_mode: RoutingModeName = "cheapest"
+    privacy_tier: PrivacyTierName = "standard"
     allowed_regions: Regions | None = None
     max_price: MoneyLimit | None = None
 
@@ -54,6 +52,9 @@ class RoutedBatchSettings(Body):
     """How a batch is to be run."""
 
     identical_once: bool = Field(default=False, description="Send identical requests once; all have that result.")
+    early_failover: bool | None = Field(
+        default=None, description="Leave a provider in trouble at once, and not only when the deadline is in danger."
+    )
 
 
 class CreateRoutedBatch(Body):
@@ -64,8 +65,8 @@ class CreateRoutedBatch(Body):
     items: Items | None = None
     input_file_id: str | None = Field(default=None, min_length=1, max_length=512)
     sla_tier: SlaTier = "standard"
-    routing_mode: Mode = "cheapest"
-    privacy_tier: PrivacyTier = "standard"
+    routing_mode: RoutingModeName = "cheapest"
+    privacy_tier: PrivacyTierName = "standard"
     allowed_regions: Regions | None = None
     webhook: BatchWebhook | None = None
     metadata: JsonObject | None = None

@@ -7,11 +7,13 @@ from typing import Literal
 
 from typing_extensions import TypedDict
 
-from batchyard.core.accounts import Account
+from batchyard.core.accounts import Account, AccountView
 from batchyard.core.ledger import write_dollars
-from batchyard.core.survey import AccountShare, Survey, SurveyedLane
-from batchyard.surfaces.dashboard.replies import Mode
-from batchyard.surfaces.operations import AccountView, Session, ViewedAccounts
+from batchyard.core.policies import Policy
+from batchyard.core.survey import AccountShare, AccountsPage, Survey, SurveyedLane
+from batchyard.surfaces.batch_settings import PrivacyTierName, RoutingModeName
+from batchyard.surfaces.dashboard.lanes import Mode
+from batchyard.surfaces.operations import Session
 
 BillingName = Literal["free", "prepaid", "postpaid"]
 
@@ -28,8 +30,16 @@ class Balance(TypedDict):
     charged_usd: str
 
 
+class DialectLimits(TypedDict):
+    """What holds for a batch from a file whose lines are in a dialect's form."""
+
+    max_file_bytes: int
+    max_batch_items: int
+    max_line_bytes: int
+
+
 class DeploymentLimits(TypedDict):
-    """What may be sent to this deployment."""
+    """What may be sent to this deployment. `dialects`: by the dialect in whose form the lines of a file are."""
 
     max_upload_part_bytes: int
     max_file_bytes: int
@@ -37,6 +47,7 @@ class DeploymentLimits(TypedDict):
     max_line_bytes: int
     max_custom_id_chars: int
     completion_window_seconds: int
+    dialects: dict[str, DialectLimits]
 
 
 class SessionObject(TypedDict):
@@ -48,6 +59,15 @@ class SessionObject(TypedDict):
     deployment: DeploymentLimits
 
 
+class AccountPolicy(TypedDict):
+    """How the account's batches are run that do not say so themselves; null: as the deployment's policy says."""
+
+    modes: list[Mode] | None
+    routing_mode: RoutingModeName | None
+    privacy_tier: PrivacyTierName | None
+    early_failover: bool | None
+
+
 class OperatorsAccount(TypedDict):
     id: str
     name: str
@@ -57,6 +77,7 @@ class OperatorsAccount(TypedDict):
     is_operator: bool
     daily_limit_usd: str | None
     balance: Balance | None
+    policy: AccountPolicy
     open_batches: int
 
 
@@ -116,11 +137,19 @@ def session_object(session: Session) -> SessionObject:
             "max_line_bytes": bounds.max_line_bytes,
             "max_custom_id_chars": session.limits.max_custom_id_chars,
             "completion_window_seconds": session.window_seconds,
+            "dialects": {
+                name: {
+                    "max_file_bytes": each.max_file_bytes,
+                    "max_batch_items": each.max_batch_items,
+                    "max_line_bytes": each.max_line_bytes,
+                }
+                for name, each in session.dialects.items()
+            },
         },
     }
 
 
-def accounts_object(viewed: ViewedAccounts) -> OperatorsAccounts:
+def accounts_object(viewed: AccountsPage) -> OperatorsAccounts:
     accounts = [_account(each, viewed.open_batches) for each in viewed.accounts]
     return {"accounts": accounts, "next_cursor": viewed.next_cursor}
 
@@ -141,7 +170,17 @@ def _account(view: AccountView, open_batches: Mapping[str, int]) -> OperatorsAcc
         "is_operator": account.is_operator,
         "daily_limit_usd": _daily_limit(account),
         "balance": _balance(view),
+        "policy": _policy(account.policy),
         "open_batches": open_batches.get(account.id, 0),
+    }
+
+
+def _policy(policy: Policy) -> AccountPolicy:
+    return {
+        "modes": None if policy.modes is None else [mode.value for mode in policy.modes],
+        "routing_mode": policy.routing_mode.value if policy.routing_mode else None,
+        "privacy_tier": policy.privacy_tier.value if policy.privacy_tier else None,
+        "early_failover": policy.early_failover,
     }
 
 

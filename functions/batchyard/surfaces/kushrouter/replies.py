@@ -1,7 +1,7 @@
 """The objects that KushRouter answers, every field always there, and no other.
 
 Batches have OpenAI's fields with KushRouter's statuses; lists and files have the fields in KushRouter's documentation,
-and batches have Batchyard's `waiting_for`. They are TypedDicts, from which the OpenAPI document is made.
+and batches have Batchyard's `waiting_for` and `lanes`. They are TypedDicts, from which the OpenAPI document is made.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ from batchyard.core.files import File
 from batchyard.core.json_types import JsonObject
 from batchyard.surfaces.batch_fields import (
     BatchErrors,
+    BatchLane,
     BatchWait,
     RequestCounts,
     TokenUsage,
     batch_errors,
+    batch_lanes,
     request_counts,
     token_usage,
     waiting_for,
@@ -73,7 +75,8 @@ class KushRouterPresignedFile(TypedDict):
 
 
 class KushRouterBatch(TypedDict):
-    """`waiting_for`: why it stands still or is slow; null in lists while it is in progress."""
+    """`waiting_for`: why it stands still or is slow, `lanes`: how far each lane is; both are null in lists while it is
+    in progress."""
 
     id: str
     object: Literal["batch"]
@@ -95,6 +98,7 @@ class KushRouterBatch(TypedDict):
     cancelling_at: int | None
     cancelled_at: int | None
     waiting_for: list[BatchWait] | None
+    lanes: list[BatchLane] | None
     request_counts: RequestCounts
     usage: TokenUsage
     metadata: JsonObject | None
@@ -175,6 +179,7 @@ def batch_object(batch: Batch) -> KushRouterBatch:
         "cancelling_at": at(Status.CANCELLING),
         "cancelled_at": at(Status.CANCELLED),
         "waiting_for": waiting_for(batch),
+        "lanes": batch_lanes(batch),
         "request_counts": request_counts(batch),
         "usage": token_usage(batch),
         "metadata": batch.metadata,

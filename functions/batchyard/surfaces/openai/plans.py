@@ -10,6 +10,8 @@ from typing import Literal
 from typing_extensions import TypedDict
 
 from batchyard.core.forecast import CandidateForecast, Forecast, RouteForecast
+from batchyard.core.lanes import Mode
+from batchyard.core.planning import Considered
 from batchyard.core.routing import Verdict
 from batchyard.core.usage import decimal_usd
 
@@ -26,6 +28,7 @@ _REASONS = {
     Verdict.TOO_LATE: "It usually takes so long that too little time would be left before the deadline.",
     Verdict.TROUBLE: "Its provider is in trouble, and the batch's rules do not wait for that to end.",
     Verdict.PRIVACY: "It does not keep to the batch's privacy tier.",
+    Verdict.POLICY: "The batch leaves this mode out, or, if it says nothing, the policy of its account or deployment.",
     Verdict.ROUTING_MODE: "The batch's routing mode does not allow its provider.",
     Verdict.REGION: "Its provider is in none of the batch's regions.",
 }
@@ -52,8 +55,10 @@ class PlannedLane(TypedDict):
         "too_late",
         "trouble",
         "privacy",
+        "policy",
         "routing_mode",
         "region",
+        "unpriced",
     ]
     reason: str
     items: int
@@ -160,4 +165,14 @@ def _notes(forecast: Forecast) -> list[str]:
         notes.append("Nobody said how many input tokens there are: 'tokens' says so.")
     if request.output_tokens is None:
         notes.append("Nobody knows how much the models will answer: 'output_tokens' says what you expect.")
+    if any(_is_unsure(each.considered) for route in forecast.routes for each in route.selected):
+        notes.append(
+            "Half of a lane's provider jobs, or more, take longer than there is time for. What such a job leaves runs "
+            "in realtime, at the full price."
+        )
     return notes
+
+
+def _is_unsure(considered: Considered) -> bool:
+    """Whether its jobs will probably be given up."""
+    return considered.lane.mode is Mode.NATIVE and considered.finish_at > considered.escalate_at

@@ -12,10 +12,15 @@ from batchyard.adapters.providers.translator import ProviderRequest, Untranslata
 from batchyard.core.calls import Answer, ProviderReply
 from batchyard.core.json_types import JsonObject
 from batchyard.core.lanes import Lane, Mode
-from batchyard.core.providers import CHAT_COMPLETIONS, MESSAGES, Provider
+from batchyard.core.providers import CHAT_COMPLETIONS, IMAGE_ENDPOINTS, MESSAGES, Provider
 
 _NEWER_MAX_TOKENS = frozenset({"openai", "azure"})
-"""Variants whose models want `max_completion_tokens`; the others know its older name."""
+
+
+def max_tokens_name(variant: str) -> str:
+    """What chat completions call the limit of output tokens: OpenAI's models want the newer name, others know the older
+    one."""
+    return "max_completion_tokens" if variant in _NEWER_MAX_TOKENS else "max_tokens"
 
 
 class OpenAITranslator:
@@ -33,6 +38,8 @@ class OpenAITranslator:
         try:
             if endpoint == MESSAGES:
                 return self._from_messages(body, lane)
+            if endpoint in IMAGE_ENDPOINTS:
+                _check_images(body)
             return ProviderRequest(endpoint.removeprefix("/v1"), _for_lane(body, lane))
         except Untranslatable as error:
             return error
@@ -40,9 +47,15 @@ class OpenAITranslator:
     def _from_messages(self, body: bytes, lane: Lane | None) -> ProviderRequest:
         document = read_body(body)
         model = lane.model if lane is not None else str(document.get("model") or "")
-        max_tokens = "max_completion_tokens" if self._variant in _NEWER_MAX_TOKENS else "max_tokens"
-        request = chat_request(document, model, self._name, max_tokens_name=max_tokens) | _service_tier(lane)
+        name = max_tokens_name(self._variant)
+        request = chat_request(document, model, self._name, max_tokens_name=name) | _service_tier(lane)
         return ProviderRequest(CHAT_COMPLETIONS.removeprefix("/v1"), write_body(request), _read_message)
+
+
+def _check_images(body: bytes) -> None:
+    """Raises Untranslatable for images that another model writes, whose tokens have another price."""
+    if b"svg" in body and read_body(body).get("output_format") == "svg":
+        raise Untranslatable("Images in SVG cannot be made in a batch: what they cost is not known.", "output_format")
 
 
 def _read_message(answer: Answer, now: float) -> ProviderReply:
