@@ -19,6 +19,7 @@ class FairQueue:
         self._clock = clock
         self._order = itertools.count()
         self._messages: list[tuple[float, int, ShardMessage]] = []
+        self._hidden: list[tuple[float, ShardMessage]] = []
         self.sent = 0
 
     def send(self, messages: Sequence[ShardMessage], delay_seconds: int = 0) -> None:
@@ -26,17 +27,30 @@ class FairQueue:
             heapq.heappush(self._messages, (self._clock() + delay_seconds, next(self._order), message))
         self.sent += len(messages)
 
+    def hide(self, messages: Sequence[ShardMessage], seconds: float) -> None:
+        """Their receiver died: they come back when their visibility ends. Nobody knows of them until then."""
+        self._hidden += [(self._clock() + seconds, message) for message in messages]
+
+    def has_none_waiting(self, provider: str) -> bool:
+        """As `Queues` has it."""
+        return not self._messages
+
     def postpone(self, provider: str, receipt_handle: str, seconds: int) -> None:
         raise AssertionError("a record failed, though nothing here breaks but the provider")
 
     @property
     def next_at(self) -> float:
         """When the first message is due; infinite if there is none."""
-        return self._messages[0][0] if self._messages else float("inf")
+        first = [due_at for due_at, _, _ in self._messages[:1]]
+        return min(first + [visible_at for visible_at, _ in self._hidden], default=float("inf"))
 
     def receive(self) -> list[ShardMessage]:
         """Messages that are due, as many as one invocation takes."""
         now = self._clock()
+        for visible_at, message in self._hidden:
+            if visible_at <= now:
+                heapq.heappush(self._messages, (visible_at, next(self._order), message))
+        self._hidden = [entry for entry in self._hidden if entry[0] > now]
         if self.next_at > now:
             return []
         due = [entry for entry in self._messages if entry[0] <= now]

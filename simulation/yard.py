@@ -1,7 +1,8 @@
 """One lane: its queue, its workers, its provider, and the batches that want it.
 
 Real are the worker, the steps Dispatch, Settle and Draw, the work file, and every row and condition. Simulated are the
-clock, the provider, the queue (fair, with delays), and the stores, whose calls take no time. Workers do not die here.
+clock, the provider, the queue (fair, with delays), and the stores, whose calls take no time. Workers may be killed all
+the time (`Kills`); then Sweep recovers their shards.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import math
 import random
 from collections import Counter
 from collections.abc import Callable, Set
@@ -35,6 +37,7 @@ from batchyard.core.shards import ShardRow
 from batchyard.core.usage import Price, Tally
 from batchyard.steps.dispatch import dispatch
 from batchyard.steps.draw import draw
+from batchyard.steps.recover import recover
 from batchyard.steps.settle import settle
 from batchyard.steps.start import start
 from batchyard.worker.gate import Gates
@@ -47,11 +50,12 @@ from batchyard.worker.stopping import RunLimits
 from batchyard.worker.work import Record, Steps, Worker
 from simulation.counted import OBJECT_CALLS, TABLE_CALLS, Counted
 from simulation.fair_queue import FairQueue
+from simulation.kills import Kills, Process, WorkerKilled
 from simulation.limited_provider import LimitedProvider
 from simulation.memory_objects import MemoryObjects
 from simulation.memory_table import MemoryTable
 from simulation.outages import Outage
-from simulation.virtual_time import EPOCH, VirtualTimeLoop, inline
+from simulation.virtual_time import EPOCH, VirtualTimeLoop
 
 _LANE = Lane("openai", "m")
 _ENDPOINT = "/v1/chat/completions"
@@ -87,6 +91,16 @@ class Traffic:
     price: Price
 
 
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """What an operator may set, as far as it matters here; the defaults are those of `settings`."""
+
+    run_limits: RunLimits = _RUN_LIMITS
+    shard_items: int = _SHARD_ITEMS
+    stride: int = _STRIDE
+    max_in_flight: int = _MAX_IN_FLIGHT
+
+
 class Yard:
     """A lane that takes `rate` calls a second, each of `seconds`, and up to `workers` worker processes. `tells`: the
     provider says in headers what it takes. `traffic`: other items at another provider, whose rate and seconds count."""
@@ -100,7 +114,15 @@ class Yard:
         *,
         tells: bool = False,
         traffic: Traffic | None = None,
+        seed: int = _SEED,
+        kills: Kills | None = None,
+        deployment: Deployment = Deployment(),
     ) -> None:
+        self._deployment = deployment
+        self._kills = kills
+        self.killed = 0
+        """Invocations so far."""
+        self._invoked: dict[asyncio.Task[None], tuple[Process, list[ShardMessage]]] = {}
         self.loop = VirtualTimeLoop()
         self.provider = LimitedProvider(self.loop.clock, rate, seconds, outage, tells=tells)
         self.price = Price(1, 1, 1)
@@ -122,11 +144,15 @@ class Yard:
         self._worker_seconds = 0.0
         self._begun_at: dict[int, float] = {}
         self._open: set[str] = set()
-        self._running: set[asyncio.Task[None]] = set()
+        self._batches: dict[str, Batch] = {}
+        self._running: dict[asyncio.Task[None], None] = {}
         self._fault: BaseException | None = None
         self._owners = itertools.count()
-        self._random = random.Random(_SEED)
+        self._random = random.Random(seed)
         self._idle = [self._process() for _ in range(workers)]
+        self._kill_at = self._sweep_at = math.inf
+        if kills is not None:
+            self._kill_at, self._sweep_at = EPOCH + kills.every_seconds, EPOCH + kills.sweep_seconds
 
     def add(
         self,
@@ -154,6 +180,7 @@ class Yard:
             max_price_picousd=max_price_picousd,
         )
         self.stores.batches.create(batch)
+        self._batches[batch_id] = batch
         self.stores.batches.set_plan(batch, self._cut(batch, items), None, now, estimate_picousd=estimate_picousd)
         self._open.add(batch_id)
         dispatch(
@@ -204,7 +231,8 @@ class Yard:
     def _cut(self, batch: Batch, items: int) -> Plan:
         """Work file and manifest, as Validate leaves them."""
         written: list[bytes] = []
-        file = WorkFile(written.append, sizes=ShardSizes(_SHARD_ITEMS), bytes_at_most=_SHARD_BYTES, lanes_at_most=1)
+        sizes = ShardSizes(self._deployment.shard_items)
+        file = WorkFile(written.append, sizes=sizes, bytes_at_most=_SHARD_BYTES, lanes_at_most=1)
         lane = file.lane(_LANE)
         for index in range(items):
             body = self._body(batch.id, index)
@@ -214,36 +242,67 @@ class Yard:
         self.stores.objects.put(work_key(batch.account_id, batch.id, run), b"".join(written))
         manifest = b"".join(manifest_record(shard) for shard in shards)
         self.stores.objects.put(manifest_key(batch.account_id, batch.id, run), manifest)
-        return Plan(run, items, len(shards), tuple(lanes), _STRIDE, False, None)
+        return Plan(run, items, len(shards), tuple(lanes), self._deployment.stride, False, None)
 
     async def _run(self, until: float) -> None:
         while self._open and self.loop.clock() < until:
+            if self._kills is not None:
+                await self._kill_and_sweep(self._kills)
             while self._idle and (messages := self.queue.receive()):
-                task = self.loop.create_task(self._invoke(self._idle.pop(0), messages))
-                self._running.add(task)
+                process = self._idle.pop(0)
+                task = self.loop.create_task(self._invoke(process, messages))
+                self._running[task] = None
+                self._invoked[task] = process, messages
                 task.add_done_callback(self._ended)
             wait = _POLL_SECONDS
             if not self._running:
-                wait = max(wait, min(self.queue.next_at, until) - self.loop.clock())
+                wait = max(wait, min(self.queue.next_at, self._sweep_at, until) - self.loop.clock())
             await asyncio.sleep(wait)
             if self._fault is not None:
                 raise self._fault
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
-        if not task.cancelled():
+        self._running.pop(task, None)
+        self._invoked.pop(task, None)
+        if not task.cancelled() and not isinstance(task.exception(), WorkerKilled):
             self._fault = self._fault or task.exception()
 
-    async def _invoke(self, worker: Worker, messages: list[ShardMessage]) -> None:
+    async def _kill_and_sweep(self, kills: Kills) -> None:
+        now = self.loop.clock()
+        if now >= self._kill_at:
+            self._kill_at += kills.every_seconds
+            dying = dict(self._invoked)
+            for task, (process, messages) in dying.items():
+                process.is_dead = True
+                task.cancel()
+                self.queue.hide(messages, kills.visibility_seconds)
+                self.killed += 1
+                self.loop.call_later(kills.start_seconds, lambda: self._idle.append(self._process()))
+            if dying:
+                await asyncio.wait(dying)
+        if now >= self._sweep_at:
+            self._sweep_at += kills.sweep_seconds
+            for batch_id in sorted(self._open):
+                batch = self.stores.batches.get(self._batches[batch_id].ref)
+                assert batch is not None
+                recover(batch, now=int(now), stores=self.stores, queues=self._queues)
+
+    async def _invoke(self, process: Process, messages: list[ShardMessage]) -> None:
+        worker = process.worker
+        assert worker is not None
         number, begun = next(self._owners), self.loop.clock()
         self._begun_at[number] = begun
         records = [Record(str(n), message.to_json(), str(n), 1) for n, message in enumerate(messages)]
-        failed = await worker.work(records, stop_at=begun + _INVOCATION_SECONDS, meter=Meter())
+        try:
+            failed = await worker.work(records, stop_at=begun + _INVOCATION_SECONDS, meter=Meter())
+        finally:
+            if process.is_dead:
+                self._worker_seconds += self.loop.clock() - self._begun_at.pop(number)
         assert failed == []
         await asyncio.sleep(_AROUND_AN_INVOCATION_SECONDS)
         self.invocations += 1
         self._worker_seconds += self.loop.clock() - self._begun_at.pop(number)
-        self._idle.append(worker)
+        self._idle.append(process)
 
     def _settle(self, message: ShardMessage, row: ShardRow, again: bool) -> None:
         settle(message, row, again, stores=self.stores, queues=self._queues, workflow=self._workflow)
@@ -256,22 +315,24 @@ class Yard:
     def _start(self, message: ShardMessage) -> Room:
         return start(message, stores=self.stores, workflow=self._workflow)
 
-    def _process(self) -> Worker:
+    def _process(self) -> Process:
+        process = Process()
         runtime = Runtime(
             self.loop.clock,
             self._random.random,
             lambda: f"owner_{next(self._owners)}",
             logging.getLogger("worker"),
-            inline,
+            process.blocking,
         )
-        return Worker(
+        process.worker = Worker(
             ShardStores(self.stores.shards, self.stores.objects),
             self._queues,
             _OneLane(self, runtime),
             Steps(self._settle, self._draw, self.stores.rosters, self._start),
-            _RUN_LIMITS,
+            self._deployment.run_limits,
             runtime,
         )
+        return process
 
 
 class _OneLane:
@@ -279,7 +340,7 @@ class _OneLane:
 
     def __init__(self, yard: Yard, runtime: Runtime) -> None:
         self._provider, self._price = yard.provider, yard.price
-        gates = Gates(_MAX_IN_FLIGHT, runtime.clock)
+        gates = Gates(yard._deployment.max_in_flight, runtime.clock)
         lane = LaneId(_LANE.provider, _LANE.model)
         self._gate = gates.of(lane)
         self._watch = LaneWatch(lane, self._gate, yard.lanes, runtime, forget_key=lambda: None)

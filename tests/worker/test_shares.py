@@ -34,9 +34,9 @@ def test_a_limited_lane_is_used_and_not_overrun(yards: Callable[..., Yard], rate
     yard.run(1000)
     took = yard.ended_at["big"]
     report = (items / took / rate, yard.provider.refused / items, yard.worker_seconds / (items / rate))
-    assert report[0] >= 0.94, report
-    assert report[1] <= 0.05, report
-    assert report[2] <= 1.6, report
+    assert report[0] >= 0.95, report
+    assert report[1] <= 0.03, report
+    assert report[2] <= 1.5, report
 
 
 @pytest.mark.parametrize(("rate", "workers"), [(20, 1), (20, 5), (200, 1), (200, 5)])
@@ -78,14 +78,29 @@ def test_a_small_batch_is_not_held_up(yards: Callable[..., Yard], workers: int, 
     assert yard.provider.good["big"] - before > 20 * 200 / 2
 
 
-@pytest.mark.parametrize("workers", [5, 20])
+@pytest.mark.parametrize("workers", [1, 5, 20])
 def test_accounts_share_equally(yards: Callable[..., Yard], workers: int) -> None:
-    """Ten accounts that all want everything: the one with five batches gets no more than each of the others."""
+    """Ten accounts that all want everything: each gets a tenth, within ten per cent of that, and the one with five
+    batches no more than each of the others."""
     yard = yards(200, workers)
     for number in range(10):
         for batch in range(5 if number == 0 else 1):
             yard.add(f"batch{number}x{batch}", 3_000, f"acct_{number}")
-    assert _shares(yard) == pytest.approx(dict.fromkeys(range(10), 0.1), abs=0.04)
+    assert _shares(yard) == pytest.approx(dict.fromkeys(range(10), 0.1), rel=0.1)
+
+
+def test_a_seed_gives_one_result(yards: Callable[..., Yard]) -> None:
+    """The simulation runs the same way each time, down to the last call: what it measures is no matter of luck."""
+
+    def run() -> tuple[object, ...]:
+        yard = yards(200, 4)
+        for number in range(6):
+            yard.add(f"batch{number}x", 1_000, f"acct_{number}")
+        yard.run(25)
+        provider = yard.provider
+        return provider.good_in, provider.good, provider.received, yard.aws_calls, yard.invocations, yard.worker_seconds
+
+    assert run() == run()
 
 
 def test_every_batch_gets_its_turn_of_the_workers(yards: Callable[..., Yard]) -> None:

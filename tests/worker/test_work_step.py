@@ -359,6 +359,17 @@ def test_no_call_starts_that_cannot_end(start: Start) -> None:
     assert set(shop.provider.received.values()) == {1}
 
 
+@pytest.mark.parametrize(("call_seconds", "seconds"), [(1.7, 30.0), (1.9, 33.9), (2.3, 31.5), (3.7, 33.3)])
+def test_no_call_starts_just_before_the_next_look(start: Start, call_seconds: float, seconds: float) -> None:
+    """A run looks once a second whether to stop. A call that ends after the last moment at which another one may start,
+    and before the next look, is followed by none: that would be cut off and paid for twice."""
+    shop = start(after(call_seconds))
+    message = shop.message(120, concurrency=5)
+    assert shop.run_to_the_end(message, seconds=seconds) > 1
+    assert shop.outcomes() == {"succeeded": 120}
+    assert set(shop.provider.received.values()) == {1}
+
+
 def test_an_item_that_only_ever_times_out_fails_in_the_end(start: Start) -> None:
     """A full timeout, then the end of the invocation: it would go on like this until the deadline."""
     shop = start(after(60.0, lambda index: TIMED_OUT if index == 1 else succeed(index)))

@@ -35,12 +35,12 @@ _ABSENT_AFTER_SECONDS = 15
 _RELIEF_SECONDS = 6
 """A worker that runs out of work so soon needs somebody to take over."""
 _NEWCOMERS_SHARE = 0.05
-_CALLS_PER_WORKER = 384
+_CALLS_PER_WORKER = 640
 """In flight, at which a worker costs little per call and still answers in time."""
 _SLACK = 0.9
 """The rate falls by a tenth before a worker leaves that was needed: else it would come and go."""
 _SHORTEST_AWAY_SECONDS = 5.0
-_LONGEST_AWAY_SECONDS = 120.0
+_LONGEST_AWAY_SECONDS = 60.0
 """How long a shard that nobody needs now stays away: not so long that the death of a worker would be felt."""
 _LEAST_RATE = 0.05
 _SHORTEST_SAMPLE_SECONDS = 1.0
@@ -50,11 +50,13 @@ _MARGIN = 0.99
 _USED = 0.8
 """A rate that is used less than this says nothing about whether it could be higher."""
 _DEEPEST_CUT = 0.85
-_RISE = 0.01
-_UNSURE_SLOTS = 8
+_RISE = 0.0025
+_UNSURE_SLOTS = 16
 """The first rate rises as if the last refusal were so long ago: it was found while calls grew more, or fewer."""
 _QUICKEST_RISE = 1.3
-"""The rate rises by one per cent in the first slot after a refusal, by two in the next one, and so on."""
+"""The rate rises by a quarter of a per cent in the first slot after a refusal, by two quarters in the next, and so on:
+a provider that lets calls be saved up refuses late, so that a quick rise goes far beyond what it takes. One that takes
+twice as much as before is found out within a minute."""
 _CREDIBLE = 0.5
 """A ceiling of which so much gets through is not doubted because the very first calls were refused: those start all at
 once, before anybody knows it."""
@@ -188,11 +190,15 @@ def rate_change(pace: LanePace, now: float, ceiling: float | None) -> RateChange
     through = good / seconds
     rate, refused_slot = pace.rate, pace.refused_slot
     came_at_once = rate is None and ceiling is not None and through >= _CREDIBLE * ceiling
-    if refused > max(1.0, _REFUSED_SHARE * (good + refused)) and not came_at_once:
+    is_too_much = refused > max(1.0, _REFUSED_SHARE * (good + refused))
+    was_found_meanwhile = rate is not None and slot - 2 - refused_slot == _UNSURE_SLOTS
+    is_news = not (came_at_once or was_found_meanwhile)
+    if is_too_much and is_news:
         refused_slot = slot - 1 - (_UNSURE_SLOTS if rate is None else 0)
-        reached = through if rate is None else min(rate, max(through, _DEEPEST_CUT * rate))
+        of_calls = good / (good + refused)
+        reached = through if rate is None else min(rate, max(through, of_calls * rate, _DEEPEST_CUT * rate))
         rate = max(_LEAST_RATE, _MARGIN * reached)
-    elif rate is not None and through >= _USED * rate:
+    elif rate is not None and through >= _USED * rate and (not is_too_much or came_at_once):
         rate *= min(_QUICKEST_RISE, 1 + _RISE * (slot - 1 - refused_slot))
     if rate is not None and slot - refused_slot > _FORGOTTEN_SLOTS:
         rate = None
@@ -245,11 +251,13 @@ def share(stay: Mapping[str, WorkerReport], name: str, now: float) -> float:
     come gets little until the others have heard of it."""
     if name not in stay:
         return 0.0
-    if len(stay) > 1 and slot_of(now) == slot_of(stay[name].since):
-        return _NEWCOMERS_SHARE
+    settled = {each: report for each, report in stay.items() if slot_of(report.since) < slot_of(now)}
+    if name not in settled:
+        return _NEWCOMERS_SHARE if len(stay) > 1 else 1.0
+    left = max(0.5, 1 - _NEWCOMERS_SHARE * (len(stay) - len(settled)))
     if not stay[name].batches:
-        return 1 / len(stay)
-    return sum(portions(stay, name).values())
+        return left / len(settled)
+    return left * sum(portions(settled, name).values())
 
 
 def workers_needed(rate: float, usual_call_seconds: float) -> int:

@@ -43,9 +43,17 @@ class Seated:
     since: float
 
 
+def seats_by_account(seated: Iterable[Seated]) -> Mapping[str, float]:
+    """Account -> the seats that its batches have, divided by its weight."""
+    held: defaultdict[str, float] = defaultdict(float)
+    for each in seated:
+        held[each.message.account_id] += each.seats * _of_one(each.message)
+    return held
+
+
 def in_turn(waiting: Iterable[Listed], seated: Iterable[Seated]) -> list[Listed]:
     """The order in which a worker takes them up."""
-    held = _held(seated)
+    held = seats_by_account(seated)
     return sorted(
         waiting,
         key=lambda listed: (held[listed.message.account_id], listed.taken_up_at, listed.listed_at),
@@ -54,7 +62,7 @@ def in_turn(waiting: Iterable[Listed], seated: Iterable[Seated]) -> list[Listed]
 
 def who_makes_room(listed: Listed, seated: Sequence[Seated], now: float) -> Seated | None:
     """Who gives up a seat of a full worker to `listed`; None: it has to wait."""
-    held = _held(seated)
+    held = seats_by_account(seated)
     account_id, its_seats = listed.message.account_id, held[listed.message.account_id]
     turn_seconds = _TURN_SECONDS if listed.taken_up_at else _TURN_BEFORE_NEWCOMERS_SECONDS
     able = []
@@ -70,14 +78,6 @@ def who_makes_room(listed: Listed, seated: Sequence[Seated], now: float) -> Seat
 def is_to_be_taken_up_by(name: str, names: Iterable[str], batch_id: str) -> bool:
     """Whether of the workers `names` it is `name` that takes up that batch."""
     return name == max(names, key=lambda each: (crc32(f"{each} {batch_id}".encode()), each), default=name)
-
-
-def _held(seated: Iterable[Seated]) -> Mapping[str, float]:
-    """Account -> the seats that its batches have, by its weight."""
-    held: defaultdict[str, float] = defaultdict(float)
-    for each in seated:
-        held[each.message.account_id] += each.seats * _of_one(each.message)
-    return held
 
 
 def _of_one(message: ShardMessage) -> float:

@@ -23,7 +23,7 @@ from batchyard.adapters.aws.rosters import Rosters
 from batchyard.adapters.aws.shards import Shards
 from batchyard.core.lane_pace import SLOT_SECONDS
 from batchyard.core.messages import ShardMessage
-from batchyard.core.roster import Listed, Seated, in_turn, who_makes_room
+from batchyard.core.roster import Listed, Seated, in_turn, seats_by_account, who_makes_room
 from batchyard.core.shards import LeaseHeld, ShardFenced, ShardRow, ShardSettled
 from batchyard.worker.lane_watch import LaneWatch
 from batchyard.worker.runtime import Runtime
@@ -36,6 +36,8 @@ _LOOK_SECONDS = 1.0
 _TRY_AGAIN_SECONDS = 5.0
 """After that time a shard that somebody else had is tried again."""
 _FEW_AHEAD = 16
+_AHEAD_SECONDS = 15.0
+"""With less ahead a worker would soon seem to run out of work, and others would come to relieve it."""
 _TRIES_TO_TAKE_UP = 4
 """Shards of a batch that are tried before the next batch is."""
 _DRAW_SECONDS = 300.0
@@ -55,11 +57,12 @@ def _name_of(message: ShardMessage) -> _Name:
 
 @dataclass(slots=True)
 class _Carried:
-    """A batch that is worked on here. `message`: of a shard of it; `since`: when its first seat was taken; `ahead`:
-    shards to try next; `tried`: they and those before them; `ask_at`: when to ask for more."""
+    """A batch that is worked on here. `message`: of a shard of it; `since`: when its first seat was taken; `seated_at`:
+    its last one; `ahead`: shards to try next; `tried`: they and those before them; `ask_at`: when to ask for more."""
 
     message: ShardMessage
     since: float
+    seated_at: float = 0.0
     seats: list[Seat] = field(default_factory=list)
     ahead: deque[ShardMessage] = field(default_factory=deque)
     tried: set[int] = field(default_factory=set)
@@ -108,7 +111,7 @@ class Drawing:
         self._seen_at: dict[_Name, float] = {}
         """When they were first seen so."""
         self._read_at = runtime.clock()
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: dict[asyncio.Task[None], None] = {}
         self._changed = asyncio.Event()
 
     def carry(self, message: ShardMessage, seat: Seat) -> None:
@@ -116,6 +119,7 @@ class Drawing:
         carried = self._carried.setdefault(_name_of(message), _Carried(message, self._clock()))
         if not carried.seats_held:
             carried.since = self._clock()
+        carried.seated_at = self._clock()
         carried.seats.append(seat)
         carried.tried.add(message.shard.number)
 
@@ -129,12 +133,7 @@ class Drawing:
                     await self._take_up_others(run)
                 except Exception:  # the roster is a hint: what runs here goes on without it
                     self._log.exception("the roster could not be used")
-                for carried in list(self._carried.values()):
-                    try:
-                        await self._draw_for(carried, run)
-                    except Exception:
-                        self._log.exception("no shard of %s could be drawn", carried.message.batch_id)
-                        carried.ask_at = self._clock() + _TRY_AGAIN_SECONDS
+                await self._draw_in_turn(run)
                 if work.done() and not self._running:
                     return
                 with contextlib.suppress(TimeoutError):
@@ -155,29 +154,75 @@ class Drawing:
 
         self.carry(drawn.message, drawn.seat)
         task = asyncio.create_task(running())
-        self._running.add(task)
+        self._running[task] = None
         task.add_done_callback(self._ended)
         await asyncio.sleep(0)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
+        self._running.pop(task, None)
         self._changed.set()
 
-    async def _draw_for(self, carried: _Carried, run: Callable[[Drawn], Awaitable[None]]) -> None:
-        """Shards of that batch until its items run short no more."""
+    async def _draw_in_turn(self, run: Callable[[Drawn], Awaitable[None]]) -> None:
+        """Shards of the batches that are carried here until the items of none run short: one at a time, the next one
+        for who has the fewest seats, or has waited for one the longest."""
+        may_want_more = list(self._carried.values())
+        while may_want_more:
+            seats_of_account = seats_by_account(self._seated())
+            carried = min(
+                may_want_more,
+                key=lambda each: (
+                    seats_of_account.get(each.message.account_id, 0.0),
+                    len(each.seats_held),
+                    each.seated_at,
+                ),
+            )
+            try:
+                wants_more = await self._draw_for(carried, run)
+            except Exception:
+                self._log.exception("no shard of %s could be drawn", carried.message.batch_id)
+                carried.ask_at = self._clock() + _TRY_AGAIN_SECONDS
+                wants_more = False
+            if not wants_more:
+                may_want_more.remove(carried)
+
+    async def _draw_for(self, carried: _Carried, run: Callable[[Drawn], Awaitable[None]]) -> bool:
+        """One shard of that batch, if somebody else does not have it. Whether the batch may want more."""
         watch = self._tools.watch_of(carried.message)
         batch_id, share = carried.message.batch_id, watch.share
-        while self._clock() < self._last_draw_at and share.stays_for(batch_id) and not watch.is_in_trouble:
-            if len(carried.ahead) < _FEW_AHEAD:
-                await self._ask(carried)
-            share.draws_until = self._last_draw_at
-            share.items_ahead[batch_id] = sum(message.shard.items for message in carried.ahead)
-            if not carried.ahead or self._seats.is_full or not share.runs_short(batch_id):
-                return
-            drawn = await self._claim(carried.ahead.popleft())
-            if drawn is not None:
-                await self._start(run, drawn)
-        share.items_ahead.pop(batch_id, None)
+        if self._clock() >= self._last_draw_at or not share.stays_for(batch_id) or watch.is_in_trouble:
+            share.items_ahead.pop(batch_id, None)
+            return False
+        items_ahead = sum(message.shard.items for message in carried.ahead)
+        if len(carried.ahead) < _FEW_AHEAD or items_ahead < share.items_in(batch_id, _AHEAD_SECONDS):
+            await self._ask(carried)
+        share.draws_until = self._last_draw_at
+        share.items_ahead[batch_id] = sum(message.shard.items for message in carried.ahead)
+        if not carried.ahead or not share.runs_short(batch_id):
+            return False
+        turn_since = None
+        if self._seats.is_full:
+            if not self._pass_on_a_seat(carried, share.items_in(batch_id, _LOOK_SECONDS)):
+                return False
+            turn_since = carried.since
+        drawn = await self._claim(carried.ahead.popleft())
+        if drawn is not None:
+            await self._start(run, drawn)
+            carried.since = turn_since or carried.since
+        return True
+
+    def _pass_on_a_seat(self, carried: _Carried, few_items: float) -> bool:
+        """Whether a seat of that batch is free for its next shard, because the run that has it will soon have started
+        all its items: else the batch would stand still until the last of them has ended. Not while an account waits
+        that has no seat here."""
+        held = seats_by_account(self._seated())
+        somebody_has_none = any(listed.message.account_id not in held for listed in self._left_alone)
+        if somebody_has_none or not self._seats.may_make_room:
+            return False
+        for seat in carried.seats_held:
+            if seat.items_to_start() <= few_items:
+                seat.pass_on()
+                return True
+        return False
 
     async def _take_up_others(self, run: Callable[[Drawn], Awaitable[None]]) -> None:
         """Batches that nobody carries, as far as there are seats for them."""
@@ -188,7 +233,10 @@ class Drawing:
             self._read_at = now
             await self._read_roster()
         for listed in in_turn(self._left_alone, self._seated()):
-            if self._seats.is_full and not await self._make_room_for(listed):
+            if self._seats.is_full:
+                if not await self._make_room_for(listed):
+                    continue
+            elif self._is_outranked(listed.message.account_id):
                 continue
             self._left_alone.remove(listed)
             self._seen_at.pop(_name_of(listed.message), None)
@@ -196,6 +244,16 @@ class Drawing:
                 await self._take_up(listed.message, run)
             except Exception:
                 self._log.exception("%s could not be taken up", listed.message.batch_id)
+
+    def _is_outranked(self, account_id: str) -> bool:
+        """Whether a free seat is for a batch that is carried here already, because its account has fewer."""
+        held = seats_by_account(self._seated())
+        return any(
+            held.get(carried.message.account_id, 0.0) < held.get(account_id, 0.0)
+            and self._tools.watch_of(carried.message).share.runs_short(carried.message.batch_id)
+            for carried in self._carried.values()
+            if carried.ahead
+        )
 
     async def _read_roster(self) -> None:
         provider = next(iter(self._carried.values())).message.provider

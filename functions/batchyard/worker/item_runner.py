@@ -75,7 +75,8 @@ class ItemRunner:
         self._random = runtime.random
         self._on_result = on_result
         self._on_idle = on_idle
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], None] = {}
+        """In the order in which they began, as all that is done to all of them."""
         self._in_call: set[asyncio.Task[None] | None] = set()
         self._ready_at: dict[int, float] = {}
         self._calls: dict[int, tuple[float, asyncio.Task[None]]] = {}
@@ -100,6 +101,10 @@ class ItemRunner:
         """Whether some item wants to start a call."""
         return len(self._tasks) > len(self._in_call)
 
+    def items_to_start(self) -> int:
+        """How many items could start a call now, if the gate let them."""
+        return len(self._tasks) - len(self._in_call) - len(self._ready_at)
+
     def next_start(self, now: float) -> float:
         """The earliest moment at which a waiting item may start a call, as far as time alone decides."""
         delayed = len(self._ready_at) == len(self._tasks) - len(self._in_call) and self._ready_at
@@ -120,13 +125,13 @@ class ItemRunner:
 
     def _start(self, run: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(run)
-        self._tasks.add(task)
+        self._tasks[task] = None
         task.add_done_callback(self._ended)
 
     def hold(self) -> None:
         """Start no further calls. Items in flight stay so."""
         self._held = True
-        for task in self._tasks - self._in_call:
+        for task in [task for task in self._tasks if task not in self._in_call]:
             task.cancel()
 
     def give_up_calls(self, started_before: float) -> None:
@@ -154,7 +159,7 @@ class ItemRunner:
             raise self._error
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
+        self._tasks.pop(task, None)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._error = error
         if self._error is not None or not self._tasks:

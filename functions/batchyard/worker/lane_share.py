@@ -40,6 +40,8 @@ from batchyard.worker.runtime import Runtime
 
 _WORK_AT_HAND_SECONDS = 5.0
 _LONGEST_COUNT_SECONDS = 10.0
+_BETWEEN_SHARDS_SECONDS = 6.0
+"""So long a batch that waits for nothing, though it has shards to run, is between two of them."""
 _ESTIMATED_ITEMS = 32
 _FIRST_CALLS = 64
 _FIRST_CALLS_BESIDE_OTHERS = 16
@@ -99,6 +101,8 @@ class LaneShare:
         self.items_ahead: Counter[str] = Counter()
         """Batch -> items of shards that may be drawn here (`worker.drawing`)."""
         self.draws_until = math.inf
+        self._waited: dict[str, tuple[str, float]] = {}
+        """Batch -> its account, and when it was last seen waiting."""
         self._busy = asyncio.Lock()
         self._joining = asyncio.Lock()
         self.pace = LanePace()
@@ -163,10 +167,14 @@ class LaneShare:
 
     def runs_short(self, batch_id: str) -> bool:
         """Whether there will soon be too few items of a batch here."""
-        rate = self._gate.pacer.rate or 0.0
         items_left = sum(run.items_left() for run in self._running if run.batch_id == batch_id)
-        part = self._portions.get(batch_id, 1.0)
-        return items_left < part * rate * (self._usual_call_seconds + _WORK_AT_HAND_SECONDS)
+        return items_left < self.items_in(batch_id, self._usual_call_seconds + _WORK_AT_HAND_SECONDS)
+
+    def items_in(self, batch_id: str, seconds: float) -> float:
+        """How many calls of a batch may start here within `seconds`."""
+        together = sum(self._portions.values())
+        part = self._portions.get(batch_id, together) / together if together else 1.0
+        return part * (self._gate.pacer.rate or 0.0) * seconds
 
     async def join(self, run: Participant) -> None:
         """A shard is about to run here. None starts before the others have been told of the first one."""
@@ -250,13 +258,20 @@ class LaneShare:
         for batch_id, message in batches.items():
             alone = message.weight / sum(weights.values()) * message.turns / turns_of[message.account_id]
             shares[message.account_id][batch_id] = self._portions.get(batch_id, alone)
-        self._gate.weigh(shares)
+        self._gate.weigh({account_id: self._with_absent(account_id, share) for account_id, share in shares.items()})
+
+    def _with_absent(self, account_id: str, shares: dict[str, float]) -> dict[str, float]:
+        """`shares` of the account's batches that run here, among which those that do not just now have theirs, too."""
+        accounts = stay.batches if (stay := self.pace.workers.get(self._name)) else {}
+        own = [part for batch_id, part in self._portions.items() if accounts.get(batch_id) == account_id]
+        more = max(1.0, sum(own) / sum(shares.values()))
+        return {batch_id: part * more for batch_id, part in shares.items()}
 
     async def _report(self, newcomer: Participant | None = None) -> None:
         now = self._clock()
         self._reported_slot = slot_of(now)
         counts = self._count(now)
-        waiting = self._gate.waiting_batches()
+        waiting = self._batches_that_want_more(now)
         if newcomer is not None:
             waiting[newcomer.batch_id] = newcomer.message.account_id
         weights = {run.message.account_id: run.message.weight for run in self._running if run.message.weight != 1}
@@ -266,6 +281,15 @@ class LaneShare:
         outdated = self.pace.outdated(now)
         write = partial(self._lanes.report, self._lane, self._name, report, counts, outdated)
         self.take(await self._blocking(write))
+
+    def _batches_that_want_more(self, now: float) -> dict[str, str]:
+        """The batches that have something waiting -> their accounts. Also those that had a moment ago and have shards
+        to be drawn: who is between two shards keeps its part."""
+        waiting = self._gate.waiting_batches()
+        self._waited |= {batch_id: (account_id, now) for batch_id, account_id in waiting.items()}
+        self._waited = {name: each for name, each in self._waited.items() if now < each[1] + _BETWEEN_SHARDS_SECONDS}
+        between = {name: account_id for name, (account_id, _) in self._waited.items() if self.items_ahead[name] > 0}
+        return between | waiting
 
     def _count(self, now: float) -> Counts:
         """The calls since the last report, by slot, as if they had come evenly. Each good one counts with the tokens of
@@ -280,7 +304,8 @@ class LaneShare:
         return Counts(int(now), by_slot(good, since, now), by_slot(refused, since, now), tokens)
 
     def _busy_until(self, now: float) -> int:
-        rate = self._gate.pacer.rate
+        is_new = slot_of(self._since) == slot_of(now)
+        rate = self.pace.rate if is_new else self._gate.pacer.rate
         stop_at = min(run.stop_at for run in self._running)
         if rate is None:
             return int(stop_at)

@@ -94,7 +94,7 @@ class LaneWatch:
         self._keeping_up = asyncio.Lock()
         self._examining = asyncio.Lock()
         self._admitting = asyncio.Lock()
-        self._on_change: set[Callable[[], None]] = set()
+        self._on_change: dict[Callable[[], None], None] = {}
         self._hangs = HangWatch(lane.mode)
         self._suspects_hang = False
         self._guessing: asyncio.Task[None] | None = None
@@ -121,10 +121,10 @@ class LaneWatch:
 
     def tell(self, on_change: Callable[[], None]) -> None:
         """Call `on_change` whenever the lane is suspected, closes or opens, until `forget`."""
-        self._on_change.add(on_change)
+        self._on_change[on_change] = None
 
     def forget(self, on_change: Callable[[], None]) -> None:
-        self._on_change.discard(on_change)
+        self._on_change.pop(on_change, None)
         if self._guessing is not None and not self._on_change:
             self._guessing.cancel()
 

@@ -159,6 +159,7 @@ class ShardRun:
                 if self._claim.attempts > 1:
                     await self._begin()
                 self._start()
+                self._seat.items_to_start = self._runner.items_to_start
                 await self._attend()
             return await self._end()
         finally:
