@@ -31,7 +31,7 @@ from batchyard.core.shards import (
     mark_done,
 )
 from batchyard.jobs.held import STUCK, HeldJob
-from batchyard.jobs.lines import job_shards, left_items, result_of, shard_items
+from batchyard.jobs.lines import job_shards, left_items, refuses_lane, result_of, shard_items
 from batchyard.jobs.poll import job_id
 from batchyard.jobs.spool import Spool
 from batchyard.jobs.submit import search_again, wait_for_vendor
@@ -172,13 +172,18 @@ def _store_shard(job: HeldJob, vendor: Vendor, shard: Shard, spool: Spool) -> Sh
 def _flush(job: HeldJob, vendor: Vendor, shard: Shard, spool: Spool, claim: ShardRow) -> ShardRow:
     """Writes a part with the results that are new. The shard's row afterwards."""
     batch = job.batch
-    results, positions = [], []
+    results, positions, refused = [], [], False
     for item in shard_items(job, shard):
         if not is_done(claim.done, item.position):
-            result = result_of(job, vendor, shard, item, spool.line(shard.number, item.position))
+            line = spool.line(shard.number, item.position)
+            result = result_of(job, vendor, shard, item, line)
             if result is not None:
                 results.append(result)
                 positions.append(item.position)
+            else:
+                refused = refused or refuses_lane(vendor, line)
+    if refused:
+        job.tools.stores.native_lanes.note_unsupported(job.lane_id, job.tools.now)
     if not results:
         return claim
     key = part_key(batch.account_id, batch.id, shard.number, claim.version, 0)
@@ -259,7 +264,7 @@ def _finish(job: HeldJob) -> int | None:
 
 def _clean_up(job: HeldJob) -> int | None:
     """Deletes what the vendor keeps of the job, if that can be had. Seconds until that is to be tried again, which it
-    is while the batch is open."""
+    is while the batch is open; if it is given up, the row's `reason` says so, which the log shows."""
     if job.row.provider_job_id is None:
         return None
     for tries_left in reversed(range(_DELETED_AT_ONCE)):
@@ -268,6 +273,8 @@ def _clean_up(job: HeldJob) -> int | None:
         except VendorTrouble as trouble:
             if not tries_left and job.row.tries < _TRIES_AT_MOST:
                 return wait_for_vendor(job, trouble)
+            if not tries_left:
+                job.change(reason=job.row.reason or "not_deleted")
         except (JobMissing, JobRefused):
             return None
         else:
@@ -276,7 +283,7 @@ def _clean_up(job: HeldJob) -> int | None:
 
 
 def _remember(job: HeldJob) -> None:
-    """How long the job took, for the plans of later batches."""
+    """How long the job took, for the plans of later batches; nothing of a lane that has refused jobs meanwhile."""
     now = job.tools.now
-    if job.row.submitted_at:
+    if job.row.submitted_at and not job.tools.stores.native_lanes.history(job.lane_id).is_unsupported(now):
         job.tools.stores.native_lanes.ended(job.lane_id, now - job.row.submitted_at, now)
