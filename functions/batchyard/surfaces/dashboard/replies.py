@@ -12,6 +12,7 @@ from typing_extensions import TypedDict
 
 from batchyard.core.batch_views import BatchView, LifeEvent, Throughput, ended_at
 from batchyard.core.batches import Batch, Status
+from batchyard.core.ids import respelled
 from batchyard.core.item_views import ItemView
 from batchyard.core.json_types import JsonObject
 from batchyard.core.lanes import Lane, LaneProgress
@@ -386,4 +387,4 @@ def _text(body: bytes | None) -> str | None:
 def _own_spelling(batch: Batch) -> str:
     if batch.surface == "anthropic":
         return shown_id(batch.id)
-    return "bat_" + batch.id.removeprefix("batch_") if batch.surface == "batchrouter" else batch.id
+    return respelled(batch.id, "bat_") if batch.surface == "batchrouter" else batch.id
