@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from random import Random
 
@@ -27,12 +27,13 @@ from batchyard.core.native_history import NativeHistory
 from batchyard.core.native_limits import BY_VARIANT
 from batchyard.core.planning import plan_lanes
 from batchyard.core.sharding import LaneShards, Shard
+from bench.bounds import BestPolicy, KnownTimes
 from bench.findings import Findings
 
 HOUR = 3600
 BATCHES = 6_000
 STALLED_SHARES = (0.0, 0.1)
-DEADLINES = {1: 0.05, 2: 0.05, 4: 0.10, 12: 0.15, 24: 0.55, 72: 0.10}
+DEADLINES = {1: 0.05, 3: 0.10, 6: 0.10, 12: 0.20, 24: 0.55}
 """Hours -> the share of the batches that ask for it."""
 SIGMA = 1.0
 """Of the lognormal completion times. One job in ten takes 3.6 times the median, one in a hundred 10 times."""
@@ -135,6 +136,7 @@ def measure(count: int = BATCHES) -> Findings:
             ("realtime only", [realtime_only(batch) for batch in batches]),
             ("native only", [native_only(batch) for batch in batches]),
             ("the plan", with_plan(batches)),
+            ("best policy", best_policy(batches, stalled_share)),
             ("foresight", [foresight(batch) for batch in batches]),
         ):
             for hours in (None, *DEADLINES):
@@ -205,26 +207,55 @@ def native_only(batch: SimulatedBatch) -> Outcome:
 
 
 def foresight(batch: SimulatedBatch) -> Outcome:
-    """The least that can be paid in time with one provider job for each item: who knows beforehand which jobs make it
-    runs the others in realtime at once. Nobody can; it is the floor of the plan."""
+    """The least that can be paid in time: who knows beforehand how long each job takes, and those that could follow it,
+    submits at once one that makes it, and runs the others in realtime. Nobody can; it is the floor."""
     limit = min(batch.hours, _LIMITS.window_hours) * HOUR
+    return _bound(batch, lambda times: (min(times) <= limit, int(min(times) <= limit)))
+
+
+def best_policy(batches: Sequence[SimulatedBatch], stalled_share: float) -> list[Outcome]:
+    """Who knows the distribution, but no time of a job, and stops and submits at the best moments. Realtime counts as
+    being as slow as it may turn out, with nothing to spare."""
+    policies = {
+        lane.model: BestPolicy(
+            KnownTimes(lane.median_seconds, SIGMA, stalled_share, _STOP_SECONDS, _LIMITS.window_hours * HOUR),
+            1 + _MORE_JOBS,
+            max(DEADLINES) * HOUR,
+        )
+        for lane in LANES
+    }
+
+    def outcome(batch: SimulatedBatch) -> Outcome:
+        realtime = batch.items / (batch.lane.calls_per_second * _RATE_SPREAD[0])
+        left = batch.hours * HOUR - realtime - STOP_PATIENCE_SECONDS
+        return _bound(batch, lambda times: policies[batch.lane.model].follow(left, times))
+
+    return [outcome(batch) for batch in batches]
+
+
+def _bound(batch: SimulatedBatch, follow: Callable[[Sequence[float]], tuple[bool, int]]) -> Outcome:
+    """What a policy comes to that is always in time. `follow`: whether the items of a job are done at half the price,
+    and with how many submissions, by how long the first job takes and those after it."""
     outcome = Outcome(batch.hours, batch.items, 0.0, is_in_time=True)
-    for seconds, numbers in zip(batch.job_seconds, pack(batch.shards, _LIMITS), strict=True):
+    later = batch.again_seconds or ((),) * len(batch.job_seconds)
+    for first, more, numbers in zip(batch.job_seconds, later, pack(batch.shards, _LIMITS), strict=True):
         items = sum(shard.items for shard in batch.shards[numbers.start : numbers.stop])
-        outcome.jobs += seconds <= limit
-        outcome.paid += items * (_LIMITS.price_percent / 100 if seconds <= limit else 1)
+        is_native, submitted = follow((first, *more))
+        outcome.jobs += submitted
+        outcome.escalated += bool(submitted) and not is_native
+        outcome.paid += items * (_LIMITS.price_percent / 100 if is_native else 1)
     return outcome
 
 
 def with_plan(batches: Sequence[SimulatedBatch]) -> list[Outcome]:
     """Each batch planned with what its lane has learned from the jobs that ended before it came."""
     learned = {lane.model: NativeHistory() for lane in LANES}
-    ending: list[tuple[int, str, int]] = []
+    ending: list[tuple[int, str, int, bool]] = []
     outcomes = []
     for batch in batches:
         while ending and ending[0][0] <= batch.at:
-            ended_at, model, seconds = heapq.heappop(ending)
-            learned[model] = learned[model].plus(seconds, ended_at)
+            ended_at, model, seconds, has_finished = heapq.heappop(ending)
+            learned[model] = learned[model].plus(seconds, ended_at, has_finished=has_finished)
         history = learned[batch.lane.model]
         outcome = Outcome(batch.hours, batch.items, 0.0, is_in_time=True)
         later = batch.again_seconds or ((),) * len(batch.job_seconds)
@@ -235,9 +266,10 @@ def with_plan(batches: Sequence[SimulatedBatch]) -> list[Outcome]:
                 continue
             seen = watch(entry, batch, (first, *more), history)
             ended_at = batch.at
-            for seconds in seen.seconds:
+            for number, seconds in enumerate(seen.seconds, start=1):
                 ended_at += seconds
-                heapq.heappush(ending, (ended_at, batch.lane.model, seconds))
+                has_finished = number == len(seen.seconds) and not seen.was_given_up
+                heapq.heappush(ending, (ended_at, batch.lane.model, seconds, has_finished))
             outcome.jobs += len(seen.seconds)
             outcome.escalated += seen.was_given_up
             outcome.paid += seen.paid
@@ -248,13 +280,9 @@ def with_plan(batches: Sequence[SimulatedBatch]) -> list[Outcome]:
 
 def plan_of(batch: SimulatedBatch, history: NativeHistory) -> tuple[LaneShards, ...]:
     """As Validate plans it."""
-    native = Candidate(
-        Lane("vendor", batch.lane.model, Mode.NATIVE),
-        _LIMITS.price_percent,
-        _LIMITS,
-        Learned(history, batch.lane.calls_per_second),
-    )
-    realtime = Candidate(Lane("vendor", batch.lane.model))
+    learned = Learned(history, batch.lane.calls_per_second)
+    native = Candidate(Lane("vendor", batch.lane.model, Mode.NATIVE), _LIMITS.price_percent, _LIMITS, learned)
+    realtime = Candidate(Lane("vendor", batch.lane.model), learned=learned)
     terms = Terms(_CHAT, batch.at, batch.expires_at)
     return plan_lanes([Route(batch.shards, (native, realtime))], terms).lanes
 

@@ -54,7 +54,7 @@ SPECS = {
         feeds_itself=True,
         calls_providers=True,
     ),
-    # A job's input file and its results are on its disk, a shard of them in memory.
+    # A job's input file and its results are on its disk, the requests of a shard and some answers in memory.
     "jobs": Spec(
         "Submits provider jobs, looks after them and stores their results",
         memory_mib=1024,
@@ -66,7 +66,7 @@ SPECS = {
     "fence": Spec(
         "Stops a batch's shards and waits for what is in flight", memory_mib=512, timeout_seconds=110, concurrency=20
     ),
-    # It holds the results of a shard per lane, some megabytes each at worst. New accounts are given no more than this.
+    # What it holds of answers is bounded; its speed grows with its memory. New accounts are given no more than this.
     "finalize": Spec("Writes a batch's output and error files", memory_mib=3008, timeout_seconds=_STEP, concurrency=20),
     "notify": Spec(
         "Brings a batch's results to the drop folder, and has webhooks told",

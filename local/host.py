@@ -37,7 +37,7 @@ from local.http_server import HttpServer, Request, Response
 from local.iam import grants
 from local.iam.identities import BackendResolver, Principals, state_machines
 from local.meter import Meter
-from local.options import Options
+from local.options import Options, address_variables
 from local.provider import SimulatedProvider
 from local.simulated_aws.calls import Call
 from local.simulated_aws.gate import MotoGate
@@ -164,12 +164,14 @@ class Host:
     def _provider_urls(self, config: FunctionConfig) -> dict[str, str]:
         """Where the functions that call providers find each of them: at its own address, else at the one for all, else
         at the simulated provider, which speaks as that vendor does."""
-        providers = _providers(config)
+        providers, simulated = _providers(config), self._provider
         if config.name not in _CALLERS_OF_PROVIDERS or not providers:
             return {}
-        urls = {name: self._provider.url_of(name) if self._provider else self.provider_url for name in providers}
-        given = self.options.provider_urls
-        return {"PROVIDER_URLS": json.dumps({name: given.get(name, url) for name, url in urls.items()})}
+        return address_variables(
+            providers,
+            self.options.provider_urls,
+            lambda name: simulated.url_of(name) if simulated else self.provider_url,
+        )
 
     def _let_state_machines_call(self) -> None:
         for role_arn in self.deployment.state_machine_roles:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -23,6 +23,14 @@ def provider_urls(environment: Mapping[str, str]) -> dict[str, str]:
         if match is not None and url:
             found[match.group(1).lower().replace("_", "-")] = url
     return found
+
+
+def address_variables(
+    providers: Iterable[str], given: Mapping[str, str], elsewhere: Callable[[str], str]
+) -> dict[str, str]:
+    """What the functions that call `providers` are told of where those are: at an address that was `given`, else
+    `elsewhere`."""
+    return {"PROVIDER_URLS": json.dumps({name: given.get(name) or elsewhere(name) for name in providers})}
 
 
 def webhook_variables(environment: Mapping[str, str]) -> dict[str, str]:

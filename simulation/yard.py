@@ -30,7 +30,7 @@ from batchyard.core.keys import manifest_key, work_key
 from batchyard.core.lanes import Lane, LaneId
 from batchyard.core.messages import ShardMessage
 from batchyard.core.retry import RetryPolicy
-from batchyard.core.sharding import Plan, manifest_record
+from batchyard.core.sharding import Plan, ShardSizes, manifest_record
 from batchyard.core.shards import ShardRow
 from batchyard.core.usage import Price, Tally
 from batchyard.steps.dispatch import dispatch
@@ -204,7 +204,7 @@ class Yard:
     def _cut(self, batch: Batch, items: int) -> Plan:
         """Work file and manifest, as Validate leaves them."""
         written: list[bytes] = []
-        file = WorkFile(written.append, items_at_most=_SHARD_ITEMS, bytes_at_most=_SHARD_BYTES, lanes_at_most=1)
+        file = WorkFile(written.append, sizes=ShardSizes(_SHARD_ITEMS), bytes_at_most=_SHARD_BYTES, lanes_at_most=1)
         lane = file.lane(_LANE)
         for index in range(items):
             body = self._body(batch.id, index)

@@ -19,7 +19,7 @@ from batchyard.core.batches import Batch, Status
 from batchyard.core.catalogue import Offer
 from batchyard.core.items import Item, LineError
 from batchyard.core.routing import Refusal, RoutingRules
-from batchyard.core.sharding import SHARDS_PER_SIZE
+from batchyard.core.sharding import ShardSizes
 from batchyard.core.usage import Price
 from batchyard.surfaces.openai.lines import parse_line
 from batchyard.surfaces.surface import LineContext
@@ -102,10 +102,9 @@ def check_file(path: Path, endpoint: str, api: Api | None) -> Checked:
     reading = Reading(_batch(endpoint), limits, checks)
     nowhere = WorkFile(
         lambda data: None,
-        items_at_most=limits.shard_items,
+        sizes=ShardSizes(limits.shard_items),
         bytes_at_most=limits.shard_bytes,
         lanes_at_most=MODELS_AT_MOST,
-        shards_per_size=SHARDS_PER_SIZE,
     )
     errors: tuple[LineError, ...] = ()
     try:

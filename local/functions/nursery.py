@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import importlib
 import json
 import os
@@ -31,10 +32,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import boto3
-from botocore.loaders import JSONFileLoader
+import botocore.session
+from botocore.loaders import create_loader
 from botocore.retries import standard
 
 from local.functions.spawning import die_with_parent
@@ -246,17 +247,9 @@ def _forget_code() -> None:
 
 
 def _remember_descriptions() -> None:
-    """What boto3 knows of a service is parsed once in here, and not again by each function."""
-    usual = JSONFileLoader.load_file
-
-    @cache
-    def load(path: str) -> Any:
-        return usual(JSONFileLoader(), path)
-
-    def remembered(self: JSONFileLoader, file_path: str) -> Any:
-        return load(file_path)
-
-    JSONFileLoader.load_file = remembered  # type: ignore[method-assign]
+    """What boto3 knows of AWS is looked up and parsed once in here, and not again by each function: all sessions have
+    one loader, which keeps what it has read."""
+    botocore.session.create_loader = cache(create_loader)
     session = boto3.session.Session(aws_access_key_id="none", aws_secret_access_key="none", region_name="us-east-1")
     for service in _SERVICES:
         session.client(service)  # type: ignore[call-overload]  # one of those above
@@ -278,6 +271,8 @@ def _main() -> None:
     _import_code(functions_path)
     _remember_descriptions()
     _scale_waits(float(wait_scale))
+    gc.collect()
+    gc.freeze()  # a fork that looks through all of this for garbage would have to copy it first
     parent = os.getpid()
     birth = _serve(socket.socket(fileno=int(descriptor)))
     if birth is not None:

@@ -14,6 +14,7 @@ import pytest
 
 from batchyard.adapters.aws.objects import Objects
 from batchyard.adapters.catalogue import load_providers
+from batchyard.adapters.providers import vendor_http
 from batchyard.adapters.providers.bedrock_jobs import REASONS, BedrockJobs, Exchange
 from batchyard.adapters.providers.job_kinds import connect_jobs
 from batchyard.adapters.providers.openai_jobs import OpenAIJobs
@@ -126,6 +127,38 @@ def lines(count: int, **extra: object) -> list[JobLine]:
 
 def submission(name: str = "batchyard:test:batch_1:0:1", items: int = 5) -> Submission:
     return Submission(name, "gpt-4o-mini", items, int(time.time()))
+
+
+STRANGE = rb'{"text":"\ud800","seed":123456789012345678901234}'
+RESULTS = {
+    "openai": rb'{"custom_id":"p-0-1","response":{"status_code":200,"request_id":"r","body":%b}}',
+    "anthropic": rb'{"custom_id":"p-0-1","result":{"type":"succeeded","message":%b}}',
+    "gemini": rb'{"key":"p-0-1","response":%b}',
+    "bedrock": rb'{"recordId":"pZ0Z1","modelOutput":%b}',
+}
+
+
+@pytest.mark.parametrize("name", sorted(RESULTS))
+def test_whatever_is_json_is_an_answer(name: str) -> None:
+    """Half of a pair of surrogates beside a number of many digits: the answer is kept as it came, to the last one."""
+    if name == "bedrock":
+        jobs: VendorJobs = bedrock_jobs(lambda: 0.0)
+        line_id = jobs.id_of(RESULTS[name] % STRANGE)
+    else:
+        provider = ALL[name].in_modes((Mode.REALTIME, Mode.NATIVE))
+        jobs, line_id = connect_jobs(provider, "http://127.0.0.1:1", "sk-test"), "p-0-1"
+    found = jobs.read(RESULTS[name] % STRANGE)
+    jobs.close()
+    assert found.id == line_id
+    assert isinstance(found.reply, Answer) and found.reply.failure is None
+    assert found.reply.body == STRANGE
+
+
+def test_a_line_without_end_is_not_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a vendor's file a line that is longer than any answer is left out; those around it are read."""
+    monkeypatch.setattr(vendor_http, "_LONGEST_LINE_BYTES", 20)
+    chunks = [b"first\n", b"x" * 15, b"x" * 15, b"x" * 15 + b"\nsec", b"ond\nthird\n", b"y" * 30]
+    assert list(vendor_http._lines(iter(chunks))) == [b"first", b"second", b"third"]
 
 
 def test_a_jobs_whole_life(scene: Scene) -> None:

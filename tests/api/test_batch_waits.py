@@ -9,12 +9,14 @@ import pytest
 from anthropic.types.messages import MessageBatch
 
 from batchyard.adapters.aws.batches import Batches
+from batchyard.adapters.aws.jobs import Jobs
 from batchyard.adapters.aws.lanes import Counts, Lanes
 from batchyard.adapters.aws.shards import Shards
 from batchyard.core.batches import Batch, BatchRef, Status
 from batchyard.core.health import LaneHealth, LaneState
+from batchyard.core.jobs import JobRef
 from batchyard.core.lane_pace import RateChange, slot_of
-from batchyard.core.lanes import Lane, LaneId
+from batchyard.core.lanes import Lane, LaneId, Mode
 from batchyard.core.sharding import LaneShards, Plan
 from batchyard.core.usage import Tally
 from tests import batchrouter, kushrouter
@@ -25,7 +27,14 @@ FIRST, SECOND = LaneId("openai", "gpt-4o-mini"), LaneId("anthropic", "claude-opu
 RUN_SECONDS = 600
 
 
-def running(cloud: Cloud, owner: Customer, *, lanes: tuple[LaneId, ...] = (FIRST,), caller_pays: bool = False) -> Batch:
+def running(
+    cloud: Cloud,
+    owner: Customer,
+    *,
+    lanes: tuple[LaneId, ...] = (FIRST,),
+    caller_pays: bool = False,
+    mode: Mode = Mode.REALTIME,
+) -> Batch:
     """A batch that was validated ten minutes ago; each of its lanes has one shard, which no worker has taken yet."""
     now = int(time.time())
     batches = Batches(cloud.table)
@@ -42,7 +51,7 @@ def running(cloud: Cloud, owner: Customer, *, lanes: tuple[LaneId, ...] = (FIRST
         caller_pays=caller_pays,
     )
     batches.create(made)
-    plan_lanes = tuple(LaneShards(Lane(lane.provider, lane.model), n, 1, 1) for n, lane in enumerate(lanes))
+    plan_lanes = tuple(LaneShards(Lane(lane.provider, lane.model, mode), n, 1, 1) for n, lane in enumerate(lanes))
     plan = Plan("run", len(lanes), len(lanes), plan_lanes, 1, False, None)
     return batches.set_plan(made, plan, None, now - RUN_SECONDS)
 
@@ -78,6 +87,22 @@ def test_a_blocked_lane_is_told_on_every_surface(cloud: Cloud, alice: Customer) 
         assert strict.waiting_for is not None and strict.waiting_for[0].model_dump() == wait
     portkey = alice.http.get(f"/v1/batches/{BATCH_ID}", headers={"x-portkey-api-key": alice.key})
     assert portkey.json()["waiting_for"] == [wait]
+
+
+def test_a_blocked_provider_job_is_told(cloud: Cloud, alice: Customer) -> None:
+    """No worker calls a native lane: the row of its job says that people have to act, and so does the batch."""
+    batch = running(cloud, alice, mode=Mode.NATIVE)
+    assert waits(alice) == []
+    now, jobs = int(time.time()), Jobs(cloud.table)
+    row = jobs.claim(JobRef(batch.ref, 0, 1), "executor", now, now + 60)
+    row = jobs.change(batch.id, row, blocked="out_of_money", blocked_since=now - 60, due_at=now + 30)
+    shown = alice.http.get(f"/v1/batches/{BATCH_ID}").json()
+    (wait,) = shown["waiting_for"]
+    assert (wait["provider"], wait["model"], wait["state"], wait["since"]) == (*FIRST[:2], "blocked", now - 60)
+    assert "has no money" in wait["message"]
+    assert [(lane["state"], lane["reason"]) for lane in shown["lanes"]] == [("waiting", "blocked")]
+    jobs.change(batch.id, row, blocked=None, blocked_since=0)
+    assert waits(alice) == []
 
 
 def test_each_lane_waits_for_reasons_of_its_own(cloud: Cloud, alice: Customer) -> None:

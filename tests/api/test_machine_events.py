@@ -14,7 +14,7 @@ from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.jobs import Jobs
 from batchyard.adapters.aws.objects import Objects
 from batchyard.adapters.aws.shards import Shards
-from batchyard.adapters.aws.table import Table
+from batchyard.adapters.aws.table import Key, Table
 from batchyard.core.batches import Batch, BatchRef, Status
 from batchyard.core.keys import manifest_key
 from batchyard.core.lanes import Lane, Mode
@@ -81,6 +81,33 @@ def test_jobs_leaves_alone_what_was_cancelled_before_it_was_submitted(
     (row,) = Jobs(table).rows(BATCH_ID)
     assert (row.is_done, row.attempt) == (True, 0)
     assert fence.handler(event("fence"), Context())["drained"]
+
+
+def test_a_blocked_job_counts_as_a_blocked_lane(
+    batches: Batches, table: Table, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is no secret for its provider: the metric is the one that the worker emits of its lanes, so that the same
+    alarm fires, and says nothing once the job is over."""
+    monkeypatch.setenv("QUEUE_URLS", "{}")
+    lane = LaneShards(Lane("openai", "gpt-4o-mini", Mode.NATIVE), 0, 2, 20, FAR)
+    made = Batch(BATCH_ID, ACCOUNT, "openai", "/v1/embeddings", "file-1", "24h", Status.VALIDATING, NOW, FAR)
+    batches.create(made)
+    made = batches.set_plan(made, replace(PLAN, lanes=(lane,)), None, NOW + 1)
+
+    def emitted() -> list[dict[str, Any]]:
+        capsys.readouterr()
+        jobs.handler(event("jobs"), Context())
+        lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
+        return [each for each in lines if "_aws" in each]
+
+    (metric,) = emitted()
+    assert (metric["LanesBlocked"], metric["service"]) == ([1.0], "work")
+    assert metric["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["service"]]
+    (row,) = Jobs(table).rows(BATCH_ID)
+    assert (row.blocked, row.is_done) == ("secret_missing", False)
+    batches.enter(made, Status.CANCELLING, NOW + 2)
+    table.update(Key(f"batch#{BATCH_ID}", "job#000000"), set={"due_at": 0})
+    assert emitted() == []
 
 
 def test_what_bedrock_says_of_a_job_leads_to_it(

@@ -12,6 +12,7 @@ from batchyard.adapters import catalogue
 from batchyard.content.reading import Checks, InputRejected, Reading
 from batchyard.content.workfile import WorkFile
 from batchyard.core.routing import eligible
+from batchyard.core.sharding import ShardSizes
 from batchyard.surfaces.openai.lines import parse_line
 from batchyard.surfaces.surface import LineContext
 from batchyard_cli import checking
@@ -47,7 +48,7 @@ def what_the_server_says(content: bytes) -> list[dict[str, Any]]:
         route=lambda model, provider, endpoint, rules: eligible(model, provider, known, endpoint, rules),
     )
     reading = Reading(checking._batch(CHAT), checking._of_input(Limits()), checks)
-    work = WorkFile(lambda data: None, items_at_most=256, bytes_at_most=4_000_000, lanes_at_most=100)
+    work = WorkFile(lambda data: None, sizes=ShardSizes(256), bytes_at_most=4_000_000, lanes_at_most=100)
     with pytest.raises(InputRejected) as rejected:
         reading.read(iter([content]), work)
     return [{"line": e.line, "code": e.code, "message": e.message, "param": e.param} for e in rejected.value.errors]

@@ -19,17 +19,20 @@ from batchyard.core.lanes import LaneId
 from local.cloud import LocalCloud
 from local.provider import SimulatedProvider
 from tests.customer import Customer, chat_line, eventually, jsonl
+from tests.e2e.gemini_deployment import MODEL, with_gemini
 from tests.invariants import check_bills, check_places
 
 JOB_SECONDS = 1000.0
-NATIVE = {name: ["realtime", "native"] for name in ("openai", "anthropic", "groq", "mistral")}
-MODES = json.dumps(NATIVE | {"openai": ["realtime", "flex", "native"], "together": ["realtime"]})
+NATIVE = {name: ["realtime", "native"] for name in ("openai", "anthropic", "gemini", "mistral", "together")}
+MODES = json.dumps(NATIVE | {"openai": ["realtime", "flex", "native"]})
+LLAMA = "meta-llama/Llama-3.3-70B-Instruct-Turbo"
 MIXED = {
     "gpt-4o-mini": ("openai", "native"),
     "o3": ("openai", "flex"),
     "anthropic/claude-haiku-4-5": ("anthropic", "native"),
     "mistral/mistral-small-latest": ("mistral", "native"),
-    "together/meta-llama/Llama-3.3-70B-Instruct-Turbo": ("together", "realtime"),
+    f"gemini/{MODEL}": ("gemini", "native"),
+    f"together/{LLAMA}": ("together", "realtime"),
 }
 """Model -> whose it is, and in which mode most of its items run."""
 
@@ -37,15 +40,16 @@ MIXED = {
 @pytest.fixture(scope="module")
 def simulator() -> Iterator[SimulatedProvider]:
     """Its jobs take longer than a test waits, unless it puts the vendors' clock forward."""
-    with SimulatedProvider(seed=1, job_seconds=JOB_SECONDS, without_jobs=["groq"]) as provider:
+    with SimulatedProvider(seed=1, job_seconds=JOB_SECONDS, without_jobs=["together"]) as provider:
         yield provider
 
 
 @pytest.fixture(scope="module")
-def cloud(simulator: SimulatedProvider) -> Iterator[LocalCloud]:
-    """OpenAI (in flex, too), Anthropic, Mistral and Groq run native jobs as far as this deployment knows. What takes
-    minutes takes a second."""
-    urls = json.dumps({provider.name: simulator.url_of(provider.name) for provider in load_providers()})
+def cloud(simulator: SimulatedProvider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
+    """OpenAI (in flex, too), Anthropic, Gemini, Mistral and Together run native jobs as far as this deployment knows.
+    What takes minutes takes a second."""
+    names = [*(provider.name for provider in load_providers() if provider.name != "groq"), "gemini"]
+    urls = json.dumps({name: simulator.url_of(name) for name in names})
     environment = {
         "work.PROVIDER_URLS": urls,
         "jobs.PROVIDER_URLS": urls,
@@ -53,7 +57,7 @@ def cloud(simulator: SimulatedProvider) -> Iterator[LocalCloud]:
         "validate.JOB_PACE": "0.05",
         "jobs.JOB_PACE": "0.05",
     }
-    options = {"minute_seconds": 1.0, "preload": True}
+    options = {"minute_seconds": 1.0, "preload": True} | with_gemini(tmp_path_factory.mktemp("deployment"))
     with LocalCloud(provider_url=simulator.url, environment=environment, **options) as cloud:
         yield cloud
 
@@ -102,23 +106,25 @@ lost, too."""
 
 
 def test_a_mixed_batch_runs_on_all_its_lanes_in_a_storm(customer: Customer, provider: SimulatedProvider) -> None:
-    """Jobs at OpenAI, Anthropic and Mistral, flex at OpenAI, realtime at Together, all at once, while 5xx and 429 rain
-    on them: each item has one result and is billed once, in a lane of its own provider, and the books balance. It comes
-    first, because a job at Anthropic is found again by the time it was made, and the others put the clock forward."""
+    """Jobs at OpenAI, Anthropic, Gemini and Mistral, flex at OpenAI, realtime at Together, all at once, while 5xx and
+    429 rain on them: each item has one result and is billed once, in a lane of its own provider, and the books
+    balance. It comes first, because a job at Anthropic is found again by the time it was made, and the others put the
+    clock forward."""
     table = Table(customer.cloud.client("dynamodb"), customer.cloud.table_name)
-    NativeLanes(table).note_unsupported(LaneId("openai", "o3"), int(time.time()))  # so that flex is the cheapest
+    for lane in (LaneId("openai", "o3"), LaneId("together", LLAMA)):  # so that flex is the cheapest, or realtime
+        NativeLanes(table).note_unsupported(lane, int(time.time()))
     models = dict(MIXED)
-    wanted = [chat_line(number, model=list(models)[number % len(models)], max_tokens=20) for number in range(100)]
+    wanted = [chat_line(number, model=model, max_tokens=20) for number, model in enumerate([*models] * 20)]
     provider.configure(**STORM)
     batch = customer.submit(wanted)
-    eventually(lambda: len(provider.jobs()) == 3, "all three jobs are submitted")
+    eventually(lambda: len(provider.jobs()) == 4, "all four jobs are submitted")
     provider.advance(JOB_SECONDS)
     batch = customer.wait(batch.id)
-    assert (batch.status, customer.check(batch, wanted).succeeded) == ("completed", 100)
+    assert (batch.status, customer.check(batch, wanted).succeeded) == ("completed", len(wanted))
     check_bills(provider.bills().values())
-    assert len(provider.bills()) == 100
-    assert {job["vendor"] for job in provider.jobs()} == {"openai", "anthropic", "mistral"}
-    assert len(provider.jobs()) == 3
+    assert len(provider.bills()) == len(wanted)
+    assert {job["vendor"] for job in provider.jobs()} == {"openai", "anthropic", "gemini", "mistral"}
+    assert len(provider.jobs()) == 4
     billed: Counter[tuple[str, str]] = Counter()
     modes: defaultdict[str, set[str]] = defaultdict(set)
     for lane in provider.stats()["usage"]:
@@ -220,11 +226,21 @@ def test_a_batch_cancelled_half_way(customer: Customer, provider: SimulatedProvi
 
 def test_a_provider_without_a_batch_api(customer: Customer, provider: SimulatedProvider) -> None:
     """It answers 404: the items run in realtime, and the next batch does not ask again."""
-    wanted = [chat_line(number, model="groq/llama-3.3-70b-versatile") for number in range(10)]
+    wanted = [chat_line(number, model="together/mistralai/Mixtral-8x7B-Instruct-v0.1") for number in range(10)]
     for _ in range(2):
         batch, checked = customer.run(wanted)
         assert (batch.status, checked.succeeded) == ("completed", 10)
     assert provider.jobs() == []
+
+
+def test_gemini_call_by_call(customer: Customer, provider: SimulatedProvider) -> None:
+    """Without jobs each item is called in Google's own form, and none is in a job."""
+    table = Table(customer.cloud.client("dynamodb"), customer.cloud.table_name)
+    NativeLanes(table).note_unsupported(LaneId("gemini", MODEL), int(time.time()))
+    batch, checked = customer.run([chat_line(number, model=f"gemini/{MODEL}") for number in range(10)])
+    assert (batch.status, checked.succeeded) == ("completed", 10)
+    assert provider.jobs() == []
+    assert_paid_once(provider, 10, native=0)
 
 
 def test_a_job_on_the_callers_own_key(customer: Customer, provider: SimulatedProvider) -> None:

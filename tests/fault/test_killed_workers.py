@@ -8,7 +8,9 @@ import signal
 from local.cloud import LocalCloud
 from local.provider import SimulatedProvider
 from tests.customer import Customer, chat_line, eventually
+from tests.fault.every_call import swept
 from tests.fault.evidence import flushed, note, own_lines, served
+from tests.invariants import TERMINAL
 
 SHARD_ITEMS = 24
 FLUSH_ITEMS = 4
@@ -87,22 +89,27 @@ def test_a_worker_that_stood_still_too_long_writes_nothing(
 ) -> None:
     """Stopped in the middle of its calls, overtaken when its lease ended, woken after the batch was over: what it
     holds is dropped."""
-    provider.configure(latency_ms=800)
-    cloud.deliver(visibility_seconds=1)
-    lines = [chat_line(number) for number in range(2 * SHARD_ITEMS)]
+    eventually(lambda: not busy_workers(cloud), "nobody is left of other tests")
+    provider.configure(latency_ms=3000)
+    lines = own_lines(customer, SHARD_ITEMS)
     batch = customer.submit(lines)
     eventually(lambda: len(flushed(customer, batch.id)) > 0, "a flush")
-    stopped = [each["pid"] for each in cloud.processes("work") if each["busy"]]
-    assert stopped
-    for pid in stopped:
-        os.kill(pid, signal.SIGSTOP)
+    provider.configure(is_holding=True)
+    (stopped,) = busy_workers(cloud)
+    os.kill(stopped, signal.SIGSTOP)
+    provider.configure(is_holding=False, latency_ms=0)
+    eventually(lambda: swept(cloud) and customer.status(batch.id) in TERMINAL, "another worker has ended the batch")
     batch = customer.wait(batch.id)
     before = customer.check(batch, lines)
-    for pid in stopped:
-        os.kill(pid, signal.SIGCONT)
-    eventually(lambda: not any(each["busy"] for each in cloud.processes("work")), "the woken workers are done")
+    os.kill(stopped, signal.SIGCONT)
+    eventually(lambda: not busy_workers(cloud), "the woken worker is done")
     assert customer.check(batch, lines) == before
     assert before.succeeded == len(lines)
     repeats = sum(count.received - 1 for count in served(provider, lines))
-    note("paused workers", {"repeats": repeats})
-    assert repeats > 0, "nobody took over from them"
+    note("a paused worker", {"repeats": repeats})
+    assert repeats > 0, "nobody took over from it"
+
+
+def busy_workers(cloud: LocalCloud) -> list[int]:
+    """Their process ids."""
+    return [each["pid"] for each in cloud.processes("work") if each["busy"]]

@@ -9,15 +9,19 @@ from typing import Any
 import orjson
 import pytest
 
-from batchyard.adapters.providers.provider_jobs import VendorTrouble
+from batchyard.adapters.aws.secrets import SecretMissing
+from batchyard.adapters.aws.table import Key
+from batchyard.adapters.providers.provider_jobs import JobResult, VendorTrouble
 from batchyard.core import families
 from batchyard.core.batches import Ending
 from batchyard.core.jobs import JobState
 from batchyard.core.lanes import Lane, LaneId, Mode
-from batchyard.core.results import Outcome
+from batchyard.core.parts import encode_part
+from batchyard.core.results import Outcome, Result
 from batchyard.core.retry import FailureReason
+from batchyard.jobs import collect
 from batchyard.jobs.executor import attend
-from tests.jobs.yard import ESCALATE_AT, MODEL, REALTIME, Yard
+from tests.jobs.yard import ESCALATE_AT, MODEL, NATIVE, REALTIME, Yard
 from tests.steps.running import NOW
 
 ALL_12 = dict.fromkeys(range(12), Outcome.SUCCEEDED)
@@ -67,6 +71,43 @@ def test_lines_that_begin_alike_stand_together(monkeypatch: pytest.MonkeyPatch) 
     assert [orjson.loads(line.body)["n"] for line in job.lines] == [0, 2, 1, 3, 4, 6, 5, 7]
     assert yard.results() == dict.fromkeys(range(8), Outcome.SUCCEEDED)
     assert set(yard.paid().values()) == {1}
+
+
+def test_large_results_are_stored_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is held of a shard's answers is bounded: each few are a part of their own, and all of them settle it."""
+    held: list[int] = []
+
+    def encode(batch_id: str, results: list[Result]) -> bytes:
+        held.append(sum(len(result.body or b"") for result in results))
+        return encode_part(batch_id, results)
+
+    usual = Yard((2,))
+    usual.run()
+    monkeypatch.setattr(collect, "encode_part", encode)
+    monkeypatch.setattr(collect, "_PART_BYTES", 1)
+    yard = Yard((2,))
+    yard.run()
+    assert yard.results() == usual.results() == dict.fromkeys(range(8), Outcome.SUCCEEDED)
+    assert len(held) == 8 and max(held) < 1000
+    assert yard.stores.progress.total(yard.batch.id) == usual.stores.progress.total(usual.batch.id)
+    assert yard.workflow.woken == usual.workflow.woken
+
+
+def test_a_result_that_nobody_can_read_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its item runs again, in realtime."""
+    yard = Yard()
+    actual = yard.vendor.read
+
+    def read(line: bytes) -> JobResult:
+        found: JobResult = actual(line)
+        if found.id.endswith("-1-2"):
+            raise ValueError("no JSON")
+        return found
+
+    monkeypatch.setattr(yard.vendor, "read", read)
+    yard.run()
+    assert yard.results() == ALL_12
+    assert list(yard.realtime_paid) == [yard.body(6)]
 
 
 def test_items_that_failed_for_good_are_results() -> None:
@@ -188,9 +229,10 @@ def test_a_job_that_is_stuck_is_submitted_anew() -> None:
     ("settings", "jobs"),
     [
         ({"usual_seconds": USUAL, "escalate_at": LATER}, 3),  # jobs are stuck again and again
-        ({"usual_seconds": USUAL, "escalate_at": NOW + 8 * USUAL}, 2),  # early, so that there is time for another one
-        ({"usual_seconds": USUAL, "escalate_at": NOW + 8 * USUAL, "cancel_seconds": 1e9}, 2),
-        ({"usual_seconds": USUAL, "escalate_at": NOW + 5 * USUAL}, 1),  # no time for another one
+        ({"usual_seconds": USUAL, "escalate_at": NOW + 8 * USUAL}, 3),  # early, so that there is time for another one
+        ({"usual_seconds": USUAL, "escalate_at": NOW + 8 * USUAL, "cancel_seconds": 1e9}, 3),
+        ({"usual_seconds": USUAL, "escalate_at": NOW + 5 * USUAL}, 2),
+        ({"usual_seconds": USUAL, "escalate_at": NOW + 4 * USUAL}, 1),  # no time for another one
         ({"usual_seconds": None, "escalate_at": LATER}, 1),  # nobody knows what is long
     ],
 )
@@ -319,6 +361,49 @@ def test_a_key_that_may_not_make_jobs_is_not_waited_for(is_forbidden: bool) -> N
     assert (yard.now >= ESCALATE_AT) is not is_forbidden
 
 
+@pytest.mark.parametrize("call", ["submit", "look", "results"])
+@pytest.mark.parametrize("reason", [FailureReason.KEY_REFUSED, FailureReason.OUT_OF_MONEY, None])
+def test_a_vendor_that_needs_people_blocks_a_job_until_they_have_acted(
+    call: str, reason: FailureReason | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For an hour the key is refused, the account has no money, or the secret is gone (None): the row says since when,
+    the key is read again each minute, nothing is given up for it, and it goes on within two minutes."""
+    yard = Yard(escalate_at=LATER)
+    mended_at = NOW + 3600
+    refused_at: list[float] = []
+    actual = getattr(yard.vendor, call)
+
+    def refuse(*given: object) -> object:
+        if yard.now < mended_at:
+            refused_at.append(yard.now)
+            raise VendorTrouble(reason, is_unknown=False) if reason else SecretMissing("openai")
+        return actual(*given)
+
+    monkeypatch.setattr(yard.vendor, call, refuse)
+    yard.run(until=mended_at - 1)
+    (row,) = yard.job_rows
+    assert row.blocked == (str(reason) if reason else "secret_missing")
+    assert row.blocked_since == int(refused_at[0])
+    assert 30 < len(refused_at) <= 61 and yard.vendors.forgotten == ["openai"] * len(refused_at)
+    assert row.due_at <= mended_at + 60
+    yard.run()
+    assert yard.results() == ALL_12
+    assert not yard.realtime_paid and set(yard.paid().values()) == {1}
+    assert [(row.blocked, row.state) for row in yard.job_rows] == [(None, JobState.DONE)]
+
+
+def test_a_callers_key_that_is_refused_blocks_nothing() -> None:
+    """It is the caller's error: the items run in realtime at once, where they are told so."""
+    yard = Yard(refuses_key=VendorTrouble(FailureReason.KEY_REFUSED, is_unknown=False))
+    batch = yard.batch
+    yard.stores.batches._table.update(  # type: ignore[attr-defined]
+        Key(f"account#{batch.account_id}", f"batch#{batch.id}"), set={"caller_pays": True}
+    )
+    yard.run()
+    assert yard.now < NOW + 60
+    assert [row.blocked for row in yard.job_rows] == [None]
+
+
 def test_a_job_for_which_there_is_no_room_is_submitted_again() -> None:
     """Too many tokens are queued: it waits, and is submitted under another name."""
     yard = Yard(refused=2)
@@ -348,6 +433,19 @@ def test_a_cancelled_batch_keeps_what_its_job_had_finished(done_share: float) ->
     assert [row.is_done for row in yard.job_rows] == [True]
     assert {str(row.state) for row in yard.stores.shards.rows(yard.batch.id)} <= {"settled", "sealed"}
     assert yard.now < NOW + 600
+
+
+def test_a_job_that_was_stopped_early_does_not_make_its_lane_look_fast() -> None:
+    """A batch that is cancelled after two minutes says nothing about how long jobs take; one that ends well does."""
+    cancelled, done = Yard(seconds=None, usual_seconds=USUAL), Yard(usual_seconds=USUAL)
+    cancelled.run(until=NOW + 100)
+    cancelled.cancel()
+    cancelled.run(until=NOW + 2000)
+    done.run()
+    lane = LaneId(NATIVE.provider, NATIVE.model)
+    assert cancelled.job_rows[0].is_done
+    assert cancelled.stores.native_lanes.history(lane).seconds == (USUAL,)
+    assert len(done.stores.native_lanes.history(lane).seconds) == 2
 
 
 def test_a_batch_cancelled_before_its_job_was_submitted_costs_nothing() -> None:

@@ -108,6 +108,10 @@ class OneVendor:
     def __init__(self, jobs: Any, translator: Translator, has_key: Callable[[], bool]) -> None:
         self._vendor = Vendor(jobs, translator, PRICE, LIMITS)
         self._has_key = has_key
+        self.forgotten: list[str] = []
+
+    def forget_key(self, provider: str) -> None:
+        self.forgotten.append(provider)
 
     def of(self, batch: Batch, lane: Lane) -> Vendor:
         if not self._has_key():
@@ -189,10 +193,11 @@ class Yard:
             cast(Table, Guarded(table, self.fuse, "table")), cast(Any, Guarded(objects, self.fuse, "s3"))
         )
         mail = Guarded(self.mail, self.fuse, "sqs")
+        self.vendors = OneVendor(Guarded(self.vendor, self.fuse, "vendor"), self.translator, self._has_key)
         self.tools = Tools(
             stores=guarded,
             queues=cast(Any, mail),
-            vendors=cast(Any, OneVendor(Guarded(self.vendor, self.fuse, "vendor"), self.translator, self._has_key)),
+            vendors=cast(Any, self.vendors),
             settle=partial(settle, stores=guarded, queues=cast(Any, mail), workflow=cast(Any, self.workflow)),
             limits=JobLimits(300, "test"),
             clock=lambda: self.now,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
+from batchyard.adapters.catalogue import load_providers
 from batchyard.settings import JobSettings
-from local.options import FOR_PEOPLE, Options, provider_urls, webhook_variables
+from local.options import FOR_PEOPLE, Options, address_variables, provider_urls, webhook_variables
 
 
 def test_every_provider_can_be_sent_elsewhere() -> None:
@@ -16,6 +19,20 @@ def test_every_provider_can_be_sent_elsewhere() -> None:
         "OPENAI_BASE_URL": "http://127.0.0.1:4/v1",
     }
     assert provider_urls(environment) == {"openai": "http://127.0.0.1:1/v1", "my-edge": "http://127.0.0.1:2/v1"}
+
+
+@pytest.mark.parametrize("name", [provider.name for provider in load_providers()])
+def test_each_vendor_that_comes_with_it_can_be_sent_elsewhere(name: str) -> None:
+    """`BATCHYARD_<VENDOR>_URL` is what the worker and the native executor are told, for that vendor alone."""
+    given = provider_urls({f"BATCHYARD_{name.upper().replace('-', '_')}_URL": "http://127.0.0.1:1/x"})
+    names = [provider.name for provider in load_providers()]
+    variables = address_variables(names, given, lambda other: f"http://127.0.0.1:2/{other}")
+    settings = JobSettings.model_validate(
+        dict.fromkeys(("table_name", "data_bucket"), "x")
+        | {"queue_urls": "{}", "provider_urls": variables["PROVIDER_URLS"]}
+    )
+    wanted = {other: f"http://127.0.0.1:2/{other}" for other in names} | {name: "http://127.0.0.1:1/x"}
+    assert settings.provider_urls == wanted
 
 
 def test_webhooks_reach_this_machine_if_somebody_says_so() -> None:

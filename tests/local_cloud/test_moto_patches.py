@@ -18,7 +18,10 @@ import moto.cloudformation.models as cloudformation_models
 import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
+from moto.core import responses
 from moto.dynamodb.models import Table
+from moto.dynamodb.parsing.ast_nodes import DepthFirstTraverser
+from moto.dynamodb.parsing.tokens import ExpressionTokenizer
 from moto.sqs.models import Queue
 from moto.sqs.responses import SQSResponse
 from moto.stepfunctions.parser.asl.antlr.runtime.ASLParser import ASLParser
@@ -241,6 +244,40 @@ def test_a_transaction_copies_its_table(table: Any, monkeypatch: pytest.MonkeyPa
     assert any(isinstance(copied, Table) and copied is not original[0] for original, copied in copies.calls)
 
 
+UPDATE = {
+    "TableName": "t",
+    "Key": {"p": {"S": "a"}, "s": {"S": "0"}},
+    "UpdateExpression": "SET v = :v, w = :v",
+    "ExpressionAttributeValues": {":v": {"N": "1"}},
+}
+
+
+def test_a_text_is_parsed_for_every_update(table: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """parse_update_expressions_once: of the same text, two updates parse it twice."""
+    parsed = Watched(monkeypatch, ExpressionTokenizer, "make_list")
+    for _ in range(2):
+        table.update_item(**UPDATE)
+    assert len(parsed.calls) >= 2
+
+
+def test_a_walk_asks_at_every_node(table: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """walk_trees_quickly: an update of two attributes makes tables for hundreds of nodes."""
+    asked = Watched(monkeypatch, DepthFirstTraverser, "nodes_to_be_processed")
+    table.update_item(**UPDATE)
+    assert len(asked.calls) > 100
+
+
+# All services.
+
+
+def test_a_request_lists_the_methods_of_its_service(table: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """list_methods_once: two requests list the same class twice."""
+    listed = Watched(monkeypatch, responses, "method_names_from_class")
+    for _ in range(2):
+        table.update_item(**UPDATE)
+    assert len(listed.calls) == 2
+
+
 # SQS.
 
 
@@ -262,6 +299,7 @@ def test_dead_letters_are_not_moved() -> None:
 
 _COMPARE = """
 import json
+import re
 from local.http_server import Request
 from local.simulated_aws import patches
 from local.simulated_aws.gate import MotoGate
@@ -289,6 +327,29 @@ def insert(p, s):
     return {"Put": {"TableName": "u", "Item": {"p": {"S": p}, "s": {"S": s}},
                     "ConditionExpression": "attribute_not_exists(p)"}}
 
+def row(text):
+    names = {"#s": "status", "#k": "s"}
+    values = {":n": {"N": "2"}, ":m": {"M": {"x": {"L": [{"N": "1"}, {"N": "5"}]}}}, ":l": {"L": [{"S": "y"}]},
+              ":ss": {"SS": ["x", "y"]}, ":s": {"SS": ["x"]}}
+    given = {
+        "ExpressionAttributeNames": {name: names[name] for name in re.findall("#[a-z]+", text)},
+        "ExpressionAttributeValues": {name: values[name] for name in re.findall(":[a-z]+", text) if name in values},
+    }
+    key = {"p": {"S": "a"}, "s": {"S": "00"}}
+    return {"TableName": "u", "Key": key, "UpdateExpression": text} | {k: v for k, v in given.items() if v}
+
+GOOD = [
+    "SET #s = :n, m = :m, l = :l, ss = :ss",
+    "SET v = v + :n, d = :n - v, l = list_append(l, :l), w = if_not_exists(w, :n), u = if_not_exists(v, :n)",
+    "SET m.x[0] = :n, m.y = :m, l[7] = :n REMOVE m.x[1], #s ADD v :n DELETE ss :s",
+    "REMOVE l[0], l[1], l[2], nothing",
+    "ADD a :n, ss :s",
+]
+BAD = [
+    "SET v = :n SET w = :n", "ADD v :n ADD w :n", "SET v = :n, v = :n", "SET m = :m, m.x = :n",
+    "SET #k = :n", "SET p = :n", "SET v = :nobody", "SET v = nobody", "SET size = :n", "SET nobody.x = :n",
+    "SET v = v + :l", "SET v == :n", "ADD l :n", "",
+]
 CALLS = [
     ("PutItem", {"TableName": "t", "Item": ROW, "ReturnValues": "ALL_OLD"}),
     ("PutItem", {"TableName": "t", "Item": ROW, "ReturnValues": "ALL_OLD"}),
@@ -309,6 +370,10 @@ CALLS = [
     ("Query", PAGE | {"ExclusiveStartKey": {"p": {"S": "b"}, "s": {"S": "02"}}}),
     ("Query", PAGE | {"KeyConditionExpression": "p=:p AND begins_with(s,:s)",
                       "ExpressionAttributeValues": {":p": {"S": "b"}, ":s": {"S": "03"}}}),
+    ("Scan", {"TableName": "u"}),
+    *[("UpdateItem", row(text) | {"ReturnValues": "ALL_NEW"}) for _ in range(2) for text in GOOD],
+    *[("UpdateItem", row(text)) for _ in range(2) for text in BAD],
+    ("UpdateItem", row("SET q = :n") | {"ConditionExpression": "v = :n AND p = :n"}),
     ("Scan", {"TableName": "u"}),
     ("TransactWriteItems", {"TransactItems": [write("a", "00"), delete("a", "01"), insert("a", "new")]}),
     ("Scan", {"TableName": "u"}),
@@ -343,10 +408,10 @@ print(json.dumps([run(), motos]))
 
 
 def test_dynamodb_answers_as_moto_does() -> None:
-    """Every type of attribute through every operation that takes the short way, pages of a partition, transactions that
-    succeed and that are undone: each equals the answer of moto as it is."""
+    """Every type of attribute through every operation that takes the short way, pages of a partition, updates right and
+    wrong, each twice, transactions that succeed and that are undone: each equals the answer of moto as it is."""
     done = subprocess.run([sys.executable, "-c", _COMPARE], stdout=subprocess.PIPE, check=True)
     ours, motos = json.loads(done.stdout)
-    assert [status for status, _, _ in ours].count(400) == 2
-    assert len(ours) == 32
+    assert [status for status, _, _ in ours].count(400) == 2 + 2 * 14 + 1
+    assert len(ours) == 32 + 2 * (5 + 14) + 2
     assert ours == motos

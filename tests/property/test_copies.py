@@ -23,7 +23,7 @@ from batchyard.core.keys import copies_key, manifest_key, work_key
 from batchyard.core.lanes import Lane
 from batchyard.core.requests import ResultWindow
 from batchyard.core.results import Outcome, result_id
-from batchyard.core.sharding import Plan, manifest_record
+from batchyard.core.sharding import Plan, ShardSizes, manifest_record
 from simulation.memory_objects import MemoryObjects
 from tests.invariants import check_files
 from tests.memory import MemoryShards, OneBatch
@@ -39,7 +39,7 @@ class CopiedWorld(World):
 def run_batch(random: Random, items: int, kinds: int, complete: bool) -> CopiedWorld:
     """A batch of so many kinds of items on two lanes, of which each kind is sent once for each lane."""
     objects, pieces, lines = MemoryObjects(), list[bytes](), list[bytes]()
-    work = WorkFile(pieces.append, items_at_most=4, bytes_at_most=500, lanes_at_most=9, held_bytes=900)
+    work = WorkFile(pieces.append, sizes=ShardSizes(4), bytes_at_most=500, lanes_at_most=9, held_bytes=900)
     finder = CopyFinder(lines.append)
     seen: dict[tuple[str, bytes], int] = {}
     original: dict[int, int] = {}

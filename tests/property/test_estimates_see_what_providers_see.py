@@ -13,6 +13,7 @@ from batchyard.content.workfile import WorkFile
 from batchyard.core.forecast import unknown_output_tokens
 from batchyard.core.items import Item, read_work_lines, work_line
 from batchyard.core.lanes import Lane
+from batchyard.core.sharding import ShardSizes
 from batchyard.core.usage import MOST_TOKENS
 from batchyard.surfaces.openai.lines import parse_line
 from batchyard.surfaces.surface import LineContext
@@ -62,7 +63,9 @@ def test_the_estimate_is_what_a_parser_reads(spelled: list[str], text: str) -> N
     item = parse_line(raw.encode(), 0, 1, LineContext(CHAT, 64))
     assert isinstance(item, Item)
     measure = Measure(CHAT)
-    work = WorkFile(lambda data: None, items_at_most=9, bytes_at_most=99_999, lanes_at_most=1, on_item=measure.count)
+    work = WorkFile(
+        lambda data: None, sizes=ShardSizes(9), bytes_at_most=99_999, lanes_at_most=1, on_item=measure.count
+    )
     line = work_line(item)
     work.add(work.lane(Lane("openai", "m")), 0, line)
     sent = json.loads(read_work_lines(line)[0].body)

@@ -109,17 +109,30 @@ def test_a_vendor_in_trouble_is_asked_less_and_less(tries: int, asked_for: float
 
 @given(st.integers(0, 10), st.integers(1, 10**6), st.integers(1, 10**6))
 def test_a_job_that_is_stuck_leaves_time_for_another_one(restarts: int, usual: int, seconds: int) -> None:
-    """It is not stopped before twice what such jobs take, and then so early that it can stop and that another one
-    has as long; jobs are stopped so twice at most."""
+    """It is not stopped before one and a half times what such jobs take, and then so early that it can stop and that
+    each of those after it has as long; jobs are stopped so twice at most."""
     row = JobRow(0, state=JobState.RUNNING, submitted_at=1000, restarts=restarts)
     at = restart_at(row, usual, 1000 + seconds)
     if at == math.inf:
-        assert restarts >= 2 or seconds < 4 * max(usual, 600) + STOP_PATIENCE_SECONDS
+        assert restarts >= 2 or seconds < 3 * max(usual, 600) + STOP_PATIENCE_SECONDS
         return
     assert restarts < 2
-    assert 1000 + 2 * max(usual, 600) <= at <= 1000 + 8 * max(usual, 600)
-    assert at + STOP_PATIENCE_SECONDS + 2 * max(usual, 600) <= 1000 + seconds
+    assert 1000 + 1.5 * max(usual, 600) <= at <= 1000 + 8 * max(usual, 600)
+    assert at + STOP_PATIENCE_SECONDS + 1.5 * max(usual, 600) <= 1000 + seconds
     assert may_restart(usual, 1000 + seconds, math.ceil(at) + STOP_PATIENCE_SECONDS)
+
+
+def test_the_time_is_divided_among_the_jobs_that_may_be_tried() -> None:
+    """Three if each has one and a half times what such jobs take, else two, else one; none has more than eight times
+    that."""
+    usual, patience = 3600, STOP_PATIENCE_SECONDS
+    fresh = JobRow(0, state=JobState.RUNNING, submitted_at=1000)
+    again = JobRow(0, state=JobState.RUNNING, submitted_at=1000, restarts=1)
+    assert restart_at(fresh, usual, 1000 + 3 * 6000 + 2 * patience) == 1000 + 6000
+    assert restart_at(fresh, usual, 1000 + 3 * 5400 + 2 * patience - 1) == 1000 + (3 * 5400 + patience - 1) / 2
+    assert restart_at(again, usual, 1000 + 3 * 6000 + patience) == 1000 + 9000
+    assert restart_at(fresh, usual, 1000 + 2 * 5400 + patience - 1) == math.inf
+    assert restart_at(fresh, usual, 10**7) == 1000 + 8 * usual
 
 
 def test_a_job_is_not_stuck_while_nobody_knows_what_is_usual() -> None:

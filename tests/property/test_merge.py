@@ -17,7 +17,7 @@ from batchyard.core.keys import file_key, manifest_key, part_key, work_key
 from batchyard.core.lanes import Lane
 from batchyard.core.parts import decode_part, encode_part
 from batchyard.core.results import Outcome, Result, tally
-from batchyard.core.sharding import Plan, Shard, manifest_record
+from batchyard.core.sharding import Plan, Shard, ShardSizes, manifest_record
 from batchyard.core.shards import ShardRow, ShardState, mark_done
 from batchyard.core.usage import Usage
 from batchyard.steps.finalize import finalize
@@ -53,7 +53,7 @@ class World:
 def run_batch(random: Random, *, items: int, lanes: int, items_at_most: int, complete: bool) -> World:
     """A batch whose shards have done some of their items (all, if `complete`), in any order and any number of parts."""
     objects, pieces = MemoryObjects(), []
-    work = WorkFile(pieces.append, items_at_most=items_at_most, bytes_at_most=500, lanes_at_most=9, held_bytes=900)
+    work = WorkFile(pieces.append, sizes=ShardSizes(items_at_most), bytes_at_most=500, lanes_at_most=9, held_bytes=900)
     for index in range(items):
         lane = work.lane(Lane("openai", f"m{random.randrange(lanes)}"))
         work.add(lane, index, work_line(Item(index, f"id-{index}", "m", b'"x"')))

@@ -17,11 +17,12 @@ from batchyard.core.sharding import (
     LaneShards,
     Plan,
     Shard,
+    ShardSizes,
     manifest_record,
     progress_row_of,
     progress_rows,
     read_manifest,
-    shard_items,
+    shard_sizes,
     shards_of_progress_row,
     split_concurrency,
 )
@@ -175,23 +176,44 @@ def test_a_concurrency_hint_is_a_ceiling_and_is_used(hint: int, items: int) -> N
 
 @pytest.mark.parametrize(
     ("hint", "items", "at_most"),
-    [(10, 500, 1.3), (50, 2000, 1.3), (100, 2000, 1.5), (300, 2000, 1.6), (300, 20_000, 1.2), (1000, 20_000, 1.5)],
+    [
+        (10, 500, 1.1),
+        (50, 2000, 1.3),
+        (100, 2000, 1.3),
+        (100, 20_000, 1.1),
+        (300, 2000, 1.5),
+        (300, 3000, 1.3),
+        (300, 20_000, 1.2),
+        (1000, 3000, 1.5),
+        (1000, 10_000, 1.4),
+        (1000, 20_000, 1.3),
+    ],
 )
 def test_a_concurrency_hint_costs_little_time(hint: int, items: int, at_most: float) -> None:
     """Rounds of calls, if all calls take the same time, against those of a loop that always has as many in flight."""
     stride, calls = split_concurrency(hint, items_at_most=256, default_stride=128)
     assert calls is not None
+    sizes = shard_sizes(hint, items_at_most=256, default_stride=128)
     rounds = [0] * stride
-    number = 0
-    while items > sum_of_sizes(number, stride):
-        left = items - sum_of_sizes(number, stride)
-        rounds[number % stride] += -(-min(left, shard_items(number, 256, stride)) // calls)
-        number += 1
+    left, number = items, 0
+    while left:
+        size = min(left, sizes.of(number))
+        rounds[number % stride] += -(-size // calls)
+        left, number = left - size, number + 1
     assert max(rounds) <= at_most * -(-items // hint)
 
 
-def sum_of_sizes(shards: int, shards_per_size: int) -> int:
-    return sum(shard_items(number, 256, shards_per_size) for number in range(shards))
+@pytest.mark.parametrize("hint", [1, 10, 100, 300, 1000, 10_000])
+def test_a_concurrency_hint_makes_few_shards_more(hint: int) -> None:
+    """Each costs a message, a part and some writes: of a large batch there are hardly more than without a hint."""
+
+    def count(sizes: ShardSizes) -> int:
+        left, number = 100_000, 0
+        while left > 0:
+            left, number = left - sizes.of(number), number + 1
+        return number
+
+    assert count(shard_sizes(hint, 256, 128)) <= 1.5 * count(ShardSizes(256))
 
 
 @given(st.integers(1, 5000))
@@ -217,5 +239,5 @@ def test_manifest_records_have_one_length(shards: list[Shard]) -> None:
 
 def test_shards_grow_from_small_to_the_limit() -> None:
     """Small batches spread over several shards, large ones use the largest."""
-    assert [shard_items(n, 256) for n in (0, 7, 8, 16, 24, 10_000)] == [32, 32, 64, 128, 256, 256]
-    assert shard_items(0, 5) == 5
+    assert [ShardSizes(256).of(n) for n in (0, 7, 8, 16, 24, 10_000)] == [32, 32, 64, 128, 256, 256]
+    assert ShardSizes(5).of(0) == 5

@@ -11,9 +11,9 @@ from batchyard.core.lanes import Lane
 from batchyard.core.sharding import (
     MANIFEST_RECORD_BYTES,
     Shard,
+    ShardSizes,
     manifest_record,
     read_manifest,
-    shard_items,
 )
 
 BYTES_AT_MOST = 300
@@ -27,7 +27,8 @@ HELD = 700
 def test_every_item_stands_once_in_the_range_of_its_lanes_shard(items: list[tuple[int, int]], at_most: int) -> None:
     """Shards tile the file, are numbered lane by lane, hold their lane's items in order, and stay within limits."""
     pieces: list[bytes] = []
-    work = WorkFile(pieces.append, items_at_most=at_most, bytes_at_most=BYTES_AT_MOST, lanes_at_most=5, held_bytes=HELD)
+    sizes = ShardSizes(at_most)
+    work = WorkFile(pieces.append, sizes=sizes, bytes_at_most=BYTES_AT_MOST, lanes_at_most=5, held_bytes=HELD)
     added = 0
     for index, (lane, size) in enumerate(items):
         line = work_line(Item(index, f"id\t{index}", "m", b'"' + b"x" * size + b'"'))
@@ -46,7 +47,7 @@ def test_every_item_stands_once_in_the_range_of_its_lanes_shard(items: list[tupl
         for order, shard in enumerate(of_lane):
             read = read_work_lines(data[shard.offset : shard.offset + shard.length])
             assert shard.lane == position
-            assert len(read) == shard.items <= shard_items(order, at_most)
+            assert len(read) == shard.items <= sizes.of(order)
             assert shard.length <= BYTES_AT_MOST or shard.items == 1
             assert read[0].index == shard.first_index
             assert [item.custom_id for item in read] == [f"id\t{item.index}" for item in read]

@@ -105,6 +105,17 @@ def test_modes_that_a_batch_may_not_run_in_have_that_as_their_verdict() -> None:
         assert left_out == (set(Mode) - set(modes) if modes else set())
 
 
+@pytest.mark.parametrize("rate", [None, 50.0])
+def test_an_operators_limit_is_the_rate_of_a_lane_that_nobody_has_used(rate: float | None) -> None:
+    """One call a minute: a thousand items in realtime would take most of a day, so their job would have to be given up
+    at once, and is not submitted, whatever the provider itself takes."""
+    limited, free = provider(native=True, requests_per_minute=1), provider(native=True)
+    known = Known({"p": rate} if rate else None)
+    found = planned(a_batch(), [limited], known)
+    assert found.considered[0][0].verdict is Verdict.TOO_LATE
+    assert taken(planned(a_batch(), [free], known)) == [("p", Mode.NATIVE)]
+
+
 def test_priority_runs_call_by_call() -> None:
     """Though the vendor's own batch is half the price."""
     vendor = [provider(native=True)]

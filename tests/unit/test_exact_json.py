@@ -34,6 +34,16 @@ def test_no_number_changes_on_its_way(number: str) -> None:
     assert as_decimals(orjson.dumps(exact_json.loads(text))) == as_decimals(text)
 
 
+def test_an_answer_may_have_surrogates_and_long_numbers() -> None:
+    """Read and written again, each number is the same to the last digit, and each string to the last code unit."""
+    text = rb'{"a":["\ud800 \u00e9"],"n":123456789012345678901234,"f":1e400}'
+    written = exact_json.dumps_anything(exact_json.loads_all(text))
+    assert as_decimals(written) == as_decimals(text)
+    assert b"1e400" in written and rb"\ud800" in written
+    by_name = rb'{"\ud800":1}'
+    assert exact_json.dumps_anything(exact_json.loads_all(by_name)) == by_name
+
+
 @given(
     st.recursive(
         st.integers(-(10**40), 10**40)

@@ -87,10 +87,30 @@ def test_why_a_native_lane_is_not_taken(wanted: Verdict, found: Route, terms: Te
 
 
 def test_jobs_that_stalled_do_not_speak_for_the_others() -> None:
-    """Native while half of the lane's jobs were in time; a job that was not costs nothing, so trying it is worth it."""
-    for stalled, wanted in ((4, Verdict.SELECTED), (19, Verdict.SELECTED), (21, Verdict.TOO_LATE)):
+    """Native while one in ten of the lane's jobs was in time: one that is given up costs nothing, so trying it is worth
+    it. Half of them, for a batch that is to be done well before its deadline."""
+    with_margin = replace(TERMS, keeps_margin=True)
+    for stalled, terms, wanted in (
+        (4, TERMS, Verdict.SELECTED),
+        (36, TERMS, Verdict.SELECTED),
+        (37, TERMS, Verdict.TOO_LATE),
+        (20, with_margin, Verdict.SELECTED),
+        (21, with_margin, Verdict.TOO_LATE),
+    ):
         history = NativeHistory((HOUR,) * (40 - stalled) + (24 * HOUR,) * stalled, 0, NOW - HOUR)
-        assert verdict(plan_lanes([route(learned=Learned(history))], TERMS)) is wanted
+        assert verdict(plan_lanes([route(learned=Learned(history))], terms)) is wanted
+
+
+def test_when_a_job_that_is_probably_given_up_is_expected_to_be_done() -> None:
+    """After realtime has run its items, before the deadline; a job that is probably done in time when such jobs are."""
+    slow = NativeHistory((HOUR,) * 4 + (24 * HOUR,) * 36, 0, NOW - HOUR)
+    for history, wanted in (
+        (slow, escalate_at(300, 1.0, TERMS) + STOP_PATIENCE_SECONDS + 300),
+        (NativeHistory((HOUR,)), NOW + HOUR),
+    ):
+        planned = plan_lanes([route(learned=Learned(history, 1.0))], TERMS)
+        assert verdict(planned) is Verdict.SELECTED
+        assert planned.considered[0][0].finish_at == wanted <= TERMS.expires_at
 
 
 def test_a_slow_lane_is_tried_again_a_day_later() -> None:

@@ -161,6 +161,29 @@ def test_no_key_blocks_the_lane_and_names_the_secret(
     assert all(row is None or row.lease_until == 0 for row in rows)
 
 
+def test_a_lane_that_others_have_mended_is_not_reported(
+    cloud: Cloud,
+    queue: str,
+    provider: SimulatedProvider,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A process that has seen a lane blocked, and gets only other work since, says nothing of it: the alarm would go on
+    for as long as the process lives."""
+    monkeypatch.setattr(work, "_KNOWN_FOR_SECONDS", 0.0)
+
+    def reported(messages: list[ShardMessage]) -> list[Any]:
+        capsys.readouterr()
+        assert work.handler(records(messages), LambdaContext()) == {"batchItemFailures": []}
+        printed = [orjson.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
+        return [line["LanesBlocked"] for line in printed if "LanesBlocked" in line]
+
+    clients.client("secretsmanager").delete_secret(SecretId=SECRET, ForceDeleteWithoutRecovery=True)
+    assert reported(MESSAGES) == [[1]]
+    clients.client("secretsmanager").create_secret(Name=SECRET, SecretString="sk-from-the-secret")
+    assert reported([replace(message, model="text-embedding-3-large") for message in MESSAGES]) == []
+
+
 def test_the_end_of_the_invocation_sends_the_message_again(
     cloud: Cloud,
     queue: str,

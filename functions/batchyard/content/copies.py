@@ -62,6 +62,8 @@ class CopiedResults:
         self._originals: dict[int, StoredResult] = {}
         """Of originals that went by, without their answers."""
         self._answers: dict[int, bytes] = {}
+        """Of the next copies' originals, as far as they fit into memory; others are read when it is their turn."""
+        self._held = 0
         self._copies = read_copies(key, objects)
         self._next: deque[Copy] = deque()
         self._needed: set[int] = set()
@@ -88,29 +90,47 @@ class CopiedResults:
 
     def _keep(self, result: StoredResult) -> None:
         self._originals[result.index] = result._replace(body=b"")
-        if result.index in self._needed:
+        if result.index in self._needed and self._held + len(result.body) <= _HELD_BYTES:
             self._answers[result.index] = result.body
+            self._held += len(result.body)
 
     def _result(self) -> StoredResult:
         copy = self._next.popleft()
-        original, answer = self._originals.get(copy.original), self._answers.get(copy.original)
-        if original is None or answer is None:
+        original = self._originals.get(copy.original)
+        if original is None:
             raise BooksDoNotBalance(f"item {copy.index} is to have the result of item {copy.original}, which has none")
+        answer = self._answer(original)
         if not self._next:
             self._take_some()
         return original._replace(
             index=copy.index, id=result_id(self._batch_id, copy.index), custom_id=copy.custom_id, body=answer
         )
 
+    def _answer(self, original: StoredResult) -> bytes:
+        held = self._answers.get(original.index)
+        if held is not None or original.index not in self._places:
+            return held or b""
+        return self._objects.get(*self._places[original.index])
+
     def _take_some(self) -> None:
         """The next copies, and the answers of those originals that went by already."""
         self._next = deque(islice(self._copies, _TOGETHER))
         self._needed = {copy.original for copy in self._next}
         gone_by = self._needed & self._originals.keys()
-        answered = [index for index in gone_by if self._originals[index].status_code is not None]
+        answered = self._that_fit(index for index in gone_by if self._originals[index].status_code is not None)
         spans = [self._places[index] for index in answered]
         with closing(self._objects.get_many(spans, at_most=_READS_AT_ONCE, held_bytes=_HELD_BYTES)) as reads:
-            self._answers = dict.fromkeys(gone_by, b"") | dict(zip(answered, reads, strict=True))
+            self._answers = dict(zip(answered, reads, strict=True))
+
+    def _that_fit(self, originals: Iterable[int]) -> list[int]:
+        """Those whose answers may be held together."""
+        self._held, found = 0, []
+        for index in originals:
+            length = self._places[index].length or 0
+            if self._held + length <= _HELD_BYTES:
+                self._held += length
+                found.append(index)
+        return found
 
 
 def read_copies(key: str, objects: Objects) -> Generator[Copy]:

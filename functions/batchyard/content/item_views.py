@@ -15,6 +15,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 
 import orjson
 
@@ -129,12 +130,11 @@ class Items:
             for results in reading:
                 number = results.shard.number
                 start = cursor.index if number == cursor.place else -1
-                for result in sorted((*results.stored, *results.unfinished), key=_index):
-                    if result.outcome in wanted.outcomes and result.index > start:
-                        found.append(item_view(result))
-                        if len(found) == wanted.limit:
-                            next_cursor = ItemsCursor(number, result.index, searched[number])
-                            return ItemsPage(found, next_cursor, searched[number])
+                for result in results.by_index(partial(_is_due, wanted.outcomes, start)):
+                    found.append(item_view(result))
+                    if len(found) == wanted.limit:
+                        next_cursor = ItemsCursor(number, result.index, searched[number])
+                        return ItemsPage(found, next_cursor, searched[number])
         following = due[_SHARDS_AT_ONCE].number if len(due) > _SHARDS_AT_ONCE else last + 1
         behind = searched.get(following, cursor.searched + sum(shard.items for shard in manifest))
         is_end = following >= self._plan.shards
@@ -204,9 +204,8 @@ class Items:
         parts = Parts(self._batch, self._plan, self._rest, self._objects)
         with closing(parts.read([shard], {shard.number: row} if row else {}, _ONE)) as reading:
             for results in reading:
-                for result in (*results.stored, *results.unfinished):
-                    if result.index == index:
-                        return result
+                for result in results.by_index(lambda result: result.index == index):
+                    return result
         return None
 
     def _manifest(self, first: int = 0, last: int | None = None) -> list[Shard]:
@@ -215,8 +214,8 @@ class Items:
         return read_manifest(self._objects.get(key, first * MANIFEST_RECORD_BYTES, length))
 
 
-def _index(result: StoredResult) -> int:
-    return result.index
+def _is_due(outcomes: frozenset[Outcome], start: int, result: StoredResult) -> bool:
+    return result.outcome in outcomes and result.index > start
 
 
 def _items_before_each(manifest: list[Shard]) -> Iterator[tuple[Shard, int]]:

@@ -48,16 +48,16 @@ def _balanced(route: Iterator[ShardResults]) -> Iterator[StoredResult]:
     """The route's results by index, one for each of its items."""
     for found in route:
         number, done = found.shard.number, done_count(found.row.done)
-        by_index = {result.index: result for result in found.stored}
-        if len(by_index) != len(found.stored) or len(by_index) != done:
+        indexes = {result.index for result in found.stored}
+        if len(indexes) != len(found.stored) or len(indexes) != done:
             raise BooksDoNotBalance(
                 f"shard {number} says {done} items are done; its parts hold {len(found.stored)} results of "
-                f"{len(by_index)} items"
+                f"{len(indexes)} items"
             )
-        by_index |= {result.index: result for result in found.unfinished}
-        if len(by_index) != found.shard.items:
-            raise BooksDoNotBalance(f"shard {number} has {found.shard.items} items and {len(by_index)} results")
-        yield from (by_index[index] for index in sorted(by_index))
+        results = len(indexes) + len(found.unfinished)
+        if results != found.shard.items:
+            raise BooksDoNotBalance(f"shard {number} has {found.shard.items} items and {results} results")
+        yield from found.by_index()
 
 
 def _checked(results: Iterator[StoredResult], items: int) -> Iterator[StoredResult]:

@@ -20,7 +20,7 @@ from batchyard.core.estimates import PriceOf
 from batchyard.core.items import Item, LineError, work_line
 from batchyard.core.lanes import Lane
 from batchyard.core.routing import Refusal, RoutingRules
-from batchyard.core.sharding import LaneShards, Shard
+from batchyard.core.sharding import LaneShards, Shard, ShardSizes
 
 ParseLine = Callable[[bytes, int, int], Item | LineError]
 """(line, index, line number) -> the item, or what is wrong with the line."""
@@ -206,7 +206,7 @@ def check_lines(data: bytes, batch: Batch, checks: Checks) -> None:
     limits = checks.limits(batch.surface)
     nowhere = WorkFile(
         lambda written: None,
-        items_at_most=limits.shard_items,
+        sizes=ShardSizes(limits.shard_items),
         bytes_at_most=limits.shard_bytes,
         lanes_at_most=MODELS_AT_MOST,
     )

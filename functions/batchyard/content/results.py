@@ -80,8 +80,7 @@ def _read(batch: Batch, plan: Plan, wanted: range, shards: Shards, objects: Obje
 
 def _in_window(route: Iterator[ShardResults], wanted: range) -> Iterator[StoredResult]:
     for found in route:
-        by_index = {result.index: result for result in (*found.stored, *found.unfinished) if result.index in wanted}
-        yield from (by_index[index] for index in sorted(by_index))
+        yield from found.by_index(lambda result: result.index in wanted)
 
 
 def _from_files(batch: Batch, wanted: range, objects: Objects) -> Iterator[StoredResult]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from batchyard.core.errors import BatchyardError
 from batchyard.core.lanes import Lane
-from batchyard.core.sharding import SHARDS_PER_SIZE, LaneShards, Shard, shard_items
+from batchyard.core.sharding import LaneShards, Shard, ShardSizes
 
 HELD_BYTES = 64 * 1024 * 1024
 
@@ -46,16 +46,14 @@ class WorkFile:
         self,
         write: Callable[[bytes], None],
         *,
-        items_at_most: int,
+        sizes: ShardSizes,
         bytes_at_most: int,
         lanes_at_most: int,
-        shards_per_size: int = SHARDS_PER_SIZE,
         held_bytes: int = HELD_BYTES,
         on_item: Callable[[OpenLane, bytes], None] | None = None,
     ) -> None:
         self._write = write
-        self._items_at_most = items_at_most
-        self._shards_per_size = shards_per_size
+        self._sizes = sizes
         self._bytes_at_most = bytes_at_most
         self._lanes_at_most = lanes_at_most
         self._held_at_most = held_bytes
@@ -71,7 +69,7 @@ class WorkFile:
         if known not in self._lanes:
             if len(self._lanes) == self._lanes_at_most:
                 raise TooManyLanes
-            self._lanes[known] = OpenLane(len(self._lanes), lane, others, endpoint, self._items_wanted(0))
+            self._lanes[known] = OpenLane(len(self._lanes), lane, others, endpoint, self._sizes.of(0))
         return self._lanes[known]
 
     def add(self, lane: OpenLane, index: int, line: bytes) -> None:
@@ -110,9 +108,6 @@ class WorkFile:
         lane.items += len(lane.lines)
         self._offset += lane.held
         self._held -= lane.held
-        lane.items_wanted = self._items_wanted(len(lane.closed))
+        lane.items_wanted = self._sizes.of(len(lane.closed))
         lane.lines = []
         lane.held = 0
-
-    def _items_wanted(self, number: int) -> int:
-        return shard_items(number, self._items_at_most, self._shards_per_size)

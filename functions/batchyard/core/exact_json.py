@@ -32,6 +32,14 @@ def loads(raw: bytes) -> Any:
         return document
 
 
+def loads_all(raw: bytes) -> Any:
+    """All that RFC 8259 calls JSON, up to some hundred levels, every number exact. Raises ValueError."""
+    try:
+        return loads(raw)
+    except orjson.JSONDecodeError:
+        return loads_anything(raw)
+
+
 def loads_anything(raw: bytes) -> Any:
     """All that RFC 8259 calls JSON, up to some hundred levels; numbers are exact only as far as orjson's are. Use it to
     look something up in a text that is itself kept as it is. Raises ValueError."""
@@ -49,10 +57,28 @@ def dumps_anything(document: Any) -> bytes:
     try:
         return orjson.dumps(document)
     except orjson.JSONEncodeError:
-        try:
-            return json.dumps(document, separators=(",", ":")).encode()
-        except RecursionError as error:
-            raise TypeError("nested too deeply") from error
+        return _dumps_slowly(document)
+
+
+def _dumps_slowly(document: Any) -> bytes:
+    """Names of members are written by Python's own writer only, which knows no exact numbers."""
+    try:
+        return orjson.dumps(_written_by_python(document))
+    except orjson.JSONEncodeError:
+        return json.dumps(document, separators=(",", ":")).encode()
+    except RecursionError as error:
+        raise TypeError("nested too deeply") from error
+
+
+def _written_by_python(value: Any) -> Any:
+    """`value` with those of its strings already written that have lone surrogates."""
+    if isinstance(value, dict):
+        return {name: _written_by_python(member) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_written_by_python(member) for member in value]
+    if isinstance(value, str) and not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
+        return orjson.Fragment(json.dumps(value))
+    return value
 
 
 def _loads_slowly(raw: bytes) -> Any:

@@ -15,7 +15,7 @@ from batchyard.core.lanes import Lane
 from batchyard.core.planning import Considered
 from batchyard.core.requests import PlanRequest
 from batchyard.core.routing import Rejected, Verdict
-from batchyard.core.sharding import LaneShards, Shard, shard_items
+from batchyard.core.sharding import LaneShards, Shard, ShardSizes
 from batchyard.core.usage import Price, discounted_picousd
 
 _UNKNOWN_INPUT_TOKENS = 500
@@ -128,7 +128,7 @@ def expected_load(request: PlanRequest, lane: Lane, others: tuple[Lane, ...] = (
 
 
 def imagined_shards(
-    loads: Sequence[Load], items_at_most: int, bytes_at_most: int, shards_per_size: int
+    loads: Sequence[Load], sizes: ShardSizes, bytes_at_most: int
 ) -> tuple[list[LaneShards], list[Shard]]:
     """The lanes and shards into which validation would cut `loads`, if all items of a lane were of the same length."""
     lanes: list[LaneShards] = []
@@ -138,7 +138,7 @@ def imagined_shards(
         bytes_each = load.bytes / load.items
         most = max(1, int(bytes_at_most / bytes_each)) if bytes_each else left
         while left:
-            items = min(left, most, shard_items(len(shards) - first, items_at_most, shards_per_size))
+            items = min(left, most, sizes.of(len(shards) - first))
             shards.append(Shard(len(shards), position, 0, round(items * bytes_each), items, 0, load.endpoint))
             left -= items
         lanes.append(LaneShards(load.lane, first, len(shards) - first, load.items, others=load.others))

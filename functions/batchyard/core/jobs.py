@@ -9,8 +9,8 @@
                                                      stopping ────────────────────┘
 
 Running goes back to submitting if the vendor ends a job for a passing reason before it began (too many tokens queued).
-Collecting does, too, if a job was stopped because it ran far longer than such jobs do, and there is time for another
-one with what it left.
+Collecting does, too, if a job was stopped because it ran far longer than such jobs do, or had its share of the time,
+and there is enough left for another one with what it left.
 
 Before each submission the row gets the next `attempt` and `asked_at`, and with them the name that the vendor is given.
 Whoever takes over after a crash, or after an answer was lost, looks for a job of that name before anything is submitted
@@ -36,6 +36,8 @@ from batchyard.core.sharding import Shard
 
 LOOK_AFTER_SECONDS = 30
 """How long after a submission whose answer was lost its job is sure to be in the vendor's list."""
+BLOCKED_SECONDS = 60
+"""How often a vendor that needs people to act is asked whether they have, as a blocked lane is probed."""
 STOP_PATIENCE_SECONDS = 900
 """A vendor may take ten minutes to stop a job (OpenAI says so). Longer than this nobody waits."""
 
@@ -47,9 +49,8 @@ _FIRST_RETRY_SECONDS = 15
 _LONGEST_RETRY_SECONDS = 600
 _SLOW_TIMES = 8
 """A job that has taken so many times what such jobs take is stuck."""
-_LIKELY_TIMES = 2
-"""In so many times what such jobs take another one is probably done: three in four, if times are lognormal with
-sigma 1."""
+_LIKELY_TIMES = 1.5
+"""In so many times what such jobs take a job is probably done: two in three, if times are lognormal with sigma 1."""
 _LEAST_USUAL_SECONDS = 600
 """Jobs that usually take a minute may wait for some."""
 _RESTARTS_AT_MOST = 2
@@ -96,7 +97,8 @@ class JobRow:
     those that were found so, and turned out to be somebody else's. `submitted_at`, `stop_at`: when the vendor took it,
     and was asked to stop it. `restarts`: how often it was stopped to be submitted anew. `reason`: why it ended
     otherwise than well. `fence`: the ending that its batch was stopped for. `unheard`: how many of its items the vendor
-    took and said nothing of; it may bill them."""
+    took and said nothing of; it may bill them. `blocked`: why its vendor cannot be asked anything until people act, and
+    `blocked_since` when; None if it can."""
 
     number: int
     shards: int = 0
@@ -119,6 +121,8 @@ class JobRow:
     reason: str | None = None
     fence: Ending | None = None
     unheard: int = 0
+    blocked: str | None = None
+    blocked_since: int = 0
 
     @classmethod
     def from_row(cls, row: Row) -> JobRow:
@@ -216,14 +220,18 @@ def poll_wait_seconds(row: JobRow, usual_seconds: float | None, now: int, pace: 
 
 def restart_at(row: JobRow, usual_seconds: float | None, escalate_at: int, pace: float = 1.0) -> float:
     """When a job that still runs is stopped, so that another one does what is left of it: once it has taken far longer
-    than such jobs do, but early enough for the vendor to stop it and for the other one to be done before `escalate_at`.
-    Infinite if there is no time for that, or if nobody knows how long such jobs take."""
-    if usual_seconds is None or row.restarts >= _RESTARTS_AT_MOST:
+    than such jobs do, or its share of the time. The time until `escalate_at` is divided evenly among as many jobs as
+    may be tried, or as are probably done in what each of them gets; the vendor needs some of it to stop those before
+    the last. Infinite if there is no time for another one, or if nobody knows how long such jobs take."""
+    if usual_seconds is None:
         return math.inf
     usual = max(usual_seconds, _LEAST_USUAL_SECONDS * pace)
-    latest = escalate_at - STOP_PATIENCE_SECONDS * pace - _LIKELY_TIMES * usual
-    at = min(row.submitted_at + _SLOW_TIMES * usual, latest)
-    return at if at >= row.submitted_at + _LIKELY_TIMES * usual else math.inf
+    for jobs in range(1 + _RESTARTS_AT_MOST - row.restarts, 1, -1):
+        stops = (jobs - 1) * STOP_PATIENCE_SECONDS * pace
+        each = (escalate_at - row.submitted_at - stops) / jobs
+        if each >= _LIKELY_TIMES * usual:
+            return row.submitted_at + min(each, _SLOW_TIMES * usual)
+    return math.inf
 
 
 def may_restart(usual_seconds: float | None, escalate_at: int, now: int, pace: float = 1.0) -> bool:

@@ -15,7 +15,7 @@ from batchyard.core.failover import running_lane
 from batchyard.core.jobs import JobRow, JobState
 from batchyard.core.lanes import Lane, LaneProgress, LaneStage, Mode
 from batchyard.core.sharding import LaneShards, Plan
-from batchyard.core.waits import Wait
+from batchyard.core.waits import Wait, WaitState
 
 _LATE = "late"
 
@@ -84,6 +84,8 @@ def _move(entry: LaneShards, is_done: bool, job: JobRow | None, now: int) -> tup
 def _native(lane: Lane, is_done: bool, job: JobRow | None) -> LaneProgress:
     if is_done:
         return LaneProgress(lane, LaneStage.DONE)
+    if job is not None and job.blocked is not None:
+        return LaneProgress(lane, LaneStage.WAITING, reason=str(WaitState.BLOCKED))
     if job is None or job.state is JobState.SUBMITTING:
         return LaneProgress(lane, LaneStage.WAITING, reason=job.reason if job else None)
     return LaneProgress(lane, LaneStage.RUNNING, reason=job.reason)

@@ -14,7 +14,8 @@ first. Realtime always will, but that a batch whose rules are `sla_aware` takes 
     too_few          the route has fewer items than a job takes
     too_many_jobs    the route would make more jobs than are worth having
     concurrency      the batch has a ceiling on calls in flight, which several jobs could not keep when they come back
-    too_late         what half of such jobs take does not leave realtime enough time before the deadline
+    too_late         not even one in ten of such jobs leaves realtime enough time before the deadline, or, if the batch
+                     is to have a margin, one in two
 
 A job's `escalate_at` is when it is given up, and that of a lane in flex when what is left of it runs in realtime: early
 enough for the vendor to stop the job, and for all items to be run in realtime, at the rate that the lane is known to
@@ -53,6 +54,9 @@ _FLEX_ENDPOINTS = ("/v1/chat/completions", "/v1/responses", "/v1/messages")
 """OpenAI: "Chat Completions or Responses requests". Messages are translated to chat completions."""
 _UNKNOWN_SHARE_OF_WINDOW = 0.25
 """Vendors promise a whole window and usually take a small part of it."""
+_WORTH_TRYING = 0.1
+"""If so large a share of a lane's jobs was fast enough, one is tried: a job that is given up costs nothing but time."""
+_PROBABLE = 0.5
 _OTHERS_AT_MOST = 8
 """The batch's row lists them with each entry of its plan."""
 _FLEX_AT_MOST = 2
@@ -135,7 +139,9 @@ def _considered(candidate: Candidate, verdict: Verdict, shards: Sequence[Shard],
         usual = candidate.learned.native.usual_seconds
         seconds = rounds * (usual if usual is not None else _unknown_job_seconds(limits, terms))
         at = escalate_at(items, rate, terms)
-    finish_at = terms.now + math.ceil(seconds)
+        if gets and terms.now + seconds > at:  # it is probably given up
+            seconds = at - terms.now + STOP_PATIENCE_SECONDS * terms.pace + realtime_seconds(items, rate, terms.pace)
+    finish_at = terms.now + max(0, math.ceil(seconds))
     return Considered(candidate.lane, verdict, candidate.price_percent, finish_at, jobs, at, gets)
 
 
@@ -187,12 +193,13 @@ def _flex_verdict(candidate: Candidate, route: Route, terms: Terms) -> Verdict |
 
 
 def _job_seconds(native: NativeHistory, limits: NativeLimits, terms: Terms) -> float:
-    """How long a job will probably take. The half that takes longer costs nothing: it is given up in time. What was
-    slow long ago counts as unknown: a lane that is not used would never be found to be fast again."""
+    """How much time has to be there for a job to be worth trying. Those that take longer are given up in time. What
+    was slow long ago counts as unknown: a lane that is not used would never be found to be fast again."""
     unknown = _unknown_job_seconds(limits, terms)
-    if native.usual_seconds is None:
+    known = native.seconds_of(_PROBABLE if terms.keeps_margin else _WORTH_TRYING)
+    if known is None:
         return unknown
-    return native.usual_seconds if native.is_recent(terms.now) else min(native.usual_seconds, unknown)
+    return known if native.is_recent(terms.now) else min(known, unknown)
 
 
 def _entries(route: Route, part: Part, terms: Terms) -> list[LaneShards]:

@@ -25,13 +25,15 @@ from batchyard.core.lanes import Lane, Mode
 MANIFEST_RECORD_BYTES = 128
 """Every manifest record has this length, newline included, so that record n is one ranged read."""
 
-SHARDS_PER_SIZE = 8
-
 _FIRST_SHARD_ITEMS = 32
+_SHARDS_PER_SIZE = 8
+_ROUNDS_PER_SIZE = 4
+"""With a hint: a shard has at most as many items as a quarter of what its place in the chain has run before, so that
+the last ones, which leave most of a hint unused, take a fraction of the batch's time."""
 _CALLS_PER_SHARD = 32
 _SHARDS_OF_A_LARGE_HINT = 16
-"""A hint is spread over shards with so many calls each: a full shard then has eight rounds of them, of which only the
-last is not full. A large hint is spread over so many shards, because a worker runs only ten at a time."""
+"""A hint is spread over shards with so many calls each. A large hint is spread over so many shards, because a worker
+runs only ten at a time."""
 _PROGRESS_ROWS_AT_MOST = 16
 _SHARDS_PER_PROGRESS_ROW = 8
 
@@ -242,11 +244,28 @@ def _lane(provider: str, model: str, mode: str) -> Lane:
     return Lane(provider, model, Mode(mode))
 
 
-def shard_items(number: int, items_at_most: int, shards_per_size: int = SHARDS_PER_SIZE) -> int:
-    """How many items the lane's `number`-th shard takes: small ones first, so that small batches spread and large
-    ones stay cheap. 8 shards of 32, 8 of 64, and so on up to `items_at_most`. With a hint as many of each size as are
-    in flight: fewer would leave a part of it unused."""
-    return min(items_at_most, _FIRST_SHARD_ITEMS << min(number // shards_per_size, 16))
+@dataclass(frozen=True, slots=True)
+class ShardSizes:
+    """How many items a lane's shards take: small ones first, so that small batches spread and large ones stay cheap. 8
+    shards of 32, 8 of 64, and so on up to `items_at_most`."""
+
+    items_at_most: int
+    first_items: int = _FIRST_SHARD_ITEMS
+    shards_per_size: int = _SHARDS_PER_SIZE
+
+    def of(self, number: int) -> int:
+        """Of the lane's `number`-th shard."""
+        return min(self.items_at_most, self.first_items << min(number // self.shards_per_size, 16))
+
+
+def shard_sizes(hint: int | None, items_at_most: int, default_stride: int) -> ShardSizes:
+    """With a hint a shard takes a whole number of rounds of its calls, and several times as many shards have each size
+    as are in flight: else a part of the hint would go unused."""
+    stride, calls = split_concurrency(hint, items_at_most, default_stride)
+    if calls is None:
+        return ShardSizes(items_at_most)
+    first_items = calls * max(1, _FIRST_SHARD_ITEMS // calls)
+    return ShardSizes(items_at_most // calls * calls, first_items, _ROUNDS_PER_SIZE * stride)
 
 
 def split_concurrency(hint: int | None, items_at_most: int, default_stride: int) -> tuple[int, int | None]:

@@ -11,7 +11,7 @@ import secrets
 import time
 from functools import cache, partial
 
-from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools import Logger, Metrics, single_metric
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
@@ -20,8 +20,9 @@ from batchyard.adapters.aws.secrets import Secrets
 from batchyard.adapters.providers.bedrock_jobs import Exchange, our_event
 from batchyard.adapters.providers.job_kinds import connect_jobs
 from batchyard.core.failover import LaneNow
-from batchyard.core.jobs import JobRef
+from batchyard.core.jobs import JobRef, JobRow
 from batchyard.core.json_types import JsonObject
+from batchyard.core.lane_limits import lower
 from batchyard.core.lanes import LaneId
 from batchyard.core.model_job_events import is_told
 from batchyard.core.usage import Tally
@@ -49,6 +50,15 @@ def handler(event: JsonObject, context: LambdaContext) -> None:
     if row is not None:
         told = {"state": str(row.state), "attempt": row.attempt, "due_at": row.due_at, "reason": row.reason}
         logger.info("job attended", extra=told | {"provider_job_id": row.provider_job_id})
+        if row.blocked is not None:
+            _report_blocked(row)
+
+
+def _report_blocked(row: JobRow) -> None:
+    """Counted as the worker counts its lanes, so that one alarm looks at both."""
+    logger.error("provider job is blocked", extra={"provider": row.provider, "reason": row.blocked})
+    with single_metric(name="LanesBlocked", unit=MetricUnit.Count, value=1, default_dimensions={"service": "work"}):
+        pass
 
 
 def _report(provider: str, tally: Tally) -> None:
@@ -61,7 +71,8 @@ def _report(provider: str, tally: Tally) -> None:
 
 def _look(lane: LaneId) -> LaneNow:
     view = resources.lanes().look(lane)
-    return LaneNow(view.health, view.pace.rate)
+    limits = resources.lane_catalogue().limits_of(lane.provider, lane.model)
+    return LaneNow(view.health, lower(view.pace.rate, limits.calls_per_second(view.pace.tokens_per_call)))
 
 
 @cache

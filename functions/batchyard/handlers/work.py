@@ -44,6 +44,8 @@ from batchyard.worker.upstreams import ProviderKeys, Upstreams
 logger = Logger()
 metrics = Metrics()
 
+_KNOWN_FOR_SECONDS = 5.0
+"""What is known of a lane is not read again for some seconds, also if the next invocation begins within them."""
 _BLOCKING_CALLS_AT_ONCE = 16
 _GARBAGE_THRESHOLDS = (20_000, 20, 50)
 _M_MMAP_THRESHOLD = -3
@@ -64,10 +66,11 @@ def handler(event: JsonObject, context: LambdaContext) -> JsonObject:
         )
         for record in event["Records"]
     ]
-    meter = Meter()
+    meter, begun_at = Meter(), time.time()
     stop_at = _stop_at(context.get_remaining_time_in_millis() / 1000)
     failed = _process().run(records, stop_at, meter)
     _report(meter)
+    _report_trouble(meter, begun_at - _KNOWN_FOR_SECONDS)
     return {"batchItemFailures": [{"itemIdentifier": record_id} for record_id in failed]}
 
 
@@ -147,9 +150,9 @@ class Process:
         await asyncio.sleep(0)  # after having been frozen the process notices here which connections were closed
         return await self._worker.work(records, stop_at=stop_at, meter=meter)
 
-    def lanes(self, state: LaneState) -> int:
-        """How many lanes that this process knows are in that state."""
-        return self._upstreams.lanes(state)
+    def lanes(self, state: LaneState, since: float) -> int:
+        """How many lanes that this process has looked at since then are in that state."""
+        return self._upstreams.lanes(state, since)
 
     def close(self) -> None:
         self._runner.run(self._upstreams.close())
@@ -187,7 +190,6 @@ def _report(meter: Meter) -> None:
     for seconds in meter.latencies_seconds:
         metrics.add_metric("ProviderLatency", MetricUnit.Milliseconds, seconds * 1000)
     metrics.flush_metrics()
-    _report_trouble(meter)
     if meter.usages_refused:
         logger.warning("token counts that cannot be true count as 0", extra={"answers": meter.usages_refused})
     figures = {
@@ -198,12 +200,13 @@ def _report(meter: Meter) -> None:
     logger.info("worked", extra=counts | figures | {"provider": meter.provider})
 
 
-def _report_trouble(meter: Meter) -> None:
-    """What alarms look at, of all providers together. Nothing is said while nothing is the matter."""
+def _report_trouble(meter: Meter, since: float) -> None:
+    """What alarms look at, of all providers together: of lanes that were looked at since then, because one of which
+    nobody sends us anything any more may have been mended long ago. Nothing is said while nothing is the matter."""
     counts = {
         "ShardErrors": meter.shards["error"],
-        "LanesOpen": _process().lanes(LaneState.OPEN),
-        "LanesBlocked": _process().lanes(LaneState.BLOCKED),
+        "LanesOpen": _process().lanes(LaneState.OPEN, since),
+        "LanesBlocked": _process().lanes(LaneState.BLOCKED, since),
     }
     if any(counts.values()):
         for name, value in counts.items():

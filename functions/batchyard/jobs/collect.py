@@ -10,6 +10,7 @@ result, and a plan that was changed already is not changed again.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
 
 from batchyard.adapters.providers.provider_jobs import JobMissing, JobRefused, VendorTrouble
@@ -18,7 +19,7 @@ from batchyard.core.jobs import STOP_PATIENCE_SECONDS, JobState, line_prefix, ma
 from batchyard.core.keys import manifest_key, part_key
 from batchyard.core.messages import shard_message
 from batchyard.core.parts import encode_part
-from batchyard.core.results import tally
+from batchyard.core.results import Result, tally
 from batchyard.core.sharding import LaneShards, Shard, read_manifest
 from batchyard.core.shards import (
     LeaseHeld,
@@ -34,7 +35,7 @@ from batchyard.jobs.held import STUCK, HeldJob
 from batchyard.jobs.lines import job_shards, left_items, refuses_lane, result_of, shard_items
 from batchyard.jobs.poll import job_id
 from batchyard.jobs.spool import Spool
-from batchyard.jobs.submit import search_again, wait_for_vendor
+from batchyard.jobs.submit import is_blocked_by, search_again, wait_for_vendor
 from batchyard.jobs.vendors import Vendor
 
 _TRIES_AT_MOST = 8
@@ -44,6 +45,8 @@ _PLAN_TRIES = 5
 _DELETED_AT_ONCE = 3
 """How often in a row the vendor is asked to delete what it keeps: often this job is the last of its batch, and nobody
 looks after the jobs of a batch that is over."""
+_PART_BYTES = 16_000_000
+"""Answers that are held until they are a part, in about three copies."""
 _HAS_FAILED_NOT = (None, STUCK, "late", "batch_over", "vanished", "no_results")
 """Reasons that are our own. Any other is what the vendor says that the whole job failed of: it answered no item."""
 
@@ -57,7 +60,8 @@ def collect(job: HeldJob) -> int | None:
             unheard = None if job.row.is_guess else left_items(job)
             job.change(reason=job.row.reason or "no_results")
         except VendorTrouble as trouble:
-            if job.row.tries < _TRIES_AT_MOST and job.tools.now < job.entry.escalate_at + STOP_PATIENCE_SECONDS:
+            may_wait = job.row.tries < _TRIES_AT_MOST and job.tools.now < job.entry.escalate_at + STOP_PATIENCE_SECONDS
+            if may_wait or is_blocked_by(job, trouble):
                 return wait_for_vendor(job, trouble)
             unheard = left_items(job)
             job.change(reason="no_results")
@@ -170,32 +174,58 @@ def _store_shard(job: HeldJob, vendor: Vendor, shard: Shard, spool: Spool) -> Sh
 
 
 def _flush(job: HeldJob, vendor: Vendor, shard: Shard, spool: Spool, claim: ShardRow) -> ShardRow:
-    """Writes a part with the results that are new. The shard's row afterwards."""
-    batch = job.batch
-    results, positions, refused = [], [], False
+    """Writes the results that are new, in parts that fit into memory. The shard's row afterwards."""
+    row = claim
+    for found in _cut(_new_results(job, vendor, shard, spool, claim)):
+        row = _write_part(job, shard, claim, row, found)
+        job.keep()
+    return row
+
+
+def _new_results(
+    job: HeldJob, vendor: Vendor, shard: Shard, spool: Spool, claim: ShardRow
+) -> Iterator[tuple[int, Result]]:
+    """(position, result) of each item that has one now and had none before. If the vendor says of others that its batch
+    API is not for their model, that is remembered."""
+    is_refused = False
     for item in shard_items(job, shard):
         if not is_done(claim.done, item.position):
             line = spool.line(shard.number, item.position)
             result = result_of(job, vendor, shard, item, line)
             if result is not None:
-                results.append(result)
-                positions.append(item.position)
+                yield item.position, result
             else:
-                refused = refused or refuses_lane(vendor, line)
-    if refused:
+                is_refused = is_refused or refuses_lane(vendor, line)
+    if is_refused:
         job.tools.stores.native_lanes.note_unsupported(job.lane_id, job.tools.now)
-    if not results:
-        return claim
-    key = part_key(batch.account_id, batch.id, shard.number, claim.version, 0)
+
+
+def _cut(found: Iterator[tuple[int, Result]]) -> Iterator[dict[int, Result]]:
+    """Runs of `found` that make a part each: of a usual shard all of it."""
+    held, held_bytes = dict[int, Result](), 0
+    for position, result in found:
+        held[position] = result
+        held_bytes += len(result.body or b"")
+        if held_bytes >= _PART_BYTES:
+            yield held
+            held, held_bytes = {}, 0
+    if held:
+        yield held
+
+
+def _write_part(job: HeldJob, shard: Shard, claim: ShardRow, row: ShardRow, found: dict[int, Result]) -> ShardRow:
+    """The shard's row, which was `row`, with one part more."""
+    batch, results = job.batch, list(found.values())
+    key = part_key(batch.account_id, batch.id, shard.number, claim.version, len(row.parts))
     job.tools.stores.objects.put(key, encode_part(batch.id, results))
-    done = mark_done(claim.done, positions, shard.items)
+    done = mark_done(row.done, list(found), shard.items)
     gained = tally(results)
     row = job.tools.stores.shards.flush(
         batch.id,
         claim,
         part_key=key,
         done=done,
-        tally=claim.tally + gained,
+        tally=row.tally + gained,
         lease_until=job.tools.now + job.tools.limits.lease_seconds,
         settled=done_count(done) == shard.items,
         now=job.tools.now,
@@ -283,7 +313,8 @@ def _clean_up(job: HeldJob) -> int | None:
 
 
 def _remember(job: HeldJob) -> None:
-    """How long the job took, for the plans of later batches; nothing of a lane that has refused jobs meanwhile."""
-    now = job.tools.now
-    if job.row.submitted_at and not job.tools.stores.native_lanes.history(job.lane_id).is_unsupported(now):
-        job.tools.stores.native_lanes.ended(job.lane_id, now - job.row.submitted_at, now)
+    """How long the job took, for the plans of later batches. If anything came of it but what was asked for, it has
+    not finished. Nothing is learned of a lane that has refused jobs meanwhile."""
+    now, row, lanes = job.tools.now, job.row, job.tools.stores.native_lanes
+    if row.submitted_at and not lanes.history(job.lane_id).is_unsupported(now):
+        lanes.ended(job.lane_id, now - row.submitted_at, now, has_finished=row.reason is None)

@@ -12,7 +12,7 @@ from contextlib import suppress
 from batchyard.adapters.aws.caller_keys import CallerKeyGone
 from batchyard.adapters.aws.secrets import SecretMissing
 from batchyard.core.errors import LeaseLost
-from batchyard.core.jobs import JobHeld, JobRef, JobRow, JobState, retry_wait_seconds
+from batchyard.core.jobs import JobHeld, JobRef, JobRow, JobState
 from batchyard.jobs.collect import collect
 from batchyard.jobs.held import SECRET_MISSING, HeldJob, Tools
 from batchyard.jobs.poll import poll
@@ -75,4 +75,4 @@ def _without_key(job: HeldJob) -> int | None:
     if not job.is_wanted:
         job.change(state=JobState.COLLECTING, provider_job_id=None)
         return None
-    return retry_wait_seconds(job.row.tries, None, job.tools.limits.pace)
+    return job.block(SECRET_MISSING)

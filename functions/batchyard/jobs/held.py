@@ -14,7 +14,14 @@ from batchyard.core.candidates import Terms
 from batchyard.core.errors import BooksDoNotBalance
 from batchyard.core.failover import LaneNow
 from batchyard.core.health import LaneHealth
-from batchyard.core.jobs import LONGEST_POLL_SECONDS, JobRef, JobRow, job_name, poll_wait_seconds
+from batchyard.core.jobs import (
+    BLOCKED_SECONDS,
+    LONGEST_POLL_SECONDS,
+    JobRef,
+    JobRow,
+    job_name,
+    poll_wait_seconds,
+)
 from batchyard.core.lanes import Lane, LaneId, Mode
 from batchyard.core.leftovers import lane_of_leftovers
 from batchyard.core.messages import ShardMessage
@@ -26,7 +33,8 @@ from batchyard.jobs.vendors import Vendor, Vendors
 SECRET_MISSING = "secret_missing"
 """Why a job waits whose provider key is not there."""
 STUCK = "stuck"
-"""Why a job was stopped that ran far longer than such jobs do, while there was time for another one."""
+"""Why a job was stopped that ran far longer than such jobs do, or that had its share of the time, while there was time
+for another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +71,15 @@ class Tools:
 
 
 class HeldJob:
-    """`row`: as our last write left it. `entry`: the job in its batch's plan; None if its shards were moved."""
+    """`row`: as our last write left it. `entry`: the job in its batch's plan; None if its shards were moved.
+    `is_blocked`: whether we have found that people have to act."""
 
     def __init__(self, ref: JobRef, row: JobRow, batch: Batch, tools: Tools) -> None:
         self.ref = ref
         self.row = row
         self.batch = batch
         self.tools = tools
+        self.is_blocked = False
         self._written_at = tools.now
 
     @property
@@ -141,11 +151,23 @@ class HeldJob:
         return self.plan.lane_of(self.ref.number).lane
 
     def change(self, **fields: Any) -> None:
-        """Write fields of the row, and keep its lease. Raises LeaseLost."""
+        """Write fields of the row, and keep its lease. A job that gets on, or waits for something else, is no longer
+        blocked. Raises LeaseLost."""
+        if self.row.blocked and not self.is_blocked and ("state" in fields or "due_at" in fields):
+            fields |= {"blocked": None, "blocked_since": 0}
         now = self.tools.now
         lease_until = now + self.tools.limits.lease_seconds
         self.row = self.tools.stores.jobs.change(self.batch.id, self.row, **({"lease_until": lease_until} | fields))
         self._written_at = now
+
+    def block(self, reason: str) -> int:
+        """Nobody can ask the vendor anything until people act: the key is refused or missing, the account has no money.
+        The key is read again the next time. Seconds until then. Raises LeaseLost."""
+        self.tools.vendors.forget_key(self.lane.provider)
+        self.is_blocked = True
+        since = self.row.blocked_since if self.row.blocked else self.tools.now
+        self.change(blocked=reason, blocked_since=since)
+        return max(1, round(BLOCKED_SECONDS * self.tools.limits.pace))
 
     def keep(self) -> None:
         """Keep the lease, if a part of it has passed. Raises LeaseLost."""

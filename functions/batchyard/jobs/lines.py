@@ -82,7 +82,7 @@ def result_of(job: HeldJob, vendor: Vendor, shard: Shard, item: WorkItem, line: 
     asked = vendor.translator.request(endpoint, item.body, job.lane)
     if isinstance(asked, Untranslatable):
         return _result(item, refusal(asked, endpoint), vendor)
-    reply = vendor.jobs.read(line).reply if line is not None else None
+    reply = _reply(vendor, line) if line is not None else None
     if isinstance(reply, Answer) and asked.read_answer is not None:
         reply = asked.read_answer(reply, job.tools.clock())
     if reply is None or (reply.failure is not None and not _is_final(reply)):
@@ -90,9 +90,17 @@ def result_of(job: HeldJob, vendor: Vendor, shard: Shard, item: WorkItem, line: 
     return _result(item, reply, vendor)
 
 
+def _reply(vendor: Vendor, line: bytes) -> ProviderReply | None:
+    """What the vendor says of an item; None if nobody can read it, so that one line cannot hold up all others."""
+    try:
+        return vendor.jobs.read(line).reply
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
 def refuses_lane(vendor: Vendor, line: bytes | None) -> bool:
     """Whether the vendor says of an item that its batch API is not for the model."""
-    reply = vendor.jobs.read(line).reply if line is not None else None
+    reply = _reply(vendor, line) if line is not None else None
     return reply is not None and _is_about_the_lane(reply)
 
 

@@ -138,8 +138,16 @@ def _room(job: HeldJob) -> Room:
 
 def wait_for_vendor(job: HeldJob, trouble: VendorTrouble) -> int:
     """Seconds until a vendor in trouble is asked again, in this state."""
+    if is_blocked_by(job, trouble):
+        return job.block(str(trouble.reason))
     job.change(tries=job.row.tries + 1)
     return retry_wait_seconds(job.row.tries, trouble.retry_after_seconds, job.tools.limits.pace)
+
+
+def is_blocked_by(job: HeldJob, trouble: VendorTrouble) -> bool:
+    """Whether a job that is wanted has to wait until people act, however often it is tried: a caller's own key is the
+    caller's error."""
+    return trouble.reason.blocks_the_lane and not job.batch.caller_pays and job.is_wanted
 
 
 def _submission(job: HeldJob, items: int) -> Submission:

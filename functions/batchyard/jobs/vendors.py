@@ -69,6 +69,10 @@ class Vendors:
         price = batch.pinned_price(lane) or offers[0].price
         return Vendor(self._client(provider, api_key), translator_of(provider), price, provider.native)
 
+    def forget_key(self, provider: str) -> None:
+        """Has the deployment's key read again: it may have been rotated."""
+        self._secrets.forget(provider)
+
     def _client(self, provider: Provider, api_key: str) -> VendorJobs:
         known = (provider.name, api_key)
         client = self._clients.get(known)

@@ -10,11 +10,14 @@ from __future__ import annotations
 from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from batchyard.adapters.aws.lanes import Lanes
+from batchyard.adapters.aws.lanes import Lanes, LaneView
 from batchyard.adapters.aws.stores import Stores
 from batchyard.core.batches import Batch, Status
+from batchyard.core.health import LaneHealth, LaneState
+from batchyard.core.jobs import JobRow
+from batchyard.core.lane_pace import LanePace
 from batchyard.core.lane_progress import Settled, lane_progress
-from batchyard.core.lanes import LaneId, LaneProgress, LaneStage, Mode
+from batchyard.core.lanes import Lane, LaneId, LaneProgress, LaneStage, Mode
 from batchyard.core.sharding import LaneShards, Plan
 from batchyard.core.waits import LaneOfBatch, wait_on
 
@@ -42,10 +45,10 @@ def explain(batch: Batch, *, now: int, stores: Stores, look: LaneLook, done: Map
     unfinished = [entry for entry in _unfinished(plan, settled) if not entry.is_native][: look.at_most]
     begun = [stores.shards.is_any_begun(batch.id, entry.numbers) for entry in unfinished]
     seen = [_seen(batch, entry, is_begun, look) for entry, is_begun in zip(unfinished, begun, strict=True)]
-    found = [wait_on(each, now) for each in seen]
-    waits = tuple(wait for wait in found if wait is not None)
     has_jobs = bool(plan.jobs) or batch.revision > 0
     jobs = {row.number: row for row in stores.jobs.rows(batch.id)} if has_jobs else {}
+    found = [wait_on(each, now) for each in (*seen, *_blocked_jobs(batch, plan, settled, jobs, look))]
+    waits = tuple(wait for wait in found if wait is not None)
     progress = lane_progress(plan, Settled(settled, done), jobs, waits, now)
     is_begun = bool(settled) or any(begun) or _has_running_job(progress)
     return replace(batch, waiting_for=waits, lanes=progress, is_begun=is_begun)
@@ -79,15 +82,33 @@ def _unfinished(plan: Plan, settled: Collection[int]) -> list[LaneShards]:
     return [lane for lane in plan.lanes if any(number not in settled for number in lane.numbers)]
 
 
+def _blocked_jobs(
+    batch: Batch, plan: Plan, settled: Collection[int], jobs: Mapping[int, JobRow], look: LaneLook
+) -> list[LaneOfBatch]:
+    """The native lanes whose vendor cannot be asked anything until people act: each once, since the first of its jobs
+    is blocked."""
+    rows = [(entry.lane, jobs[entry.first_shard]) for entry in _unfinished(plan, settled) if entry.first_shard in jobs]
+    found: dict[Lane, LaneOfBatch] = {}
+    for lane, row in sorted(rows, key=lambda each: each[1].blocked_since):
+        if lane.mode is Mode.NATIVE and row.blocked is not None:
+            health = LaneHealth(LaneState.BLOCKED, row.blocked, row.blocked_since, probe_at=row.due_at)
+            found.setdefault(lane, _lane_of(batch, lane, LaneView(health, LanePace()), True, look))
+    return list(found.values())
+
+
 def _seen(batch: Batch, lane: LaneShards, is_begun: bool, look: LaneLook) -> LaneOfBatch:
     owner = batch.account_id if batch.caller_pays else None
     view = look.lanes.look(LaneId(lane.lane.provider, lane.lane.model, owner, lane.lane.mode))
+    return _lane_of(batch, lane.lane, view, is_begun, look)
+
+
+def _lane_of(batch: Batch, lane: Lane, view: LaneView, is_begun: bool, look: LaneLook) -> LaneOfBatch:
     return LaneOfBatch(
-        lane=lane.lane,
+        lane=lane,
         health=view.health,
         pace=view.pace,
         is_begun=is_begun,
         running_since=batch.status_times.get(str(Status.IN_PROGRESS), batch.created_at),
         expires_at=batch.expires_at,
-        by_role=lane.lane.provider in look.by_role and not batch.caller_pays,
+        by_role=lane.provider in look.by_role and not batch.caller_pays,
     )

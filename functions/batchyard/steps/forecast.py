@@ -34,7 +34,7 @@ from batchyard.core.limits import BatchTerms
 from batchyard.core.planning import Planned
 from batchyard.core.requests import ExpectedItems, PlanRequest
 from batchyard.core.routing import Refusal, Rejected, eligible, rejected
-from batchyard.core.sharding import SHARDS_PER_SIZE, LaneShards, Shard, routes, split_concurrency
+from batchyard.core.sharding import LaneShards, Shard, ShardSizes, routes, shard_sizes
 from batchyard.core.usage import Price
 from batchyard.steps.create import check_input, new_batch
 
@@ -172,10 +172,9 @@ def _read(request: PlanRequest, batch: Batch, sample: _Sample, limits: InputLimi
     measure = Measure(batch.endpoint)
     work = WorkFile(
         lambda data: None,
-        items_at_most=limits.shard_items,
+        sizes=_sizes(batch, limits),
         bytes_at_most=limits.shard_bytes,
         lanes_at_most=MODELS_AT_MOST,
-        shards_per_size=_shards_per_size(batch, limits),
         on_item=measure.count,
     )
     try:
@@ -240,13 +239,11 @@ def _beginning(file: File, stores: Stores) -> bytes:
 
 
 def _cut(loads: Sequence[Load], batch: Batch, limits: InputLimits) -> tuple[list[LaneShards], list[Shard]]:
-    return imagined_shards(loads, limits.shard_items, limits.shard_bytes, _shards_per_size(batch, limits))
+    return imagined_shards(loads, _sizes(batch, limits), limits.shard_bytes)
 
 
-def _shards_per_size(batch: Batch, limits: InputLimits) -> int:
-    if batch.concurrency is None:
-        return SHARDS_PER_SIZE
-    return split_concurrency(batch.concurrency, limits.shard_items, limits.dispatch_stride)[0]
+def _sizes(batch: Batch, limits: InputLimits) -> ShardSizes:
+    return shard_sizes(batch.concurrency, limits.shard_items, limits.dispatch_stride)
 
 
 def _check_count(items: int, limits: InputLimits) -> None:

@@ -11,6 +11,7 @@ from batchyard.core.batches import Batch
 from batchyard.core.candidates import Candidate, Learned, Route, Terms
 from batchyard.core.catalogue import Catalogue
 from batchyard.core.health import LaneState
+from batchyard.core.lane_limits import lower
 from batchyard.core.lanes import Lane, LaneId, Mode
 from batchyard.core.planning import Planned, plan_lanes
 from batchyard.core.providers import Provider
@@ -64,7 +65,8 @@ def _candidates(batch: Batch, lane: Lane, catalogue: Catalogue, stores: Stores, 
     provider = catalogue.providers[lane.provider]
     lane_id = LaneId(lane.provider, lane.model, batch.account_id if batch.caller_pays else None)
     view = known.look(lane_id)
-    learned = Learned(calls_per_second=view.pace.rate)
+    allowed = catalogue.limits_of(lane.provider, lane.model).calls_per_second(view.pace.tokens_per_call)
+    learned = Learned(calls_per_second=lower(view.pace.rate, allowed))
     realtime = Candidate(
         lane,
         learned=learned,

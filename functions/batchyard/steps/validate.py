@@ -39,7 +39,7 @@ from batchyard.core.items import LineError
 from batchyard.core.keys import copies_key, file_key, manifest_key, work_key
 from batchyard.core.lanes import Lane
 from batchyard.core.ledger import InsufficientCredits, SpendLimitReached
-from batchyard.core.sharding import SHARDS_PER_SIZE, Plan, manifest_record, split_concurrency
+from batchyard.core.sharding import Plan, manifest_record, shard_sizes, split_concurrency
 from batchyard.steps.reserve import check_credits
 
 _WAIT_FOR_FILE_SECONDS = 3600
@@ -136,10 +136,9 @@ def _write_work(
             copies = CopyFinder(copies_writer.write)
         work = WorkFile(
             writer.write,
-            items_at_most=limits.shard_items,
+            sizes=shard_sizes(batch.concurrency, limits.shard_items, limits.dispatch_stride),
             bytes_at_most=limits.shard_bytes,
             lanes_at_most=MODELS_AT_MOST,
-            shards_per_size=SHARDS_PER_SIZE if batch.concurrency is None else stride,
             on_item=measure.count if measure else None,
         )
         reading.read(objects.stream(file_key(batch.account_id, batch.input_file_id)), work, copies)

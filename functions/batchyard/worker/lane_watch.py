@@ -106,6 +106,11 @@ class LaneWatch:
         return self._lane
 
     @property
+    def looked_at(self) -> float:
+        """The unix second at which its row was read last."""
+        return self._read_at
+
+    @property
     def is_in_trouble(self) -> bool:
         """Whether nobody may start a call."""
         return self.health.state is not LaneState.CLOSED

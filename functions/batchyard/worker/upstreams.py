@@ -107,9 +107,10 @@ class Upstreams:
             price_percent=provider.flex_price_percent if message.mode is Mode.FLEX else 100,
         )
 
-    def lanes(self, state: LaneState) -> int:
-        """How many of the lanes that were asked for are in that state."""
-        return sum(watch.health.state is state for watch in self._watches.values())
+    def lanes(self, state: LaneState, since: float) -> int:
+        """How many lanes are in that state, of those that were looked at since the unix second `since`: what became of
+        others since then is not known here."""
+        return sum(watch.health.state is state and watch.looked_at >= since for watch in self._watches.values())
 
     async def close(self) -> None:
         for client in self._clients.values():

@@ -22,9 +22,9 @@ class NativeLanes:
         """What is known of the lane; nothing, if nobody has used it."""
         return NativeHistory.from_row(self._table.get(_key(lane)) or {})
 
-    def ended(self, lane: LaneId, seconds: int, now: int) -> None:
-        """A job of the lane took so long."""
-        self._keep(lane, self.history(lane).plus(seconds, now), now)
+    def ended(self, lane: LaneId, seconds: int, now: int, *, has_finished: bool = True) -> None:
+        """A job of the lane took so long, if nobody stopped it; else it would have taken longer."""
+        self._keep(lane, self.history(lane).plus(seconds, now, has_finished=has_finished), now)
 
     def note_unsupported(self, lane: LaneId, now: int) -> None:
         """The provider has no batch API for the lane: none at all, or none for its model, or for the account's plan."""

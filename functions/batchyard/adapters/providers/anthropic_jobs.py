@@ -91,7 +91,7 @@ class AnthropicJobs:
         return str(exact_json.loads_anything(line)["custom_id"])
 
     def read(self, line: bytes) -> JobResult:
-        document = exact_json.loads(line)
+        document = exact_json.loads_all(line)
         custom_id, result = str(document["custom_id"]), document["result"]
         if result["type"] == "succeeded":
             body = exact_json.dumps_anything(result["message"])

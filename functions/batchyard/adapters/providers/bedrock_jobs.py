@@ -134,7 +134,7 @@ class BedrockJobs:
 
     def read(self, line: bytes) -> JobResult:
         """What failed is as if it did not run. Jobs refuse what Converse does, such as tools, so realtime judges it."""
-        document = exact_json.loads(line)
+        document = exact_json.loads_all(line)
         line_id, output = _line_id(document["recordId"]), document.get("modelOutput")
         if not isinstance(output, dict):
             return JobResult(line_id, None)

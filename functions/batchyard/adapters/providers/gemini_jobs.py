@@ -112,7 +112,7 @@ class GeminiJobs:
         return str(exact_json.loads_anything(line)["key"])
 
     def read(self, line: bytes) -> JobResult:
-        document = exact_json.loads(line)
+        document = exact_json.loads_all(line)
         key, response, error = str(document["key"]), document.get("response"), document.get("error")
         if isinstance(response, dict):
             reply = reply_of(200, {}, Received(exact_json.dumps_anything(response)), 0.0)

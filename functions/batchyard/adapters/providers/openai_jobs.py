@@ -116,7 +116,7 @@ class OpenAIJobs:
         return str(exact_json.loads_anything(line)["custom_id"])
 
     def read(self, line: bytes) -> JobResult:
-        document = exact_json.loads(line)
+        document = exact_json.loads_all(line)
         response = document.get("response")
         if not isinstance(response, dict) or not response.get("status_code"):
             return JobResult(str(document["custom_id"]), None)

@@ -109,12 +109,9 @@ def write_body(document: JsonObject) -> bytes:
 def read_document(answer: Answer) -> JsonObject | None:
     """The provider's answer as a dict; None if it is no JSON object."""
     try:
-        document = exact_json.loads(answer.body)
+        document = exact_json.loads_all(answer.body)
     except ValueError:
-        try:
-            document = exact_json.loads_anything(answer.body)
-        except ValueError:
-            return None
+        return None
     return document if isinstance(document, dict) else None
 
 

@@ -22,6 +22,8 @@ _ABSENT = frozenset({404, 405, 410, 501})
 _MAY_HAVE_HAPPENED = frozenset({FailureReason.SERVER_ERROR, FailureReason.OVERLOADED, FailureReason.TIMEOUT})
 _ERROR_BYTES = 65_536
 _CHUNK_BYTES = 65_536
+_LONGEST_LINE_BYTES = 32_000_000
+"""Twice the longest answer in realtime."""
 _LACKS_SCOPE = "You have insufficient permissions for this operation"
 """OpenAI, with the status 401: a restricted key that may call models need not be one that may upload files."""
 _NO_REASONS: Mapping[str, FailureReason] = {}
@@ -112,18 +114,13 @@ class VendorHttp:
             return
 
     def lines(self, path: str) -> Iterator[bytes]:
-        """The lines of a file, as they come."""
+        """The lines of a file, as they come, without those that are longer than any answer may be."""
         try:
             with self._client.stream("GET", path) as response:
                 if not response.is_success:
                     response.read()
                     raise _error(response, self._reasons)
-                rest = b""
-                for chunk in response.iter_bytes(1_048_576):
-                    *whole, rest = (rest + chunk).split(b"\n")
-                    yield from (line for line in whole if line.strip())
-                if rest.strip():
-                    yield rest
+                yield from _lines(response.iter_bytes(1_048_576))
         except httpx.HTTPError as error:
             raise _fault(error) from error
 
@@ -138,6 +135,19 @@ class VendorHttp:
         if not response.is_success:
             raise _error(response, self._reasons)
         return response
+
+
+def _lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    rest, is_too_long = b"", False
+    for chunk in chunks:
+        *whole, rest = (rest + chunk).split(b"\n")
+        if whole and is_too_long:
+            whole[0], is_too_long = b"", False
+        yield from (line for line in whole if line.strip())
+        if len(rest) > _LONGEST_LINE_BYTES:
+            rest, is_too_long = b"", True
+    if rest.strip() and not is_too_long:
+        yield rest
 
 
 def _fault(error: httpx.HTTPError) -> VendorTrouble:

@@ -10,6 +10,8 @@ from typing import Literal
 from typing_extensions import TypedDict
 
 from batchyard.core.forecast import CandidateForecast, Forecast, RouteForecast
+from batchyard.core.lanes import Mode
+from batchyard.core.planning import Considered
 from batchyard.core.routing import Verdict
 from batchyard.core.usage import decimal_usd
 
@@ -162,4 +164,14 @@ def _notes(forecast: Forecast) -> list[str]:
         notes.append("Nobody said how many input tokens there are: 'tokens' says so.")
     if request.output_tokens is None:
         notes.append("Nobody knows how much the models will answer: 'output_tokens' says what you expect.")
+    if any(_is_unsure(each.considered) for route in forecast.routes for each in route.selected):
+        notes.append(
+            "Half of a lane's provider jobs, or more, take longer than there is time for. What such a job leaves runs "
+            "in realtime, at the full price."
+        )
     return notes
+
+
+def _is_unsure(considered: Considered) -> bool:
+    """Whether its jobs will probably be given up."""
+    return considered.lane.mode is Mode.NATIVE and considered.finish_at > considered.escalate_at
