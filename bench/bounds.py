@@ -1,4 +1,4 @@
-"""How far anybody could get, with the simulated batches of `bench.plans`: two bounds for the plan.
+"""How far anybody could get, with the batches of `bench.drawn_batches`: two bounds for the plan.
 
 foresight    knows beforehand how long each job takes, also those that would be submitted later: nobody pays less
 best policy  knows the distribution that the times are drawn from, and how slow realtime may turn out, but no time

@@ -1,16 +1,16 @@
 """What the plan pays and which deadlines it keeps, simulated: the product's own planning, packing, polling intervals
 and memory of lanes, with vendors whose provider jobs take a time from a stated distribution.
 
-Everything else is a stated assumption: see `ASSUMED`, and the section of docs/benchmarks.md. Times are seconds.
+Everything else is a stated assumption: see `bench.drawn_batches`, and docs/benchmarks.md. Times are seconds.
 """
 
 from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from random import Random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
 
 from batchyard.core.candidates import Candidate, Learned, Route, Terms
 from batchyard.core.jobs import (
@@ -24,84 +24,28 @@ from batchyard.core.jobs import (
 )
 from batchyard.core.lanes import Lane, Mode
 from batchyard.core.native_history import NativeHistory
-from batchyard.core.native_limits import BY_VARIANT
 from batchyard.core.planning import plan_lanes
-from batchyard.core.sharding import LaneShards, Shard
+from batchyard.core.sharding import LaneShards
 from bench.bounds import BestPolicy, KnownTimes
+from bench.drawn_batches import (
+    ASSUMED,
+    DEADLINES,
+    HOUR,
+    LANES,
+    LIMITS,
+    MORE_JOBS,
+    RATE_SPREAD,
+    SIGMA,
+    STOP_SECONDS,
+    SimulatedBatch,
+    SimulatedLane,
+    draw,
+)
 from bench.findings import Findings
 
-HOUR = 3600
 BATCHES = 6_000
 STALLED_SHARES = (0.0, 0.1)
-DEADLINES = {1: 0.05, 3: 0.10, 6: 0.10, 12: 0.20, 24: 0.55}
-"""Hours -> the share of the batches that ask for it."""
-SIGMA = 1.0
-"""Of the lognormal completion times. One job in ten takes 3.6 times the median, one in a hundred 10 times."""
-
-_EPOCH = 1_800_000_000
 _CHAT = "/v1/chat/completions"
-_GAP_SECONDS = 600
-_MEDIAN_ITEMS = 2_000
-_ITEMS_SIGMA = 1.5
-_MOST_ITEMS = 60_000
-_SHARD_ITEMS = 256
-_ITEM_BYTES = 1_500
-_STOP_SECONDS = 600
-_MORE_JOBS = 2
-"""That are tried at most after one that was stuck."""
-_RATE_SPREAD = (0.6, 1.2)
-_LIMITS = BY_VARIANT["openai"]
-
-
-@dataclass(frozen=True, slots=True)
-class SimulatedLane:
-    """`median_seconds`: of its provider jobs. `calls_per_second`: of its realtime, as the product has learned it."""
-
-    model: str
-    median_seconds: int
-    calls_per_second: float
-
-
-LANES = (
-    SimulatedLane("quick", 20 * 60, 100.0),
-    SimulatedLane("usual", HOUR, 50.0),
-    SimulatedLane("slow", 3 * HOUR, 25.0),
-)
-
-ASSUMED: Findings = {
-    "lanes": [asdict(lane) for lane in LANES],
-    "sigma": SIGMA,
-    "deadline_hours": DEADLINES,
-    "median_items": _MEDIAN_ITEMS,
-    "items_sigma": _ITEMS_SIGMA,
-    "most_items": _MOST_ITEMS,
-    "seconds_between_batches": _GAP_SECONDS,
-    "seconds_to_stop": _STOP_SECONDS,
-    "rate_spread": _RATE_SPREAD,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class SimulatedBatch:
-    """What is drawn beforehand, and is the same for each policy. `job_seconds`: how long each provider job takes, if
-    all its items go native; infinite if it stalls. `again_seconds`: of each, how long the next ones take that do what
-    it left. `rate`: calls a second of its lane's realtime, as it turns out."""
-
-    at: int
-    hours: int
-    lane: SimulatedLane
-    shards: tuple[Shard, ...]
-    job_seconds: tuple[float, ...]
-    rate: float
-    again_seconds: tuple[tuple[float, ...], ...] = ()
-
-    @property
-    def items(self) -> int:
-        return sum(shard.items for shard in self.shards)
-
-    @property
-    def expires_at(self) -> int:
-        return self.at + self.hours * HOUR
 
 
 @dataclass(slots=True)
@@ -157,41 +101,6 @@ def summary(outcomes: Sequence[Outcome]) -> Findings:
     }
 
 
-def draw(count: int, stalled_share: float, seed: int = 1) -> Iterator[SimulatedBatch]:
-    """Batches in the order in which they come."""
-    random = Random(seed)
-    stalls = Random(seed + 1)  # its own, so that the same jobs take the same time if none stalls
-    again = Random(seed + 2)
-    at = float(_EPOCH)
-    for _ in range(count):
-        at += random.expovariate(1 / _GAP_SECONDS)
-        lane = random.choice(LANES)
-        (hours,) = random.choices(list(DEADLINES), list(DEADLINES.values()))
-        items = min(_MOST_ITEMS, math.ceil(random.lognormvariate(math.log(_MEDIAN_ITEMS), _ITEMS_SIGMA)))
-        shards = cut(items)
-        jobs = len(pack(shards, _LIMITS))
-        times = _job_seconds(lane, jobs, stalled_share, random, stalls)
-        rate = lane.calls_per_second * random.uniform(*_RATE_SPREAD)
-        later = tuple(_job_seconds(lane, _MORE_JOBS, stalled_share, again, again) for _ in range(jobs))
-        yield SimulatedBatch(int(at), hours, lane, shards, times, rate, later)
-
-
-def _job_seconds(
-    lane: SimulatedLane, jobs: int, stalled_share: float, times: Random, stalls: Random
-) -> tuple[float, ...]:
-    drawn = [times.lognormvariate(math.log(lane.median_seconds), SIGMA) for _ in range(jobs)]
-    return tuple(math.inf if stalls.random() < stalled_share else seconds for seconds in drawn)
-
-
-def cut(items: int) -> tuple[Shard, ...]:
-    """So many items, in shards."""
-    sizes = [min(_SHARD_ITEMS, items - first) for first in range(0, items, _SHARD_ITEMS)]
-    return tuple(
-        Shard(n, 0, n * _SHARD_ITEMS * _ITEM_BYTES, size * _ITEM_BYTES, size, n * _SHARD_ITEMS)
-        for n, size in enumerate(sizes)
-    )
-
-
 def realtime_only(batch: SimulatedBatch) -> Outcome:
     is_in_time = batch.at + batch.items / batch.rate <= batch.expires_at
     return Outcome(batch.hours, batch.items, batch.items, is_in_time)
@@ -201,36 +110,34 @@ def native_only(batch: SimulatedBatch) -> Outcome:
     """Nobody gives up a job: what it does not finish is not delivered. Its price is that of all its items, as if the
     caller would try once more; otherwise a policy that delivers nothing would be the cheapest."""
     longest = max(batch.job_seconds)
-    is_in_time = longest <= min(batch.hours, _LIMITS.window_hours) * HOUR
-    paid = batch.items * _LIMITS.price_percent / 100
+    is_in_time = longest <= min(batch.hours, LIMITS.window_hours) * HOUR
+    paid = batch.items * LIMITS.price_percent / 100
     return Outcome(batch.hours, batch.items, paid, is_in_time, len(batch.job_seconds))
 
 
 def foresight(batch: SimulatedBatch) -> Outcome:
     """The least that can be paid in time: who knows beforehand how long each job takes, and those that could follow it,
     submits at once one that makes it, and runs the others in realtime. Nobody can; it is the floor."""
-    limit = min(batch.hours, _LIMITS.window_hours) * HOUR
+    limit = min(batch.hours, LIMITS.window_hours) * HOUR
     return _bound(batch, lambda times: (min(times) <= limit, int(min(times) <= limit)))
 
 
 def best_policy(batches: Sequence[SimulatedBatch], stalled_share: float) -> list[Outcome]:
     """Who knows the distribution, but no time of a job, and stops and submits at the best moments. Realtime counts as
     being as slow as it may turn out, with nothing to spare."""
-    policies = {
-        lane.model: BestPolicy(
-            KnownTimes(lane.median_seconds, SIGMA, stalled_share, _STOP_SECONDS, _LIMITS.window_hours * HOUR),
-            1 + _MORE_JOBS,
-            max(DEADLINES) * HOUR,
-        )
-        for lane in LANES
-    }
 
     def outcome(batch: SimulatedBatch) -> Outcome:
-        realtime = batch.items / (batch.lane.calls_per_second * _RATE_SPREAD[0])
+        realtime = batch.items / (batch.lane.calls_per_second * RATE_SPREAD[0])
         left = batch.hours * HOUR - realtime - STOP_PATIENCE_SECONDS
-        return _bound(batch, lambda times: policies[batch.lane.model].follow(left, times))
+        return _bound(batch, lambda times: _best_policy(batch.lane, stalled_share).follow(left, times))
 
     return [outcome(batch) for batch in batches]
+
+
+@cache
+def _best_policy(lane: SimulatedLane, stalled_share: float) -> BestPolicy:
+    known = KnownTimes(lane.median_seconds, SIGMA, stalled_share, STOP_SECONDS, LIMITS.window_hours * HOUR)
+    return BestPolicy(known, 1 + MORE_JOBS, max(DEADLINES) * HOUR)
 
 
 def _bound(batch: SimulatedBatch, follow: Callable[[Sequence[float]], tuple[bool, int]]) -> Outcome:
@@ -238,12 +145,12 @@ def _bound(batch: SimulatedBatch, follow: Callable[[Sequence[float]], tuple[bool
     and with how many submissions, by how long the first job takes and those after it."""
     outcome = Outcome(batch.hours, batch.items, 0.0, is_in_time=True)
     later = batch.again_seconds or ((),) * len(batch.job_seconds)
-    for first, more, numbers in zip(batch.job_seconds, later, pack(batch.shards, _LIMITS), strict=True):
+    for first, more, numbers in zip(batch.job_seconds, later, pack(batch.shards, LIMITS), strict=True):
         items = sum(shard.items for shard in batch.shards[numbers.start : numbers.stop])
         is_native, submitted = follow((first, *more))
         outcome.jobs += submitted
         outcome.escalated += bool(submitted) and not is_native
-        outcome.paid += items * (_LIMITS.price_percent / 100 if is_native else 1)
+        outcome.paid += items * (LIMITS.price_percent / 100 if is_native else 1)
     return outcome
 
 
@@ -281,7 +188,7 @@ def with_plan(batches: Sequence[SimulatedBatch]) -> list[Outcome]:
 def plan_of(batch: SimulatedBatch, history: NativeHistory) -> tuple[LaneShards, ...]:
     """As Validate plans it."""
     learned = Learned(history, batch.lane.calls_per_second)
-    native = Candidate(Lane("vendor", batch.lane.model, Mode.NATIVE), _LIMITS.price_percent, _LIMITS, learned)
+    native = Candidate(Lane("vendor", batch.lane.model, Mode.NATIVE), LIMITS.price_percent, LIMITS, learned)
     realtime = Candidate(Lane("vendor", batch.lane.model), learned=learned)
     terms = Terms(_CHAT, batch.at, batch.expires_at)
     return plan_lanes([Route(batch.shards, (native, realtime))], terms).lanes
@@ -296,15 +203,15 @@ def watch(entry: LaneShards, batch: SimulatedBatch, times: Sequence[float], hist
     for restarts, taken in enumerate(times):
         row = JobRow(entry.first_shard, entry.shards, JobState.RUNNING, submitted_at=now, restarts=restarts)
         stop_at = math.ceil(min(entry.escalate_at, restart_at(row, history.usual_seconds, entry.escalate_at)))
-        is_over_at = now + min(taken, math.inf if math.isinf(taken) else _LIMITS.window_hours * HOUR)
+        is_over_at = now + min(taken, math.inf if math.isinf(taken) else LIMITS.window_hours * HOUR)
         while now < stop_at and now < is_over_at:
             now += max(1, min(poll_wait_seconds(row, history.usual_seconds, now), stop_at - now))
         is_done = row.submitted_at + taken <= now
         if now < is_over_at:
-            now += STOP_PATIENCE_SECONDS if math.isinf(taken) else _STOP_SECONDS
+            now += STOP_PATIENCE_SECONDS if math.isinf(taken) else STOP_SECONDS
         seconds.append(now - row.submitted_at)
         if is_done:
-            return Seen(now, entry.items * _LIMITS.price_percent / 100, tuple(seconds), was_given_up=False)
+            return Seen(now, entry.items * LIMITS.price_percent / 100, tuple(seconds), was_given_up=False)
         if stop_at >= entry.escalate_at or not may_restart(history.usual_seconds, entry.escalate_at, now):
             break
     return Seen(now + batch.items / batch.rate, entry.items, tuple(seconds), was_given_up=True)

@@ -6,7 +6,7 @@ The result depends only on the installed genai-prices, the providers in provider
 among prices that change on announced days; `--check` compiles for the committed date and fails on a difference.
 
 What is simplified: if a price depends on the time of day, the highest one counts; a model that is not priced per token
-(images, audio hours) is left out.
+(images by the piece, audio hours) is left out.
 """
 
 from __future__ import annotations
@@ -80,6 +80,8 @@ def models_of(price_list: types.Provider, as_of: date) -> Iterator[dict[str, Any
         entry: dict[str, Any] = {"id": identifier, "microusd": _figures(price)}
         if above := [[threshold, *_figures(price, threshold)] for threshold in _thresholds(price)]:
             entry["above"] = above
+        if price_list.id == "openai" and price.input_image_mtok is not None:
+            entry["image"] = _image_figures(price)
         if model.context_window is not None:
             entry["context"] = model.context_window
         yield entry | {kind: found for kind, found in rules.items() if found}
@@ -163,6 +165,12 @@ def _figures(price: types.ModelPrice, threshold: int = -1) -> list[int]:
     output = 0 if price.output_mtok is None else _microusd(price.output_mtok, threshold)
     written = fresh if price.cache_write_mtok is None else _microusd(price.cache_write_mtok, threshold)
     return [fresh, cached, output] if written == fresh else [fresh, cached, output, written]
+
+
+def _image_figures(price: types.ModelPrice) -> list[int]:
+    """[input, output] of images. Vendors that give output one price mean the images by it."""
+    made = price.output_mtok if price.output_image_mtok is None else price.output_image_mtok
+    return [_microusd(price.input_image_mtok, -1), _microusd(made, -1)]
 
 
 def _microusd(price: Decimal | types.TieredPrices | None, threshold: int) -> int:

@@ -62,7 +62,11 @@ def test_a_new_batch_is_validating_and_its_execution_runs(cloud: Cloud, alice: C
 
 
 @pytest.mark.parametrize(
-    "endpoint", ["/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses", "/v1/moderations"]
+    "endpoint",
+    [
+        *("/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses", "/v1/moderations"),
+        *("/v1/images/generations", "/v1/images/edits"),
+    ],
 )
 def test_every_endpoint_is_taken(alice: Customer, endpoint: str) -> None:
     """Each of the endpoints that batches can be made for."""
@@ -81,7 +85,7 @@ def test_our_own_settings_are_kept(cloud: Cloud, alice: Customer) -> None:
     ("changes", "param", "code"),
     [
         ({"endpoint": None}, "endpoint", "invalid_value"),
-        ({"endpoint": "/v1/images/generations"}, "endpoint", "invalid_value"),
+        ({"endpoint": "/v1/videos"}, "endpoint", "invalid_value"),
         ({"completion_window": "48h"}, "completion_window", "invalid_value"),
         ({"completion_window": 24}, "completion_window", "invalid_value"),
         ({"input_file_id": 7}, "input_file_id", "invalid_type"),

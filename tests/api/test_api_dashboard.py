@@ -16,6 +16,7 @@ import pytest
 from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.clients import client
 from batchyard.adapters.aws.files import Files
+from batchyard.adapters.aws.jobs import Jobs
 from batchyard.adapters.aws.lanes import Counts, Lanes
 from batchyard.adapters.aws.shards import Shards
 from batchyard.core.batches import Batch, Ending, Status
@@ -23,6 +24,7 @@ from batchyard.core.copies import Copy, copy_line
 from batchyard.core.files import File
 from batchyard.core.health import LaneHealth, LaneState
 from batchyard.core.items import Item, work_line
+from batchyard.core.jobs import JobRef, JobState
 from batchyard.core.keys import copies_key, file_key, manifest_key, part_key, work_key
 from batchyard.core.lane_pace import WorkerReport, slot_of
 from batchyard.core.lanes import Lane, LaneId, Mode
@@ -274,6 +276,51 @@ def test_a_batch_has_its_life_as_a_timeline(cloud: Cloud, alice: Customer, mallo
         assert refused(mallory, f"batches/{batch.id}/{path}")[0] == 404
 
 
+def test_what_a_job_left_is_shown_on_both_lanes(cloud: Cloud, alice: Customer) -> None:
+    """In a list of batches that are over, and on the batch's own page: what the job had done, and what realtime did of
+    the rest, whence it came and why; and the end of the job in the batch's life."""
+    batch = running(cloud, alice, [[result(n) for n in range(4)], [result(n) for n in range(4, 8)]])
+    plan = batch.plan
+    assert plan is not None
+    moved = replace(plan, lanes=(LaneShards(LANE, 0, 1, 4), LaneShards(LANE, 1, 1, 4)))
+    jobs, job = Jobs(cloud.table), JobRef(batch.ref, 0, 1)
+    claim = jobs.claim(job, "executor", NOW - 50, NOW - 40)
+    jobs.change(
+        batch.id, claim, state=JobState.DONE, provider="openai", model=LANE.model, submitted_at=NOW - 50, reason="late",
+        answered=3, ended_at=NOW - 20,
+    )  # fmt: skip
+    batches = Batches(cloud.table)
+    batches.finish(batches.change_plan(batch, moved), Status.FAILED, NOW)
+    (listed,) = look(alice, "batches")["batches"]
+    shown = look(alice, f"batches/{batch.id}")
+    for found in (listed, shown):
+        members = ("mode", "moved_from", "reason", "items", "done")
+        assert [tuple(each[name] for name in members) for each in found["lanes"]] == [
+            ("native", None, None, 3, 3),
+            ("realtime", "native", "late", 1, 1),
+            ("realtime", None, None, 4, 4),
+        ]  # fmt: skip
+    (ended,) = [each for each in shown["timeline"] if each["kind"] == "job_ended"]
+    assert (ended["at"], ended["lane"]["mode"], ended["detail"]) == (NOW - 20, "native", "3 of 4 items")
+
+
+def test_an_item_says_who_answered_it(cloud: Cloud, alice: Customer) -> None:
+    """Whatever lane its shard has by now; what an older version stored does not say, so that the plan counts."""
+    batch = running(cloud, alice, [[], [result(n) for n in range(4, 8)]])
+    native = Lane("openai", LANE.model, Mode.NATIVE)
+    claim = Shards(cloud.table).claim(batch.id, 0, "executor", NOW, NOW + 60)
+    key = part_key(batch.account_id, batch.id, 0, claim.version, 0)
+    cloud.objects.put(key, encode_part(batch.id, [result(0)], native))
+    Shards(cloud.table).flush(
+        batch.id, claim, part_key=key, done=mark_done(b"", [0], PER_SHARD), tally=tally([result(0)]),
+        lease_until=NOW + 60, settled=False, first_call_at=NOW - 7,
+    )  # fmt: skip
+    modes = {index: look(alice, f"batches/{batch.id}/items/{index}")["lane"]["mode"] for index in (0, 1, 4)}
+    assert modes == {0: "native", 1: "realtime", 4: "realtime"}
+    (first, _) = look(alice, f"batches/{batch.id}/throughput")["timeline"]
+    assert (first["kind"], first["at"]) == ("first_call", NOW - 7)
+
+
 def test_a_page_that_asks_again_gets_nothing_new(cloud: Cloud, alice: Customer) -> None:
     """304 by the tag of the last reply, until something changes."""
     batch = made(cloud, alice)
@@ -455,12 +502,41 @@ def test_a_download_is_a_link_for_its_owner(cloud: Cloud, alice: Customer, mallo
     assert refused(mallory, f"files/{file_id}/download")[0] == 404
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "headers"),
+    [
+        ("/v1/messages/batches", {"requests": [], "settings": {"concurrency": 3}}, {"anthropic-version": "2023-06-01"}),
+        ("/v1/batches", {"metadata": {"name": "nightly"}}, {"idempotency-key": "0d9f2f3c-1111-4222-8333-4444"}),
+        ("/api/v1/batches", {"metadata": {"name": "nightly"}, "settings": {"concurrency": 3}}, {}),
+    ],
+    ids=["anthropic", "batchrouter", "kushrouter"],
+)
+def test_what_the_page_sends_makes_a_batch_of_each_form(
+    cloud: Cloud, alice: Customer, path: str, body: dict[str, Any], headers: dict[str, str]
+) -> None:
+    """Of a file that it has uploaded as any other, by what its form of lines asks for; shown under the id that it
+    gets."""
+    routed = b'{"customer_item_id":"a","model":"gpt-4o-mini","input":{"messages":[{"role":"user","content":"x"}]}}\n'
+    sent = alice.http.post("/v1/files", data={"purpose": "batch"}, files={"file": ("lines.jsonl", routed)})
+    body = body | {"input_file_id": sent.json()["id"]}
+    if path == "/v1/batches":
+        quote = alice.http.post("/v1/quotes/model", json={"input_file_id": body["input_file_id"]})
+        body |= {"quote_id": quote.json()["quote_id"]}
+    made = alice.http.post(path, json=body, headers=headers)
+    assert made.status_code in (200, 201, 202), made.text
+    reply = made.json()
+    shown = look(alice, f"batches/{(reply.get('batch') or reply)['id']}")
+    assert shown["surface"] == {"/v1/batches": "batchrouter", "/api/v1/batches": "kushrouter"}.get(path, "anthropic")
+
+
 def test_who_has_signed_in(cloud: Cloud, alice: Customer) -> None:
     """The account, what may be sent, and that it is no operator's; a wrong key is a 401."""
     session = look(alice, "session")
     assert session["account"] == {"id": alice.account_id, "name": "alice", "weight": 1}
     assert (session["is_operator"], session["billing"], session["balance"]) == (False, "free", None)
     assert session["deployment"]["max_upload_part_bytes"] > 1_000_000
+    assert session["deployment"]["dialects"]["kushrouter"]["max_line_bytes"] == 256 * 1024
+    assert set(session["deployment"]["dialects"]) == {"openai", "anthropic", "batchrouter", "kushrouter"}
     reply = alice.http.get("/dashboard/api/session", headers={"authorization": "Bearer nonsense"})
     assert reply.status_code == 401
 

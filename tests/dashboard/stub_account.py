@@ -13,12 +13,12 @@ DAY = 24 * HOUR
 LIMITS = {
     "version": "0.1.0",
     "max_upload_part_bytes": 4_194_304,
-    "max_inline_upload_bytes": 4_194_304,
     "max_file_bytes": 500_000_000,
     "max_batch_items": 50_000,
     "max_line_bytes": 1_048_576,
     "max_custom_id_chars": 512,
     "completion_window_seconds": DAY,
+    "dialects": {},
 }
 _SPELLINGS = {"openai": "batch_", "anthropic": "msgbatch_", "batchrouter": "bat_"}
 
@@ -396,6 +396,7 @@ def _throughput(now: int) -> dict[str, Any]:
         for index in range(120)
     ]
     stored = [
+        _event(now - 7_150, "first_call"),
         _event(now - 7_000, "first_results"),
         _event(now - 3_600, "job_ended", lane=lane("openai", "gpt-4o-mini", "native", 18_200, 7_246)),
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,7 @@ def test_identical_items_are_paid_once(customer: Customer, provider: SimulatedPr
         ("/v1/embeddings", {"model": "text-embedding-3-small", "input": ["one", "two"]}),
         ("/v1/responses", {"model": "gpt-4o-mini", "input": "Say hi."}),
         ("/v1/moderations", {"model": "omni-moderation-latest", "input": "Is this fine?"}),
+        ("/v1/images/edits", {"model": "gpt-image-2", "prompt": "Add a cat.", "images": [{"file_id": "file-1"}]}),
     ],
 )
 def test_every_endpoint_works(customer: Customer, endpoint: str, body: dict[str, Any]) -> None:
@@ -72,6 +74,30 @@ def test_every_endpoint_works(customer: Customer, endpoint: str, body: dict[str,
     ]
     batch, checked = customer.run(lines, endpoint)
     assert (batch.status, batch.endpoint, checked.succeeded) == ("completed", endpoint, 5)
+
+
+def test_images_come_back_whole_and_are_charged_as_such(customer: Customer) -> None:
+    """Answers of several megabytes each: as the provider sent them, and at its price for tokens of images."""
+    request = {"model": "gpt-image-2", "quality": "low", "user": "image-bytes:3000000"}
+    lines = [
+        {
+            "custom_id": f"i{number}",
+            "method": "POST",
+            "url": "/v1/images/generations",
+            "body": request | {"prompt": f"Cat {number}"},
+        }
+        for number in range(12)
+    ]
+    batch, checked = customer.run(lines, "/v1/images/generations")
+    assert (batch.status, checked.succeeded) == ("completed", 12)
+    row, _ = customer.rows(batch.id)
+    pictures = [result["response"]["body"]["data"][0]["b64_json"] for result in customer.output(batch).values()]
+    assert [len(base64.b64decode(picture)) for picture in pictures] == [3_000_000] * 12
+    usages = [result["response"]["body"]["usage"] for result in customer.output(batch).values()]
+    price = load().find("gpt-image-2")[0].price
+    assert price.image is not None
+    expected = [each["input_tokens"] * price.input_microusd + 272 * price.image.output_microusd for each in usages]
+    assert row["tally"]["cost_picousd"] == sum(expected)
 
 
 def test_several_models_share_a_batch(customer: Customer, provider: SimulatedProvider) -> None:

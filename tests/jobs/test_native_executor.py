@@ -16,7 +16,7 @@ from batchyard.core import families
 from batchyard.core.batches import Ending
 from batchyard.core.jobs import JobState
 from batchyard.core.lanes import Lane, LaneId, Mode
-from batchyard.core.parts import encode_part
+from batchyard.core.parts import encode_part, lane_of
 from batchyard.core.results import Outcome, Result
 from batchyard.core.retry import FailureReason
 from batchyard.jobs import collect
@@ -77,9 +77,9 @@ def test_large_results_are_stored_piece_by_piece(monkeypatch: pytest.MonkeyPatch
     """What is held of a shard's answers is bounded: each few are a part of their own, and all of them settle it."""
     held: list[int] = []
 
-    def encode(batch_id: str, results: list[Result]) -> bytes:
+    def encode(batch_id: str, results: list[Result], lane: Lane | None = None) -> bytes:
         held.append(sum(len(result.body or b"") for result in results))
-        return encode_part(batch_id, results)
+        return encode_part(batch_id, results, lane)
 
     usual = Yard((2,))
     usual.run()
@@ -131,6 +131,18 @@ def test_items_that_the_vendor_lost_run_in_realtime() -> None:
     assert len(yard.realtime_paid) == 2
     assert set(yard.paid().values()) == {1}
     assert [row.unheard for row in yard.job_rows] == [1, 1]
+
+
+@pytest.mark.parametrize(("share", "answered"), [(1.0, 12), (0.5, 6)])
+def test_a_job_that_is_over_says_when_and_what_it_did(share: float, answered: int) -> None:
+    """Its own results, not those that realtime made of the rest since."""
+    yard = Yard(seconds=None if share < 1 else 100.0, done_share=share)
+    yard.run()
+    assert yard.results() == ALL_12
+    (row,) = yard.job_rows
+    assert row.answered == answered and NOW < row.ended_at <= yard.now
+    parts = [key for shard in yard.stores.shards.rows(yard.batch.id) for key in shard.parts]
+    assert NATIVE in {lane_of(yard.stores.objects.get(key)) for key in parts}
 
 
 def test_a_job_that_expires_with_half_its_results_keeps_them() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchyard.content import copies as copies_module
+from batchyard.content import copy_views
 from batchyard.content.copies import CopyFinder
 from batchyard.content.item_views import Items
 from batchyard.content.results import results
@@ -21,7 +21,7 @@ from batchyard.core.errors import BooksDoNotBalance, NotFound
 from batchyard.core.items import Item, work_line
 from batchyard.core.keys import copies_key, manifest_key, work_key
 from batchyard.core.lanes import Lane
-from batchyard.core.requests import ResultWindow
+from batchyard.core.requests import ItemsRequest, ResultWindow
 from batchyard.core.results import Outcome, result_id
 from batchyard.core.sharding import Plan, ShardSizes, manifest_record
 from simulation.memory_objects import MemoryObjects
@@ -88,7 +88,7 @@ def test_a_copy_has_the_result_of_its_original(
     world = run_batch(random, items, kinds, complete=asked is Ending.COMPLETED)
     if asked is Ending.CANCELLED:
         world.batches.enter(world.batches.batch, Status.CANCELLING, 0)
-    with patch.object(copies_module, "_TOGETHER", together):
+    with patch("batchyard.content.copies._TOGETHER", together):
         batch = world.finalize(asked)
     output, error = world.file(batch.output_file_id), world.file(batch.error_file_id)
     checked = check_files([f"id-{n}" for n in range(items)], output, error)
@@ -138,6 +138,43 @@ def test_a_copy_is_found_by_its_index_and_its_custom_id(random: Random, items: i
     with pytest.raises(NotFound):
         found.item(items)
     assert found.find("id", None).items == []
+
+
+@given(**(sizes | {"asked": st.sampled_from([Ending.COMPLETED, Ending.CANCELLED]), "limit": st.integers(1, 5)}))
+def test_copies_are_found_by_their_outcome(
+    random: Random, items: int, kinds: int, together: int, asked: Ending, limit: int
+) -> None:
+    """When a batch is over, behind the items that were sent, page after page: each with a wanted outcome once, however
+    few shards and bytes a look reads; while it runs copies have no outcome."""
+    world = run_batch(random, items, kinds, complete=asked is Ending.COMPLETED)
+    plan = world.batches.batch.plan
+    assert plan is not None
+
+    def failed() -> list[tuple[int, str, Outcome | None]]:
+        found, cursor = [], None
+        looks = Items(world.batches.batch, plan, world.shards, world.objects)  # type: ignore[arg-type]
+        while True:
+            page = looks.page(ItemsRequest(BATCH_ID, frozenset(Outcome) - {Outcome.SUCCEEDED}, None, cursor, limit))
+            assert len(page.items) <= limit
+            found += [(each.index, each.custom_id, each.outcome) for each in page.items]
+            if page.next_cursor is None:
+                return found
+            cursor = page.next_cursor
+
+    with (
+        patch.object(copy_views, "_WINDOW_BYTES", 30 * together),
+        patch.object(copy_views, "_SHARDS_AT_ONCE", 1 + together % 2),
+    ):
+        sent = {index for index, original in world.original.items() if index == original}
+        assert {index for index, _, _ in failed()} <= sent
+        if asked is Ending.CANCELLED:
+            world.batches.enter(world.batches.batch, Status.CANCELLING, 0)
+        world.finalize(asked)
+        shown = failed()
+    outcomes = {index: Items(world.batches.batch, plan, world.shards, world.objects).item(index).outcome  # type: ignore[arg-type]
+                for index in range(items)}  # fmt: skip
+    wanted = [(index, f"id-{index}", each) for index, each in outcomes.items() if each is not Outcome.SUCCEEDED]
+    assert sorted(shown) == wanted
 
 
 @given(random=st.randoms(use_true_random=False), items=st.integers(2, 40))

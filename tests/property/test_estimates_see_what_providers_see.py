@@ -14,7 +14,7 @@ from batchyard.core.forecast import unknown_output_tokens
 from batchyard.core.items import Item, read_work_lines, work_line
 from batchyard.core.lanes import Lane
 from batchyard.core.sharding import ShardSizes
-from batchyard.core.usage import MOST_TOKENS
+from batchyard.core.usage import MOST_TOKENS, Usage
 from batchyard.surfaces.openai.lines import parse_line
 from batchyard.surfaces.surface import LineContext
 
@@ -71,4 +71,4 @@ def test_the_estimate_is_what_a_parser_reads(spelled: list[str], text: str) -> N
     sent = json.loads(read_work_lines(line)[0].body)
     stated = max(figure(sent.get(name)) for name in NAMES)
     answers = max(1, sent.get("n", 1))
-    assert measure.output_tokens() == {0: (UNKNOWN if stated < 0 else stated) * answers}
+    assert measure.usages() == {0: Usage(output_tokens=(UNKNOWN if stated < 0 else stated) * answers)}

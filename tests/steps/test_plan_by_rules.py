@@ -94,17 +94,6 @@ def test_confidential_items_are_in_no_batch_of_a_vendors_own(
         assert verdicts == {Mode.NATIVE: Verdict.PRIVACY, Mode.REALTIME: Verdict.SELECTED}
 
 
-def test_modes_that_a_batch_may_not_run_in_have_that_as_their_verdict() -> None:
-    """Whatever they would save; realtime is always there."""
-    vendor = provider().in_modes((Mode.REALTIME, Mode.FLEX, Mode.NATIVE))
-    cases = (((), Mode.NATIVE), ((Mode.REALTIME, Mode.FLEX), Mode.FLEX), ((Mode.REALTIME,), Mode.REALTIME))
-    for modes, wanted in cases:
-        found = planned(replace(a_batch(), modes=modes), [vendor])
-        assert taken(found) == [("p", wanted)]
-        left_out = {each.lane.mode for each in found.considered[0] if each.verdict is Verdict.POLICY}
-        assert left_out == (set(Mode) - set(modes) if modes else set())
-
-
 @pytest.mark.parametrize("rate", [None, 50.0])
 def test_an_operators_limit_is_the_rate_of_a_lane_that_nobody_has_used(rate: float | None) -> None:
     """One call a minute: a thousand items in realtime would take most of a day, so their job would have to be given up
@@ -114,6 +103,17 @@ def test_an_operators_limit_is_the_rate_of_a_lane_that_nobody_has_used(rate: flo
     found = planned(a_batch(), [limited], known)
     assert found.considered[0][0].verdict is Verdict.TOO_LATE
     assert taken(planned(a_batch(), [free], known)) == [("p", Mode.NATIVE)]
+
+
+def test_modes_that_a_batch_may_not_run_in_have_that_as_their_verdict() -> None:
+    """Whatever they would save; realtime is always there."""
+    vendor = provider().in_modes((Mode.REALTIME, Mode.FLEX, Mode.NATIVE))
+    cases = (((), Mode.NATIVE), ((Mode.REALTIME, Mode.FLEX), Mode.FLEX), ((Mode.REALTIME,), Mode.REALTIME))
+    for modes, wanted in cases:
+        found = planned(replace(a_batch(), modes=modes), [vendor])
+        assert taken(found) == [("p", wanted)]
+        left_out = {each.lane.mode for each in found.considered[0] if each.verdict is Verdict.POLICY}
+        assert left_out == (set(Mode) - set(modes) if modes else set())
 
 
 def test_priority_runs_call_by_call() -> None:

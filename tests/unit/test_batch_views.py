@@ -6,7 +6,15 @@ from dataclasses import replace
 
 import pytest
 
-from batchyard.core.batch_views import Moment, bucket_seconds, full_view, listed_view, throughput_of, timeline_of
+from batchyard.core.batch_views import (
+    LifeEvent,
+    Moment,
+    bucket_seconds,
+    full_view,
+    listed_view,
+    throughput_of,
+    timeline_of,
+)
 from batchyard.core.batches import Batch, Status
 from batchyard.core.item_views import ItemError, item_view
 from batchyard.core.jobs import JobRow, JobState
@@ -34,16 +42,16 @@ def batch(status: Status = Status.IN_PROGRESS, tally: Tally | None = None, **tim
 
 def test_a_rate_is_what_was_run_since_validation() -> None:
     """And tells when the rest will be done, while the batch is in progress; nothing is told before anything is done."""
-    view = listed_view(batch(tally=Tally(succeeded=18, failed=2)), NOW)
+    view = listed_view(batch(tally=Tally(succeeded=18, failed=2)), {}, NOW)
     assert (view.items_per_second, view.expected_end_at) == (0.2, NOW + 400)
-    fresh = listed_view(batch(), NOW)
+    fresh = listed_view(batch(), {}, NOW)
     assert (fresh.items_per_second, fresh.expected_end_at) == (None, None)
 
 
 def test_a_rate_ends_with_the_batch() -> None:
     """What was never run does not count, nor does the time after the last result."""
     over = batch(Status.EXPIRED, Tally(succeeded=50, expired=50), finalizing=NOW - 50, expired=NOW - 40)
-    view = listed_view(over, NOW)
+    view = listed_view(over, {}, NOW)
     assert (view.items_per_second, view.expected_end_at) == (1.0, None)
     assert [(each.stage, each.done_items) for each in view.lanes] == [(LaneStage.DONE, 40), (LaneStage.DONE, 60)]
 
@@ -115,21 +123,37 @@ def test_throughput_counts_settled_shards_only() -> None:
     assert throughput_of(batch(), [], NOW).done == (0,) * 101
 
 
-def test_stored_results_are_events_of_a_life() -> None:
-    """The first ones, and those of a provider job once all of its shards have theirs."""
+def test_first_calls_and_results_are_events_of_a_life() -> None:
+    """The first call of all workers, also while its shard has no result yet, and the first shard that has all."""
     told = batch()
     rows = [
-        ShardRow(1, ShardState.SETTLED, tally=Tally(succeeded=30), settled_at=NOW - 70),
+        ShardRow(0, ShardState.OPEN, first_call_at=NOW - 99),
+        ShardRow(1, ShardState.SETTLED, tally=Tally(succeeded=30), settled_at=NOW - 70, first_call_at=NOW - 95),
         ShardRow(2, ShardState.SETTLED, tally=Tally(succeeded=30), settled_at=NOW - 60),
     ]
-    first = (NOW - 70, Moment.FIRST_RESULTS, None)
-    assert [(each.at, each.moment, each.lane) for each in throughput_of(told, rows, NOW).timeline] == [first]
-    rows.append(ShardRow(0, ShardState.SETTLED, tally=Tally(succeeded=40), settled_at=NOW - 5))
-    assert [(each.at, each.moment, each.lane) for each in throughput_of(told, rows, NOW).timeline] == [
-        first,
-        (NOW - 5, Moment.JOB_ENDED, NATIVE),
+    assert [(each.at, each.moment) for each in throughput_of(told, rows, NOW).timeline] == [
+        (NOW - 99, Moment.FIRST_CALL),
+        (NOW - 70, Moment.FIRST_RESULTS),
     ]
+    assert [each.moment for each in throughput_of(told, rows[:1], NOW).timeline] == [Moment.FIRST_CALL]
     assert throughput_of(told, [], NOW).timeline == ()
+
+
+def test_a_job_that_is_over_says_what_it_did() -> None:
+    """Also if it left items to others: on the lane that the vendor took it on, with the reason; not before that."""
+    told = batch()
+    assert told.plan is not None
+    moved = replace(told, plan=replace(told.plan, lanes=(LaneShards(REALTIME, 0, 1, 40), *told.plan.lanes[1:])))
+    row = JobRow(0, 1, JobState.COLLECTING, provider="openai", model="m", submitted_at=NOW - 90, reason="late")
+    ended = replace(row, state=JobState.DONE, answered=25, ended_at=NOW - 10)
+    assert Moment.JOB_ENDED not in [event.moment for event in timeline_of(moved, {0: row})]
+    (event,) = [event for event in timeline_of(moved, {0: ended}) if event.moment is Moment.JOB_ENDED]
+    assert event == LifeEvent(NOW - 10, Moment.JOB_ENDED, NATIVE, "late", "25 of 40 items")
+    lanes = full_view(replace(moved, status=Status.COMPLETED), {0: ended}, NOW).lanes
+    assert [(each.lane, each.moved_from, each.items, each.done_items) for each in lanes[:2]] == [
+        (NATIVE, None, 25, 25),
+        (REALTIME, Mode.NATIVE, 15, 15),
+    ]
 
 
 def test_usage_adds_up_by_day_and_by_model() -> None:

@@ -10,19 +10,19 @@ import pytest
 from pydantic import TypeAdapter
 
 from batchyard.handlers import page_files
-from batchyard.surfaces.dashboard import operators, replies
+from batchyard.surfaces.dashboard import batches, items, operators, usage
 from tests.dashboard.stub_account import furnish
 from tests.dashboard.stub_api import API_KEY, POLICY, Asked, StubApi
 
 NOW = 1_800_000_000
 ANSWERS: list[tuple[str, str, Any]] = [
     ("session", "", operators.SessionObject),
-    ("batches", "", replies.BatchCards),
-    ("batches/{batch}", "", replies.BatchPage),
-    ("batches/{batch}/throughput", "", replies.ThroughputChart),
-    ("batches/{batch}/items", "", replies.ItemCards),
-    ("batches/{batch}/items/17", "", replies.ItemPage),
-    ("usage", "30", replies.UsageCharts),
+    ("batches", "", batches.BatchCards),
+    ("batches/{batch}", "", batches.BatchPage),
+    ("batches/{batch}/throughput", "", batches.ThroughputChart),
+    ("batches/{batch}/items", "", items.ItemCards),
+    ("batches/{batch}/items/17", "", items.ItemPage),
+    ("usage", "30", usage.UsageCharts),
     ("operator/accounts", "", operators.OperatorsAccounts),
     ("operator/lanes", "", operators.OperatorsLanes),
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from batchyard.core.estimates import LanePrice, estimated_picousd, shard_estimate_picousd
 from batchyard.core.lanes import Lane, Mode
 from batchyard.core.sharding import LaneShards, Shard
-from batchyard.core.usage import Price
+from batchyard.core.usage import Price, Usage
 
 PRICE = Price(input_microusd=2, cached_microusd=1, output_microusd=10)
 
@@ -19,7 +19,12 @@ def test_a_batch_may_cost_what_its_lanes_ask() -> None:
         LaneShards(Lane("openai", "b"), 2, 1, 1),
     ]
     percents = {Mode.NATIVE: 50, Mode.REALTIME: 100}
-    found = estimated_picousd(lanes, shards, {0: 200, 1: 3}, lambda lane: LanePrice(PRICE, percents[lane.mode]))
+    found = estimated_picousd(
+        lanes,
+        shards,
+        {0: Usage(output_tokens=200), 1: Usage(output_tokens=3)},
+        lambda lane: LanePrice(PRICE, percents[lane.mode]),
+    )
     whole = 100 * 2 + 100 * 10
     assert found == whole // 2 + whole + (10 * 2 + 3 * 10)
 
@@ -28,7 +33,9 @@ def test_a_dear_price_for_long_inputs_counts() -> None:
     """If the items are so long on average."""
     dear = Price(2, 1, 10, above=((50, Price(4, 2, 20)),))
     shards, lanes = [Shard(0, 0, 0, 400, 1, 0)], [LaneShards(Lane("google", "g"), 0, 1, 1)]
-    assert estimated_picousd(lanes, shards, {0: 5}, lambda lane: LanePrice(dear)) == 100 * 4 + 5 * 20
+    assert (
+        estimated_picousd(lanes, shards, {0: Usage(output_tokens=5)}, lambda lane: LanePrice(dear)) == 100 * 4 + 5 * 20
+    )
 
 
 def test_the_parts_of_shards_are_not_more_than_the_whole() -> None:

@@ -42,6 +42,24 @@ def test_what_was_moved_says_from_where_and_why() -> None:
     ]
 
 
+def test_each_lane_has_its_part_of_a_job_that_was_moved() -> None:
+    """What the job had done is the job's, also when others failed over once more; all of it adds up."""
+    job = JobRow(0, 4, JobState.DONE, provider="openai", model="m", reason="late", answered=61)
+    whole = [LaneShards(REALTIME, 0, 4, 100)]
+    assert seen(*whole, jobs=(job,)) == [
+        LaneProgress(NATIVE, LaneStage.DONE, items=61, done_percent=100, done_items=61),
+        LaneProgress(REALTIME, LaneStage.RUNNING, Mode.NATIVE, "late", items=39),
+    ]
+    halves = [LaneShards(REALTIME, 0, 2, 33), LaneShards(OTHER, 2, 2, 67, left=Left(REALTIME, "trouble"))]
+    found = seen(*halves, settled=(0, 1), jobs=(job,))
+    assert [(each.lane, each.items, each.done_items) for each in found] == [
+        (NATIVE, 61, 61),
+        (REALTIME, 13, 13),
+        (OTHER, 26, 0),
+    ]
+    assert sum(each.items for each in found) == 100
+
+
 def test_what_failed_over_says_so() -> None:
     """Also from realtime to realtime; a job that was there before is no longer what counts."""
     entry = LaneShards(OTHER, 0, 1, 5, others=(REALTIME,), left=Left(REALTIME, "trouble"))

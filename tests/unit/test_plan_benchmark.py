@@ -12,8 +12,8 @@ from batchyard.core.jobs import STOP_PATIENCE_SECONDS
 from batchyard.core.native_history import NativeHistory
 from bench import plans
 from bench.bounds import BestPolicy, KnownTimes
+from bench.drawn_batches import HOUR, LANES, SimulatedBatch, cut, draw
 from bench.plan_tables import plan_tables
-from bench.plans import HOUR, LANES, SimulatedBatch
 
 NOW = 1_800_000_000
 LANE = LANES[1]
@@ -22,12 +22,12 @@ LANE = LANES[1]
 def batch(*job_seconds: float, hours: int = 24, at: int = NOW) -> SimulatedBatch:
     """1,000 items in one provider job, or as many full jobs as times are given; 50 calls a second."""
     items = 1_000 if len(job_seconds) == 1 else 49_920 * len(job_seconds)
-    return SimulatedBatch(at, hours, LANE, plans.cut(items), job_seconds, LANE.calls_per_second)
+    return SimulatedBatch(at, hours, LANE, cut(items), job_seconds, LANE.calls_per_second)
 
 
 def test_a_batch_is_cut_into_shards_without_gaps() -> None:
     """All items, in order."""
-    shards = plans.cut(1_000)
+    shards = cut(1_000)
     assert [shard.items for shard in shards] == [256, 256, 256, 232]
     assert [shard.first_index for shard in shards] == [0, 256, 512, 768]
 
@@ -88,7 +88,7 @@ def test_a_tenth_that_stalls_does_not_cost_the_other_nine_their_price() -> None:
     """Close to native only's price for a day, and for half a day not far from the best policy, which is above that,
     too; every deadline is met."""
     for hours, dearer, than_best in ((12, 1.07, 1.04), (24, 1.01, 1.01)):
-        batches = [replace(each, hours=hours) for each in plans.draw(800, 0.1)]
+        batches = [replace(each, hours=hours) for each in draw(800, 0.1)]
         found = plans.summary(plans.with_plan(batches))
         assert found["in_time"] == 1
         assert found["price"] <= 0.5 * dearer
@@ -96,22 +96,21 @@ def test_a_tenth_that_stalls_does_not_cost_the_other_nine_their_price() -> None:
 
 
 KNOWN = KnownTimes(HOUR, sigma=1.0, stalled_share=0.1, stop_seconds=600, window_seconds=24 * HOUR)
+THREE = BestPolicy(KNOWN, 3, 12 * HOUR)
 
 
 def test_the_best_policy_waits_for_one_job_if_there_is_no_time_for_two() -> None:
     """Until the end, and then it is native or not."""
-    policy = BestPolicy(KNOWN, 3, 24 * HOUR)
-    assert policy.follow(HOUR, [HOUR - 1, 1.0, 1.0]) == (True, 1)
-    assert policy.follow(HOUR, [HOUR + 1, 1.0, 1.0]) == (False, 1)
-    assert policy.follow(60, [1.0]) == (False, 0)
+    assert THREE.follow(HOUR, [HOUR - 1, 1.0, 1.0]) == (True, 1)
+    assert THREE.follow(HOUR, [HOUR + 1, 1.0, 1.0]) == (False, 1)
+    assert THREE.follow(60, [1.0]) == (False, 0)
 
 
 def test_the_best_policy_submits_again_what_stalls() -> None:
     """Three times at most, and only as long as there is time."""
-    policy = BestPolicy(KNOWN, 3, 24 * HOUR)
-    assert policy.follow(12 * HOUR, [math.inf, HOUR]) == (True, 2)
-    assert policy.follow(12 * HOUR, [math.inf, math.inf, HOUR, HOUR]) == (True, 3)
-    assert policy.follow(12 * HOUR, [math.inf, math.inf, math.inf, HOUR]) == (False, 3)
+    assert THREE.follow(12 * HOUR, [math.inf, HOUR]) == (True, 2)
+    assert THREE.follow(12 * HOUR, [math.inf, math.inf, HOUR, HOUR]) == (True, 3)
+    assert THREE.follow(12 * HOUR, [math.inf, math.inf, math.inf, HOUR]) == (False, 3)
 
 
 def test_no_other_moment_to_stop_is_better_than_that_of_the_best_policy() -> None:
@@ -135,7 +134,7 @@ def test_no_other_moment_to_stop_is_better_than_that_of_the_best_policy() -> Non
 
 def test_nobody_is_cheaper_than_foresight() -> None:
     """Neither the plan nor the best policy, batch by batch."""
-    batches = list(plans.draw(300, 0.1))
+    batches = list(draw(300, 0.1))
     for batch_found, best, floor in zip(
         plans.with_plan(batches), plans.best_policy(batches, 0.1), map(plans.foresight, batches), strict=True
     ):

@@ -188,6 +188,8 @@ def test_the_surface_knows_every_endpoint() -> None:
         "/v1/embeddings",
         "/v1/responses",
         "/v1/moderations",
+        "/v1/images/generations",
+        "/v1/images/edits",
     )
     assert set(ENDPOINTS) - {MESSAGES} == set(CreateBatch.model_fields["endpoint"].annotation.__args__)  # type: ignore[union-attr]
 

@@ -14,7 +14,8 @@ from batchyard.adapters.providers.translator import Untranslatable, refusal
 from batchyard.core.batches import Ending
 from batchyard.core.calls import Answer, NoAnswer
 from batchyard.core.estimates import Room
-from batchyard.core.lanes import Mode
+from batchyard.core.lanes import Lane, Mode
+from batchyard.core.parts import lane_of
 from batchyard.core.retry import FailureReason, RetryAdvice
 from batchyard.core.shards import LeaseHeld, ShardFenced, ShardState
 from batchyard.core.usage import REFUSED_USAGE, Usage
@@ -706,7 +707,8 @@ def test_the_meter_counts_what_was_flushed(start: Start) -> None:
 
 
 def test_a_shard_says_why_its_items_were_sent_again(start: Start) -> None:
-    """Its row has the retries of all its flushes by reason, and when it settled; nothing of either if there is none."""
+    """Its row has the retries of all its flushes by reason, and when it settled; nothing of either if there is none.
+    And when its first call began, and its parts who answered."""
     codes = {(0, 1): 429, (0, 2): 500, (1, 1): 429, (2, 1): 409}
 
     async def behave(index: int, attempt: int) -> Outcome:
@@ -720,6 +722,8 @@ def test_a_shard_says_why_its_items_were_sent_again(start: Start) -> None:
     assert row.tally.succeeded == 8 and len(row.parts) > 1
     assert row.tally.retries == {"throttled": 2, "server_error": 1, "conflict": 1}
     assert EPOCH < row.settled_at <= shop.clock()
+    assert row.first_call_at == int(EPOCH)
+    assert {lane_of(shop.objects.get(key)) for key in row.parts} == {Lane("openai", "m")}
     quiet = start(after(1.0))
     quiet.work(quiet.message(2))
     assert row_of(quiet).tally.retries == {}

@@ -16,7 +16,7 @@ from batchyard.core.lane_limits import LaneLimits
 from batchyard.core.lanes import Mode
 from batchyard.core.native_limits import BY_VARIANT, native_limits
 from batchyard.core.providers import Provider, default_variant
-from batchyard.core.usage import Price
+from batchyard.core.usage import ImagePrice, Price
 
 PROVIDERS_FILE = Path(__file__).parents[1] / "providers.toml"
 CATALOGUE_FILE = Path(__file__).parents[1] / "catalogue.json"
@@ -117,11 +117,20 @@ def _own_model(
     output_microusd: int,
     cached_microusd: int | None = None,
     cache_write_microusd: int | None = None,
+    image_input_microusd: int | None = None,
+    image_output_microusd: int | None = None,
     context_window: int | None = None,
 ) -> Model:
     cached = input_microusd if cached_microusd is None else cached_microusd
     prefixes = (id.removesuffix("*"),) if id.endswith("*") else ()
-    price = Price(input_microusd, cached, output_microusd, cache_write_microusd)
+    image = None
+    if image_input_microusd is not None and image_output_microusd is not None:
+        image = ImagePrice(image_input_microusd, image_output_microusd)
+    elif image_input_microusd is not None or image_output_microusd is not None:
+        raise ValueError(
+            f"providers.toml: model {id!r} has one price of images; image input and image output go together"
+        )
+    price = Price(input_microusd, cached, output_microusd, cache_write_microusd, image=image)
     return Model(id, price, prefixes=prefixes, context_window=context_window)
 
 
@@ -138,4 +147,5 @@ def _compiled_model(entry: JsonObject) -> Model:
 
 def _compiled_price(entry: JsonObject) -> Price:
     above = tuple((threshold, Price(*microusd)) for threshold, *microusd in entry.get("above", ()))
-    return replace(Price(*entry["microusd"]), above=above)
+    image = ImagePrice(*entry["image"]) if "image" in entry else None
+    return replace(Price(*entry["microusd"]), above=above, image=image)

@@ -6,7 +6,8 @@ their results by outcome, so only parts with something to show are read. A custo
 which each item's stands before its request. When parts and work file are no longer kept, only the batch's files are
 left.
 
-Copies (`core.copies`) are in neither: they are found by name and by index, in the file that they stand in.
+Copies (`core.copies`) are in neither: they are found in the file that they stand in, those with a certain outcome
+(`content.copy_views`) behind all other items.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import orjson
 from batchyard.adapters.aws.objects import ObjectMissing, Objects, Span
 from batchyard.adapters.aws.shards import Shards
 from batchyard.content.copies import read_copies
+from batchyard.content.copy_views import CopyViews
 from batchyard.content.parts import Parts, ReadAhead
 from batchyard.content.results import no_longer_kept
 from batchyard.core.batches import Batch
@@ -31,6 +33,8 @@ from batchyard.core.errors import NotFound
 from batchyard.core.item_views import ItemView, item_view
 from batchyard.core.items import WorkItem, read_work_lines
 from batchyard.core.keys import copies_key, manifest_key, work_key
+from batchyard.core.lanes import Lane
+from batchyard.core.parts import body_places, lane_of
 from batchyard.core.requests import ItemsCursor, ItemsRequest
 from batchyard.core.results import Outcome, StoredResult
 from batchyard.core.sharding import MANIFEST_RECORD_BYTES, Plan, Shard, read_manifest, routes
@@ -75,13 +79,14 @@ class Items:
         return self._plan.items
 
     def page(self, wanted: ItemsRequest) -> ItemsPage:
-        """Items with one of the wanted outcomes, shard by shard."""
+        """Items with one of the wanted outcomes, shard by shard; behind them copies. A cursor whose place is no shard
+        stands in the file of copies, so many bytes behind its beginning as there are shards less."""
         cursor = wanted.cursor or _START
         first, last = cursor.place, min(cursor.place + _ROWS_AT_ONCE, self._plan.shards) - 1
-        if first > last:
-            return ItemsPage([], None, self._plan.items)
         try:
-            return self._page(wanted, cursor, self._manifest(first, last))
+            if first <= last:
+                return self._with_copies_behind(self._page(wanted, cursor, self._manifest(first, last)))
+            return self._page_of_copies(wanted, cursor) if self._has_copies else ItemsPage([], None, self._plan.items)
         except ObjectMissing as error:
             raise no_longer_kept(self._batch) from error
 
@@ -146,6 +151,34 @@ class Items:
         is_settled = row is not None and row.state is ShardState.SETTLED
         return self._rest in outcomes and not is_settled and (row is None or row.tally.items < shard.items)
 
+    # Copies by outcome.
+
+    @property
+    def _has_copies(self) -> bool:
+        """Whether there are any that have results, which they get at the end."""
+        return self._plan.copies > 0 and self._batch.ending is not None
+
+    def _with_copies_behind(self, page: ItemsPage) -> ItemsPage:
+        if page.next_cursor is not None or not self._has_copies:
+            return page
+        return replace(page, next_cursor=ItemsCursor(self._plan.shards, -1, page.searched))
+
+    def _page_of_copies(self, wanted: ItemsRequest, cursor: ItemsCursor) -> ItemsPage:
+        rows = {row.number: row for row in self._shards.rows(self._batch.id)}
+        key = copies_key(self._batch.account_id, self._batch.id, self._plan.run)
+        views = CopyViews(key, self._manifest(), rows, self._objects)
+        look = views.look(
+            cursor.place - self._plan.shards,
+            wanted.limit,
+            wanted.outcomes,
+            lambda shard, row: self._may_have(shard, row, wanted.outcomes),
+            Parts(self._batch, self._plan, self._rest, self._objects),
+        )
+        searched = cursor.searched + look.searched
+        if look.next_place is None:
+            return ItemsPage(look.items, None, self._plan.items)
+        return ItemsPage(look.items, ItemsCursor(self._plan.shards + look.next_place, -1, searched), searched)
+
     # A search by custom_id.
 
     def _search(self, head: bytes, windows: range) -> tuple[int | None, int | None]:
@@ -180,10 +213,10 @@ class Items:
 
     def _shown(self, shard: Shard, item: WorkItem) -> ItemView:
         lane = self._plan.lane_of(shard.number).lane
-        result = self._result(shard, item.index)
+        result, answered_by = self._result(shard, item.index)
         if result is None:
             return ItemView(item.index, item.custom_id, request=item.body, lane=lane)
-        return replace(item_view(result), request=item.body, answer=result.body or None, lane=lane)
+        return replace(item_view(result), request=item.body, answer=result.body or None, lane=answered_by or lane)
 
     def _copy(self, is_wanted: Callable[[Copy], bool]) -> ItemView | None:
         """The copy that is wanted, as its original is: copies are in no shard, and have their results at the end."""
@@ -199,14 +232,20 @@ class Items:
             return ItemView(copy.index, copy.custom_id, request=original.request, lane=original.lane)
         return replace(original, index=copy.index, custom_id=copy.custom_id)
 
-    def _result(self, shard: Shard, index: int) -> StoredResult | None:
+    def _result(self, shard: Shard, index: int) -> tuple[StoredResult | None, Lane | None]:
+        """The item's result, and who answered it, if that is known."""
         row = self._shards.get(self._batch.id, shard.number)
-        parts = Parts(self._batch, self._plan, self._rest, self._objects)
+        lanes: dict[int, Lane | None] = {}
+
+        def note_lane(key: str, data: bytes) -> None:
+            lanes.update(dict.fromkeys((found for found, _, _ in body_places(data)), lane_of(data)))
+
+        parts = Parts(self._batch, self._plan, self._rest, self._objects, note_lane)
         with closing(parts.read([shard], {shard.number: row} if row else {}, _ONE)) as reading:
             for results in reading:
                 for result in results.by_index(lambda result: result.index == index):
-                    return result
-        return None
+                    return result, lanes.get(index)
+        return None, None
 
     def _manifest(self, first: int = 0, last: int | None = None) -> list[Shard]:
         key = manifest_key(self._batch.account_id, self._batch.id, self._plan.run)

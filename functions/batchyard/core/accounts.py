@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 
 from batchyard.core.fields import known_fields
 from batchyard.core.json_types import Row
+from batchyard.core.ledger import Credits
 from batchyard.core.policies import Policy, read_policy
 
 
@@ -79,3 +80,11 @@ class ApiKey:
 def key_hash(secret: str) -> str:
     """What the table knows an API key by. Keys carry 160 random bits, so an unsalted digest cannot be searched."""
     return hashlib.sha256(secret.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class AccountView:
+    """An account as its owner sees it, and what it has."""
+
+    account: Account
+    credits: Credits

@@ -25,13 +25,14 @@ _JOBS_SHOWN = 50
 
 
 class Moment(enum.StrEnum):
-    """What happened in the life of a batch. `first_results`: a shard had all of its results for the first time.
-    `job_ended`: a provider job that did all of its items has ended, and their results were stored. `waiting`: a lane of
-    it does not run since then. `deadline`: what has no result then is expired."""
+    """What happened in the life of a batch. `first_call`: a provider was called for the first time. `first_results`: a
+    shard had all of its results for the first time. `job_ended`: a provider job is over, and what it did of its items
+    was stored. `waiting`: a lane of it does not run since then. `deadline`: what has no result then is expired."""
 
     CREATED = "created"
     VALIDATED = "validated"
     JOB_SUBMITTED = "job_submitted"
+    FIRST_CALL = "first_call"
     FIRST_RESULTS = "first_results"
     JOB_ENDED = "job_ended"
     FAILED_OVER = "failed_over"
@@ -51,7 +52,7 @@ _STATUS_MOMENTS = {
 
 @dataclass(frozen=True, slots=True)
 class LifeEvent:
-    """`detail`: the status for `ended`, for `waiting` a sentence for people."""
+    """`detail`: the status for `ended`, for `waiting` a sentence for people, for `job_ended` how much it did."""
 
     at: int
     moment: Moment
@@ -73,6 +74,16 @@ class BatchView:
 
 
 @dataclass(frozen=True, slots=True)
+class BatchesPage:
+    """A page of batches. `next_cursor`: the batch to go on behind, if there are more. `searched`: how many batches were
+    looked at for it."""
+
+    views: Sequence[BatchView]
+    next_cursor: str | None
+    searched: int
+
+
+@dataclass(frozen=True, slots=True)
 class Throughput:
     """How many items had their result, and how many of them failed, in each `bucket_seconds` from `start` on.
     `timeline`: what the rows of shards say of the life of the batch, which those of the batch and its jobs do not."""
@@ -84,9 +95,9 @@ class Throughput:
     timeline: tuple[LifeEvent, ...] = ()
 
 
-def listed_view(batch: Batch, now: int) -> BatchView:
-    """In a list, for which the rows of jobs are not read. `batch`: as for `full_view`."""
-    return _view(batch, {}, (), now)
+def listed_view(batch: Batch, jobs: Mapping[int, JobRow], now: int) -> BatchView:
+    """In a list. `batch`: as for `full_view`; `jobs`: the rows of its provider jobs, if its plan was changed since."""
+    return _view(batch, jobs, (), now)
 
 
 def full_view(batch: Batch, jobs: Mapping[int, JobRow], now: int) -> BatchView:
@@ -138,6 +149,7 @@ def timeline_of(batch: Batch, jobs: Mapping[int, JobRow]) -> tuple[LifeEvent, ..
     if (ended := ended_at(batch)) is not None:
         events.append(LifeEvent(ended, Moment.ENDED, detail=str(batch.status)))
     events += _submissions(jobs)
+    events += _ends_of_jobs(batch, jobs)
     events += _failovers(batch)
     events += _waits(batch)
     return tuple(sorted(events, key=lambda event: event.at))
@@ -147,8 +159,30 @@ def _submissions(jobs: Mapping[int, JobRow]) -> list[LifeEvent]:
     """On the lane that the vendor took them on: the plan may have moved what a job left since."""
     submitted = [row for row in jobs.values() if row.submitted_at][:_JOBS_SHOWN]
     return [
-        LifeEvent(row.submitted_at, Moment.JOB_SUBMITTED, _lane_of(row), row.reason, row.provider_job_id)
+        LifeEvent(
+            row.submitted_at,
+            Moment.JOB_SUBMITTED,
+            _lane_of(row),
+            None if row.ended_at else row.reason,
+            row.provider_job_id,
+        )
         for row in submitted
+    ]
+
+
+def _ends_of_jobs(batch: Batch, jobs: Mapping[int, JobRow]) -> list[LifeEvent]:
+    """Of those that a vendor had taken."""
+    ended = [row for row in jobs.values() if row.submitted_at and row.ended_at][:_JOBS_SHOWN]
+    items = batch.plan.items_of if batch.plan else lambda numbers: 0
+    return [
+        LifeEvent(
+            row.ended_at,
+            Moment.JOB_ENDED,
+            _lane_of(row),
+            row.reason,
+            f"{row.answered or 0} of {items(row.numbers)} items",
+        )
+        for row in ended
     ]
 
 
@@ -174,7 +208,12 @@ def _waits(batch: Batch) -> list[LifeEvent]:
 def throughput_of(batch: Batch, rows: Iterable[ShardRow], now: int) -> Throughput:
     """From when its shards settled. Nothing of shards that settled under older versions, which did not write it."""
     start = batch.status_times.get(str(Status.IN_PROGRESS), batch.created_at)
-    settled = [row for row in rows if row.settled_at >= start]
+    settled, called = [], []
+    for row in rows:
+        if row.first_call_at:
+            called.append(row.first_call_at)
+        if row.settled_at >= start:
+            settled.append(row)
     end = max((row.settled_at for row in settled), default=start) if batch.status.is_terminal else now
     width = bucket_seconds(end - start)
     buckets = (max(end, start) - start) // width + 1
@@ -183,21 +222,15 @@ def throughput_of(batch: Batch, rows: Iterable[ShardRow], now: int) -> Throughpu
         bucket = min((row.settled_at - start) // width, buckets - 1)
         done[bucket] += row.tally.items
         failed[bucket] += row.tally.failed
-    return Throughput(start, width, tuple(done), tuple(failed), _results_stored(batch, settled))
+    return Throughput(start, width, tuple(done), tuple(failed), _firsts(called, settled))
 
 
-def _results_stored(batch: Batch, settled: Sequence[ShardRow]) -> tuple[LifeEvent, ...]:
-    """The first results, and those of each provider job, oldest first."""
-    if not settled:
-        return ()
-    times = {row.number: row.settled_at for row in settled}
-    whole = [job for job in (batch.plan.jobs if batch.plan else ()) if all(number in times for number in job.numbers)]
-    ended = [
-        LifeEvent(max(times[number] for number in job.numbers), Moment.JOB_ENDED, job.lane)
-        for job in whole[:_JOBS_SHOWN]
-    ]
-    events = [LifeEvent(min(times.values()), Moment.FIRST_RESULTS), *ended]
-    return tuple(sorted(events, key=lambda event: event.at))
+def _firsts(called: Sequence[int], settled: Sequence[ShardRow]) -> tuple[LifeEvent, ...]:
+    """The first call of a provider, and the first results."""
+    events = [LifeEvent(min(called), Moment.FIRST_CALL)] if called else []
+    if settled:
+        events.append(LifeEvent(min(row.settled_at for row in settled), Moment.FIRST_RESULTS))
+    return tuple(events)
 
 
 def bucket_seconds(seconds: int) -> int:

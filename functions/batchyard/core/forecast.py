@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from batchyard.core.jobs import estimated_tokens
+from batchyard.core.estimates import estimated_usage, whole_picousd
+from batchyard.core.images import image_usage
 from batchyard.core.lanes import Lane
 from batchyard.core.planning import Considered
+from batchyard.core.providers import IMAGE_ENDPOINTS
 from batchyard.core.requests import PlanRequest
 from batchyard.core.routing import Rejected, Verdict
 from batchyard.core.sharding import LaneShards, Shard, ShardSizes
-from batchyard.core.usage import Price, discounted_picousd
+from batchyard.core.usage import Price, Usage, discounted_picousd
 
 _UNKNOWN_INPUT_TOKENS = 500
 _UNKNOWN_OUTPUT_TOKENS = 300
@@ -147,27 +149,33 @@ def imagined_shards(
 
 def forecast_route(
     shards: Sequence[Shard],
-    output_tokens: int,
+    measured: Usage,
     price_of: Callable[[str, str], Price],
     considered: Sequence[Considered],
     forbidden: Sequence[Rejected] = (),
 ) -> RouteForecast:
-    """What comes of one route. `output_tokens`: of all its items together. `price_of`: (provider, model) -> the price
+    """What comes of one route. `measured`: of all its items together. `price_of`: (provider, model) -> the price
     in realtime. `forbidden`: the offers that the batch's rules keep its items from."""
     items = sum(shard.items for shard in shards)
-    input_tokens = sum(estimated_tokens(shard) for shard in shards)
+    usage = estimated_usage(shards, measured)
 
     def forecast(each: Considered) -> CandidateForecast:
         price = price_of(each.lane.provider, each.lane.model)
-        of_length = price.for_input(input_tokens // items)
-        realtime = input_tokens * of_length.input_microusd + output_tokens * of_length.output_microusd
+        realtime = whole_picousd(usage, items, price)
         if each.items:
             realtime = realtime * each.items // items
         return CandidateForecast(each, discounted_picousd(realtime, each.price_percent), realtime, price)
 
     ruled_out = [Considered(Lane(each.offer.provider, each.offer.model), each.verdict) for each in forbidden]
     candidates = tuple(forecast(each) for each in (*considered, *ruled_out))
-    return RouteForecast(items, input_tokens, output_tokens, candidates, shards[0].endpoint)
+    return RouteForecast(items, usage.input_tokens, usage.output_tokens, candidates, shards[0].endpoint)
+
+
+def unknown_usage(endpoint: str, items: int) -> Usage:
+    """Of items about which nobody says anything. An image is of the dearest kind that a model makes by itself."""
+    is_of_images = endpoint in IMAGE_ENDPOINTS
+    of_one = image_usage(b"{}") if is_of_images else Usage(output_tokens=unknown_output_tokens(endpoint))
+    return of_one.share(items, 1)
 
 
 def unknown_output_tokens(endpoint: str) -> int:

@@ -98,7 +98,8 @@ class JobRow:
     and was asked to stop it. `restarts`: how often it was stopped to be submitted anew. `reason`: why it ended
     otherwise than well. `fence`: the ending that its batch was stopped for. `unheard`: how many of its items the vendor
     took and said nothing of; it may bill them. `blocked`: why its vendor cannot be asked anything until people act, and
-    `blocked_since` when; None if it can."""
+    `blocked_since` when; None if it can. `answered`: how many of its items have a result of its; None until it is over.
+    `ended_at`: when those were stored, and it was done with; 0 if it is not, or an older version wrote it."""
 
     number: int
     shards: int = 0
@@ -123,6 +124,13 @@ class JobRow:
     unheard: int = 0
     blocked: str | None = None
     blocked_since: int = 0
+    answered: int | None = None
+    ended_at: int = 0
+
+    @property
+    def numbers(self) -> range:
+        """Of its shards."""
+        return range(self.number, self.number + self.shards)
 
     @classmethod
     def from_row(cls, row: Row) -> JobRow:

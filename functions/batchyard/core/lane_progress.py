@@ -1,8 +1,9 @@
 """How far the lanes of a batch are, for the customer who looks at it: from its plan, the shards that are settled, and
 the rows of its provider jobs.
 
-A run of shards that was moved shows the lane that it has now, the mode of the one that it came from, and why. Shards
-grow within a lane, so the share of shards that are done is a little more than that of its items.
+A run of shards that was moved shows the lane that it has now, the mode of the one that it came from, and why; what a
+provider job had done of it before it was moved is shown on the job's lane. Shards grow within a lane, so the share of
+shards that are done is a little more than that of its items.
 """
 
 from __future__ import annotations
@@ -44,17 +45,41 @@ def lane_progress(
     done_items: Counter[LaneProgress] = Counter()
     for entry in plan.lanes:
         settled_here = sum(number in settled.shards for number in entry.numbers)
-        group = _group(entry, settled_here == entry.shards, jobs.get(entry.first_shard), waits, now)
-        items[group] += entry.items
+        job = _job_of(entry, jobs)
+        answered = _answered(entry, job, plan)
+        if job is not None and answered:
+            kept = LaneProgress(Lane(job.provider or "", job.model or "", Mode.NATIVE), LaneStage.DONE)
+            for counts in (items, shards, done, done_items):
+                counts[kept] += answered
+        if answered == entry.items:
+            continue
+        group = _group(entry, settled_here == entry.shards, job, waits, now)
+        items[group] += entry.items - answered
         shards[group] += entry.shards
         done[group] += settled_here
-        done_items[group] += settled.items_of(entry)
+        done_items[group] += max(0, settled.items_of(entry) - answered)
     return tuple(
         replace(
             group, items=items[group], done_percent=100 * done[group] // shards[group], done_items=done_items[group]
         )
         for group in items
     )
+
+
+def _job_of(entry: LaneShards, jobs: Mapping[int, JobRow]) -> JobRow | None:
+    """The provider job that the entry is, or was a part of."""
+    found = jobs.get(entry.first_shard)
+    return found or next((job for job in jobs.values() if entry.first_shard in job.numbers), None)
+
+
+def _answered(entry: LaneShards, job: JobRow | None, plan: Plan) -> int:
+    """How many items of an entry the job had done from which it was moved. If others have the job's shards in several
+    entries, each counts as having had its share of that."""
+    if entry.is_native or job is None or not job.answered or job.provider is None:
+        return 0
+    whole = plan.items_of(job.numbers)
+    before = plan.items_of(range(job.number, entry.first_shard))
+    return job.answered * (before + entry.items) // whole - job.answered * before // whole
 
 
 def _group(entry: LaneShards, is_done: bool, job: JobRow | None, waits: Sequence[Wait], now: int) -> LaneProgress:

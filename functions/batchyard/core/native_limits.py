@@ -53,7 +53,10 @@ BY_VARIANT = {
     "openai": NativeLimits(
         50_000,
         200 * _MEGABYTE,
-        (_CHAT, "/v1/completions", "/v1/embeddings", _RESPONSES, "/v1/moderations", _MESSAGES),
+        (
+            *(_CHAT, "/v1/completions", "/v1/embeddings", _RESPONSES, "/v1/moderations", _MESSAGES),
+            *("/v1/images/generations", "/v1/images/edits"),
+        ),
     ),
     "azure": NativeLimits(50_000, 200 * _MEGABYTE, (_CHAT, "/v1/embeddings", _RESPONSES, _MESSAGES)),
     "groq": NativeLimits(50_000, 100 * _MEGABYTE, (_CHAT, _MESSAGES)),

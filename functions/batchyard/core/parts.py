@@ -16,6 +16,8 @@ from itertools import accumulate, pairwise
 import orjson
 
 from batchyard.core.errors import BooksDoNotBalance
+from batchyard.core.json_types import JsonObject
+from batchyard.core.lanes import Lane, Mode
 from batchyard.core.results import Outcome, Result, StoredResult, stored
 
 _FIELDS = StoredResult._fields[:-1]
@@ -23,13 +25,21 @@ _FIELDS = StoredResult._fields[:-1]
 _OUTCOMES = {str(outcome): outcome for outcome in Outcome}
 
 
-def encode_part(batch_id: str, results: list[Result]) -> bytes:
-    """The part's bytes. The order of the results is kept, and means nothing."""
+def encode_part(batch_id: str, results: list[Result], lane: Lane | None = None) -> bytes:
+    """The part's bytes. The order of the results is kept, and means nothing. `lane`: who answered, if that is known."""
     kept = [stored(batch_id, result) for result in results]
     bodies = [result.body for result in kept]
-    header = {field: [getattr(result, field) for result in kept] for field in _FIELDS}
+    header: JsonObject = {field: [getattr(result, field) for result in kept] for field in _FIELDS}
     header["length"] = [len(body) for body in bodies]
+    if lane is not None:
+        header["lane"] = [lane.provider, lane.model, str(lane.mode)]
     return b"".join([orjson.dumps(header), b"\n", *bodies])
+
+
+def lane_of(data: bytes) -> Lane | None:
+    """Who answered what is in the part; None if an older version wrote it."""
+    lane = orjson.loads(data[: data.find(b"\n") + 1]).get("lane")
+    return Lane(lane[0], lane[1], Mode(lane[2])) if lane else None
 
 
 def body_places(data: bytes) -> Iterator[tuple[int, int, int]]:

@@ -14,10 +14,16 @@ EMBEDDINGS = "/v1/embeddings"
 RESPONSES = "/v1/responses"
 MESSAGES = "/v1/messages"
 """Anthropic's form of a request. Who serves chat completions serves this and responses too, translated if need be."""
+IMAGE_GENERATIONS = "/v1/images/generations"
+IMAGE_EDITS = "/v1/images/edits"
+IMAGE_ENDPOINTS = (IMAGE_GENERATIONS, IMAGE_EDITS)
 
 _BY_CHAT = (RESPONSES, MESSAGES)
 
-ENDPOINTS = (CHAT_COMPLETIONS, "/v1/completions", EMBEDDINGS, RESPONSES, "/v1/moderations", MESSAGES)
+ENDPOINTS = (
+    *(CHAT_COMPLETIONS, "/v1/completions", EMBEDDINGS, RESPONSES, "/v1/moderations"),
+    *(*IMAGE_ENDPOINTS, MESSAGES),
+)
 """The endpoints that items can be for. Which of them a surface takes is its own affair."""
 
 KINDS = {

@@ -2,7 +2,8 @@
 providers is in the catalogue that it gets.
 
     every offer of the model, or of any model that may stand in for it
-      └─▶ keeps to the privacy tier ─▶ fits the routing mode ─▶ in an allowed region ─▶ serves the endpoint ─▶ ranked
+      └─▶ keeps to the privacy tier ─▶ fits the routing mode ─▶ in an allowed region ─▶ serves the endpoint
+            └─▶ has a price for what it is to make ─▶ ranked
                  each step that an offer does not pass is a Verdict, which a quote or a plan shows
 
 What is refused here is in nobody's list: neither a plan nor a failover can choose it later.
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from batchyard.core.catalogue import Catalogue, Offer
-from batchyard.core.providers import Provider
+from batchyard.core.providers import IMAGE_ENDPOINTS, Provider
 from batchyard.core.usage import Price
 
 ANYWHERE = "global"
@@ -45,6 +46,7 @@ class Verdict(enum.StrEnum):
     POLICY = "policy"
     ROUTING_MODE = "routing_mode"
     REGION = "region"
+    UNPRICED = "unpriced"
 
 
 class RoutingMode(enum.StrEnum):
@@ -159,7 +161,7 @@ def eligible(
         return _not_found(wanted, provider)
     allowed, refused = [], []
     for offer in offers:
-        verdict = verdict_on(catalogue.providers[offer.provider], endpoint, rules)
+        verdict = verdict_on(offer, catalogue.providers[offer.provider], endpoint, rules)
         if verdict is None:
             allowed.append(offer)
         else:
@@ -180,14 +182,14 @@ def rejected(
     """The offers of what an item asks for that it may not take, each with the first reason."""
     found = []
     for offer in _offers(rules.models_for(model), provider, catalogue):
-        verdict = verdict_on(catalogue.providers[offer.provider], endpoint, rules)
+        verdict = verdict_on(offer, catalogue.providers[offer.provider], endpoint, rules)
         if verdict is not None:
             found.append(Rejected(offer, verdict))
     return tuple(found)
 
 
-def verdict_on(provider: Provider, endpoint: str, rules: RoutingRules) -> Verdict | None:
-    """Why items of a batch with `rules` may not go to `provider`; None if they may."""
+def verdict_on(offer: Offer, provider: Provider, endpoint: str, rules: RoutingRules) -> Verdict | None:
+    """Why items of a batch with `rules` may not take the `offer` of `provider`; None if they may."""
     if rules.privacy is PrivacyTier.CONFIDENTIAL and provider.retention != _KEEPS_NOTHING:
         return Verdict.PRIVACY
     if rules.privacy is PrivacyTier.RESTRICTED and not provider.private:
@@ -200,6 +202,8 @@ def verdict_on(provider: Provider, endpoint: str, rules: RoutingRules) -> Verdic
         return Verdict.REGION
     if not provider.serves(endpoint):
         return Verdict.ENDPOINT
+    if endpoint in IMAGE_ENDPOINTS and offer.price.image is None:
+        return Verdict.UNPRICED
     return None
 
 
@@ -271,6 +275,9 @@ def _refusal(models: tuple[str, ...], refused: list[Rejected], endpoint: str) ->
             "body.model",
             unserved,
         )
+    unpriced = [each.offer for each in refused if each.verdict is Verdict.UNPRICED]
+    if unpriced:
+        return _unpriced(unpriced[0])
     reasons = "; ".join(
         f"{', '.join(each.offer.provider for each in refused if each.verdict is verdict)} {why}"
         for verdict, why in _WHY.items()
@@ -279,5 +286,16 @@ def _refusal(models: tuple[str, ...], refused: list[Rejected], endpoint: str) ->
     return Refusal(
         "no_eligible_lane",
         f"Nobody who has the model '{model}' may be sent this batch: {reasons}. Use another model, or other rules.",
+        "body.model",
+    )
+
+
+def _unpriced(offer: Offer) -> Refusal:
+    entry = f'[[models]] with provider = "{offer.provider}", id = "{offer.model}"'
+    return Refusal(
+        "image_price_unknown",
+        f"What images of the model '{offer.model}' cost at {offer.provider} is not known here, so that nothing is "
+        f"sent. An operator can add it to providers.toml: {entry}, input_microusd, output_microusd, "
+        "image_input_microusd and image_output_microusd.",
         "body.model",
     )

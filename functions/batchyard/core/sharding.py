@@ -159,6 +159,10 @@ class Plan:
                 return lane
         raise BooksDoNotBalance(f"shard {number} belongs to no lane of this batch")
 
+    def items_of(self, numbers: range) -> int:
+        """Of the entries whose shards are all among `numbers`."""
+        return sum(entry.items for entry in self.lanes if entry.first_shard in numbers and entry.numbers[-1] in numbers)
+
     def due(self, settled: Collection[int]) -> list[int]:
         """The shards that should be in flight, given those settled: of all that follow each other, the first one that
         is not settled."""

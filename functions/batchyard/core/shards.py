@@ -34,7 +34,8 @@ class ShardRow:
     the shard. `fence`: the ending that the batch was stopped for. `suspect`: the position that an owner
     which ran one item at a time was running when it was last heard of; `suspicions`: how many owners in a row were last
     heard of there. `handed_back`: how many owners gave it back with nothing in flight. `settled_at`: when it settled; 0
-    if it has not, or an older version wrote it.
+    if it has not, or an older version wrote it. `first_call_at`: when the first call of its items began, known from its
+    first flush on; 0 if there was none.
     """
 
     number: int
@@ -52,6 +53,7 @@ class ShardRow:
     suspicions: int = 0
     settled_at: int = 0
     handed_back: int = 0
+    first_call_at: int = 0
 
     @property
     def lost_owners(self) -> int:
@@ -79,6 +81,7 @@ class ShardRow:
             suspicions=row.get("suspicions", 0),
             settled_at=row.get("settled_at", 0),
             handed_back=row.get("handed_back", 0),
+            first_call_at=row.get("first_call_at", 0),
         )
 
 

@@ -34,6 +34,11 @@ def stated_output_tokens(body: bytes) -> int | None:
     return _stated(_request(body))
 
 
+def stated_count(value: Any) -> int | None:
+    """The number that a request's member says, rounded up; None if it says none."""
+    return _figure(value)
+
+
 def _request(body: bytes) -> JsonObject:
     try:
         request = orjson.loads(body)

@@ -4,12 +4,22 @@ which accounts share it in what proportion."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from batchyard.core.accounts import AccountView
 from batchyard.core.health import LaneHealth
 from batchyard.core.lane_pace import SLOT_SECONDS, LanePace, WorkerReport, slot_of
 from batchyard.core.lanes import LaneId
+
+
+@dataclass(frozen=True, slots=True)
+class AccountsPage:
+    """A page of accounts as operators see them. `open_batches`: account id -> how many of its have not ended."""
+
+    accounts: Sequence[AccountView]
+    open_batches: Mapping[str, int]
+    next_cursor: str | None
 
 
 @dataclass(frozen=True, slots=True)

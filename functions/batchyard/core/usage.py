@@ -7,7 +7,7 @@ pico-dollars, and sums of those never round. Only the edge turns them into decim
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 PICOUSD_PER_MICROUSD = 1_000_000
@@ -21,8 +21,9 @@ error of the provider's."""
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Token counts. `cached_tokens` and `cache_write_tokens` are part of `input_tokens`, `reasoning_tokens` part of
-    `output_tokens`. `refused`: the provider's figures cannot be true, so that all of them count as 0."""
+    """Token counts. `cached_tokens`, `cache_write_tokens` and `image_input_tokens` are part of `input_tokens`,
+    `reasoning_tokens` and `image_output_tokens` part of `output_tokens`. `refused`: the provider's figures cannot be
+    true, so that all of them count as 0."""
 
     input_tokens: int = 0
     cached_tokens: int = 0
@@ -30,10 +31,34 @@ class Usage:
     reasoning_tokens: int = 0
     refused: bool = False
     cache_write_tokens: int = 0
+    image_input_tokens: int = 0
+    image_output_tokens: int = 0
 
     @property
     def total_tokens(self) -> int:
         return self.input_tokens + self.output_tokens
+
+    def __add__(self, other: Usage) -> Usage:
+        sums = {f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self) if f.name != "refused"}
+        return Usage(**sums, refused=self.refused or other.refused)
+
+    def share(self, part: int, whole: int) -> Usage:
+        """What `part` of `whole` items have of it, rounded up."""
+        counts = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "refused"}
+        return Usage(**{name: -(-count * part // whole) for name, count in counts.items()}, refused=self.refused)
+
+    def with_output(self, tokens: int) -> Usage:
+        """The same with other output tokens; of images, if all of them were."""
+        of_images = tokens if 0 < self.output_tokens == self.image_output_tokens else 0
+        return replace(self, output_tokens=tokens, image_output_tokens=of_images)
+
+    def with_images(self, given: object, made: object) -> Usage:
+        """The same, so many of whose input and output tokens are of images. REFUSED_USAGE if one is no count."""
+        counts = _count(given), _count(made)
+        if self.refused or min(counts) < 0:
+            return REFUSED_USAGE
+        image_input = min(counts[0], self.input_tokens - self.cached_tokens - self.cache_write_tokens)
+        return replace(self, image_input_tokens=image_input, image_output_tokens=min(counts[1], self.output_tokens))
 
 
 REFUSED_USAGE = Usage(refused=True)
@@ -69,26 +94,39 @@ def _count(figure: object) -> int:
 
 
 @dataclass(frozen=True, slots=True)
+class ImagePrice:
+    """Micro-dollars per million tokens of images."""
+
+    input_microusd: int
+    output_microusd: int
+
+
+@dataclass(frozen=True, slots=True)
 class Price:
     """Micro-dollars per million tokens. `cache_write_microusd`: of input that the vendor keeps for later calls; None:
     it costs what other input costs. `above`: what all tokens of a call cost instead if its input is longer than so
-    many tokens; thresholds rise."""
+    many tokens; thresholds rise. `image`: of tokens of images; None: it is not known, and they cost what others cost.
+    """
 
     input_microusd: int
     cached_microusd: int
     output_microusd: int
     cache_write_microusd: int | None = None
     above: tuple[tuple[int, Price], ...] = ()
+    image: ImagePrice | None = None
 
     def to_row(self) -> list[Any]:
         above = [[threshold, price.to_row()] for threshold, price in self.above]
-        return [self.input_microusd, self.cached_microusd, self.output_microusd, self.cache_write_microusd, above]
+        row = [self.input_microusd, self.cached_microusd, self.output_microusd, self.cache_write_microusd, above]
+        return row if self.image is None else [*row, [self.image.input_microusd, self.image.output_microusd]]
 
     @classmethod
     def from_row(cls, row: Sequence[Any]) -> Price:
+        """Rows of an older version have no prices of images."""
         given, cached, made, cache_write, above = row[:5]
         thresholds = tuple((threshold, cls.from_row(price)) for threshold, price in above)
-        return cls(given, cached, made, cache_write, thresholds)
+        image = ImagePrice(*row[5]) if len(row) > 5 and row[5] else None
+        return cls(given, cached, made, cache_write, thresholds, image)
 
     @property
     def rewards_caching(self) -> bool:
@@ -100,19 +138,23 @@ class Price:
         return next((price for threshold, price in reversed(self.above) if tokens > threshold), self)
 
     def cost_picousd(self, usage: Usage) -> int:
-        """Exact cost of `usage` in pico-dollars."""
-        price = self.for_input(usage.input_tokens)
-        if price is not self:
-            return price.cost_picousd(usage)
+        """Exact cost of one call with `usage`, in pico-dollars."""
+        return self.for_input(usage.input_tokens).sum_picousd(usage)
+
+    def sum_picousd(self, usage: Usage) -> int:
+        """What the tokens of any number of calls cost together, `above` left aside."""
         written, write_price = usage.cache_write_tokens, self.cache_write_microusd
         if write_price is None:
             write_price = self.input_microusd
-        fresh = usage.input_tokens - usage.cached_tokens - written
+        image = self.image or ImagePrice(self.input_microusd, self.output_microusd)
+        fresh = usage.input_tokens - usage.cached_tokens - written - usage.image_input_tokens
         return (
             fresh * self.input_microusd
             + written * write_price
             + usage.cached_tokens * self.cached_microusd
-            + usage.output_tokens * self.output_microusd
+            + usage.image_input_tokens * image.input_microusd
+            + (usage.output_tokens - usage.image_output_tokens) * self.output_microusd
+            + usage.image_output_tokens * image.output_microusd
         )
 
 

@@ -4,7 +4,7 @@ import * as api from "./api.js";
 
 /** The id of the file. `onProgress(bytes)`: how much was sent. */
 export async function upload(file, limits, onProgress) {
-  return file.size <= limits.max_inline_upload_bytes ? inOneForm(file, onProgress) : inParts(file, limits, onProgress);
+  return file.size <= limits.max_upload_part_bytes ? inOneForm(file, onProgress) : inParts(file, limits, onProgress);
 }
 
 async function inOneForm(file, onProgress) {

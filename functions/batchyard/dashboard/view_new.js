@@ -1,6 +1,7 @@
 // A new batch: drop a file, see what is wrong with it on its lines, see what it is expected to cost, start it.
 
 import * as api from "./api.js";
+import { DIALECTS } from "./dialects.js";
 import { h } from "./dom.js";
 import { bytes, count, duration, money, name, now, percent } from "./format.js";
 import { check } from "./lines.js";
@@ -54,7 +55,7 @@ export function newView(app) {
     if (found.models.size !== 1) return;
     const [model] = found.models.keys();
     try {
-      const answer = await api.post("v1/plan", { endpoint: found.endpoint, completion_window: "24h", items: found.items, model, tokens: Math.max(1, found.tokens) });
+      const answer = await api.post("v1/plan", { endpoint: found.endpoint ?? "/v1/chat/completions", completion_window: "24h", items: found.items, model, tokens: Math.max(1, found.tokens) });
       if (checked === found || checking) plan = answer;
     } catch (error) {
       problem = error.status ? `What it would cost cannot be told: ${error.message}` : "";
@@ -71,8 +72,8 @@ export function newView(app) {
   async function start(event) {
     event.preventDefault();
     const fields = event.target.elements;
-    const concurrency = Number(fields.concurrency.value);
-    const label = fields.label.value.trim();
+    const concurrency = Number(fields.concurrency?.value ?? 0);
+    const label = fields.label?.value.trim() ?? "";
     sending = { sent: 0 };
     problem = "";
     app.draw();
@@ -81,13 +82,11 @@ export function newView(app) {
         sending.sent = sent;
         app.draw();
       });
-      const batch = await api.post("v1/batches", {
-        input_file_id: fileId,
-        endpoint: checked.endpoint,
-        completion_window: "24h",
-        ...(label ? { metadata: { name: label } } : {}),
-        ...(concurrency ? { settings: { concurrency } } : {}),
-      });
+      const asked = dialect().quote?.(fileId);
+      const quote = asked ? await api.post(asked.path, asked.body) : null;
+      const { path, body, headers } = dialect().request(fileId, checked, label, concurrency, quote);
+      const made = await api.post(path, body, headers);
+      const batch = made.batch ?? made;
       app.say("The batch was made.");
       app.go(`#/batches/${encodeURIComponent(batch.id)}`);
     } catch (error) {
@@ -116,7 +115,7 @@ export function newView(app) {
           ondrop: drop,
         },
         h("p", { class: "drop-title" }, "Drop a JSONL file here"),
-        h("p", { class: "quiet-text" }, "one request on each line, as OpenAI's batches have them. It is checked in this page before anything is sent."),
+        h("p", { class: "quiet-text" }, "one request on each line, in OpenAI's form or in that of Anthropic, BatchRouter or KushRouter. It is checked in this page before anything is sent."),
         h("label", { class: "button main" }, "Choose a file", h("input", { class: "unseen", type: "file", accept: ".jsonl,.ndjson,.txt,application/jsonl", onchange: (event) => take(event.target.files[0]) })),
       ),
       file ? h("p", { key: "file", class: "file-name" }, named(file.name), ` · ${bytes(file.size)}`, checking ? ` · checking, ${percent(checking.share)}` : "") : null,
@@ -151,7 +150,7 @@ export function newView(app) {
       h(
         "dl",
         { class: "figures" },
-        figure("Requests", count(checked.items), checked.endpoint),
+        figure("Requests", count(checked.items), checked.endpoint ?? dialect().title),
         figure("Models", count(asked.length), asked.slice(0, 3).map(([model, items]) => [named(model, 40), ` ${count(items)} `])),
         plan ? figure("Expected cost", money(plan.expected_cost_usd), `${money(plan.realtime_cost_usd)} in realtime`) : null,
         plan ? figure("Expected to take", duration(plan.expected_finish_at - now()), "the deadline is 24 hours from now") : null,
@@ -160,12 +159,16 @@ export function newView(app) {
       h(
         "form",
         { class: "form", onsubmit: start },
-        h("label", {}, "Name (optional)", h("input", { name: "label", maxlength: 500, autocomplete: "off" })),
-        h("label", {}, "Calls in flight at most (optional)", h("input", { name: "concurrency", type: "number", min: 1, max: 10000, inputmode: "numeric" })),
+        dialect().takesName ? h("label", {}, "Name (optional)", h("input", { name: "label", maxlength: 500, autocomplete: "off" })) : null,
+        dialect().takesConcurrency ? h("label", {}, "Calls in flight at most (optional)", h("input", { name: "concurrency", type: "number", min: 1, max: 10000, inputmode: "numeric" })) : null,
         h("button", { class: "main", type: "submit", disabled: Boolean(sending) }, sending ? `Sending ${bytes(sending.sent)} of ${bytes(file.size)}` : `Send ${count(checked.items)} requests`),
         button("Another file", forget, { disabled: Boolean(sending) }),
       ),
     );
+  }
+
+  function dialect() {
+    return DIALECTS[checked.dialect];
   }
 
   function forget() {

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from batchyard.adapters import catalogue
-from batchyard.core.accounts import ApiKey
+from batchyard.core.accounts import AccountView, ApiKey
 from batchyard.core.catalogue import Offer
 from batchyard.core.errors import NotFound
 from batchyard.core.limits import ShownLimits
@@ -19,7 +19,7 @@ from batchyard.handlers.ids import mint
 from batchyard.handlers.limits import shown_limits
 from batchyard.steps import accounts
 from batchyard.surfaces.http import JSON_TYPE, Reply
-from batchyard.surfaces.operations import AccountView, NamedOffer, ShownApiKey
+from batchyard.surfaces.operations import NamedOffer, ShownApiKey
 
 OPENAPI_FILE = Path(__file__).parents[1] / "openapi.json"
 

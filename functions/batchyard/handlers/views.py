@@ -8,34 +8,33 @@ from datetime import UTC, datetime
 from batchyard.content import files as stored
 from batchyard.content.item_views import Items
 from batchyard.content.results import no_longer_kept
-from batchyard.core.batch_views import BatchView, Throughput
+from batchyard.core.accounts import AccountView
+from batchyard.core.batch_views import BatchesPage, BatchView, Throughput
 from batchyard.core.batches import BatchRef
 from batchyard.core.errors import NotFound
 from batchyard.core.files import FileRef
 from batchyard.core.item_views import ItemView
-from batchyard.core.ledger import Credits
 from batchyard.core.requests import ItemRequest, ItemsRequest, ViewRequest
-from batchyard.core.survey import Survey
+from batchyard.core.survey import AccountsPage, Survey
 from batchyard.core.usage_days import UsageView, usage_view
 from batchyard.handlers import downloads, resources
 from batchyard.handlers.http import Call
-from batchyard.handlers.limits import shown_limits
+from batchyard.handlers.limits import limits_of, shown_limits
 from batchyard.steps import survey, view
 from batchyard.surfaces.operations import (
-    AccountView,
     Download,
     Session,
-    ViewedAccounts,
-    ViewedBatches,
     ViewedItems,
 )
+from batchyard.surfaces.registry import surface
 
 _DAY_SECONDS = 86_400
+_FORMS_OF_LINES = ("openai", "anthropic", "batchrouter", "kushrouter")
+"""The dialects whose lines the page knows."""
 
 
-def view_batches(call: Call, wanted: ViewRequest) -> ViewedBatches:
-    page = view.view_page(call.account_id, wanted, now=call.now, stores=resources.stores(), look=resources.lane_look())
-    return ViewedBatches(page.views, page.next_cursor, page.searched)
+def view_batches(call: Call, wanted: ViewRequest) -> BatchesPage:
+    return view.view_page(call.account_id, wanted, now=call.now, stores=resources.stores(), look=resources.lane_look())
 
 
 def view_batch(call: Call, batch_id: str) -> BatchView:
@@ -80,7 +79,9 @@ def show_session(call: Call, _: None) -> Session:
     if account is None:
         raise NotFound("The account does not exist.", code="account_not_found")
     owner = AccountView(account, resources.ledger().balance(account.id))
-    return Session(owner, shown_limits(call.surface, call.settings), call.settings.completion_window_seconds)
+    dialects = {name: limits_of(surface(name), call.settings) for name in _FORMS_OF_LINES}
+    window_seconds = call.settings.completion_window_seconds
+    return Session(owner, shown_limits(call.surface, call.settings), window_seconds, dialects)
 
 
 def show_download(call: Call, file_id: str) -> Download:
@@ -95,14 +96,10 @@ def show_download(call: Call, file_id: str) -> Download:
     return Download(file, downloads.storage_url(file, call.settings), expires_at)
 
 
-def view_accounts(call: Call, after: str | None) -> ViewedAccounts:
-    accounts, ledger = resources.accounts(), resources.ledger()
+def view_accounts(call: Call, after: str | None) -> AccountsPage:
+    accounts = resources.accounts()
     survey.require_operator(call.account_id, accounts=accounts)
-    page = survey.list_accounts(after, accounts=accounts, batches=resources.batches())
-    shown = [
-        AccountView(account, ledger.balance(account.id) if account.pays else Credits()) for account in page.accounts
-    ]
-    return ViewedAccounts(shown, page.open_batches, page.next_cursor)
+    return survey.list_accounts(after, accounts=accounts, batches=resources.batches(), ledger=resources.ledger())
 
 
 def view_lanes(call: Call, _: None) -> Survey:

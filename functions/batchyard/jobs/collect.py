@@ -32,7 +32,7 @@ from batchyard.core.shards import (
     mark_done,
 )
 from batchyard.jobs.held import STUCK, HeldJob
-from batchyard.jobs.lines import job_shards, left_items, refuses_lane, result_of, shard_items
+from batchyard.jobs.lines import answered_items, job_shards, left_items, refuses_lane, result_of, shard_items
 from batchyard.jobs.poll import job_id
 from batchyard.jobs.spool import Spool
 from batchyard.jobs.submit import is_blocked_by, search_again, wait_for_vendor
@@ -74,6 +74,7 @@ def collect(job: HeldJob) -> int | None:
             return None
     if job.row.reason == STUCK and _may_begin_again(job):
         return _begin_again(job)
+    _note_answered(job)
     _move_the_rest(job)
     return _finish(job)
 
@@ -116,6 +117,12 @@ def _note_unheard(job: HeldJob, items: int) -> None:
     submitted anew are some of those of the first one."""
     if items > job.row.unheard and job.row.reason in _HAS_FAILED_NOT:
         job.change(unheard=items)
+
+
+def _note_answered(job: HeldJob) -> None:
+    """Keeps how many items have a result of the vendor's, before others answer the rest."""
+    if job.row.provider_job_id is not None and job.row.answered is None:
+        job.change(answered=answered_items(job))
 
 
 def _store(job: HeldJob, vendor: Vendor) -> int | None:
@@ -217,7 +224,7 @@ def _write_part(job: HeldJob, shard: Shard, claim: ShardRow, row: ShardRow, foun
     """The shard's row, which was `row`, with one part more."""
     batch, results = job.batch, list(found.values())
     key = part_key(batch.account_id, batch.id, shard.number, claim.version, len(row.parts))
-    job.tools.stores.objects.put(key, encode_part(batch.id, results))
+    job.tools.stores.objects.put(key, encode_part(batch.id, results, job.lane))
     done = mark_done(row.done, list(found), shard.items)
     gained = tally(results)
     row = job.tools.stores.shards.flush(
@@ -288,7 +295,7 @@ def _finish(job: HeldJob) -> int | None:
     wait = _clean_up(job)
     if wait is None:
         _remember(job)
-        job.change(state=JobState.DONE, lease_until=0)
+        job.change(state=JobState.DONE, lease_until=0, ended_at=job.tools.now)
     return wait
 
 

@@ -54,6 +54,11 @@ def left_items(job: HeldJob) -> int:
     return sum(shard.items - done_count(done.get(shard.number, b"")) for shard in job_shards(job))
 
 
+def answered_items(job: HeldJob) -> int:
+    """How many of the job's items have a result."""
+    return sum(done_count(done) for done in _done(job).values())
+
+
 def shard_items(job: HeldJob, shard: Shard) -> list[WorkItem]:
     batch = job.batch
     key = work_key(batch.account_id, batch.id, job.plan.run)

@@ -25,7 +25,7 @@ from batchyard.core.forecast import (
     expected_load,
     forecast_route,
     imagined_shards,
-    unknown_output_tokens,
+    unknown_usage,
 )
 from batchyard.core.items import LineError
 from batchyard.core.keys import file_key
@@ -35,7 +35,7 @@ from batchyard.core.planning import Planned
 from batchyard.core.requests import ExpectedItems, PlanRequest
 from batchyard.core.routing import Refusal, Rejected, eligible, rejected
 from batchyard.core.sharding import LaneShards, Shard, ShardSizes, routes, shard_sizes
-from batchyard.core.usage import Price
+from batchyard.core.usage import Price, Usage
 from batchyard.steps.create import check_input, new_batch
 
 PlanRoutes = Callable[[Batch, Sequence[LaneShards], Sequence[Shard]], Planned]
@@ -48,13 +48,13 @@ _SAMPLE_BYTES = 16_000_000
 @dataclass(frozen=True, slots=True)
 class _Input:
     """The items of the batch as lanes and shards. `asked`: for which models, and providers if those were named.
-    `output_tokens`: those of each lane's items together. `sampled_items`: those that were read, if not all were."""
+    `usages`: what each lane's items may use together. `sampled_items`: those that were read, if not all were."""
 
     items: int
     lanes: Sequence[LaneShards]
     shards: Sequence[Shard]
     asked: Set[Asked]
-    output_tokens: Sequence[int]
+    usages: Sequence[Usage]
     sampled_items: int | None = None
 
 
@@ -91,7 +91,7 @@ def forecast(
     def price_of(provider: str, model: str) -> Price:
         return batch.pinned_price(Lane(provider, model)) or catalogue.price_of(provider, model)
 
-    runs = zip(routes(found.shards), found.lanes, _output_tokens(request, found), planned.considered, strict=True)
+    runs = zip(routes(found.shards), found.lanes, _usages(request, found), planned.considered, strict=True)
     return Forecast(
         request,
         found.items,
@@ -100,21 +100,22 @@ def forecast(
         tuple(
             forecast_route(
                 run,
-                output_tokens,
+                usage,
                 price_of,
                 considered,
                 _forbidden(batch, entry, run[0].endpoint, found.asked, catalogue),
             )
-            for run, entry, output_tokens, considered in runs
+            for run, entry, usage, considered in runs
         ),
     )
 
 
-def _output_tokens(request: PlanRequest, found: _Input) -> Sequence[int]:
+def _usages(request: PlanRequest, found: _Input) -> Sequence[Usage]:
     """Of each lane: what the caller says of all items, shared out by their number, or what the items say."""
     if request.output_tokens is None:
-        return found.output_tokens
-    return [round(request.output_tokens * entry.items / found.items) for entry in found.lanes]
+        return found.usages
+    said = [round(request.output_tokens * entry.items / found.items) for entry in found.lanes]
+    return [usage.with_output(tokens) for usage, tokens in zip(found.usages, said, strict=True)]
 
 
 def _forbidden(
@@ -142,8 +143,8 @@ def _imagined(
         raise InvalidRequest(offers.message, param=offers.param.removeprefix("body."), code=offers.code)
     lane, *others = [Lane(offer.provider, offer.model) for offer in offers]
     load = expected_load(request, lane, tuple(others))
-    output_tokens = expected.count * unknown_output_tokens(batch.endpoint)
-    return _Input(expected.count, *_cut([load], batch, limits), {(*asked, None)}, [output_tokens])
+    usage = unknown_usage(batch.endpoint, expected.count)
+    return _Input(expected.count, *_cut([load], batch, limits), {(*asked, None)}, [usage])
 
 
 def _sample(request: PlanRequest, batch: Batch, now: int, terms: BatchTerms, stores: Stores) -> _Sample:
@@ -185,10 +186,10 @@ def _read(request: PlanRequest, batch: Batch, sample: _Sample, limits: InputLimi
             errors = tuple(_in_the_request(error) for error in errors)
         raise PreflightFailed(errors) from rejection
     lanes, shards = work.finish()
-    measured = measure.output_tokens()
-    output_tokens = [measured[position] for position in range(len(lanes))]
+    measured = measure.usages()
+    usages = [measured[position] for position in range(len(lanes))]
     if len(sample.data) >= sample.bytes and request.of_items in (None, reading.items):
-        return _Input(reading.items, lanes, shards, reading.asked, output_tokens)
+        return _Input(reading.items, lanes, shards, reading.asked, usages)
     factor = (sample.lines / reading.items) if sample.lines else sample.bytes / len(sample.data)
     loads = [
         Load(
@@ -207,10 +208,7 @@ def _read(request: PlanRequest, batch: Batch, sample: _Sample, limits: InputLimi
         sum(load.items for load in stretched),
         *_cut(stretched, batch, limits),
         reading.asked,
-        [
-            -(-tokens * load.items // entry.items)
-            for tokens, load, entry in zip(output_tokens, stretched, lanes, strict=True)
-        ],
+        [usage.share(load.items, entry.items) for usage, load, entry in zip(usages, stretched, lanes, strict=True)],
         reading.items,
     )
 

@@ -11,6 +11,7 @@ from batchyard.core.batches import Batch
 from batchyard.core.candidates import Candidate, Learned, Route, Terms
 from batchyard.core.catalogue import Catalogue
 from batchyard.core.health import LaneState
+from batchyard.core.images import job_limits_of
 from batchyard.core.lane_limits import lower
 from batchyard.core.lanes import Lane, LaneId, Mode
 from batchyard.core.planning import Planned, plan_lanes
@@ -41,7 +42,7 @@ def plan(
             tuple(
                 candidate
                 for lane in (entry.lane, *entry.others)
-                for candidate in _candidates(batch, lane, catalogue, stores, known)
+                for candidate in _candidates(batch, lane, run[0].endpoint or batch.endpoint, catalogue, stores, known)
             ),
         )
         for entry, run in zip(lanes, routes(shards), strict=True)
@@ -60,8 +61,10 @@ def plan(
     return plan_lanes(found, terms)
 
 
-def _candidates(batch: Batch, lane: Lane, catalogue: Catalogue, stores: Stores, known: Lanes) -> list[Candidate]:
-    """The modes in which the model may be run at the provider of `lane`."""
+def _candidates(
+    batch: Batch, lane: Lane, endpoint: str, catalogue: Catalogue, stores: Stores, known: Lanes
+) -> list[Candidate]:
+    """The modes in which the model may be run at the provider of `lane`, for items for `endpoint`."""
     provider = catalogue.providers[lane.provider]
     lane_id = LaneId(lane.provider, lane.model, batch.account_id if batch.caller_pays else None)
     view = known.look(lane_id)
@@ -93,7 +96,7 @@ def _candidates(batch: Batch, lane: Lane, catalogue: Catalogue, stores: Stores, 
             realtime,
             lane=Lane(lane.provider, lane.model, Mode.NATIVE),
             price_percent=limits.price_percent,
-            limits=limits,
+            limits=job_limits_of(endpoint, limits),
             forbidden=_why_no_jobs(batch, provider),
             learned=replace(learned, native=stores.native_lanes.history(lane_id)),
         )

@@ -5,31 +5,23 @@ from __future__ import annotations
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 from batchyard.adapters.aws.accounts import Accounts
 from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.lanes import Lanes
-from batchyard.core.accounts import Account
+from batchyard.adapters.aws.ledger import Ledger
+from batchyard.core.accounts import AccountView
 from batchyard.core.batches import Batch, BatchRef
 from batchyard.core.errors import Forbidden
 from batchyard.core.lanes import LaneId
-from batchyard.core.survey import Survey, SurveyedLane, surveyed
+from batchyard.core.ledger import Credits
+from batchyard.core.survey import AccountsPage, Survey, SurveyedLane, surveyed
 
 _MOST_BATCHES = 200
 _MOST_COUNTED = 10_000
 """Open batches that are counted: a megabyte or two."""
 _ACCOUNTS_AT_ONCE = 50
 _READS_AT_ONCE = 8
-
-
-@dataclass(frozen=True, slots=True)
-class AccountsPage:
-    """`open_batches`: account id -> how many of its batches have not ended."""
-
-    accounts: list[Account]
-    open_batches: Counter[str]
-    next_cursor: str | None
 
 
 def require_operator(account_id: str, *, accounts: Accounts) -> None:
@@ -65,9 +57,10 @@ def used_lanes(batch: Batch) -> set[LaneId]:
     return {LaneId(lane.provider, lane.model, owner, lane.mode) for lane in lanes}
 
 
-def list_accounts(after: str | None, *, accounts: Accounts, batches: Batches) -> AccountsPage:
+def list_accounts(after: str | None, *, accounts: Accounts, batches: Batches, ledger: Ledger) -> AccountsPage:
     """A page of all accounts, oldest first."""
     found = accounts.page(after=after, limit=_ACCOUNTS_AT_ONCE + 1)
     counted = Counter(account_id for account_id, _, _ in batches.open_batches(_MOST_COUNTED))
     shown = found[:_ACCOUNTS_AT_ONCE]
-    return AccountsPage(shown, counted, shown[-1].id if len(found) > len(shown) else None)
+    views = [AccountView(account, ledger.balance(account.id) if account.pays else Credits()) for account in shown]
+    return AccountsPage(views, counted, shown[-1].id if len(found) > len(shown) else None)

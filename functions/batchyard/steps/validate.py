@@ -157,7 +157,7 @@ def _write_work(
     if measure is None or checks.price_of is None:
         return plan, 0
     price_of = partial(_price_of, batch, checks.price_of)
-    return plan, estimated_picousd(plan.lanes, shards, measure.output_tokens(), price_of)
+    return plan, estimated_picousd(plan.lanes, shards, measure.usages(), price_of)
 
 
 def _price_of(batch: Batch, known: PriceOf, lane: Lane) -> LanePrice:

@@ -7,12 +7,13 @@ number of rows and says where it stopped, so that no account is too large to be 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from batchyard.adapters.aws.stores import Stores
-from batchyard.core.batch_views import BatchView, Throughput, full_view, listed_view, throughput_of
+from batchyard.core.batch_views import BatchesPage, BatchView, Throughput, full_view, listed_view, throughput_of
 from batchyard.core.batches import Batch, BatchRef
 from batchyard.core.errors import NotFound
+from batchyard.core.jobs import JobRow
 from batchyard.core.requests import ViewRequest
 from batchyard.core.usage import Tally
 from batchyard.steps.explain import LaneLook, explain
@@ -26,16 +27,7 @@ _FEW_SHARDS = 64
 """Batches with no more shards show what each of them has flushed so far; larger ones what has settled."""
 
 
-@dataclass(frozen=True, slots=True)
-class ViewPage:
-    """`next_cursor`: the batch to go on behind, if there are more. `searched`: how many batches were looked at."""
-
-    views: list[BatchView]
-    next_cursor: str | None
-    searched: int
-
-
-def view_page(account_id: str, wanted: ViewRequest, *, now: int, stores: Stores, look: LaneLook) -> ViewPage:
+def view_page(account_id: str, wanted: ViewRequest, *, now: int, stores: Stores, look: LaneLook) -> BatchesPage:
     """The account's batches, newest first."""
     reads = wanted.limit if wanted.has_any else _SEARCHED_AT_MOST
     rows = stores.batches.newest(account_id, after=wanted.after, limit=reads + 1)
@@ -49,9 +41,19 @@ def view_page(account_id: str, wanted: ViewRequest, *, now: int, stores: Stores,
             found.append(batch)
     has_more = searched < len(rows)
     with ThreadPoolExecutor(_LOOKED_AT_ONCE, thread_name_prefix="view") as pool:
-        seen = pool.map(lambda batch: _looked_at(batch, now, stores, replace(look, at_most=_LANES_IN_A_LIST)), found)
-        views = [listed_view(batch, now) for batch in seen]
-    return ViewPage(views, rows[searched - 1].id if has_more else None, searched)
+        in_a_list = replace(look, at_most=_LANES_IN_A_LIST)
+        views = list(pool.map(lambda batch: _listed(_looked_at(batch, now, stores, in_a_list), now, stores), found))
+    return BatchesPage(views, rows[searched - 1].id if has_more else None, searched)
+
+
+def _listed(batch: Batch, now: int, stores: Stores) -> BatchView:
+    """What jobs left to others is in their rows: those are read of batches whose plan was changed."""
+    was_moved = batch.revision > 0 and not batch.lanes
+    return listed_view(batch, _jobs(batch, stores) if was_moved else {}, now)
+
+
+def _jobs(batch: Batch, stores: Stores) -> dict[int, JobRow]:
+    return {row.number: row for row in stores.jobs.rows(batch.id)}
 
 
 def view(ref: BatchRef, *, now: int, stores: Stores, look: LaneLook) -> BatchView:
@@ -59,8 +61,7 @@ def view(ref: BatchRef, *, now: int, stores: Stores, look: LaneLook) -> BatchVie
     found = found_batch(ref, stores)
     batch = _looked_at(found, now, stores, look)
     has_jobs = batch.plan is not None and (bool(batch.plan.jobs) or batch.revision > 0)
-    jobs = {row.number: row for row in stores.jobs.rows(batch.id)} if has_jobs else {}
-    return full_view(batch, jobs, now)
+    return full_view(batch, _jobs(batch, stores) if has_jobs else {}, now)
 
 
 def throughput(ref: BatchRef, *, now: int, stores: Stores) -> Throughput:

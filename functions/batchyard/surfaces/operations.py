@@ -12,14 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from batchyard.core.accounts import Account, ApiKey
-from batchyard.core.batch_views import BatchView
+from batchyard.core.accounts import AccountView, ApiKey
 from batchyard.core.batches import Batch
 from batchyard.core.catalogue import Offer
 from batchyard.core.files import File, Upload
 from batchyard.core.item_views import ItemView
-from batchyard.core.ledger import Credits
-from batchyard.core.limits import ShownLimits
+from batchyard.core.limits import Bounds, ShownLimits
 from batchyard.core.receipts import Receipt
 from batchyard.core.requests import CompletionRequest, ExportRequest, FileRequest, ItemsCursor, ResultWindow
 from batchyard.core.results import StoredResult
@@ -179,20 +177,14 @@ class ArtifactUrl:
 
 
 @dataclass(frozen=True, slots=True)
-class AccountView:
-    """An account as its owner sees it, and what it has."""
-
-    account: Account
-    credits: Credits
-
-
-@dataclass(frozen=True, slots=True)
 class Session:
-    """Who has signed in to the dashboard, and what may be sent to this deployment."""
+    """Who has signed in to the dashboard, and what may be sent to this deployment. `dialects`: the limits of a batch
+    from a file whose lines are in the form of the dialect of that name."""
 
     owner: AccountView
     limits: ShownLimits
     window_seconds: int
+    dialects: Mapping[str, Bounds]
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,15 +197,6 @@ class Download:
 
 
 @dataclass(frozen=True, slots=True)
-class ViewedBatches:
-    """A page of batches. `next_cursor`: the batch to go on behind; `searched`: how many were looked at for it."""
-
-    views: Sequence[BatchView]
-    next_cursor: str | None
-    searched: int
-
-
-@dataclass(frozen=True, slots=True)
 class ViewedItems:
     """A page of a batch's items, without what was asked and answered."""
 
@@ -221,15 +204,6 @@ class ViewedItems:
     next_cursor: ItemsCursor | None
     searched: int
     total: int
-
-
-@dataclass(frozen=True, slots=True)
-class ViewedAccounts:
-    """Accounts as operators see them. `open_batches`: account id -> how many of its batches have not ended."""
-
-    accounts: Sequence[AccountView]
-    open_batches: Mapping[str, int]
-    next_cursor: str | None
 
 
 @dataclass(frozen=True, slots=True)

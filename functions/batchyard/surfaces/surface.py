@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from batchyard.core.accounts import ApiKey
-from batchyard.core.batch_views import BatchView, Throughput
+from batchyard.core.accounts import AccountView, ApiKey
+from batchyard.core.batch_views import BatchesPage, BatchView, Throughput
 from batchyard.core.batches import Batch
 from batchyard.core.catalogue import Offer
 from batchyard.core.deliveries import Delivery
@@ -29,12 +29,11 @@ from batchyard.core.requests import (
     UploadRequest,
     ViewRequest,
 )
-from batchyard.core.survey import Survey
+from batchyard.core.survey import AccountsPage, Survey
 from batchyard.core.usage_days import UsageView
 from batchyard.core.webhooks import ShownWebhook, WebhookTarget
 from batchyard.surfaces.http import Reply, Request
 from batchyard.surfaces.operations import (
-    AccountView,
     ArtifactUrl,
     BatchExport,
     BilledBatch,
@@ -53,8 +52,6 @@ from batchyard.surfaces.operations import (
     ShownApiKey,
     ShownFile,
     ShownUpload,
-    ViewedAccounts,
-    ViewedBatches,
     ViewedItems,
 )
 
@@ -157,13 +154,13 @@ class Surface:
     show_page: Operation[PageFile, Reply] | None = None
     show_session: Operation[None, Session] | None = None
     show_download: Operation[str, Download] | None = None
-    view_batches: Operation[ViewRequest, ViewedBatches] | None = None
+    view_batches: Operation[ViewRequest, BatchesPage] | None = None
     view_batch: Operation[str, BatchView] | None = None
     view_throughput: Operation[str, Throughput] | None = None
     view_items: Operation[ItemsRequest, ViewedItems] | None = None
     view_item: Operation[ItemRequest, ItemView] | None = None
     view_usage: Operation[int, UsageView] | None = None
-    view_accounts: Operation[str | None, ViewedAccounts] | None = None
+    view_accounts: Operation[str | None, AccountsPage] | None = None
     view_lanes: Operation[None, Survey] | None = None
 
     list_models: Operation[None, list[Offer]] | None = None

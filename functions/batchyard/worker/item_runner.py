@@ -86,6 +86,8 @@ class ItemRunner:
         self._held = False
         self.retries: Counter[str] = Counter()
         """Reason -> how often items were sent again since somebody last took note."""
+        self.first_call_at = 0.0
+        """When the first call began, in unix seconds; 0 before that."""
         self.timed_out: set[int] = set()
         """Positions of items whose provider let a whole timeout pass at least once."""
 
@@ -221,6 +223,7 @@ class ItemRunner:
         assert task is not None
         self._in_call.add(task)
         started_at = self._clock()
+        self.first_call_at = self.first_call_at or started_at
         reply: ProviderReply | None = None
         self._calls[item.position] = started_at, task
         try:

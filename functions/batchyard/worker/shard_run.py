@@ -25,6 +25,7 @@ from batchyard.adapters.aws.shards import Shards
 from batchyard.core.families import families
 from batchyard.core.items import WorkItem
 from batchyard.core.keys import part_key
+from batchyard.core.lanes import Lane
 from batchyard.core.messages import ShardMessage
 from batchyard.core.parts import encode_part
 from batchyard.core.results import Result, failed, tally
@@ -327,6 +328,7 @@ class ShardRun:
             lease_until=self._lease_until(),
             settled=not self._left,
             now=int(self._clock()),
+            first_call_at=int(self._runner.first_call_at),
         )
         self._meter.tally += gained
         self._held_bytes -= freed_bytes
@@ -336,7 +338,8 @@ class ShardRun:
         message = self._message
         key = part_key(message.account_id, message.batch_id, self._claim.number, self._claim.version, self._parts)
         self._parts += 1
-        self._stores.objects.put(key, encode_part(message.batch_id, results))
+        lane = Lane(message.provider, message.model, message.mode)
+        self._stores.objects.put(key, encode_part(message.batch_id, results, lane))
         return self._stores.rows.flush(message.batch_id, self._claim, part_key=key, **row)
 
     def _beat_at(self) -> float:

@@ -204,12 +204,51 @@ def model_list(now: int) -> bytes:
     return orjson.dumps({"object": "list", "data": data})
 
 
+def images(body: Body, tokens: Tokens, request: bytes, now: int) -> bytes:
+    """As many pictures as are asked for, each as long as `user` says (`image-bytes:4000000`)."""
+    _require(body, "prompt")
+    if "images" in body and not body["images"]:
+        raise Unanswerable("Invalid 'images': at least one image is required.", "images")
+    if body.get("size") == "1x1":
+        raise Unanswerable("Invalid size '1x1'.", "size")
+    count, given = body.get("n") or 1, len(body.get("images") or ()) + ("mask" in body)
+    made = count * _IMAGE_TOKENS.get(body.get("quality") or "auto", 4160)
+    size = int(body.get("user", "").partition("image-bytes:")[2] or len(_PIXEL))
+    picture = base64.b64encode((_PIXEL + bytes(size))[:size]).decode()
+    usage = {
+        "input_tokens": tokens.prompt + given * _GIVEN_IMAGE_TOKENS,
+        "input_tokens_details": {"text_tokens": tokens.prompt, "image_tokens": given * _GIVEN_IMAGE_TOKENS},
+        "output_tokens": made,
+        "output_tokens_details": {"text_tokens": 0, "image_tokens": made},
+        "total_tokens": tokens.prompt + given * _GIVEN_IMAGE_TOKENS + made,
+    }
+    echoed = {"background": "opaque", "output_format": "png", "quality": "high", "size": "1024x1024"}
+    data = [{"b64_json": picture}] * count
+    return orjson.dumps(
+        {
+            "created": now,
+            **{name: body.get(name, value) for name, value in echoed.items()},
+            "data": data,
+            "usage": usage,
+        }
+    )
+
+
+_IMAGE_TOKENS = {"low": 272, "medium": 1056}
+_GIVEN_IMAGE_TOKENS = 4_096
+_PIXEL = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+
+
 ENDPOINTS = {
     "/v1/chat/completions": Endpoint(chat_completion, chat_stream),
     "/v1/completions": Endpoint(completion, chat_stream),
     "/v1/embeddings": Endpoint(embedding),
     "/v1/responses": Endpoint(response, response_stream),
     "/v1/moderations": Endpoint(moderation),
+    "/v1/images/generations": Endpoint(images),
+    "/v1/images/edits": Endpoint(images),
 }
 
 

@@ -52,9 +52,11 @@ class Shards:
         lease_until: int,
         settled: bool,
         now: int = 0,
+        first_call_at: int = 0,
     ) -> ShardRow:
         """Make a part real: name it, with what is done and added up so far. Raises LeaseLost. A part that the row names
-        already is not added again: the SDK repeats a write whose reply was lost."""
+        already is not added again: the SDK repeats a write whose reply was lost. `first_call_at`: of this owner; the
+        row keeps the first one of all."""
         return self._owned(
             batch_id,
             claim,
@@ -68,6 +70,7 @@ class Shards:
                 **({"settled_at": now} if settled and now else {}),
             },
             append={"parts": [part_key]},
+            default={"first_call_at": first_call_at} if first_call_at else {},
             remove=["begun", "suspect", "suspicions"],
         )
 

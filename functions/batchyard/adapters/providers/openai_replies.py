@@ -169,7 +169,7 @@ def _wrapped(status: int, received: Received) -> bytes:
 
 
 def usage_of(document: JsonObject) -> Usage:
-    """Token counts of an answer, by the names of chat completions and embeddings or by those of responses."""
+    """Token counts of an answer, by the names of chat completions and embeddings, or by those of responses, images."""
     usage = document.get("usage")
     if not isinstance(usage, dict):
         return Usage()
@@ -180,7 +180,18 @@ def usage_of(document: JsonObject) -> Usage:
         given, made = usage.get("prompt_tokens"), usage.get("completion_tokens")
         given_details, made_details = usage.get("prompt_tokens_details"), usage.get("completion_tokens_details")
     cached, reasoning = _member(given_details, "cached_tokens"), _member(made_details, "reasoning_tokens")
-    return plausible_usage(given, cached, made, reasoning, _member(given_details, "cache_write_tokens"))
+    found = plausible_usage(given, cached, made, reasoning, _member(given_details, "cache_write_tokens"))
+    images_given, images_made = _member(given_details, "image_tokens"), _member(made_details, "image_tokens")
+    if images_made is None and _is_of_images(document):
+        images_made = made
+    return found if images_given is None and images_made is None else found.with_images(images_given, images_made)
+
+
+def _is_of_images(document: JsonObject) -> bool:
+    """Whether it answers a request for images. The first models' answers do not say of what their output tokens are."""
+    data = document.get("data")
+    first = data[0] if isinstance(data, list) and data else None
+    return isinstance(first, dict) and ("b64_json" in first or "url" in first)
 
 
 def _member(mapping: object, name: str) -> object:

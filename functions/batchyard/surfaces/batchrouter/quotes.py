@@ -21,6 +21,7 @@ REASONS = {
     Verdict.IMMEDIATE: "The batch is to be run call by call.",
     Verdict.UNSUPPORTED: "The provider has answered that it has no batch API, or none for this model or plan.",
     Verdict.ENDPOINT: "This lane does not serve the operation.",
+    Verdict.UNPRICED: "What its images cost is not known here.",
     Verdict.TOO_FEW: "There are fewer items than the provider's batch API takes at least.",
     Verdict.TOO_MANY_JOBS: "It would make more of the provider's own batches than are worth having.",
     Verdict.CONCURRENCY: "It could not keep the ceiling on calls in flight.",

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from typing_extensions import TypedDict
 
-from batchyard.core.accounts import Account, ApiKey
+from batchyard.core.accounts import Account, AccountView, ApiKey
 from batchyard.core.batches import Batch, Stage, Status
 from batchyard.core.catalogue import Offer
 from batchyard.core.files import File
@@ -22,7 +22,6 @@ from batchyard.core.routing import ServiceTier
 from batchyard.core.usage import PICOUSD_PER_MICROUSD
 from batchyard.surfaces.batch_fields import BatchLane, BatchWait, batch_lanes, waiting_for
 from batchyard.surfaces.batchrouter.money import Money, money
-from batchyard.surfaces.operations import AccountView
 
 RoutedStatus = Literal[
     "pending",

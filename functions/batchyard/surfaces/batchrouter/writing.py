@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from batchyard.core.accounts import ApiKey
+from batchyard.core.accounts import AccountView, ApiKey
 from batchyard.core.batches import Batch
 from batchyard.core.catalogue import Offer
 from batchyard.core.errors import PreflightFailed, RateLimited, RequestError
@@ -15,7 +15,7 @@ from batchyard.core.quotes import Quote
 from batchyard.surfaces.batchrouter import quotes, replies
 from batchyard.surfaces.errors import error_detail
 from batchyard.surfaces.http import JSON_TYPE, Reply, json_reply
-from batchyard.surfaces.operations import AccountView, ArtifactUrl, BilledBatch, Page, ShownApiKey, ShownFile
+from batchyard.surfaces.operations import ArtifactUrl, BilledBatch, Page, ShownApiKey, ShownFile
 
 _FAULT = "The server had an error while processing your request. It is safe to send it again."
 

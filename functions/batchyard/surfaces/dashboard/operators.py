@@ -7,13 +7,13 @@ from typing import Literal
 
 from typing_extensions import TypedDict
 
-from batchyard.core.accounts import Account
+from batchyard.core.accounts import Account, AccountView
 from batchyard.core.ledger import write_dollars
 from batchyard.core.policies import Policy
-from batchyard.core.survey import AccountShare, Survey, SurveyedLane
+from batchyard.core.survey import AccountShare, AccountsPage, Survey, SurveyedLane
 from batchyard.surfaces.batch_settings import PrivacyTierName, RoutingModeName
-from batchyard.surfaces.dashboard.replies import Mode
-from batchyard.surfaces.operations import AccountView, Session, ViewedAccounts
+from batchyard.surfaces.dashboard.lanes import Mode
+from batchyard.surfaces.operations import Session
 
 BillingName = Literal["free", "prepaid", "postpaid"]
 
@@ -30,8 +30,16 @@ class Balance(TypedDict):
     charged_usd: str
 
 
+class DialectLimits(TypedDict):
+    """What holds for a batch from a file whose lines are in a dialect's form."""
+
+    max_file_bytes: int
+    max_batch_items: int
+    max_line_bytes: int
+
+
 class DeploymentLimits(TypedDict):
-    """What may be sent to this deployment."""
+    """What may be sent to this deployment. `dialects`: by the dialect in whose form the lines of a file are."""
 
     max_upload_part_bytes: int
     max_file_bytes: int
@@ -39,6 +47,7 @@ class DeploymentLimits(TypedDict):
     max_line_bytes: int
     max_custom_id_chars: int
     completion_window_seconds: int
+    dialects: dict[str, DialectLimits]
 
 
 class SessionObject(TypedDict):
@@ -128,11 +137,19 @@ def session_object(session: Session) -> SessionObject:
             "max_line_bytes": bounds.max_line_bytes,
             "max_custom_id_chars": session.limits.max_custom_id_chars,
             "completion_window_seconds": session.window_seconds,
+            "dialects": {
+                name: {
+                    "max_file_bytes": each.max_file_bytes,
+                    "max_batch_items": each.max_batch_items,
+                    "max_line_bytes": each.max_line_bytes,
+                }
+                for name, each in session.dialects.items()
+            },
         },
     }
 
 
-def accounts_object(viewed: ViewedAccounts) -> OperatorsAccounts:
+def accounts_object(viewed: AccountsPage) -> OperatorsAccounts:
     accounts = [_account(each, viewed.open_batches) for each in viewed.accounts]
     return {"accounts": accounts, "next_cursor": viewed.next_cursor}
 

@@ -1,7 +1,8 @@
 """The dashboard as a table of operations. It makes no batches, so that it has no lines of its own; its errors are
 OpenAI's.
 
-Requests are read in `reading.py`; what the page reads is in `replies.py`, what only operators do in `operators.py`.
+Requests are read in `reading.py`; what the page reads is in `batches.py`, `items.py` and `usage.py`, what only
+operators do in `operators.py`.
 """
 
 from __future__ import annotations
@@ -13,19 +14,16 @@ from typing import Any
 import orjson
 
 from batchyard.core.limits import Limits
-from batchyard.surfaces.dashboard import operators, reading, replies
+from batchyard.surfaces.dashboard import batches, items, operators, reading, usage
 from batchyard.surfaces.http import JSON_TYPE, Reply
 from batchyard.surfaces.openai import writing
 from batchyard.surfaces.openai.lines import parse_line
 from batchyard.surfaces.openai.reading import read_api_key
 from batchyard.surfaces.openai.replies import ErrorObject
 from batchyard.surfaces.operations import (
-    Download,
     Found,
     Operation,
     OperationDoc,
-    ViewedBatches,
-    ViewedItems,
     as_it_is,
     nothing,
 )
@@ -61,25 +59,6 @@ def _shown(shape: Callable[[Found], Mapping[str, Any]]) -> Callable[[Found], Rep
     return write
 
 
-def _batches(viewed: ViewedBatches) -> replies.BatchCards:
-    cards = [replies.batch_card(view) for view in viewed.views]
-    return {"batches": cards, "next_cursor": viewed.next_cursor, "searched": viewed.searched}
-
-
-def _items(viewed: ViewedItems) -> replies.ItemCards:
-    return {
-        "items": [replies.item_card(item) for item in viewed.items],
-        "next_cursor": reading.write_cursor(viewed.next_cursor),
-        "searched": viewed.searched,
-        "total": viewed.total,
-    }
-
-
-def _download(download: Download) -> replies.DownloadLink:
-    file = download.file
-    return {"url": download.url, "filename": file.filename, "bytes": file.bytes, "expires_at": download.expires_at}
-
-
 SURFACE = Surface(
     name="dashboard",
     rules=SurfaceRules(
@@ -102,38 +81,38 @@ SURFACE = Surface(
     ),
     show_download=Operation(
         reading.read_file_id,
-        _shown(_download),
-        OperationDoc("Get a URL that has the bytes of a file", reply=replies.DownloadLink),
+        _shown(usage.download_link),
+        OperationDoc("Get a URL that has the bytes of a file", reply=usage.DownloadLink),
     ),
     view_batches=Operation(
         reading.read_views,
-        _shown(_batches),
-        OperationDoc("Batches of every dialect, newest first", query=_BATCHES_QUERY, reply=replies.BatchCards),
+        _shown(batches.batch_cards),
+        OperationDoc("Batches of every dialect, newest first", query=_BATCHES_QUERY, reply=batches.BatchCards),
     ),
     view_batch=Operation(
         reading.read_batch_id,
-        _shown(replies.batch_page),
-        OperationDoc("One batch, with its timeline", reply=replies.BatchPage),
+        _shown(batches.batch_page),
+        OperationDoc("One batch, with its timeline", reply=batches.BatchPage),
     ),
     view_throughput=Operation(
         reading.read_batch_id,
-        _shown(replies.throughput_chart),
-        OperationDoc("How many items of a batch were done when", reply=replies.ThroughputChart),
+        _shown(batches.throughput_chart),
+        OperationDoc("How many items of a batch were done when", reply=batches.ThroughputChart),
     ),
     view_items=Operation(
         reading.read_items,
-        _shown(_items),
-        OperationDoc("Items of a batch by what came of them, or by name", query=_ITEMS_QUERY, reply=replies.ItemCards),
+        _shown(items.item_cards),
+        OperationDoc("Items of a batch by what came of them, or by name", query=_ITEMS_QUERY, reply=items.ItemCards),
     ),
     view_item=Operation(
         reading.read_item,
-        _shown(replies.item_page),
-        OperationDoc("What was asked for one item, beside what was answered", reply=replies.ItemPage),
+        _shown(items.item_page),
+        OperationDoc("What was asked for one item, beside what was answered", reply=items.ItemPage),
     ),
     view_usage=Operation(
         reading.read_days,
-        _shown(replies.usage_charts),
-        OperationDoc("What batches came to, by day and by model", query=_DAYS_QUERY, reply=replies.UsageCharts),
+        _shown(usage.usage_charts),
+        OperationDoc("What batches came to, by day and by model", query=_DAYS_QUERY, reply=usage.UsageCharts),
     ),
     view_accounts=Operation(
         reading.read_after_account,

@@ -58,6 +58,7 @@ class PlannedLane(TypedDict):
         "policy",
         "routing_mode",
         "region",
+        "unpriced",
     ]
     reason: str
     items: int

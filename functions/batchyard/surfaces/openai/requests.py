@@ -15,11 +15,7 @@ from batchyard.core.errors import InvalidRequest
 from batchyard.surfaces.batch_settings import BatchSettings
 from batchyard.surfaces.bodies import Body, at_most, parse_body, path_of
 
-_REFUSED_ENDPOINTS = {
-    "/v1/images/generations": "what an image costs is not known here",
-    "/v1/images/edits": "what an image costs is not known here",
-    "/v1/videos": "it answers before there is a video, which nobody would wait for",
-}
+_REFUSED_ENDPOINTS = {"/v1/videos": "it answers before there is a video, which nobody would wait for"}
 """Those that OpenAI has batches for, and why there are none here."""
 
 
@@ -33,7 +29,15 @@ def _refuse_with_reason(endpoint: object) -> object:
 
 
 Endpoint = Annotated[
-    Literal["/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses", "/v1/moderations"],
+    Literal[
+        "/v1/chat/completions",
+        "/v1/completions",
+        "/v1/embeddings",
+        "/v1/responses",
+        "/v1/moderations",
+        "/v1/images/generations",
+        "/v1/images/edits",
+    ],
     BeforeValidator(_refuse_with_reason),
 ]
 Purpose = Literal["assistants", "batch", "fine-tune", "vision", "user_data", "evals"]

@@ -12,7 +12,7 @@ from batchyard.adapters.providers.translator import ProviderRequest, Untranslata
 from batchyard.core.calls import Answer, ProviderReply
 from batchyard.core.json_types import JsonObject
 from batchyard.core.lanes import Lane, Mode
-from batchyard.core.providers import CHAT_COMPLETIONS, MESSAGES, Provider
+from batchyard.core.providers import CHAT_COMPLETIONS, IMAGE_ENDPOINTS, MESSAGES, Provider
 
 _NEWER_MAX_TOKENS = frozenset({"openai", "azure"})
 
@@ -38,6 +38,8 @@ class OpenAITranslator:
         try:
             if endpoint == MESSAGES:
                 return self._from_messages(body, lane)
+            if endpoint in IMAGE_ENDPOINTS:
+                _check_images(body)
             return ProviderRequest(endpoint.removeprefix("/v1"), _for_lane(body, lane))
         except Untranslatable as error:
             return error
@@ -48,6 +50,12 @@ class OpenAITranslator:
         name = max_tokens_name(self._variant)
         request = chat_request(document, model, self._name, max_tokens_name=name) | _service_tier(lane)
         return ProviderRequest(CHAT_COMPLETIONS.removeprefix("/v1"), write_body(request), _read_message)
+
+
+def _check_images(body: bytes) -> None:
+    """Raises Untranslatable for images that another model writes, whose tokens have another price."""
+    if b"svg" in body and read_body(body).get("output_format") == "svg":
+        raise Untranslatable("Images in SVG cannot be made in a batch: what they cost is not known.", "output_format")
 
 
 def _read_message(answer: Answer, now: float) -> ProviderReply:

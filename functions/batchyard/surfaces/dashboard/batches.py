@@ -1,4 +1,5 @@
-"""The objects that the dashboard's page reads. They are TypedDicts, from which the OpenAPI document is made.
+"""Batches as the dashboard's page reads them: in its list, by themselves, over time. TypedDicts, from which the OpenAPI
+document is made.
 
 Times are unix seconds, money is a decimal text in US dollars. Names and contents are JSON texts here and nothing else:
 the page decides how to show them.
@@ -10,31 +11,19 @@ from typing import Literal
 
 from typing_extensions import TypedDict
 
-from batchyard.core.batch_views import BatchView, LifeEvent, Throughput, ended_at
+from batchyard.core.batch_views import BatchesPage, BatchView, LifeEvent, Throughput, ended_at
 from batchyard.core.batches import Batch, Status
 from batchyard.core.ids import respelled
-from batchyard.core.item_views import ItemView
 from batchyard.core.json_types import JsonObject
-from batchyard.core.lanes import Lane, LaneProgress
+from batchyard.core.lanes import LaneProgress
 from batchyard.core.usage import decimal_usd
-from batchyard.core.usage_days import DayUsage, UsageView
 from batchyard.surfaces.anthropic.ids import shown_id
 from batchyard.surfaces.batch_fields import BatchError, BatchWait, waiting_for
+from batchyard.surfaces.dashboard.lanes import LaneName, Mode, lane_name
 
-_BODY_CHARS = 200_000
-"""What of a request or an answer is shown. Lambda replies end at 6 MB."""
-
-Mode = Literal["realtime", "flex", "native"]
 BatchStatus = Literal[
     "validating", "in_progress", "finalizing", "completed", "failed", "expired", "cancelling", "cancelled"
 ]
-OutcomeName = Literal["succeeded", "failed", "cancelled", "expired"]
-
-
-class LaneName(TypedDict):
-    provider: str
-    model: str
-    mode: Mode
 
 
 class LaneBar(TypedDict):
@@ -111,6 +100,7 @@ class TimelineEvent(TypedDict):
         "created",
         "validated",
         "job_submitted",
+        "first_call",
         "first_results",
         "job_ended",
         "failed_over",
@@ -155,77 +145,9 @@ class ThroughputChart(TypedDict):
     timeline: list[TimelineEvent]
 
 
-class ItemErrorText(TypedDict):
-    code: str | None
-    message: str | None
-
-
-class ItemCard(TypedDict):
-    """`outcome`: null while there is no result."""
-
-    index: int
-    custom_id: str
-    outcome: OutcomeName | None
-    status_code: int | None
-    request_id: str | None
-    error: ItemErrorText | None
-
-
-class ItemCards(TypedDict):
-    """`searched` of the batch's `total` items are behind this page."""
-
-    items: list[ItemCard]
-    next_cursor: str | None
-    searched: int
-    total: int
-
-
-class ItemPage(ItemCard):
-    """What was asked beside what was answered: JSON as text, cut off behind 200,000 characters."""
-
-    request: str | None
-    response: str | None
-    request_bytes: int
-    response_bytes: int
-    lane: LaneName | None
-
-
-class UsageDay(TypedDict):
-    day: str
-    batches: int
-    succeeded: int
-    failed: int
-    cancelled: int
-    expired: int
-    input_tokens: int
-    output_tokens: int
-    cost_usd: str
-    realtime_usd: str
-
-
-class UsageModel(TypedDict):
-    """`model`: null for batches of several models."""
-
-    model: str | None
-    batches: int
-    succeeded: int
-    failed: int
-    cost_usd: str
-    realtime_usd: str
-
-
-class UsageCharts(TypedDict):
-    days: list[UsageDay]
-    models: list[UsageModel]
-
-
-class DownloadLink(TypedDict):
-    """`url`: has the file's bytes until `expires_at`, without an API key."""
-
-    url: str
-    filename: str
-    bytes: int
-    expires_at: int
+def batch_cards(page: BatchesPage) -> BatchCards:
+    cards = [batch_card(view) for view in page.views]
+    return {"batches": cards, "next_cursor": page.next_cursor, "searched": page.searched}
 
 
 def batch_card(view: BatchView) -> BatchCard:
@@ -300,36 +222,6 @@ def throughput_chart(throughput: Throughput) -> ThroughputChart:
     return {"bucket_seconds": throughput.bucket_seconds, "points": points, "timeline": timeline}
 
 
-def item_card(item: ItemView) -> ItemCard:
-    return {
-        "index": item.index,
-        "custom_id": item.custom_id,
-        "outcome": item.outcome.value if item.outcome else None,
-        "status_code": item.status_code,
-        "request_id": item.request_id,
-        "error": {"code": item.error.code, "message": item.error.message} if item.error else None,
-    }
-
-
-def item_page(item: ItemView) -> ItemPage:
-    return {
-        **item_card(item),
-        "request": _text(item.request),
-        "response": _text(item.answer),
-        "request_bytes": len(item.request or b""),
-        "response_bytes": len(item.answer or b""),
-        "lane": lane_name(item.lane),
-    }
-
-
-def usage_charts(usage: UsageView) -> UsageCharts:
-    return {"days": [_usage_day(each) for each in usage.days], "models": [_usage_model(each) for each in usage.models]}
-
-
-def lane_name(lane: Lane | None) -> LaneName | None:
-    return {"provider": lane.provider, "model": lane.model, "mode": lane.mode.value} if lane else None
-
-
 def _lane_bar(progress: LaneProgress) -> LaneBar:
     return {
         "provider": progress.lane.provider,
@@ -351,37 +243,6 @@ def _timeline_event(event: LifeEvent) -> TimelineEvent:
         "reason": event.reason,
         "detail": event.detail,
     }
-
-
-def _usage_day(usage: DayUsage) -> UsageDay:
-    tally = usage.tally
-    return {
-        "day": usage.day,
-        "batches": usage.batches,
-        "succeeded": tally.succeeded,
-        "failed": tally.failed,
-        "cancelled": tally.cancelled,
-        "expired": tally.expired,
-        "input_tokens": tally.input_tokens,
-        "output_tokens": tally.output_tokens,
-        "cost_usd": decimal_usd(tally.cost_picousd),
-        "realtime_usd": decimal_usd(tally.realtime_picousd),
-    }
-
-
-def _usage_model(usage: DayUsage) -> UsageModel:
-    return {
-        "model": usage.model,
-        "batches": usage.batches,
-        "succeeded": usage.tally.succeeded,
-        "failed": usage.tally.failed,
-        "cost_usd": decimal_usd(usage.tally.cost_picousd),
-        "realtime_usd": decimal_usd(usage.tally.realtime_picousd),
-    }
-
-
-def _text(body: bytes | None) -> str | None:
-    return None if body is None else body.decode(errors="replace")[:_BODY_CHARS]
 
 
 def _own_spelling(batch: Batch) -> str:
