@@ -14,13 +14,13 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from batchyard.adapters.providers.provider_jobs import JobMissing, JobRefused, VendorTrouble
-from batchyard.core.errors import ConditionFailed, LeaseLost
+from batchyard.core.errors import LeaseLost
 from batchyard.core.jobs import STOP_PATIENCE_SECONDS, JobState, line_prefix, may_restart, read_line_id
-from batchyard.core.keys import manifest_key, part_key
+from batchyard.core.keys import part_key
 from batchyard.core.messages import shard_message
 from batchyard.core.parts import encode_part
 from batchyard.core.results import Result, tally
-from batchyard.core.sharding import LaneShards, Shard, read_manifest
+from batchyard.core.sharding import Shard
 from batchyard.core.shards import (
     LeaseHeld,
     ShardFenced,
@@ -33,6 +33,7 @@ from batchyard.core.shards import (
 )
 from batchyard.jobs.held import STUCK, HeldJob
 from batchyard.jobs.lines import answered_items, job_shards, left_items, refuses_lane, result_of, shard_items
+from batchyard.jobs.move import move_the_rest
 from batchyard.jobs.poll import job_id
 from batchyard.jobs.spool import Spool
 from batchyard.jobs.submit import is_blocked_by, search_again, wait_for_vendor
@@ -41,7 +42,6 @@ from batchyard.jobs.vendors import Vendor
 _TRIES_AT_MOST = 8
 """Results that a vendor does not hand over so often in a row, some half an hour, are given up: realtime makes new
 ones."""
-_PLAN_TRIES = 5
 _DELETED_AT_ONCE = 3
 """How often in a row the vendor is asked to delete what it keeps: often this job is the last of its batch, and nobody
 looks after the jobs of a batch that is over."""
@@ -75,7 +75,7 @@ def collect(job: HeldJob) -> int | None:
     if job.row.reason == STUCK and _may_begin_again(job):
         return _begin_again(job)
     _note_answered(job)
-    _move_the_rest(job)
+    move_the_rest(job)
     return _finish(job)
 
 
@@ -243,51 +243,6 @@ def _write_part(job: HeldJob, shard: Shard, claim: ShardRow, row: ShardRow, foun
 
 def _settle(job: HeldJob, shard: Shard, row: ShardRow) -> None:
     job.tools.settle(shard_message(job.batch, shard), row)
-
-
-def _move_the_rest(job: HeldJob) -> None:
-    """Gives what is not settled the best other lane, and sends what is due of it. Nothing if the batch is over: then
-    Fence seals it."""
-    settled = _settled(job)
-    if settled >= set(job.ref.numbers):
-        return
-    manifest: list[Shard] = []
-    for _ in range(_PLAN_TRIES):
-        job.reread()
-        if not job.is_wanted:
-            return
-        manifest = manifest or _manifest(job)
-        if job.entry is None or _move(job, job.entry, manifest):
-            break
-    else:
-        raise ConditionFailed(f"the plan of {job.batch.id} changed each time it was to be changed")
-    due = [number for number in job.plan.due(settled) if number in job.ref.numbers]
-    messages = [shard_message(job.batch, manifest[number]) for number in due]
-    job.tools.queues.send(messages)
-    job.tools.stores.rosters.enter(messages, job.tools.now)
-
-
-def _settled(job: HeldJob) -> set[int]:
-    """The shards that have settled: of the job, and of its batch if one of those may have to go first."""
-    first, last = (0, None) if job.plan.one_chain else (job.ref.numbers.start, job.ref.numbers[-1])
-    rows = job.tools.stores.shards.rows(job.batch.id, first, last)
-    return {row.number for row in rows if row.state is ShardState.SETTLED}
-
-
-def _move(job: HeldJob, entry: LaneShards, manifest: list[Shard]) -> bool:
-    """Whether the plan has changed; if not, it had changed since it was read."""
-    lane, flex_until = job.lane_of(left_items(job))
-    plan = job.plan.moved(entry.numbers, lane, manifest, flex_until=flex_until)
-    try:
-        job.batch = job.tools.stores.batches.change_plan(job.batch, plan)
-    except ConditionFailed:
-        return False
-    return True
-
-
-def _manifest(job: HeldJob) -> list[Shard]:
-    key = manifest_key(job.batch.account_id, job.batch.id, job.plan.run)
-    return read_manifest(job.tools.stores.objects.get(key))
 
 
 def _finish(job: HeldJob) -> int | None:
