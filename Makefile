@@ -65,7 +65,7 @@ api: $(READY) ## The API's functions and the adapters, on moto
 	$(BIN)/pytest -q -n 2 tests/adapters tests/api
 
 lambda-python: .build/python3.13/.ready ## The unit tests and the steps on the Python that Lambda runs
-	.build/python3.13/bin/python -m pytest -q -n 2 -p no:cacheprovider tests/unit tests/property tests/steps
+	.build/python3.13/bin/python -m pytest -q -n 2 -p no:cacheprovider --hypothesis-profile few tests/unit tests/property tests/steps
 
 # An interpreter that is there (infra/bytecode.py looks for it), else one that uv downloads.
 .build/python3.13/.ready: requirements.lock $(READY)

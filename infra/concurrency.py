@@ -15,6 +15,8 @@ UNRESERVED = 100
 https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html"""
 LEFT_TO_THE_REST = 4
 """Executions that event sources leave to the API and the steps, however small the quota."""
+_JOBS_AT_ONCE = 2
+"""Each holds an execution for minutes while its vendor is sent a large file, or sends one."""
 SMALLEST_MAXIMUM = 2
 """SQS event sources take 2 to 1,000."""
 
@@ -25,10 +27,12 @@ class QuotaTooSmall(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Concurrency:
-    """`reserved`: function -> its reservation, None for none. `maxima`: event source -> its maximum concurrency."""
+    """`reserved`: function -> its reservation, None for none. `maxima`: event source -> its maximum concurrency.
+    `jobs_at_once`: how many of a batch's provider jobs are looked after at the same time, if nothing else bounds it."""
 
     reserved: Mapping[str, int | None]
     maxima: Mapping[str, int]
+    jobs_at_once: int | None = None
 
 
 def share_out(quota: int, reservations: Mapping[str, int | None], maxima: Mapping[str, int]) -> Concurrency:
@@ -48,7 +52,7 @@ def share_out(quota: int, reservations: Mapping[str, int | None], maxima: Mappin
             f"--desired-value 1000; or leave at most {fitting} in functions/batchyard/providers.toml."
         )
     budget = max(smallest, left * 3 // 4)
-    return Concurrency(dict.fromkeys(reservations), _lowered(maxima, budget))
+    return Concurrency(dict.fromkeys(reservations), _lowered(maxima, budget), _JOBS_AT_ONCE)
 
 
 def _lowered(maxima: Mapping[str, int], budget: int) -> dict[str, int]:

@@ -231,13 +231,15 @@ def grant_assembly(functions: Functions) -> None:
     functions["files"].set_variable("ASSEMBLE_FUNCTION", functions["assemble"].function.function_name)
 
 
-def grant_jobs(functions: Functions) -> None:
+def grant_jobs(functions: Functions, at_once: int | None) -> None:
     """Dispatch starts a batch's provider jobs, Sweep those that are due, Fence those that have to stop. An event that
-    fails is not repeated by Lambda: Sweep comes again in a minute."""
+    fails is not repeated by Lambda: Sweep comes again in a minute. `at_once`: how many of a batch's."""
     jobs = functions["jobs"]
     for name in ("dispatch", "fence", "sweep"):
         functions[name].allow(["lambda:InvokeFunction"], jobs.arn)
         functions[name].set_variable("JOBS_FUNCTION", jobs.function.function_name)
+        if at_once is not None:
+            functions[name].set_variable("JOBS_AT_ONCE", str(at_once))
     _without_repeats(jobs)
 
 

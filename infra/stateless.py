@@ -78,7 +78,7 @@ class StatelessStack(Stack):
         permissions.grant_caller_key(functions, stateful.key)
         permissions.grant_webhooks(functions, stateful.key)
         permissions.grant_assembly(functions)
-        permissions.grant_jobs(functions)
+        permissions.grant_jobs(functions, concurrency.jobs_at_once)
 
         watched = Watched(
             functions=functions,

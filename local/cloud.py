@@ -22,6 +22,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -33,7 +34,8 @@ from botocore.config import Config
 from local.deployment.templates import ROOT
 from local.options import Options
 
-START_SECONDS = 120.0
+START_SECONDS = 600.0
+"""It takes four; a machine on which ten start at once needs minutes."""
 
 Described = dict[str, Any]
 """A JSON object that the local cloud answers with."""
@@ -70,7 +72,6 @@ class LocalCloud:
         self._options = Options(folder=self.folder, **options)
         self._process: subprocess.Popen[str] | None = None
         self._clients: Described = {}
-        self._making_clients = threading.Lock()
 
     def start(self) -> Self:
         log_path = self.folder / "cloud.log"
@@ -126,13 +127,13 @@ class LocalCloud:
     def client(self, service: str, **config: Any) -> Any:
         """A boto3 client with the operator's credentials; the same one for the same arguments."""
         name = f"{service} {self.aws_endpoint} {self.access_key_id} {self.secret_access_key} {sorted(config.items())}"
-        with self._making_clients:
+        with _making_clients:
             if name not in self._clients:
                 self._clients[name] = self._new_client(service, config)
         return self._clients[name]
 
     def _new_client(self, service: str, config: dict[str, Any]) -> Any:
-        new: Callable[..., Any] = boto3.session.Session(botocore_session=_own_session()).client
+        new: Callable[..., Any] = _own_session().client
         usual = Config(retries={"mode": "standard"}, read_timeout=900, max_pool_connections=32)
         return new(
             service,
@@ -247,14 +248,20 @@ class LocalCloud:
             data=json.dumps(body).encode() if method == "POST" else None,
         )
         try:
-            with urllib.request.urlopen(request, timeout=120) as answer:
+            with urllib.request.urlopen(request, timeout=600) as answer:
                 return json.loads(answer.read())
         except urllib.error.HTTPError as error:
             with error:
                 raise LocalCloudError(f"{method} {path}: {error.read().decode()}") from error
 
 
-def _own_session() -> botocore.session.Session:
+_making_clients = threading.Lock()
+"""A session is not made for several threads."""
+
+
+@cache
+def _own_session() -> boto3.session.Session:
     """A session that reads no AWS profile of this machine."""
     nothing = dict.fromkeys(("config_file", "credentials_file"), (None, None, os.devnull, None))
-    return botocore.session.Session(session_vars={"profile": (None, None, None, None)} | nothing)
+    session_vars = {"profile": (None, None, None, None)} | nothing
+    return boto3.session.Session(botocore_session=botocore.session.Session(session_vars=session_vars))

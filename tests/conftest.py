@@ -1,4 +1,5 @@
 """Hypothesis without time limits, in every room: how long an example takes depends on the machine, not on the code.
+`--hypothesis-profile few`: for a second run of the same tests, on another Python.
 
 Rooms whose modules take long come first: in a run by several workers the quick ones then fill up what is left.
 """
@@ -11,6 +12,7 @@ from hypothesis import HealthCheck, settings
 _SLOW_ROOMS = ("fault", "e2e", "local_cloud", "worker", "infra", "dashboard")
 
 settings.register_profile("batchyard", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("few", settings.get_profile("batchyard"), max_examples=10)
 settings.load_profile("batchyard")
 
 

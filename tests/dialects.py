@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-from tests.customer import CHAT, Customer, jsonl
+from tests.customer import CHAT, NO_TLS, Customer, jsonl
 
 KUSHROUTER_STATUSES = {
     "validating": "queued",
@@ -218,7 +218,7 @@ READERS: dict[str, Reader] = {
 
 @contextmanager
 def dialects(customer: Customer) -> Iterator[Dialects]:
-    with httpx.Client(base_url=customer.cloud.api_url, timeout=60) as http:
+    with httpx.Client(base_url=customer.cloud.api_url, timeout=300, verify=NO_TLS) as http:
         yield Dialects(http, customer.api_key)
 
 

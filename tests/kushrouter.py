@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 import httpx
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
-from tests.customer import WAIT_SECONDS, eventually, pause_until
+from tests.customer import NO_TLS, WAIT_SECONDS, eventually, pause_until
 
 TERMINAL = frozenset({"completed", "cancelled", "expired", "failed"})
 OPENAI, UNIFIED = "/api/openai/v1", "/api/v1"
@@ -173,8 +173,9 @@ class KushRouter:
             base_url=base_url,
             headers={"authorization": f"Bearer {key}"},
             follow_redirects=True,
-            timeout=60,
+            timeout=300,
             transport=transport,
+            verify=NO_TLS,
         )
 
     def upload(self, content: bytes, filename: str = "requests.jsonl") -> File:
@@ -255,7 +256,7 @@ class Shell:
         if shutil.which("curl") is None:
             return self._without_curl(shlex.split(command.replace("\\\n", " "))[1:])
         command = command.replace("curl ", "curl --silent --show-error --fail-with-body ", 1)
-        done = subprocess.run(["bash", "-c", command], cwd=self.folder, capture_output=True, timeout=60)
+        done = subprocess.run(["bash", "-c", command], cwd=self.folder, capture_output=True, timeout=300)
         assert done.returncode == 0, (command, done.stdout, done.stderr)
         return done.stdout
 
@@ -280,7 +281,8 @@ class Shell:
                     follow = True
                 case _:
                     url = word
-        reply = httpx.request(method, url, headers=headers, follow_redirects=follow, **options)  # type: ignore[arg-type]
+        options |= {"headers": headers, "follow_redirects": follow, "verify": NO_TLS}
+        reply = httpx.request(method, url, **options)  # type: ignore[arg-type]
         assert reply.is_success, (words, reply.text)
         if output is None:
             return reply.content

@@ -103,6 +103,8 @@ class DispatchSettings(Settings):
 class JobStarterSettings(Settings):
     jobs_function: str = ""
     """The name of the native executor's function."""
+    jobs_at_once: int | None = None
+    """How many of a batch's provider jobs are looked after at the same time; None: as many as are due."""
 
 
 class JobSettings(DispatchSettings, LaneSettings):

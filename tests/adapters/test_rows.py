@@ -7,13 +7,17 @@ from dataclasses import replace
 import pytest
 
 from batchyard.adapters.aws.batches import Batches, Idempotency, IdempotencyKeyUsed
+from batchyard.adapters.aws.budgets import Budgets
 from batchyard.adapters.aws.files import Uploads
+from batchyard.adapters.aws.jobs import Jobs
 from batchyard.adapters.aws.progress import Progress
 from batchyard.adapters.aws.shards import Shards
 from batchyard.adapters.aws.table import Key, Put, Table
 from batchyard.core.batches import Batch, BatchRef, Ending, Status
 from batchyard.core.errors import ConditionFailed, LeaseLost
 from batchyard.core.files import File, Upload, UploadRef
+from batchyard.core.ids import made_at
+from batchyard.core.jobs import JobRef
 from batchyard.core.lanes import Lane
 from batchyard.core.sharding import LaneShards, Plan
 from batchyard.core.shards import LeaseHeld, ShardFenced, ShardSettled, ShardState
@@ -46,6 +50,24 @@ def test_every_kind_of_value_survives_the_table(table: Table) -> None:
     assert table.get(Key("p", "s")) == row | {"pk": "p", "sk": "s"}
     with pytest.raises(TypeError):
         table.put(Key("p", "s"), {"money": 0.1})
+
+
+def test_every_row_of_what_was_done_is_deleted_one_day(table: Table) -> None:
+    """400 days after its batch was made, whoever writes it first, and no later for being written again."""
+    shards, jobs = Shards(table), Jobs(table)
+    ref = JobRef(BatchRef("acct_a", BATCH_ID), 0, 1)
+    shards.claim(BATCH_ID, 0, "w", NOW, NOW + 60)
+    shards.fence(BATCH_ID, 1, Ending.CANCELLED)
+    shards.seal(BATCH_ID, 2, Ending.CANCELLED)
+    jobs.claim(ref, "w", NOW, NOW + 60)
+    jobs.fence(replace(ref, number=1), Ending.CANCELLED)
+    Progress(table).take(BATCH_ID, 0, Tally(succeeded=1), 1)
+    Budgets(table).start(BATCH_ID, [0], 1, 10)
+    shards.claim(BATCH_ID, 0, "other", NOW + 90, NOW + 150)
+    rows = list(table.query(f"batch#{BATCH_ID}"))
+    made = made_at(BATCH_ID)
+    assert made is not None and len(rows) == 7
+    assert {row["ttl"] for row in rows} == {made + 400 * 86_400}
 
 
 def test_query_pages_in_both_directions(table: Table) -> None:

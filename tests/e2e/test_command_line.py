@@ -95,7 +95,7 @@ def test_ctrl_c_and_attaching_again(environment: dict[str, str], call: Call, tmp
     while not said[-1].startswith("in_progress"):
         said.append(next(running.stderr))
     running.send_signal(signal.SIGINT)
-    out, rest = running.communicate(timeout=60)
+    out, rest = running.communicate(timeout=300)
     assert running.returncode == 2, rest
     assert out == ""
     batch_id = next(line.split()[1] for line in said if line.startswith("created"))

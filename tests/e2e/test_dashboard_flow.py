@@ -13,7 +13,7 @@ from tests.dashboard.conftest import PATIENCE_MILLISECONDS, browser, go, listen
 from tests.webhook_receiver import WebhookReceiver
 
 __all__ = ["browser"]
-ENDS_MILLISECONDS = 180_000
+ENDS_MILLISECONDS = 600_000
 
 
 @pytest.fixture

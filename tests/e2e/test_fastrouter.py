@@ -181,7 +181,9 @@ class Curl:
 
     def __call__(self, *arguments: str) -> Any:
         command = ["curl", "--silent", "--show-error", "--fail-with-body", *arguments[:-1], *self._headers]
-        done = subprocess.run([*command, self._base + arguments[-1]], cwd=self._folder, capture_output=True, timeout=60)
+        done = subprocess.run(
+            [*command, self._base + arguments[-1]], cwd=self._folder, capture_output=True, timeout=300
+        )
         assert done.returncode == 0, done
         return json.loads(done.stdout)
 

@@ -89,7 +89,7 @@ def test_a_large_export_takes_little_memory(customer: Customer, cloud: LocalClou
     batch_id = finished_batch(customer, items)
     url = f"{cloud.api_url}{OPENAI}/batches/{batch_id}/export"
     headers = {"x-api-key": customer.api_key}
-    reply = httpx.get(url, params={"gzip": str(packing == "gzip").lower()}, headers=headers, timeout=40)
+    reply = httpx.get(url, params={"gzip": str(packing == "gzip").lower()}, headers=headers, timeout=300)
     assert reply.status_code == 302, reply.text
     expected = 0
     rest = b""
@@ -104,7 +104,7 @@ def test_a_large_export_takes_little_memory(customer: Customer, cloud: LocalClou
     assert (expected, rest) == (items, b"")
     peaks = {process["function"]: process["peak_rss_bytes"] for process in cloud.processes("results")}
     assert peaks and all(peak < MEMORY_BYTES for peak in peaks.values()), peaks
-    page = httpx.get(f"{url[:-7]}/results", params={"offset": items - 2, "limit": 5}, headers=headers, timeout=40)
+    page = httpx.get(f"{url[:-7]}/results", params={"offset": items - 2, "limit": 5}, headers=headers, timeout=300)
     assert [row["index"] for row in page.json()["results"]] == [items - 2, items - 1]
-    packed = httpx.get(url, params={"gzip": "true", "offset": 5, "limit": 2}, headers=headers, timeout=40)
+    packed = httpx.get(url, params={"gzip": "true", "offset": 5, "limit": 2}, headers=headers, timeout=300)
     assert len(gzip.decompress(packed.content).splitlines()) == 2

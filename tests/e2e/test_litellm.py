@@ -30,7 +30,7 @@ def test_the_main_job_with_litellm(customer: Customer, tmp_path: Path) -> None:
         "DO_NOT_TRACK": "1",
     }
     command = [str(PYTHON), str(PROGRAM), str(path)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout.splitlines()[-1])
     assert (said["created"], said["batch"]["status"]) == ("validating", "completed")

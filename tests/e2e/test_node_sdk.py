@@ -35,7 +35,7 @@ def node(customer: Customer) -> Run:
 
     def run(scenario: str, **options: Any) -> dict[str, Any]:
         command = [str(binary), str(SCENARIOS), scenario, json.dumps(options)]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900)
         assert done.returncode == 0, done.stderr
         said: dict[str, Any] = json.loads(done.stdout)
         return said

@@ -109,12 +109,12 @@ class Caller:
             api_key=key,
             default_headers=self.headers,
             max_retries=0,
-            timeout=60,
+            timeout=300,
         )
         self.http = httpx.Client(
             base_url=f"{customer.cloud.api_url}/v1",
             headers=self.headers | {"Authorization": f"Bearer {key}"},
-            timeout=60,
+            timeout=300,
         )
 
     def submit(self, lines: list[dict[str, Any]], window: str = "24h", *, endpoint: str = CHAT, **options: Any) -> str:

@@ -14,7 +14,7 @@ from tests.customer import END_POLL_SECONDS, Customer, eventually
 from tests.dialects import KUSHROUTER_STATUSES, READERS, SENDERS, Dialects, Ended, Sent, dialects
 from tests.invariants import TERMINAL
 
-EXAMPLES = 24
+EXAMPLES = 12
 UNKNOWN_MODEL = "no-such-model"
 
 TEXT = st.text(max_size=30)

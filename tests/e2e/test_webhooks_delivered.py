@@ -13,7 +13,7 @@ import openai
 import pytest
 
 from local.cloud import LocalCloud
-from tests.customer import Customer, chat_line, eventually
+from tests.customer import NO_TLS, Customer, chat_line, eventually
 from tests.webhook_receiver import Received, WebhookReceiver
 
 SECRET = "a-strong-shared-secret"
@@ -36,7 +36,8 @@ class Hooked:
             self.customer.cloud.api_url + path,
             json=body,
             headers={"authorization": f"Bearer {self.customer.api_key}", **headers},
-            timeout=60,
+            timeout=300,
+            verify=NO_TLS,
         )
         assert reply.is_success, reply.text
         return reply.json()

@@ -114,14 +114,35 @@ def walk(
     raise AssertionError(f"{functions}: {CALLS_AT_MOST} calls and no end")
 
 
-_one_sweep_at_a_time = threading.Lock()
+class _Sweeps:
+    """A sweep looks after all that was there when it began: whoever asks while one runs shares the next one with all
+    others who do. Lambda refuses one beside another."""
+
+    def __init__(self) -> None:
+        self._one_at_a_time = threading.Lock()
+        self._begun = 0
+        self._went_well = False
+
+    def sweep(self, cloud: LocalCloud) -> bool:
+        begun = self._begun
+        with self._one_at_a_time:
+            if self._begun == begun:
+                self._begun += 1
+                self._went_well = _goes_well(cloud)
+            return self._went_well
+
+
+_sweeps = _Sweeps()
 
 
 def swept(cloud: LocalCloud) -> bool:
-    """Runs a sweep to its end, as soon as no other one runs (Lambda refuses a second one); whether it went well."""
+    """Whether a sweep that began after this was called went well."""
+    return _sweeps.sweep(cloud)
+
+
+def _goes_well(cloud: LocalCloud) -> bool:
     try:
-        with _one_sweep_at_a_time:
-            cloud.invoke("sweep", {})
+        cloud.invoke("sweep", {})
     except LocalCloudError:
         return False
     return True

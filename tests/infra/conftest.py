@@ -47,5 +47,5 @@ def _synthesize(tmp_path_factory: pytest.TempPathFactory, name: str, chosen: str
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "manifest.json").exists():
             variables = os.environ | {"CDK_OUTDIR": str(folder), "CDK_CONTEXT_JSON": json.dumps({"deployment": chosen})}
-            subprocess.run([sys.executable, "infra/app.py"], cwd=ROOT, env=variables, check=True, timeout=300)
+            subprocess.run([sys.executable, "infra/app.py"], cwd=ROOT, env=variables, check=True, timeout=900)
     return read(folder)

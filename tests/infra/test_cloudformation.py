@@ -18,7 +18,7 @@ def test_the_templates_are_sound(synthesized: Synthesized, staging: Synthesized)
         assert len(templates) == 2
         tool = str(Path(sys.executable).with_name("cfn-lint"))
         command = [tool, "--ignore-checks", "W3005", "--regions", "us-east-1", "--", *templates]
-        linted = subprocess.run(command, capture_output=True, text=True, timeout=300)
+        linted = subprocess.run(command, capture_output=True, text=True, timeout=900)
         assert linted.stdout == ""
         assert linted.returncode == 0, linted.stderr
 

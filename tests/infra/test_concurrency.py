@@ -21,6 +21,7 @@ def test_a_large_quota_changes_nothing() -> None:
     shared = share_out(220, RESERVATIONS, MAXIMA)
     assert shared.reserved == RESERVATIONS
     assert shared.maxima == MAXIMA
+    assert shared.jobs_at_once is None
 
 
 @pytest.mark.parametrize("quota", [10, 11, 12, 20, 50, 100, 219])
@@ -31,6 +32,7 @@ def test_a_small_quota_reserves_nothing_and_leaves_room_for_the_api(quota: int) 
     assert shared.maxima.keys() == MAXIMA.keys()
     assert all(2 <= shared.maxima[name] <= MAXIMA[name] for name in MAXIMA)
     assert sum(shared.maxima.values()) <= quota - LEFT_TO_THE_REST
+    assert shared.jobs_at_once is not None and shared.jobs_at_once < LEFT_TO_THE_REST
 
 
 def test_a_quota_that_workers_would_use_up_is_refused() -> None:
@@ -55,3 +57,8 @@ def test_the_templates_have_their_share(synthesized: Synthesized, staging: Synth
         "ReservedConcurrentExecutions" in each for each in staging.stateless.resources("AWS::Lambda::Function").values()
     )
     assert sum(_maxima(staging)) <= 50 - LEFT_TO_THE_REST
+    for template, at_once in ((synthesized, None), (staging, "2")):
+        functions = template.stateless.resources("AWS::Lambda::Function").values()
+        starters = [each["Environment"]["Variables"] for each in functions]
+        starters = [each for each in starters if "JOBS_FUNCTION" in each]
+        assert [each.get("JOBS_AT_ONCE") for each in starters] == [at_once] * 3

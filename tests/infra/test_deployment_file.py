@@ -22,7 +22,7 @@ EXAMPLE = (FOLDER / "example.toml").read_text()
 
 def test_no_deployment_is_chosen_by_forgetting_one() -> None:
     """Without `-c deployment=…` the app ends with the files there are, and writes nothing."""
-    done = subprocess.run([sys.executable, "infra/app.py"], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "infra/app.py"], cwd=ROOT, capture_output=True, text=True, timeout=900)
     assert done.returncode == 1
     assert "-c deployment=<file>" in done.stderr
     assert "example, local" in done.stderr

@@ -17,7 +17,7 @@ from tests.infra.test_state_machine import DEFINITION
 
 REGION = "us-east-1"
 BATCH = {"account_id": "acct_1", "batch_id": "batch_1"}
-_DEADLINE_SECONDS = 30
+_DEADLINE_SECONDS = 600
 
 
 class Fault(Exception):

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import pytest
 
+from batchyard.adapters.aws.job_starter import JobStarter
 from batchyard.adapters.aws.secrets import SecretMissing
 from batchyard.adapters.aws.table import Key
 from batchyard.adapters.providers.provider_jobs import JobResult, VendorTrouble
 from batchyard.core import families
 from batchyard.core.batches import Ending
-from batchyard.core.jobs import JobState
+from batchyard.core.jobs import JobRef, JobState
 from batchyard.core.lanes import Lane, LaneId, Mode
 from batchyard.core.parts import encode_part, lane_of
 from batchyard.core.results import Outcome, Result
 from batchyard.core.retry import FailureReason
 from batchyard.jobs import collect
 from batchyard.jobs.executor import attend
+from batchyard.steps.recover import start_due_jobs
 from tests.jobs.yard import ESCALATE_AT, MODEL, NATIVE, REALTIME, Yard
 from tests.steps.running import NOW
 
@@ -546,3 +548,27 @@ def test_a_job_waits_for_what_other_jobs_do_not_cost() -> None:
     assert set(yard.results()) == set(range(16))
     assert len(yard.vendor.jobs) == 2 and not yard.realtime_paid
     assert yard.stores.progress.total(yard.batch.id).cost_picousd == 16 * each
+
+
+@pytest.mark.parametrize("at_once", [None, 2])
+def test_an_account_with_little_concurrency_looks_after_few_jobs_at_a_time(at_once: int | None) -> None:
+    """Those that have waited longest, and new ones before all: each comes to its turn, and all end."""
+    yard = Yard((1,) * 7, escalate_at=LATER)
+    yard.mail.waiting.clear()
+    yard.now += 120
+    together: list[int] = []
+
+    class Lambda:
+        def invoke(self, **named: Any) -> None:
+            together[-1] += 1
+            yard.mail.start([JobRef.from_event(orjson.loads(named["Payload"]))])
+
+    starter = JobStarter(cast(Any, Lambda), "jobs", at_once)
+    while not yard._is_over() and len(together) < 200:
+        together.append(0)
+        start_due_jobs(yard.batch, now=int(yard.now), stores=yard.stores, job_starter=starter)
+        yard.run(until=yard.now + 1)
+        yard.now += 60
+    assert yard.results() == dict.fromkeys(range(28), Outcome.SUCCEEDED)
+    assert not yard.realtime_paid
+    assert max(together) == (at_once or 7)

@@ -45,7 +45,7 @@ def alone(local: LocalCloud) -> Iterator[None]:
     local.deliver(redelivery_seconds=None)
 
 
-def eventually(probe: Callable[[], Any], seconds: float = 60.0) -> Any:
+def eventually(probe: Callable[[], Any], seconds: float = 600.0) -> Any:
     """The first true value of `probe`."""
     deadline = time.monotonic() + seconds
     while not (value := probe()):

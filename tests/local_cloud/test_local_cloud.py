@@ -21,6 +21,7 @@ from botocore.exceptions import ClientError
 from local.cloud import LocalCloud, LocalCloudError
 from local.deployment.templates import ROOT
 from local.options import Options
+from tests.customer import NO_TLS
 from tests.local_cloud.probe_stacks import stacks
 
 PROBES = Path(__file__).with_name("probes")
@@ -54,7 +55,7 @@ def undisturbed(local: LocalCloud) -> Iterator[None]:
     local.deliver(duplicate=False, visibility_seconds=None, redelivery_seconds=None, noisy_messages=30)
 
 
-def eventually(probe: Callable[[], Any], seconds: float = 60.0) -> Any:
+def eventually(probe: Callable[[], Any], seconds: float = 600.0) -> Any:
     """The first true value of `probe`."""
     deadline = time.monotonic() + seconds
     while not (value := probe()):
@@ -630,7 +631,7 @@ def test_the_meter_counts_by_function_and_operation(local: LocalCloud) -> None:
 
 
 def call(local: LocalCloud, method: str, path: str, **more: Any) -> httpx.Response:
-    return httpx.request(method, f"{local.api_url}{path}", **more)
+    return httpx.request(method, f"{local.api_url}{path}", verify=NO_TLS, **more)
 
 
 def test_a_request_becomes_a_proxy_event(local: LocalCloud) -> None:

@@ -46,7 +46,7 @@ def server(echo: Echo) -> Iterator[HttpServer]:
 
 def exchange(server: HttpServer, *pieces: bytes, end: bool = False) -> bytes:
     """Sends the pieces, and reads until the server closes; `end` closes the sending side first."""
-    with socket.create_connection((server.host, server.port), timeout=10) as client:
+    with socket.create_connection((server.host, server.port), timeout=120) as client:
         for piece in pieces:
             client.sendall(piece)
         if end:
@@ -82,7 +82,7 @@ def test_chunked_bodies_are_put_together(server: HttpServer, echo: Echo) -> None
 
 def test_a_client_that_asks_first_may_go_on(server: HttpServer, echo: Echo) -> None:
     """Expect: 100-continue is answered before the body is sent."""
-    with socket.create_connection((server.host, server.port), timeout=10) as client:
+    with socket.create_connection((server.host, server.port), timeout=120) as client:
         client.sendall(b"PUT / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n" + CLOSE)
         assert client.recv(1000).startswith(b"HTTP/1.1 100 Continue")
         client.sendall(b"ok")
@@ -130,7 +130,7 @@ def test_a_client_that_goes_away_harms_nobody(server: HttpServer) -> None:
     """Fifty clients reset their connections at every stage; the server answers the next one."""
     for sent in (b"", b"GET", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nab"):
         for _ in range(12):
-            client = socket.create_connection((server.host, server.port), timeout=10)
+            client = socket.create_connection((server.host, server.port), timeout=120)
             client.sendall(sent)
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
             client.close()

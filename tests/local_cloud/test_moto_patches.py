@@ -48,7 +48,7 @@ def client(service: str) -> Any:
 
 def eventually(probe: Callable[[], Any]) -> Any:
     """The first true value of `probe`."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 600
     while not (value := probe()):
         assert time.monotonic() < deadline, "it never came true"
         time.sleep(0.02)

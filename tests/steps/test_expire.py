@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.files import Files
 from batchyard.adapters.aws.objects import Objects
@@ -12,7 +14,10 @@ from batchyard.adapters.aws.table import Table
 from batchyard.core.batches import Status
 from batchyard.core.files import File, FileRef
 from batchyard.core.keys import file_key
+from batchyard.core.limits import FileTerms
+from batchyard.core.requests import FileRequest
 from batchyard.steps.expire import expire
+from batchyard.steps.receive import receive
 from tests.steps.running import create_batch
 
 NOW = 1_800_000_000
@@ -54,3 +59,27 @@ def test_output_files_expire_too(table: Table, objects: Objects, batches: Batche
     batches.finish(batch, Status.CANCELLED, 6, files=(replace(FILE, account_id=batch.account_id), None))
     assert expire(now=NOW, stores=Stores.of(table, objects)) == 1
     assert Files(table).get(FileRef(batch.account_id, FILE.id)) is None
+
+
+def test_bytes_whose_file_was_never_made_go(table: Table, objects: Objects, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The function dies between the bytes and their row: an hour later they are gone. Of a file that was made only the
+    row goes that expected it."""
+    stores, terms = Stores.of(table, objects), FileTerms(max_bytes=100, keep_days=30)
+    request = FileRequest("a.jsonl", "batch")
+
+    def upload(file_id: str) -> File:
+        return receive(request, b"{}\n", FileRef("acct_a", file_id), now=NOW, terms=terms, stores=stores)
+
+    def die(*given: object, **named: object) -> None:
+        raise SystemExit
+
+    made = upload("file-made")
+    with monkeypatch.context() as dying, pytest.raises(SystemExit):
+        dying.setattr(table, "transact", die)
+        upload("file-lost")
+    assert objects.head(file_key("acct_a", "file-lost")) is not None
+    assert expire(now=NOW + 3599, stores=stores) == 0
+    assert expire(now=NOW + 3600, stores=stores) == 1
+    assert objects.head(file_key("acct_a", "file-lost")) is None
+    assert objects.head(file_key("acct_a", made.id)) is not None and stores.files.get(made.ref) == made
+    assert [row["sk"] for row in table.query("expiring")] == [f"{made.expires_at:012d}#file-made"]

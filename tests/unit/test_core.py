@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from batchyard.core.errors import BooksDoNotBalance
-from batchyard.core.ids import derive_id, new_id
+from batchyard.core.ids import derive_id, made_at, new_id
 from batchyard.core.parts import decode_part, encode_part
 from batchyard.core.result_lines import result_line
 from batchyard.core.results import Outcome, Result, failed, stored, tally, unfinished
@@ -25,6 +25,13 @@ def test_ids_sort_by_time_and_cannot_be_guessed() -> None:
     assert new_id("batch_", NOW_MS, b"\xff" * 10) == early
     with pytest.raises(ValueError, match="10 random bytes"):
         new_id("batch_", NOW_MS, b"short")
+
+
+def test_an_id_says_when_it_was_made() -> None:
+    """Also one that derives from it; anything else says nothing."""
+    source = new_id("batch_", NOW_MS + 999, b"0123456789")
+    assert made_at(source) == made_at(derive_id("file-", source, "output")) == NOW_MS // 1000
+    assert [made_at(each) for each in ("", "batch_1", "batch_u" + 25 * "0")] == [None] * 3
 
 
 def test_derived_ids_keep_the_time_and_tell_purposes_apart() -> None:

@@ -31,6 +31,14 @@ def derive_id(prefix: str, source_id: str, purpose: str) -> str:
     return prefix + source_id[-_BODY_LENGTH:][:_TIME_LENGTH] + tail
 
 
+def made_at(id: str) -> int | None:
+    """The unix second at which an id was made, or the one that it derives from; None if it is no id of ours."""
+    digits = [_ALPHABET.find(letter) for letter in id[-_BODY_LENGTH:][:_TIME_LENGTH]]
+    if len(id) < _BODY_LENGTH or min(digits) < 0:
+        return None
+    return sum(digit << 5 * place for place, digit in enumerate(reversed(digits))) // 1000
+
+
 def respelled(id: str, prefix: str) -> str:
     """The same id behind another prefix: BatchRouter's `bat_…` is our `batch_…`."""
     return prefix + id[-_BODY_LENGTH:]

@@ -104,7 +104,8 @@ def queues() -> Queues:
 
 @cache
 def job_starter() -> JobStarter:
-    return JobStarter(lambda: client("lambda"), load(JobStarterSettings).jobs_function)
+    settings = load(JobStarterSettings)
+    return JobStarter(lambda: client("lambda"), settings.jobs_function, settings.jobs_at_once)
 
 
 def webhooks() -> Webhooks:

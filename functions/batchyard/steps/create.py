@@ -105,6 +105,7 @@ def _made(request: BatchRequest, ref: BatchRef, now: int, terms: BatchTerms, sto
     if request.lines is not None:
         own_file = _own_file(batch, request.lines, now, terms.files.keep_days)
         batch = replace(batch, input_file_id=own_file.id, expected_items=own_file.lines)
+        stores.files.expect(own_file.ref, now)
         stores.objects.put(file_key(ref.account_id, own_file.id), request.lines)
     try:
         beside: list[Put | Update] = [

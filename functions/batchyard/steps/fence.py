@@ -75,7 +75,7 @@ def fence(
 
 def _live_jobs(batch: Batch, plan: Plan, ending: Ending, now: int, jobs: Jobs, job_starter: JobStarter) -> list[JobRef]:
     """The provider jobs that are not done, each fenced, and started if it is due: no sweep comes so often."""
-    live = []
+    live, to_start = list[JobRef](), list[JobRef]()
     for entry in plan.jobs:
         ref = JobRef(batch.ref, entry.first_shard, entry.shards)
         row = jobs.fence(ref, ending)
@@ -84,7 +84,8 @@ def _live_jobs(batch: Batch, plan: Plan, ending: Ending, now: int, jobs: Jobs, j
         live.append(ref)
         is_news = row.state in (JobState.SUBMITTING, JobState.RUNNING)
         if is_due(row, now) or (is_news and row.lease_until < now):
-            job_starter.start([ref])
+            to_start.append(ref)
+    job_starter.start(to_start)
     return live
 
 

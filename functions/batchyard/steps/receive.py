@@ -40,6 +40,7 @@ def receive(
         expires_at=expiry(request.expires_after_seconds, now, terms.keep_days),
         lines=count_lines(data) if request.filename.endswith(JSONL_SUFFIX) else None,
     )
+    stores.files.expect(ref, now)
     stores.objects.put(file_key(ref.account_id, ref.file_id), data)
     note = note_of(ref.account_id, fingerprint, ref.file_id, is_repeat=request.is_repeat, now=now)
     try:

@@ -82,6 +82,7 @@ def start_due_jobs(batch: Batch, *, now: int, stores: Stores, job_starter: JobSt
     if now >= began + _NEW_SECONDS:
         refs |= {entry.first_shard: JobRef(batch.ref, entry.first_shard, entry.shards) for entry in plan.jobs}
     due = [ref for number, ref in refs.items() if is_due(rows.get(number), now)]
+    due.sort(key=lambda ref: rows[ref.number].due_at if ref.number in rows else began)
     job_starter.start(due)
     return [ref.number for ref in due]
 

@@ -15,7 +15,7 @@ from typing import Any
 import litellm
 
 TERMINAL = {"completed", "failed", "expired", "cancelled"}
-WAIT_SECONDS = 180
+WAIT_SECONDS = 600
 POLL_SECONDS = 0.2
 
 

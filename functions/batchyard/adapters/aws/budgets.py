@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from contextlib import suppress
 
+from batchyard.adapters.aws.lifetimes import ttl_of
 from batchyard.adapters.aws.table import Key, Table
 from batchyard.core.errors import ConditionFailed
 from batchyard.core.estimates import Room
@@ -26,6 +27,7 @@ class Budgets:
             self._table.update(
                 _key(batch_id),
                 add={"committed_picousd": estimate_picousd, "running": set(shards)},
+                default=ttl_of(batch_id),
                 condition="NOT contains(#running, :first) AND #committed_picousd <= :room"
                 if room < 0
                 else "NOT contains(#running, :first) AND "

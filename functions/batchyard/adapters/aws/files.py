@@ -25,9 +25,12 @@ def file_writes(file: File) -> list[Put]:
     """What a transaction writes to make the file's rows, or to replace them."""
     writes = [Put(_file_key(file.ref), file.to_row())]
     if file.expires_at is not None:
-        when = f"{file.expires_at:0{_TIME_DIGITS}d}"
-        writes.append(Put(Key(_EXPIRING, f"{when}#{file.id}"), {"account_id": file.account_id}))
+        writes.append(Put(_expiring_key(file.ref, file.expires_at), {"account_id": file.account_id}))
     return writes
+
+
+_EXPECTED_SECONDS = 3600
+"""Far longer than a request takes that writes bytes and then their row."""
 
 
 class Expired(NamedTuple):
@@ -51,6 +54,11 @@ class Files:
         """Make the file's rows, or replace them, with what else belongs `beside` them. Raises ConditionFailed if a
         condition of that does not hold."""
         self._table.transact([*file_writes(file), *beside])
+
+    def expect(self, ref: FileRef, now: int) -> None:
+        """Bytes of a file are about to be written whose row comes after them. Should it never come, nobody else would
+        find them: `expired` names them an hour later."""
+        self._table.put(_expiring_key(ref, now + _EXPECTED_SECONDS), {"account_id": ref.account_id})
 
     def arrive(self, file: File, *, bytes: int, lines: int | None = None) -> File:
         """The file's bytes are there. Raises ConditionFailed if the file was deleted meanwhile."""
@@ -77,7 +85,7 @@ class Files:
 
     def expired(self, now: int, at_most: int) -> list[Expired]:
         """Files to be removed, those that expired first at the beginning; also files that were deleted before their
-        time."""
+        time, and those that were only expected, of which most are there and stay."""
         rows = self._table.query(_EXPIRING, limit=at_most)
         found = [Expired(row["account_id"], row["sk"].partition("#")[2], row["sk"]) for row in rows]
         return [file for file in found if int(file.sk[:_TIME_DIGITS]) <= now]
@@ -85,6 +93,10 @@ class Files:
     def remove(self, expired: Expired) -> None:
         """Drop the rows of a file whose bytes are gone."""
         self._table.delete(_file_key(FileRef(expired.account_id, expired.file_id)))
+        self._table.delete(Key(_EXPIRING, expired.sk))
+
+    def forget(self, expired: Expired) -> None:
+        """Drop the row that says that the file's time is over: it is not."""
         self._table.delete(Key(_EXPIRING, expired.sk))
 
     def page(self, account_id: str, page: PageRequest, now: int) -> tuple[list[File], bool]:
@@ -167,6 +179,10 @@ class Uploads:
         if after is None:
             raise ConditionFailed(f"{upload.id} was deleted as it was completed")
         return after
+
+
+def _expiring_key(ref: FileRef, at: int) -> Key:
+    return Key(_EXPIRING, f"{at:0{_TIME_DIGITS}d}#{ref.file_id}")
 
 
 def _file_key(ref: FileRef) -> Key:

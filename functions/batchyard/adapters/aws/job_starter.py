@@ -15,12 +15,15 @@ if TYPE_CHECKING:
 
 
 class JobStarter:
-    """`function`: the name of the native executor's. `client` is made only if there is a job."""
+    """`function`: the name of the native executor's. `client` is made only if there is a job. `at_once`: how many jobs
+    of a batch are started together at most, in an account whose concurrency they might use up; the others come next
+    time."""
 
-    def __init__(self, client: Callable[[], LambdaClient], function: str) -> None:
+    def __init__(self, client: Callable[[], LambdaClient], function: str, at_once: int | None = None) -> None:
         self._client = client
         self._function = function
+        self._at_once = at_once
 
     def start(self, refs: Sequence[JobRef]) -> None:
-        for ref in refs:
+        for ref in refs[: self._at_once]:
             self._client().invoke(FunctionName=self._function, InvocationType="Event", Payload=ref.to_json().encode())

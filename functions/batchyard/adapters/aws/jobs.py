@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from batchyard.adapters.aws.lifetimes import ttl_of
 from batchyard.adapters.aws.table import Key, Table
 from batchyard.core.batches import Ending
 from batchyard.core.errors import ConditionFailed, LeaseLost
@@ -25,7 +26,7 @@ class Jobs:
                 _key(ref.batch.batch_id, ref.number),
                 set={"number": ref.number, "shards": ref.shards, "owner": owner, "lease_until": lease_until},
                 add={"version": 1},
-                default={"state": str(JobState.SUBMITTING)},
+                default={"state": str(JobState.SUBMITTING), **ttl_of(ref.batch.batch_id)},
                 condition="attribute_not_exists(pk) OR (NOT #state = :done AND #lease_until < :now)",
                 values={"done": _DONE, "now": now},
             )
@@ -60,7 +61,7 @@ class Jobs:
             row = self._table.update(
                 _key(ref.batch.batch_id, ref.number),
                 set={"fence": str(ending), "number": ref.number, "shards": ref.shards},
-                default={"state": str(JobState.SUBMITTING), "lease_until": 0},
+                default={"state": str(JobState.SUBMITTING), "lease_until": 0, **ttl_of(ref.batch.batch_id)},
                 condition="attribute_not_exists(pk) OR NOT #state = :done",
                 values={"done": _DONE},
             )

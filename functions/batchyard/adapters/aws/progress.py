@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from batchyard.adapters.aws.lifetimes import ttl_of
 from batchyard.adapters.aws.table import Key, Table
 from batchyard.core.errors import ConditionFailed
 from batchyard.core.json_types import Row
@@ -32,6 +33,7 @@ class Progress:
             row = self._table.update(
                 _row_key(batch_id, shard, rows),
                 add={"taken": {shard}} | {name: value for name, value in tally.to_row().items() if value},
+                default=ttl_of(batch_id),
                 condition="NOT contains(#taken, :shard)",
                 values={"shard": shard},
             )

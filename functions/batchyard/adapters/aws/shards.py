@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from batchyard.adapters.aws.lifetimes import ttl_of
 from batchyard.adapters.aws.table import Key, Table
 from batchyard.core.batches import Ending
 from batchyard.core.errors import ConditionFailed, LeaseLost
@@ -28,6 +29,7 @@ class Shards:
                 _key(batch_id, number),
                 set={"number": number, "state": "open", "owner": owner, "lease_until": lease_until},
                 add={"version": 1, "attempts": 1},
+                default=ttl_of(batch_id),
                 condition="attribute_not_exists(pk) OR "
                 "(#state = :open AND #lease_until < :now AND attribute_not_exists(#fence))",
                 values={"open": "open", "now": now},
@@ -166,7 +168,7 @@ class Shards:
         return ShardRow.from_row(row)
 
     def _unsettled(self, batch_id: str, number: int, *, condition: str = "", **changes: Any) -> ShardRow:
-        changes.setdefault("default", {})
+        changes["default"] = changes.get("default", {}) | ttl_of(batch_id)
         changes["values"] = changes.get("values", {}) | {"still_open": "open"}
         if "state" not in changes["set"]:
             changes["default"] |= {"state": "open"}
