@@ -13,12 +13,14 @@ from batchyard.adapters.providers.openai_replies import Received, reply_of
 from batchyard.adapters.providers.provider_jobs import (
     JobLine,
     JobMissing,
+    JobRefused,
     JobResult,
     JobsUnsupported,
     JobView,
     Submission,
     VendorTrouble,
 )
+from batchyard.core.retry import FailureReason
 
 PASSING, FINAL = 500, 400
 
@@ -44,7 +46,8 @@ class MemoryVendor:
     """Stands for `VendorJobs`. `seconds`: what a job takes; None: for ever. `done_share`: of the items of a job that
     does not end well, how many were finished. `status_of`: an item's body -> the status of its answer; None: the vendor
     loses it. `refused`: jobs that fail at once, for want of room. `stuck`: of its jobs, the first ones never end, and
-    all others end well. `refuses_key`: what is raised instead of taking a job."""
+    all others end well. `refuses_key`: what is raised instead of taking a job. `refuses_lane`: when it says that its
+    batch API is not for the model: `submit`, `look`, or never. `keeps`: so many calls to delete things fail."""
 
     clock: Callable[[], float]
     seconds: float | None = 100.0
@@ -52,9 +55,11 @@ class MemoryVendor:
     cancel_seconds: float = 20.0
     status_of: Callable[[bytes], int | None] = lambda body: 200
     is_unsupported: bool = False
+    refuses_lane: str = ""
     refuses_key: VendorTrouble | None = None
     forgets: bool = False
     refused: int = 0
+    keeps: int = 0
     stuck: int = 0
     jobs: dict[str, VendorJob] = field(default_factory=dict)
     paid: Counter[bytes] = field(default_factory=Counter)
@@ -63,6 +68,8 @@ class MemoryVendor:
     def submit(self, submission: Submission, lines: Iterable[JobLine]) -> str:
         self.calls.append("submit")
         taken = list(lines)
+        if self.refuses_lane == "submit":
+            raise JobRefused("not_available_for_plan", refuses_lane=True)
         if self.is_unsupported:
             raise JobsUnsupported("none")
         if self.refuses_key is not None:
@@ -70,7 +77,9 @@ class MemoryVendor:
         now = self.clock()
         job = VendorJob(f"vb_{len(self.jobs)}", submission.name, taken, now, None)
         job.done_share = 1.0 if 0 < self.stuck <= len(self.jobs) else self.done_share
-        if self.refused > 0:
+        if self.refuses_lane == "look":
+            job.error, job.ends_at = "model_not_found", now
+        elif self.refused > 0:
             self.refused -= 1
             job.error, job.ends_at = "token_limit_exceeded", now
         elif self.stuck <= len(self.jobs) and self.seconds is not None:
@@ -86,7 +95,8 @@ class MemoryVendor:
         self.calls.append("look")
         job = self._job(job_id)
         if job.error is not None:
-            return JobView(True, job.error, may_pass=True)
+            is_refused = job.error == "model_not_found"
+            return JobView(True, job.error, may_pass=not is_refused, refuses_lane=is_refused)
         return JobView(self._is_over(job))
 
     def results(self, job_id: str) -> Iterator[bytes]:
@@ -105,7 +115,8 @@ class MemoryVendor:
     def read(self, line: bytes) -> JobResult:
         line_id, status = orjson.loads(line)
         usage = {"usage": {"prompt_tokens": 10, "completion_tokens": 5}}
-        body = {"choices": [{}]} | usage if status == 200 else {"error": {"message": "no", "type": "x"}}
+        error = {"message": "no", "type": "x"} | ({"code": "model_not_found"} if status == 404 else {})
+        body = {"choices": [{}]} | usage if status == 200 else {"error": error}
         return JobResult(line_id, reply_of(status, {}, Received(orjson.dumps(body)), 0.0))
 
     def cancel(self, job_id: str) -> None:
@@ -117,6 +128,9 @@ class MemoryVendor:
 
     def clean_up(self, job_id: str) -> None:
         self.calls.append("clean_up")
+        if self.keeps > 0:
+            self.keeps -= 1
+            raise VendorTrouble(FailureReason.SERVER_ERROR, is_unknown=True)
         self._job(job_id).is_deleted = True
 
     def close(self) -> None: ...

@@ -21,6 +21,7 @@ from batchyard.adapters.providers.openai_jobs import OpenAIJobs
 from batchyard.adapters.providers.provider_jobs import (
     JobLine,
     JobMissing,
+    JobRefused,
     JobsUnsupported,
     Submission,
     VendorJobs,
@@ -239,6 +240,36 @@ def test_trouble_and_refusals(openai: Scene, simulator: SimulatedProvider) -> No
         openai.jobs.look(job_id)
     with scene_of(simulator, replace(PROVIDERS["openai"], name="bare")) as bare, pytest.raises(JobsUnsupported):
         bare.jobs.submit(submission(), lines(5))
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "refuses_lane"),
+    [
+        (400, {"code": "model_not_found", "message": "The model `m-batch` does not exist."}, True),
+        (403, {"code": "not_available_for_plan", "message": "Batches are not available for your plan."}, True),
+        (400, {"message": "Model m-4.5 is not supported for batch processing."}, True),
+        (400, {"message": "The provided model 'm' is not supported by the Batch API."}, True),
+        (400, {"code": "invalid_request", "message": "Line 3: Model m is not supported for batch processing."}, False),
+        (400, {"code": "invalid_file", "message": "The file has no lines."}, False),
+    ],
+)
+def test_a_refusal_of_the_model_is_told_from_one_of_the_job(
+    status: int, error: dict[str, str], refuses_lane: bool
+) -> None:
+    """By the vendors' codes, and by the beginning of a message; when a job is made, and when it is looked at."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/files"):
+            return httpx.Response(200, json={"id": "file-1"})
+        if request.method == "POST":
+            return httpx.Response(status, json={"error": error})
+        return httpx.Response(200, json={"id": "b", "status": "failed", "errors": {"data": [error]}})
+
+    jobs = OpenAIJobs(VendorHttp("https://api.example/v1", {}, httpx.MockTransport(answer)), "openai", 24)
+    with pytest.raises(JobRefused) as caught:
+        jobs.submit(submission(), lines(1))
+    assert caught.value.refuses_lane is refuses_lane
+    assert jobs.look("b").refuses_lane is refuses_lane
 
 
 @pytest.mark.parametrize(

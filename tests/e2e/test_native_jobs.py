@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from openai import OpenAI
+from openai.types.responses import Response
 
 from batchyard.adapters.aws.native_lanes import NativeLanes
 from batchyard.adapters.aws.table import Key, Table
@@ -138,6 +139,35 @@ def test_a_mixed_batch_runs_on_all_its_lanes_in_a_storm(customer: Customer, prov
     tally = customer.rows(batch.id)[0]["tally"]
     assert tally["realtime_picousd"] > tally["cost_picousd"] > 0
     eventually(lambda: all(file["deleted"] for file in provider.files()), "the vendors' files are gone")
+
+
+def test_responses_run_where_there_are_only_chat_completions(customer: Customer, provider: SimulatedProvider) -> None:
+    """OpenAI's newer form at Anthropic and Mistral, in their own batches, and at Together call by call: each item comes
+    back as a response that OpenAI's SDK reads; what cannot be had there is that item's error."""
+    models = [model for model, (at, _) in MIXED.items() if at != "openai"]
+    bodies: list[dict[str, Any]] = [
+        {"model": models[number % 3], "input": f"item {number}", "max_output_tokens": 20} for number in range(30)
+    ]
+    bodies[4] |= {"previous_response_id": "resp_1"}
+    wanted = [
+        {"custom_id": f"item-{number}", "method": "POST", "url": "/v1/responses", "body": body}
+        for number, body in enumerate(bodies)
+    ]
+    batch = customer.submit(wanted, "/v1/responses")
+    eventually(lambda: len(provider.jobs()) == 2, "both jobs are submitted")
+    provider.advance(JOB_SECONDS)
+    batch = customer.wait(batch.id)
+    checked = customer.check(batch, wanted)
+    assert (batch.status, checked.succeeded, checked.failed) == ("completed", 29, 1)
+    assert {job["vendor"] for job in provider.jobs()} == {"anthropic", "mistral"}
+    results = customer.output(batch)
+    error = results.pop("item-4")["response"]["body"]["error"]
+    assert (error["param"], error["code"]) == ("previous_response_id", "unsupported_parameter")
+    for line in results.values():
+        response = Response.model_validate(line["response"]["body"])
+        assert response.output_text and response.usage is not None and response.usage.output_tokens > 0
+    check_bills(provider.bills().values())
+    assert len(provider.bills()) == 29
 
 
 def test_a_batch_whose_job_succeeds(customer: Customer, provider: SimulatedProvider) -> None:

@@ -307,6 +307,62 @@ def test_a_provider_without_a_batch_api_is_remembered() -> None:
     assert yard.stores.native_lanes.history(LaneId("openai", MODEL)).is_unsupported(NOW + 60)
 
 
+@pytest.mark.parametrize(
+    ("vendor", "reason"),
+    [
+        ({"refuses_lane": "submit"}, "not_available_for_plan"),
+        ({"refuses_lane": "look"}, "model_not_found"),
+        ({"status_of": lambda body: 404}, None),
+    ],
+    ids=["submission", "job", "items"],
+)
+def test_a_batch_api_that_refuses_the_model_is_remembered(vendor: dict[str, Any], reason: str | None) -> None:
+    """Or the account's plan: when a job is submitted, when it is looked at, or item by item, as OpenAI does for models
+    that calls know and jobs do not. The items run in realtime, where they are no failures, and for a day no plan tries
+    the lane; how long the refused job took is not learned."""
+    yard = Yard(**vendor)
+    yard.run()
+    assert yard.results() == ALL_12
+    assert len(yard.realtime_paid) == 12
+    assert [row.reason for row in yard.job_rows] == [reason]
+    history = yard.stores.native_lanes.history(LaneId("openai", MODEL))
+    assert (history.is_unsupported(NOW + 80_000), history.is_unsupported(NOW + 90_000)) == (True, False)
+    assert history.seconds == ()
+
+
+def test_other_refusals_say_nothing_of_the_lane() -> None:
+    """One batch's bad job must not cost the others their half price."""
+    yard = Yard(status_of=lambda body: 400)
+    yard.run()
+    assert yard.results() == dict.fromkeys(range(12), Outcome.FAILED)
+    assert not yard.stores.native_lanes.history(LaneId("openai", MODEL)).is_unsupported(NOW + 60)
+
+
+@pytest.mark.parametrize(("fails", "rounds"), [(1, 1), (2, 1), (3, 2), (8, 3)])
+def test_what_a_vendor_keeps_is_deleted_in_three_tries_or_later(fails: int, rounds: int) -> None:
+    """At once, because often nobody comes again; if three tries in a row fail, the job stays open, with all its results
+    stored, and is attended to later."""
+    yard = Yard(keeps=fails)
+    yard.run(until=NOW + 130)
+    assert yard.results() == ALL_12
+    assert [row.is_done for row in yard.job_rows] == [rounds == 1]
+    yard.run()
+    (row,) = yard.job_rows
+    assert (row.is_done, row.reason, row.tries) == (True, None, rounds - 1)
+    assert yard.vendor.calls.count("clean_up") == fails + 1
+    assert [job.is_deleted for job in yard.vendor.jobs.values()] == [True]
+
+
+def test_what_a_vendor_never_deletes_is_told() -> None:
+    """The job ends all the same, and its row, which the log shows, says that something was left behind."""
+    yard = Yard(keeps=1_000_000)
+    yard.run()
+    (row,) = yard.job_rows
+    assert (row.is_done, row.reason) == (True, "not_deleted")
+    assert yard.vendor.calls.count("clean_up") == 3 * 9
+    assert (yard.results(), set(yard.paid().values())) == (ALL_12, {1})
+
+
 @pytest.mark.parametrize("is_forbidden", [True, False])
 def test_a_key_that_may_not_make_jobs_is_not_waited_for(is_forbidden: bool) -> None:
     """It may call models: the items run in realtime at once. A key that is not accepted at all is waited for, because

@@ -201,6 +201,25 @@ def test_batches_of_messages_go_wrong_as_they_are_asked_to(
     assert sum(billed.native for billed in provider.bills().values()) == counts.get("succeeded", 0)
 
 
+@pytest.mark.parametrize(("fault", "succeeded"), [(None, 6), ("job_expire:50", 3)])
+def test_counts_sum_up_when_items_are_missing(
+    provider: SimulatedProvider, client: anthropic.Anthropic, fault: str | None, succeeded: int
+) -> None:
+    """Items that are in no result are counted all the same, as Anthropic promises: the counts sum to the number of
+    requests from the first look to the last."""
+    provider.configure(job_faults={fault: 1} if fault else {})
+    lost = ("[simulate: missing]" if number % 3 == 0 else "" for number in range(6))
+    batch = start(client, [params(f"item {number} {wish}") for number, wish in enumerate(lost)])
+    assert sum(batch.request_counts.to_dict().values()) == 6
+    provider.advance(DAY_SECONDS)
+    batch = client.messages.batches.retrieve(batch.id)
+    counts = batch.request_counts
+    assert (sum(counts.to_dict().values()), counts.succeeded, counts.processing) == (6, succeeded, 0)
+    found = results(client, batch)
+    assert 0 < len(found) < 6
+    assert all(result.type in ("succeeded", "expired") for result in found.values())
+
+
 def test_wrong_params_are_that_items_error(provider: SimulatedProvider, client: anthropic.Anthropic) -> None:
     """Only ids are looked at when a batch is created."""
     bodies = [params("good"), params("bad", n=2), params("down [simulate: status:529]"), params("hot", temperature=1)]

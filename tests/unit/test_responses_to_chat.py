@@ -358,6 +358,18 @@ def test_log_probabilities_and_citations_stand_with_the_text() -> None:
     assert (document["native_finish_reason"], document["thinking_blocks"]) == ("end_turn", [1])
 
 
+@pytest.mark.parametrize(
+    "name", sorted(set(Response.model_fields) - {"id", "created_at", "model", "usage", "service_tier", "metadata"})
+)
+def test_a_vendors_member_is_not_taken_for_one_of_a_response(name: str) -> None:
+    """Chat completions may call something else by the name that a response's member has; it stays, under another."""
+    answer = reply(COMPLETION | {name: ["a vendor's"]}) if name != "object" else reply(COMPLETION)
+    assert isinstance(answer, Answer)
+    document = orjson.loads(answer.body)
+    Response.model_validate(document)
+    assert name == "object" or document[f"chat_{name}"] == ["a vendor's"]
+
+
 def test_errors_are_those_of_the_provider() -> None:
     """Both forms have the same; what is no chat completion is no answer."""
     error = {"error": {"message": "too long", "type": "invalid_request_error", "param": None, "code": None}}

@@ -16,8 +16,8 @@ _RECENT_SECONDS = 86_400
 @dataclass(frozen=True, slots=True)
 class NativeHistory:
     """`seconds`: from submission to end, of the last jobs, also of those that were given up after they had taken longer
-    than usual. `unsupported_at`: the unix second at which the provider answered that it knows no batch API, 0 if it
-    never did. `ended_at`: when the last of the jobs ended."""
+    than usual. `unsupported_at`: the unix second at which the provider answered that it knows no batch API, or that it
+    is not for the model or the account's plan; 0 if it never did. `ended_at`: when the last of the jobs ended."""
 
     seconds: tuple[int, ...] = ()
     unsupported_at: int = 0

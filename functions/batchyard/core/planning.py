@@ -9,7 +9,7 @@ first. Realtime always will, but that a batch whose rules are `sla_aware` takes 
     policy           the batch, or for lack of its word the policy of its account or deployment, leaves the mode out
     privacy          the vendor keeps such jobs for longer than the batch's privacy tier allows
     immediate        the batch is to be run call by call
-    unsupported      the provider answered that it has no batch API
+    unsupported      the provider answered that it has no batch API, or none for the model or the plan
     endpoint         its batch API does not serve the batch's endpoint
     too_few          the route has fewer items than a job takes
     too_many_jobs    the route would make more jobs than are worth having

@@ -27,9 +27,8 @@ class RanLane:
 class Receipt:
     """`charged_picousd`: what the items that are done have cost; final if the batch `is_settled`. `reserved_picousd`:
     what its account had set aside for it, of which the rest was released when it ended. `unheard_items`: that provider
-    jobs took and said nothing of. `lost_owners`: workers that were never heard of again. Both may have had
-    answers that their provider bills, and that are not among the results; the items were run again, or their batch was
-    over."""
+    jobs took and said nothing of. `lost_owners`: workers that were never heard of again. Both may have had answers that
+    their provider bills, and that are not among the results; the items were run again, or their batch was over."""
 
     is_settled: bool
     quote_id: str | None

@@ -9,6 +9,8 @@ not take the key or its account has no money, and for which the request's size i
     403 with a code or type of _KEY_REFUSED_BY_403                                   key_refused
     429 whose message begins like _TOO_LARGE_MESSAGES                                rejected
 
+A vendor's batch API may refuse a model, or the account's plan, that calls are taken for: _NO_JOBS.
+
 Any other 403 is about the request: moderation, region, a model that the account may not use, a context too long
 (Together). Codes and types are the provider's own words. A message counts only if it begins with one of these texts,
 which belong to vendors that have no code for it: further inside, many messages quote the prompt, and no prompt may stop
@@ -39,6 +41,15 @@ _TOO_DEAR_MESSAGES = re.compile(r"This request requires more credits, or fewer m
 """OpenRouter: what is left pays for smaller requests, but not for this one."""
 _TOO_LARGE_MESSAGES = re.compile(r"Request too large for ")
 """OpenAI: the request alone exceeds the limit of a whole minute, so that no wait helps it."""
+_NO_JOBS = frozenset(
+    {"model_not_found", "model_not_supported", "unsupported_model", "invalid_model"}  # OpenAI, and what is like it
+    | {"not_available_for_plan"}  # Groq
+)
+_NO_JOBS_MESSAGES = re.compile(
+    r"Batch inference is not supported for the requested model"  # Bedrock
+    r"|(?:The provided m|M)odel \S{1,200} is not (?:supported|available) (?:by|for|in) (?:the )?batch",  # OpenAI, xAI
+    re.IGNORECASE,
+)
 _KEY_REFUSED = frozenset(
     {"invalid_api_key", "incorrect_api_key", "account_deactivated", "access_terminated", "invalid_organization"}
     | {"missing_scope", "ip_not_authorized", "authentication_error", "unauthenticated"}
@@ -97,6 +108,11 @@ def says_key_refused(status: int, details: ErrorDetails) -> bool:
     """Whether a 4xx says that the provider does not accept the key."""
     words = _KEY_REFUSED_BY_403 if status == 403 else _KEY_REFUSED
     return status == 401 or details.code in words or details.type in words
+
+
+def says_no_jobs(details: ErrorDetails) -> bool:
+    """Whether a vendor says that its batch API is not for this model, or not for the account's plan."""
+    return details.code in _NO_JOBS or _NO_JOBS_MESSAGES.match(details.message) is not None
 
 
 def _word(value: object) -> str:

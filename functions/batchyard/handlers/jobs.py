@@ -22,6 +22,7 @@ from batchyard.adapters.providers.job_kinds import connect_jobs
 from batchyard.core.failover import LaneNow
 from batchyard.core.jobs import JobRef, JobRow
 from batchyard.core.json_types import JsonObject
+from batchyard.core.lane_limits import lower
 from batchyard.core.lanes import LaneId
 from batchyard.core.model_job_events import is_told
 from batchyard.core.usage import Tally
@@ -70,7 +71,8 @@ def _report(provider: str, tally: Tally) -> None:
 
 def _look(lane: LaneId) -> LaneNow:
     view = resources.lanes().look(lane)
-    return LaneNow(view.health, view.pace.rate)
+    limits = resources.lane_catalogue().limits_of(lane.provider, lane.model)
+    return LaneNow(view.health, lower(view.pace.rate, limits.calls_per_second(view.pace.tokens_per_call)))
 
 
 @cache

@@ -14,13 +14,13 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from batchyard.adapters.providers.provider_jobs import JobMissing, JobRefused, VendorTrouble
-from batchyard.core.errors import ConditionFailed, LeaseLost
+from batchyard.core.errors import LeaseLost
 from batchyard.core.jobs import STOP_PATIENCE_SECONDS, JobState, line_prefix, may_restart, read_line_id
-from batchyard.core.keys import manifest_key, part_key
+from batchyard.core.keys import part_key
 from batchyard.core.messages import shard_message
 from batchyard.core.parts import encode_part
 from batchyard.core.results import Result, tally
-from batchyard.core.sharding import LaneShards, Shard, read_manifest
+from batchyard.core.sharding import Shard
 from batchyard.core.shards import (
     LeaseHeld,
     ShardFenced,
@@ -32,7 +32,8 @@ from batchyard.core.shards import (
     mark_done,
 )
 from batchyard.jobs.held import STUCK, HeldJob
-from batchyard.jobs.lines import answered_items, job_shards, left_items, result_of, shard_items
+from batchyard.jobs.lines import answered_items, job_shards, left_items, refuses_lane, result_of, shard_items
+from batchyard.jobs.move import move_the_rest
 from batchyard.jobs.poll import job_id
 from batchyard.jobs.spool import Spool
 from batchyard.jobs.submit import is_blocked_by, search_again, wait_for_vendor
@@ -41,7 +42,6 @@ from batchyard.jobs.vendors import Vendor
 _TRIES_AT_MOST = 8
 """Results that a vendor does not hand over so often in a row, some half an hour, are given up: realtime makes new
 ones."""
-_PLAN_TRIES = 5
 _DELETED_AT_ONCE = 3
 """How often in a row the vendor is asked to delete what it keeps: often this job is the last of its batch, and nobody
 looks after the jobs of a batch that is over."""
@@ -75,7 +75,7 @@ def collect(job: HeldJob) -> int | None:
     if job.row.reason == STUCK and _may_begin_again(job):
         return _begin_again(job)
     _note_answered(job)
-    _move_the_rest(job)
+    move_the_rest(job)
     return _finish(job)
 
 
@@ -192,12 +192,19 @@ def _flush(job: HeldJob, vendor: Vendor, shard: Shard, spool: Spool, claim: Shar
 def _new_results(
     job: HeldJob, vendor: Vendor, shard: Shard, spool: Spool, claim: ShardRow
 ) -> Iterator[tuple[int, Result]]:
-    """(position, result) of each item that has one now and had none before."""
+    """(position, result) of each item that has one now and had none before. If the vendor says of others that its batch
+    API is not for their model, that is remembered."""
+    is_refused = False
     for item in shard_items(job, shard):
         if not is_done(claim.done, item.position):
-            result = result_of(job, vendor, shard, item, spool.line(shard.number, item.position))
+            line = spool.line(shard.number, item.position)
+            result = result_of(job, vendor, shard, item, line)
             if result is not None:
                 yield item.position, result
+            else:
+                is_refused = is_refused or refuses_lane(vendor, line)
+    if is_refused:
+        job.tools.stores.native_lanes.note_unsupported(job.lane_id, job.tools.now)
 
 
 def _cut(found: Iterator[tuple[int, Result]]) -> Iterator[dict[int, Result]]:
@@ -238,51 +245,6 @@ def _settle(job: HeldJob, shard: Shard, row: ShardRow) -> None:
     job.tools.settle(shard_message(job.batch, shard), row)
 
 
-def _move_the_rest(job: HeldJob) -> None:
-    """Gives what is not settled the best other lane, and sends what is due of it. Nothing if the batch is over: then
-    Fence seals it."""
-    settled = _settled(job)
-    if settled >= set(job.ref.numbers):
-        return
-    manifest: list[Shard] = []
-    for _ in range(_PLAN_TRIES):
-        job.reread()
-        if not job.is_wanted:
-            return
-        manifest = manifest or _manifest(job)
-        if job.entry is None or _move(job, job.entry, manifest):
-            break
-    else:
-        raise ConditionFailed(f"the plan of {job.batch.id} changed each time it was to be changed")
-    due = [number for number in job.plan.due(settled) if number in job.ref.numbers]
-    messages = [shard_message(job.batch, manifest[number]) for number in due]
-    job.tools.queues.send(messages)
-    job.tools.stores.rosters.enter(messages, job.tools.now)
-
-
-def _settled(job: HeldJob) -> set[int]:
-    """The shards that have settled: of the job, and of its batch if one of those may have to go first."""
-    first, last = (0, None) if job.plan.one_chain else (job.ref.numbers.start, job.ref.numbers[-1])
-    rows = job.tools.stores.shards.rows(job.batch.id, first, last)
-    return {row.number for row in rows if row.state is ShardState.SETTLED}
-
-
-def _move(job: HeldJob, entry: LaneShards, manifest: list[Shard]) -> bool:
-    """Whether the plan has changed; if not, it had changed since it was read."""
-    lane, flex_until = job.lane_of(left_items(job))
-    plan = job.plan.moved(entry.numbers, lane, manifest, flex_until=flex_until)
-    try:
-        job.batch = job.tools.stores.batches.change_plan(job.batch, plan)
-    except ConditionFailed:
-        return False
-    return True
-
-
-def _manifest(job: HeldJob) -> list[Shard]:
-    key = manifest_key(job.batch.account_id, job.batch.id, job.plan.run)
-    return read_manifest(job.tools.stores.objects.get(key))
-
-
 def _finish(job: HeldJob) -> int | None:
     """The row says that the job is done."""
     wait = _clean_up(job)
@@ -294,7 +256,7 @@ def _finish(job: HeldJob) -> int | None:
 
 def _clean_up(job: HeldJob) -> int | None:
     """Deletes what the vendor keeps of the job, if that can be had. Seconds until that is to be tried again, which it
-    is while the batch is open."""
+    is while the batch is open; if it is given up, the row's `reason` says so, which the log shows."""
     if job.row.provider_job_id is None:
         return None
     for tries_left in reversed(range(_DELETED_AT_ONCE)):
@@ -303,6 +265,8 @@ def _clean_up(job: HeldJob) -> int | None:
         except VendorTrouble as trouble:
             if not tries_left and job.row.tries < _TRIES_AT_MOST:
                 return wait_for_vendor(job, trouble)
+            if not tries_left:
+                job.change(reason=job.row.reason or "not_deleted")
         except (JobMissing, JobRefused):
             return None
         else:
@@ -312,8 +276,7 @@ def _clean_up(job: HeldJob) -> int | None:
 
 def _remember(job: HeldJob) -> None:
     """How long the job took, for the plans of later batches. If anything came of it but what was asked for, it has
-    not finished."""
-    now, row = job.tools.now, job.row
-    if row.submitted_at:
-        lanes = job.tools.stores.native_lanes
+    not finished. Nothing is learned of a lane that has refused jobs meanwhile."""
+    now, row, lanes = job.tools.now, job.row, job.tools.stores.native_lanes
+    if row.submitted_at and not lanes.history(job.lane_id).is_unsupported(now):
         lanes.ended(job.lane_id, now - row.submitted_at, now, has_finished=row.reason is None)

@@ -28,8 +28,8 @@ _ACTIONS: dict[JobState, Callable[[HeldJob], int | None]] = {
 
 def attend(ref: JobRef, tools: Tools, *, is_told: bool = False) -> JobRow | None:
     """The job's row as it was left; None if there was nothing to do. `is_told`: its vendor says that it is over, so it
-    is looked at before it is due. Raises whatever went wrong at AWS: the job is
-    given back first, and has to be attended to again."""
+    is looked at before it is due. Raises whatever went wrong at AWS: the job is given back first, and has to be
+    attended to again."""
     stores = tools.stores
     batch = stores.batches.get(ref.batch, consistent=True)
     if batch is None or batch.plan is None:

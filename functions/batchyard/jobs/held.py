@@ -112,7 +112,7 @@ class HeldJob:
         is_missing = self.row.reason == SECRET_MISSING and self.row.attempt == 0
         return tuple(lane for lane in others if not (is_missing and lane.provider == self.lane.provider))
 
-    def lane_of(self, items: int) -> tuple[Lane, int]:
+    def lane_for(self, items: int) -> tuple[Lane, int]:
         """Where the `items` go that it leaves, and until when they may stay there (`core.leftovers`)."""
         lanes = self._lanes_with_key or (Lane(self.lane.provider, self.lane.model),)
         pace, owner = self.tools.limits.pace, self.lane_id.key_owner

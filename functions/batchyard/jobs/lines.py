@@ -6,16 +6,19 @@ A line's id says which item it is, so that nothing depends on the order in which
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 
 from batchyard.adapters.providers.provider_jobs import JobLine
 from batchyard.adapters.providers.translator import ProviderRequest, Untranslatable, refusal
+from batchyard.core import exact_json
 from batchyard.core.calls import Answer, ProviderReply
 from batchyard.core.families import families
 from batchyard.core.items import WorkItem, read_work_lines
 from batchyard.core.jobs import line_id, line_prefix
 from batchyard.core.keys import manifest_key, work_key
+from batchyard.core.refusals import ErrorDetails, says_no_jobs
 from batchyard.core.results import Outcome, Result, failed
 from batchyard.core.sharding import MANIFEST_RECORD_BYTES, Shard, read_manifest
 from batchyard.core.shards import done_count, is_done
@@ -100,10 +103,27 @@ def _reply(vendor: Vendor, line: bytes) -> ProviderReply | None:
         return None
 
 
+def refuses_lane(vendor: Vendor, line: bytes | None) -> bool:
+    """Whether the vendor says of an item that its batch API is not for the model."""
+    reply = _reply(vendor, line) if line is not None else None
+    return reply is not None and _is_about_the_lane(reply)
+
+
 def _is_final(reply: ProviderReply) -> bool:
     """Whether the item would fail in realtime, too."""
     reason = reply.failure
-    return reason is not None and not reason.may_be_retried and not reason.blocks_the_lane
+    is_settled = reason is not None and not reason.may_be_retried and not reason.blocks_the_lane
+    return is_settled and not _is_about_the_lane(reply)
+
+
+def _is_about_the_lane(reply: ProviderReply) -> bool:
+    """OpenAI has models that calls know and jobs do not: each item of such a job fails with `model_not_found`."""
+    if not isinstance(reply, Answer) or reply.failure is None:
+        return False
+    try:
+        return says_no_jobs(replace(ErrorDetails.of(exact_json.loads_anything(reply.body)), message=""))
+    except ValueError:
+        return False
 
 
 def _result(item: WorkItem, reply: ProviderReply, vendor: Vendor) -> Result:

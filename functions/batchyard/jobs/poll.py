@@ -78,6 +78,8 @@ def _restart_at(job: HeldJob) -> float:
 
 
 def _ended(job: HeldJob, view: JobView) -> int | None:
+    if view.refuses_lane:
+        job.tools.stores.native_lanes.note_unsupported(job.lane_id, job.tools.now)
     if view.error is not None and view.may_pass and job.is_wanted and not job.is_late:
         trouble = VendorTrouble(FailureReason.THROTTLED, is_unknown=False)
         with suppress(JobMissing, JobRefused, VendorTrouble):

@@ -108,6 +108,8 @@ def _submit(job: HeldJob) -> int | None:
         job.change(state=JobState.COLLECTING, asked_at=0, reason="unsupported")
         return None
     except JobRefused as refused:
+        if refused.refuses_lane:
+            tools.stores.native_lanes.note_unsupported(job.lane_id, tools.now)
         job.change(state=JobState.COLLECTING, asked_at=0, reason=refused.code)
         return None
     except VendorTrouble as trouble:

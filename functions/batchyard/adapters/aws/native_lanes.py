@@ -27,7 +27,7 @@ class NativeLanes:
         self._keep(lane, self.history(lane).plus(seconds, now, has_finished=has_finished), now)
 
     def note_unsupported(self, lane: LaneId, now: int) -> None:
-        """The provider has no batch API for the lane."""
+        """The provider has no batch API for the lane: none at all, or none for its model, or for the account's plan."""
         self._keep(lane, replace(self.history(lane), unsupported_at=now), now)
 
     def _keep(self, lane: LaneId, history: NativeHistory, now: int) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import IO, Any, cast
+from typing import IO, Any
 
 import orjson
 
@@ -27,6 +27,7 @@ from batchyard.adapters.providers.provider_jobs import (
 from batchyard.adapters.providers.vendor_http import VendorHttp
 from batchyard.core import exact_json
 from batchyard.core.json_types import JsonObject
+from batchyard.core.refusals import ErrorDetails, says_no_jobs
 from batchyard.core.retry import FailureReason
 
 _PAGE = 100
@@ -101,8 +102,9 @@ class OpenAIJobs:
         status = str(job.get("status", "")).lower()
         if status != "failed":
             return JobView(status in _OVER)
-        code = _error_code(job)
-        return JobView(True, code, code in _MAY_PASS)
+        error = _error(job)
+        code = error.code or "failed"
+        return JobView(True, code, code in _MAY_PASS, says_no_jobs(error))
 
     def results(self, job_id: str) -> Iterator[bytes]:
         job = self._job(job_id)
@@ -219,11 +221,11 @@ def _file_name(submission: Submission) -> str:
     return submission.name.replace(":", "-") + ".jsonl"
 
 
-def _error_code(job: JsonObject) -> str:
+def _error(job: JsonObject) -> ErrorDetails:
+    """The first of the errors that ended the job."""
     errors: Any = job.get("errors")
     listed = errors.get("data") if isinstance(errors, dict) else errors
-    first = listed[0] if isinstance(listed, list) and listed else {}
-    return str(cast(JsonObject, first).get("code") or "failed") if isinstance(first, dict) else "failed"
+    return ErrorDetails.of(listed[0] if isinstance(listed, list) and listed else None)
 
 
 def _seconds(job: JsonObject) -> int:

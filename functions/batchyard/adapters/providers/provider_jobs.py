@@ -24,11 +24,13 @@ from batchyard.core.retry import FailureReason
 
 
 class JobRefused(BatchyardError):
-    """`code`: the vendor's word for it, or ours."""
+    """`code`: the vendor's word for it, or ours. `refuses_lane`: it would refuse every job of the lane, because its
+    batch API is not for the model, or not for the account's plan."""
 
-    def __init__(self, code: str) -> None:
+    def __init__(self, code: str, *, refuses_lane: bool = False) -> None:
         super().__init__(f"the vendor refused the job: {code}")
         self.code = code
+        self.refuses_lane = refuses_lane
 
 
 class JobsUnsupported(BatchyardError):
@@ -79,8 +81,7 @@ class JobLine(NamedTuple):
 class Submission:
     """What names a job at its vendor. `name` is nobody else's; a vendor that takes no names knows it by its number of
     `items` and the unix second `asked_at`, at or soon after which it was made. `strangers`: jobs that are known to be
-    others'. `event`: has the job looked at, for a
-    vendor that says when it is over."""
+    others'. `event`: has the job looked at, for a vendor that says when it is over."""
 
     name: str
     model: str
@@ -93,11 +94,12 @@ class Submission:
 @dataclass(frozen=True, slots=True)
 class JobView:
     """`is_over`: nothing will change any more, and `results` has what there is. `error`: the code of what ended the
-    whole job; `may_pass`: such a job may be submitted again."""
+    whole job; `may_pass`: such a job may be submitted again; `refuses_lane`: as in JobRefused."""
 
     is_over: bool
     error: str | None = None
     may_pass: bool = False
+    refuses_lane: bool = False
 
 
 class JobResult(NamedTuple):

@@ -13,7 +13,7 @@ import orjson
 from batchyard.adapters.providers.provider_jobs import JobMissing, JobRefused, VendorTrouble
 from batchyard.core import exact_json
 from batchyard.core.json_types import JsonObject
-from batchyard.core.refusals import ErrorDetails
+from batchyard.core.refusals import ErrorDetails, says_no_jobs
 from batchyard.core.retry import FailureReason, failure_of, read_retry_advice
 
 _CONNECT_SECONDS = 10.0
@@ -169,7 +169,8 @@ def _error(response: httpx.Response, reasons: Mapping[str, FailureReason]) -> Jo
     kind = headers.get("x-amzn-errortype", "").partition(":")[0]
     reason = reasons.get(kind) or failure_of(response.status_code, advice, details) or FailureReason.INVALID_RESPONSE
     if reason in (FailureReason.REJECTED, FailureReason.TOO_LARGE):
-        return JobRefused(details.code or details.type or kind or f"status_{response.status_code}")
+        code = details.code or details.type or kind or f"status_{response.status_code}"
+        return JobRefused(code, refuses_lane=says_no_jobs(details))
     is_about_scope = response.status_code == 403 or details.message.startswith(_LACKS_SCOPE)
     return VendorTrouble(
         reason,

@@ -19,7 +19,7 @@ REASONS = {
     Verdict.DEARER: "Another lane that will do costs less.",
     Verdict.LESS_PREFERRED: "The routing mode prefers another lane that will do, whatever it costs.",
     Verdict.IMMEDIATE: "The batch is to be run call by call.",
-    Verdict.UNSUPPORTED: "The provider has answered that it has no batch API.",
+    Verdict.UNSUPPORTED: "The provider has answered that it has no batch API, or none for this model or plan.",
     Verdict.ENDPOINT: "This lane does not serve the operation.",
     Verdict.UNPRICED: "What its images cost is not known here.",
     Verdict.TOO_FEW: "There are fewer items than the provider's batch API takes at least.",

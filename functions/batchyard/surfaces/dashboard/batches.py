@@ -13,6 +13,7 @@ from typing_extensions import TypedDict
 
 from batchyard.core.batch_views import BatchesPage, BatchView, LifeEvent, Throughput, ended_at
 from batchyard.core.batches import Batch, Status
+from batchyard.core.ids import respelled
 from batchyard.core.json_types import JsonObject
 from batchyard.core.lanes import LaneProgress
 from batchyard.core.usage import decimal_usd
@@ -247,4 +248,4 @@ def _timeline_event(event: LifeEvent) -> TimelineEvent:
 def _own_spelling(batch: Batch) -> str:
     if batch.surface == "anthropic":
         return shown_id(batch.id)
-    return "bat_" + batch.id.removeprefix("batch_") if batch.surface == "batchrouter" else batch.id
+    return respelled(batch.id, "bat_") if batch.surface == "batchrouter" else batch.id

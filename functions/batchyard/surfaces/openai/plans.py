@@ -20,7 +20,7 @@ _REASONS = {
     Verdict.DEARER: "Another lane that will do costs less.",
     Verdict.LESS_PREFERRED: "The batch's routing mode prefers another lane that will do, whatever it costs.",
     Verdict.IMMEDIATE: "The batch is to be run call by call.",
-    Verdict.UNSUPPORTED: "The provider has answered that it has no batch API.",
+    Verdict.UNSUPPORTED: "The provider has answered that it has no batch API, or none for this model or plan.",
     Verdict.ENDPOINT: "This lane does not serve the batch's endpoint.",
     Verdict.TOO_FEW: "There are fewer requests than a provider job takes at least.",
     Verdict.TOO_MANY_JOBS: "It would make more provider jobs than are worth having.",

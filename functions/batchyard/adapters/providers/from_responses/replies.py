@@ -7,7 +7,8 @@
     message.content, message.refusal          an item of the type message
     message.tool_calls                        items of the type function_call
 
-What a response has no member for stands beside those that it has, under the name that the provider's answer gave it.
+What a response has no member for stands beside those that it has, under the name that the provider's answer gave it;
+behind `chat_` if a response calls something else by that name.
 """
 
 from __future__ import annotations
@@ -45,6 +46,13 @@ _NEVER: JsonObject = {
     "previous_response_id": None,
     "store": False,
 }
+_NEVER_HAD = frozenset(
+    {"access_programs", "completed_at", "context_management", "conversation", "image", "input_transformations"}
+    | {"moderation", "output_text", "prompt", "prompt_cache_diagnostics", "prompt_cache_options"}
+    | {"prompt_cache_retention", "tool_usage"}
+)
+"""Members that a response may have and these never do. Vendors have members of these names in chat completions that
+mean something else: Together's `prompt` is a list."""
 _OF_COMPLETION = frozenset({"id", "object", "created", "model", "choices", "usage", "service_tier", "metadata"})
 _OF_CHOICE = frozenset({"index", "message", "logprobs", "finish_reason"})
 _OF_MESSAGE = frozenset(
@@ -88,7 +96,8 @@ def response_of(completion: JsonObject, asked: JsonObject, now: int) -> JsonObje
         **_told(asked),
     }
     others = _others(completion, _OF_COMPLETION) | _others(choice, _OF_CHOICE) | _others(said, _OF_MESSAGE)
-    return others | response
+    taken = response.keys() | _NEVER_HAD
+    return {f"chat_{name}" if name in taken else name: value for name, value in others.items()} | response
 
 
 def _told(asked: JsonObject) -> JsonObject:
