@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -57,13 +58,24 @@ class Api:
     def close(self) -> None:
         self._client.close()
 
+    def beside(self, path: str) -> str:
+        """What stands for a path of the API that is not below /v1."""
+        return f"{self.address}{path}"
+
     def get(self, path: str, **query: Any) -> Any:
         given = {name: value for name, value in query.items() if value is not None}
         return self._send("GET", path, params=given).json()
 
-    def post(self, path: str, body: Mapping[str, Any] | None = None, *, idempotency_key: str | None = None) -> Any:
-        headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
-        return self._send("POST", path, json=body or {}, headers=headers).json()
+    def post(
+        self,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        idempotency_key: str | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
+        named = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
+        return self._send("POST", path, json=body or {}, headers={**named, **(headers or {})}).json()
 
     def send_file(self, path: str, name: str, data: bytes, *, member: str, **fields: str) -> Any:
         """POST of a form with one file in it."""
@@ -81,14 +93,29 @@ class Api:
         beside.replace(target)
         return written
 
-    def stream(self, path: str) -> Iterator[bytes]:
-        """The content in chunks."""
+    def stream(self, path: str, *, headers: Mapping[str, str] | None = None) -> Iterator[bytes]:
+        """The content in chunks. What takes the API so long that it gives up is asked for again: it goes on meanwhile,
+        and has it ready."""
+        return self._stream(self._client.build_request("GET", path, headers=headers))
+
+    def stream_elsewhere(self, url: str) -> Iterator[bytes]:
+        """What stands at an address that the API has named, which gets no key."""
+        request = self._client.build_request("GET", url)
+        del request.headers["Authorization"]
+        return self._stream(request)
+
+    def _stream(self, request: httpx.Request) -> Iterator[bytes]:
         try:
-            with self._client.stream("GET", path) as reply:
-                if reply.is_error:
-                    reply.read()
-                    raise _refusal(reply)
-                yield from reply.iter_bytes()
+            for number in range(_TRIES):
+                with contextlib.closing(self._client.send(request, stream=True)) as reply:
+                    if reply.status_code in _MAY_PASS and number < _TRIES - 1:
+                        self._sleep(_wait(number, reply.headers.get("retry-after")))
+                        continue
+                    if reply.is_error:
+                        reply.read()
+                        raise _refusal(reply)
+                    yield from reply.iter_bytes()
+                    return
         except httpx.HTTPError as error:
             raise _unreachable(self.address, error) from error
 

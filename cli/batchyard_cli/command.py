@@ -11,6 +11,7 @@ import click
 
 from batchyard_cli.console import Console
 from batchyard_cli.exits import CommandFailed, Done
+from batchyard_cli.forms import DIALECTS
 from batchyard_cli.surroundings import Surroundings
 
 if TYPE_CHECKING:
@@ -88,6 +89,18 @@ def command(
 
 
 FILE = click.Path(exists=True, dir_okay=False, readable=True)
+
+
+def lines_options(function: Any) -> Any:
+    """`--lines` and `--endpoint`: what a file holds, for whom it does not suffice to look."""
+    for option in (
+        click.option("--endpoint", help="Where lines in OpenAI's form go; found in the file if it is left out."),
+        click.option(
+            "--lines", type=click.Choice(list(DIALECTS)), help="Whose form its lines have; found in the file, too."
+        ),
+    ):
+        function = option(function)
+    return function
 
 
 def deployment_option(function: Any) -> Any:

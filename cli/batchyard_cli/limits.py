@@ -1,10 +1,13 @@
-"""What a file may have in a deployment, which tells it (GET /v1/limits)."""
+"""What a file may have in a deployment, which tells it: GET /v1/limits, and for the other dialects what its dashboard
+asks."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from batchyard_cli.api import Api, Refused
+from batchyard_cli.forms import DIALECTS
 
 
 @dataclass(frozen=True)
@@ -18,13 +21,30 @@ class Limits:
     max_line_errors: int = 50
     max_upload_part_bytes: int = 4_000_000
 
+    def within(self, dialect: str) -> Limits:
+        """Those that hold if a dialect's own are narrower."""
+        return replace(
+            self, **{name: min(most, getattr(self, name)) for name, most in DIALECTS[dialect].limits.items()}
+        )
 
-def limits_of(api: Api) -> Limits:
+
+def limits_of(api: Api, dialect: str = "openai") -> Limits:
     """The deployment's; the defaults if it is too old to tell."""
+    told = _told("/limits", api)
+    limits = Limits(**{each.name: int(told[each.name]) for each in fields(Limits)}) if told else Limits()
+    if dialect == "openai":
+        return limits
+    session = _told(api.beside("/dashboard/api/session"), api)
+    own = session.get("deployment", {}).get("dialects", {}).get(dialect)
+    return replace(limits, **{name: int(most) for name, most in own.items()}) if own else limits.within(dialect)
+
+
+def _told(path: str, api: Api) -> dict[str, Any]:
+    """Empty if the deployment does not know the question."""
     try:
-        told = api.get("/limits")
+        told: dict[str, Any] = api.get(path)
     except Refused as refusal:
         if refusal.status != 404:
             raise
-        return Limits()
-    return Limits(**{each.name: int(told[each.name]) for each in fields(Limits)})
+        return {}
+    return told

@@ -125,7 +125,8 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
 
 def _custom_id(raw: bytes, path: Path, number: int) -> str:
     try:
-        return str(json.loads(raw.removeprefix(b"\xef\xbb\xbf"))["custom_id"])
+        fields = json.loads(raw.removeprefix(b"\xef\xbb\xbf"))
+        return str(fields["customer_item_id" if "customer_item_id" in fields else "custom_id"])
     except (ValueError, KeyError, TypeError):
         raise CommandFailed(
             f"{path}:{number}: this line has no custom_id.", "Name JSONL files of a batch only.", code="invalid_line"

@@ -19,6 +19,7 @@ from batchyard_cli.limits import Limits
 
 KEY = "by_live_test"
 ADDRESS = "https://api.example.test/api"
+ELSEWHERE = "https://storage.example.test"
 START = 1_800_000_000.0
 
 Fault = Callable[[httpx.Request], httpx.Response | None]
@@ -46,6 +47,10 @@ class FakeApi:
     upload_seconds: float = 3600
     told_limits: dict[str, int] | None = field(default_factory=dict)
     """Those that differ from the defaults; None: an older deployment, which tells none."""
+    told_of_dialects: dict[str, dict[str, int]] = field(default_factory=dict)
+    """The limits of dialects, as the dashboard is told them."""
+    rows: list[bytes] = field(default_factory=list)
+    """Results as the dialect of the batch has them."""
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         request.read()
@@ -55,6 +60,9 @@ class FakeApi:
                 return answer
         if request.url.path.endswith("/openapi.json"):
             return httpx.Response(200, json={})
+        if str(request.url).startswith(ELSEWHERE):
+            assert "authorization" not in request.headers
+            return self.all_rows(request, "")
         if request.headers.get("authorization") != f"Bearer {KEY}":
             return refusal(401, "Incorrect API key provided.", "invalid_api_key")
         path = request.url.path.removeprefix("/api/v1")
@@ -127,8 +135,38 @@ class FakeApi:
 
     def create_batch(self, request: httpx.Request) -> httpx.Response:
         body = json.loads(request.content)
+        if "quote_id" in body:
+            batch_id = self._made(request, "batchrouter")
+            return httpx.Response(200, json={"batch": {"id": batch_id.replace("batch_", "bat_")}})
         batch = self.add_batch(len(self.batches), input_file_id=body["input_file_id"], metadata=body.get("metadata"))
         return httpx.Response(200, json=batch)
+
+    def create_anthropic(self, request: httpx.Request) -> httpx.Response:
+        assert request.headers["anthropic-version"] == "2023-06-01"
+        assert json.loads(request.content)["requests"] == []
+        return httpx.Response(200, json={"id": f"msg{self._made(request, 'anthropic')}"})
+
+    def create_kushrouter(self, request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json={"id": self._made(request, "kushrouter")})
+
+    def quote(self, request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json={"quote_id": f"quote of {json.loads(request.content)['input_file_id']}"})
+
+    def _made(self, request: httpx.Request, dialect: str) -> str:
+        file_id = json.loads(request.content)["input_file_id"]
+        return str(self.add_batch(len(self.batches), input_file_id=file_id, surface=dialect)["id"])
+
+    def view_batch(self, request: httpx.Request, batch_id: str) -> httpx.Response:
+        return httpx.Response(200, json={"surface": self.batches[batch_id].get("surface", "openai")})
+
+    def session(self, request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json={"deployment": {"dialects": self.told_of_dialects}})
+
+    def all_rows(self, request: httpx.Request, batch_id: str) -> httpx.Response:
+        return httpx.Response(200, content=b"".join(row + b"\n" for row in self.rows))
+
+    def artifact(self, request: httpx.Request, batch_id: str) -> httpx.Response:
+        return httpx.Response(200, json={"url": f"{ELSEWHERE}/{batch_id}"})
 
     def list_batches(self, request: httpx.Request) -> httpx.Response:
         limit, after = int(request.url.params["limit"]), request.url.params.get("after")
@@ -226,6 +264,14 @@ _ROUTES: tuple[tuple[str, str, Callable[..., httpx.Response]], ...] = (
     ("GET", "/batches", FakeApi.list_batches),
     ("GET", "/batches/([^/]+)", FakeApi.retrieve_batch),
     ("POST", "/batches/([^/]+)/cancel", FakeApi.cancel_batch),
+    ("POST", "/messages/batches", FakeApi.create_anthropic),
+    ("GET", "/messages/batches/([^/]+)/results", FakeApi.all_rows),
+    ("POST", "/api/api/v1/batches", FakeApi.create_kushrouter),
+    ("GET", "/api/api/v1/batches/([^/]+)/export", FakeApi.all_rows),
+    ("POST", "/quotes/model", FakeApi.quote),
+    ("GET", "/batches/([^/]+)/artifact-url", FakeApi.artifact),
+    ("GET", "/api/dashboard/api/batches/([^/]+)", FakeApi.view_batch),
+    ("GET", "/api/dashboard/api/session", FakeApi.session),
     ("POST", "/plan", FakeApi.plan),
     ("GET", "/limits", FakeApi.limits),
 )

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
 import pytest
 
 from batchyard import settings
 from batchyard.adapters import catalogue
-from batchyard.content.reading import Checks, InputRejected, Reading
+from batchyard.content.reading import Checks, InputLimits, InputRejected, Reading
 from batchyard.content.workfile import WorkFile
 from batchyard.core.routing import eligible
 from batchyard.core.sharding import ShardSizes
-from batchyard.surfaces.openai.lines import parse_line
+from batchyard.handlers.limits import limits_of
+from batchyard.surfaces.registry import surface
 from batchyard.surfaces.surface import LineContext
 from batchyard_cli import checking
+from batchyard_cli.forms import Form
 from batchyard_cli.limits import Limits
 from tests.cli.shell import Shell, line
 
@@ -38,16 +41,21 @@ BAD: list[bytes] = [
 ]
 
 
-def what_the_server_says(content: bytes) -> list[dict[str, Any]]:
+def what_the_server_says(content: bytes, form: Form = Form("openai", CHAT)) -> list[dict[str, Any]]:
     """The errors that Validate would put on the batch."""
     known = catalogue.load()
-    context = LineContext(CHAT)
+    context = LineContext(form.endpoint)
+    deployment = settings.Limits()
+    own = limits_of(surface(form.dialect), deployment)
+    limits = InputLimits(
+        own.max_batch_items, own.max_file_bytes, own.max_line_bytes, deployment.max_line_errors, 256, 4_000_000, 128
+    )
     checks = Checks(
-        limits=lambda surface: checking._of_input(Limits()),
-        parser=lambda surface, endpoint: lambda raw, index, number: parse_line(raw, index, number, context),
+        limits=lambda name: limits,
+        parser=lambda name, endpoint: partial(surface(name).parse_line, context=context),
         route=lambda model, provider, endpoint, rules: eligible(model, provider, known, endpoint, rules),
     )
-    reading = Reading(checking._batch(CHAT), checking._of_input(Limits()), checks)
+    reading = Reading(checking._batch(form), limits, checks)
     work = WorkFile(lambda data: None, sizes=ShardSizes(256), bytes_at_most=4_000_000, lanes_at_most=100)
     with pytest.raises(InputRejected) as rejected:
         reading.read(iter([content]), work)

@@ -13,6 +13,7 @@ from batchyard.core.items import Item, LineError
 from batchyard.surfaces.registry import surface
 from batchyard.surfaces.surface import LineContext
 from batchyard_cli.checking import check_file
+from batchyard_cli.forms import Form
 from batchyard_cli.limits import Limits
 from tests.dashboard.conftest import Visit
 
@@ -72,7 +73,7 @@ def test_the_page_finds_what_the_server_finds(visit: Visit, tmp_path: Path) -> N
     path = tmp_path / "requests.jsonl"
     for text, (endpoint, items, errors) in zip(files, found, strict=True):
         path.write_bytes(text.encode())
-        wanted = check_file(path, endpoint or CHAT, None)
+        wanted = check_file(path, Form("openai", endpoint or CHAT), None)
         assert errors == [[error.line, error.code] for error in wanted.errors], text[:300]
         assert wanted.errors or items == wanted.items, text[:300]
 

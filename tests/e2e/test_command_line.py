@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -124,6 +125,50 @@ def test_check_says_what_the_batch_would(call: Call, customer: Customer, tmp_pat
     assert (said.code, sent.code) == (1, 1)
     assert told == sent.result["batch"]["errors"]["data"]
     assert len(told) == 6
+
+
+def _in_form(dialect: str, number: int, **body: Any) -> dict[str, Any]:
+    body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": f"Say {number}."}]} | body
+    match dialect:
+        case "anthropic":
+            return {"custom_id": f"item-{number}", "params": {"max_tokens": 20} | body}
+        case "batchrouter":
+            model = body.pop("model")
+            return {"customer_item_id": f"item-{number}", "operation": "responses", "model": model, "input": body}
+        case _:
+            return {"custom_id": f"item-{number}"} | body
+
+
+@pytest.mark.parametrize("dialect", ["anthropic", "batchrouter", "kushrouter"])
+def test_a_file_in_every_form(call: Call, customer: Customer, tmp_path: Path, dialect: str) -> None:
+    """The batch is the dialect's own: it is checked, made, watched, and its results are the lines that the dialect's
+    clients read, whose order is the input's; `results` finds the same again by the dialect's id. What `check` says of a
+    bad file is what its batch fails with; BatchRouter's is refused with the quote."""
+    file = tmp_path / "work.jsonl"
+    failing = [{"role": "user", "content": "Say 3. [simulate: status:400]"}]
+    file.write_bytes(jsonl([_in_form(dialect, n, **({"messages": failing} if n == 3 else {})) for n in range(6)]))
+    assert call("check", file, "--json").result["lines"] == dialect
+    assert call("cost", file).code == 0
+    said = call("run", file, "--out", tmp_path, "--json")
+    assert said.code == 3, said.err
+    batch = said.result["batch"]
+    assert batch["request_counts"] == {"total": 6, "completed": 5, "failed": 1}
+    rows = b"".join(Path(path).read_bytes() for path in said.result["files"].values()).splitlines()
+    name = "customer_item_id" if dialect == "batchrouter" else "custom_id"
+    assert sorted(json.loads(row)[name] for row in rows) == [f"item-{number}" for number in range(6)]
+    assert ("result" in json.loads(rows[0])) == (dialect != "batchrouter")
+    spelled = batch["id"].replace("batch_", {"anthropic": "msgbatch_", "batchrouter": "bat_"}.get(dialect, "batch_"))
+    assert sorted(call("results", spelled, "--stdout").out.encode().splitlines()) == sorted(rows)
+
+    file.write_bytes(jsonl([_in_form(dialect, 0), _in_form(dialect, 0), _in_form(dialect, 1, model="no-such-model")]))
+    told = [{each: line[each] for each in ("line", "code")} for line in call("check", file, "--json").lines[:-1]]
+    assert [each["line"] for each in told] == [2, 3]
+    sent = call("run", file, "--no-check", "--json")
+    assert sent.code == 1
+    if dialect != "batchrouter":
+        assert told == [
+            {each: error[each] for each in ("line", "code")} for error in sent.result["batch"]["errors"]["data"]
+        ]
 
 
 def test_an_operator_looks_and_makes_accounts(call: Call, cloud: LocalCloud) -> None:

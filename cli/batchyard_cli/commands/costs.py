@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from batchyard_cli.command import FILE, Session, command, deployment_option
+from batchyard_cli.command import FILE, Session, command, deployment_option, lines_options
 from batchyard_cli.exits import CommandFailed, Done
 from batchyard_cli.texts import moment
+
+if TYPE_CHECKING:
+    from batchyard_cli.checking import Asked
 
 _COLUMNS = ("provider", "model", "mode", "items", "input_tokens", "cost_usd", "verdict", "done_by", "reason")
 
@@ -18,7 +21,7 @@ _COLUMNS = ("provider", "model", "mode", "items", "input_tokens", "cost_usd", "v
 @command()
 @click.argument("file", type=FILE, required=False)
 @deployment_option
-@click.option("--endpoint", help="Where its lines go; found in the file if it is left out.")
+@lines_options
 @click.option("--output-tokens", type=click.IntRange(0), help="What each item will be answered with, if you know.")
 @click.option("--days", type=click.IntRange(1, 365), default=30, show_default=True, help="With --deployment.")
 def cost(session: Session, file: str | None, deployment: str | None, days: int, **wanted: Any) -> Done:
@@ -30,17 +33,16 @@ def cost(session: Session, file: str | None, deployment: str | None, days: int, 
     return _of_file(session, Path(file), **wanted)
 
 
-def _of_file(session: Session, path: Path, endpoint: str | None, output_tokens: int | None) -> Done:
+def _of_file(session: Session, path: Path, lines: str | None, endpoint: str | None, output_tokens: int | None) -> Done:
     from batchyard_cli import checking
 
-    endpoint = endpoint or checking.endpoint_of(path)
-    checked = checking.check_file(path, endpoint, None)
+    checked = checking.check_file(path, checking.form_of(path, lines, endpoint), None)
     if not checked.asked:
         raise CommandFailed(
             f"{path} has no good line.", f"`batchyard check {path}` says what is wrong.", code="invalid_file"
         )
     api = session.api()
-    plans = [api.post("/plan", _wanted(each, endpoint, output_tokens)) for each in checked.asked]
+    plans = [api.post("/plan", _wanted(each, output_tokens)) for each in checked.asked]
     rows = [row for plan in plans for route in plan["routes"] for row in _lanes(route)]
     session.console.table("lane", _COLUMNS, rows, "No lane.")
     total = sum((Decimal(plan["expected_cost_usd"]) for plan in plans), Decimal(0))
@@ -64,8 +66,15 @@ def _of_file(session: Session, path: Path, endpoint: str | None, output_tokens: 
     )
 
 
-def _wanted(asked: Any, endpoint: str, output_tokens: int | None) -> dict[str, Any]:
-    wanted = {"endpoint": endpoint, "items": asked.items, "model": asked.model, "tokens": asked.tokens}
+def _wanted(asked: Asked, output_tokens: int | None) -> dict[str, Any]:
+    from batchyard_cli.checking import planned_as
+
+    wanted: dict[str, Any] = {
+        "endpoint": planned_as(asked.endpoint),
+        "items": asked.items,
+        "model": asked.model,
+        "tokens": asked.tokens,
+    }
     if asked.provider is not None:
         wanted["provider"] = asked.provider
     if output_tokens is not None:

@@ -10,6 +10,7 @@ import click
 
 from batchyard_cli.command import Session, command
 from batchyard_cli.exits import CommandFailed, Done
+from batchyard_cli.forms import our_id
 from batchyard_cli.texts import moment
 
 _COLUMNS = ("id", "status", "done", "failed", "total", "cost_usd", "created")
@@ -56,7 +57,7 @@ def show(session: Session, batch: str) -> Done:
     """Everything about BATCH: figures, times, lanes, why it waits, what is wrong."""
     from batchyard_cli import watching
 
-    found = session.api().get(f"/batches/{batch}")
+    found = session.api().get(f"/batches/{our_id(batch)}")
     write = session.console.write
     watching.summary(found, write)
     for name, value in (
@@ -86,13 +87,13 @@ def show(session: Session, batch: str) -> Done:
 @command()
 @click.argument("batch")
 @click.option("--out", "-o", type=click.Path(file_okay=False, path_type=Path), default=".", help="Folder.")
-@click.option("--stdout", is_flag=True, help="Both files' lines to stdout instead.")
+@click.option("--stdout", is_flag=True, help="Their lines to stdout instead.")
 def results(session: Session, batch: str, out: Path, stdout: bool) -> Done:
-    """Download the results of BATCH: BATCH.output.jsonl and BATCH.errors.jsonl."""
+    """Download the results of BATCH: BATCH.output.jsonl and BATCH.errors.jsonl, on lines as its dialect has them."""
     from batchyard_cli import bringing, watching
 
     api, console = session.api(), session.console
-    found = api.get(f"/batches/{batch}")
+    found = api.get(f"/batches/{our_id(batch)}")
     if found["status"] not in watching.TERMINAL:
         raise CommandFailed(
             f"{found['id']} is {found['status']}: its results are not there yet.",
@@ -101,9 +102,7 @@ def results(session: Session, batch: str, out: Path, stdout: bool) -> Done:
         )
     if not stdout:
         return watching.ended(found, bringing.bring(found, out, found["id"], api, console))
-    for _, member in bringing.KINDS:
-        if found.get(member):
-            _to_stdout(api.stream(f"/files/{found[member]}/content"), console.as_json)
+    _to_stdout(bringing.all_results(found, api), console.as_json)
     return watching.ended(found, {})
 
 
@@ -111,7 +110,7 @@ def results(session: Session, batch: str, out: Path, stdout: bool) -> Done:
 @click.argument("batch")
 def cancel(session: Session, batch: str) -> Done:
     """Stop BATCH. What is done is kept, and comes with `results`."""
-    found = session.api().post(f"/batches/{batch}/cancel")
+    found = session.api().post(f"/batches/{our_id(batch)}/cancel")
     session.console.write(f"{found['id']} is {found['status']}")
     session.console.say(f"`batchyard watch {found['id']}` waits for its end and brings what was done.")
     return Done({"batch": found})

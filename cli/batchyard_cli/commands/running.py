@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from batchyard_cli.command import FILE, Session, command
+from batchyard_cli.command import FILE, Session, command, lines_options
 from batchyard_cli.exits import CommandFailed, Done, Exit, interrupted
+from batchyard_cli.forms import Form, our_id
+
+if TYPE_CHECKING:
+    from batchyard_cli.creating import Wishes
 
 
 @dataclass(frozen=True)
 class Sending:
     """How a file is to be sent."""
 
+    lines: str | None
     endpoint: str | None
     metadata: tuple[str, ...]
     concurrency: int | None
@@ -26,13 +30,13 @@ class Sending:
 
 def sending_options(function: Any) -> Any:
     for option in (
-        click.option("--endpoint", help="Where its lines go; found in the file if it is left out."),
         click.option("--metadata", "-m", multiple=True, metavar="NAME=VALUE", help="Kept with the batch."),
         click.option("--concurrency", type=click.IntRange(1, 10_000), help="Most calls in flight at once."),
         click.option(
             "--identical-once", is_flag=True, help="Send lines with the same body once; all have that result."
         ),
         click.option("--no-check", is_flag=True, help="Leave the check of the file to the server."),
+        lines_options,
     ):
         function = option(function)
     return function
@@ -51,8 +55,8 @@ def run(session: Session, file: str, out: Path, **options: Any) -> Done:
     Ctrl-C while it is sent: call it again, and it goes on where it was. Ctrl-C later: the batch goes on without you,
     and `batchyard watch` attaches again. Results: FILE's name with `.output.jsonl` and `.errors.jsonl`.
     """
-    batch = _send(session, Path(file), Sending(**options))
-    return _follow(session, batch, f"created {batch['id']}", out, Path(file).stem)
+    batch, form = _send(session, Path(file), Sending(**options))
+    return _follow(session, batch, f"created {batch['id']}", _Place(out, Path(file).stem, form.dialect))
 
 
 @command()
@@ -60,7 +64,7 @@ def run(session: Session, file: str, out: Path, **options: Any) -> Done:
 @sending_options
 def submit(session: Session, file: str, **options: Any) -> Done:
     """Send FILE as a batch, print the batch's id, and do not wait."""
-    batch = _send(session, Path(file), Sending(**options))
+    batch, _ = _send(session, Path(file), Sending(**options))
     session.console.write(batch["id"])
     session.console.say(f"`batchyard watch {batch['id']}` shows how it goes.")
     return Done({"batch": batch})
@@ -72,45 +76,40 @@ def submit(session: Session, file: str, **options: Any) -> Done:
 @click.option("--no-results", is_flag=True, help="Only watch.")
 def watch(session: Session, batch: str, out: Path, no_results: bool) -> Done:
     """Show how BATCH goes until it ends, then bring its results. Ctrl-C detaches; the batch goes on."""
-    found = session.api().get(f"/batches/{batch}")
-    return _follow(session, found, f"attached to {found['id']}", None if no_results else out, found["id"])
+    found = session.api().get(f"/batches/{our_id(batch)}")
+    place = None if no_results else _Place(out, found["id"])
+    return _follow(session, found, f"attached to {found['id']}", place)
 
 
-def _send(session: Session, path: Path, sending: Sending) -> dict[str, Any]:
-    from batchyard_cli import checking, uploading
+def _send(session: Session, path: Path, sending: Sending) -> tuple[dict[str, Any], Form]:
+    from batchyard_cli import checking, creating, uploading
 
-    api = session.api()
-    pairs = _pairs(sending.metadata)
-    endpoint = sending.endpoint or checking.endpoint_of(path)
+    api, wishes = session.api(), _wishes(sending)
+    form = checking.form_of(path, sending.lines, sending.endpoint)
+    creating.check_wishes(form, wishes)
     try:
         if not sending.no_check:
-            _check(session, path, endpoint)
+            _check(session, path, form)
         file_id = uploading.upload(path, api, session.console, session.surroundings)
     except KeyboardInterrupt:
         raise interrupted(
             "Stopped before anything was started; what was uploaded is kept for an hour.",
             f"`batchyard run {path}` goes on where this stopped.",
         ) from None
-    body: dict[str, Any] = {"input_file_id": file_id, "endpoint": endpoint, "completion_window": "24h"}
-    if pairs:
-        body["metadata"] = pairs
-    if settings := _settings(sending):
-        body["settings"] = settings
     try:
-        batch: dict[str, Any] = api.post("/batches", body, idempotency_key=secrets.token_hex(16))
+        return creating.create(form, file_id, wishes, api), form
     except KeyboardInterrupt:
         raise interrupted(
             "Stopped while the batch was being created: it may be there.",
             "`batchyard ls` shows it, `batchyard watch` attaches to it; do not send the file again before.",
         ) from None
-    return batch
 
 
-def _check(session: Session, path: Path, endpoint: str) -> None:
+def _check(session: Session, path: Path, form: Form) -> None:
     from batchyard_cli import checking
     from batchyard_cli.commands.inputs import tell
 
-    checked = checking.check_file(path, endpoint, session.api())
+    checked = checking.check_file(path, form, session.api())
     if checked.errors:
         tell(checked, path, session.console)
         raise CommandFailed(
@@ -120,7 +119,16 @@ def _check(session: Session, path: Path, endpoint: str) -> None:
         )
 
 
-def _follow(session: Session, batch: dict[str, Any], greeting: str, out: Path | None, stem: str) -> Done:
+@dataclass(frozen=True)
+class _Place:
+    """Where results are brought to. `dialect`: by which the batch was made, if that is known."""
+
+    folder: Path
+    stem: str
+    dialect: str | None = None
+
+
+def _follow(session: Session, batch: dict[str, Any], greeting: str, place: _Place | None) -> Done:
     from batchyard_cli import bringing, watching
 
     console, api = session.console, session.api()
@@ -130,7 +138,7 @@ def _follow(session: Session, batch: dict[str, Any], greeting: str, out: Path | 
     except KeyboardInterrupt:
         raise watching.detached(batch["id"]) from None
     try:
-        files = bringing.bring(batch, out, stem, api, console) if out is not None else {}
+        files = bringing.bring(batch, place.folder, place.stem, api, console, dialect=place.dialect) if place else {}
     except KeyboardInterrupt:
         raise interrupted(
             f"{batch['id']} is {batch['status']}; its results were not brought.",
@@ -151,14 +159,15 @@ def _about_failures(batch: dict[str, Any], files: dict[str, str]) -> str:
     )
 
 
-def _settings(sending: Sending) -> dict[str, Any]:
-    """What was asked for, and nothing else: a deployment of an earlier version may not know the rest."""
+def _wishes(sending: Sending) -> Wishes:
+    from batchyard_cli.creating import Wishes
+
     settings: dict[str, Any] = {}
     if sending.concurrency:
         settings["concurrency"] = sending.concurrency
     if sending.identical_once:
         settings["identical_once"] = True
-    return settings
+    return Wishes(_pairs(sending.metadata), settings)
 
 
 def _pairs(metadata: tuple[str, ...]) -> dict[str, str]:
