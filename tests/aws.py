@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from moto import mock_aws
-from moto.core import responses
 from moto.core.botocore_stubber import BotocoreStubber
 from moto.dynamodb.models import DynamoDBBackend
 from moto.dynamodb.models import Table as MotoTable
@@ -24,14 +23,13 @@ from batchyard.adapters.aws.progress import Progress
 from batchyard.adapters.aws.shards import Shards
 from batchyard.adapters.aws.stores import Stores
 from batchyard.adapters.aws.table import Table
-from local.simulated_aws.patches import dynamodb, dynamodb_updates, requests
+from local.simulated_aws.patches import dynamodb, dynamodb_updates
 from local.table import create_table
 
 REGION = "us-east-1"
 TABLE_NAME = "batchyard-test"
 DATA_BUCKET = "batchyard-test-data"
 _QUICKER = (
-    (responses, "method_names_from_class"),
     (DynamoResult, "execute_result"),
     (MotoTable, "query"),
     (MotoTable, "all_items"),
@@ -69,7 +67,6 @@ def _quicker() -> list[tuple[Any, str, Any]]:
     with pytest.MonkeyPatch.context() as undone:
         for owner, name in _QUICKER:
             undone.setattr(owner, name, getattr(owner, name, None), raising=False)
-        requests.list_methods_once()
         dynamodb.write_rows_without_the_serializer()
         dynamodb.query_one_partition()
         dynamodb.undo_transactions_by_row()

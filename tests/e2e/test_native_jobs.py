@@ -142,11 +142,11 @@ def test_a_mixed_batch_runs_on_all_its_lanes_in_a_storm(customer: Customer, prov
 
 
 def test_responses_run_where_there_are_only_chat_completions(customer: Customer, provider: SimulatedProvider) -> None:
-    """OpenAI's newer form at Anthropic and Mistral, in their own batches, and at Together call by call: each item comes
-    back as a response that OpenAI's SDK reads; what cannot be had there is that item's error."""
+    """OpenAI's newer form at Anthropic, Mistral and Gemini, in their batches, and at Together call by call: each item
+    comes back as a response that OpenAI's SDK reads; what cannot be had there is that item's error."""
     models = [model for model, (at, _) in MIXED.items() if at != "openai"]
     bodies: list[dict[str, Any]] = [
-        {"model": models[number % 3], "input": f"item {number}", "max_output_tokens": 20} for number in range(30)
+        {"model": models[number % 4], "input": f"item {number}", "max_output_tokens": 20} for number in range(30)
     ]
     bodies[4] |= {"previous_response_id": "resp_1"}
     wanted = [
@@ -154,12 +154,12 @@ def test_responses_run_where_there_are_only_chat_completions(customer: Customer,
         for number, body in enumerate(bodies)
     ]
     batch = customer.submit(wanted, "/v1/responses")
-    eventually(lambda: len(provider.jobs()) == 2, "both jobs are submitted")
+    eventually(lambda: len(provider.jobs()) == 3, "all three jobs are submitted")
     provider.advance(JOB_SECONDS)
     batch = customer.wait(batch.id)
     checked = customer.check(batch, wanted)
     assert (batch.status, checked.succeeded, checked.failed) == ("completed", 29, 1)
-    assert {job["vendor"] for job in provider.jobs()} == {"anthropic", "mistral"}
+    assert {job["vendor"] for job in provider.jobs()} == {"anthropic", "gemini", "mistral"}
     results = customer.output(batch)
     error = results.pop("item-4")["response"]["body"]["error"]
     assert (error["param"], error["code"]) == ("previous_response_id", "unsupported_parameter")
