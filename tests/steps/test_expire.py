@@ -74,6 +74,7 @@ def test_bytes_whose_file_was_never_made_go(table: Table, objects: Objects, monk
         raise SystemExit
 
     made = upload("file-made")
+    assert stores.files.expired(NOW + 3600, 10) == []  # nor does an older version find it
     with monkeypatch.context() as dying, pytest.raises(SystemExit):
         dying.setattr(table, "transact", die)
         upload("file-lost")
@@ -83,3 +84,4 @@ def test_bytes_whose_file_was_never_made_go(table: Table, objects: Objects, monk
     assert objects.head(file_key("acct_a", "file-lost")) is None
     assert objects.head(file_key("acct_a", made.id)) is not None and stores.files.get(made.ref) == made
     assert [row["sk"] for row in table.query("expiring")] == [f"{made.expires_at:012d}#file-made"]
+    assert list(table.query("expected")) == []

@@ -1,6 +1,8 @@
 """Rows of files, of uploads and of their parts. The bytes are `objects.py`'s.
 
-A file that expires has a second row, under `expiring` by the second it expires at, which is what Sweep reads.
+A file that expires has a second row, under `expiring` by the second it expires at, which is what Sweep reads. One whose
+bytes are written before its row has, for an hour, a row under `expected`: not under `expiring`, where an older version
+would take the file for one whose time is over.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from batchyard.core.json_types import Row
 from batchyard.core.requests import PageRequest
 
 _EXPIRING = "expiring"
+_EXPECTED = "expected"
 _TIME_DIGITS = 12
 _FILE = "file#"
 _ROWS_PER_READ = 100
@@ -25,7 +28,7 @@ def file_writes(file: File) -> list[Put]:
     """What a transaction writes to make the file's rows, or to replace them."""
     writes = [Put(_file_key(file.ref), file.to_row())]
     if file.expires_at is not None:
-        writes.append(Put(_expiring_key(file.ref, file.expires_at), {"account_id": file.account_id}))
+        writes.append(Put(_due_key(_EXPIRING, file.ref, file.expires_at), {"account_id": file.account_id}))
     return writes
 
 
@@ -33,12 +36,16 @@ _EXPECTED_SECONDS = 3600
 """Far longer than a request takes that writes bytes and then their row."""
 
 
-class Expired(NamedTuple):
-    """A file whose time is over. `sk`: the sort key of its `expiring` row."""
+class DueFile(NamedTuple):
+    """A file whose time is over, or that was expected until now. `sk`: the sort key of the row that says so."""
 
     account_id: str
     file_id: str
     sk: str
+
+    @property
+    def ref(self) -> FileRef:
+        return FileRef(self.account_id, self.file_id)
 
 
 class Files:
@@ -57,8 +64,8 @@ class Files:
 
     def expect(self, ref: FileRef, now: int) -> None:
         """Bytes of a file are about to be written whose row comes after them. Should it never come, nobody else would
-        find them: `expired` names them an hour later."""
-        self._table.put(_expiring_key(ref, now + _EXPECTED_SECONDS), {"account_id": ref.account_id})
+        find them: `expected` names them an hour later."""
+        self._table.put(_due_key(_EXPECTED, ref, now + _EXPECTED_SECONDS), {"account_id": ref.account_id})
 
     def arrive(self, file: File, *, bytes: int, lines: int | None = None) -> File:
         """The file's bytes are there. Raises ConditionFailed if the file was deleted meanwhile."""
@@ -83,21 +90,28 @@ class Files:
         row = self._table.delete(_file_key(ref))
         return File.from_row(row) if row else None
 
-    def expired(self, now: int, at_most: int) -> list[Expired]:
+    def expired(self, now: int, at_most: int) -> list[DueFile]:
         """Files to be removed, those that expired first at the beginning; also files that were deleted before their
-        time, and those that were only expected, of which most are there and stay."""
-        rows = self._table.query(_EXPIRING, limit=at_most)
-        found = [Expired(row["account_id"], row["sk"].partition("#")[2], row["sk"]) for row in rows]
+        time."""
+        return self._due(_EXPIRING, now, at_most)
+
+    def expected(self, now: int, at_most: int) -> list[DueFile]:
+        """Files whose rows should have been there for long. Of most they are."""
+        return self._due(_EXPECTED, now, at_most)
+
+    def remove(self, expired: DueFile) -> None:
+        """Drop both rows of a file whose bytes are gone."""
+        self._table.delete(_file_key(expired.ref))
+        self._table.delete(Key(_EXPIRING, expired.sk))
+
+    def expect_no_more(self, expected: DueFile) -> None:
+        """Drop the row of a file that was expected."""
+        self._table.delete(Key(_EXPECTED, expected.sk))
+
+    def _due(self, partition: str, now: int, at_most: int) -> list[DueFile]:
+        rows = self._table.query(partition, limit=at_most)
+        found = [DueFile(row["account_id"], row["sk"].partition("#")[2], row["sk"]) for row in rows]
         return [file for file in found if int(file.sk[:_TIME_DIGITS]) <= now]
-
-    def remove(self, expired: Expired) -> None:
-        """Drop the rows of a file whose bytes are gone."""
-        self._table.delete(_file_key(FileRef(expired.account_id, expired.file_id)))
-        self._table.delete(Key(_EXPIRING, expired.sk))
-
-    def forget(self, expired: Expired) -> None:
-        """Drop the row that says that the file's time is over: it is not."""
-        self._table.delete(Key(_EXPIRING, expired.sk))
 
     def page(self, account_id: str, page: PageRequest, now: int) -> tuple[list[File], bool]:
         """The page's files by time of creation, and whether there are more behind them."""
@@ -181,8 +195,8 @@ class Uploads:
         return after
 
 
-def _expiring_key(ref: FileRef, at: int) -> Key:
-    return Key(_EXPIRING, f"{at:0{_TIME_DIGITS}d}#{ref.file_id}")
+def _due_key(partition: str, ref: FileRef, at: int) -> Key:
+    return Key(partition, f"{at:0{_TIME_DIGITS}d}#{ref.file_id}")
 
 
 def _file_key(ref: FileRef) -> Key:
