@@ -16,12 +16,10 @@ import re
 from dataclasses import replace
 from typing import Any
 
-import orjson
-
 from batchyard.core.json_types import JsonObject
 from batchyard.core.native_limits import NativeLimits
 from batchyard.core.providers import IMAGE_ENDPOINTS
-from batchyard.core.stated_output import stated_count
+from batchyard.core.stated_output import read_request, stated_count
 from batchyard.core.usage import Usage
 
 JOB_ITEMS = 125
@@ -53,12 +51,7 @@ def job_limits_of(endpoint: str, limits: NativeLimits) -> NativeLimits:
 
 def image_usage(body: bytes) -> Usage:
     """The most tokens that the item can be billed for: of its prompt, of images that it gives and that it asks for."""
-    try:
-        request = orjson.loads(body)
-    except orjson.JSONDecodeError:  # nothing that a provider would read, and no reason to stop
-        request = {}
-    if not isinstance(request, dict):
-        request = {}
+    request = read_request(body)
     made = _images(request) * _tokens(request)
     given = _images_given(request) * _INPUT_IMAGE_TOKENS
     text = len(str(request.get("prompt") or "")) + _AROUND_A_PROMPT

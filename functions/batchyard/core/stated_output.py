@@ -23,7 +23,7 @@ _ANSWERS = ("n", "best_of")
 def output_tokens(body: bytes, unknown_tokens: int) -> int:
     """The most output tokens that the item can be billed for: all the answers that it asks for together.
     `unknown_tokens`: of an answer whose length it does not say."""
-    request = _request(body)
+    request = read_request(body)
     stated = _stated(request)
     return (unknown_tokens if stated is None else stated) * _answers(request)
 
@@ -31,7 +31,7 @@ def output_tokens(body: bytes, unknown_tokens: int) -> int:
 def stated_output_tokens(body: bytes) -> int | None:
     """The most output tokens of an answer that the item asks for; None if it does not say. If it says so by several
     names, the largest figure counts, so that nobody can hide it behind a smaller one."""
-    return _stated(_request(body))
+    return _stated(read_request(body))
 
 
 def stated_count(value: Any) -> int | None:
@@ -39,7 +39,8 @@ def stated_count(value: Any) -> int | None:
     return _figure(value)
 
 
-def _request(body: bytes) -> JsonObject:
+def read_request(body: bytes) -> JsonObject:
+    """The item's request; an empty one, if it is none."""
     try:
         request = orjson.loads(body)
     except orjson.JSONDecodeError:  # nothing that a provider would read, and no reason to stop

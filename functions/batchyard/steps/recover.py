@@ -69,8 +69,8 @@ def _without_waiting_messages(messages: list[ShardMessage], queues: Queues) -> l
 
 
 def start_due_jobs(batch: Batch, *, now: int, stores: Stores, job_starter: JobStarter) -> list[int]:
-    """The numbers of the provider jobs that were due and are started, also of those whose shards are moved and that
-    have still to tidy up."""
+    """The numbers of the provider jobs that are due, also of those whose shards are moved and that have still to tidy
+    up. They are started, those that have waited longest first, as many as `job_starter` takes."""
     plan = batch.plan
     if plan is None or batch.status.is_terminal or batch.status is Status.VALIDATING:
         return []
