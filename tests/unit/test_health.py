@@ -66,7 +66,7 @@ def test_a_lane_that_comes_back_starts_anew() -> None:
 def test_probes_come_less_often_but_never_seldom() -> None:
     """Full speed within half a minute of the provider's return; a key that people mend within two."""
     assert [probe_wait_seconds(LaneState.OPEN, n) for n in range(6)] == [2, 4, 8, 15, 15, 15]
-    assert [probe_wait_seconds(LaneState.OPEN, n) for n in (10, 11, 500)] == [15, 20, 20]
+    assert [probe_wait_seconds(LaneState.OPEN, n) for n in (6, 7, 500)] == [15, 20, 20]
     assert probe_wait_seconds(LaneState.BLOCKED, 50) == 60
 
 

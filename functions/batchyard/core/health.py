@@ -37,8 +37,8 @@ _LONGEST_PROBE_SECONDS = {"open": 20, "blocked": 60}
 """A lane is at full speed within half a minute of its provider's return: that takes ten seconds from a probe that gets
 through. A key that was rotated is found at once, one that people have to mend takes them longer."""
 _USUAL_PROBE_SECONDS = 15
-_PROBES_OF_A_SHORT_OUTAGE = 10
-"""After two minutes one that lasts longer is likely, and less than one per cent of a large batch is to be witnesses."""
+_PROBES_OF_A_SHORT_OUTAGE = 6
+"""After a minute one that lasts longer is likely, and less than one per cent of a large batch is to be witnesses."""
 _LEAST_PAUSE_SECONDS = 5
 """After a witness that hung for longer than the wait."""
 
