@@ -18,7 +18,7 @@ from batchyard.core.files import File
 from batchyard.core.ids import respelled
 from batchyard.core.items import LineError
 from batchyard.core.json_types import JsonObject
-from batchyard.core.routing import ServiceTier
+from batchyard.core.rules import ServiceTier
 from batchyard.core.usage import PICOUSD_PER_MICROUSD
 from batchyard.surfaces.batch_fields import BatchLane, BatchWait, batch_lanes, waiting_for
 from batchyard.surfaces.batchrouter.money import Money, money
