@@ -14,8 +14,9 @@ from dataclasses import replace
 
 import orjson
 
-from batchyard.adapters.aws.batches import Batches, Idempotency, IdempotencyKeyUsed
+from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.caller_keys import CallerKeys
+from batchyard.adapters.aws.idempotency import Idempotency, IdempotencyKeyUsed
 from batchyard.adapters.aws.quotes import acceptance_of
 from batchyard.adapters.aws.repeats import Repeats, note_of
 from batchyard.adapters.aws.stores import Stores
