@@ -149,7 +149,9 @@ def test_the_servers_advice_comes_first_and_is_never_cut_short() -> None:
         ({"retry-after": "nan"}, None),
         ({"retry-after": "inf"}, None),
         ({"retry-after": "tomorrow"}, None),
-        ({"retry-after": "99999999999"}, 86_400.0),
+        ({"retry-after": "899"}, 899.0),
+        ({"retry-after": "86400"}, 900.0),
+        ({"retry-after": "99999999999"}, 900.0),
         ({}, None),
     ],
 )

@@ -126,8 +126,9 @@ _MESSAGES = {
     FailureReason.UNSUPPORTED: "The provider cannot do what this request asks for.",
 }
 
-_LONGEST_WAIT_SECONDS = 86_400.0
-"""A server that asks for a longer wait gets this one."""
+_LONGEST_WAIT_SECONDS = 900.0
+"""A server that asks for a longer wait gets this one, which is also as long as the message of a shard can wait. One
+answer with a wait of a day must not cost a batch all the time that it has."""
 
 _BY_STATUS = {
     408: FailureReason.TIMEOUT,
