@@ -2,7 +2,7 @@
 refusals, tool arguments, log probabilities and everything else that vendors put into a delta.
 
 What is held is not much larger than the answer's own JSON: texts are texts, and other values stay as they are written,
-because objects take many times their JSON.
+because objects take many times their JSON. They are counted for more than that, for the moment in which they are read.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ _WHOLE = frozenset({"id", "object", "type", "role", "name", "index", "finish_rea
 """Members that a chunk repeats rather than continues."""
 _NOT_CARRIED = frozenset({"choices", "object", "obfuscation"})
 """Members of a chunk that are added up by other means, or mean nothing in an answer."""
+_PART_BYTES = 16
+"""What an object or a list counts beside its JSON: a million of them are as many as the longest answer may have."""
 _MEMBER_BYTES = 256
 """What a member takes beside its value, if it is an object that is filled by later chunks."""
 
@@ -161,7 +163,7 @@ class _List:
             return 0
         written = exact_json.dumps_anything(more)[1:-1] + b","
         self._elements += written
-        return len(written)
+        return _weight(written)
 
     def joined(self) -> list[Any]:
         found: list[Any] = exact_json.loads_anything(b"[" + self._elements[:-1] + b"]")
@@ -178,7 +180,13 @@ class _Parts:
 
 def _size(value: Any) -> int:
     """Of what is held whole. What is filled by later chunks is counted as it comes."""
-    return len(value) if isinstance(value, str | _Written) else 0
+    if isinstance(value, _Written):
+        return _weight(value)
+    return len(value) if isinstance(value, str) else 0
+
+
+def _weight(written: bytes) -> int:
+    return len(written) + _PART_BYTES * (written.count(b"{") + written.count(b"["))
 
 
 def _joined(value: Any) -> Any:
