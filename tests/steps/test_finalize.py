@@ -88,7 +88,7 @@ class Yard:
         assert row is not None
         check_rows(row, self.table.query(f"batch#{BATCH_ID}", prefix="shard#"))
         assert batch.tally.items == ITEMS
-        assert self.batches.open_batches() == []
+        assert self.batches.open.oldest() == []
 
     def check_no_other_files(self, batch: Batch) -> None:
         published = [file_key(ACCOUNT, id) for id in (batch.output_file_id, batch.error_file_id) if id]
@@ -235,7 +235,7 @@ def test_a_batch_without_a_plan_just_ends(yard: Yard, asked: Ending) -> None:
     batch = yard.finalize(asked)
     assert batch.status is asked.status
     assert (batch.output_file_id, batch.error_file_id, batch.tally) == (None, None, Tally())
-    assert yard.batches.open_batches() == []
+    assert yard.batches.open.oldest() == []
 
 
 def test_a_batch_cancelled_while_validating_is_cancelled(yard: Yard) -> None:

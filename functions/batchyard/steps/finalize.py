@@ -35,7 +35,7 @@ from batchyard.core.shards import ClaimRefused
 from batchyard.core.usage import Tally
 
 JSONL = "application/jsonl"
-PURPOSE = "batch_output"
+_PURPOSE = "batch_output"
 _KINDS = ("output", "error")
 
 _TRIES = 3
@@ -202,7 +202,7 @@ class _Sheet:
             id=self._id,
             account_id=self._batch.account_id,
             filename=self._name,
-            purpose=PURPOSE,
+            purpose=_PURPOSE,
             bytes=self._writer.bytes_written,
             created_at=now,
             expires_at=None if seconds is None else now + seconds,
