@@ -120,6 +120,7 @@ def test_a_line_end_does_no_harm() -> None:
         (b'{"body":{"seed":1e400}}', "invalid_json_line", "body.seed"),
         (b'{"body":{"stop":["a",-%b]}}' % (b"9" * 400), "invalid_json_line", "body.stop[1]"),
         (b'{"body":{"seed":1e400}', "invalid_json_line", None),
+        (b'{"%b":{"a":1e400}}' % (b"x" * 999), "invalid_json_line", "x" * 200),
         (b"[]", "invalid_json_line", None),
         (b'"text"', "invalid_json_line", None),
         (b"null", "invalid_json_line", None),

@@ -13,6 +13,7 @@ from batchyard.core.items import LineError
 from batchyard.surfaces.surface import LineContext
 
 MOST_MODEL_CHARACTERS = 256
+_MOST_PATH_CHARACTERS = 200
 
 Problem = tuple[str, str, str | None]
 """(code, message, param) of the first thing that is wrong with a line."""
@@ -43,15 +44,25 @@ def _unsendable(raw: bytes) -> tuple[str, str] | None:
     """Where the first value is that JSON allows, and that no provider reads, and what is wrong with it; None if that is
     not what the line suffers from."""
     try:
-        values = list(_values(exact_json.loads_anything(raw), ""))
+        for path, value in _values(exact_json.loads_anything(raw), ""):
+            if (wrong := _what_is_wrong(value)) is not None:
+                shown = path[:_MOST_PATH_CHARACTERS]
+                return shown, f"'{shown}' {wrong}"
     except (ValueError, RecursionError):
-        return None
-    for path, value in values:
-        if isinstance(value, str) and (half := next((char for char in value if "\ud800" <= char <= "\udfff"), None)):
-            message = f"'{path}' has half of a surrogate pair, \\u{ord(half):04x}, which is no character."
-            return path, f"{message} Send the whole pair, or leave it out."
-        if isinstance(value, orjson.Fragment) and math.isinf(float(orjson.dumps(value))):
-            return path, f"'{path}' is a number that is too large to be read as one. Write a smaller one, or a string."
+        pass
+    return None
+
+
+def _what_is_wrong(value: Any) -> str | None:
+    if isinstance(value, str):
+        half = next((char for char in value if "\ud800" <= char <= "\udfff"), None) if not value.isascii() else None
+        if half is None:
+            return None
+        return (
+            f"has half of a surrogate pair, \\u{ord(half):04x}, which is no character. Send all of it, or leave it out."
+        )
+    if isinstance(value, orjson.Fragment) and math.isinf(float(orjson.dumps(value))):
+        return "is a number that is too large to be read as one. Write a smaller one, or a string."
     return None
 
 
