@@ -251,6 +251,7 @@ class ShardRun:
             wants_to_start=not stopping and (self._runner.waiting or self._suspect is not None),
             next_start=self._runner.next_start(now),
             usual_call_seconds=self._gate.pacer.latency.bound_seconds,
+            is_drawn=self._watch.share.pace.rate is not None,
         )
 
     def _take(self, item: WorkItem, result: Result) -> None:
