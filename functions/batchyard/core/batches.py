@@ -31,7 +31,7 @@ from batchyard.core.fields import known_fields
 from batchyard.core.items import LineError
 from batchyard.core.json_types import Row
 from batchyard.core.lanes import Lane, LaneProgress, Mode
-from batchyard.core.routing import RoutingRules
+from batchyard.core.rules import RoutingRules
 from batchyard.core.sharding import Plan
 from batchyard.core.usage import PinnedPrice, Price, Tally
 from batchyard.core.waits import Wait

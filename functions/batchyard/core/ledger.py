@@ -65,10 +65,6 @@ class Credits:
     def __add__(self, other: Credits) -> Credits:
         return Credits(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
-    @property
-    def topped_up_picousd(self) -> int:
-        return self.available_picousd + self.reserved_picousd + self.charged_picousd
-
     def to_row(self) -> dict[str, int]:
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
