@@ -474,7 +474,7 @@ def test_a_limit_of_nothing_is_no_throttling() -> None:
 def test_a_redirect_is_not_followed() -> None:
     """The key goes to nobody but the configured address."""
     answer = answer_of(http(b"", "location: http://127.0.0.1:9/", status="302 Found"))
-    assert (answer.status, answer.failure) == (302, FailureReason.REJECTED)
+    assert (answer.status, answer.failure) == (302, FailureReason.INVALID_RESPONSE)
 
 
 def test_compressed_answers_are_read() -> None:

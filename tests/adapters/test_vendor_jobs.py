@@ -242,6 +242,17 @@ def test_trouble_and_refusals(openai: Scene, simulator: SimulatedProvider) -> No
         bare.jobs.submit(submission(), lines(5))
 
 
+@pytest.mark.parametrize("status", [302, 403, 404, 405])
+def test_a_page_for_people_says_nothing_of_a_job(status: int) -> None:
+    """What something in front of the vendor answers in HTML is trouble, neither a job that is gone nor a refusal."""
+    transport = httpx.MockTransport(lambda request: httpx.Response(status, html="<h1>Back soon</h1>"))
+    jobs = OpenAIJobs(VendorHttp("https://api.example/v1", {}, transport), "openai", 24)
+    for call in (lambda: jobs.look("b"), lambda: list(jobs.results("b")), lambda: jobs.submit(submission(), lines(1))):
+        with pytest.raises(VendorTrouble) as caught:
+            call()
+        assert (caught.value.reason, caught.value.is_unknown) == (FailureReason.INVALID_RESPONSE, False)
+
+
 @pytest.mark.parametrize(
     ("status", "error", "refuses_lane"),
     [

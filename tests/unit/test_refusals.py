@@ -70,7 +70,7 @@ TEAM = "Your team 16f2151a has either used all available credits or reached its 
         (403, {"object": "error", "message": "No.", "type": "unauthorized", "code": "3000"}, KEY),
         (400, error("Not this way.", code="invalid_value"), REJECTED),
         (500, error("Oops", code="insufficient_quota"), FailureReason.SERVER_ERROR),
-        (302, error("Elsewhere", code="invalid_api_key"), REJECTED),
+        (302, error("Elsewhere", code="invalid_api_key"), FailureReason.INVALID_RESPONSE),
     ],
 )
 def test_the_vendors_words(status: int, body: dict[str, Any], reason: FailureReason) -> None:

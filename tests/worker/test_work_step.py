@@ -16,7 +16,7 @@ from batchyard.core.calls import Answer, NoAnswer
 from batchyard.core.estimates import Room
 from batchyard.core.lanes import Lane, Mode
 from batchyard.core.parts import lane_of
-from batchyard.core.retry import FailureReason, RetryAdvice
+from batchyard.core.retry import FailureReason, RetryAdvice, read_retry_advice
 from batchyard.core.shards import LeaseHeld, ShardFenced, ShardState
 from batchyard.core.usage import REFUSED_USAGE, Usage
 from batchyard.worker.gate import Gates
@@ -403,6 +403,21 @@ def test_a_days_pause_waits_no_longer_than_sqs_can(start: Start) -> None:
     shop = start(after(1.0, lambda index: status(429, RetryAdvice(retry_after_seconds=80_000.0))))
     shop.work(shop.message(2))
     assert shop.queues.sent[0][1] == 900
+
+
+@pytest.mark.parametrize("code", [429, 500])
+def test_a_pause_until_the_deadline_does_not_take_it(start: Start, code: int) -> None:
+    """An hour of answers with a Retry-After of a day, as headers say it: the shard comes back until they have ended."""
+
+    async def behave(index: int, attempt: int) -> Outcome:
+        await asyncio.sleep(1)
+        is_well = shop.clock() >= EPOCH + 3600
+        return succeed(index) if is_well else status(code, read_retry_advice({"retry-after": "86400"}, EPOCH))
+
+    shop = start(behave)
+    shop.run_to_the_end(shop.message(40), deliveries=400)
+    assert shop.outcomes() == {"succeeded": 40}
+    assert shop.clock() < EPOCH + 3600 + 2 * 900
 
 
 def test_a_short_pause_is_waited_for(start: Start) -> None:

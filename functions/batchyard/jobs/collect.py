@@ -57,6 +57,9 @@ def collect(job: HeldJob) -> int | None:
         try:
             unheard = _store(job, job.vendor)
         except (JobMissing, JobRefused):
+            wait = job.wait_for_missing()
+            if wait is not None:
+                return wait
             unheard = None if job.row.is_guess else left_items(job)
             job.change(reason=job.row.reason or "no_results")
         except VendorTrouble as trouble:
@@ -96,7 +99,13 @@ def _begin_again(job: HeldJob) -> int | None:
         _remember(job)
         restarts = job.row.restarts + 1
         job.change(
-            state=JobState.SUBMITTING, provider_job_id=None, submitted_at=0, restarts=restarts, reason=None, tries=0
+            state=JobState.SUBMITTING,
+            provider_job_id=None,
+            submitted_at=0,
+            restarts=restarts,
+            reason=None,
+            tries=0,
+            missing_since=0,
         )
     return wait
 

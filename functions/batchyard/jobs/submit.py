@@ -75,7 +75,7 @@ def search_again(job: HeldJob) -> None:
     made."""
     strangers = (*job.row.strangers, job.row.provider_job_id or "")
     changes = {"asked_at": job.row.submitted_at, "provider_job_id": None, "strangers": strangers, "reason": None}
-    job.change(state=JobState.SUBMITTING, tries=0, **changes)
+    job.change(state=JobState.SUBMITTING, tries=0, missing_since=0, **changes)
 
 
 def _cancel_others(job: HeldJob, vendor: Vendor, others: list[str]) -> None:

@@ -10,7 +10,7 @@ from batchyard.adapters.aws.accounts import Accounts
 from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.lanes import Lanes
 from batchyard.adapters.aws.ledger import Ledger
-from batchyard.core.accounts import AccountView
+from batchyard.core.accounts import Account, AccountView
 from batchyard.core.batches import Batch
 from batchyard.core.errors import Forbidden
 from batchyard.core.lanes import LaneId
@@ -62,5 +62,10 @@ def list_accounts(after: str | None, *, accounts: Accounts, batches: Batches, le
     found = accounts.page(after=after, limit=_ACCOUNTS_AT_ONCE + 1)
     counted = Counter(each.ref.account_id for each in batches.open.oldest(_MOST_COUNTED))
     shown = found[:_ACCOUNTS_AT_ONCE]
-    views = [AccountView(account, ledger.balance(account.id) if account.pays else Credits()) for account in shown]
+
+    def look(account: Account) -> AccountView:
+        return AccountView(account, ledger.balance(account.id) if account.pays else Credits())
+
+    with ThreadPoolExecutor(_READS_AT_ONCE, thread_name_prefix="survey") as pool:
+        views = list(pool.map(look, shown))
     return AccountsPage(views, counted, shown[-1].id if len(found) > len(shown) else None)

@@ -117,7 +117,13 @@ def _failed(status: int, headers: Mapping[str, str], received: Received, now: fl
     else:
         body = one_line(received.content)
     allows_nothing = rate_advice is not None and rate_advice.allows_nothing
-    failure = failure_of(status, retry_advice, ErrorDetails.of(document), limit_is_zero=allows_nothing)
+    failure = failure_of(
+        status,
+        retry_advice,
+        ErrorDetails.of(document),
+        limit_is_zero=allows_nothing,
+        is_object=document is not None or not received.is_whole,
+    )
     return Answer(status, body, _request_id(headers), Usage(), failure, retry_advice, rate_advice)
 
 
