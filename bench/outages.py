@@ -64,7 +64,7 @@ class Undisturbed:
 
 def cases(*, quick: bool) -> list[OutageCase]:
     """All kinds for 1 and 10 minutes, some also for an hour. The hour is for a batch twice as large, because its lane
-    is asked by a witness four times a minute."""
+    is asked by a witness three times a minute."""
     if quick:
         return [OutageCase(kind, 60, "middle", 5_000) for kind in ("503", "hangs")]
     found = [OutageCase(kind, s, begins, 20_000) for kind in KINDS for s in (60, 600) for begins in BEGINS]

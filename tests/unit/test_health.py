@@ -9,6 +9,7 @@ from batchyard.core.health import (
     LaneState,
     RecentReplies,
     failed_probes_before,
+    next_probe_at,
     probe_wait_seconds,
 )
 
@@ -65,7 +66,15 @@ def test_a_lane_that_comes_back_starts_anew() -> None:
 def test_probes_come_less_often_but_never_seldom() -> None:
     """Full speed within half a minute of the provider's return; a key that people mend within two."""
     assert [probe_wait_seconds(LaneState.OPEN, n) for n in range(6)] == [2, 4, 8, 15, 15, 15]
+    assert [probe_wait_seconds(LaneState.OPEN, n) for n in (6, 7, 500)] == [15, 20, 20]
     assert probe_wait_seconds(LaneState.BLOCKED, 50) == 60
+
+
+def test_a_probe_that_hung_is_no_reason_to_wait_longer() -> None:
+    """Waits are counted from the beginning of a probe: one that took twenty seconds is soon followed by the next."""
+    assert next_probe_at(LaneState.OPEN, 5, began=1_000, now=1_001) == 1_015
+    assert next_probe_at(LaneState.OPEN, 5, began=1_000, now=1_020) == 1_025
+    assert next_probe_at(LaneState.OPEN, 0, began=1_000, now=1_020) == 1_022
 
 
 def test_a_lane_that_comes_and_goes_is_probed_less_often() -> None:

@@ -33,9 +33,14 @@ _SHARE_OF_TROUBLE = 0.5
 unlucky."""
 
 _FIRST_PROBE_SECONDS = 2
-_LONGEST_PROBE_SECONDS = {"open": 15, "blocked": 60}
-"""A lane is at full speed within half a minute of its provider's return, so no wait may be longer than half of that. A
-key that was rotated is found at once, one that people have to mend takes them longer."""
+_LONGEST_PROBE_SECONDS = {"open": 20, "blocked": 60}
+"""A lane is at full speed within half a minute of its provider's return: that takes ten seconds from a probe that gets
+through. A key that was rotated is found at once, one that people have to mend takes them longer."""
+_USUAL_PROBE_SECONDS = 15
+_PROBES_OF_A_SHORT_OUTAGE = 6
+"""After a minute one that lasts longer is likely, and less than one per cent of a large batch is to be witnesses."""
+_LEAST_PAUSE_SECONDS = 5
+"""After a witness that hung for longer than the wait."""
 
 _PROBE_USUALLY_TAKES_SECONDS = 3.0
 """Its lease lasts much longer, for the case that the prober dies."""
@@ -82,7 +87,16 @@ class LaneHealth:
 
 def probe_wait_seconds(state: LaneState, probes: int) -> int:
     """Until the next probe of a lane that is open or blocked, after so many failed ones."""
-    return min(_LONGEST_PROBE_SECONDS[state], _FIRST_PROBE_SECONDS << min(probes, 8))
+    longest = _LONGEST_PROBE_SECONDS[state]
+    if state is LaneState.OPEN and probes <= _PROBES_OF_A_SHORT_OUTAGE:
+        longest = _USUAL_PROBE_SECONDS
+    return min(longest, _FIRST_PROBE_SECONDS << min(probes, 8))
+
+
+def next_probe_at(state: LaneState, probes: int, began: int, now: int) -> int:
+    """When to probe again after so many probes that failed, the last of which lasted from `began` until now."""
+    wait = probe_wait_seconds(state, probes)
+    return max(began + wait, now + min(wait, _LEAST_PAUSE_SECONDS))
 
 
 def failed_probes_before(health: LaneHealth, now: float) -> int:

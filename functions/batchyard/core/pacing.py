@@ -142,7 +142,8 @@ class Pacer:
         if self.in_flight and needed > self._pace.memory_bytes:
             return math.inf
         if self.in_flight >= self.limit:
-            return (self.limit + 1 - self._limit) / _FIRST_PER_SECOND if self._first_follow else math.inf
+            missing = self.limit + 1 - self._limit
+            return missing / _FIRST_PER_SECOND + _TIMER_SECONDS if self._first_follow else math.inf
         if self._rate is None:
             return 0.0
         self._refill(now)

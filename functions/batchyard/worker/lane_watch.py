@@ -30,6 +30,7 @@ from batchyard.core.health import (
     LaneState,
     RecentReplies,
     failed_probes_before,
+    next_probe_at,
     probe_wait_seconds,
 )
 from batchyard.core.lane_limits import NO_LIMITS, LaneLimits
@@ -160,22 +161,22 @@ class LaneWatch:
 
     async def probe(self, witness: Witness) -> None:
         """Finds out whether the trouble is over, and lets everybody know."""
+        began = int(self._clock())
         try:
             found = await hear(witness, callers_key=self._lane.key_owner is not None)
             now = int(self._clock())
             if found.state is LaneState.CLOSED:
                 self._take(await self._blocking(partial(self._lanes.close, self._lane, self._name, now)))
             else:
-                await self.probe_failed(found.state, found.reason)
+                await self.probe_failed(found.state, found.reason, began)
         finally:
             self._probing = False
 
-    async def probe_failed(self, state: LaneState, reason: str | None) -> None:
-        """The lane is still in trouble. Gives the lease back."""
+    async def probe_failed(self, state: LaneState, reason: str | None, began: int | None = None) -> None:
+        """The lane is still in trouble, as a probe has shown that `began` then, or just now. Gives the lease back."""
         probes, now = self.health.probes + 1, int(self._clock())
-        health = replace(
-            self.health, state=state, reason=reason, probes=probes, probe_at=now + probe_wait_seconds(state, probes)
-        )
+        probe_at = next_probe_at(state, probes, now if began is None else began, now)
+        health = replace(self.health, state=state, reason=reason, probes=probes, probe_at=probe_at)
         try:
             self._take(await self._blocking(partial(self._lanes.probe_failed, self._lane, self._name, health, now)))
         finally:
