@@ -165,8 +165,23 @@ def test_a_shard_is_left_to_others_only_if_they_carry_its_batch() -> None:
     assert not enough_without(pace, "new", "2", NOW, 1.0)
     assert not enough_without(LanePace(workers=pace.workers), "new", "1", NOW, 1.0)
     assert away_seconds(pace, "new", NOW) == pytest.approx(34)
-    assert away_seconds(LanePace(workers={"w1": report("a/1")}), "new", NOW) == 60
-    assert away_seconds(LanePace(), "new", NOW) == 5
+    assert away_seconds(LanePace(rate=10.0, workers={"w1": report("a/1")}), "new", NOW) == 60
+    assert away_seconds(LanePace(rate=10.0), "new", NOW) == 5
+
+
+def test_a_new_lane_begins_with_a_few_workers() -> None:
+    """Whoever comes fifth waits some seconds, unless it carries a batch that the others do not; then all may come, if
+    no rate was found."""
+    came = {f"w{number}": report("a/1", since=int(NOW)) for number in range(5)}
+    new = LanePace(workers=came)
+    assert list(staying(new, NOW, 0.0)) == ["w0", "w1", "w2", "w3"]
+    assert "w4" in staying(LanePace(workers=came | {"w4": report("a/2", since=int(NOW))}), NOW, 0.0)
+    assert enough_without(new, "w5", "1", NOW, 0.0)
+    assert not enough_without(new, "w5", "2", NOW, 0.0)
+    assert away_seconds(new, "w5", NOW) == 5
+    later = NOW + 2 * SLOT_SECONDS
+    assert list(staying(new, later, 0.0)) == list(came)
+    assert not enough_without(new, "w5", "1", later, 0.0)
 
 
 def test_calls_are_counted_into_the_slots_in_which_they_came() -> None:

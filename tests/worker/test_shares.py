@@ -7,15 +7,16 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from simulation.yard import Yard
+from batchyard.core.lanes import LaneId
+from simulation.yard import Deployment, Yard
 
 
 @pytest.fixture
 def yards() -> Iterator[Callable[..., Yard]]:
     made: list[Yard] = []
 
-    def make(rate: float, workers: int, seconds: float = 1.0, *, tells: bool = False) -> Yard:
-        made.append(Yard(rate, workers, seconds, tells=tells))
+    def make(rate: float, workers: int, seconds: float = 1.0, *, tells: bool = False, shard_items: int = 256) -> Yard:
+        made.append(Yard(rate, workers, seconds, tells=tells, deployment=Deployment(shard_items=shard_items)))
         return made[-1]
 
     yield make
@@ -50,6 +51,35 @@ def test_what_a_provider_says_comes_before_its_refusals(yards: Callable[..., Yar
     report = (items / yard.ended_at["big"] / rate, yard.provider.refused)
     assert report[0] >= 0.94, report
     assert report[1] <= 64, report
+
+
+def test_the_last_shards_are_worked_off_at_full_rate(yards: Callable[..., Yard]) -> None:
+    """The worker that is there draws them to the last one, also those that others hand back, with shards so small that
+    all it has at a time lasts for a second: nobody comes to relieve it, and nothing waits for its message."""
+    yard = yards(200, 5, 0.3, tells=True, shard_items=16)
+    yard.add("big", 3_000)
+    yard.run(7.5)
+    left = 3_000 - yard.provider.succeeded
+    assert left > 1_500
+    yard.run(1000)
+    assert yard.ended_at["big"] - 7.5 <= left / 200 + 1.0
+
+
+def test_a_new_lane_costs_few_workers(yards: Callable[..., Yard]) -> None:
+    """Twenty may come. Until it is known what the lane takes four of them carry the batch."""
+    yard = yards(200, 20, 0.3)
+    yard.add("big", 60_000)
+    yard.run(7.5)
+    assert yard.worker_seconds <= 40
+    assert yard.provider.succeeded >= 200 * 7.5 * 0.9
+
+
+def test_all_workers_come_to_a_lane_that_has_no_rate(yards: Callable[..., Yard]) -> None:
+    """They begin some seconds after the first four, if nothing has been refused by then."""
+    yard = yards(100_000, 8, 5.0)
+    yard.add("big", 100_000)
+    yard.run(12)
+    assert len(yard.lanes.look(LaneId("openai", "m")).pace.present(yard.loop.clock())) == 8
 
 
 def test_a_fast_lane_is_used_by_several_workers(yards: Callable[..., Yard]) -> None:

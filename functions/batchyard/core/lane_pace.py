@@ -9,8 +9,8 @@ out the same:
              is tried a little higher as long as nothing is refused, and forgotten when nothing was for a long time.
     portion  accounts share the rate by their weights, the batches of an account its part, the workers that carry a
              batch that.
-    surplus  a lane needs only as many workers as can keep its rate in flight. Others leave, unless they carry a batch
-             that nobody else does.
+    surplus  a lane needs only as many workers as can keep its rate in flight, and one that is new no more than a few.
+             Others leave, unless they carry a batch that nobody else does.
 
 A provider that never refuses has no rate here; how much it gets is each worker's own matter (`core.pacing`).
 """
@@ -38,6 +38,10 @@ _RELIEF_SECONDS = 6
 _NEWCOMERS_SHARE = 0.05
 _CALLS_PER_WORKER = 640
 """In flight, at which a worker costs little per call and still answers in time."""
+_FIRST_WORKERS = 4
+_NEW_SLOTS = 2
+"""So many workers begin with a lane, and others wait for that time, until it is known whether it has a rate. They miss
+nothing: calls in flight begin with a few, double at most while one lasts, and a few workers hold thousands."""
 _SLACK = 0.9
 """The rate falls by a tenth before a worker leaves that was needed: else it would come and go."""
 _SHORTEST_AWAY_SECONDS = 5.0
@@ -219,12 +223,12 @@ def rate_change(pace: LanePace, now: float, ceiling: float | None) -> RateChange
 
 
 def staying(pace: LanePace, now: float, usual_call_seconds: float) -> dict[str, WorkerReport]:
-    """The workers that the lane needs, in the order in which they came; all of them as long as no rate is known. Who
-    came when there were enough stays only with a batch that none of them carries."""
+    """The workers that the lane needs, in the order in which they came; all of them if it has no rate and is not new.
+    Who came when there were enough stays only with a batch that none of them carries."""
     present = pace.present(now)
-    if pace.rate is None:
+    needed = _needed(pace, now, _SLACK, usual_call_seconds)
+    if needed is None:
         return present
-    needed = workers_needed(_SLACK * pace.rate, usual_call_seconds)
     stay: dict[str, WorkerReport] = {}
     busy: list[WorkerReport] = []
     for name, report in present.items():
@@ -275,19 +279,32 @@ def workers_needed(rate: float, usual_call_seconds: float) -> int:
     return max(1, math.ceil(rate * usual_call_seconds / _CALLS_PER_WORKER))
 
 
+def _needed(pace: LanePace, now: float, part: float, usual_call_seconds: float) -> int | None:
+    """How many workers the lane needs for that part of its rate; None: as many as there are."""
+    if pace.rate is not None:
+        return workers_needed(part * pace.rate, usual_call_seconds)
+    first_at = min((report.since for report in pace.present(now).values()), default=0)
+    is_new = slot_of(now) < slot_of(first_at) + _NEW_SLOTS
+    return _FIRST_WORKERS if is_new else None
+
+
 def enough_without(pace: LanePace, name: str, batch_id: str, now: float, usual_call_seconds: float) -> bool:
     """Whether worker `name`, which has nothing to do yet, may leave a shard of that batch to others: they are enough,
     have work for a while, and carry the batch."""
-    if pace.rate is None:
+    needed = _needed(pace, now, 1.0, usual_call_seconds)
+    if needed is None:
         return False
     others = [report for other, report in staying(pace, now, usual_call_seconds).items() if other != name]
     busy = [report for report in others if report.busy_until > now + _RELIEF_SECONDS]
     carried = any(batch_id in report.batches for report in busy)
-    return carried and len(busy) >= workers_needed(pace.rate, usual_call_seconds)
+    return carried and len(busy) >= needed
 
 
 def away_seconds(pace: LanePace, name: str, now: float) -> float:
-    """How long to leave a shard alone that worker `name` is not needed for: until another one is out of work."""
+    """How long to leave a shard alone that worker `name` is not needed for: until another one is out of work, or the
+    lane is not new any more."""
+    if pace.rate is None:
+        return _SHORTEST_AWAY_SECONDS
     ends = [report.busy_until for other, report in pace.present(now).items() if other != name]
     busy_until = min((end for end in ends if end > now + _RELIEF_SECONDS), default=0)
     return min(max(busy_until - _RELIEF_SECONDS - now, _SHORTEST_AWAY_SECONDS), _LONGEST_AWAY_SECONDS)

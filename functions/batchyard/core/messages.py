@@ -54,6 +54,11 @@ class ShardMessage:
         return replace(self, mode=Mode.REALTIME) if self.mode is Mode.FLEX and 0 < self.flex_until <= now else self
 
     @property
+    def is_drawn_freely(self) -> bool:
+        """Whether a worker may take up the shards of its batch in any order and number, without their messages."""
+        return self.concurrency is None and self.max_price_picousd is None
+
+    @property
     def batch(self) -> BatchRef:
         return BatchRef(self.account_id, self.batch_id)
 

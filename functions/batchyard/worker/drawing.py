@@ -34,10 +34,9 @@ Draw = Callable[[ShardMessage, Set[int]], list[ShardMessage]]
 
 _LOOK_SECONDS = 1.0
 _TRY_AGAIN_SECONDS = 5.0
-"""After that time a shard that somebody else had is tried again."""
+_TRY_AGAIN_FIRST_SECONDS = 1.0
+"""After that time a shard that somebody else had is tried again: twice as long after each time in vain."""
 _FEW_AHEAD = 16
-_AHEAD_SECONDS = 15.0
-"""With less ahead a worker would soon seem to run out of work, and others would come to relieve it."""
 _TRIES_TO_TAKE_UP = 4
 """Shards of a batch that are tried before the next batch is."""
 _DRAW_SECONDS = 300.0
@@ -58,7 +57,8 @@ def _name_of(message: ShardMessage) -> _Name:
 @dataclass(slots=True)
 class _Carried:
     """A batch that is worked on here. `message`: of a shard of it; `since`: when its first seat was taken; `seated_at`:
-    its last one; `ahead`: shards to try next; `tried`: they and those before them; `ask_at`: when to ask for more."""
+    its last one; `ahead`: shards to try next; `tried`: they and those before them; `ask_at`: when to ask for more;
+    `patience_seconds`: how long to leave shards alone that others have."""
 
     message: ShardMessage
     since: float
@@ -67,6 +67,7 @@ class _Carried:
     ahead: deque[ShardMessage] = field(default_factory=deque)
     tried: set[int] = field(default_factory=set)
     ask_at: float = 0.0
+    patience_seconds: float = _TRY_AGAIN_FIRST_SECONDS
 
     @property
     def seats_held(self) -> list[Seat]:
@@ -122,10 +123,13 @@ class Drawing:
         carried.seated_at = self._clock()
         carried.seats.append(seat)
         carried.tried.add(message.shard.number)
+        carried.patience_seconds = _TRY_AGAIN_FIRST_SECONDS
+        self._tools.watch_of(message).share.draws_until = self._last_draw_at
 
     async def draw_while(self, work: asyncio.Future[list[bool]], run: Callable[[Drawn], Awaitable[None]]) -> None:
         """Draws and runs shards until `work` is done, and then as long as the lane needs this worker."""
         work.add_done_callback(lambda _: self._changed.set())
+        has_asked_again = False
         try:
             while True:
                 self._changed.clear()
@@ -134,8 +138,14 @@ class Drawing:
                 except Exception:  # the roster is a hint: what runs here goes on without it
                     self._log.exception("the roster could not be used")
                 await self._draw_in_turn(run)
-                if work.done() and not self._running:
+                if self._running or not work.done():
+                    has_asked_again = False
+                elif has_asked_again:
                     return
+                else:
+                    has_asked_again = True
+                    self._forget_tried()
+                    continue
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_LOOK_SECONDS):
                         await self._changed.wait()
@@ -144,6 +154,15 @@ class Drawing:
             for task in drawn_shards:
                 task.cancel()
             await asyncio.gather(*drawn_shards, return_exceptions=True)
+            for carried in self._carried.values():
+                self._tools.watch_of(carried.message).share.items_ahead.pop(carried.message.batch_id, None)
+
+    def _forget_tried(self) -> None:
+        """What others had when it was tried is asked for once more: if they have handed it back since, its message
+        stays away for as long as this worker said that it would draw."""
+        for carried in self._carried.values():
+            carried.tried = {message.shard.number for message in carried.ahead}
+            carried.ask_at = 0.0
 
     async def _start(self, run: Callable[[Drawn], Awaitable[None]], drawn: Drawn) -> None:
         async def running() -> None:
@@ -192,10 +211,8 @@ class Drawing:
         if self._clock() >= self._last_draw_at or not share.stays_for(batch_id) or watch.is_in_trouble:
             share.items_ahead.pop(batch_id, None)
             return False
-        items_ahead = sum(message.shard.items for message in carried.ahead)
-        if len(carried.ahead) < _FEW_AHEAD or items_ahead < share.items_in(batch_id, _AHEAD_SECONDS):
+        if len(carried.ahead) < _FEW_AHEAD:
             await self._ask(carried)
-        share.draws_until = self._last_draw_at
         share.items_ahead[batch_id] = sum(message.shard.items for message in carried.ahead)
         if not carried.ahead or not share.runs_short(batch_id):
             return False
@@ -340,4 +357,5 @@ class Drawing:
         carried.ahead.extend(messages)
         if not messages:
             carried.tried = {message.shard.number for message in carried.ahead}
-            carried.ask_at = self._clock() + _TRY_AGAIN_SECONDS
+            carried.ask_at = self._clock() + carried.patience_seconds
+            carried.patience_seconds = min(2 * carried.patience_seconds, _TRY_AGAIN_SECONDS)

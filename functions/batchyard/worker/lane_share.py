@@ -106,7 +106,8 @@ class LaneShare:
         self._portions: dict[str, float] = {}
         self.items_ahead: Counter[str] = Counter()
         """Batch -> items of shards that may be drawn here (`worker.drawing`)."""
-        self.draws_until = math.inf
+        self.draws_until = 0.0
+        """Until then whatever is left of the batches that run here is drawn here, if it may be (`worker.drawing`)."""
         self._waited: dict[str, tuple[str, float]] = {}
         """Batch -> its account, and when it was last seen waiting."""
         self._busy = asyncio.Lock()
@@ -322,5 +323,6 @@ class LaneShare:
         if rate is None:
             return int(stop_at)
         drawn = min(sum(self.items_ahead.values()), rate * max(0.0, self.draws_until - now))
-        items = sum(run.items_left() for run in self._running) + drawn
-        return int(min(stop_at, now + items / rate))
+        items_end = now + (sum(run.items_left() for run in self._running) + drawn) / rate
+        draws_all = all(run.message.is_drawn_freely for run in self._running)
+        return int(min(stop_at, max(items_end, self.draws_until) if draws_all else items_end))

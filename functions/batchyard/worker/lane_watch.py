@@ -140,7 +140,7 @@ class LaneWatch:
         """What may become of a shard of this batch."""
         async with self._admitting:  # the shards of one invocation come at the same time: one of them looks for all
             if self._clock() >= self._read_at + _FRESH_SECONDS:
-                await self._look()
+                await self.look()
         if not self.is_in_trouble:
             return Admission.WAIT if self.share.enough_others(batch_id) else Admission.PASS
         now = self._clock()
@@ -246,13 +246,13 @@ class LaneWatch:
                 write, self._write = self._write, None
                 self._take(await self._blocking(write))
             elif self._clock() >= self._read_at + _LOOK_SECONDS:
-                await self._look()
+                await self.look()
             await self.share.keep_up()
 
     async def look_again(self) -> None:
         """Read what others wrote, if that was not done for some seconds."""
         if self._clock() >= self._read_at + _LOOK_SECONDS:
-            await self._look()
+            await self.look()
 
     def blocked(self, reason: str) -> None:
         """The lane stands still until people have mended something."""
@@ -328,7 +328,7 @@ class LaneWatch:
         self._gate.shut()
         self._changed()
 
-    async def _look(self) -> None:
+    async def look(self) -> None:
         self.share.take(await self._blocking(partial(self._lanes.look, self._lane)))
 
     def _take_view(self, view: LaneView) -> None:
