@@ -471,6 +471,11 @@ def test_a_limit_of_nothing_is_no_throttling() -> None:
     assert answer_of(reply).failure is FailureReason.OUT_OF_MONEY
 
 
+def test_an_answer_may_have_long_headers() -> None:
+    """Gateways add what they like; the answer is paid."""
+    assert answer_of(http(b"{}", "content-security-policy: " + "a" * 50_000)).failure is None
+
+
 def test_a_redirect_is_not_followed() -> None:
     """The key goes to nobody but the configured address."""
     answer = answer_of(http(b"", "location: http://127.0.0.1:9/", status="302 Found"))

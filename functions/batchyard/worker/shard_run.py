@@ -25,6 +25,7 @@ from batchyard.adapters.aws.shards import Shards
 from batchyard.core.families import families
 from batchyard.core.items import WorkItem
 from batchyard.core.keys import part_key
+from batchyard.core.lane_pace import next_duty_at
 from batchyard.core.lanes import Lane
 from batchyard.core.messages import ShardMessage
 from batchyard.core.parts import encode_part
@@ -222,7 +223,14 @@ class ShardRun:
     def _seconds_to_next_duty(self) -> float:
         now = self._clock()
         last_start = last_start_at(self._started_at, self._stop_at, self._gate.pacer.latency.bound_seconds)
-        due = (self._flush_at, self._cut_at, last_start, self._stop_at, float(self._message.expires_at))
+        due = (
+            self._flush_at,
+            self._cut_at,
+            last_start,
+            self._stop_at,
+            float(self._message.expires_at),
+            next_duty_at(now),
+        )
         return max(0.0, min(_TICK_SECONDS, self._beat_at() - now, *(at - now for at in due if at > now)))
 
     def _consider_stopping(self) -> None:

@@ -35,6 +35,8 @@ from batchyard.core.retry import FailureReason
 
 _KEEP_ALIVE_SECONDS = 30.0
 _DNS_SECONDS = 60
+_LONGEST_HEADER_BYTES = 65_536
+"""aiohttp refuses answers with a header of more than 8 KB. They are paid all the same, and vendors' SDKs take them."""
 _EVENT_STREAM = "text/event-stream"
 _EVENTS_PER_ANSWER = 24
 """How many times longer a streamed answer may be than a plain one: each token comes in an object of its own."""
@@ -188,6 +190,8 @@ class ProviderClient:
             timeout=aiohttp.ClientTimeout(sock_connect=limits.connect_timeout_seconds),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
+            max_line_size=_LONGEST_HEADER_BYTES,
+            max_field_size=_LONGEST_HEADER_BYTES,
         )
         return self._session
 
