@@ -80,8 +80,8 @@ ATTACKS = {
         ),
         Attack("100 of 15 MB", (Wave(100, 15 * _MB),)),
         Attack("100 of 15 MB, packed", (Wave(100, 15 * _MB, "packed"),)),
-        Attack("60 of 12 MB, in streams", (Wave(60, 12 * _MB, "stream"),)),
-        Attack("60 of 15 MB, objects in objects", (Wave(60, 15 * _MB, "objects"),)),
+        Attack("40 of 1 MB, in streams of 23 MB", (Wave(40, _MB, "stream"),)),
+        Attack("30 of 15 MB, objects in objects", (Wave(30, 15 * _MB, "objects"),)),
         Attack(
             "all kinds mixed",
             (
