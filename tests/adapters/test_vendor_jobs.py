@@ -161,6 +161,14 @@ def test_a_line_without_end_is_not_held(monkeypatch: pytest.MonkeyPatch) -> None
     assert list(vendor_http._lines(iter(chunks))) == [b"first", b"second", b"third"]
 
 
+def test_a_line_of_a_million_objects_is_left_out() -> None:
+    """To read one takes forty times its bytes: its item is answered anew, by a call."""
+    objects = b"{},[]," * 700_000
+    content = b"first\n[" + objects + b"1]\nsecond\n[" + objects + b"1]"
+    chunks = (content[start : start + 1_000_000] for start in range(0, len(content), 1_000_000))
+    assert list(vendor_http._lines(chunks)) == [b"first", b"second"]
+
+
 def test_a_jobs_whole_life(scene: Scene) -> None:
     """It is submitted, found by its name and no other, runs, ends, and has an answer with its usage for every line;
     cleaning up twice does no harm."""

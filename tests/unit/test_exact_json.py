@@ -152,3 +152,10 @@ def test_a_result_stands_on_one_line(result: Result) -> None:
     line = result_line(stored("batch_x", result))
     assert len(line.decode().splitlines()) == 1
     assert json.loads(line)["custom_id"] == result.custom_id
+
+
+def test_what_would_take_forty_times_its_bytes_is_told() -> None:
+    """A million objects are as many as one text may have. Of a short one it does not matter."""
+    assert exact_json.has_too_many_parts(b"[" + b"{},[]," * 700_000 + b"1]")
+    assert not exact_json.has_too_many_parts(b"[" + b"{},[],123," * 450_000 + b"1]")
+    assert not exact_json.has_too_many_parts(b"[" + b"[]," * 1_300_000 + b"1]")

@@ -12,6 +12,8 @@ from typing import Any, NoReturn
 
 import orjson
 
+_MOST_PARTS = 1_000_000
+_FEW_PARTS_BYTES = 4_000_000
 _EXACT_DIGITS = 15
 """Every number of so many digits is the same after a double has held it (IEEE 754, binary64)."""
 _EXACT_INTEGER_DIGITS = 18
@@ -19,6 +21,13 @@ _EXACT_INTEGER_DIGITS = 18
 _LONG_NUMBER = b"0" * (_EXACT_DIGITS + 2)
 """The shortest text that may hold a longer number: its digits and a decimal point."""
 _DIGITS_TO_ZERO = bytes.maketrans(b"123456789.", b"0000000000")
+
+
+def has_too_many_parts(raw: bytes) -> bool:
+    """Whether it should not be read, because of its objects and lists: each takes some two hundred bytes, however short
+    it is, and a function's memory has room for a million of them. The brackets of texts count as well; of a text below
+    4 MB there are never too many."""
+    return len(raw) > _FEW_PARTS_BYTES and raw.count(b"{") + raw.count(b"[") > _MOST_PARTS
 
 
 def loads(raw: bytes) -> Any:

@@ -119,7 +119,7 @@ class VendorHttp:
             return
 
     def lines(self, path: str) -> Iterator[bytes]:
-        """The lines of a file, as they come, without those that are longer than any answer may be."""
+        """The lines of a file, as they come, without those that are longer than any answer may be, or hold more."""
         try:
             with self._client.stream("GET", path) as response:
                 if not response.is_success:
@@ -154,10 +154,10 @@ def _lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
         *whole, rest = (rest + chunk).split(b"\n")
         if whole and is_too_long:
             whole[0], is_too_long = b"", False
-        yield from (line for line in whole if line.strip())
+        yield from (line for line in whole if line.strip() and not exact_json.has_too_many_parts(line))
         if len(rest) > _LONGEST_LINE_BYTES:
             rest, is_too_long = b"", True
-    if rest.strip() and not is_too_long:
+    if rest.strip() and not is_too_long and not exact_json.has_too_many_parts(rest):
         yield rest
 
 
