@@ -491,6 +491,29 @@ def test_compressed_answers_are_read() -> None:
     assert answer_of(http(plain, "content-encoding: identity")).body == plain
 
 
+@pytest.mark.parametrize(
+    "events",
+    [
+        b"data: " + b"x" * 150_000,
+        b"".join(b'data: {"choices":[{"index":%d}]}\n\n' % number for number in range(1000)),
+    ],
+)
+def test_a_stream_is_bounded_by_what_it_leaves_behind(events: bytes) -> None:
+    """An event that does not end, and chunks that add up to more than their bytes: the limit holds for what a worker
+    has to hold of them, though a stream may be many times as long as its answer."""
+    reply = http(events, "content-type: text/event-stream")
+    assert answer_of(reply) == NoAnswer(FailureReason.TOO_LARGE)
+
+
+def test_an_answer_of_a_million_objects_is_not_read() -> None:
+    """Six bytes each on the wire, two hundred in memory: forty times the bytes that are allowed. A long text full
+    of brackets is an answer all the same."""
+    pieces = b'{"choices":[' + b",".join([b"[]"] * 1_400_000) + b"]}"
+    assert answer_of(http(pieces), max_response_bytes=10**7) == NoAnswer(FailureReason.TOO_LARGE)
+    text = b'{"choices":["' + b"some(words) [] {}; " * 230_000 + b'"]}'
+    assert answer_of(http(text), max_response_bytes=10**7).body == text
+
+
 def test_a_compressed_bomb_is_bounded() -> None:
     """The limit holds for what is unpacked, too."""
     packed = gzip.compress(b'{"x":"' + b"y" * 5_000_000 + b'"}')

@@ -83,7 +83,7 @@ class JobRef:
         return range(self.number, self.number + self.shards)
 
     def to_json(self) -> str:
-        """As the event has it that has somebody look at the job."""
+        """The event that has the native executor look at the job."""
         fields = {"account_id": self.batch.account_id, "batch_id": self.batch.batch_id}
         return orjson.dumps(fields | {"job": self.number, "shards": self.shards}).decode()
 
@@ -134,7 +134,7 @@ class JobRow:
 
     @property
     def numbers(self) -> range:
-        """Of its shards."""
+        """The numbers of its shards."""
         return range(self.number, self.number + self.shards)
 
     @classmethod

@@ -258,7 +258,7 @@ def _settle(job: HeldJob, shard: Shard, row: ShardRow) -> None:
 
 
 def _finish(job: HeldJob) -> int | None:
-    """The row says that the job is done."""
+    """Marks the job as done, once nothing of it is left at its vendor or that was given up."""
     wait = _clean_up(job)
     if wait is None:
         _remember(job)
@@ -287,8 +287,8 @@ def _clean_up(job: HeldJob) -> int | None:
 
 
 def _remember(job: HeldJob) -> None:
-    """How long the job took, for the plans of later batches. If anything came of it but what was asked for, it has
-    not finished. Nothing is learned of a lane that has refused jobs meanwhile."""
+    """Keeps how long the job took, for the plans of later batches. A job with a `reason` has not finished. Nothing is
+    learned of a lane that has refused jobs meanwhile."""
     now, row, lanes = job.tools.now, job.row, job.tools.stores.native_lanes
     if row.submitted_at and not lanes.history(job.lane_id).is_unsupported(now):
         lanes.ended(job.lane_id, now - row.submitted_at, now, has_finished=row.reason is None)

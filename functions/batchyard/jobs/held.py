@@ -128,7 +128,7 @@ class HeldJob:
 
     @property
     def name(self) -> str:
-        """Of its last submission."""
+        """The name of its last submission."""
         return job_name(self.tools.limits.deployment, self.ref, self.row.attempt)
 
     @property

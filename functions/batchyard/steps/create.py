@@ -152,7 +152,7 @@ def _beside(request: BatchRequest, batch: Batch, now: int, stores: Stores) -> li
 
 
 def _note(request: BatchRequest, batch: Batch, now: int) -> list[Update]:
-    """What a repeat of this request finds the batch by."""
+    """The write by which a repeat of this request finds the batch; empty if it is found by something else."""
     mark = _mark(request)
     return [note_of(batch.account_id, mark, batch.id, is_repeat=request.is_repeat, now=now)] if mark else []
 

@@ -1,5 +1,5 @@
-"""Sweep: find batches whose execution never started or has died, and start them again; send shards again whose owner
-died (`recover`).
+"""Sweep: find batches whose execution never started or has died, and start them again; send again the shards whose
+owner died (`recover`).
 
 Every step picks up where the rows say, so a further execution finishes what the first one left. Each one waits twice as
 long as the one before it, so that an outage does not use them all up. A batch that has used up its executions is closed

@@ -90,11 +90,6 @@ class Batches:
             raise BooksDoNotBalance(f"{ref.batch_id} is not a batch of {ref.account_id}")
         return batch
 
-    def get_with_progress(self, ref: BatchRef) -> Batch | None:
-        """As `get`; while the batch runs its tally is that of the shards settled so far."""
-        batch = self.get(ref, consistent=True)
-        return self.with_progress(batch) if batch else None
-
     def with_progress(self, batch: Batch) -> Batch:
         """The batch; while it runs, with the tally of the shards settled so far."""
         if batch.status.is_terminal or batch.plan is None:
@@ -132,7 +127,9 @@ class Batches:
 
     def enter(self, batch: Batch, status: Status, now: int, **fields: Any) -> Batch:
         """Move to `status`, setting `fields` of the row too. Raises ConditionFailed if that is not allowed."""
-        return Batch.from_row(self._table.update(**_entering(batch, FROM[status], status, now, fields)))
+        change = _entering(batch, FROM[status], status, now, fields)
+        row = self._table.update(change.key, set=change.set, condition=change.condition, values=change.values)
+        return Batch.from_row(row)
 
     def note_stage(self, batch: Batch, stage: Stage) -> None:
         """How far validation has come. Raises ConditionFailed if the batch is no longer validating."""
@@ -165,7 +162,7 @@ class Batches:
         fields["reserved_picousd"] = estimate_picousd
         entering = _entering(batch, FROM[Status.IN_PROGRESS], Status.IN_PROGRESS, now, fields)
         reserving = replace(batch, reserved_picousd=estimate_picousd)
-        self._reservations.make(reserving, [Update(**entering)], now, daily_limit_picousd)
+        self._reservations.make(reserving, [entering], now, daily_limit_picousd)
         return self.current(batch.ref)
 
     def change_plan(self, batch: Batch, plan: Plan) -> Batch:
@@ -214,8 +211,8 @@ class Batches:
             "task_token": None,
         }
         if errors:
-            fields["errors"] = [[e.code, e.message, e.line, e.param] for e in errors]
-        writes: list[Put | Update | Delete] = [Update(**_entering(batch, (batch.status,), status, now, fields))]
+            fields["errors"] = [error.to_row() for error in errors]
+        writes: list[Put | Update | Delete] = [_entering(batch, (batch.status,), status, now, fields)]
         writes += [write for file in files if file for write in file_writes(file)]
         ended = {"ended_at": now, "ttl": now + _KEEP_INPUT_ROW_SECONDS}
         writes += [closing_of(batch.id), Update(_input_key(batch), set=ended)]
@@ -236,7 +233,7 @@ class Batches:
         does not run (any more)."""
         row = self._table.update(
             _key(batch.ref),
-            set={"errors": [[e.code, e.message, e.line, e.param] for e in errors]},
+            set={"errors": [error.to_row() for error in errors]},
             condition="#status IN (:in_progress, :finalizing)",
             values={"in_progress": str(Status.IN_PROGRESS), "finalizing": str(Status.FINALIZING)},
         )
@@ -296,16 +293,12 @@ def _input_key(batch: Batch) -> Key:
     return Key(f"account#{batch.account_id}", f"input#{batch.input_file_id}#{batch.id}")
 
 
-def _entering(batch: Batch, sources: Sequence[Status], status: Status, now: int, fields: Row) -> Row:
+def _entering(batch: Batch, sources: Sequence[Status], status: Status, now: int, fields: Row) -> Update:
     """The update that enters `status` from one of `sources`. Its condition keeps a doomed batch from ending well."""
     values: Row = {f"from_{number}": str(source) for number, source in enumerate(sources)}
     condition = "#status IN (" + ", ".join(f":{name}" for name in values) + ")"
     if status in (Status.COMPLETED, Status.EXPIRED):
         condition += " AND size(#errors) = :none"
         values["none"] = 0
-    return {
-        "key": _key(batch.ref),
-        "set": {"status": str(status), f"{status}_at": now} | fields,
-        "condition": condition,
-        "values": values,
-    }
+    entered = {"status": str(status), f"{status}_at": now}
+    return Update(_key(batch.ref), set=entered | fields, condition=condition, values=values)

@@ -78,26 +78,3 @@ def stop_sequences(body: Members) -> list[str]:
     if not isinstance(sequences, list) or not all(isinstance(each, str) for each in sequences):
         raise body.wrong("stop", "must be a string or an array of strings")
     return sequences
-
-
-def allowed_tools(choice: Members) -> tuple[str, set[str]]:
-    """The mode (`auto` or `required`) and the names of a `tool_choice` of the type `allowed_tools`, which is taken."""
-    allowed = choice.inside("allowed_tools")
-    choice.end()
-    mode, names = allowed.needed_text("mode"), set()
-    for tool in allowed.each("tools"):
-        tool.allow("type", "function")
-        names.add(function_name(tool))
-        tool.end()
-    if mode not in ("auto", "required"):
-        raise allowed.wrong("mode", "must be auto or required")
-    allowed.end()
-    return mode, names
-
-
-def function_name(tool: Members) -> str:
-    """The name in `{"function": {"name": …}}`."""
-    function = tool.inside("function")
-    name = function.needed_text("name")
-    function.end()
-    return name
