@@ -646,6 +646,41 @@ def test_any_one_call_to_aws_may_fail(start: Start, monkeypatch: pytest.MonkeyPa
     raise AssertionError("the shard never got through without a fault")
 
 
+@pytest.mark.parametrize("name", ["flush", "put"])
+def test_answers_outlast_a_pause_of_aws(start: Start, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """For half a minute nothing can be written: what came in is paid, so that it is kept, and written then."""
+    shop = start(after(1.0))
+    message = shop.message(40, concurrency=10)
+    owner = shop.shards if name == "flush" else shop.objects
+    actual = getattr(owner, name)
+
+    def write(*args: Any, **kwargs: Any) -> Any:
+        if EPOCH + 3 <= shop.clock() < EPOCH + 33:
+            raise ConnectionError("AWS is away")
+        return actual(*args, **kwargs)
+
+    monkeypatch.setattr(owner, name, write)
+    shop.work(message)
+    assert shop.outcomes() == {"succeeded": 40}
+    assert set(shop.provider.received.values()) == {1}
+
+
+def test_a_pause_of_aws_that_outlasts_the_lease_fails_the_shard(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its message comes back, and no owner goes on writing after its lease."""
+    shop = start(after(1.0))
+    message = shop.message(4)
+    writes = []
+
+    def write(*args: Any, **kwargs: Any) -> Any:
+        writes.append(shop.clock() - EPOCH)
+        raise ConnectionError("AWS is away")
+
+    monkeypatch.setattr(shop.objects, "put", write)
+    assert shop.work(message) == ["0"]
+    assert 20 < writes[-1] < LIMITS.lease_seconds - 10
+    assert len(writes) > 5
+
+
 def test_a_claim_whose_answer_got_lost_is_still_ours(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     """botocore repeats the write, finds the lease held, and it is held by us."""
     shop = start(after(1.0))

@@ -17,11 +17,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 from batchyard.adapters.aws.objects import Objects
 from batchyard.adapters.aws.shards import Shards
+from batchyard.core.errors import LeaseLost
 from batchyard.core.families import families
 from batchyard.core.items import WorkItem
 from batchyard.core.keys import part_key
@@ -49,6 +52,9 @@ _CAREFUL_AFTER_BEGUN = 2
 """Beside the first owner, which is taken to have begun: to know it would cost every shard a write. Two of three may
 have had bad luck; one item at a time costs a shard more than a third try does."""
 _BLAME_FROM_SUSPICION = 4
+_WRITE_AGAIN_SECONDS = 2.0
+_WRITES_FOR = 2 / 3
+"""How long a part may wait for AWS, as a share of the lease: the last try has to be over when that ends."""
 
 
 def is_suspicious(claim: ShardRow) -> bool:
@@ -335,8 +341,10 @@ class ShardRun:
         self._results, self._positions, self._result_bytes, self._flush_at = [], [], 0, math.inf
         gained = tally(results) + retries_tally(self._runner.retries)
         self._runner.retries.clear()
+        give_up_at = min(self._written_at + self._limits.lease_seconds * _WRITES_FOR, self._stop_at)
         lease_until = self._lease_until()
-        self._row = await self._blocking(
+        self._parts += 1
+        write = partial(
             self._write,
             results,
             done=mark_done(self._row.done, positions, self._item_count),
@@ -346,15 +354,28 @@ class ShardRun:
             now=int(self._clock()),
             first_call_at=int(self._runner.first_call_at),
         )
+        self._row = await self._written(write, give_up_at)
         self._runner.lease(lease_until)
         self._meter.tally += gained
         self._held_bytes -= freed_bytes
         self._gate.free(freed_bytes)
 
+    async def _written(self, write: Callable[[], ShardRow], give_up_at: float) -> ShardRow:
+        """The row after `write`. If AWS is away for some seconds it is repeated, because what came in is paid."""
+        while True:
+            try:
+                return cast(ShardRow, await self._blocking(write))
+            except LeaseLost:
+                raise
+            except Exception:
+                if self._clock() + _WRITE_AGAIN_SECONDS >= give_up_at:
+                    raise
+            await asyncio.sleep(_WRITE_AGAIN_SECONDS)
+
     def _write(self, results: list[Result], **row: Any) -> ShardRow:
+        """May be repeated."""
         message = self._message
-        key = part_key(message.account_id, message.batch_id, self._claim.number, self._claim.version, self._parts)
-        self._parts += 1
+        key = part_key(message.account_id, message.batch_id, self._claim.number, self._claim.version, self._parts - 1)
         lane = Lane(message.provider, message.model, message.mode)
         self._stores.objects.put(key, encode_part(message.batch_id, results, lane))
         return self._stores.rows.flush(message.batch_id, self._claim, part_key=key, **row)
