@@ -20,7 +20,8 @@ from batchyard.core.items import Item, work_line
 from batchyard.core.lanes import Lane
 from batchyard.core.native_limits import BY_VARIANT
 from batchyard.core.providers import IMAGE_ENDPOINTS, IMAGE_GENERATIONS
-from batchyard.core.routing import NO_RULES, Refusal, Verdict, eligible, rejected
+from batchyard.core.routing import Refusal, Verdict, eligible, rejected
+from batchyard.core.rules import NO_RULES
 from batchyard.core.sharding import ShardSizes
 from batchyard.core.usage import REFUSED_USAGE, ImagePrice, PinnedPrice, Price, Usage
 from batchyard.core.witness import witness_body

@@ -47,7 +47,8 @@ def view_page(account_id: str, wanted: ViewRequest, *, now: int, stores: Stores,
 
 
 def _listed(batch: Batch, now: int, stores: Stores) -> BatchView:
-    """What jobs left to others is in their rows: those are read of batches whose plan was changed."""
+    """The batch in a list. The rows of its jobs say what they left to other lanes; they are read only if its plan was
+    changed."""
     was_moved = batch.revision > 0 and not batch.lanes
     return listed_view(batch, _jobs(batch, stores) if was_moved else {}, now)
 
@@ -79,12 +80,9 @@ def found_batch(ref: BatchRef, stores: Stores) -> Batch:
 
 def _looked_at(batch: Batch, now: int, stores: Stores, look: LaneLook) -> Batch:
     """The batch with its tally so far, what it waits for, and its lanes."""
-    if batch.status.is_terminal or batch.plan is None:
+    if batch.status.is_terminal or batch.plan is None or batch.plan.shards > _FEW_SHARDS:
         return explain(batch, now=now, stores=stores, look=look)
-    if batch.plan.shards > _FEW_SHARDS:
-        counted, done = stores.batches.with_progress(batch), None
-    else:
-        tallies = {row.number: row.tally for row in stores.shards.rows(batch.id)}
-        counted = replace(batch, tally=sum(tallies.values(), Tally()))
-        done = {number: tally.items for number, tally in tallies.items()}
+    tallies = {row.number: row.tally for row in stores.shards.rows(batch.id)}
+    counted = replace(batch, tally=sum(tallies.values(), Tally()))
+    done = {number: tally.items for number, tally in tallies.items()}
     return explain(counted, now=now, stores=stores, look=look, done=done)
