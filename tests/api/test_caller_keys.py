@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-import boto3
 import httpx
 import pytest
 from botocore.exceptions import ClientError
 
+from batchyard.adapters.aws import clients
 from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.caller_keys import CallerKeyGone, CallerKeys
 from batchyard.adapters.aws.table import Key, Table
@@ -27,7 +27,6 @@ from batchyard.handlers.http import logger
 from batchyard.settings import load
 from tests.api.api import Cloud, Customer, jsonl
 from tests.api.api import customer as new_customer
-from tests.aws import REGION
 
 SECRET = "sk-caller-0123456789abcdef"
 NOW = 1_800_000_000
@@ -60,8 +59,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def kms(aws: None) -> Any:
-    return boto3.client("kms", region_name=REGION)
+def kms(aws: None, aws_clients: None) -> Any:
+    return clients.client("kms")
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ import pytest
 from openai.types import Batch
 
 from local.cloud import LocalCloud, LocalCloudError
-from tests.customer import Customer, eventually
+from tests.customer import END_POLL_SECONDS, Customer, eventually
 from tests.invariants import TERMINAL, Checked
 
 CALLS_AT_MOST = 100
@@ -64,9 +64,19 @@ class Attempt:
 
     def end(self, batch_id: str, lines: Sequence[dict[str, Any]]) -> tuple[Batch, Checked]:
         """Waits for the end of a batch, and checks it."""
-        eventually(lambda: self.customer.status(batch_id) in TERMINAL, f"{batch_id} is over")
+        customer = self.customer
+        eventually(lambda: customer.status(batch_id) in TERMINAL, f"{batch_id} is over", pause=END_POLL_SECONDS)
         batch = self.customer.wait(batch_id)
         return batch, self.customer.check(batch, lines)
+
+    def end_with_sweeps(self, batch_id: str) -> None:
+        """Waits for the end of a batch that may need Sweep for it."""
+        customer = self.customer
+        eventually(
+            lambda: customer.status(batch_id) in TERMINAL or (swept(customer.cloud) and None),
+            f"{batch_id} is over, with Sweep's help",
+            pause=END_POLL_SECONDS,
+        )
 
     def __enter__(self) -> Self:
         return self

@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 
 from local.cloud import LocalCloud
 from local.provider import SimulatedProvider
-from tests.customer import eventually, jsonl
+from tests.customer import END_POLL_SECONDS, eventually, jsonl
 from tests.fault.every_call import Attempt, each_way, swept, walk
 from tests.fault.evidence import note, own_lines, served
 from tests.invariants import check_files
@@ -31,7 +31,8 @@ def test_a_dropped_file_survives_any_call(cloud: LocalCloud, provider: Simulated
         folder = f"{customer.account_id}/nightly"
         attempt.strike()
         cloud.client("s3").put_object(Bucket=cloud.drop_bucket, Key=f"drop/{folder}.jsonl", Body=jsonl(lines))
-        status = json.loads(eventually(lambda: _result(cloud, f"{folder}.status.json"), "the status file"))
+        found = eventually(lambda: _result(cloud, f"{folder}.status.json"), "the status file", pause=END_POLL_SECONDS)
+        status = json.loads(found)
         attempt.spare()
         assert status["status"] == "completed"
         output, errors = (_result(cloud, f"{folder}.{kind}.jsonl") for kind in ("output", "errors"))

@@ -9,7 +9,7 @@ import httpx
 
 from local.cloud import LocalCloud
 from local.provider import SimulatedProvider
-from tests.customer import NO_TLS, Customer, chat_line, eventually
+from tests.customer import END_POLL_SECONDS, NO_TLS, Customer, chat_line, eventually
 from tests.fault.every_call import Attempt, each_way, swept, walk
 from tests.fault.evidence import ended, note
 from tests.webhook_receiver import WebhookReceiver
@@ -35,9 +35,12 @@ def test_a_batch_survives_any_call(
         attempt.strike()
         batch, checked = attempt.run(LINES)
         assert (batch.status, checked.succeeded, checked.failed) == ("completed", 11, 1)
-        eventually(lambda: ended(cloud, batch.id), "Notify, which comes after the end of the batch, is through")
-        eventually(lambda: bool(receiver.at(path)) or (swept(cloud) and None), "the webhook is told")
-        eventually(lambda: delivered(attempt.customer) or (swept(cloud) and None), "the account knows it")
+        notified = "Notify, which comes after the end of the batch, is through"
+        eventually(lambda: ended(cloud, batch.id), notified, pause=END_POLL_SECONDS)
+        told = "the webhook is told"
+        eventually(lambda: bool(receiver.at(path)) or (swept(cloud) and None), told, pause=END_POLL_SECONDS)
+        known = "the account knows it"
+        eventually(lambda: delivered(attempt.customer) or (swept(cloud) and None), known, pause=END_POLL_SECONDS)
         assert len({request.body for request in receiver.at(path)}) == 1
 
     met = walk(cloud, tuple(CALLS_AT_LEAST), way, run, side_by_side=14 if way == "throttled" else 8)

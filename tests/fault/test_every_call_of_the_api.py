@@ -10,10 +10,9 @@ import pytest
 
 from local.cloud import LocalCloud
 from local.provider import SimulatedProvider
-from tests.customer import eventually, jsonl
+from tests.customer import END_POLL_SECONDS, eventually, jsonl
 from tests.fault.every_call import Attempt, each_way, swept, walk
 from tests.fault.evidence import flushed, note, own_lines, served
-from tests.invariants import TERMINAL
 
 # A fence's rounds are half a second apart, so that a walk through its calls has an end. A function that waits between
 # its tries holds up nobody else.
@@ -40,7 +39,7 @@ def test_a_session_survives_any_call(cloud: LocalCloud, provider: SimulatedProvi
         assert [batch.id for batch in customer.openai.batches.list()] == [created.id]
         attempt.spare()
         # If StartExecution failed, the batch exists and waits for Sweep.
-        eventually(lambda: swept(cloud) and customer.status(created.id) in TERMINAL, "the batch is over")
+        attempt.end_with_sweeps(created.id)
         batch = customer.wait(created.id)
         attempt.strike()
         checked = customer.check(batch, lines)
@@ -96,7 +95,7 @@ def test_a_deletion_survives_any_call(cloud: LocalCloud, provider: SimulatedProv
             found = s3.list_objects_v2(Bucket=cloud.data_bucket).get("Contents", [])
             return [each["Key"] for each in found if customer.account_id in each["Key"]]
 
-        eventually(lambda: swept(cloud) and not stored(), "nothing is stored")
+        eventually(lambda: not stored() or (swept(cloud) and None), "nothing is stored", pause=END_POLL_SECONDS)
 
     met = walk(cloud, ("files",), way, run)
     assert met["files"] >= 10
@@ -128,7 +127,7 @@ def test_a_cancel_survives_any_call(cloud: LocalCloud, provider: SimulatedProvid
         eventually(lambda: len(flushed(customer, batch.id)) == 6, "what answers is flushed")
         attempt.strike(batch.id, customer.rows(batch.id)[0]["task_token"])
         assert customer.openai.batches.cancel(batch.id).status in ("cancelling", "cancelled")
-        eventually(lambda: swept(cloud) and customer.status(batch.id) in TERMINAL, "the batch is over")
+        attempt.end_with_sweeps(batch.id)
         attempt.spare()
         batch = customer.wait(batch.id)
         checked = customer.check(batch, lines)

@@ -3,81 +3,41 @@ with our role, and runs in native mode."""
 
 from __future__ import annotations
 
+import importlib
 import json
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-from aws_cdk import App, Aspects, Stack
-from aws_cdk import aws_lambda as lambda_
-from aws_cdk import aws_s3 as s3
-from aws_cdk.assertions import Annotations, Match, Template
-from cdk_nag import AwsSolutionsChecks
+import pytest
 
 from batchyard.core.lanes import Mode
 from batchyard.core.providers import Provider
-from infra.deployment import parse
-from infra.function import Function, Spec
-from infra.model_jobs import grant_model_jobs, native_regions
-from infra.permissions import grant_models
 
 OPENAI = Provider("openai", "openai", "https://api.openai.com/v1")
 EU = Provider("bedrock", "bedrock", "https://bedrock-runtime.eu-central-1.amazonaws.com")
 US = Provider("edge", "bedrock", "https://models.example.internal", regions=("us-east-1",))
 
 
-def stack_with(folder: Path, *providers: Provider) -> Stack:
-    """A stack of a worker alone, whose deployment has `providers`."""
-    stack, worker = stack_of(folder, "work")
-    grant_models(worker, providers)
-    return stack
-
-
-def stack_of(folder: Path, name: str) -> tuple[Stack, Function]:
-    """A stack of one function."""
-    app = App(outdir=str(folder))
-    Aspects.of(app).add(AwsSolutionsChecks())
-    stack = Stack(app, "Stack")
-    function = Function(
-        stack,
-        name,
-        deployment=parse('name = "test"\nlambda_concurrency_quota = 1000', "test.toml"),
-        spec=Spec("Works", 128, 30, None, traced=False),
-        reserved=None,
-        code=lambda_.Code.from_inline("handler = None"),
-        variables={},
-    )
-    return stack, function
-
-
-def stack_with_jobs(folder: Path, *providers: Provider, **modes: list[str]) -> Stack:
-    """A stack of the native executor and a bucket, whose deployment has `providers` in those modes."""
-    stack, jobs = stack_of(folder, "jobs")
-    bucket = s3.Bucket.from_bucket_name(stack, "Data", "data")
-    grant_model_jobs(jobs, bucket, native_regions(providers, modes))
-    return stack
-
-
-def statements(stack: Stack) -> list[dict[str, Any]]:
-    """Those about Bedrock, with ARNs as text."""
-    (policy,) = Template.from_stack(stack).find_resources("AWS::IAM::Policy").values()
-    found = policy["Properties"]["PolicyDocument"]["Statement"]
-    return [each for each in found if "bedrock" in json.dumps(each)]
+@pytest.fixture
+def stacks() -> ModuleType:
+    return importlib.import_module("tests.infra.bedrock_stacks")
 
 
 def text_of(arn: dict[str, Any]) -> str:
     return "".join(part if isinstance(part, str) else f"<{part['Ref']}>" for part in arn["Fn::Join"][1])
 
 
-def test_no_provider_by_role_no_grant(tmp_path: Path) -> None:
+def test_no_provider_by_role_no_grant(stacks: ModuleType, tmp_path: Path) -> None:
     """A deployment that does not use Bedrock cannot."""
-    assert statements(stack_with(tmp_path, OPENAI)) == []
+    assert stacks.statements(stacks.stack_with(tmp_path, OPENAI)) == []
 
 
-def test_models_of_the_providers_regions(tmp_path: Path) -> None:
+def test_models_of_the_providers_regions(stacks: ModuleType, tmp_path: Path) -> None:
     """By their regions; elsewhere only through an inference profile of one of those. The reason for the wildcards is
     written down, so that cdk-nag finds nothing."""
-    stack = stack_with(tmp_path, OPENAI, EU, US)
-    direct, passed_on = statements(stack)
+    stack = stacks.stack_with(tmp_path, OPENAI, EU, US)
+    direct, passed_on = stacks.statements(stack)
     assert direct["Action"] == passed_on["Action"] == "bedrock:InvokeModel"
     profiles = [
         f"arn:<AWS::Partition>:bedrock:{region}:<AWS::AccountId>:{kind}/*"
@@ -89,33 +49,32 @@ def test_models_of_the_providers_regions(tmp_path: Path) -> None:
     assert text_of(passed_on["Resource"]) == "arn:<AWS::Partition>:bedrock:*::foundation-model/*"
     condition = passed_on["Condition"]["ArnLike"]["bedrock:InferenceProfileArn"]
     assert [text_of(each) for each in condition] == profiles
-    found = Annotations.from_stack(stack).find_error("*", Match.string_like_regexp("AwsSolutions-IAM5.*bedrock.*"))
-    assert [each.entry.data for each in found] == []
+    assert stacks.findings(stack, "AwsSolutions-IAM5.*bedrock.*") == []
 
 
 NATIVE_EU = EU.in_modes((Mode.REALTIME, Mode.NATIVE))
 JOBS_OF_EU = "arn:<AWS::Partition>:bedrock:eu-central-1:<AWS::AccountId>:model-invocation-job/*"
 
 
-def test_no_native_mode_no_role(tmp_path: Path) -> None:
+def test_no_native_mode_no_role(stacks: ModuleType, tmp_path: Path) -> None:
     """Neither for providers without it, nor if the deployment's file takes it from an entry."""
     for number, stack in enumerate(
         (
-            stack_with_jobs(tmp_path / "0", OPENAI.in_modes((Mode.NATIVE,)), EU),
-            stack_with_jobs(tmp_path / "1", NATIVE_EU, bedrock=["realtime"]),
+            stacks.stack_with_jobs(tmp_path / "0", OPENAI.in_modes((Mode.NATIVE,)), EU),
+            stacks.stack_with_jobs(tmp_path / "1", NATIVE_EU, bedrock=["realtime"]),
         )
     ):
-        template = Template.from_stack(stack)
+        template = stacks.template_of(stack)
         assert len(template.find_resources("AWS::IAM::Role")) == 1, number
         assert "bedrock" not in json.dumps(template.to_json()), number
 
 
-def test_what_jobs_may_do(tmp_path: Path) -> None:
+def test_what_jobs_may_do(stacks: ModuleType, tmp_path: Path) -> None:
     """The executor makes jobs and looks after them, and passes one role on, to Bedrock alone. That role, which only
     jobs of this account in this region take on, reads and writes the files of jobs, and runs models. Jobs that are over
     are told to the executor. cdk-nag finds nothing."""
-    stack = stack_with_jobs(tmp_path, EU, bedrock=["realtime", "native"])
-    template = Template.from_stack(stack)
+    stack = stacks.stack_with_jobs(tmp_path, EU, bedrock=["realtime", "native"])
+    template = stacks.template_of(stack)
     roles = template.find_resources("AWS::IAM::Role")
     ((name, role),) = ((name, each) for name, each in roles.items() if "ModelJobs" in name)
     (trust,) = role["Properties"]["AssumeRolePolicyDocument"]["Statement"]
@@ -158,5 +117,4 @@ def test_what_jobs_may_do(tmp_path: Path) -> None:
     }
     variables = next(iter(template.find_resources("AWS::Lambda::Function").values()))["Properties"]["Environment"]
     assert variables["Variables"]["BEDROCK_ROLE_ARN"] == {"Fn::GetAtt": [name, "Arn"]}
-    found = Annotations.from_stack(stack).find_error("*", Match.string_like_regexp("AwsSolutions-IAM5.*"))
-    assert [each.entry.data for each in found] == []
+    assert stacks.findings(stack, "AwsSolutions-IAM5.*") == []

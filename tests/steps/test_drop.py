@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-import boto3
 import orjson
 import pytest
 
+from batchyard.adapters.aws import clients
 from batchyard.adapters.aws.accounts import Accounts
 from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.objects import Objects
@@ -26,7 +26,6 @@ from batchyard.core.usage import Tally
 from batchyard.steps.drop import Folder, Refused, drop
 from batchyard.steps.notify import notify
 from batchyard.surfaces.openai.reading import batch_request
-from tests.aws import REGION
 from tests.steps.running import ACCOUNT, NOW, RecordedWorkflow
 
 BUCKET = "batchyard-test-drop"
@@ -106,7 +105,7 @@ class Dropbox:
 
 @pytest.fixture
 def dropbox(table: Table, batches: Batches, objects: Objects) -> Dropbox:
-    s3 = boto3.client("s3", region_name=REGION)
+    s3 = clients.client("s3")
     s3.create_bucket(Bucket=BUCKET)
     s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
     accounts = Accounts(table)
