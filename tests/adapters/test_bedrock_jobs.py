@@ -10,8 +10,14 @@ import orjson
 import pytest
 
 from batchyard.adapters.aws.objects import Objects
-from batchyard.adapters.providers.bedrock.signing import RoleAuth
-from batchyard.adapters.providers.bedrock_jobs import REASONS, BedrockJobs, Exchange, jobs_url, our_event
+from batchyard.adapters.providers.bedrock_jobs import (
+    REASONS,
+    BedrockJobs,
+    Exchange,
+    RoleAuth,
+    jobs_url,
+    our_event,
+)
 from batchyard.adapters.providers.job_kinds import connect_jobs
 from batchyard.adapters.providers.provider_jobs import (
     JobLine,

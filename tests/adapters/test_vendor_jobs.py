@@ -253,6 +253,21 @@ def test_a_page_for_people_says_nothing_of_a_job(status: int) -> None:
         assert (caught.value.reason, caught.value.is_unknown) == (FailureReason.INVALID_RESPONSE, False)
 
 
+def test_a_key_goes_to_its_vendor_only() -> None:
+    """Results may be handed over by a redirect to a bucket, or a gateway redirect to a page for people."""
+    hosts = {}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        hosts[request.url.host] = request.headers.get("x-api-key")
+        if request.url.host == "bucket.example":
+            return httpx.Response(200, text="{}")
+        return httpx.Response(302, headers={"location": "https://bucket.example/results"})
+
+    http = VendorHttp("https://api.example/v1", {"x-api-key": "secret"}, httpx.MockTransport(answer))
+    assert list(http.lines("/results")) == [b"{}"]
+    assert hosts == {"api.example": "secret", "bucket.example": None}
+
+
 @pytest.mark.parametrize(
     ("status", "error", "refuses_lane"),
     [

@@ -10,10 +10,8 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from unittest.mock import create_autospec
 
 import pytest
-from botocore.exceptions import ClientError
 from openai.types import Batch
 
 from local.cloud import LocalCloud
@@ -21,7 +19,6 @@ from local.deployment.templates import ROOT
 from local.provider import SimulatedProvider
 from tests.customer import Customer, eventually
 from tests.fault.conftest import ENVIRONMENT, UNDISTURBED, WAIT_SCALE
-from tests.fault.every_call import swept
 from tests.fault.evidence import flushed, own_lines, served
 from tests.invariants import Invariant, InvariantBroken, check_calls, check_ended
 
@@ -50,20 +47,6 @@ def broken(
     ):
         cloud.deliver(**UNDISTURBED)
         yield customer
-
-
-def test_a_sweep_beside_the_schedules_own_is_asked_for_again() -> None:
-    """Lambda refuses it, which is no fault of the run that waits for it; any other refusal is one."""
-
-    def refused(code: str) -> LocalCloud:
-        cloud = create_autospec(LocalCloud, instance=True)
-        cloud.invoke.side_effect = ClientError({"Error": {"Code": code}}, "Invoke")
-        found: LocalCloud = cloud
-        return found
-
-    assert not swept(refused("TooManyRequestsException"))
-    with pytest.raises(ClientError, match="AccessDenied"):
-        swept(refused("AccessDeniedException"))
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, cast
 
@@ -311,6 +312,20 @@ def test_a_job_that_is_not_known_for_a_while_is_not_paid_twice(
     assert yard.results() == ALL_12
     assert not yard.realtime_paid
     assert [(row.reason, row.unheard, row.missing_since > 0) for row in yard.job_rows] == [(None, 0, call == "results")]
+
+
+def test_a_page_for_people_is_no_results(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the status 200, in the place of the results, for some minutes: they are asked for again."""
+    yard = Yard()
+    actual = yard.vendor.results
+
+    def results(job_id: str) -> Iterator[bytes]:
+        return iter([b"<html>", b"Back soon"]) if yard.now < NOW + 240 else actual(job_id)
+
+    monkeypatch.setattr(yard.vendor, "results", results)
+    yard.run()
+    assert yard.results() == ALL_12
+    assert not yard.realtime_paid
 
 
 def test_a_job_that_vanished_runs_in_realtime() -> None:

@@ -88,6 +88,25 @@ def test_every_module_says_what_it_owns(path: Path) -> None:
     assert path.stem not in {"utils", "helpers", "base", "common", "misc"}
 
 
+def imported_by(path: Path) -> set[str]:
+    """All that importing the module imports, also by way of our other modules."""
+    found: set[str] = set()
+    paths = [path]
+    while paths:
+        news = imports(paths.pop()) - found
+        found |= news
+        inside = [ROOT.joinpath(*name.split(".")[1:]) for name in news if name.startswith("batchyard.")]
+        files = [file for module in inside for file in (module.with_suffix(".py"), module / "__init__.py")]
+        paths += [file for file in files if file.exists()]
+    return found
+
+
+def test_a_worker_starts_without_httpx() -> None:
+    """httpx would make each cold start longer, and a worker has no use for it (decision 0047); provider jobs have."""
+    assert "httpx" not in imported_by(ROOT / "handlers" / "work.py")
+    assert "httpx" in imported_by(ROOT / "handlers" / "jobs.py")
+
+
 def test_the_checks_can_fail(tmp_path: Path) -> None:
     """A module that looks up is seen."""
     module = tmp_path / "bad.py"

@@ -13,6 +13,7 @@ import pytest
 from batchyard.adapters.aws import clients
 from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.lanes import Lanes
+from batchyard.adapters.aws.progress import Progress
 from batchyard.adapters.aws.shards import Shards
 from batchyard.core.batches import Batch, Status
 from batchyard.core.health import LaneState
@@ -110,10 +111,9 @@ def test_the_event_settles_its_shards(
     lines = [orjson.loads(result_line(result)) for result in stored]
     assert {line["response"]["status_code"] for line in lines} == {200}
     assert all(line["response"]["body"]["data"][0]["embedding"] for line in lines)
-    batch = Batches(cloud.table).get_with_progress(FIRST.batch)
-    assert batch is not None
-    assert batch.tally.succeeded == ITEMS
-    assert batch.tally.cost_picousd == batch.tally.input_tokens * 20_000 > 0
+    tally = Progress(cloud.table).total(FIRST.batch_id)
+    assert tally.succeeded == ITEMS
+    assert tally.cost_picousd == tally.input_tokens * 20_000 > 0
     assert provider.stats()["requests"] == ITEMS
     printed = [orjson.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
     (emitted,) = [line for line in printed if "_aws" in line]

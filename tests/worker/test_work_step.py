@@ -330,6 +330,32 @@ def test_a_lease_lost_before_the_first_call_costs_none(start: Start) -> None:
     assert row_of(shop).owner == "the next one"
 
 
+@pytest.mark.parametrize("is_overtaken", [True, False])
+def test_who_stood_still_starts_no_call_without_a_lease(start: Start, is_overtaken: bool) -> None:
+    """A process that was frozen for longer than its lease learns whose the shard is before it calls anybody again: what
+    another runs is not paid for twice, and what nobody took goes on."""
+    freezes = [True]
+
+    async def behave(index: int, attempt: int) -> Outcome:
+        await asyncio.sleep(1)
+        if index == 2 and freezes:
+            freezes.clear()
+            shop.loop.advance(70.0)
+            now = int(shop.clock())
+            if is_overtaken:
+                shop.shards.claim(BATCH_ID, 0, "the next one", now, now + 60)
+        return succeed(index)
+
+    shop = start(behave)
+    assert shop.work(shop.message(20, concurrency=4)) == []
+    if is_overtaken:
+        assert sum(shop.provider.received.values()) == 4
+        assert row_of(shop).owner == "the next one"
+    else:
+        assert shop.outcomes() == {"succeeded": 20}
+        assert set(shop.provider.received.values()) == {1}
+
+
 def test_out_of_time_hands_back_what_is_left(start: Start) -> None:
     """What is done stays, a hanging call is cut off, the message goes out again, and the next worker may start."""
 

@@ -180,7 +180,7 @@ def list_batches(call: Call, wanted: PageRequest) -> Page[Batch]:
 
 
 def retrieve_batch(call: Call, batch_id: str) -> Batch:
-    batch = resources.batches().get_with_progress(BatchRef(call.account_id, batch_id))
+    batch = resources.batches().get(BatchRef(call.account_id, batch_id), consistent=True)
     if batch is None:
         raise cancel.missing(batch_id)
     return _shown(explain(batch, now=call.now, stores=resources.stores(), look=resources.lane_look()), call)

@@ -20,6 +20,7 @@ from batchyard.core.keys import part_key
 from batchyard.core.messages import shard_message
 from batchyard.core.parts import encode_part
 from batchyard.core.results import Result, tally
+from batchyard.core.retry import FailureReason
 from batchyard.core.sharding import Shard
 from batchyard.core.shards import (
     LeaseHeld,
@@ -136,7 +137,7 @@ def _note_answered(job: HeldJob) -> None:
 
 def _store(job: HeldJob, vendor: Vendor) -> int | None:
     """Of how many items the vendor has nothing; None if its job is not this one, by the ids of its results. Raises
-    LeaseHeld if an executor that is gone, or slow, has one of the shards."""
+    LeaseHeld if an executor that is gone, or slow, has one of the shards, VendorTrouble if what came are no results."""
     prefix, has_others = line_prefix(job.name), False
     with Spool() as spool:
         for line in vendor.jobs.results(job_id(job)):
@@ -147,6 +148,8 @@ def _store(job: HeldJob, vendor: Vendor) -> int | None:
             else:
                 has_others = True
         if has_others and spool.is_empty:
+            if not job.row.is_guess:
+                raise VendorTrouble(FailureReason.INVALID_RESPONSE, is_unknown=False)
             return None
         heard = 0
         for shard in job_shards(job):

@@ -36,14 +36,17 @@ class LaneLook:
 
 
 def explain(batch: Batch, *, now: int, stores: Stores, look: LaneLook, done: Mapping[int, int] | None = None) -> Batch:
-    """The batch with what it waits for, and how far its lanes are: nothing, unless it is in progress. `done`: shard
-    number -> how many of its items have a result, if that is known."""
+    """The batch with its tally so far, what it waits for, and how far its lanes are: no more than the tally, unless it
+    is in progress. `done`: shard number -> how many of its items have a result, if that is known; then its tally is,
+    too."""
     if batch.status is not Status.IN_PROGRESS or batch.plan is None or batch.starts_nothing:
-        return replace(batch, waiting_for=(), lanes=(), is_begun=batch.plan is not None)
+        counted = stores.batches.with_progress(batch) if done is None else batch
+        return replace(counted, waiting_for=(), lanes=(), is_begun=batch.plan is not None)
     plan = batch.plan
-    settled = stores.progress.taken(batch.id)
+    so_far = stores.progress.all_rows(batch.id)
+    settled = so_far.taken
     unfinished = [entry for entry in _unfinished(plan, settled) if not entry.is_native][: look.at_most]
-    begun = [stores.shards.is_any_begun(batch.id, entry.numbers) for entry in unfinished]
+    begun = [_is_begun(batch, entry, settled, stores) for entry in unfinished]
     seen = [_seen(batch, entry, is_begun, look) for entry, is_begun in zip(unfinished, begun, strict=True)]
     has_jobs = bool(plan.jobs) or batch.revision > 0
     jobs = {row.number: row for row in stores.jobs.rows(batch.id)} if has_jobs else {}
@@ -51,7 +54,8 @@ def explain(batch: Batch, *, now: int, stores: Stores, look: LaneLook, done: Map
     waits = tuple(wait for wait in found if wait is not None)
     progress = lane_progress(plan, Settled(settled, done), jobs, waits, now)
     is_begun = bool(settled) or any(begun) or _has_running_job(progress)
-    return replace(batch, waiting_for=waits, lanes=progress, is_begun=is_begun)
+    tally = so_far.tally if done is None else batch.tally
+    return replace(batch, tally=tally, waiting_for=waits, lanes=progress, is_begun=is_begun)
 
 
 def glance(batch: Batch, stores: Stores) -> Batch:
@@ -80,6 +84,10 @@ def _unfinished(plan: Plan, settled: Collection[int]) -> list[LaneShards]:
     if len(plan.lanes) == 1:
         return list(plan.lanes)
     return [lane for lane in plan.lanes if any(number not in settled for number in lane.numbers)]
+
+
+def _is_begun(batch: Batch, entry: LaneShards, settled: frozenset[int], stores: Stores) -> bool:
+    return not settled.isdisjoint(entry.numbers) or stores.shards.is_any_begun(batch.id, entry.numbers)
 
 
 def _blocked_jobs(

@@ -80,12 +80,9 @@ def found_batch(ref: BatchRef, stores: Stores) -> Batch:
 
 def _looked_at(batch: Batch, now: int, stores: Stores, look: LaneLook) -> Batch:
     """The batch with its tally so far, what it waits for, and its lanes."""
-    if batch.status.is_terminal or batch.plan is None:
+    if batch.status.is_terminal or batch.plan is None or batch.plan.shards > _FEW_SHARDS:
         return explain(batch, now=now, stores=stores, look=look)
-    if batch.plan.shards > _FEW_SHARDS:
-        counted, done = stores.batches.with_progress(batch), None
-    else:
-        tallies = {row.number: row.tally for row in stores.shards.rows(batch.id)}
-        counted = replace(batch, tally=sum(tallies.values(), Tally()))
-        done = {number: tally.items for number, tally in tallies.items()}
+    tallies = {row.number: row.tally for row in stores.shards.rows(batch.id)}
+    counted = replace(batch, tally=sum(tallies.values(), Tally()))
+    done = {number: tally.items for number, tally in tallies.items()}
     return explain(counted, now=now, stores=stores, look=look, done=done)

@@ -90,11 +90,6 @@ class Batches:
             raise BooksDoNotBalance(f"{ref.batch_id} is not a batch of {ref.account_id}")
         return batch
 
-    def get_with_progress(self, ref: BatchRef) -> Batch | None:
-        """As `get`; while the batch runs its tally is that of the shards settled so far."""
-        batch = self.get(ref, consistent=True)
-        return self.with_progress(batch) if batch else None
-
     def with_progress(self, batch: Batch) -> Batch:
         """The batch; while it runs, with the tally of the shards settled so far."""
         if batch.status.is_terminal or batch.plan is None:

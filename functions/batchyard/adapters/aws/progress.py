@@ -60,7 +60,13 @@ class Progress:
         return len(row.taken) == shards_of_progress_row(progress_row_of(shard, rows), shards, rows)
 
     def total(self, batch_id: str) -> Tally:
-        return sum((row.tally for row in self._rows(batch_id)), Tally())
+        return self.all_rows(batch_id).tally
+
+    def all_rows(self, batch_id: str) -> ProgressRow:
+        """What the rows say together, as of a moment ago."""
+        rows = self._rows(batch_id)
+        taken = frozenset(shard for row in rows for shard in row.taken)
+        return ProgressRow(taken, sum((row.tally for row in rows), Tally()))
 
     def _rows(self, batch_id: str, *, consistent: bool = False) -> list[ProgressRow]:
         rows = self._table.query(f"batch#{batch_id}", prefix="progress#", consistent=consistent)

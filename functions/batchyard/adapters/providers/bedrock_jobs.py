@@ -18,11 +18,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
+
+import httpx
 
 from batchyard.adapters.aws.objects import ObjectMissing, Objects
 from batchyard.adapters.providers.bedrock.replies import FAILURES, usage_of
+from batchyard.adapters.providers.bedrock.signing import RoleSigner
 from batchyard.adapters.providers.openai_replies import Received, reply_of
 from batchyard.adapters.providers.provider_jobs import (
     JobLine,
@@ -69,6 +72,19 @@ class Exchange:
 
     objects: Objects
     role_arn: str
+
+
+class RoleAuth(httpx.Auth):
+    """Signs whatever a client of httpx sends to one region."""
+
+    requires_request_body = True
+
+    def __init__(self, region: str) -> None:
+        self._signer = RoleSigner(region)
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response]:
+        request.headers.update(self._signer.headers(request.method, str(request.url), request.content))
+        yield request
 
 
 def jobs_url(base_url: str) -> str:

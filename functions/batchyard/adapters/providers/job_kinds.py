@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from batchyard.adapters.providers.anthropic_jobs import AnthropicJobs
-from batchyard.adapters.providers.bedrock.signing import RoleAuth
-from batchyard.adapters.providers.bedrock_jobs import REASONS, BedrockJobs, Exchange, jobs_url
+from batchyard.adapters.providers.bedrock_jobs import REASONS, BedrockJobs, Exchange, RoleAuth, jobs_url
 from batchyard.adapters.providers.gemini_jobs import GeminiJobs
 from batchyard.adapters.providers.kinds import translator_of
 from batchyard.adapters.providers.openai_jobs import OpenAIJobs

@@ -45,6 +45,8 @@ class VendorHttp:
         reasons: Mapping[str, FailureReason] = _NO_REASONS,
     ) -> None:
         self._reasons = reasons
+        self._secrets = tuple(headers)
+        self._host = httpx.URL(base_url).host
         self._client = httpx.Client(
             auth=auth,
             base_url=base_url,
@@ -52,6 +54,7 @@ class VendorHttp:
             timeout=httpx.Timeout(_ANSWER_SECONDS, connect=_CONNECT_SECONDS),
             transport=transport,
             follow_redirects=True,
+            event_hooks={"request": [self._keep_key_at_home]},
         )
 
     def get(self, path: str, **query: str | int) -> JsonObject:
@@ -128,6 +131,12 @@ class VendorHttp:
 
     def close(self) -> None:
         self._client.close()
+
+    def _keep_key_at_home(self, request: httpx.Request) -> None:
+        """Results may be somewhere else, and no key goes there: httpx itself holds back `authorization` only."""
+        if request.url.host != self._host:
+            for name in self._secrets:
+                request.headers.pop(name, None)
 
     def _send(self, method: str, path: str, **request: Any) -> httpx.Response:
         try:

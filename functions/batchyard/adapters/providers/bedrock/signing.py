@@ -7,10 +7,8 @@ https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from functools import cache
 
-import httpx
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.exceptions import BotoCoreError
@@ -43,19 +41,6 @@ class RoleSigner:
             return dict(_CONTENT_TYPE)
         SigV4Auth(frozen, _SERVICE, self._region).add_auth(request)
         return dict(request.headers.items())
-
-
-class RoleAuth(httpx.Auth):
-    """Signs whatever a client of httpx sends to one region."""
-
-    requires_request_body = True
-
-    def __init__(self, region: str) -> None:
-        self._signer = RoleSigner(region)
-
-    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response]:
-        request.headers.update(self._signer.headers(request.method, str(request.url), request.content))
-        yield request
 
 
 @cache
