@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchyard.adapters.aws.lanes import LaneView
-from batchyard.adapters.aws.stores import Stores
 from batchyard.core.batches import Batch
 from batchyard.core.catalogue import Catalogue, Model
 from batchyard.core.health import LaneHealth, LaneState
@@ -23,7 +22,7 @@ from batchyard.core.routing import Refusal, eligible, rejected
 from batchyard.core.rules import PrivacyTier, RoutingMode, RoutingRules, ServiceTier
 from batchyard.core.sharding import LaneShards, Shard
 from batchyard.core.usage import Price
-from batchyard.steps.plan import plan
+from batchyard.steps.plan import Known, plan
 from tests.steps.fleet import ITEMS_PER_SHARD, Fleet
 from tests.steps.running import NOW, make_batch
 
@@ -88,7 +87,7 @@ def keeps_no_jobs(provider: Provider, rules: RoutingRules) -> bool:
 def planned(batch: Batch, catalogue: Catalogue, lanes: list[Lane], random: Random) -> list[LaneShards]:
     """The plan of a batch whose items may take `lanes`, with whatever is known of them."""
 
-    class Known:
+    class AnyLanes:
         def look(self, lane: LaneId) -> LaneView:
             health = LaneHealth(random.choice([LaneState.CLOSED, LaneState.OPEN]))
             return LaneView(health, LanePace(rate=random.choice([None, 0.0001, 10.0])))
@@ -99,25 +98,13 @@ def planned(batch: Batch, catalogue: Catalogue, lanes: list[Lane], random: Rando
     first, *others = lanes
     shards = [Shard(n, 0, n * 100, 100, ITEMS_PER_SHARD, n * ITEMS_PER_SHARD) for n in range(SHARDS)]
     entry = LaneShards(first, 0, SHARDS, SHARDS * ITEMS_PER_SHARD, others=tuple(others))
-    stores = replace(cast(Any, NO_STORES), native_lanes=Known())
-    found = plan(
-        batch,
-        [entry],
-        shards,
-        now=NOW,
-        pace=1.0,
-        catalogue=catalogue,
-        stores=stores,
-        known=cast(Any, Known()),
-    )
+    known = Known(catalogue, cast(Any, AnyLanes()), cast(Any, AnyLanes()))
+    found = plan(batch, [entry], shards, now=NOW, pace=1.0, known=known)
     assert sum(each.items for each in found.lanes) == SHARDS * ITEMS_PER_SHARD
     assert {each.lane for each in found.lanes} <= {each.lane for each in found.considered[0] if each.items} | {
         replace(lane, mode=Mode.REALTIME) for lane in lanes
     }
     return list(found.lanes)
-
-
-NO_STORES = Stores(**dict.fromkeys(Stores.__dataclass_fields__))  # type: ignore[arg-type]
 
 
 @given(catalogues(), RULES, st.sampled_from(MODELS))

@@ -10,7 +10,6 @@ from typing import Any, cast
 import pytest
 
 from batchyard.adapters.aws.lanes import LaneView
-from batchyard.adapters.aws.stores import Stores
 from batchyard.core.batches import Batch
 from batchyard.core.catalogue import Catalogue, Model
 from batchyard.core.health import LaneHealth, LaneState
@@ -24,7 +23,7 @@ from batchyard.core.routing import Verdict
 from batchyard.core.rules import PRIORITY_TURNS, PrivacyTier, RoutingMode, RoutingRules, ServiceTier
 from batchyard.core.sharding import LaneShards, Plan, Shard
 from batchyard.core.usage import Price
-from batchyard.steps.plan import plan
+from batchyard.steps.plan import Known, plan
 from tests.steps.running import NOW, make_batch
 
 CHAT = "/v1/chat/completions"
@@ -34,7 +33,7 @@ ITEMS = sum(shard.items for shard in SHARDS)
 CHEAP, DEAR = "cheap", "dear"
 
 
-class Known:
+class LanesAsTheyAre:
     """What is known of lanes. `rates`: calls per second in realtime, by provider; `down`: those in trouble."""
 
     def __init__(self, rates: Mapping[str, float] | None = None, down: frozenset[str] = frozenset()) -> None:
@@ -57,15 +56,14 @@ def a_batch(**rules: Any) -> Batch:
     return replace(make_batch("batch_x"), rules=RoutingRules(**rules), expires_at=NOW + 86_400)
 
 
-def planned(batch: Batch, providers: list[Provider], known: Known | None = None) -> Planned:
+def planned(batch: Batch, providers: list[Provider], lanes: LanesAsTheyAre | None = None) -> Planned:
     """The plan of a thousand items that may take any of these, each of which costs ten times the one before."""
-    known = known or Known()
+    lanes = lanes or LanesAsTheyAre()
     costs = {each.name: int(10**place) for place, each in enumerate(providers)}
     catalogue = Catalogue(providers, {name: [Model("m", Price(cost, cost, cost))] for name, cost in costs.items()})
     first, *others = [Lane(each.name, "m") for each in providers]
     entry = LaneShards(first, 0, len(SHARDS), ITEMS, others=tuple(others))
-    stores = cast(Stores, type("Nothing", (), {"native_lanes": known}))
-    return plan(batch, [entry], SHARDS, now=NOW, pace=1.0, catalogue=catalogue, stores=stores, known=cast(Any, known))
+    return plan(batch, [entry], SHARDS, now=NOW, pace=1.0, known=Known(catalogue, cast(Any, lanes), cast(Any, lanes)))
 
 
 def taken(found: Planned) -> list[tuple[str, Mode]]:
@@ -100,10 +98,10 @@ def test_an_operators_limit_is_the_rate_of_a_lane_that_nobody_has_used(rate: flo
     """One call a minute: a thousand items in realtime would take most of a day, so their job would have to be given up
     at once, and is not submitted, whatever the provider itself takes."""
     limited, free = provider(native=True, requests_per_minute=1), provider(native=True)
-    known = Known({"p": rate} if rate else None)
-    found = planned(a_batch(), [limited], known)
+    lanes = LanesAsTheyAre({"p": rate} if rate else None)
+    found = planned(a_batch(), [limited], lanes)
     assert found.considered[0][0].verdict is Verdict.TOO_LATE
-    assert taken(planned(a_batch(), [free], known)) == [("p", Mode.NATIVE)]
+    assert taken(planned(a_batch(), [free], lanes)) == [("p", Mode.NATIVE)]
 
 
 def test_modes_that_a_batch_may_not_run_in_have_that_as_their_verdict() -> None:
@@ -149,21 +147,21 @@ def message_turns(tier: ServiceTier) -> int:
 )
 def test_who_wants_to_be_in_time_leaves_a_lane_in_trouble(rules: dict[str, Any], goes_to: str) -> None:
     """Others wait for the cheapest one as long as there is time."""
-    known = Known(down=frozenset({CHEAP}))
-    found = planned(a_batch(**rules), [provider(CHEAP), provider(DEAR)], known)
+    lanes = LanesAsTheyAre(down=frozenset({CHEAP}))
+    found = planned(a_batch(**rules), [provider(CHEAP), provider(DEAR)], lanes)
     assert taken(found) == [(goes_to, Mode.REALTIME)]
-    at_once = planned(replace(a_batch(**rules), early_failover=True), [provider(CHEAP), provider(DEAR)], known)
+    at_once = planned(replace(a_batch(**rules), early_failover=True), [provider(CHEAP), provider(DEAR)], lanes)
     assert taken(at_once) == [(DEAR, Mode.REALTIME)]
 
 
 def test_sla_aware_keeps_a_margin() -> None:
     """A cheap lane that will be done barely in time gets nothing, a dearer one that has time to spare everything."""
-    known = Known({CHEAP: 1.0, DEAR: 50.0})
+    lanes = LanesAsTheyAre({CHEAP: 1.0, DEAR: 50.0})
     two, soon = [provider(CHEAP), provider(DEAR)], NOW + ITEMS + 300
     cheapest = replace(a_batch(), expires_at=soon)
-    assert CHEAP in dict(taken(planned(cheapest, two, known)))
+    assert CHEAP in dict(taken(planned(cheapest, two, lanes)))
     aware = replace(a_batch(mode=RoutingMode.SLA_AWARE), expires_at=soon)
-    assert taken(planned(aware, two, known)) == [(DEAR, Mode.REALTIME)]
+    assert taken(planned(aware, two, lanes)) == [(DEAR, Mode.REALTIME)]
 
 
 def test_hybrid_takes_the_edge_first_and_the_public_for_the_rest() -> None:
@@ -172,7 +170,7 @@ def test_hybrid_takes_the_edge_first_and_the_public_for_the_rest() -> None:
     assert taken(planned(a_batch(), two)) == [("public", Mode.REALTIME)]
     hybrid = a_batch(mode=RoutingMode.HYBRID)
     assert taken(planned(hybrid, two)) == [("edge", Mode.REALTIME)]
-    slow = planned(hybrid, two, Known({"edge": 0.01}))
+    slow = planned(hybrid, two, LanesAsTheyAre({"edge": 0.01}))
     assert [each.lane.provider for each in slow.lanes] == ["edge", "public"]
     assert sum(each.items for each in slow.lanes) == ITEMS
 

@@ -28,7 +28,7 @@ from batchyard.core.windows import TokensOf
 from batchyard.handlers import resources
 from batchyard.handlers.limits import limits_of
 from batchyard.settings import ValidateSettings, load
-from batchyard.steps.plan import plan
+from batchyard.steps.plan import Known, plan
 from batchyard.surfaces.registry import surface
 from batchyard.surfaces.surface import EndpointOf, LineContext
 
@@ -78,9 +78,7 @@ def planned(batch: Batch, lanes: Sequence[LaneShards], shards: Sequence[Shard]) 
         shards,
         now=int(time.time()),
         pace=load(ValidateSettings).job_pace,
-        catalogue=resources.lane_catalogue(),
-        stores=resources.stores(),
-        known=resources.lanes(),
+        known=Known(resources.lane_catalogue(), resources.lanes(), resources.stores().native_lanes),
     )
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from batchyard.adapters.aws.lanes import Lanes
-from batchyard.adapters.aws.stores import Stores
+from batchyard.adapters.aws.native_lanes import NativeLanes
 from batchyard.core.batches import Batch
 from batchyard.core.candidates import Candidate, Learned, Route, Terms
 from batchyard.core.catalogue import Catalogue
@@ -24,6 +24,15 @@ IMMEDIATE = "immediate"
 """The completion window that asks for realtime."""
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of lanes: their prices, how they are now, and how long provider jobs took."""
+
+    catalogue: Catalogue
+    lanes: Lanes
+    native_lanes: NativeLanes
+
+
 def plan(
     batch: Batch,
     lanes: Sequence[LaneShards],
@@ -31,9 +40,7 @@ def plan(
     *,
     now: int,
     pace: float,
-    catalogue: Catalogue,
-    stores: Stores,
-    known: Lanes,
+    known: Known,
 ) -> Planned:
     """`lanes`, `shards`: as routing found them, all in realtime; `others` of a lane are the further ones that its items
     may take."""
@@ -43,7 +50,7 @@ def plan(
             tuple(
                 candidate
                 for lane in (entry.lane, *entry.others)
-                for candidate in _candidates(batch, lane, run[0].endpoint or batch.endpoint, catalogue, stores, known)
+                for candidate in _candidates(batch, lane, run[0].endpoint or batch.endpoint, known)
             ),
         )
         for entry, run in zip(lanes, routes(shards), strict=True)
@@ -62,13 +69,11 @@ def plan(
     return plan_lanes(found, terms)
 
 
-def _candidates(
-    batch: Batch, lane: Lane, endpoint: str, catalogue: Catalogue, stores: Stores, known: Lanes
-) -> list[Candidate]:
+def _candidates(batch: Batch, lane: Lane, endpoint: str, known: Known) -> list[Candidate]:
     """The modes in which the model may be run at the provider of `lane`, for items for `endpoint`."""
-    provider = catalogue.providers[lane.provider]
+    catalogue, provider = known.catalogue, known.catalogue.providers[lane.provider]
     lane_id = LaneId(lane.provider, lane.model, batch.account_id if batch.caller_pays else None)
-    view = known.look(lane_id)
+    view = known.lanes.look(lane_id)
     allowed = catalogue.limits_of(lane.provider, lane.model).calls_per_second(view.pace.tokens_per_call)
     learned = Learned(calls_per_second=lower(view.pace.rate, allowed))
     realtime = Candidate(
@@ -80,7 +85,7 @@ def _candidates(
     )
     found = [realtime]
     if provider.has_flex(lane.model):
-        flex = known.look(lane_id._replace(mode=Mode.FLEX))
+        flex = known.lanes.look(lane_id._replace(mode=Mode.FLEX))
         found.append(
             replace(
                 realtime,
@@ -99,7 +104,7 @@ def _candidates(
             price_percent=limits.price_percent,
             limits=job_limits_of(endpoint, limits),
             forbidden=_why_no_jobs(batch, provider),
-            learned=replace(learned, native=stores.native_lanes.history(lane_id)),
+            learned=replace(learned, native=known.native_lanes.history(lane_id)),
         )
         found.insert(0, native)
     return found
