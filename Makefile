@@ -101,6 +101,9 @@ bench: $(READY) ## Speed and cost of the whole product, and what trouble costs; 
 size: $(READY) ## 500 MB through the whole product: what it takes, and the memory of each function
 	$(BIN)/python -m bench.size $(ARGS)
 
+answers: $(READY) ## Large answers of all kinds through the whole product: the memory of its worker; ARGS=--only TEXT
+	$(BIN)/python -m bench.answers $(ARGS)
+
 exports: $(READY) ## An export of 500 MB in each packing: seconds and memory
 	$(BIN)/python -m bench.exports $(ARGS)
 
@@ -123,4 +126,4 @@ lock: $(READY) ## Resolve pyproject.toml into requirements.lock
 clean: ## Remove everything that the commands made
 	rm -rf .venv .local .build cdk.out demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help setup clients browser demo local test unit api lambda-python e2e fault synth cost lint format bench size exports tokens openapi catalogue vocabulary lock clean
+.PHONY: help setup clients browser demo local test unit api lambda-python e2e fault synth cost lint format bench size answers exports tokens openapi catalogue vocabulary lock clean

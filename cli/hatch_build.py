@@ -1,4 +1,4 @@
-"""Puts those rooms of the server's code into the wheel that the command line shares with it: `check` is the server's
+"""Puts into the wheel those rooms of the server's code that the command line shares with it: `check` is the server's
 own rules, and operators' commands read rows as the server does."""
 
 from __future__ import annotations

@@ -47,10 +47,11 @@ class Deployment(BaseModel):
     log_level: str = "INFO"
     log_retention_days: int = Field(default=30, ge=1)
     waf: bool = False
-    """Put AWS WAF in front of the API (about 7 dollars a month and 0.60 per million requests)."""
+    """Put AWS WAF in front of the API (8 dollars a month and 0.60 per million requests)."""
     requests_per_address: int = Field(default=10_000, ge=10)
     """In five minutes, for one address and for one value of the Authorization header; only with `waf`."""
     api_requests_per_second: int = Field(default=200, ge=1)
+    """For each method of the API, all callers together."""
     api_burst: int = Field(default=400, ge=1)
     cors_origins: Sequence[str] = ()
     """Origins (`https://app.example.com`, or `*` for all) whose pages may call the API from a browser."""

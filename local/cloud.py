@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -36,6 +37,8 @@ from local.options import Options
 
 START_SECONDS = 600.0
 """It takes four; a machine on which ten start at once needs minutes."""
+_BUSY_SECONDS = 300.0
+"""How long `invoke` asks again while a function is as often at work as it may be."""
 
 Described = dict[str, Any]
 """A JSON object that the local cloud answers with."""
@@ -154,12 +157,23 @@ class LocalCloud:
         return self._control("POST", "operator", action=action, **fields)
 
     def invoke(self, function: str, event: Any) -> Any:
-        """A synchronous invoke by short name. Raises LocalCloudError when the function fails."""
-        answer = self.client("lambda").invoke(FunctionName=self.functions[function], Payload=json.dumps(event))
+        """A synchronous invoke by short name, once the function is free: Sweep runs by itself, too, and never twice at
+        once. Raises LocalCloudError when the function fails."""
+        answer = self._invoke_when_free(FunctionName=self.functions[function], Payload=json.dumps(event))
         payload = json.loads(answer["Payload"].read() or b"null")
         if "FunctionError" in answer:
             raise LocalCloudError(f"{function}: {payload}")
         return payload
+
+    def _invoke_when_free(self, **parameters: str) -> Any:
+        client = self.client("lambda")
+        patience_ends = time.monotonic() + _BUSY_SECONDS
+        while True:
+            try:
+                return client.invoke(**parameters)
+            except client.exceptions.TooManyRequestsException:  # botocore has repeated it twice by then
+                if time.monotonic() > patience_ends:
+                    raise
 
     def log(self, function: str) -> str:
         """What the function's processes have written so far; of the local cloud itself for `cloud`."""

@@ -21,7 +21,8 @@ from batchyard.core.batches import Batch, Status
 from batchyard.core.catalogue import Offer
 from batchyard.core.items import Item, LineError
 from batchyard.core.providers import ENDPOINTS, MESSAGES
-from batchyard.core.routing import Refusal, RoutingRules
+from batchyard.core.routing import Refusal
+from batchyard.core.rules import RoutingRules
 from batchyard.core.sharding import ShardSizes
 from batchyard.core.usage import Price
 from batchyard.surfaces.anthropic.lines import parse_line as parse_anthropic_line

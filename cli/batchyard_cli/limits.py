@@ -30,21 +30,21 @@ class Limits:
 
 def limits_of(api: Api, dialect: str = "openai") -> Limits:
     """The deployment's; the defaults if it is too old to tell."""
-    told = _told("/limits", api)
-    limits = Limits(**{each.name: int(told[each.name]) for each in fields(Limits)}) if told else Limits()
+    shown = _get("/limits", api)
+    limits = Limits(**{each.name: int(shown[each.name]) for each in fields(Limits)}) if shown else Limits()
     if dialect == "openai":
         return limits
-    session = _told(api.beside("/dashboard/api/session"), api)
+    session = _get(api.beside("/dashboard/api/session"), api)
     own = session.get("deployment", {}).get("dialects", {}).get(dialect)
     return replace(limits, **{name: int(most) for name, most in own.items()}) if own else limits.within(dialect)
 
 
-def _told(path: str, api: Api) -> dict[str, Any]:
-    """Empty if the deployment does not know the question."""
+def _get(path: str, api: Api) -> dict[str, Any]:
+    """What the deployment answers; empty if it does not know the question."""
     try:
-        told: dict[str, Any] = api.get(path)
+        answer: dict[str, Any] = api.get(path)
     except Refused as refusal:
         if refusal.status != 404:
             raise
         return {}
-    return told
+    return answer

@@ -12,6 +12,7 @@ import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 from moto import mock_aws
 
+from batchyard.adapters.aws.object_copy import CopySizes
 from batchyard.adapters.aws.objects import ObjectChanged, ObjectInfo, ObjectMissing, Objects, Span, attachment
 from batchyard.adapters.aws.writer import ObjectWriter
 
@@ -234,7 +235,7 @@ def test_a_large_copy_goes_in_parts(objects: Objects, s3: Any) -> None:
     """Above CopyObject's limit the copy is a multipart one, with the bytes in order."""
     data = os.urandom(17 * MIB)
     version = s3.put_object(Bucket="drop", Key="in", Body=data)["VersionId"]
-    parted = Objects(s3, "data", copy_object_bytes=6 * MIB, copy_part_bytes=5 * MIB)
+    parted = Objects(s3, "data", copy_sizes=CopySizes(6 * MIB, 5 * MIB))
     info = parted.copy_from("drop", "in", version, "copy", "application/jsonl")
     assert isinstance(info, ObjectInfo) and info.size == len(data)
     assert objects.get("copy") == data

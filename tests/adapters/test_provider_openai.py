@@ -471,10 +471,15 @@ def test_a_limit_of_nothing_is_no_throttling() -> None:
     assert answer_of(reply).failure is FailureReason.OUT_OF_MONEY
 
 
+def test_an_answer_may_have_long_headers() -> None:
+    """Gateways add what they like; the answer is paid."""
+    assert answer_of(http(b"{}", "content-security-policy: " + "a" * 50_000)).failure is None
+
+
 def test_a_redirect_is_not_followed() -> None:
     """The key goes to nobody but the configured address."""
     answer = answer_of(http(b"", "location: http://127.0.0.1:9/", status="302 Found"))
-    assert (answer.status, answer.failure) == (302, FailureReason.REJECTED)
+    assert (answer.status, answer.failure) == (302, FailureReason.INVALID_RESPONSE)
 
 
 def test_compressed_answers_are_read() -> None:
@@ -484,6 +489,29 @@ def test_compressed_answers_are_read() -> None:
         answer = answer_of(http(packed, f"content-encoding: {encoding}"))
         assert (answer.body, answer.usage) == (plain, Usage(3))
     assert answer_of(http(plain, "content-encoding: identity")).body == plain
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        b"data: " + b"x" * 150_000,
+        b"".join(b'data: {"choices":[{"index":%d}]}\n\n' % number for number in range(1000)),
+    ],
+)
+def test_a_stream_is_bounded_by_what_it_leaves_behind(events: bytes) -> None:
+    """An event that does not end, and chunks that add up to more than their bytes: the limit holds for what a worker
+    has to hold of them, though a stream may be many times as long as its answer."""
+    reply = http(events, "content-type: text/event-stream")
+    assert answer_of(reply) == NoAnswer(FailureReason.TOO_LARGE)
+
+
+def test_an_answer_of_a_million_objects_is_not_read() -> None:
+    """Six bytes each on the wire, two hundred in memory: forty times the bytes that are allowed. A long text full
+    of brackets is an answer all the same."""
+    pieces = b'{"choices":[' + b",".join([b"[]"] * 1_400_000) + b"]}"
+    assert answer_of(http(pieces), max_response_bytes=10**7) == NoAnswer(FailureReason.TOO_LARGE)
+    text = b'{"choices":["' + b"some(words) [] {}; " * 230_000 + b'"]}'
+    assert answer_of(http(text), max_response_bytes=10**7).body == text
 
 
 def test_a_compressed_bomb_is_bounded() -> None:

@@ -46,3 +46,25 @@ def test_a_forgotten_key_is_read_again() -> None:
     secrets.forget("openai")
     secrets.forget("never-read")
     assert (secrets.provider_key("openai"), secrets.provider_key("groq")) == ("sk-new", "sk-old")
+
+
+@pytest.mark.parametrize("value", [" ", "sk-1\nsk-2", "\u201csk-1\u201d", "sk-1\u200b", b"sk-1"])
+def test_what_no_header_can_carry_is_no_key(value: str | bytes) -> None:
+    """A person has pasted it. A call with it would break the worker instead of being refused."""
+    client = boto3.client("secretsmanager", region_name=REGION)
+    name = "batchyard/providers/openai"
+    if isinstance(value, bytes):
+        client.create_secret(Name=name, SecretBinary=value)
+    else:
+        client.create_secret(Name=name, SecretString=value)
+    with pytest.raises(SecretMissing):
+        Secrets(client, "batchyard/providers/", lambda: 0.0).provider_key("openai")
+
+
+def test_a_secret_that_is_marked_for_deletion_is_missing() -> None:
+    """AWS keeps it for a week, and says something else of it than of one that nobody has made."""
+    client = boto3.client("secretsmanager", region_name=REGION)
+    client.create_secret(Name="batchyard/providers/openai", SecretString="sk-1")
+    client.delete_secret(SecretId="batchyard/providers/openai", RecoveryWindowInDays=7)
+    with pytest.raises(SecretMissing):
+        Secrets(client, "batchyard/providers/", lambda: 0.0).provider_key("openai")

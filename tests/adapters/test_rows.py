@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from batchyard.adapters.aws.batches import Batches, Idempotency, IdempotencyKeyUsed
+from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.budgets import Budgets
 from batchyard.adapters.aws.files import Uploads
+from batchyard.adapters.aws.idempotency import Idempotency, IdempotencyKeyUsed
 from batchyard.adapters.aws.jobs import Jobs
 from batchyard.adapters.aws.progress import Progress
 from batchyard.adapters.aws.shards import Shards
@@ -114,13 +115,13 @@ def test_nothing_leaves_a_terminal_status(batches: Batches) -> None:
     """Once completed, a batch can be neither cancelled nor failed nor finished again; its open row is gone."""
     batch = make_batch()
     batches.create(batch)
-    assert batches.open_batches() == [("acct_a", BATCH_ID, NOW)]
+    assert batches.open.oldest() == [(batch.ref, NOW)]
     batch = batches.set_plan(batch, PLAN, None, NOW + 1)
     batch = batches.enter(batch, Status.FINALIZING, NOW + 2)
     output = File("file-out", "acct_a", "out.jsonl", "batch_output", 10, NOW + 3)
     done = batches.finish(batch, Status.COMPLETED, NOW + 3, tally=Tally(succeeded=40), files=(output, None))
     assert (done.output_file_id, done.error_file_id, done.tally.succeeded) == ("file-out", None, 40)
-    assert batches.open_batches() == []
+    assert batches.open.oldest() == []
     for status in (Status.CANCELLING, Status.FAILED, Status.EXPIRED, Status.IN_PROGRESS):
         with pytest.raises(ConditionFailed):
             batches.enter(batch, status, NOW + 4)
@@ -278,10 +279,10 @@ def test_an_upload_whose_answer_got_lost_is_made(table: Table) -> None:
 
 def test_the_next_deadline_is_not_always_that_of_the_oldest_batch(batches: Batches, table: Table) -> None:
     """A batch of the tier flex has two windows; of a row without a deadline it is one window after its creation."""
-    assert batches.next_deadline(100) is None
+    assert batches.open.next_deadline(100) is None
     first = replace(make_batch("batch_a"), created_at=1000, expires_at=1200)
     batches.create(first)
     batches.create(replace(make_batch("batch_b"), created_at=1010, expires_at=1110))
-    assert batches.next_deadline(100) == 1110
+    assert batches.open.next_deadline(100) == 1110
     table.put(Key("open", "batch_0"), {"account_id": "acct_a", "created_at": 990})
-    assert batches.next_deadline(100) == 1090
+    assert batches.open.next_deadline(100) == 1090

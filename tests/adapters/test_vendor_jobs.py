@@ -242,6 +242,32 @@ def test_trouble_and_refusals(openai: Scene, simulator: SimulatedProvider) -> No
         bare.jobs.submit(submission(), lines(5))
 
 
+@pytest.mark.parametrize("status", [302, 403, 404, 405])
+def test_a_page_for_people_says_nothing_of_a_job(status: int) -> None:
+    """What something in front of the vendor answers in HTML is trouble, neither a job that is gone nor a refusal."""
+    transport = httpx.MockTransport(lambda request: httpx.Response(status, html="<h1>Back soon</h1>"))
+    jobs = OpenAIJobs(VendorHttp("https://api.example/v1", {}, transport), "openai", 24)
+    for call in (lambda: jobs.look("b"), lambda: list(jobs.results("b")), lambda: jobs.submit(submission(), lines(1))):
+        with pytest.raises(VendorTrouble) as caught:
+            call()
+        assert (caught.value.reason, caught.value.is_unknown) == (FailureReason.INVALID_RESPONSE, False)
+
+
+def test_a_key_goes_to_its_vendor_only() -> None:
+    """Results may be handed over by a redirect to a bucket, or a gateway redirect to a page for people."""
+    hosts = {}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        hosts[request.url.host] = request.headers.get("x-api-key")
+        if request.url.host == "bucket.example":
+            return httpx.Response(200, text="{}")
+        return httpx.Response(302, headers={"location": "https://bucket.example/results"})
+
+    http = VendorHttp("https://api.example/v1", {"x-api-key": "secret"}, httpx.MockTransport(answer))
+    assert list(http.lines("/results")) == [b"{}"]
+    assert hosts == {"api.example": "secret", "bucket.example": None}
+
+
 @pytest.mark.parametrize(
     ("status", "error", "refuses_lane"),
     [

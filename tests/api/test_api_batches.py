@@ -189,7 +189,7 @@ def test_a_batch_whose_start_failed_is_answered(cloud: Cloud, alice: Customer, m
         broken.setattr("batchyard.adapters.aws.workflow.Workflow.start", _dies)
         first = alice.http.post("/v1/batches", json=sent, headers={"idempotency-key": "k"})
         assert (first.status_code, first.json()["status"]) == (200, "validating") and cloud.started == []
-    assert [batch_id for _, batch_id, _ in Batches(cloud.table).open_batches()] == [first.json()["id"]]
+    assert [each.ref.batch_id for each in Batches(cloud.table).open.oldest()] == [first.json()["id"]]
     again = alice.http.post("/v1/batches", json=sent, headers={"idempotency-key": "k"})
     assert again.json()["id"] == first.json()["id"] and cloud.started == [first.json()["id"]]
 

@@ -347,7 +347,7 @@ def test_a_new_batch_ends_at_once(cloud: Cloud, alice: Customer, kush: KushRoute
     assert made.input_file_id in ended.errors.data[0].message
     with pytest.raises(ConditionFailed):
         Batches(cloud.table).set_plan(stale, PLAN, None, 5)
-    assert Batches(cloud.table).open_batches() == []
+    assert Batches(cloud.table).open.oldest() == []
 
 
 def test_a_running_batch_is_marked_and_woken(

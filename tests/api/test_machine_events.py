@@ -147,7 +147,7 @@ def test_sweep_says_how_long_the_oldest_batch_has_left(
     (metric,) = emitted()
     assert metric["OldestBatchSecondsLeft"] == [batch.expires_at - (NOW + 600)]
     assert metric["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["service"]]
-    batches.forget_open(batch.id)
+    batches.open.forget(batch.id)
     assert emitted() == []
 
 

@@ -10,7 +10,7 @@ import pytest
 from batchyard import settings
 from batchyard.core.batches import Batch, BatchRef
 from batchyard.core.lanes import Mode
-from batchyard.core.routing import PrivacyTier, RoutingMode
+from batchyard.core.rules import PrivacyTier, RoutingMode
 from batchyard.handlers import admin, resources
 from tests.api.api import Cloud, Customer
 from tests.api.gateway import Context, Gateway

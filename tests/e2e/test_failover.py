@@ -9,7 +9,8 @@ import pytest
 
 from batchyard.adapters.aws.table import Key, Table
 from batchyard.adapters.catalogue import load, load_providers
-from batchyard.core.routing import Refusal, RoutingMode, RoutingRules, eligible
+from batchyard.core.routing import Refusal, eligible
+from batchyard.core.rules import RoutingMode, RoutingRules
 from local.cloud import LocalCloud
 from local.options import realtime_only
 from local.provider import Served, SimulatedProvider, request_hash

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from infra.concurrency import LEFT_TO_THE_REST, QuotaTooSmall, share_out
+from infra.concurrency import LEFT_TO_THE_REST, UNRESERVED, QuotaTooSmall, share_out
 from tests.infra.templates import Synthesized
 
 RESERVATIONS = {"files": 60, "batches": 60, "work": None}
@@ -45,13 +47,16 @@ def test_a_quota_that_workers_would_use_up_is_refused() -> None:
 
 
 def test_the_templates_have_their_share(synthesized: Synthesized, staging: Synthesized) -> None:
-    """1,000: reservations and the maxima of providers.toml; 50: no reservation, and maxima that fit into it."""
+    """1,000: reservations and the maxima of providers.toml; 50: no reservation, and maxima that fit into it. The guide
+    names the quota from which on there are reservations."""
     reserved = [
         each["ReservedConcurrentExecutions"]
         for each in synthesized.stateless.resources("AWS::Lambda::Function").values()
         if "ReservedConcurrentExecutions" in each
     ]
     assert sum(reserved) == 293
+    guide = (Path(__file__).parents[2] / "docs" / "deploy.md").read_text()
+    assert guide.count(f"{293 + UNRESERVED}") == 2
     assert _maxima(synthesized) == [5, 5, 5, 10, 10, 20]
     assert not any(
         "ReservedConcurrentExecutions" in each for each in staging.stateless.resources("AWS::Lambda::Function").values()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from batchyard.adapters.providers.vendor_http import _LONGEST_LINE_BYTES
+from batchyard.core.images import JOB_ITEMS
 from batchyard.settings import Limits
 from tests.infra.conftest import ROOT
 from tests.infra.templates import Synthesized
@@ -43,6 +45,12 @@ def test_every_function_says_how_large_and_how_long(synthesized: Synthesized) ->
     )
     assert timeouts["work"] == timeouts["assemble"] == timeouts["results"] == 900
     assert timeouts["sweep"] < 60, "a sweep ends before the next one starts"
+
+
+def test_the_answers_of_a_job_of_images_have_room(synthesized: Synthesized) -> None:
+    """They are on the executor's disk together, and each may be as long as any."""
+    disk_mib = functions(synthesized)["jobs"]["EphemeralStorage"]["Size"]
+    assert disk_mib * 1024 * 1024 >= JOB_ITEMS * _LONGEST_LINE_BYTES
 
 
 def test_only_what_calls_providers_runs_in_the_deployments_subnets(

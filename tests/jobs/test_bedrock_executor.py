@@ -83,7 +83,7 @@ def test_a_job_is_looked_at_as_soon_as_bedrock_says_that_it_is_over() -> None:
     for seconds, is_done in ((20, False), (100, True), (1, True)):
         yard.now += seconds
         assert attend(ref, yard.tools) is None or is_done
-        attend(ref, yard.tools, is_told=True)
+        attend(ref, yard.tools, vendor_says_over=True)
         assert [row.is_done for row in yard.job_rows] == [is_done]
     assert yard.results() == ALL_12
     assert set(yard.paid().values()) == {1}

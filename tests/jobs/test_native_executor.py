@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, cast
 
@@ -12,7 +13,7 @@ import pytest
 from batchyard.adapters.aws.job_starter import JobStarter
 from batchyard.adapters.aws.secrets import SecretMissing
 from batchyard.adapters.aws.table import Key
-from batchyard.adapters.providers.provider_jobs import JobResult, VendorTrouble
+from batchyard.adapters.providers.provider_jobs import JobMissing, JobRefused, JobResult, VendorTrouble
 from batchyard.core import families
 from batchyard.core.batches import Ending
 from batchyard.core.jobs import JobRef, JobState
@@ -95,7 +96,10 @@ def test_large_results_are_stored_piece_by_piece(monkeypatch: pytest.MonkeyPatch
     assert yard.workflow.woken == usual.workflow.woken
 
 
-def test_a_result_that_nobody_can_read_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [ValueError, KeyError, TypeError, AttributeError, OverflowError])
+def test_a_result_that_nobody_can_read_holds_up_no_other(
+    monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
     """Its item runs again, in realtime."""
     yard = Yard()
     actual = yard.vendor.read
@@ -103,7 +107,7 @@ def test_a_result_that_nobody_can_read_holds_up_no_other(monkeypatch: pytest.Mon
     def read(line: bytes) -> JobResult:
         found: JobResult = actual(line)
         if found.id.endswith("-1-2"):
-            raise ValueError("no JSON")
+            raise error("no JSON, or no result's")
         return found
 
     monkeypatch.setattr(yard.vendor, "read", read)
@@ -289,11 +293,47 @@ def test_a_vendor_that_never_stops_is_not_waited_for() -> None:
     assert [row.unheard for row in yard.job_rows] == [12]
 
 
+@pytest.mark.parametrize("call", ["look", "results"])
+@pytest.mark.parametrize("error", [JobMissing, JobRefused])
+def test_a_job_that_is_not_known_for_a_while_is_not_paid_twice(
+    monkeypatch: pytest.MonkeyPatch, call: str, error: type[Exception]
+) -> None:
+    """A vendor that is in trouble says for four minutes that there is no such job: it is asked again."""
+    yard = Yard()
+    actual = getattr(yard.vendor, call)
+
+    def answer(job_id: str) -> Any:
+        if yard.now < NOW + 240:
+            raise error("404")
+        return actual(job_id)
+
+    monkeypatch.setattr(yard.vendor, call, answer)
+    yard.run()
+    assert yard.results() == ALL_12
+    assert not yard.realtime_paid
+    assert [(row.reason, row.unheard, row.missing_since > 0) for row in yard.job_rows] == [(None, 0, call == "results")]
+
+
+def test_a_page_for_people_is_no_results(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the status 200, in the place of the results, for some minutes: they are asked for again."""
+    yard = Yard()
+    actual = yard.vendor.results
+
+    def results(job_id: str) -> Iterator[bytes]:
+        return iter([b"<html>", b"Back soon"]) if yard.now < NOW + 240 else actual(job_id)
+
+    monkeypatch.setattr(yard.vendor, "results", results)
+    yard.run()
+    assert yard.results() == ALL_12
+    assert not yard.realtime_paid
+
+
 def test_a_job_that_vanished_runs_in_realtime() -> None:
-    """Nobody waits for it."""
+    """Once its vendor has not known it for five minutes, nobody waits for it."""
     yard = Yard(forgets=True)
     yard.run()
     assert yard.results() == ALL_12
+    assert NOW + 300 <= yard.now < NOW + 600
     assert len(yard.realtime_paid) == 12
     assert [(row.reason, row.unheard) for row in yard.job_rows] == [("vanished", 12)]
 

@@ -118,12 +118,14 @@ def test_concurrent_invokes_scale_out(local: LocalCloud) -> None:
 
 
 def test_reserved_concurrency_throttles(local: LocalCloud) -> None:
-    """A second invoke of a function that may run once is refused with 429, as Lambda does it."""
+    """A second invoke of a function that may run once is refused with 429, as Lambda does it; who asks again until it
+    is free gets through."""
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         running = pool.submit(local.invoke, "narrow", {"do": "sleep", "seconds": 4})
         eventually(lambda: any(each["busy"] for each in local.processes("narrow")))
         with pytest.raises(ClientError) as caught:
             local.client("lambda", retries={"total_max_attempts": 1}).invoke(FunctionName="probe-narrow")
+        assert local.invoke("narrow", {})["pid"]
         running.result()
     assert caught.value.response["Error"]["Code"] == "TooManyRequestsException"
 

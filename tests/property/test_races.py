@@ -416,7 +416,7 @@ def check(world: World, acts: int) -> None:
     assert batch.tally.items == ITEMS
     assert (batch.status is Status.COMPLETED) <= (batch.tally.cancelled + batch.tally.expired == 0)
     assert (batch.status is Status.FAILED) <= (batch.errors[0].code == "input_file_deleted" if batch.errors else False)
-    assert world.batches.open_batches() == []
+    assert world.batches.open.oldest() == []
     for _ in range(30):
         world.act()
     assert world.snapshot() == before

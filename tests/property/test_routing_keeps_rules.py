@@ -19,15 +19,8 @@ from batchyard.core.lane_pace import LanePace
 from batchyard.core.lanes import Lane, LaneId, Mode
 from batchyard.core.native_history import NativeHistory
 from batchyard.core.providers import Provider
-from batchyard.core.routing import (
-    PrivacyTier,
-    Refusal,
-    RoutingMode,
-    RoutingRules,
-    ServiceTier,
-    eligible,
-    rejected,
-)
+from batchyard.core.routing import Refusal, eligible, rejected
+from batchyard.core.rules import PrivacyTier, RoutingMode, RoutingRules, ServiceTier
 from batchyard.core.sharding import LaneShards, Shard
 from batchyard.core.usage import Price
 from batchyard.steps.plan import plan

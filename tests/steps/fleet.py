@@ -20,7 +20,7 @@ from batchyard.core.lane_pace import LanePace
 from batchyard.core.lanes import Lane, LaneId
 from batchyard.core.messages import ShardMessage, shard_message
 from batchyard.core.results import Outcome, Result, tally
-from batchyard.core.routing import NO_RULES, RoutingRules
+from batchyard.core.rules import NO_RULES, RoutingRules
 from batchyard.core.sharding import LaneShards, Plan, Shard, manifest_record, read_manifest
 from batchyard.core.shards import ClaimRefused, ShardFenced, ShardSettled, ShardState
 from batchyard.steps.fail_over import fail_over

@@ -62,8 +62,8 @@ def test_output_files_expire_too(table: Table, objects: Objects, batches: Batche
 
 
 def test_bytes_whose_file_was_never_made_go(table: Table, objects: Objects, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The function dies between the bytes and their row: an hour later they are gone. Of a file that was made only the
-    row goes that expected it."""
+    """The function dies between the bytes and their row: an hour later they are gone. A file that was made is expected
+    no more, so that Sweep has nothing to do for it."""
     stores, terms = Stores.of(table, objects), FileTerms(max_bytes=100, keep_days=30)
     request = FileRequest("a.jsonl", "batch")
 
@@ -74,6 +74,7 @@ def test_bytes_whose_file_was_never_made_go(table: Table, objects: Objects, monk
         raise SystemExit
 
     made = upload("file-made")
+    assert list(table.query("expected")) == []
     assert stores.files.expired(NOW + 3600, 10) == []  # nor does an older version find it
     with monkeypatch.context() as dying, pytest.raises(SystemExit):
         dying.setattr(table, "transact", die)

@@ -11,7 +11,7 @@ from batchyard.core.errors import ConditionFailed
 from batchyard.core.failover import Why
 from batchyard.core.health import LaneState
 from batchyard.core.lanes import Lane
-from batchyard.core.routing import RoutingMode, RoutingRules
+from batchyard.core.rules import RoutingMode, RoutingRules
 from batchyard.core.sharding import LaneShards
 from tests.steps.fleet import BATCH_ID, Fleet
 

@@ -88,7 +88,11 @@ class Yard:
         assert row is not None
         check_rows(row, self.table.query(f"batch#{BATCH_ID}", prefix="shard#"))
         assert batch.tally.items == ITEMS
-        assert self.batches.open_batches() == []
+        assert self.batches.open.oldest() == []
+
+    def check_no_other_files(self, batch: Batch) -> None:
+        published = [file_key(ACCOUNT, id) for id in (batch.output_file_id, batch.error_file_id) if id]
+        assert self.objects.keys("files/", at_most=10) == sorted(published)
 
 
 @pytest.fixture
@@ -231,7 +235,7 @@ def test_a_batch_without_a_plan_just_ends(yard: Yard, asked: Ending) -> None:
     batch = yard.finalize(asked)
     assert batch.status is asked.status
     assert (batch.output_file_id, batch.error_file_id, batch.tally) == (None, None, Tally())
-    assert yard.batches.open_batches() == []
+    assert yard.batches.open.oldest() == []
 
 
 def test_a_batch_cancelled_while_validating_is_cancelled(yard: Yard) -> None:
@@ -264,7 +268,7 @@ def test_of_two_ends_at_once_one_wins_and_the_other_leaves_no_files(
     for number in range(SHARDS):
         yard.work(number, [0, 1])
     write = finalize_module._write
-    overtaking = []
+    overtaking: list[bool] = []
 
     def write_and_be_overtaken(*arguments: object) -> object:
         written = write(*arguments)  # type: ignore[arg-type]
@@ -277,9 +281,35 @@ def test_of_two_ends_at_once_one_wins_and_the_other_leaves_no_files(
     batch = yard.finalize(Ending.COMPLETED)
     assert batch.status is Status.FAILED
     yard.check(batch)
-    kept = {file_key(ACCOUNT, id) for id in (batch.output_file_id, batch.error_file_id) if id}
-    listed = yard.objects._client.list_objects_v2(Bucket=yard.objects.bucket, Prefix="files/")["Contents"]
-    assert {entry["Key"] for entry in listed} == kept
+    yard.check_no_other_files(batch)
+
+
+@pytest.mark.parametrize("dies_at", ["finish", "delete_many"])
+def test_what_a_run_that_died_has_written_is_removed(yard: Yard, monkeypatch: pytest.MonkeyPatch, dies_at: str) -> None:
+    """A run dies when its files are written, and the next one comes to another ending; or that one dies as well, as
+    soon as the batch is over. No row names those files, so nobody else would ever delete them, nor the answers in
+    them."""
+
+    def die(*_: object, **__: object) -> None:
+        raise SystemExit
+
+    yard.start()
+    for number in range(SHARDS):
+        yard.work(number, [0, 1])
+    with monkeypatch.context() as dying, pytest.raises(SystemExit):
+        dying.setattr(Batches, "finish", die)
+        yard.finalize(Ending.COMPLETED)
+    written = yard.objects.keys("files/", at_most=10)
+    assert len(written) == 2
+    if dies_at == "delete_many":
+        with monkeypatch.context() as dying, pytest.raises(SystemExit):
+            dying.setattr(Objects, "delete_many", die)
+            yard.finalize(Ending.FAILED)
+    batch = yard.finalize(Ending.FAILED)
+    assert batch.status is Status.FAILED
+    yard.check(batch)
+    yard.check_no_other_files(batch)
+    assert not set(written) & set(yard.objects.keys("files/", at_most=10))
 
 
 def test_two_runs_with_the_same_end_agree(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -304,7 +334,7 @@ def test_two_runs_with_the_same_end_agree(yard: Yard, monkeypatch: pytest.Monkey
 
 
 def test_a_batch_that_changes_each_time_is_given_up(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tried three times, then the state machine hears of it; no files are left behind."""
+    """Tried three times, then the state machine hears of it; what was written goes when the batch ends otherwise."""
     yard.start()
     for number in range(SHARDS):
         yard.work(number, [0, 1])
@@ -314,8 +344,8 @@ def test_a_batch_that_changes_each_time_is_given_up(yard: Yard, monkeypatch: pyt
         tries.append(batch.status)
         raise ConditionFailed("somebody else was faster")
 
-    monkeypatch.setattr(Batches, "finish", refuse)
-    with pytest.raises(ConditionFailed):
+    with monkeypatch.context() as refusing, pytest.raises(ConditionFailed):
+        refusing.setattr(Batches, "finish", refuse)
         yard.finalize(Ending.COMPLETED)
     assert tries == [Status.FINALIZING] * 3
-    assert "Contents" not in yard.objects._client.list_objects_v2(Bucket=yard.objects.bucket, Prefix="files/")
+    yard.check_no_other_files(yard.finalize(Ending.FAILED))

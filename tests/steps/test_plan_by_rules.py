@@ -20,7 +20,8 @@ from batchyard.core.messages import shard_message
 from batchyard.core.native_history import NativeHistory
 from batchyard.core.planning import Planned
 from batchyard.core.providers import Provider
-from batchyard.core.routing import PRIORITY_TURNS, PrivacyTier, RoutingMode, RoutingRules, ServiceTier, Verdict
+from batchyard.core.routing import Verdict
+from batchyard.core.rules import PRIORITY_TURNS, PrivacyTier, RoutingMode, RoutingRules, ServiceTier
 from batchyard.core.sharding import LaneShards, Plan, Shard
 from batchyard.core.usage import Price
 from batchyard.steps.plan import plan

@@ -77,7 +77,7 @@ def test_a_terminal_batch_is_forgotten(batches: Batches) -> None:
     batches.enter(batch, Status.FAILED, NOW + 3)
     workflow = RecordedWorkflow()
     assert run(batches, workflow) == []
-    assert batches.open_batches() == []
+    assert batches.open.oldest() == []
     assert batches.get(BATCH) is not None
 
 

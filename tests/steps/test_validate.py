@@ -401,7 +401,7 @@ def test_a_run_that_comes_late_cannot_fail_a_batch_that_runs(desk: Desk) -> None
 
     batch = desk.validate(parser=parser_that_is_overtaken)
     assert (batch.status, batch.errors) == (Status.IN_PROGRESS, ())
-    assert desk.batches.open_batches() != []
+    assert desk.batches.open.oldest() != []
 
 
 @pytest.mark.parametrize("data", [line(0), b"wrong"])

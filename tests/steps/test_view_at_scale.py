@@ -167,7 +167,7 @@ def million() -> ReadRows:
 
 
 def test_a_look_at_a_million_items_reads_no_shard(million: ReadRows) -> None:
-    """What the page asks for every two seconds: its row, its progress rows and those of its lanes, each once."""
+    """What the page asks for every two seconds: the batch's row, its progress rows, those of its lanes, each once."""
     million.reads.clear()
     stores = stores_of(million)
     shown = view(BatchRef(ACCOUNT, "batch_000001"), now=NOW, stores=stores, look=LaneLook(Lanes(cast(Table, million))))

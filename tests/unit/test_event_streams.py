@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -208,3 +210,63 @@ def test_a_long_stream_is_not_held() -> None:
     answer = events.answer()
     assert answer["choices"][0]["message"]["content"] == "ab" * 2000
     assert len(orjson.dumps(answer)) < 6000
+
+
+ODDS = {"token": "ab", "logprob": -0.1, "top_logprobs": [{"token": "x", "logprob": -3.5}] * 4}
+SHAPES: dict[str, Callable[[int], Any]] = {
+    "text": lambda n: chunk({"content": "ab"}),
+    "text beyond ASCII": lambda n: chunk({"content": "\U0001f600"}),
+    "log probabilities": lambda n: choice_with(logprobs={"content": [ODDS]}),
+    "nothing, in lists": lambda n: choice_with(logprobs={"content": [[[]]] * 20}),
+    "filters, replaced each time": lambda n: choice_with(content_filter_results={"hate": {"filtered": False}}),
+    "members of many names": lambda n: choice_with(**{f"name{n}": [[{"": 1}]]}),
+    "many choices": lambda n: chunk({"content": "a"}, index=n),
+    "many tool calls": lambda n: chunk({"tool_calls": [{"index": n, "function": {"arguments": "{"}}]}),
+    "images": lambda n: chunk({"images": [{"url": "data:" + "x" * 100}]}),
+    "objects in objects": lambda n: chunk({f"name{n}": {"a": {"b": {}}}}),
+}
+
+
+def choice_with(**members: Any) -> dict[str, Any]:
+    return {"id": "c1", "choices": [{"index": 0, "finish_reason": None} | members]}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_what_a_stream_holds_is_counted(shape: str) -> None:
+    """Whatever the chunks are made of, they take no more than twice what is counted, and what is bounded; and of what
+    vendors send not much more is counted than the answer has."""
+    content = [sse(SHAPES[shape](number), done=False) for number in range(2000)]
+    tracemalloc.start()
+    try:
+        events = EventStream()
+        for each in content:
+            events.feed(each)
+        taken = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert taken < 2 * events.held_bytes + 10_000
+    events.feed(sse(chunk({}, "stop")))
+    if shape in ("text", "text beyond ASCII", "log probabilities", "filters, replaced each time", "images"):
+        assert events.held_bytes < 2 * len(orjson.dumps(events.answer())) + 5_000
+
+
+def test_an_event_without_an_end_is_counted() -> None:
+    """Its bytes wait for the rest of it."""
+    events = EventStream()
+    for _ in range(100):
+        events.feed(b"data: " + b"x" * 1000)
+    events.feed(b"\n")
+    for _ in range(100):
+        events.feed(b"data:\n")
+    assert events.held_bytes > 100_000
+
+
+def test_chunks_that_are_nested_too_deeply_are_no_answer() -> None:
+    """They break the stream, and nothing else."""
+    deep = b"[" * 900 + b"]" * 900
+    for chunks in (
+        b'{"choices":[{"index":0,"more":%b,"finish_reason":"stop"}]}' % deep,
+        b'{"choices":[{"index":0,"logprobs":{"content":[%b]},"finish_reason":"stop"}]}' % deep,
+    ):
+        reply = streamed_reply_of(200, {}, fed(b"data: %b\n\ndata: [DONE]\n\n" % chunks), 0.0)
+        assert isinstance(reply, Answer) or reply.failure is FailureReason.INVALID_RESPONSE

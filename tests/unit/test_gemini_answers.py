@@ -311,7 +311,7 @@ def test_what_the_details_say(status: int, document: dict[str, Any], reason: Fai
 
 @pytest.mark.parametrize(
     ("delay", "seconds"),
-    [("26s", 26.0), ("3.25s", 3.25), ("0s", None), ("soon", None), (5, None), ("1e9s", 86_400.0)],
+    [("26s", 26.0), ("3.25s", 3.25), ("0s", None), ("soon", None), (5, None), ("1e9s", 900.0)],
 )
 def test_a_429_says_how_long_to_wait(delay: Any, seconds: float | None) -> None:
     """In its details; a header would come first."""

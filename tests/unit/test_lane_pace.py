@@ -12,6 +12,7 @@ from batchyard.core.lane_pace import (
     away_seconds,
     by_slot,
     enough_without,
+    next_duty_at,
     portions,
     rate_change,
     share,
@@ -37,9 +38,10 @@ def report(*batches: str, since: int = 999_000, busy_until: int = 2_000_000) -> 
         (LanePace(good={SLOT - 1: 500}), None),
         (LanePace(good={SLOT - 1: 250}, refused={SLOT - 1: 50}), 99.0),
         (LanePace(rate=120.0, good={SLOT - 1: 200}, refused={SLOT - 1: 100}), 0.99 * 0.85 * 120),
-        (LanePace(rate=120.0, good={SLOT - 1: 270}, refused={SLOT - 1: 20}), 0.99 * 120 * 270 / 290),
-        (LanePace(rate=120.0, refused_slot=SLOT - 18, good={SLOT - 1: 250}, refused={SLOT - 1: 50}), 120.0),
+        (LanePace(rate=120.0, good={SLOT - 1: 260}, refused={SLOT - 1: 4}), 0.99 * 120 * 260 / (260 + 5 * 4)),
+        (LanePace(rate=120.0, refused_slot=SLOT - 82, good={SLOT - 1: 250}, refused={SLOT - 1: 50}), 120.0),
         (LanePace(rate=100.0, good={SLOT - 1: 248}, refused={SLOT - 1: 10}), 0.99 * 99.2),
+        (LanePace(rate=100.0, refused_slot=SLOT - 83, good={SLOT - 1: 245}), 120.5),
         (LanePace(rate=100.0, refused_slot=SLOT - 2, good={SLOT - 1: 245}), 100.25),
         (LanePace(rate=100.0, refused_slot=SLOT - 6, good={SLOT - 1: 245}), 101.25),
         (LanePace(rate=100.0, refused_slot=SLOT - 200, good={SLOT - 1: 245}), 130.0),
@@ -50,9 +52,10 @@ def report(*batches: str, since: int = 999_000, busy_until: int = 2_000_000) -> 
         "nothing refused, no rate",
         "refused for the first time: what got through",
         "refused: no deeper than it was used",
-        "refused while little was called: what would have got through",
+        "refused while little was called: what would have got through, had workers not slowed down",
         "refused before anybody knew the rate: no news",
         "refused while used",
+        "by a fifth while the first one is unsure",
         "a careful step up",
         "a larger one",
         "quickly, when that was long ago",
@@ -64,6 +67,17 @@ def test_the_rate_follows_what_got_through(pace: LanePace, rate: float | None) -
     """Down when calls were refused, up while none is, gone when there is no limit any more."""
     change = rate_change(pace, NOW, None)
     assert change is not None and change.rate == (None if rate is None else pytest.approx(rate))
+
+
+def test_reports_and_looks_are_due_at_the_same_time_for_all() -> None:
+    """At the start of a slot, and when all had time to report it: so the first rate is known to all at once."""
+    begin = SLOT * SLOT_SECONDS
+    assert [next_duty_at(begin + seconds) for seconds in (0.0, 1.0, 1.25, 2.4)] == [
+        begin + 1.25,
+        begin + 1.25,
+        begin + SLOT_SECONDS,
+        begin + SLOT_SECONDS,
+    ]
 
 
 def test_a_slot_is_worked_out_once_and_not_too_early() -> None:

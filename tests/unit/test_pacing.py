@@ -34,9 +34,70 @@ def test_it_opens_quickly_then_stops_at_the_ceiling() -> None:
     assert pacer.wait_seconds(0.0) == math.inf
 
 
+def test_the_first_calls_follow_one_by_one() -> None:
+    """Some start at once, and within a quarter of a second all those that may be in flight before one has ended."""
+    pacer = Pacer(Pace(start=64, at_once=16))
+    assert len(round_of_calls(pacer, 10.0)) == 16
+    assert 0 < pacer.wait_seconds(10.0) < 0.01
+    assert len(round_of_calls(pacer, 10.125)) == 32
+    assert len(round_of_calls(pacer, 11.0)) == 16
+    assert pacer.wait_seconds(12.0) == math.inf
+
+
+def test_none_follows_once_the_first_was_refused() -> None:
+    """A slow lane refuses one of the first calls: there are not 64 of them."""
+    pacer = Pacer(Pace(start=64, at_once=16))
+    calls = round_of_calls(pacer, 10.0)
+    pacer.end_throttled(calls[-1], 10.01, None)
+    assert pacer.limit == 8
+    assert pacer.wait_seconds(20.0) == math.inf
+
+
+def test_a_refusal_under_a_rate_slows_down_at_once() -> None:
+    """A rate that is too high by a quarter is worked out anew only seconds later: until then a twentieth is refused,
+    not a fifth."""
+    pacer, allowed, step = Pacer(Pace()), 80.0, 0.01
+    pacer.allow(100.0, 0.0)
+    taken = refused = 0
+    saved = 0.0
+    for tick in range(1, 1_001):
+        saved = min(8.0, saved + allowed * step)
+        for call in round_of_calls(pacer, tick * step):
+            if saved >= 1:
+                saved -= 1
+                taken += 1
+                pacer.end_well(call, 0.1)
+            else:
+                refused += 1
+                pacer.end_throttled(call, tick * step, None)
+    assert taken > 0.97 * allowed * 10
+    assert refused < 0.06 * taken
+
+
+def test_refusals_of_calls_that_knew_no_rate_cost_nothing() -> None:
+    """They say what the rate is, not that it is too high."""
+    pacer = Pacer(Pace(start=8, at_once=8))
+    calls = round_of_calls(pacer)
+    pacer.allow(10.0, 1.0)
+    for call in calls:
+        pacer.end_throttled(call, 1.1, None)
+    assert pacer.wait_seconds(2.0) == 0
+    pacer.end_throttled(pacer.start(), 2.0, None)
+    assert pacer.wait_seconds(2.0) == pytest.approx(0.35, abs=0.01)
+
+
+def test_however_many_are_refused_calls_go_on_soon() -> None:
+    """What is owed is at most what may start in half a second."""
+    pacer = Pacer(Pace(start=64, at_once=64))
+    pacer.allow(100.0, 0.0)
+    for call in [pacer.start() for _ in range(60)]:
+        pacer.end_throttled(call, 0.0, None)
+    assert 0 < pacer.wait_seconds(0.0) < 0.65
+
+
 def test_one_round_of_429s_halves_once() -> None:
     """All calls that were in flight together count as one refusal."""
-    pacer = Pacer(Pace(start=64, ceiling=64))
+    pacer = Pacer(Pace(start=64, at_once=64, ceiling=64))
     for call in round_of_calls(pacer):
         pacer.end_throttled(call, 0.0, None)
     assert pacer.limit == 32
@@ -47,7 +108,7 @@ def test_one_round_of_429s_halves_once() -> None:
 
 def test_it_never_falls_below_the_floor_nor_stands_still() -> None:
     """After any number of refusals one call may still start: there is no freeze."""
-    pacer = Pacer(Pace(floor=1, start=64, ceiling=64))
+    pacer = Pacer(Pace(floor=1, start=64, at_once=64, ceiling=64))
     for _ in range(50):
         for call in round_of_calls(pacer):
             pacer.end_throttled(call, 0.0, None)
@@ -57,7 +118,7 @@ def test_it_never_falls_below_the_floor_nor_stands_still() -> None:
 
 def test_after_a_429_it_rises_by_steps() -> None:
     """Recovery adds a fixed step per round: no doubling back into the wall."""
-    pacer = Pacer(Pace(start=64, ceiling=128))
+    pacer = Pacer(Pace(start=64, at_once=64, ceiling=128))
     for call in round_of_calls(pacer):
         pacer.end_throttled(call, 0.0, None)
     assert pacer.limit == 32
@@ -69,7 +130,7 @@ def test_after_a_429_it_rises_by_steps() -> None:
 
 def test_an_idle_limit_does_not_rise() -> None:
     """Success with hardly any calls in flight proves nothing about more of them."""
-    pacer = Pacer(Pace(start=32, ceiling=512))
+    pacer = Pacer(Pace(start=32, at_once=32, ceiling=512))
     for _ in range(1000):
         pacer.end_well(pacer.start(), 1.0)
     assert pacer.limit == 32
@@ -109,7 +170,7 @@ def test_other_failures_leave_the_limit_alone() -> None:
 
 def test_it_settles_near_what_a_provider_can_take() -> None:
     """Against a provider that takes 50 at once the limit swings between half of that and just above it."""
-    pacer = Pacer(Pace(start=32, ceiling=512))
+    pacer = Pacer(Pace(start=32, at_once=32, ceiling=512))
     seen = []
     for number in range(300):
         calls = round_of_calls(pacer)
@@ -135,7 +196,7 @@ def test_latency_has_a_bound() -> None:
 
 def test_large_answers_come_fewer_at_a_time() -> None:
     """Memory bounds the calls in flight as soon as answers are large, and lets go when they are small again."""
-    pacer = Pacer(Pace(start=100, ceiling=100, memory_bytes=10_000_000))
+    pacer = Pacer(Pace(start=100, at_once=100, ceiling=100, memory_bytes=10_000_000))
 
     def fit(held_bytes: int = 0) -> int:
         calls = 0

@@ -11,7 +11,7 @@ from batchyard.core.accounts import Account
 from batchyard.core.lanes import Mode
 from batchyard.core.policies import Policy, read_policy
 from batchyard.core.requests import BatchRequest
-from batchyard.core.routing import PrivacyTier, RoutingMode, RoutingRules
+from batchyard.core.rules import PrivacyTier, RoutingMode, RoutingRules
 
 WHOLE: dict[str, Any] = {
     "modes": ["realtime", "native"],

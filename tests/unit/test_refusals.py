@@ -28,6 +28,7 @@ TOO_DEAR = (
 )
 TOO_LARGE = "Request too large for gpt-4o in organization org-x on tokens per min (TPM): Limit 30000, Requested 40000."
 BALANCE = "Your credit balance is too low to access the Anthropic API. Please go to Plans & Billing."
+SUSPENDED = "Account a is suspended, possibly due to reaching the monthly spending limit or failure to pay invoices."
 TEAM = "Your team 16f2151a has either used all available credits or reached its monthly spending limit."
 
 
@@ -66,11 +67,15 @@ TEAM = "Your team 16f2151a has either used all available credits or reached its 
         (429, error("Suspended", type="exceeded_current_quota_error"), MONEY),
         (429, {"code": "Some resource has been exhausted", "error": TEAM}, MONEY),
         (403, {"code": "permission-denied", "error": TEAM}, MONEY),
+        (412, error(SUSPENDED, param=None, code="PRECONDITION_FAILED", type="error"), MONEY),
+        (400, error("Organization has been restricted.", code="organization_restricted"), KEY),
+        (403, error("Access denied due to Virtual Network/Firewall rules.", code="403"), KEY),
+        (403, error("Bad: 'Access denied due to Virtual Network/Firewall rules.'", code="403"), REJECTED),
         (401, {"message": "Unauthorized", "request_id": "x"}, KEY),
         (403, {"object": "error", "message": "No.", "type": "unauthorized", "code": "3000"}, KEY),
         (400, error("Not this way.", code="invalid_value"), REJECTED),
         (500, error("Oops", code="insufficient_quota"), FailureReason.SERVER_ERROR),
-        (302, error("Elsewhere", code="invalid_api_key"), REJECTED),
+        (302, error("Elsewhere", code="invalid_api_key"), FailureReason.INVALID_RESPONSE),
     ],
 )
 def test_the_vendors_words(status: int, body: dict[str, Any], reason: FailureReason) -> None:

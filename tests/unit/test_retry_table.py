@@ -28,12 +28,27 @@ def test_these_statuses_are_tried_again(status: int) -> None:
     assert reason is not None and reason.may_be_retried
 
 
-@pytest.mark.parametrize("status", [301, 304, 400, 403, 404, 405, 413, 415, 422, 451])
+@pytest.mark.parametrize("status", [400, 403, 404, 405, 413, 415, 422, 451])
 def test_these_statuses_are_final(status: int) -> None:
     """A request that is itself to blame is never sent twice."""
     reason = failure_of(status, NO_ADVICE)
     assert reason is FailureReason.REJECTED
     assert wait_before_retry(reason, Failures(1), NO_ADVICE, POLICY, 0.5) is None
+
+
+@pytest.mark.parametrize(
+    ("status", "is_object"), [(101, True), (301, True), (302, False), (304, False), (403, False), (404, False)]
+)
+def test_what_no_api_says_is_no_refusal(status: int, is_object: bool) -> None:
+    """A gateway that is in trouble redirects to a page for people, or refuses in HTML: nothing of it is about the
+    request, and it may pass."""
+    assert failure_of(status, NO_ADVICE, is_object=is_object) is FailureReason.INVALID_RESPONSE
+
+
+@pytest.mark.parametrize("status", [400, 413, 414, 422, 431])
+def test_a_servers_refusal_of_a_requests_form_need_not_be_json(status: int) -> None:
+    """nginx says in HTML that a request is too large: sent again it would be as large."""
+    assert failure_of(status, NO_ADVICE, is_object=False) is FailureReason.REJECTED
 
 
 @pytest.mark.parametrize(("status", "reason"), [(401, FailureReason.KEY_REFUSED), (402, FailureReason.OUT_OF_MONEY)])
@@ -149,7 +164,9 @@ def test_the_servers_advice_comes_first_and_is_never_cut_short() -> None:
         ({"retry-after": "nan"}, None),
         ({"retry-after": "inf"}, None),
         ({"retry-after": "tomorrow"}, None),
-        ({"retry-after": "99999999999"}, 86_400.0),
+        ({"retry-after": "899"}, 899.0),
+        ({"retry-after": "86400"}, 900.0),
+        ({"retry-after": "99999999999"}, 900.0),
         ({}, None),
     ],
 )

@@ -6,17 +6,8 @@ import pytest
 
 from batchyard.core.catalogue import Catalogue, Model, Offer
 from batchyard.core.providers import Provider
-from batchyard.core.routing import (
-    PrivacyTier,
-    Refusal,
-    Rejected,
-    RoutingMode,
-    RoutingRules,
-    ServiceTier,
-    Verdict,
-    eligible,
-    rejected,
-)
+from batchyard.core.routing import Refusal, Rejected, Verdict, eligible, rejected
+from batchyard.core.rules import PrivacyTier, RoutingMode, RoutingRules, ServiceTier
 from batchyard.core.usage import Price
 
 CHAT = "/v1/chat/completions"

@@ -18,7 +18,8 @@ from batchyard.core.quotes import Quote, QuotedLane, QuoteRef
 from batchyard.core.receipts import receipt_of
 from batchyard.core.requests import BatchRequest, ResultWindow
 from batchyard.core.results import Outcome, Result, failed, stored, unfinished
-from batchyard.core.routing import RoutingRules, Verdict
+from batchyard.core.routing import Verdict
+from batchyard.core.rules import RoutingRules
 from batchyard.core.sharding import LaneShards, Plan
 from batchyard.core.shards import ShardRow, ShardState
 from batchyard.core.usage import Tally

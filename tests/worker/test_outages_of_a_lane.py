@@ -34,7 +34,7 @@ def test_a_hang_before_anything_is_known_of_the_lane(seconds: int) -> None:
     items = 5_000
     run = outages.run(OutageCase("hangs", seconds, "start", items), outages.undisturbed(items))
     assert run.lost == 0
-    assert run.full_speed_seconds is not None and run.full_speed_seconds <= 75
+    assert run.full_speed_seconds is not None and run.full_speed_seconds <= 20
     assert run.witnesses <= 4 * 12
     assert run.extra_calls - run.witnesses <= 4 * 64 + 8
     assert run.late_seconds < 60

@@ -29,7 +29,7 @@ def test_a_limited_lane_is_used_and_not_overrun(yards: Callable[..., Yard], rate
     """However many workers come to a lane of which nothing is known: most of what the provider takes, few refusals, and
     hardly more than the price of one worker."""
     yard = yards(rate, workers)
-    items = rate * {20: 300, 200: 100}[rate]
+    items = rate * 100
     yard.add("big", items)
     yard.run(1000)
     took = yard.ended_at["big"]

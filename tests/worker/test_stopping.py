@@ -66,6 +66,7 @@ CASES = [
     ("workers enough", {"is_surplus": True}, StopOrder(Stop.SURPLUS, 1_700.0)),
     ("workers enough, but nothing left to start", {"is_surplus": True, "wants_to_start": False}, None),
     ("another batch has got the seat", {"makes_room": True}, StopOrder(Stop.MADE_ROOM, 1_700.0, 60.0)),
+    ("and nobody draws what is left", {"makes_room": True, "is_drawn": False}, StopOrder(Stop.MADE_ROOM, 1_700.0, 5.0)),
     ("the seat is another's, but nothing left to start", {"makes_room": True, "wants_to_start": False}, None),
     ("cancelled", {"fenced": True, "lane_closed": True}, StopOrder(Stop.FENCED, 1_025.0)),
     ("the deadline", {"now": 9_000.0, "fenced": True, "stop_at": 9_500.0}, StopOrder(Stop.EXPIRED, 9_000.0)),

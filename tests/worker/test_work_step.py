@@ -16,7 +16,7 @@ from batchyard.core.calls import Answer, NoAnswer
 from batchyard.core.estimates import Room
 from batchyard.core.lanes import Lane, Mode
 from batchyard.core.parts import lane_of
-from batchyard.core.retry import FailureReason, RetryAdvice
+from batchyard.core.retry import FailureReason, RetryAdvice, read_retry_advice
 from batchyard.core.shards import LeaseHeld, ShardFenced, ShardState
 from batchyard.core.usage import REFUSED_USAGE, Usage
 from batchyard.worker.gate import Gates
@@ -330,6 +330,32 @@ def test_a_lease_lost_before_the_first_call_costs_none(start: Start) -> None:
     assert row_of(shop).owner == "the next one"
 
 
+@pytest.mark.parametrize("is_overtaken", [True, False])
+def test_who_stood_still_starts_no_call_without_a_lease(start: Start, is_overtaken: bool) -> None:
+    """A process that was frozen for longer than its lease learns whose the shard is before it calls anybody again: what
+    another runs is not paid for twice, and what nobody took goes on."""
+    freezes = [True]
+
+    async def behave(index: int, attempt: int) -> Outcome:
+        await asyncio.sleep(1)
+        if index == 2 and freezes:
+            freezes.clear()
+            shop.loop.advance(70.0)
+            now = int(shop.clock())
+            if is_overtaken:
+                shop.shards.claim(BATCH_ID, 0, "the next one", now, now + 60)
+        return succeed(index)
+
+    shop = start(behave)
+    assert shop.work(shop.message(20, concurrency=4)) == []
+    if is_overtaken:
+        assert sum(shop.provider.received.values()) == 4
+        assert row_of(shop).owner == "the next one"
+    else:
+        assert shop.outcomes() == {"succeeded": 20}
+        assert set(shop.provider.received.values()) == {1}
+
+
 def test_out_of_time_hands_back_what_is_left(start: Start) -> None:
     """What is done stays, a hanging call is cut off, the message goes out again, and the next worker may start."""
 
@@ -403,6 +429,21 @@ def test_a_days_pause_waits_no_longer_than_sqs_can(start: Start) -> None:
     shop = start(after(1.0, lambda index: status(429, RetryAdvice(retry_after_seconds=80_000.0))))
     shop.work(shop.message(2))
     assert shop.queues.sent[0][1] == 900
+
+
+@pytest.mark.parametrize("code", [429, 500])
+def test_a_pause_until_the_deadline_does_not_take_it(start: Start, code: int) -> None:
+    """An hour of answers with a Retry-After of a day, as headers say it: the shard comes back until they have ended."""
+
+    async def behave(index: int, attempt: int) -> Outcome:
+        await asyncio.sleep(1)
+        is_well = shop.clock() >= EPOCH + 3600
+        return succeed(index) if is_well else status(code, read_retry_advice({"retry-after": "86400"}, EPOCH))
+
+    shop = start(behave)
+    shop.run_to_the_end(shop.message(40), deliveries=400)
+    assert shop.outcomes() == {"succeeded": 40}
+    assert shop.clock() < EPOCH + 3600 + 2 * 900
 
 
 def test_a_short_pause_is_waited_for(start: Start) -> None:

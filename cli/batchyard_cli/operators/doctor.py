@@ -156,12 +156,11 @@ def _secrets(deployed: Deployed) -> Iterator[Finding]:
 
 def _batches(deployed: Deployed) -> Iterator[Finding]:
     from batchyard.adapters.aws.batches import Batches
-    from batchyard.core.batches import BatchRef
 
     with deployed.asking("dynamodb:Query and dynamodb:GetItem on its table"):
         batches = Batches(deployed.table())
-        open_ones = batches.open_batches()
-        oldest = batches.get(BatchRef(open_ones[0][0], open_ones[0][1])) if open_ones else None
+        open_ones = batches.open.oldest()
+        oldest = batches.get(open_ones[0].ref) if open_ones else None
     if oldest is None:
         yield Finding("batches", State.FINE, "none is open")
         return

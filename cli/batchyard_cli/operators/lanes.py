@@ -50,18 +50,17 @@ def used_lanes(deployed: Deployed) -> list[UsedLane]:
     """The lanes of the oldest open batches, with what their rows say."""
     from batchyard.adapters.aws.batches import Batches
     from batchyard.adapters.aws.lanes import Lanes
-    from batchyard.core.batches import BatchRef
     from batchyard.core.lanes import LaneId
 
     counted: dict[LaneId, int] = {}
     with deployed.asking("dynamodb:Query and dynamodb:GetItem on its table"):
         table = deployed.table()
         batches, rows = Batches(table), Lanes(table)
-        for account_id, batch_id, _ in batches.open_batches()[:_MOST_BATCHES]:
-            batch = batches.get(BatchRef(account_id, batch_id))
+        for each in batches.open.oldest(_MOST_BATCHES):
+            batch = batches.get(each.ref)
             if batch is None or batch.plan is None:
                 continue
-            owner = account_id if batch.caller_pays else None
+            owner = batch.account_id if batch.caller_pays else None
             for lane in {each.lane for each in batch.plan.lanes}:
                 used = LaneId(lane.provider, lane.model, owner, lane.mode)
                 counted[used] = counted.get(used, 0) + 1

@@ -89,8 +89,8 @@ def _find(deployed: Deployed, batch_id: str, account_id: str | None) -> Batch:
         batches = Batches(table)
         owners = [account_id] if account_id else [each.id for each in Accounts(table).all()]
         for owner in owners:
-            if found := batches.get_with_progress(BatchRef(owner, batch_id)):
-                return found
+            if found := batches.get(BatchRef(owner, batch_id)):
+                return batches.with_progress(found)
     raise CommandFailed(
         f"No account has a batch {batch_id}." if account_id is None else f"{account_id} has no batch {batch_id}.",
         "Check the id, --deployment and --account.",

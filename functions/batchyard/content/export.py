@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Protocol, Self
 
 from batchyard.adapters.aws.objects import Objects
@@ -55,8 +56,10 @@ class Spool:
         self._stack.__enter__()
         return self
 
-    def __exit__(self, *raised: object) -> None:
-        self._stack.__exit__(*raised)  # type: ignore[arg-type]
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stack.__exit__(kind, error, traceback)
         if self._writer is None:
             self.data = b"".join(self._pieces)
 

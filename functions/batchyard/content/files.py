@@ -10,12 +10,11 @@ from __future__ import annotations
 from batchyard.adapters.aws.objects import ObjectChanged, ObjectMissing
 from batchyard.adapters.aws.stores import Stores
 from batchyard.core.errors import ConditionFailed, InvalidRequest, NotFound, PayloadTooLarge
-from batchyard.core.files import File, FileRef, FileStatus
+from batchyard.core.files import INPUT_PURPOSE, File, FileRef, FileStatus
 from batchyard.core.keys import file_key, incoming_key
 from batchyard.core.requests import FileRequest
 
 JSONL_SUFFIX = ".jsonl"
-_PURPOSE_OF_BATCHES = "batch"
 _DAY_SECONDS = 86_400
 
 
@@ -81,7 +80,7 @@ def check(request: FileRequest, size: int, max_file_bytes: int) -> None:
 
 def check_name(request: FileRequest) -> None:
     """SDKs call bytes that have no name `upload`, so a name without an ending is fine."""
-    if request.any_name or request.purpose != _PURPOSE_OF_BATCHES:
+    if request.any_name or request.purpose != INPUT_PURPOSE:
         return
     if "." in request.filename and not request.filename.endswith(JSONL_SUFFIX):
         raise InvalidRequest("Invalid file format for Batch API. Must be .jsonl", param="file")

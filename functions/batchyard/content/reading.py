@@ -19,7 +19,8 @@ from batchyard.core.errors import BatchyardError
 from batchyard.core.estimates import PriceOf
 from batchyard.core.items import Item, LineError, work_line
 from batchyard.core.lanes import Lane
-from batchyard.core.routing import Refusal, RoutingRules
+from batchyard.core.routing import Refusal
+from batchyard.core.rules import RoutingRules
 from batchyard.core.sharding import LaneShards, Shard, ShardSizes
 
 ParseLine = Callable[[bytes, int, int], Item | LineError]

@@ -68,7 +68,7 @@ class AdvisedRate:
 
 
 def period_seconds(figures: Figures, window: Window) -> float | None:
-    """After which a limit is there again as a whole; None: that is not known."""
+    """How long it takes until a limit that was used up is whole again; None: that is not known."""
     named = _PERIODS.get(figures.scope.rpartition("-")[2])
     refill = window.refill_per_second
     if named is not None or window.limit is None or not refill:

@@ -96,13 +96,14 @@ class Throughput:
 
 
 def listed_view(batch: Batch, jobs: Mapping[int, JobRow], now: int) -> BatchView:
-    """In a list. `batch`: as for `full_view`; `jobs`: the rows of its provider jobs, if its plan was changed since."""
+    """A batch in a list. `batch`: as for `full_view`; `jobs`: the rows of its provider jobs, if its plan was changed
+    since."""
     return _view(batch, jobs, (), now)
 
 
 def full_view(batch: Batch, jobs: Mapping[int, JobRow], now: int) -> BatchView:
-    """With its timeline. `batch`: with its tally so far and, while it is in progress, with its lanes. `jobs`: the rows
-    of its provider jobs by number."""
+    """One batch, with its timeline. `batch`: with its tally so far and, while it is in progress, with its lanes.
+    `jobs`: the rows of its provider jobs by number."""
     return _view(batch, jobs, timeline_of(batch, jobs), now)
 
 
@@ -156,7 +157,7 @@ def timeline_of(batch: Batch, jobs: Mapping[int, JobRow]) -> tuple[LifeEvent, ..
 
 
 def _submissions(jobs: Mapping[int, JobRow]) -> list[LifeEvent]:
-    """On the lane that the vendor took them on: the plan may have moved what a job left since."""
+    """When vendors took jobs, each on the lane that it was submitted on: the plan may have moved since what it left."""
     submitted = [row for row in jobs.values() if row.submitted_at][:_JOBS_SHOWN]
     return [
         LifeEvent(
@@ -171,7 +172,7 @@ def _submissions(jobs: Mapping[int, JobRow]) -> list[LifeEvent]:
 
 
 def _ends_of_jobs(batch: Batch, jobs: Mapping[int, JobRow]) -> list[LifeEvent]:
-    """Of those that a vendor had taken."""
+    """When jobs ended that a vendor had taken."""
     ended = [row for row in jobs.values() if row.submitted_at and row.ended_at][:_JOBS_SHOWN]
     items = batch.plan.items_of if batch.plan else lambda numbers: 0
     return [
@@ -206,7 +207,8 @@ def _waits(batch: Batch) -> list[LifeEvent]:
 
 
 def throughput_of(batch: Batch, rows: Iterable[ShardRow], now: int) -> Throughput:
-    """From when its shards settled. Nothing of shards that settled under older versions, which did not write it."""
+    """The batch's throughput, by the times at which its shards settled. Shards that settled under older versions, which
+    did not write it, are left out."""
     start = batch.status_times.get(str(Status.IN_PROGRESS), batch.created_at)
     settled, called = [], []
     for row in rows:
@@ -234,6 +236,6 @@ def _firsts(called: Sequence[int], settled: Sequence[ShardRow]) -> tuple[LifeEve
 
 
 def bucket_seconds(seconds: int) -> int:
-    """How wide the buckets of so many seconds are, so that a chart has points enough and not too many."""
+    """How wide the buckets of a chart over `seconds` are, so that it has enough points and not too many."""
     widths = (width for width in _BUCKET_SECONDS if seconds // width < _POINTS_AT_MOST)
     return next(widths, -(-seconds // (_POINTS_AT_MOST - 1)))

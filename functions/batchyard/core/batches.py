@@ -31,7 +31,7 @@ from batchyard.core.fields import known_fields
 from batchyard.core.items import LineError
 from batchyard.core.json_types import Row
 from batchyard.core.lanes import Lane, LaneProgress, Mode
-from batchyard.core.routing import RoutingRules
+from batchyard.core.rules import RoutingRules
 from batchyard.core.sharding import Plan
 from batchyard.core.usage import PinnedPrice, Price, Tally
 from batchyard.core.waits import Wait
@@ -262,7 +262,7 @@ class Batch:
             "price_reached": self.price_reached,
             "stage": str(self.stage) if self.stage else None,
             "model": self.model,
-            "errors": [[e.code, e.message, e.line, e.param] for e in self.errors],
+            "errors": [error.to_row() for error in self.errors],
             "plan": self.plan.to_row() if self.plan else None,
             "revision": self.revision,
             "tally": self.tally.to_row(),
@@ -285,7 +285,7 @@ class Batch:
         fields["rules"] = RoutingRules.from_row(row["rules"]) if row.get("rules") else RoutingRules()
         fields["modes"] = tuple(map(Mode, row.get("modes") or ()))
         fields["stage"] = Stage(row["stage"]) if row.get("stage") else None
-        fields["errors"] = tuple(LineError(*error[:4]) for error in row.get("errors") or ())
+        fields["errors"] = tuple(map(LineError.from_row, row.get("errors") or ()))
         fields["plan"] = Plan.from_row(row["plan"]) if row.get("plan") else None
         fields["tally"] = Tally.from_row(row.get("tally") or {})
         fields["status_times"] = {str(s): row[f"{s}_at"] for s in Status if f"{s}_at" in row}

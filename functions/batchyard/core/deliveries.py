@@ -147,13 +147,13 @@ def new_give_up_at(now: int) -> int:
 
 
 def leased(delivery: Delivery, now: int, seconds: int = LEASE_SECONDS) -> Delivery:
-    """As it is while somebody tries to deliver it, which others leave to it for so many seconds."""
+    """The delivery while somebody attempts it: for `seconds` nobody else does."""
     return replace(delivery, due_at=now + seconds, version=delivery.version + 1)
 
 
 def tried(delivery: Delivery, attempt: Attempt, now: int, random: float, pace: float = 1.0) -> Delivery:
-    """As it is after `attempt`. `random`: 0 to 1. `pace`: a factor for the waits. A wait that would outlast the day is
-    cut short, so that what was put off for its receiver's sake is tried as often as anything else."""
+    """The delivery after `attempt`. `random`: 0 to 1. `pace`: a factor for the waits. A wait that would outlast the day
+    is cut short, so that what was put off for its receiver's sake is tried as often as anything else."""
     after = replace(
         delivery,
         tries=delivery.tries + 1,
@@ -176,14 +176,14 @@ def wait_seconds(tries: int, random: float, pace: float = 1.0) -> int | None:
 
 
 def postponed(delivery: Delivery, until: int, random: float) -> Delivery | None:
-    """As it is if its receiver lets others wait until unix second `until`: it costs no try. None if it cannot wait so
-    long."""
+    """The delivery, put off without a try because its receiver lets others wait until unix second `until`. None if it
+    cannot wait that long."""
     due_at = until + round(random * _FIRST_SLOW_SECONDS)
     return replace(delivery, due_at=due_at, version=delivery.version + 1) if due_at < delivery.give_up_at else None
 
 
 def replayed(delivery: Delivery, now: int) -> Delivery:
-    """As it is once somebody asks for it again: due now, with all its tries."""
+    """The delivery once somebody has asked for it again: due now, with all its tries."""
     return replace(
         delivery,
         state=DeliveryState.PENDING,

@@ -64,7 +64,7 @@ def estimated_usage(shards: Sequence[Shard], measured: Usage) -> Usage:
 
 
 def whole_picousd(usage: Usage, items: int, price: Price) -> int:
-    """What `items` cost in realtime that use so much together."""
+    """What so many `items`, which use `usage` together, cost in realtime."""
     return price.for_input(usage.input_tokens // items).sum_picousd(usage)
 
 

@@ -21,6 +21,8 @@ class FileStatus(enum.StrEnum):
     ERROR = "error"
 
 
+INPUT_PURPOSE = "batch"
+"""What a file is for that a batch can be made from."""
 _KEEP_UPLOAD_ROW_SECONDS = 7 * 86_400
 _JOINED_WITHIN_SECONDS = 4_500
 """Joining an upload's parts is begun for the last time within an hour (infra/uploads.py), and takes 15 minutes at

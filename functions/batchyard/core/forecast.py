@@ -67,7 +67,7 @@ class RouteForecast:
 
     @property
     def selected(self) -> tuple[CandidateForecast, ...]:
-        """Several, if one alone could not make the deadline."""
+        """The candidates that get items: several, if one alone could not make the deadline."""
         return tuple(each for each in self.candidates if each.considered.verdict is Verdict.SELECTED)
 
     @property
@@ -172,12 +172,13 @@ def forecast_route(
 
 
 def unknown_usage(endpoint: str, items: int) -> Usage:
-    """Of items about which nobody says anything. An image is of the dearest kind that a model makes by itself."""
+    """The usage of items about which nobody says anything. An image is of the dearest kind that a model makes by
+    itself."""
     is_of_images = endpoint in IMAGE_ENDPOINTS
     of_one = image_usage(b"{}") if is_of_images else Usage(output_tokens=unknown_output_tokens(endpoint))
     return of_one.share(items, 1)
 
 
 def unknown_output_tokens(endpoint: str) -> int:
-    """Of an item about whose output nobody says anything."""
+    """The output of an item about which nobody says anything."""
     return 0 if endpoint in _WITHOUT_OUTPUT else _UNKNOWN_OUTPUT_TOKENS

@@ -72,7 +72,7 @@ class LaneHealth:
         return now >= self.probe_at and now >= self.probe_until
 
     def wait_seconds(self, now: float, random: float) -> float:
-        """How long to leave a shard of a lane that is not closed alone. `random` in [0, 1) spreads those who ask."""
+        """How long to leave alone a shard of a lane that is not closed. `random` in [0, 1) spreads those who ask."""
         until_probe = float(self.probe_at) - now
         if now < self.probe_until:
             until_probe = max(until_probe, _PROBE_USUALLY_TAKES_SECONDS)

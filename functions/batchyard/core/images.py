@@ -45,7 +45,7 @@ _AROUND_A_PROMPT = 64
 
 
 def job_limits_of(endpoint: str, limits: NativeLimits) -> NativeLimits:
-    """Of provider jobs whose items are for `endpoint`."""
+    """The limits of provider jobs whose items are for `endpoint`."""
     return replace(limits, max_items=min(limits.max_items, JOB_ITEMS)) if endpoint in IMAGE_ENDPOINTS else limits
 
 
@@ -68,7 +68,7 @@ def _images_given(request: JsonObject) -> int:
 
 
 def _tokens(request: JsonObject) -> int:
-    """Of one image that is made."""
+    """The most tokens of one image that is made."""
     model, quality, size = (str(request.get(name) or "auto") for name in ("model", "quality", "size"))
     if quality == "auto":
         quality = "high"

@@ -1,4 +1,4 @@
-"""An item as the dashboard shows it: what was asked beside what came of it."""
+"""An item as the dashboard shows it: what was asked beside what was answered."""
 
 from __future__ import annotations
 

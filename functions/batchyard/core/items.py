@@ -6,7 +6,9 @@ orjson holds no raw tab or newline, so the two halves split without parsing the 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import orjson
 
@@ -34,6 +36,14 @@ class LineError:
     message: str
     line: int | None = None
     param: str | None = None
+
+    def to_row(self) -> list[str | int | None]:
+        return [self.code, self.message, self.line, self.param]
+
+    @classmethod
+    def from_row(cls, row: Sequence[Any]) -> LineError:
+        """What a newer version wrote behind these fields is left alone."""
+        return cls(*row[:4])
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,9 @@ BLOCKED_SECONDS = 60
 """How often a vendor that needs people to act is asked whether they have, as a blocked lane is probed."""
 STOP_PATIENCE_SECONDS = 900
 """A vendor may take ten minutes to stop a job (OpenAI says so). Longer than this nobody waits."""
+MISSING_PATIENCE_SECONDS = 300
+"""A vendor that does not know a job may have forgotten it, or be in trouble. It is believed after so long: what the job
+has done would be paid for a second time."""
 
 _FIRST_POLL_SECONDS = 30
 LONGEST_POLL_SECONDS = 600
@@ -80,7 +83,7 @@ class JobRef:
         return range(self.number, self.number + self.shards)
 
     def to_json(self) -> str:
-        """As the event has it that has somebody look at the job."""
+        """The event that has the native executor look at the job."""
         fields = {"account_id": self.batch.account_id, "batch_id": self.batch.batch_id}
         return orjson.dumps(fields | {"job": self.number, "shards": self.shards}).decode()
 
@@ -99,7 +102,8 @@ class JobRow:
     otherwise than well. `fence`: the ending that its batch was stopped for. `unheard`: how many of its items the vendor
     took and said nothing of; it may bill them. `blocked`: why its vendor cannot be asked anything until people act, and
     `blocked_since` when; None if it can. `answered`: how many of its items have a result of its; None until it is over.
-    `ended_at`: when the last of those was stored; 0 if it is not over, or an older version wrote it."""
+    `ended_at`: when the last of those was stored; 0 if it is not over, or an older version wrote it. `missing_since`:
+    since when its vendor says that it does not know it; 0 if it does."""
 
     number: int
     shards: int = 0
@@ -126,10 +130,11 @@ class JobRow:
     blocked_since: int = 0
     answered: int | None = None
     ended_at: int = 0
+    missing_since: int = 0
 
     @property
     def numbers(self) -> range:
-        """Of its shards."""
+        """The numbers of its shards."""
         return range(self.number, self.number + self.shards)
 
     @classmethod

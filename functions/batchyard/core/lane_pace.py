@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from batchyard.core.json_types import Row
+from batchyard.core.pacing import CALLS_LESS_PER_REFUSAL
 
 SLOT_SECONDS = 2.5
 REPORTED_AFTER_SECONDS = 1.25
@@ -51,8 +52,10 @@ _USED = 0.8
 """A rate that is used less than this says nothing about whether it could be higher."""
 _DEEPEST_CUT = 0.85
 _RISE = 0.0025
-_UNSURE_SLOTS = 16
-"""The first rate rises as if the last refusal were so long ago: it was found while calls grew more, or fewer."""
+_UNSURE_SLOTS = 80
+"""The first rate rises as if the last refusal were so long ago, by a fifth per slot: it was found while calls grew
+more, or fewer. That it goes beyond what the provider takes costs little: refusals slow workers down at once
+(`core.pacing`)."""
 _QUICKEST_RISE = 1.3
 """The rate rises by a quarter of a per cent in the first slot after a refusal, by two quarters in the next, and so on:
 a provider that lets calls be saved up refuses late, so that a quick rise goes far beyond what it takes. One that takes
@@ -142,6 +145,13 @@ def slot_of(now: float) -> int:
     return int(now // SLOT_SECONDS)
 
 
+def next_duty_at(now: float) -> float:
+    """When a worker has to report next, or to look at what others have reported."""
+    begun = slot_of(now) * SLOT_SECONDS
+    look_at = begun + REPORTED_AFTER_SECONDS
+    return look_at if now < look_at else begun + SLOT_SECONDS
+
+
 def by_slot(calls: int, since: float, until: float) -> dict[int, int]:
     """So many calls, if they came evenly, by slot."""
     counted: dict[int, int] = {}
@@ -195,7 +205,7 @@ def rate_change(pace: LanePace, now: float, ceiling: float | None) -> RateChange
     is_news = not (came_at_once or was_found_meanwhile)
     if is_too_much and is_news:
         refused_slot = slot - 1 - (_UNSURE_SLOTS if rate is None else 0)
-        of_calls = good / (good + refused)
+        of_calls = good / (good + (1 + CALLS_LESS_PER_REFUSAL) * refused)
         reached = through if rate is None else min(rate, max(through, of_calls * rate, _DEEPEST_CUT * rate))
         rate = max(_LEAST_RATE, _MARGIN * reached)
     elif rate is not None and through >= _USED * rate and (not is_too_much or came_at_once):

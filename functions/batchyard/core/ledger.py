@@ -65,10 +65,6 @@ class Credits:
     def __add__(self, other: Credits) -> Credits:
         return Credits(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
-    @property
-    def topped_up_picousd(self) -> int:
-        return self.available_picousd + self.reserved_picousd + self.charged_picousd
-
     def to_row(self) -> dict[str, int]:
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
@@ -173,7 +169,7 @@ def write_dollars(picousd: int) -> str:
 
 
 def not_enough(available_picousd: int, needed_picousd: int) -> InsufficientCredits:
-    """For a batch that may cost more than the account has."""
+    """The refusal of a batch that may cost more than the account has."""
     return InsufficientCredits(
         f"This batch may cost {write_dollars(needed_picousd)} dollars, and the account has "
         f"{write_dollars(available_picousd)} available. Ask the operator of this deployment for credits, wait until "
@@ -183,7 +179,7 @@ def not_enough(available_picousd: int, needed_picousd: int) -> InsufficientCredi
 
 
 def limit_reached(headroom: Headroom) -> SpendLimitReached:
-    """For a batch that comes when the account has spent enough today."""
+    """The refusal of a batch that comes when the account has spent enough today."""
     return SpendLimitReached(
         f"The account may spend {write_dollars(headroom.limit_picousd)} dollars a day; "
         f"{write_dollars(headroom.spent_picousd)} are spent or reserved. Batches that run go on. Try again tomorrow "
@@ -193,7 +189,7 @@ def limit_reached(headroom: Headroom) -> SpendLimitReached:
 
 
 def too_busy() -> RateLimited:
-    """For a batch that could not be measured against the daily limit, because others ended each time it was tried."""
+    """The refusal of a batch that could not be held against the daily limit, because others ended at each attempt."""
     return RateLimited(
         "The account has a daily limit, and so many of its batches end at this moment that what is left of it could "
         "not be said. Nothing was made. Try again.",

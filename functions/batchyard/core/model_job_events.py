@@ -19,7 +19,7 @@ def job_name(token: str) -> str:
     return NAME_PREFIX + token
 
 
-def is_told(event: JsonObject) -> bool:
+def is_bedrocks(event: JsonObject) -> bool:
     """Whether it is an event of Bedrock's."""
     return event.get("source") == SOURCE
 

@@ -1,7 +1,7 @@
 """How many calls a lane may have in flight: additive increase, multiplicative decrease, as TCP does it.
 
     limit
-      │      ╱│        ╱│      opening: +1 per success, until the provider first says it is too much
+      │      ╱│        ╱│      opening: some at once, more one by one, then +1 per success, until it is too much
       │     ╱ │    ╱╱╱  │      then: a small step per round of calls that succeed
       │    ╱  │ ╱╱╱     │╱╱    too much (429): half, at most once per round of calls in flight
       │   ╱             │
@@ -9,7 +9,8 @@
 
 `Retry-After` is always the word for the item that got it. Once a whole round of calls was refused it also holds back
 new calls of the lane until then: the provider is spent, not just busy. Other lanes never notice. Once the workers of a
-lane know how many calls a second its provider takes (`core.lane_pace`), each starts no more than its share of them.
+lane know how many calls a second its provider takes (`core.lane_pace`), each starts no more than its share of them,
+and fewer for a moment after each refusal.
 Time is passed in, in seconds of any one clock.
 """
 
@@ -28,7 +29,13 @@ _LEAST_CALL_SECONDS = 0.1
 _CALLS_TO_KNOW = 32
 """So many calls say how long they take. Then no more may be in flight than the rate needs: were they all to hang, each
 would have been called in vain."""
+_FIRST_PER_SECOND = 256.0
+"""So quickly the first calls follow those that start at once. A slow lane refuses one before all have started."""
 _SAVED_SECONDS = 0.25
+CALLS_LESS_PER_REFUSAL = 4
+"""Each refused call costs so many more of those that the rate allows: if it is too high by ten per cent, two per cent
+are refused until the lane's workers have worked out a better one."""
+_LONGEST_DEBT_SECONDS = 0.5
 _TIMER_SECONDS = 0.0005
 """Timers may go off a little early."""
 _CALLS_AFTER_TROUBLE = 8
@@ -39,11 +46,13 @@ still gets through must not stand still for them."""
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Bounds of a lane's calls in flight. `memory_bytes`: what their answers, judged by recent ones, and those that are
-    still held may add up to."""
+    """Bounds of a lane's calls in flight. `start`: how many there may be before the first of them ends; `at_once`: how
+    many of these start at once. `memory_bytes`: what their answers, judged by recent ones, and those that are still
+    held may add up to."""
 
     floor: int = 1
     start: int = 64
+    at_once: int = 16
     ceiling: int = 512
     memory_bytes: int = 96_000_000
 
@@ -53,11 +62,14 @@ class Pacer:
 
     def __init__(self, pace: Pace) -> None:
         self._pace = pace
-        self._limit = float(min(pace.start, pace.ceiling))
+        self._first = float(min(pace.start, pace.ceiling))
+        self._limit = min(self._first, float(pace.at_once))
+        self._followed_at: float | None = None
         self._opening = True
         self._started = 0
         self._last_cut = 0
         self._last_full = 0
+        self._last_without_rate = 0
         self._refusals = 0
         self._weight = 1.0
         self._rate: float | None = None
@@ -87,9 +99,11 @@ class Pacer:
         self._refill(now)
         if rate is not None:
             in_flight = _ROOM_ABOVE_RATE * rate * max(self.latency.bound_seconds, _LEAST_CALL_SECONDS)
-            known = self.latency.calls >= _CALLS_TO_KNOW
-            self._limit = min(max(0.0 if known else self._limit, in_flight, 1.0), float(self._pace.ceiling))
+            at_first = 0.0 if self.latency.calls >= _CALLS_TO_KNOW else max(self._limit, self._first)
+            self._limit = min(max(at_first, in_flight, 1.0), float(self._pace.ceiling))
             self._tokens = min(self._tokens, _most_tokens(rate))
+            if self._rate is None:
+                self._last_without_rate = self._started
         self._rate = rate
 
     def pause(self, until: float) -> None:
@@ -99,7 +113,8 @@ class Pacer:
     def begin_with(self, limit: int) -> None:
         """A worker that is not alone on its lane starts with fewer calls."""
         if self._opening and not self._started:
-            self._limit = max(1.0, min(self._limit, float(limit)))
+            self._first = max(1.0, min(self._first, float(limit)))
+            self._limit = min(self._limit, self._first)
 
     def make_room(self, calls: int) -> None:
         """So many more than are in flight may be, as far as they ever may."""
@@ -111,7 +126,7 @@ class Pacer:
 
     def restart(self) -> None:
         """The lane comes back from trouble: a few calls at first, twice as many after each round that succeeds."""
-        self._limit = min(self._limit, float(_CALLS_AFTER_TROUBLE))
+        self._limit = self._first = min(self._limit, float(_CALLS_AFTER_TROUBLE))
         self._opening = True
         self._last_cut = self._last_full = self._started
         self._refusals = 0
@@ -122,10 +137,12 @@ class Pacer:
         earlier answers have to go), else the time to wait."""
         if now < self.resumes_at:
             return self.resumes_at - now
+        self._let_first_calls_follow(now)
         needed = (self.in_flight + 1) * self._weight + held_bytes
-        room = not self.in_flight or needed <= self._pace.memory_bytes
-        if not room or self.in_flight >= self.limit:
+        if self.in_flight and needed > self._pace.memory_bytes:
             return math.inf
+        if self.in_flight >= self.limit:
+            return (self.limit + 1 - self._limit) / _FIRST_PER_SECOND if self._first_follow else math.inf
         if self._rate is None:
             return 0.0
         self._refill(now)
@@ -160,11 +177,28 @@ class Pacer:
         self._refusals += 1
         self._opening = False
         if call > self._last_cut and self._rate is None:
-            self._limit = max(self._limit / 2, float(self._pace.floor))
+            self._limit = self._first = max(self._limit / 2, float(self._pace.floor))
             self._last_cut = self._started
+        if self._rate is not None and call > self._last_without_rate:
+            self._owe(self._rate)
         spent = self._refusals >= max(_REFUSALS_TO_PAUSE, 2 * int(self._limit))
         if retry_after_seconds is not None and spent:
             self.resumes_at = max(self.resumes_at, now + retry_after_seconds)
+
+    @property
+    def _first_follow(self) -> bool:
+        return self._rate is None and self._limit < self._first
+
+    def _let_first_calls_follow(self, now: float) -> None:
+        """The limit rises by time alone until as many are in flight as there may be at first, or one is refused."""
+        if self._first_follow and self._followed_at is not None:
+            self._limit = min(self._first, self._limit + (now - self._followed_at) * _FIRST_PER_SECOND)
+        self._followed_at = now
+
+    def _owe(self, rate: float) -> None:
+        """Fewer calls start for one that was refused."""
+        most = max(1.0, rate * _LONGEST_DEBT_SECONDS)
+        self._tokens = max(self._tokens - CALLS_LESS_PER_REFUSAL, min(self._tokens, -most))
 
     def _refill(self, now: float) -> None:
         if self._rate is not None and self._refilled_at > -math.inf:

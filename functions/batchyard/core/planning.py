@@ -99,7 +99,7 @@ def plan_lanes(routes: Sequence[Route], terms: Terms) -> Planned:
             entries += _entries(route, part, terms)
         considered.append(
             tuple(
-                _told(each, verdict, route, parts, terms)
+                _weighed(each, verdict, route, parts, terms)
                 for each, verdict in zip(route.candidates, verdicts, strict=True)
             )
         )
@@ -112,7 +112,7 @@ def escalate_at(items: int, calls_per_second: float | None, terms: Terms) -> int
     return terms.expires_at - round(seconds + (STOP_PATIENCE_SECONDS + SPARE_SECONDS) * terms.pace)
 
 
-def _told(
+def _weighed(
     candidate: Candidate, verdict: Verdict | None, route: Route, parts: Sequence[Part], terms: Terms
 ) -> Considered:
     part = next((each for each in parts if each.candidate is candidate), None)

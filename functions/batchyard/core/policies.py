@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from batchyard.core.json_types import JsonObject
 from batchyard.core.lanes import Mode
-from batchyard.core.routing import PrivacyTier, RoutingMode, RoutingRules
+from batchyard.core.rules import PrivacyTier, RoutingMode, RoutingRules
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from typing import Any
 from batchyard.core.forecast import CandidateForecast, Forecast
 from batchyard.core.json_types import Row
 from batchyard.core.lanes import Lane, Mode
-from batchyard.core.routing import RoutingRules, Verdict
+from batchyard.core.routing import Verdict
+from batchyard.core.rules import RoutingRules
 from batchyard.core.usage import PinnedPrice
 
 VALID_SECONDS = 600

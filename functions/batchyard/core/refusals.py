@@ -5,7 +5,7 @@ not take the key or its account has no money, and for which the request's size i
     402 whose message begins like _TOO_DEAR_MESSAGES                                 unaffordable
     any other 402; a code or type of _NO_MONEY; a message like _NO_MONEY_MESSAGES    out_of_money
     429 with a rate limit of 0                                                       out_of_money
-    401; a code or type of _KEY_REFUSED                                              key_refused
+    401; a code or type of _KEY_REFUSED; a message like _KEY_REFUSED_MESSAGES        key_refused
     403 with a code or type of _KEY_REFUSED_BY_403                                   key_refused
     429 whose message begins like _TOO_LARGE_MESSAGES                                rejected
 
@@ -35,7 +35,8 @@ _NO_MONEY_MESSAGES = re.compile(
     r"Your credit balance is too low"  # Anthropic, 400
     r"|Key limit exceeded"  # OpenRouter, 403: the key's own spending cap
     r"|Your prepayment credits are depleted|Your project has exceeded its monthly spending cap"  # Gemini, 429
-    r"|Your team \S{1,64} has either used all available credits",  # xAI, 403 and 429
+    r"|Your team \S{1,64} has either used all available credits"  # xAI, 403 and 429
+    r"|Account \S{1,64} is suspended, possibly due to reaching the monthly spending limit",  # Fireworks, 412
 )
 _TOO_DEAR_MESSAGES = re.compile(r"This request requires more credits, or fewer max_tokens|Prompt tokens limit exceeded")
 """OpenRouter: what is left pays for smaller requests, but not for this one."""
@@ -53,6 +54,11 @@ _NO_JOBS_MESSAGES = re.compile(
 _KEY_REFUSED = frozenset(
     {"invalid_api_key", "incorrect_api_key", "account_deactivated", "access_terminated", "invalid_organization"}
     | {"missing_scope", "ip_not_authorized", "authentication_error", "unauthenticated"}
+    | {"organization_restricted"}  # Groq, 400
+)
+_KEY_REFUSED_MESSAGES = re.compile(
+    r"Access denied due to Virtual Network/Firewall rules"  # Azure, 403
+    r"|A Virtual Network is configured for this resource"
 )
 _KEY_REFUSED_BY_403 = _KEY_REFUSED | {"permission_error", "insufficient_permissions", "unauthorized"}
 
@@ -107,7 +113,8 @@ def says_no_money(status: int, details: ErrorDetails, limit_is_zero: bool) -> bo
 def says_key_refused(status: int, details: ErrorDetails) -> bool:
     """Whether a 4xx says that the provider does not accept the key."""
     words = _KEY_REFUSED_BY_403 if status == 403 else _KEY_REFUSED
-    return status == 401 or details.code in words or details.type in words
+    is_said = details.code in words or details.type in words
+    return status == 401 or is_said or _KEY_REFUSED_MESSAGES.match(details.message) is not None
 
 
 def says_no_jobs(details: ErrorDetails) -> bool:

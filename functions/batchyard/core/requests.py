@@ -15,7 +15,7 @@ from batchyard.core.items import LineError
 from batchyard.core.json_types import JsonObject
 from batchyard.core.policies import Policy
 from batchyard.core.results import Outcome
-from batchyard.core.routing import RoutingRules
+from batchyard.core.rules import RoutingRules
 from batchyard.core.usage import PinnedPrice
 from batchyard.core.webhooks import WebhookTarget
 

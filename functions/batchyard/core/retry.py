@@ -6,18 +6,20 @@
     other 5xx                                server_error        yes     yes           yes       no
     408, or no answer in time                request_timeout     yes     yes           yes       no
     connection refused, broken, cut short    connection_error    yes     yes           yes       no
-    2xx that is no JSON object               invalid_response    yes     yes           yes       no
+    2xx that is no JSON object, any 3xx      invalid_response    yes     yes           yes       no
+    403, 404, 405 that is no JSON object     invalid_response    yes     yes           yes       no
     402 for more than the money left         unaffordable        yes     yes           yes       see below
     409                                      conflict            yes     yes           no        no
     2xx longer than the limit                response_too_large  no      -             no        no
     401 and 403 about the key                key_refused         no      -             no        yes
     402, no quota or money (429, 400, 403)   out_of_money        no      -             no        yes
     429 for more than a minute's limit       rejected            no      -             no        no
-    other 3xx, 4xx                           rejected            no      -             no        no
+    other 4xx                                rejected            no      -             no        no
     never sent: the vendor cannot do it      unsupported         no      -             no        no
     the last one, with x-should-retry: true  retry_requested     yes     yes           no        no
 
-*Trouble* is what many calls of a lane fail with when the provider is down, whatever they ask. What *blocks the lane*
+*Trouble* is what many calls of a lane fail with when the provider is down, whatever they ask: also what something in
+front of it answers then, a redirect to a page for people, or a refusal in HTML. What *blocks the lane*
 fails every call until a person acts (`core.refusals` tells it from a rejected request). Whose key it was decides what
 follows: with the deployment's own the lane stands still and the item is as if never tried; with the caller's own it is
 the caller's error and, as this table says, final for the item.
@@ -126,8 +128,13 @@ _MESSAGES = {
     FailureReason.UNSUPPORTED: "The provider cannot do what this request asks for.",
 }
 
-_LONGEST_WAIT_SECONDS = 86_400.0
-"""A server that asks for a longer wait gets this one."""
+_LONGEST_WAIT_SECONDS = 900.0
+"""A server that asks for a longer wait gets this one, which is also as long as the message of a shard can wait. One
+answer with a wait of a day must not cost a batch all the time that it has."""
+
+_OFTEN_A_GATEWAYS = frozenset({403, 404, 405})
+"""Statuses of APIs whose servers say more than a status; without that they come from something in front of them. The
+other 4xx may be about a request's size or form also then."""
 
 _BY_STATUS = {
     408: FailureReason.TIMEOUT,
@@ -172,12 +179,19 @@ class Failures:
 
 
 def failure_of(
-    status: int, advice: RetryAdvice, details: ErrorDetails = NO_DETAILS, limit_is_zero: bool = False
+    status: int,
+    advice: RetryAdvice,
+    details: ErrorDetails = NO_DETAILS,
+    *,
+    limit_is_zero: bool = False,
+    is_object: bool = True,
 ) -> FailureReason | None:
     """Why an answer with `status` is a failure; None for 2xx. `details`: what its error object says. `limit_is_zero`:
-    the provider's headers allow 0 requests or tokens."""
+    the provider's headers allow 0 requests or tokens. `is_object`: whether its body is a JSON object."""
     if 200 <= status < 300:
         return None
+    if status < 400 or (status in _OFTEN_A_GATEWAYS and not is_object):
+        return FailureReason.INVALID_RESPONSE
     if 400 <= status < 500:
         if says_too_large(status, details):
             return FailureReason.REJECTED

@@ -71,7 +71,7 @@ class LaneShards:
     `escalate_at`: the unix second at which a provider job that has not ended is given up, or from which on shards that
     wait in flex are run in realtime; 0 in realtime. `others`: the lanes that its shards may be moved to, the best one
     first, in flex only if it is a provider job; no lane that the batch's rules forbid is ever among them. `left`:
-    whence they failed over."""
+    the lane that they failed over from."""
 
     lane: Lane
     first_shard: int

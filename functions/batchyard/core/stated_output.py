@@ -28,15 +28,16 @@ def output_tokens(body: bytes, unknown_tokens: int) -> int:
     return (unknown_tokens if stated is None else stated) * _answers(request)
 
 
-def stated_output_tokens(body: bytes) -> int | None:
-    """The most output tokens of an answer that the item asks for; None if it does not say. If it says so by several
-    names, the largest figure counts, so that nobody can hide it behind a smaller one."""
-    return _stated(read_request(body))
-
-
 def stated_count(value: Any) -> int | None:
-    """The number that a request's member says, rounded up; None if it says none."""
-    return _figure(value)
+    """The number that a request's member says, rounded up, and not above MOST_TOKENS. None if it says none, or one
+    below 0, which means "as long as it gets" to some servers."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return None if isnan(number) or number < 0 else ceil(min(number, MOST_TOKENS))
 
 
 def read_request(body: bytes) -> JsonObject:
@@ -49,7 +50,9 @@ def read_request(body: bytes) -> JsonObject:
 
 
 def _stated(request: JsonObject) -> int | None:
-    figures = [_figure(request.get(name)) for name in _MOST_OUTPUT]
+    """The most output tokens of an answer; None if the item does not say. If it says so by several names, the largest
+    figure counts, so that nobody can hide it behind a smaller one."""
+    figures = [stated_count(request.get(name)) for name in _MOST_OUTPUT]
     return max((figure for figure in figures if figure is not None), default=None)
 
 
@@ -57,16 +60,4 @@ def _answers(request: JsonObject) -> int:
     """A completion answers each of its prompts."""
     prompt = request.get("prompt")
     prompts = len(prompt) if isinstance(prompt, list) and prompt and not isinstance(prompt[0], int) else 1
-    return prompts * max(1, *(_figure(request.get(name)) or 1 for name in _ANSWERS))
-
-
-def _figure(value: Any) -> int | None:
-    """The number that `value` is, rounded up, and not above MOST_TOKENS. None if it is none, or below 0, which means
-    "as long as it gets" to some servers."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        number = float(value)
-    except ValueError:
-        return None
-    return None if isnan(number) or number < 0 else ceil(min(number, MOST_TOKENS))
+    return prompts * max(1, *(stated_count(request.get(name)) or 1 for name in _ANSWERS))

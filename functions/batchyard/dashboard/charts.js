@@ -2,7 +2,7 @@
 // many figures have them in a table, too.
 
 import { h } from "./dom.js";
-import { count, percent } from "./format.js";
+import { count } from "./format.js";
 
 const WIDTH = 720;
 const HEIGHT = 160;
@@ -106,10 +106,6 @@ export function deadline(label, { from, to, now, expected }) {
     h("span", { class: "passed" }),
     expected ? h("span", { class: "expected" }) : null,
   );
-}
-
-export function donePercent(done, total) {
-  return total ? percent(done / total) : "–";
 }
 
 function round(number) {

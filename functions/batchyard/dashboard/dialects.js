@@ -5,7 +5,7 @@ import { count } from "./format.js";
 
 const CHAT = "/v1/chat/completions";
 const [RESPONSES, EMBEDDINGS] = ["/v1/responses", "/v1/embeddings"];
-export const ENDPOINTS = [CHAT, RESPONSES, EMBEDDINGS, "/v1/completions", "/v1/moderations", "/v1/images/generations", "/v1/images/edits"];
+const ENDPOINTS = [CHAT, RESPONSES, EMBEDDINGS, "/v1/completions", "/v1/moderations", "/v1/images/generations", "/v1/images/edits"];
 const OPERATIONS = ["responses", "embeddings", "vision"];
 const MOST_MODEL_CHARACTERS = 256;
 const STREAMS_AND_JOBS = ["stream", "background"];

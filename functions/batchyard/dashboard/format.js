@@ -8,7 +8,7 @@ const UNITS = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
 const BYTES = ["bytes", "kB", "MB", "GB", "TB"];
 const LINE_BREAKS = /[\n\r\t]/g;
 
-export const MOST_NAME = 120;
+const MOST_NAME = 120;
 
 export function count(number) {
   return number === null || number === undefined ? "–" : COUNT.format(number);

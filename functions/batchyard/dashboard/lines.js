@@ -11,7 +11,7 @@ const BLANK = /^[ \t\r]*$/;
 const TOO_LONG = Symbol("a line that is too long");
 
 /** What a file holds. `errors`: [{line, code, message, text}], `line` 0 for the whole file. */
-export class Checked {
+class Checked {
   items = 0;
   bytes = 0;
   errors = [];

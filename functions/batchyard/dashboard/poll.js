@@ -1,8 +1,8 @@
 // Asks again and again, kindly: every 2 seconds while something moves, every 15 seconds while nothing does, never while
 // nobody can see the page. One question at a time; what cannot be reached is asked less often.
 
-export const ACTIVE_MILLISECONDS = 2000;
-export const IDLE_MILLISECONDS = 15000;
+const ACTIVE_MILLISECONDS = 2000;
+const IDLE_MILLISECONDS = 15000;
 
 /** `load(signal)` asks once and returns whether something moves; `failed(error)` is told if it raises. */
 export class Poll {

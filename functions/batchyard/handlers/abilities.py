@@ -12,7 +12,7 @@ from batchyard.core.lanes import Lane
 
 
 def can_run(offer: Offer, endpoint: str, body: bytes) -> bool:
-    """Nothing is sent for it."""
+    """Whether the provider of `offer` can be sent the item. Nothing is sent to find out."""
     asked = _translator(offer.provider).request(endpoint, body, Lane(offer.provider, offer.model))
     return not isinstance(asked, Untranslatable)
 

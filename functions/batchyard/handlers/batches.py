@@ -98,7 +98,7 @@ def _accepted(call: Call, request: BatchRequest, endpoint_of: EndpointOf) -> Bat
 
 
 def _reserving(call: Call, request: BatchRequest) -> BatchRequest:
-    """For dialects that know no quotes."""
+    """The request of a dialect without quotes: with a webhook that was checked, and what is to be reserved for it."""
     if request.webhook is not None:
         check_webhook(request.webhook, resources.receivers().check_url, within="settings.webhook.")
     foresee = partial(plan_batch, call)
@@ -129,7 +129,7 @@ def show_receipt(call: Call, batch_id: str) -> BilledBatch:
 
 
 def _foresee(call: Call) -> Foresee:
-    """What batches are expected to be like, after all that is known was checked."""
+    """The forecast of a batch that may be made, once all that can be checked was checked."""
 
     def foresee(request: PlanRequest) -> Forecast:
         return forecast(

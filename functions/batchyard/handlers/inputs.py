@@ -21,7 +21,8 @@ from batchyard.core.lanes import Lane
 from batchyard.core.planning import Planned
 from batchyard.core.providers import CHAT_COMPLETIONS, ENDPOINTS
 from batchyard.core.requests import BatchRequest
-from batchyard.core.routing import Refusal, RoutingRules, eligible
+from batchyard.core.routing import Refusal, eligible
+from batchyard.core.rules import RoutingRules
 from batchyard.core.sharding import LaneShards, Shard
 from batchyard.core.windows import TokensOf
 from batchyard.handlers import resources

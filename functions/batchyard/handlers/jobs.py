@@ -24,7 +24,7 @@ from batchyard.core.jobs import JobRef, JobRow
 from batchyard.core.json_types import JsonObject
 from batchyard.core.lane_limits import lower
 from batchyard.core.lanes import LaneId
-from batchyard.core.model_job_events import is_told
+from batchyard.core.model_job_events import is_bedrocks
 from batchyard.core.usage import Tally
 from batchyard.handlers import resources
 from batchyard.jobs.executor import attend
@@ -40,13 +40,13 @@ metrics = Metrics()
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: JsonObject, context: LambdaContext) -> None:
     """If it fails, Sweep has it done again."""
-    by_vendor = is_told(event)
+    by_vendor = is_bedrocks(event)
     ours = our_event(event, resources.stores().objects) if by_vendor else event
     if ours is None:
         return
     ref = JobRef.from_event(ours)
     logger.append_keys(batch_id=ref.batch.batch_id, job=ref.number)
-    row = attend(ref, _tools(), is_told=by_vendor)
+    row = attend(ref, _tools(), vendor_says_over=by_vendor)
     if row is not None:
         told = {"state": str(row.state), "attempt": row.attempt, "due_at": row.due_at, "reason": row.reason}
         logger.info("job attended", extra=told | {"provider_job_id": row.provider_job_id})

@@ -88,7 +88,7 @@ def _look_at_oldest(now: int, window_seconds: int) -> JsonObject:
     """Nothing while no batch is open, so that an idle deployment costs nothing. Else: the metric of the alarm that
     fires before a batch expires, whose only dimension is the one that Powertools adds, the function; and dead letters
     go back, which may be the shards of that batch."""
-    deadline = resources.batches().next_deadline(window_seconds)
+    deadline = resources.batches().open.next_deadline(window_seconds)
     if deadline is None:
         return {"dead_letters": {}}
     with single_metric(name="OldestBatchSecondsLeft", unit=MetricUnit.Seconds, value=deadline - now):

@@ -15,7 +15,7 @@ from batchyard.surfaces.operations import Page
 
 
 def set_webhook(call: Call, wanted: WebhookTarget) -> ShownWebhook:
-    """With a new secret, which is shown now and never again, if the caller brought none."""
+    """The webhook as it is set; with a new secret, shown now and never again, if the caller brought none."""
     made = None if wanted.secret else new_secret(secrets.token_bytes(RANDOM_SECRET_BYTES))
     target = replace(wanted, secret=made) if made else wanted
     shown = webhooks.set_webhook(

@@ -20,6 +20,7 @@ from batchyard.core.keys import part_key
 from batchyard.core.messages import shard_message
 from batchyard.core.parts import encode_part
 from batchyard.core.results import Result, tally
+from batchyard.core.retry import FailureReason
 from batchyard.core.sharding import Shard
 from batchyard.core.shards import (
     LeaseHeld,
@@ -57,6 +58,9 @@ def collect(job: HeldJob) -> int | None:
         try:
             unheard = _store(job, job.vendor)
         except (JobMissing, JobRefused):
+            wait = job.wait_for_missing()
+            if wait is not None:
+                return wait
             unheard = None if job.row.is_guess else left_items(job)
             job.change(reason=job.row.reason or "no_results")
         except VendorTrouble as trouble:
@@ -96,7 +100,13 @@ def _begin_again(job: HeldJob) -> int | None:
         _remember(job)
         restarts = job.row.restarts + 1
         job.change(
-            state=JobState.SUBMITTING, provider_job_id=None, submitted_at=0, restarts=restarts, reason=None, tries=0
+            state=JobState.SUBMITTING,
+            provider_job_id=None,
+            submitted_at=0,
+            restarts=restarts,
+            reason=None,
+            tries=0,
+            missing_since=0,
         )
     return wait
 
@@ -127,7 +137,7 @@ def _note_answered(job: HeldJob) -> None:
 
 def _store(job: HeldJob, vendor: Vendor) -> int | None:
     """Of how many items the vendor has nothing; None if its job is not this one, by the ids of its results. Raises
-    LeaseHeld if an executor that is gone, or slow, has one of the shards."""
+    LeaseHeld if an executor that is gone, or slow, has one of the shards, VendorTrouble if what came are no results."""
     prefix, has_others = line_prefix(job.name), False
     with Spool() as spool:
         for line in vendor.jobs.results(job_id(job)):
@@ -138,6 +148,8 @@ def _store(job: HeldJob, vendor: Vendor) -> int | None:
             else:
                 has_others = True
         if has_others and spool.is_empty:
+            if not job.row.is_guess:
+                raise VendorTrouble(FailureReason.INVALID_RESPONSE, is_unknown=False)
             return None
         heard = 0
         for shard in job_shards(job):
@@ -246,7 +258,7 @@ def _settle(job: HeldJob, shard: Shard, row: ShardRow) -> None:
 
 
 def _finish(job: HeldJob) -> int | None:
-    """The row says that the job is done."""
+    """Marks the job as done, once nothing of it is left at its vendor or that was given up."""
     wait = _clean_up(job)
     if wait is None:
         _remember(job)
@@ -275,8 +287,8 @@ def _clean_up(job: HeldJob) -> int | None:
 
 
 def _remember(job: HeldJob) -> None:
-    """How long the job took, for the plans of later batches. If anything came of it but what was asked for, it has
-    not finished. Nothing is learned of a lane that has refused jobs meanwhile."""
+    """Keeps how long the job took, for the plans of later batches. A job with a `reason` has not finished. Nothing is
+    learned of a lane that has refused jobs meanwhile."""
     now, row, lanes = job.tools.now, job.row, job.tools.stores.native_lanes
     if row.submitted_at and not lanes.history(job.lane_id).is_unsupported(now):
         lanes.ended(job.lane_id, now - row.submitted_at, now, has_finished=row.reason is None)

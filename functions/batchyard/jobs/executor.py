@@ -26,10 +26,9 @@ _ACTIONS: dict[JobState, Callable[[HeldJob], int | None]] = {
 }
 
 
-def attend(ref: JobRef, tools: Tools, *, is_told: bool = False) -> JobRow | None:
-    """The job's row as it was left; None if there was nothing to do. `is_told`: its vendor says that it is over, so it
-    is looked at before it is due. Raises whatever went wrong at AWS: the job is given back first, and has to be
-    attended to again."""
+def attend(ref: JobRef, tools: Tools, *, vendor_says_over: bool = False) -> JobRow | None:
+    """The job's row as it was left; None if there was nothing to do. `vendor_says_over`: then it is looked at before it
+    is due. Raises whatever went wrong at AWS: the job is given back first, and has to be attended to again."""
     stores = tools.stores
     batch = stores.batches.get(ref.batch, consistent=True)
     if batch is None or batch.plan is None:
@@ -40,7 +39,7 @@ def attend(ref: JobRef, tools: Tools, *, is_told: bool = False) -> JobRow | None
         return None
     job = HeldJob(ref, row, batch, tools)
     try:
-        is_news = is_told and row.provider_job_id is not None
+        is_news = vendor_says_over and row.provider_job_id is not None
         if tools.now < row.due_at and row.fence is None and not is_news:
             job.change(lease_until=0)
             return None

@@ -17,6 +17,7 @@ from batchyard.core.health import LaneHealth
 from batchyard.core.jobs import (
     BLOCKED_SECONDS,
     LONGEST_POLL_SECONDS,
+    MISSING_PATIENCE_SECONDS,
     JobRef,
     JobRow,
     job_name,
@@ -35,6 +36,8 @@ SECRET_MISSING = "secret_missing"
 STUCK = "stuck"
 """Why a job was stopped that ran far longer than such jobs do, or that had its share of the time, while there was time
 for another one."""
+
+_MISSING_POLL_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +128,7 @@ class HeldJob:
 
     @property
     def name(self) -> str:
-        """Of its last submission."""
+        """The name of its last submission."""
         return job_name(self.tools.limits.deployment, self.ref, self.row.attempt)
 
     @property
@@ -168,6 +171,16 @@ class HeldJob:
         since = self.row.blocked_since if self.row.blocked else self.tools.now
         self.change(blocked=reason, blocked_since=since)
         return max(1, round(BLOCKED_SECONDS * self.tools.limits.pace))
+
+    def wait_for_missing(self) -> int | None:
+        """The vendor does not know the job. Seconds until it is to be asked again; None: it has said so for long
+        enough. Raises LeaseLost."""
+        now, pace = self.tools.now, self.tools.limits.pace
+        since = self.row.missing_since or now
+        if now >= since + round(MISSING_PATIENCE_SECONDS * pace):
+            return None
+        self.change(missing_since=since)
+        return max(1, round(_MISSING_POLL_SECONDS * pace))
 
     def keep(self) -> None:
         """Keep the lease, if a part of it has passed. Raises LeaseLost."""

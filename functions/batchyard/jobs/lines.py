@@ -99,7 +99,7 @@ def _reply(vendor: Vendor, line: bytes) -> ProviderReply | None:
     """What the vendor says of an item; None if nobody can read it, so that one line cannot hold up all others."""
     try:
         return vendor.jobs.read(line).reply
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError):
         return None
 
 

@@ -4,7 +4,7 @@ the vendor says                     what follows
 ----------------------------------  -----------------------------------------------------------
 it is over                          collect: whatever its state is called, there may be results
 it failed for a passing reason      submit it again
-it does not know it                 collect: nothing, so everything is moved
+it does not know it                 ask again for some minutes; then collect: nothing, so everything is moved
 it runs, and is in time             wait
 it runs, and is late, stuck or      ask it to stop, wait until it has, but not for ever
 unwanted
@@ -38,6 +38,9 @@ def poll(job: HeldJob) -> int | None:
         if is_stopping and not view.is_over:
             job.vendor.jobs.cancel(job_id(job))
     except (JobMissing, JobRefused):
+        wait = job.wait_for_missing()
+        if wait is not None:
+            return wait
         if job.row.is_guess:
             search_again(job)
         else:
@@ -45,6 +48,8 @@ def poll(job: HeldJob) -> int | None:
         return None
     except VendorTrouble as trouble:
         return wait_for_vendor(job, trouble)
+    if job.row.missing_since:
+        job.change(missing_since=0)
     return _ended(job, view) if view.is_over else _wait_seconds(job)
 
 

@@ -41,7 +41,7 @@ def submit(job: HeldJob) -> int | None:
 
 
 def _find(job: HeldJob, is_over: bool) -> int | None:
-    """What became of a submission that nobody knows the answer to."""
+    """Looks for the job of a submission whose answer was lost."""
     tools = job.tools
     ready_in = job.row.asked_at + round(LOOK_AFTER_SECONDS * tools.limits.pace) - tools.now
     if ready_in > 0:
@@ -71,14 +71,15 @@ def _strangers(job: HeldJob) -> frozenset[str]:
 
 
 def search_again(job: HeldJob) -> None:
-    """The job that was found is somebody else's: ours is another one, or was never made. It is left alone."""
+    """The job that was found is not ours after all: leave it alone, and look for ours, which may never have been
+    made."""
     strangers = (*job.row.strangers, job.row.provider_job_id or "")
     changes = {"asked_at": job.row.submitted_at, "provider_job_id": None, "strangers": strangers, "reason": None}
-    job.change(state=JobState.SUBMITTING, tries=0, **changes)
+    job.change(state=JobState.SUBMITTING, tries=0, missing_since=0, **changes)
 
 
 def _cancel_others(job: HeldJob, vendor: Vendor, others: list[str]) -> None:
-    """The SDK of nobody repeats a submission, but something on the way to the vendor may."""
+    """Stops the further jobs that one submission has made: we do not repeat it, but a proxy on the way may."""
     for other in others:
         try:
             vendor.jobs.cancel(other)

@@ -4,7 +4,8 @@ The same idempotency key with the same request is the same batch, and so is the 
 the first call made, and starts the execution again in case the first call died before it did (AWS starts it once).
 Without an idempotency key, a request whose client says that it repeats it answers what the same request made a short
 time ago; two equal requests that are not marked so are two batches.
-An input that came with the request is kept as a file of the account, so that all batches are run from files.
+An input that came with the request is kept as a file of the account (`content.input_files`), so that all batches are
+run from files.
 """
 
 from __future__ import annotations
@@ -12,17 +13,16 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 
-import orjson
-
-from batchyard.adapters.aws.batches import Batches, Idempotency, IdempotencyKeyUsed
+from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.caller_keys import CallerKeys
+from batchyard.adapters.aws.idempotency import Idempotency, IdempotencyKeyUsed
 from batchyard.adapters.aws.quotes import acceptance_of
 from batchyard.adapters.aws.repeats import Repeats, note_of
 from batchyard.adapters.aws.stores import Stores
 from batchyard.adapters.aws.table import Put, Update
 from batchyard.adapters.aws.webhooks import Webhooks
 from batchyard.adapters.aws.workflow import Workflow
-from batchyard.content import files as stored
+from batchyard.content import input_files
 from batchyard.core.accounts import Account, Billing
 from batchyard.core.batches import Batch, BatchRef, Status
 from batchyard.core.errors import (
@@ -31,20 +31,16 @@ from batchyard.core.errors import (
     ConditionFailed,
     Conflict,
     InvalidRequest,
-    NotFound,
-    PayloadTooLarge,
     RateLimited,
 )
-from batchyard.core.files import File, FileRef, FileStatus
-from batchyard.core.ids import derive_id
+from batchyard.core.files import FileRef
 from batchyard.core.keys import file_key
 from batchyard.core.ledger import InsufficientCredits, SpendLimitReached
-from batchyard.core.limits import BatchTerms, Bounds
+from batchyard.core.limits import BatchTerms
 from batchyard.core.quotes import QuoteRef
 from batchyard.core.requests import BatchRequest
 from batchyard.steps.reserve import check_credits
 
-PURPOSE = "batch"
 _KEEP_IDEMPOTENCY_KEY_SECONDS = 86_400
 
 
@@ -91,10 +87,11 @@ def _made(request: BatchRequest, ref: BatchRef, now: int, terms: BatchTerms, sto
     batch = new_batch(request, ref, now, terms, account)
     own_file = None
     if request.lines is None:
-        file = check_input(FileRef(ref.account_id, request.input_file_id), now, terms.files.max_bytes, stores)
+        source = FileRef(ref.account_id, request.input_file_id)
+        file = input_files.find_input(source, now, terms.files.max_bytes, stores)
         batch = replace(batch, expected_items=file.lines)
     else:
-        _check_lines(request, request.lines, terms.limits)
+        input_files.check_size(request, request.lines, terms.limits)
     try:
         check_credits(replace(account, billing=batch.billing), batch.reserved_picousd, now, stores.ledger)
     except (InsufficientCredits, SpendLimitReached):
@@ -103,25 +100,18 @@ def _made(request: BatchRequest, ref: BatchRef, now: int, terms: BatchTerms, sto
             raise
         return earlier
     if request.lines is not None:
-        own_file = _own_file(batch, request.lines, now, terms.files.keep_days)
+        own_file = input_files.own_file(batch, request.lines, now, terms.files.keep_days)
         batch = replace(batch, input_file_id=own_file.id, expected_items=own_file.lines)
         stores.files.expect(own_file.ref, now)
         stores.objects.put(file_key(ref.account_id, own_file.id), request.lines)
     try:
-        beside: list[Put | Update] = [
-            *_own_key(request, batch, stores.caller_keys),
-            *_own_webhook(request, batch, stores.webhooks),
-            *_note(request, batch, now),
-        ]
-        if batch.quote_id is not None:
-            beside.append(acceptance_of(QuoteRef(batch.account_id, batch.quote_id)))
         if request.first_reply is not None:
             batch = replace(batch, first_reply=request.first_reply(batch))
         stores.batches.create(
             batch,
             _idempotency(request, batch, now),
             input_file=own_file,
-            beside=beside,
+            beside=_beside(request, batch, now, stores),
             daily_limit_picousd=account.daily_limit_picousd,
         )
     except IdempotencyKeyUsed as winner:
@@ -149,8 +139,20 @@ def _made_meanwhile(request: BatchRequest, ref: BatchRef, batches: Batches) -> B
     return _repeated(request, ref.account_id, used, batches) if used else batches.get(ref, consistent=True)
 
 
+def _beside(request: BatchRequest, batch: Batch, now: int, stores: Stores) -> list[Put | Update]:
+    """The writes that are made with the batch, or not at all."""
+    writes: list[Put | Update] = [
+        *_own_key(request, batch, stores.caller_keys),
+        *_own_webhook(request, batch, stores.webhooks),
+        *_note(request, batch, now),
+    ]
+    if batch.quote_id is not None:
+        writes.append(acceptance_of(QuoteRef(batch.account_id, batch.quote_id)))
+    return writes
+
+
 def _note(request: BatchRequest, batch: Batch, now: int) -> list[Update]:
-    """What a repeat of this request finds the batch by."""
+    """The write by which a repeat of this request finds the batch; empty if it is found by something else."""
     mark = _mark(request)
     return [note_of(batch.account_id, mark, batch.id, is_repeat=request.is_repeat, now=now)] if mark else []
 
@@ -212,72 +214,6 @@ def _found(ref: BatchRef, batches: Batches) -> Batch:
     if batch is None:
         raise Conflict(f"This request has made {ref.batch_id}, which was deleted since.", code="batch_deleted")
     return batch
-
-
-def check_input(ref: FileRef, now: int, max_file_bytes: int, stores: Stores) -> File:
-    """The file, which may be a batch's input. Raises NotFound or InvalidRequest."""
-    try:
-        file = stored.find(ref, now=now, max_file_bytes=max_file_bytes, stores=stores)
-    except NotFound as error:
-        raise NotFound(error.message, param="input_file_id", code=error.code) from error
-    if file.purpose != PURPOSE:
-        raise InvalidRequest(
-            f"The input file's purpose is '{file.purpose}'. Upload it with purpose '{PURPOSE}'.",
-            param="input_file_id",
-            code="invalid_file_purpose",
-        )
-    if file.status is FileStatus.ERROR:
-        raise InvalidRequest(
-            f"The input file cannot be used: {file.status_details}", param="input_file_id", code="invalid_file"
-        )
-    if file.status is FileStatus.UPLOADED and file.upload_id is None:
-        raise InvalidRequest(
-            "The input file has no content yet. PUT its bytes to the presigned URL first.",
-            param="input_file_id",
-            code="file_not_uploaded",
-        )
-    return file
-
-
-def _check_lines(request: BatchRequest, data: bytes, limits: Bounds) -> None:
-    """An input that came with the request is checked at once, against the limits of an input file."""
-    lines = data.splitlines()
-    if len(lines) > limits.max_batch_items:
-        raise InvalidRequest(
-            f"The batch has {len(lines)} requests; {limits.max_batch_items} are allowed. Split it.",
-            code="too_many_tasks",
-        )
-    for index, line in enumerate(lines):
-        if len(line) > limits.max_line_bytes:
-            raise PayloadTooLarge(
-                f"Request {index} has {len(line)} bytes once encoded; {limits.max_line_bytes} are allowed.",
-                code="line_too_long",
-            )
-    size = len(data) + len(orjson.dumps(request.metadata))
-    if size > limits.max_file_bytes:
-        raise PayloadTooLarge(
-            f"The batch has {size} bytes with its metadata; {limits.max_file_bytes} are allowed. Split it.",
-            code="batch_too_large",
-        )
-
-
-def own_file_id(batch_id: str) -> str:
-    """The id of the file that holds an input which came with the request that made the batch. It derives from the
-    batch's, so that a repeat makes the same file."""
-    return derive_id("file-", batch_id, "input")
-
-
-def _own_file(batch: Batch, data: bytes, now: int, keep_days: int) -> File:
-    return File(
-        id=own_file_id(batch.id),
-        account_id=batch.account_id,
-        filename=f"{batch.id}_input.jsonl",
-        purpose=PURPOSE,
-        bytes=len(data),
-        created_at=now,
-        expires_at=stored.expiry(None, now, keep_days),
-        lines=stored.count_lines(data),
-    )
 
 
 def new_batch(request: BatchRequest, ref: BatchRef, now: int, terms: BatchTerms, account: Account) -> Batch:

@@ -66,7 +66,8 @@ def _end_batches(ref: FileRef, now: int, batches: Batches, workflow: Workflow) -
 
 
 def _while_it_is_open(ref: BatchRef, batches: Batches) -> Iterator[Batch]:
-    """The batch as it stands; again each time the caller found that somebody else had moved it on."""
+    """The batch as it stands, again and again, until it is over or the caller, whose writes may lose against others,
+    has done what it wanted."""
     while (batch := batches.get(ref, consistent=True)) is not None and not batch.status.is_terminal:
         yield batch
 

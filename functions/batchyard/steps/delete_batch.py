@@ -10,11 +10,11 @@ from contextlib import suppress
 from batchyard.adapters.aws.leftovers import Kind, Leftover
 from batchyard.adapters.aws.stores import Stores
 from batchyard.adapters.aws.workflow import Workflow
+from batchyard.content.input_files import own_file_id
 from batchyard.core.batches import Batch, BatchRef
 from batchyard.core.errors import Conflict, NotFound
 from batchyard.core.files import FileRef
 from batchyard.steps import cancel
-from batchyard.steps.create import own_file_id
 from batchyard.steps.delete import delete
 from batchyard.steps.purge import note, purge_now
 

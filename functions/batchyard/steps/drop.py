@@ -22,14 +22,14 @@ from batchyard.content.lines import read_lines
 from batchyard.core.batches import Batch, BatchRef, DropSource, Status
 from batchyard.core.dropfolder import JSONL, MOST_KEY_BYTES, Dropped, ResultKeys, is_too_long, read_key
 from batchyard.core.errors import InvalidRequest, NotFound, RequestError
-from batchyard.core.files import File
+from batchyard.core.files import INPUT_PURPOSE, File
 from batchyard.core.ids import RANDOM_BYTES, new_id
 from batchyard.core.items import LineError
 from batchyard.core.json_types import JsonObject
 from batchyard.core.keys import file_key
 from batchyard.core.limits import BatchTerms
 from batchyard.core.requests import BatchRequest
-from batchyard.steps.create import PURPOSE, create
+from batchyard.steps.create import create
 
 ReadBatch = Callable[[Mapping[str, Any]], BatchRequest]
 """The parameters of POST /v1/batches -> the request. Raises RequestError."""
@@ -166,7 +166,7 @@ def _copy(source: DropSource, dropped: Dropped, file_id: str, now: int, folder: 
         id=file_id,
         account_id=dropped.account_id,
         filename=dropped.name.rpartition("/")[2],
-        purpose=PURPOSE,
+        purpose=INPUT_PURPOSE,
         bytes=info.size,
         created_at=now,
         expires_at=stored.expiry(None, now, folder.terms.files.keep_days),

@@ -3,8 +3,8 @@
 How it ends is decided in `core/endings.py`. Each item that was never finished gets a result that says so. Results are
 read from the parts that shard rows name, and from nothing else. The files' ids derive from the batch and its ending, so
 that a second run writes the same bytes under the same keys; files, figures and status become visible in one
-transaction. If two runs come to different endings, the one that loses removes what it wrote. A run that takes over from
-one that died ends the batch as that one would have.
+transaction. A run that takes over from one that died ends the batch as that one would have, as a rule. If runs come to
+different endings, what those have written that are not the batch's is removed once it is over: no row names it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ from batchyard.core.shards import ClaimRefused
 from batchyard.core.usage import Tally
 
 JSONL = "application/jsonl"
-PURPOSE = "batch_output"
+_PURPOSE = "batch_output"
+_KINDS = ("output", "error")
 
 _TRIES = 3
 """A batch can change twice while it is finalized: it can be doomed, and it can end."""
@@ -59,6 +60,12 @@ def finalize(ref: BatchRef, asked: Ending, *, clock: Callable[[], int], stores: 
     """The batch, terminal. `asked`: the ending that the state machine asks for. Raises BooksDoNotBalance if results are
     missing or too many; a batch that ends as failed ends even then, without files. Raises ConditionFailed if the batch
     keeps changing."""
+    batch = _end(ref, asked, clock, stores)
+    _delete_unpublished(batch, stores.objects)
+    return batch
+
+
+def _end(ref: BatchRef, asked: Ending, clock: Callable[[], int], stores: Stores) -> Batch:
     batches = stores.batches
     for _ in range(_TRIES):
         found = batches.current(ref)
@@ -71,12 +78,10 @@ def finalize(ref: BatchRef, asked: Ending, *, clock: Callable[[], int], stores: 
             return batch
         ending = ending_of(batch, rows, asked)
         published, errors = _close(batch, rows, ending, asked, clock(), stores)
-        try:
+        with suppress(ConditionFailed):
             return batches.finish(
                 batch, ending.status, clock(), tally=published.tally, files=published.files, errors=errors
             )
-        except ConditionFailed:
-            _withdraw(published, batches.current(ref), stores.objects)
     return _over(batches.current(ref))
 
 
@@ -136,10 +141,18 @@ def _publish(batch: Batch, plan: Plan, rows: Rows, ending: Ending, now: int, obj
     return _Published(output, error, tally + Tally(**copied))
 
 
-def _withdraw(published: _Published, winner: Batch, objects: Objects) -> None:
-    """Deletes the files of a run that lost, unless they are those that the winner has published."""
-    kept = (winner.output_file_id, winner.error_file_id)
-    objects.delete_many(file_key(f.account_id, f.id) for f in published.files if f and f.id not in kept)
+def _delete_unpublished(batch: Batch, objects: Objects) -> None:
+    """Deletes what runs have written that died, or lost, before the batch ended otherwise. Every run that finds the
+    batch over does so, because the one that ended it may have died as well."""
+    if batch.plan is None:
+        return
+    kept = (batch.output_file_id, batch.error_file_id)
+    written = (_file_id(batch, ending, kind) for ending in Ending for kind in _KINDS)
+    objects.delete_many(file_key(batch.account_id, each) for each in written if each not in kept)
+
+
+def _file_id(batch: Batch, ending: Ending, kind: str) -> str:
+    return derive_id("file-", batch.id, f"{ending}/{kind}")
 
 
 def _over(batch: Batch) -> Batch:
@@ -155,7 +168,7 @@ def _write(
     outcome they hold."""
     counts: Counter[Outcome] = Counter()
     with ExitStack() as stack:
-        output, error = (_Sheet(batch, ending, kind, objects, stack) for kind in ("output", "error"))
+        output, error = (_Sheet(batch, ending, kind, objects, stack) for kind in _KINDS)
         for result in results:
             counts[result.outcome] += 1
             (output if result.outcome is Outcome.SUCCEEDED else error).write(result_line(result))
@@ -166,7 +179,7 @@ class _Sheet:
     """One of the two files. Its first line creates the object."""
 
     def __init__(self, batch: Batch, ending: Ending, kind: str, objects: Objects, stack: ExitStack) -> None:
-        self._id = derive_id("file-", batch.id, f"{ending}/{kind}")
+        self._id = _file_id(batch, ending, kind)
         self._name = f"{batch.id}_{kind}.jsonl"
         self._batch = batch
         self._objects = objects
@@ -189,7 +202,7 @@ class _Sheet:
             id=self._id,
             account_id=self._batch.account_id,
             filename=self._name,
-            purpose=PURPOSE,
+            purpose=_PURPOSE,
             bytes=self._writer.bytes_written,
             created_at=now,
             expires_at=None if seconds is None else now + seconds,

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from batchyard.adapters.aws.objects import ObjectMissing
 from batchyard.adapters.aws.stores import Stores
+from batchyard.content.input_files import find_input
 from batchyard.content.measuring import Measure
 from batchyard.content.reading import MODELS_AT_MOST, Asked, Checks, InputLimits, InputRejected, Reading
 from batchyard.content.workfile import WorkFile
@@ -36,7 +37,7 @@ from batchyard.core.requests import ExpectedItems, PlanRequest
 from batchyard.core.routing import Refusal, Rejected, eligible, rejected
 from batchyard.core.sharding import LaneShards, Shard, ShardSizes, routes, shard_sizes
 from batchyard.core.usage import Price, Usage
-from batchyard.steps.create import check_input, new_batch
+from batchyard.steps.create import new_batch
 
 PlanRoutes = Callable[[Batch, Sequence[LaneShards], Sequence[Shard]], Planned]
 """(batch, lanes as routing found them, shards) -> what is decided about them."""
@@ -155,7 +156,7 @@ def _sample(request: PlanRequest, batch: Batch, now: int, terms: BatchTerms, sto
         )
     if lines is not None:
         return _Sample(lines, len(lines), request.of_items)
-    file = check_input(FileRef(batch.account_id, batch.input_file_id), now, terms.files.max_bytes, stores)
+    file = find_input(FileRef(batch.account_id, batch.input_file_id), now, terms.files.max_bytes, stores)
     try:
         return _Sample(_beginning(file, stores), file.bytes, file.lines)
     except ObjectMissing as error:

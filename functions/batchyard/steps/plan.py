@@ -16,7 +16,8 @@ from batchyard.core.lane_limits import lower
 from batchyard.core.lanes import Lane, LaneId, Mode
 from batchyard.core.planning import Planned, plan_lanes
 from batchyard.core.providers import Provider
-from batchyard.core.routing import RoutingMode, ServiceTier, Verdict, blended_price, may_run_jobs, preference
+from batchyard.core.routing import Verdict, blended_price, may_run_jobs, preference
+from batchyard.core.rules import RoutingMode, ServiceTier
 from batchyard.core.sharding import LaneShards, Shard, routes
 
 IMMEDIATE = "immediate"

@@ -40,15 +40,15 @@ def receive(
         expires_at=expiry(request.expires_after_seconds, now, terms.keep_days),
         lines=count_lines(data) if request.filename.endswith(JSONL_SUFFIX) else None,
     )
-    stores.files.expect(ref, now)
+    expected = stores.files.expect(ref, now)
     stores.objects.put(file_key(ref.account_id, ref.file_id), data)
     note = note_of(ref.account_id, fingerprint, ref.file_id, is_repeat=request.is_repeat, now=now)
     try:
-        stores.files.put(file, beside=[note])
+        stores.files.put(file, beside=[note, expected])
     except ConditionFailed:
         made = _made_by(ref.account_id, fingerprint, now, stores)
         if made is None:  # it was made by the same request, and deleted since
-            stores.files.put(file)
+            stores.files.put(file, beside=[expected])
             return file
         if made.id != file.id:
             stores.objects.delete(file_key(ref.account_id, ref.file_id))

@@ -1,4 +1,4 @@
-"""Recover: send the shards of a running batch again whose owner died, and those whose message died with a worker.
+"""Recover: send again the shards of a running batch whose owner died, and those whose message died with a worker.
 
     progress rows ─▶ which shards are due ─▶ their rows ─▶ owner lost? ─▶ send the shard ─▶ take the lease from its row
                                                   └──▶ nobody has it, and no message waits ─▶ send the shard

@@ -29,8 +29,8 @@ def settle(
     queues: Queues,
     workflow: Workflow,
 ) -> None:
-    """`row` is the shard's row, settled. `again`: somebody found it so, and whoever settled it may have seen to what
-    follows or may have died before."""
+    """`row`: the shard's row, settled. `again`: the caller found the shard settled; whoever settled it may have done
+    what follows, or may have died before that."""
     progress = stores.progress
     if message.max_price_picousd is not None:
         stores.budgets.settle(message.batch_id, row.number, message.estimate_picousd, row.tally.cost_picousd)

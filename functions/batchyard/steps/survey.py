@@ -10,8 +10,8 @@ from batchyard.adapters.aws.accounts import Accounts
 from batchyard.adapters.aws.batches import Batches
 from batchyard.adapters.aws.lanes import Lanes
 from batchyard.adapters.aws.ledger import Ledger
-from batchyard.core.accounts import AccountView
-from batchyard.core.batches import Batch, BatchRef
+from batchyard.core.accounts import Account, AccountView
+from batchyard.core.batches import Batch
 from batchyard.core.errors import Forbidden
 from batchyard.core.lanes import LaneId
 from batchyard.core.ledger import Credits
@@ -37,8 +37,8 @@ def require_operator(account_id: str, *, accounts: Accounts) -> None:
 
 def survey(*, now: float, batches: Batches, lanes: Lanes) -> Survey:
     """The lanes of the oldest open batches."""
-    listed = batches.open_batches(_MOST_BATCHES + 1)
-    refs = [BatchRef(account_id, batch_id) for account_id, batch_id, _ in listed[:_MOST_BATCHES]]
+    listed = batches.open.oldest(_MOST_BATCHES + 1)
+    refs = [each.ref for each in listed[:_MOST_BATCHES]]
     with ThreadPoolExecutor(_READS_AT_ONCE, thread_name_prefix="survey") as pool:
         used = Counter(lane for found in pool.map(batches.get, refs) if found for lane in used_lanes(found))
 
@@ -60,7 +60,12 @@ def used_lanes(batch: Batch) -> set[LaneId]:
 def list_accounts(after: str | None, *, accounts: Accounts, batches: Batches, ledger: Ledger) -> AccountsPage:
     """A page of all accounts, oldest first."""
     found = accounts.page(after=after, limit=_ACCOUNTS_AT_ONCE + 1)
-    counted = Counter(account_id for account_id, _, _ in batches.open_batches(_MOST_COUNTED))
+    counted = Counter(each.ref.account_id for each in batches.open.oldest(_MOST_COUNTED))
     shown = found[:_ACCOUNTS_AT_ONCE]
-    views = [AccountView(account, ledger.balance(account.id) if account.pays else Credits()) for account in shown]
+
+    def look(account: Account) -> AccountView:
+        return AccountView(account, ledger.balance(account.id) if account.pays else Credits())
+
+    with ThreadPoolExecutor(_READS_AT_ONCE, thread_name_prefix="survey") as pool:
+        views = list(pool.map(look, shown))
     return AccountsPage(views, counted, shown[-1].id if len(found) > len(shown) else None)

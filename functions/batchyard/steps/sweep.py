@@ -1,5 +1,5 @@
-"""Sweep: find batches whose execution never started or has died, and start them again; send shards again whose owner
-died (`recover`).
+"""Sweep: find batches whose execution never started or has died, and start them again; send again the shards whose
+owner died (`recover`).
 
 Every step picks up where the rows say, so a further execution finishes what the first one left. Each one waits twice as
 long as the one before it, so that an outage does not use them all up. A batch that has used up its executions is closed
@@ -18,8 +18,9 @@ from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 
 from batchyard.adapters.aws.batches import Batches
+from batchyard.adapters.aws.open_batches import OpenBatch
 from batchyard.adapters.aws.workflow import Life, Workflow, execution_name
-from batchyard.core.batches import Batch, BatchRef, Ending
+from batchyard.core.batches import Batch, Ending
 from batchyard.core.endings import asked_of
 from batchyard.core.errors import ConditionFailed
 
@@ -62,23 +63,23 @@ def sweep(
     """What was started or sent again in this call. `recover`: the step of that name, bound to its adapters; a batch
     that was just started again does not need it, because its execution dispatches it. Raises what went wrong with some
     batches once all others had their turn, or there `has_time` no more."""
-    found = _in_turns(batches.open_batches(), now)
+    found = _in_turns(batches.open.oldest(), now)
     new_since = now - limits.grace_seconds
     running: Container[str] = ()
     faults: list[Exception] = []
-    if any(created_at <= new_since for _, _, created_at in found):
+    if any(each.created_at <= new_since for each in found):
         try:
             running = workflow.running()
         except Exception as fault:  # then each one is looked at
             faults.append(fault)
-    for account_id, batch_id, created_at in found:
+    for ref, created_at in found:
         if not has_time():
             break
         is_new = created_at > new_since
         try:
-            batch = batches.get(BatchRef(account_id, batch_id), consistent=True)
+            batch = batches.get(ref, consistent=True)
             if batch is None or batch.status.is_terminal:
-                batches.forget_open(batch_id)
+                batches.open.forget(ref.batch_id)
                 continue
             revived = None if is_new else _look_after(batch, now, limits, batches, workflow, running)
             sent = [] if revived else recover(batch)
@@ -88,12 +89,12 @@ def sweep(
         if revived is not None:
             yield revived
         if sent:
-            yield SentAgain(batch_id, sent)
+            yield SentAgain(ref.batch_id, sent)
     if faults:
         raise ExceptionGroup("batches that could not be looked after", faults)
 
 
-def _in_turns(found: list[tuple[str, str, int]], now: int) -> list[tuple[str, str, int]]:
+def _in_turns(found: list[OpenBatch], now: int) -> list[OpenBatch]:
     """Beginning elsewhere each minute: multiples of the golden ratio leave no part of the list out for long."""
     first = int(now // 60 * _GOLDEN_RATIO % 1 * len(found))
     return found[first:] + found[:first]

@@ -47,7 +47,8 @@ def view_page(account_id: str, wanted: ViewRequest, *, now: int, stores: Stores,
 
 
 def _listed(batch: Batch, now: int, stores: Stores) -> BatchView:
-    """What jobs left to others is in their rows: those are read of batches whose plan was changed."""
+    """The batch in a list. The rows of its jobs say what they left to other lanes; they are read only if its plan was
+    changed."""
     was_moved = batch.revision > 0 and not batch.lanes
     return listed_view(batch, _jobs(batch, stores) if was_moved else {}, now)
 

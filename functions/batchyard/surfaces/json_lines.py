@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -11,6 +13,7 @@ from batchyard.core.items import LineError
 from batchyard.surfaces.surface import LineContext
 
 MOST_MODEL_CHARACTERS = 256
+_MOST_PATH_CHARACTERS = 200
 
 Problem = tuple[str, str, str | None]
 """(code, message, param) of the first thing that is wrong with a line."""
@@ -29,8 +32,51 @@ def read_json_line(raw: bytes, line: int) -> Any | LineError:
     try:
         return exact_json.loads(raw)
     except orjson.JSONDecodeError as error:
+        unsendable = _unsendable(raw)
+        if unsendable is not None:
+            path, message = unsendable
+            return LineError("invalid_json_line", message, line, path)
         message = f"This line is not parseable as valid JSON: {error.msg} at character {error.pos}."
         return LineError("invalid_json_line", message, line)
+
+
+def _unsendable(raw: bytes) -> tuple[str, str] | None:
+    """Where the first value is that JSON allows, and that no provider reads, and what is wrong with it; None if that is
+    not what the line suffers from."""
+    try:
+        for path, value in _values(exact_json.loads_anything(raw), ""):
+            if (wrong := _what_is_wrong(value)) is not None:
+                shown = path[:_MOST_PATH_CHARACTERS]
+                return shown, f"'{shown}' {wrong}"
+    except (ValueError, RecursionError):
+        pass
+    return None
+
+
+def _what_is_wrong(value: Any) -> str | None:
+    if isinstance(value, str):
+        half = next((char for char in value if "\ud800" <= char <= "\udfff"), None) if not value.isascii() else None
+        if half is None:
+            return None
+        return (
+            f"has half of a surrogate pair, \\u{ord(half):04x}, which is no character. Send all of it, or leave it out."
+        )
+    if isinstance(value, orjson.Fragment) and math.isinf(float(orjson.dumps(value))):
+        return "is a number that is too large to be read as one. Write a smaller one, or a string."
+    return None
+
+
+def _values(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """(path, value) of everything in `value`; the names of members, too, with the path of their object."""
+    if isinstance(value, dict):
+        for name, member in value.items():
+            yield path, name
+            yield from _values(member, f"{path}.{name}" if path else name)
+    elif isinstance(value, list):
+        for index, element in enumerate(value):
+            yield from _values(element, f"{path}[{index}]")
+    else:
+        yield path, value
 
 
 def wrong_length(custom_id: str, context: LineContext) -> Problem | None:

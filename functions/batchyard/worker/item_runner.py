@@ -85,6 +85,8 @@ class ItemRunner:
         self._given_up: set[int] = set()
         self._error: BaseException | None = None
         self._held = False
+        self._lease_until = math.inf
+        self._lease_extended = asyncio.Event()
         self.retries: Counter[str] = Counter()
         """Reason -> how often items were sent again since somebody last took note."""
         self.first_call_at = 0.0
@@ -130,6 +132,12 @@ class ItemRunner:
         task = asyncio.create_task(run)
         self._tasks[task] = None
         task.add_done_callback(self._ended)
+
+    def lease(self, until: float) -> None:
+        """The shard is ours up to then (unix seconds). A worker that stood still for longer starts no call before it is
+        told of a new lease: the shard may be another's, who makes the same calls."""
+        self._lease_until = until
+        self._lease_extended.set()
 
     def hold(self) -> None:
         """Start no further calls. Items in flight stay so."""
@@ -224,13 +232,18 @@ class ItemRunner:
             return await self._call(item)
 
     async def _call(self, item: WorkItem) -> ProviderReply | None:
-        """The reply; None if the call was given up, which its item is not charged for."""
+        """The reply; None if the call was given up, which its item is not charged for, or could not start."""
         gate = self._upstream.gate
         call = await gate.enter(self._conditions.account_id, self._conditions.batch_id)
+        started_at = self._clock()
+        if started_at >= self._lease_until:
+            gate.leave(call, None, 0.0)
+            self._lease_extended.clear()
+            await self._lease_extended.wait()
+            return None
         task = asyncio.current_task()
         assert task is not None
         self._in_call.add(task)
-        started_at = self._clock()
         self.first_call_at = self.first_call_at or started_at
         reply: ProviderReply | None = None
         self._calls[item.position] = started_at, task

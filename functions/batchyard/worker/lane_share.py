@@ -46,6 +46,8 @@ _ESTIMATED_ITEMS = 32
 _FIRST_CALLS = 64
 _FIRST_CALLS_BESIDE_OTHERS = 16
 """What the workers of a lane start with together."""
+_STILL_REFUSED_SECONDS = 1.0
+"""So long after the lane got a rate calls are refused that started before."""
 _NEWS = 0.05
 """By how much a ceiling has to change to be news."""
 
@@ -91,7 +93,11 @@ class LaneShare:
         self._answers = 0
         self._tokens = 0
         self._take_view = take
-        self._refused = 0
+        self._refused: Counter[int] = Counter()
+        """By slot, without those of calls that started before there was a rate."""
+        self._refused_calls = 0
+        """Since the last report, all."""
+        self._ruled_at = -math.inf
         self._started_before = 0
         self._reported_at = -math.inf
         self._running: list[Participant] = []
@@ -119,7 +125,9 @@ class LaneShare:
             self._answers += 1
             self._tokens += reply.usage.total_tokens
         if failure is not None and failure.asks_for_less and not failure.is_trouble:
-            self._refused += 1
+            self._refused_calls += 1
+            if self._clock() >= self._ruled_at + _STILL_REFUSED_SECONDS:
+                self._refused[slot_of(self._clock())] += 1
 
     def expect(self, bodies: Iterable[bytes]) -> None:
         """Requests that are about to be sent, so that their tokens can be estimated while nothing is known of them."""
@@ -240,6 +248,9 @@ class LaneShare:
     def _allow(self, ceiling: float | None, stay: dict[str, WorkerReport]) -> None:
         self._heeded = ceiling
         rate = lower(self.pace.rate, ceiling)
+        if rate is not None and self._gate.pacer.rate is None:
+            self._refused.clear()
+            self._ruled_at = self._clock()
         self._gate.allow(None if rate is None else max(rate * share(stay, self._name, self._clock()), 0.01))
 
     @property
@@ -292,16 +303,17 @@ class LaneShare:
         return between | waiting
 
     def _count(self, now: float) -> Counts:
-        """The calls since the last report, by slot, as if they had come evenly. Each good one counts with the tokens of
-        those that were answered: they end slots after they start."""
+        """The calls since the last report, by slot: good ones as if they had come evenly, refused ones once their slot
+        is over. Each good one counts with the tokens of those that were answered: they end slots after they start."""
         started, self._started_before = self._gate.pacer.started - self._started_before, self._gate.pacer.started
-        refused, self._refused = self._refused, 0
+        good, self._refused_calls = max(0, started - self._refused_calls), 0
+        over = [slot for slot in self._refused if slot < slot_of(now) or not self._running]
+        refused = {slot: self._refused.pop(slot) for slot in over}
         since, self._reported_at = max(self._reported_at, now - _LONGEST_COUNT_SECONDS), now
-        good = max(0, started - refused)
         by_answers = round(good * self._tokens / self._answers) if self._answers else 0
         tokens = by_slot(by_answers, since, now) if by_answers else {}
         self._answers = self._tokens = 0
-        return Counts(int(now), by_slot(good, since, now), by_slot(refused, since, now), tokens)
+        return Counts(int(now), by_slot(good, since, now), refused, tokens)
 
     def _busy_until(self, now: float) -> int:
         is_new = slot_of(self._since) == slot_of(now)

@@ -25,6 +25,7 @@ from batchyard.adapters.aws.shards import Shards
 from batchyard.core.families import families
 from batchyard.core.items import WorkItem
 from batchyard.core.keys import part_key
+from batchyard.core.lane_pace import next_duty_at
 from batchyard.core.lanes import Lane
 from batchyard.core.messages import ShardMessage
 from batchyard.core.parts import encode_part
@@ -128,6 +129,7 @@ class ShardRun:
             on_result=self._take,
             on_idle=self._changed.set,
         )
+        self._runner.lease(claim.lease_until)
         self._participant = Participant(message, lambda: len(self._left), invocation.stop_at)
         self._results: list[Result] = []
         self._positions: list[int] = []
@@ -221,7 +223,14 @@ class ShardRun:
     def _seconds_to_next_duty(self) -> float:
         now = self._clock()
         last_start = last_start_at(self._started_at, self._stop_at, self._gate.pacer.latency.bound_seconds)
-        due = (self._flush_at, self._cut_at, last_start, self._stop_at, float(self._message.expires_at))
+        due = (
+            self._flush_at,
+            self._cut_at,
+            last_start,
+            self._stop_at,
+            float(self._message.expires_at),
+            next_duty_at(now),
+        )
         return max(0.0, min(_TICK_SECONDS, self._beat_at() - now, *(at - now for at in due if at > now)))
 
     def _consider_stopping(self) -> None:
@@ -250,6 +259,7 @@ class ShardRun:
             wants_to_start=not stopping and (self._runner.waiting or self._suspect is not None),
             next_start=self._runner.next_start(now),
             usual_call_seconds=self._gate.pacer.latency.bound_seconds,
+            is_drawn=self._watch.share.pace.rate is not None,
         )
 
     def _take(self, item: WorkItem, result: Result) -> None:
@@ -303,6 +313,7 @@ class ShardRun:
         """An owner before us died, or could not flush: should we die too, it has to be known that items ran."""
         lease_until = self._lease_until()
         self._row = await self._blocking(self._stores.rows.begin, self._message.batch_id, self._claim, lease_until)
+        self._runner.lease(lease_until)
 
     async def _heartbeat(self) -> None:
         lease_until = self._lease_until()
@@ -314,6 +325,7 @@ class ShardRun:
             self._suspect,
             self._suspicions,
         )
+        self._runner.lease(lease_until)
 
     async def _flush(self) -> None:
         """Write what came in as a part, then name it in the shard's row. The last part settles the shard."""
@@ -321,16 +333,18 @@ class ShardRun:
         self._results, self._positions, self._result_bytes, self._flush_at = [], [], 0, math.inf
         gained = tally(results) + retries_tally(self._runner.retries)
         self._runner.retries.clear()
+        lease_until = self._lease_until()
         self._row = await self._blocking(
             self._write,
             results,
             done=mark_done(self._row.done, positions, self._item_count),
             tally=self._row.tally + gained,
-            lease_until=self._lease_until(),
+            lease_until=lease_until,
             settled=not self._left,
             now=int(self._clock()),
             first_call_at=int(self._runner.first_call_at),
         )
+        self._runner.lease(lease_until)
         self._meter.tally += gained
         self._held_bytes -= freed_bytes
         self._gate.free(freed_bytes)

@@ -26,6 +26,8 @@ _LEAST_GRACE_SECONDS = 5.0
 
 _AWAY_SECONDS = 60.0
 """How long the message of a shard that made room stays away. It is drawn before, as a rule."""
+_AWAY_UNDRAWN_SECONDS = 5.0
+"""On a lane without a rate nobody draws it: its batch would stand still meanwhile."""
 
 
 class Stop(enum.StrEnum):
@@ -72,7 +74,7 @@ class Situation:
     `next_start`: the earliest moment at which one may, as far as time alone decides. `usual_call_seconds`: how long a
     call of the lane takes at most as a rule, 0 if that is not known yet. `lane_closed`: nobody may start a call;
     `lane_hangs`: nor will those in flight ever end. `is_surplus`: the lane has workers enough without this one;
-    `makes_room`: another batch has got the seat."""
+    `makes_room`: another batch has got the seat; `is_drawn`: workers of the lane draw shards without their messages."""
 
     now: float
     started_at: float
@@ -86,6 +88,7 @@ class Situation:
     wants_to_start: bool
     next_start: float
     usual_call_seconds: float
+    is_drawn: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +126,8 @@ def stop_order(situation: Situation, limits: RunLimits) -> StopOrder | None:
     if situation.is_surplus:
         return StopOrder(Stop.SURPLUS, situation.stop_at)
     if situation.makes_room:
-        return StopOrder(Stop.MADE_ROOM, situation.stop_at, _AWAY_SECONDS)
+        away_seconds = _AWAY_SECONDS if situation.is_drawn else _AWAY_UNDRAWN_SECONDS
+        return StopOrder(Stop.MADE_ROOM, situation.stop_at, away_seconds)
     last_start = last_start_at(situation.started_at, situation.stop_at, situation.usual_call_seconds)
     wait_seconds = situation.next_start - now
     starts_too_late = wait_seconds > 0 and situation.next_start >= last_start

@@ -1,20 +1,23 @@
 """Batch rows: created once, moved from status to status by conditional writes, listed by account.
 
 A batch of an account that pays is reserved for in the transaction that makes it or its plan (`reservations.py`), and
-settled in the one that ends it (`ledger.py`). Beside a batch stand, until it is terminal, its row under `open` (what
-Sweep reads) and the provider key its caller brought (`caller_keys.py`); its row under its input file (how the batches
-of a file are found), for as long as it may hold lines of it; and, for a day, the row of its idempotency key.
+settled in the one that ends it (`ledger.py`). Beside a batch stand, until it is terminal, its open row
+(`open_batches.py`) and the provider key its caller brought (`caller_keys.py`); its row under its input file (how the
+batches of a file are found), for as long as it may hold lines of it; and the row of its idempotency key
+(`idempotency.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from batchyard.adapters.aws import ledger, usage_days
 from batchyard.adapters.aws.caller_keys import removal_of
 from batchyard.adapters.aws.files import file_writes
+from batchyard.adapters.aws.idempotency import Idempotency, IdempotencyKeyUsed, use_of
+from batchyard.adapters.aws.open_batches import OpenBatches, closing_of, opening_of
 from batchyard.adapters.aws.progress import Progress
 from batchyard.adapters.aws.reservations import Reservations
 from batchyard.adapters.aws.table import Delete, Key, Put, Table, Update
@@ -28,38 +31,17 @@ from batchyard.core.ledger import InsufficientCredits, SpendLimitReached, settle
 from batchyard.core.sharding import Plan
 from batchyard.core.usage import Tally
 
-_OPEN = "open"
-_OLDEST_AT_MOST = 500
-"""Deadlines follow each other nearly in the order of creation: only the tier flex has longer."""
 _KEEP_INPUT_ROW_SECONDS = 90 * 86_400
 """Longer than what a batch runs from is kept (`working_days`)."""
 _NOTHING = Tally()
 
 
-@dataclass(frozen=True, slots=True)
-class Idempotency:
-    """`fingerprint` tells whether a reused key comes with the same request. `ttl`: unix second after which the row may
-    be deleted; None: never. `reply`: what repeats are answered, if that has to be the same bytes."""
-
-    key: str
-    fingerprint: str
-    ttl: int | None
-    reply: bytes | None = None
-
-
-class IdempotencyKeyUsed(ConditionFailed):
-    """The key was used for `batch_id`, by a request with `fingerprint`, which got `reply` if that was kept."""
-
-    def __init__(self, batch_id: str, fingerprint: str, reply: bytes | None = None) -> None:
-        super().__init__(f"the idempotency key already stands for {batch_id}")
-        self.batch_id = batch_id
-        self.fingerprint = fingerprint
-        self.reply = reply
-
-
 class Batches:
+    """`open`: those that are not terminal."""
+
     def __init__(self, table: Table) -> None:
         self._table = table
+        self.open = OpenBatches(table)
         self._progress = Progress(table)
         self._reservations = Reservations(table)
 
@@ -78,19 +60,13 @@ class Batches:
         (see `Reservations.make`), or ConditionFailed if another condition does not hold."""
         writes: list[Put | Update | Delete] = [
             Put(_key(batch.ref), batch.to_row(), only_if_absent=True),
-            Put(
-                Key(_OPEN, batch.id),
-                {"account_id": batch.account_id, "created_at": batch.created_at, "expires_at": batch.expires_at},
-            ),
+            opening_of(batch),
             Put(_input_key(batch), {}),
         ]
         writes += file_writes(input_file) if input_file else []
         writes += beside
         if idempotency:
-            key = _idempotency_key(batch.account_id, idempotency.key)
-            row: Row = {"batch_id": batch.id, "fingerprint": idempotency.fingerprint, "reply": idempotency.reply}
-            ttl = {} if idempotency.ttl is None else {"ttl": idempotency.ttl}
-            writes.append(Put(key, row | ttl, only_if_absent=True))
+            writes.append(idempotency.write_of(batch))
         try:
             self._reservations.make(batch, writes, batch.created_at, daily_limit_picousd)
         except (ConditionFailed, InsufficientCredits, SpendLimitReached, RateLimited) as error:
@@ -100,11 +76,8 @@ class Batches:
             raise used from error
 
     def used(self, account_id: str, idempotency_key: str | None) -> IdempotencyKeyUsed | None:
-        """The batch that the key was used for; None if it was not."""
-        if idempotency_key is None:
-            return None
-        row = self._table.get(_idempotency_key(account_id, idempotency_key), consistent=True)
-        return IdempotencyKeyUsed(row["batch_id"], row["fingerprint"], row.get("reply")) if row else None
+        """The batch that the key was used for; None if it was not, or there is no key."""
+        return use_of(account_id, idempotency_key, self._table) if idempotency_key is not None else None
 
     def get(self, ref: BatchRef, *, consistent: bool = False) -> Batch | None:
         row = self._table.get(_key(ref), consistent=consistent)
@@ -154,7 +127,9 @@ class Batches:
 
     def enter(self, batch: Batch, status: Status, now: int, **fields: Any) -> Batch:
         """Move to `status`, setting `fields` of the row too. Raises ConditionFailed if that is not allowed."""
-        return Batch.from_row(self._table.update(**_entering(batch, FROM[status], status, now, fields)))
+        change = _entering(batch, FROM[status], status, now, fields)
+        row = self._table.update(change.key, set=change.set, condition=change.condition, values=change.values)
+        return Batch.from_row(row)
 
     def note_stage(self, batch: Batch, stage: Stage) -> None:
         """How far validation has come. Raises ConditionFailed if the batch is no longer validating."""
@@ -187,7 +162,7 @@ class Batches:
         fields["reserved_picousd"] = estimate_picousd
         entering = _entering(batch, FROM[Status.IN_PROGRESS], Status.IN_PROGRESS, now, fields)
         reserving = replace(batch, reserved_picousd=estimate_picousd)
-        self._reservations.make(reserving, [Update(**entering)], now, daily_limit_picousd)
+        self._reservations.make(reserving, [entering], now, daily_limit_picousd)
         return self.current(batch.ref)
 
     def change_plan(self, batch: Batch, plan: Plan) -> Batch:
@@ -236,11 +211,11 @@ class Batches:
             "task_token": None,
         }
         if errors:
-            fields["errors"] = [[e.code, e.message, e.line, e.param] for e in errors]
-        writes: list[Put | Update | Delete] = [Update(**_entering(batch, (batch.status,), status, now, fields))]
+            fields["errors"] = [error.to_row() for error in errors]
+        writes: list[Put | Update | Delete] = [_entering(batch, (batch.status,), status, now, fields)]
         writes += [write for file in files if file for write in file_writes(file)]
         ended = {"ended_at": now, "ttl": now + _KEEP_INPUT_ROW_SECONDS}
-        writes += [Delete(Key(_OPEN, batch.id)), Update(_input_key(batch), set=ended)]
+        writes += [closing_of(batch.id), Update(_input_key(batch), set=ended)]
         if batch.caller_pays:
             writes.append(removal_of(batch.id))
         if batch.billing is not Billing.FREE:
@@ -258,7 +233,7 @@ class Batches:
         does not run (any more)."""
         row = self._table.update(
             _key(batch.ref),
-            set={"errors": [[e.code, e.message, e.line, e.param] for e in errors]},
+            set={"errors": [error.to_row() for error in errors]},
             condition="#status IN (:in_progress, :finalizing)",
             values={"in_progress": str(Status.IN_PROGRESS), "finalizing": str(Status.FINALIZING)},
         )
@@ -292,22 +267,6 @@ class Batches:
         """Show the results of this batch nowhere any more. Raises ConditionFailed if there is no such batch."""
         self._table.update(_key(ref), set={"results_hidden": True}, condition="attribute_exists(pk)")
 
-    def open_batches(self, at_most: int | None = None) -> list[tuple[str, str, int]]:
-        """(account id, batch id, created_at) of every batch that is not terminal, or of `at_most` of them, oldest
-        first."""
-        rows = self._table.query(_OPEN, limit=at_most)
-        return [(row["account_id"], row["sk"], row["created_at"]) for row in rows]
-
-    def next_deadline(self, window_seconds: int) -> int | None:
-        """The first deadline of the oldest batches that are not terminal; None if there are none. `window_seconds`: of
-        a batch whose row an older version wrote."""
-        rows = self._table.query(_OPEN, limit=_OLDEST_AT_MOST)
-        return min((int(row.get("expires_at", row["created_at"] + window_seconds)) for row in rows), default=None)
-
-    def forget_open(self, batch_id: str) -> None:
-        """Drop the open row of a batch that is terminal or gone."""
-        self._table.delete(Key(_OPEN, batch_id))
-
     def count_execution(self, batch: Batch) -> int:
         """How many further executions Sweep has started for this batch, this one included. Raises ConditionFailed if
         the batch has moved on since it was read."""
@@ -334,20 +293,12 @@ def _input_key(batch: Batch) -> Key:
     return Key(f"account#{batch.account_id}", f"input#{batch.input_file_id}#{batch.id}")
 
 
-def _idempotency_key(account_id: str, key: str) -> Key:
-    return Key(f"account#{account_id}", f"idempotency#{key}")
-
-
-def _entering(batch: Batch, sources: Sequence[Status], status: Status, now: int, fields: Row) -> Row:
+def _entering(batch: Batch, sources: Sequence[Status], status: Status, now: int, fields: Row) -> Update:
     """The update that enters `status` from one of `sources`. Its condition keeps a doomed batch from ending well."""
     values: Row = {f"from_{number}": str(source) for number, source in enumerate(sources)}
     condition = "#status IN (" + ", ".join(f":{name}" for name in values) + ")"
     if status in (Status.COMPLETED, Status.EXPIRED):
         condition += " AND size(#errors) = :none"
         values["none"] = 0
-    return {
-        "key": _key(batch.ref),
-        "set": {"status": str(status), f"{status}_at": now} | fields,
-        "condition": condition,
-        "values": values,
-    }
+    entered = {"status": str(status), f"{status}_at": now}
+    return Update(_key(batch.ref), set=entered | fields, condition=condition, values=values)

@@ -29,8 +29,10 @@ class DeadLetters:
         return {_name(url): waiting for url in self._urls if (waiting := self._move_back(url))}
 
     def _move_back(self, url: str) -> int:
-        names = ["QueueArn", "ApproximateNumberOfMessages"]
-        found = self._client.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]  # type: ignore[arg-type]
+        reply = self._client.get_queue_attributes(
+            QueueUrl=url, AttributeNames=["QueueArn", "ApproximateNumberOfMessages"]
+        )
+        found = reply["Attributes"]
         waiting = int(found["ApproximateNumberOfMessages"])
         if waiting:
             try:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from batchyard.adapters.aws.table import Key, Put, Table, Update
+from batchyard.adapters.aws.table import Delete, Key, Put, Table, Update
 from batchyard.core.errors import ConditionFailed
 from batchyard.core.files import File, FileRef, FileStatus, Upload, UploadPart, UploadRef, UploadStatus
 from batchyard.core.json_types import Row
@@ -57,15 +57,17 @@ class Files:
         row = self._table.get(_file_key(ref), consistent=consistent)
         return File.from_row(row) if row else None
 
-    def put(self, file: File, *, beside: Sequence[Update] = ()) -> None:
+    def put(self, file: File, *, beside: Sequence[Update | Delete] = ()) -> None:
         """Make the file's rows, or replace them, with what else belongs `beside` them. Raises ConditionFailed if a
         condition of that does not hold."""
         self._table.transact([*file_writes(file), *beside])
 
-    def expect(self, ref: FileRef, now: int) -> None:
+    def expect(self, ref: FileRef, now: int) -> Delete:
         """Bytes of a file are about to be written whose row comes after them. Should it never come, nobody else would
-        find them: `expected` names them an hour later."""
-        self._table.put(_due_key(_EXPECTED, ref, now + _EXPECTED_SECONDS), {"account_id": ref.account_id})
+        find them: `expected` names them an hour later, unless the write that is returned went with the file's row."""
+        key = _due_key(_EXPECTED, ref, now + _EXPECTED_SECONDS)
+        self._table.put(key, {"account_id": ref.account_id})
+        return Delete(key)
 
     def arrive(self, file: File, *, bytes: int, lines: int | None = None) -> File:
         """The file's bytes are there. Raises ConditionFailed if the file was deleted meanwhile."""
@@ -96,7 +98,7 @@ class Files:
         return self._due(_EXPIRING, now, at_most)
 
     def expected(self, now: int, at_most: int) -> list[DueFile]:
-        """Files whose rows should have been there for long. Of most they are."""
+        """Files whose rows should have been there for long. Of some they are."""
         return self._due(_EXPECTED, now, at_most)
 
     def remove(self, expired: DueFile) -> None:

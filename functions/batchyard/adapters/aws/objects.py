@@ -15,14 +15,14 @@ from urllib.parse import quote
 
 from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadError, ResponseStreamingError
 
+from batchyard.adapters.aws.object_copy import DEFAULT_COPY_SIZES, CopySizes, CopySource, copy_object
 from batchyard.adapters.aws.readahead import read_ahead
-from batchyard.adapters.aws.writer import ObjectWriter, Place, abort_upload, completed_part, content_type_header
+from batchyard.adapters.aws.writer import ObjectWriter, Place, content_type_header
 from batchyard.core.errors import BatchyardError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import (
-        CompletedPartTypeDef,
         CopySourceTypeDef,
         GetObjectOutputTypeDef,
         HeadObjectOutputTypeDef,
@@ -35,11 +35,6 @@ CHUNK_BYTES = 8 * 1024 * 1024
 _CHUNKS_AHEAD = 4
 _READ_ATTEMPTS = 3
 _DELETES_PER_CALL = 1000
-_COPY_OBJECT_BYTES = 512 * 1024**2
-"""Larger objects are copied in parts, side by side. S3's own limit for CopyObject is 5 GB, but copying that much takes
-longer than one request should."""
-_COPY_PART_BYTES = 256 * 1024**2
-_COPY_THREADS = 8
 _MISSING = frozenset({"NoSuchKey", "NoSuchVersion", "404", "NotFound"})
 _BROKEN_BODY = (HTTPClientError, IncompleteReadError, ResponseStreamingError)
 
@@ -85,18 +80,10 @@ class _Reading(Place):
 class Objects:
     """The objects of `bucket`. `client` is a boto3 S3 client; calls may come from several threads."""
 
-    def __init__(
-        self,
-        client: S3Client,
-        bucket: str,
-        *,
-        copy_object_bytes: int = _COPY_OBJECT_BYTES,
-        copy_part_bytes: int = _COPY_PART_BYTES,
-    ) -> None:
+    def __init__(self, client: S3Client, bucket: str, *, copy_sizes: CopySizes = DEFAULT_COPY_SIZES) -> None:
         self._client = client
         self.bucket = bucket
-        self._copy_object_bytes = copy_object_bytes
-        self._copy_part_bytes = copy_part_bytes
+        self._copy_sizes = copy_sizes
 
     def put(self, key: str, data: bytes, content_type: str | None = None) -> None:
         self._client.put_object(Bucket=self.bucket, Key=key, Body=data, **content_type_header(content_type))
@@ -175,15 +162,18 @@ class Objects:
         self, bucket: str, key: str, version_id: str | None, to_key: str, content_type: str | None = None
     ) -> ObjectInfo:
         """Copies one version of another bucket's object to `to_key` of this one, inside S3."""
-        return self._copy(bucket, key, version_id, self.bucket, to_key, content_type)
+        place: CopySourceTypeDef = {"Bucket": bucket, "Key": key}
+        if version_id:
+            place["VersionId"] = version_id
+        return self._copy(place, Place(Bucket=self.bucket, Key=to_key), content_type)
 
     def copy_to(self, key: str, bucket: str, to_key: str, content_type: str | None = None) -> ObjectInfo:
         """Copies `key` of this bucket to `to_key` of another, inside S3."""
-        return self._copy(self.bucket, key, None, bucket, to_key, content_type)
+        return self._copy({"Bucket": self.bucket, "Key": key}, Place(Bucket=bucket, Key=to_key), content_type)
 
     def copy_within(self, key: str, to_key: str, found: ObjectInfo) -> None:
         """Copies `key` to `to_key`, inside S3, if it is still the object that was `found`. Raises ObjectChanged."""
-        self._copy(self.bucket, key, None, self.bucket, to_key, None, found)
+        self._copy({"Bucket": self.bucket, "Key": key}, Place(Bucket=self.bucket, Key=to_key), found=found)
 
     def presigned_get(self, key: str, filename: str, seconds: int, content_type: str | None = None) -> str:
         """A URL that downloads `key` as `filename` for the next `seconds`, as `content_type` if one is given. Made
@@ -232,61 +222,15 @@ class Objects:
         return data
 
     def _copy(
-        self,
-        bucket: str,
-        key: str,
-        version_id: str | None,
-        to_bucket: str,
-        to_key: str,
-        content_type: str | None,
-        found: ObjectInfo | None = None,
+        self, place: CopySourceTypeDef, target: Place, content_type: str | None = None, found: ObjectInfo | None = None
     ) -> ObjectInfo:
-        source: CopySourceTypeDef = {"Bucket": bucket, "Key": key}
-        if version_id:
-            source["VersionId"] = version_id
         try:
-            info = found or _info(self._client.head_object(**source))
-            target = Place(Bucket=to_bucket, Key=to_key)
-            if info.size <= self._copy_object_bytes:
-                self._client.copy_object(
-                    **target,
-                    CopySource=source,
-                    CopySourceIfMatch=info.etag,
-                    MetadataDirective="REPLACE",
-                    TaggingDirective="REPLACE",
-                    **content_type_header(content_type),
-                )
-            else:
-                self._copy_in_parts(source, info, target, content_type)
+            info = found or _info(self._client.head_object(**place))
+            source = CopySource(place, info.size, info.etag)
+            copy_object(self._client, source, target, content_type_header(content_type), self._copy_sizes)
         except ClientError as error:
-            raise _translated(error, key) from error
+            raise _translated(error, place["Key"]) from error
         return info
-
-    def _copy_in_parts(
-        self, source: CopySourceTypeDef, info: ObjectInfo, target: Place, content_type: str | None
-    ) -> None:
-        upload_id = self._client.create_multipart_upload(**target, **content_type_header(content_type))["UploadId"]
-
-        def copy_part(number: int, start: int) -> CompletedPartTypeDef:
-            last = min(start + self._copy_part_bytes, info.size) - 1
-            reply = self._client.upload_part_copy(
-                **target,
-                UploadId=upload_id,
-                PartNumber=number,
-                CopySource=source,
-                CopySourceRange=f"bytes={start}-{last}",
-                CopySourceIfMatch=info.etag,
-            )
-            return completed_part(number, reply["CopyPartResult"])
-
-        try:
-            starts = range(0, info.size, self._copy_part_bytes)
-            with ThreadPoolExecutor(_COPY_THREADS, thread_name_prefix="copy") as pool:
-                parts = list(pool.map(copy_part, range(1, len(starts) + 1), starts))
-            self._client.complete_multipart_upload(**target, UploadId=upload_id, MultipartUpload={"Parts": parts})
-        except Exception:
-            abort_upload(self._client, target, upload_id)
-            raise
 
 
 def attachment(filename: str) -> str:

@@ -22,8 +22,15 @@ _REMEMBERED_SECONDS = 300.0
 _REMEMBERED_KEYS = 1000
 
 
+_NOT_THERE = frozenset(
+    {"ResourceNotFoundException", "InvalidRequestException", "DecryptionFailure", "AccessDeniedException"}
+)
+"""What AWS says of a secret that nobody has made, that is marked for deletion, or that may not be read: a person has to
+act."""
+
+
 class SecretMissing(BatchyardError):
-    """The deployment has no key for a provider."""
+    """The deployment has no key for a provider, or none that a header can carry."""
 
     def __init__(self, name: str) -> None:
         super().__init__(f"there is no secret {name}: create it with the provider's API key as its plain value")
@@ -53,8 +60,12 @@ class Secrets:
 
     def _read(self, name: str) -> str:
         try:
-            return str(self._client.get_secret_value(SecretId=name)["SecretString"]).strip()
+            found = self._client.get_secret_value(SecretId=name)
         except ClientError as error:
-            if error.response["Error"]["Code"] == "ResourceNotFoundException":
+            if error.response["Error"]["Code"] in _NOT_THERE:
                 raise SecretMissing(name) from error
             raise
+        key = found.get("SecretString", "").strip()
+        if not (key and key.isascii() and key.isprintable()):
+            raise SecretMissing(name)
+        return key

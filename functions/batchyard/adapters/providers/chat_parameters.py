@@ -3,7 +3,51 @@ says what they become there. All raise Untranslatable."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from batchyard.adapters.providers.members import Members
+
+_NO_EFFECT = (
+    "model",
+    *("stream", "stream_options"),  # the answer is the same
+    *("prompt_cache_key", "prompt_cache_retention", "prompt_cache_options"),  # hints for OpenAI's cache
+)
+_ONLY_OPENAIS = ("prediction", "audio", "web_search_options", "moderation", "functions", "function_call")
+_ASKS_FOR_NOTHING: Mapping[str, tuple[object, ...]] = {
+    "logit_bias": ({},),
+    "modalities": (["text"],),
+    "store": (False,),
+    "verbosity": ("medium",),
+}
+ONE_PLAIN_ANSWER: Mapping[str, tuple[object, ...]] = {
+    "n": (1,),
+    "frequency_penalty": (0, 0.0),
+    "presence_penalty": (0, 0.0),
+    "logprobs": (False,),
+    "top_logprobs": (0,),
+}
+"""What asks a vendor for nothing that has neither several answers, nor penalties, nor probabilities."""
+
+
+def chat_members(
+    document: object,
+    vendor: str,
+    *,
+    no_effect: tuple[str, ...] = (),
+    refused: tuple[str, ...] = (),
+    asks_for_nothing: Mapping[str, tuple[object, ...]],
+) -> Members:
+    """The members of a chat completion's request that `vendor`, which is not of OpenAI's kind, may have something like.
+    `no_effect`, `asks_for_nothing` (member -> values): what is left out for this vendor, besides what is for all;
+    `refused`: what this one has nothing like, besides what only OpenAI has."""
+    body = Members(document, "", vendor)
+    body.ignore(*_NO_EFFECT, *no_effect)
+    for name in (*refused, *_ONLY_OPENAIS):
+        if name in body:
+            raise body.unsupported(name)
+    for name, values in {**asks_for_nothing, **_ASKS_FOR_NOTHING}.items():
+        body.allow(name, *values)
+    return body
 
 
 def most_tokens(body: Members) -> int | None:
@@ -34,26 +78,3 @@ def stop_sequences(body: Members) -> list[str]:
     if not isinstance(sequences, list) or not all(isinstance(each, str) for each in sequences):
         raise body.wrong("stop", "must be a string or an array of strings")
     return sequences
-
-
-def allowed_tools(choice: Members) -> tuple[str, set[str]]:
-    """The mode (`auto` or `required`) and the names of a `tool_choice` of the type `allowed_tools`, which is taken."""
-    allowed = choice.inside("allowed_tools")
-    choice.end()
-    mode, names = allowed.needed_text("mode"), set()
-    for tool in allowed.each("tools"):
-        tool.allow("type", "function")
-        names.add(function_name(tool))
-        tool.end()
-    if mode not in ("auto", "required"):
-        raise allowed.wrong("mode", "must be auto or required")
-    allowed.end()
-    return mode, names
-
-
-def function_name(tool: Members) -> str:
-    """The name in `{"function": {"name": …}}`."""
-    function = tool.inside("function")
-    name = function.needed_text("name")
-    function.end()
-    return name

@@ -34,6 +34,12 @@ MOST_ERROR_BYTES = 65_536
 """How much of a failure's body is kept: many calls may fail at once, and their bodies must not fill a worker's
 memory."""
 
+_MOST_PARTS = 1_000_000
+"""Objects and lists that a success may have: each takes some two hundred bytes while it is looked at, however short it
+is. A worker's memory has room for so many."""
+_FEW_PARTS_BYTES = 4_000_000
+"""Up to this length it does not matter how many there are."""
+
 _ERROR_TEXT_CHARS = 2000
 """How much of an error that is no JSON, or too long, the customer gets to see."""
 
@@ -65,7 +71,7 @@ def reply_of(status: int, headers: Mapping[str, str], received: Received, now: f
     """`headers`: those of HEADERS_READ; `now` in unix seconds."""
     if not 200 <= status < 300:
         return _failed(status, headers, received, now)
-    if not received.is_whole:
+    if not received.is_whole or _has_too_many_parts(received.content):
         return NoAnswer(FailureReason.TOO_LARGE)
     try:
         document = exact_json.loads_anything(received.content)
@@ -76,6 +82,10 @@ def reply_of(status: int, headers: Mapping[str, str], received: Received, now: f
     if _is_error_only(document):
         return _failed(_status_inside(document), headers, received, now)
     return _succeeded(status, headers, received.content, document, now)
+
+
+def _has_too_many_parts(content: bytes) -> bool:
+    return len(content) > _FEW_PARTS_BYTES and content.count(b"{") + content.count(b"[") > _MOST_PARTS
 
 
 def streamed_reply_of(status: int, headers: Mapping[str, str], events: EventStream, now: float) -> ProviderReply:
@@ -117,7 +127,13 @@ def _failed(status: int, headers: Mapping[str, str], received: Received, now: fl
     else:
         body = one_line(received.content)
     allows_nothing = rate_advice is not None and rate_advice.allows_nothing
-    failure = failure_of(status, retry_advice, ErrorDetails.of(document), limit_is_zero=allows_nothing)
+    failure = failure_of(
+        status,
+        retry_advice,
+        ErrorDetails.of(document),
+        limit_is_zero=allows_nothing,
+        is_object=document is not None or not received.is_whole,
+    )
     return Answer(status, body, _request_id(headers), Usage(), failure, retry_advice, rate_advice)
 
 

@@ -35,6 +35,8 @@ from batchyard.core.retry import FailureReason
 
 _KEEP_ALIVE_SECONDS = 30.0
 _DNS_SECONDS = 60
+_LONGEST_HEADER_BYTES = 65_536
+"""aiohttp refuses answers with a header of more than 8 KB. They are paid all the same, and vendors' SDKs take them."""
 _EVENT_STREAM = "text/event-stream"
 _EVENTS_PER_ANSWER = 24
 """How many times longer a streamed answer may be than a plain one: each token comes in an object of its own."""
@@ -134,17 +136,16 @@ class ProviderClient:
             await self._session.close()
 
     async def _read(self, response: aiohttp.ClientResponse, headers: _Headers, events: EventStream | None) -> Received:
-        """The body; empty if it went to `events`. Reading stops when it is longer than allowed. A success that is too
-        long is not kept at all."""
+        """The body; empty if it went to `events`. Reading stops when it is longer than allowed, or what `events` hold
+        of it is. A success that is too long is not kept at all."""
         is_success = 200 <= response.status < 300
-        most = self._limits.max_response_bytes if is_success else MOST_ERROR_BYTES
-        if events is not None:
-            most *= _EVENTS_PER_ANSWER
+        most_held = self._limits.max_response_bytes if is_success else MOST_ERROR_BYTES
+        most = most_held if events is None else most_held * _EVENTS_PER_ANSWER
         if is_success and int(headers.get("content-length", "0")) > most:
             return Received(b"", is_whole=False)
         chunks: list[bytes] = []
         take = chunks.append if events is None else events.feed
-        size, is_large = 0, False
+        size, held, is_large = 0, 0, False
         stream: AsyncIterable[bytes] = response.content.iter_any()
         if headers.get("content-encoding", "").lower() in _PACKED:
             stream = _unpacked(stream)
@@ -152,12 +153,14 @@ class ProviderClient:
             async for chunk in stream:
                 take(chunk)
                 size += len(chunk)
-                if size > most:
+                held = size if events is None else events.held_bytes
+                if size > most or held > most_held:
                     break
-                if size > SMALL_BYTES and not is_large:
+                if held > SMALL_BYTES and not is_large:
                     await self._memory.begin_large()
                     is_large = True
-            return Received(chunks[0] if len(chunks) == 1 else b"".join(chunks), is_whole=size <= most)
+            is_whole = size <= most and held <= most_held
+            return Received(chunks[0] if len(chunks) == 1 else b"".join(chunks), is_whole=is_whole)
         finally:
             if is_large:
                 self._memory.end_large()
@@ -187,6 +190,8 @@ class ProviderClient:
             timeout=aiohttp.ClientTimeout(sock_connect=limits.connect_timeout_seconds),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
+            max_line_size=_LONGEST_HEADER_BYTES,
+            max_field_size=_LONGEST_HEADER_BYTES,
         )
         return self._session
 

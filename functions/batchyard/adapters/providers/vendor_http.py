@@ -19,6 +19,8 @@ from batchyard.core.retry import FailureReason, failure_of, read_retry_advice
 _CONNECT_SECONDS = 10.0
 _ANSWER_SECONDS = 120.0
 _ABSENT = frozenset({404, 405, 410, 501})
+"""What a vendor says of what it does not know, if it says so in JSON: a page for people comes from something in front
+of it."""
 _MAY_HAVE_HAPPENED = frozenset({FailureReason.SERVER_ERROR, FailureReason.OVERLOADED, FailureReason.TIMEOUT})
 _ERROR_BYTES = 65_536
 _CHUNK_BYTES = 65_536
@@ -43,6 +45,8 @@ class VendorHttp:
         reasons: Mapping[str, FailureReason] = _NO_REASONS,
     ) -> None:
         self._reasons = reasons
+        self._secrets = tuple(headers)
+        self._host = httpx.URL(base_url).host
         self._client = httpx.Client(
             auth=auth,
             base_url=base_url,
@@ -50,6 +54,7 @@ class VendorHttp:
             timeout=httpx.Timeout(_ANSWER_SECONDS, connect=_CONNECT_SECONDS),
             transport=transport,
             follow_redirects=True,
+            event_hooks={"request": [self._keep_key_at_home]},
         )
 
     def get(self, path: str, **query: str | int) -> JsonObject:
@@ -127,6 +132,12 @@ class VendorHttp:
     def close(self) -> None:
         self._client.close()
 
+    def _keep_key_at_home(self, request: httpx.Request) -> None:
+        """Results may be somewhere else, and no key goes there: httpx itself holds back `authorization` only."""
+        if request.url.host != self._host:
+            for name in self._secrets:
+                request.headers.pop(name, None)
+
     def _send(self, method: str, path: str, **request: Any) -> httpx.Response:
         try:
             response = self._client.request(method, path, **request)
@@ -158,16 +169,19 @@ def _fault(error: httpx.HTTPError) -> VendorTrouble:
 
 
 def _error(response: httpx.Response, reasons: Mapping[str, FailureReason]) -> JobMissing | JobRefused | VendorTrouble:
-    if response.status_code in _ABSENT:
+    try:
+        document = exact_json.loads_anything(response.content[:_ERROR_BYTES])
+    except ValueError:
+        document = None
+    is_object = isinstance(document, dict)
+    if response.status_code in _ABSENT and is_object:
         return JobMissing(f"{response.status_code}")
     headers = {name.lower(): value for name, value in response.headers.items()}
     advice = read_retry_advice(headers, time.time())
-    try:
-        details = ErrorDetails.of(exact_json.loads_anything(response.content[:_ERROR_BYTES]))
-    except ValueError:
-        details = ErrorDetails()
+    details = ErrorDetails.of(document)
     kind = headers.get("x-amzn-errortype", "").partition(":")[0]
-    reason = reasons.get(kind) or failure_of(response.status_code, advice, details) or FailureReason.INVALID_RESPONSE
+    failure = failure_of(response.status_code, advice, details, is_object=is_object)
+    reason = reasons.get(kind) or failure or FailureReason.INVALID_RESPONSE
     if reason in (FailureReason.REJECTED, FailureReason.TOO_LARGE):
         code = details.code or details.type or kind or f"status_{response.status_code}"
         return JobRefused(code, refuses_lane=says_no_jobs(details))

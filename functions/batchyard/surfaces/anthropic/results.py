@@ -57,13 +57,13 @@ def _result(result: StoredResult) -> bytes:
 def _error(result: StoredResult) -> JsonObject:
     if result.status_code is None:
         kind = _TYPES_WITHOUT_ANSWER.get(result.error_code or "", "api_error")
-        told = {"type": kind, "message": result.error_message or "The request has no answer."}
+        error = {"type": kind, "message": result.error_message or "The request has no answer."}
     else:
-        told = _told_by_provider(result.body, result.status_code)
-    return {"type": "error", "error": told, "request_id": result.request_id}
+        error = _providers_error(result.body, result.status_code)
+    return {"type": "error", "error": error, "request_id": result.request_id}
 
 
-def _told_by_provider(body: bytes, status: int) -> JsonObject:
+def _providers_error(body: bytes, status: int) -> JsonObject:
     """The error object of an answer. Translated answers have Anthropic's form already."""
     try:
         document = exact_json.loads_anything(body)

@@ -12,7 +12,8 @@ from batchyard.core.receipts import RanLane, Receipt
 from batchyard.core.routing import Verdict
 from batchyard.core.usage import Usage
 from batchyard.surfaces.batchrouter.money import Money, money
-from batchyard.surfaces.batchrouter.replies import RoutedBatch, batch_object, iso
+from batchyard.surfaces.batchrouter.replies import RoutedBatch, batch_object
+from batchyard.surfaces.batchrouter.times import iso
 from batchyard.surfaces.operations import BilledBatch
 
 REASONS = {

@@ -25,7 +25,7 @@ from batchyard.core.requests import (
     PlanRequest,
     ResultWindow,
 )
-from batchyard.core.routing import PrivacyTier, RoutingMode, RoutingRules, ServiceTier
+from batchyard.core.rules import PrivacyTier, RoutingMode, RoutingRules, ServiceTier
 from batchyard.core.webhooks import WebhookTarget
 from batchyard.surfaces.batchrouter import replies, requests
 from batchyard.surfaces.checks import (

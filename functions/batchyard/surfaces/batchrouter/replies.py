@@ -1,4 +1,4 @@
-"""The objects that BatchRouter answers, every field always there, and no other. Times are ISO 8601, in UTC.
+"""What BatchRouter answers about batches, results and files: objects with every field always there, and no other.
 
 What its documents show has their fields; what they leave open is ours, in their style. They are TypedDicts, from which
 the OpenAPI document is made.
@@ -6,22 +6,19 @@ the OpenAPI document is made.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any, Literal
 
 from typing_extensions import TypedDict
 
-from batchyard.core.accounts import Account, AccountView, ApiKey
 from batchyard.core.batches import Batch, Stage, Status
-from batchyard.core.catalogue import Offer
 from batchyard.core.files import File
 from batchyard.core.ids import respelled
 from batchyard.core.items import LineError
 from batchyard.core.json_types import JsonObject
-from batchyard.core.routing import ServiceTier
-from batchyard.core.usage import PICOUSD_PER_MICROUSD
+from batchyard.core.rules import ServiceTier
 from batchyard.surfaces.batch_fields import BatchLane, BatchWait, batch_lanes, waiting_for
 from batchyard.surfaces.batchrouter.money import Money, money
+from batchyard.surfaces.batchrouter.times import iso, iso_or_none
 
 RoutedStatus = Literal[
     "pending",
@@ -159,61 +156,6 @@ class RoutedFile(TypedDict):
     expires_at: str | None
 
 
-class CreatedApiKey(TypedDict):
-    """`api_key` is shown once."""
-
-    api_key: str
-    api_key_id: str
-    name: str
-    expires_at: str | None
-
-
-class RoutedApiKey(TypedDict):
-    """`hint`: how the key ends."""
-
-    api_key_id: str
-    name: str
-    hint: str
-    created_at: str
-    expires_at: str | None
-    revoked_at: str | None
-
-
-class ApiKeyList(TypedDict):
-    api_keys: list[RoutedApiKey]
-
-
-class RoutedAccount(TypedDict):
-    """`credit_balance`: what new batches may reserve; `reserved`: what unfinished ones have. An account that is free of
-    credits has none of either, and needs none."""
-
-    id: str
-    name: str
-    billing: Literal["free", "prepaid", "postpaid"]
-    credit_balance: Money
-    reserved: Money
-    created_at: str
-
-
-class PricePerMillion(TypedDict):
-    """For a million tokens."""
-
-    input: Money
-    cached_input: Money
-    output: Money
-
-
-class CatalogModel(TypedDict):
-    model: str
-    provider: str
-    context_window: int | None
-    price_per_million_tokens: PricePerMillion
-
-
-class Catalog(TypedDict):
-    models: list[CatalogModel]
-
-
 class RoutedErrorDetail(TypedDict):
     """`details.preflight`: all that is wrong with a batch; `details.param`: the field or header that is."""
 
@@ -224,14 +166,6 @@ class RoutedErrorDetail(TypedDict):
 
 class RoutedError(TypedDict):
     error: RoutedErrorDetail
-
-
-def iso(at: int) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def iso_or_none(at: int | None) -> str | None:
-    return None if at is None else iso(at)
 
 
 def batch_id(batch: Batch) -> str:
@@ -308,41 +242,4 @@ def file_object(file: File) -> RoutedFile:
         "bytes": file.bytes,
         "created_at": iso(file.created_at),
         "expires_at": iso_or_none(file.expires_at),
-    }
-
-
-def api_key_object(key: ApiKey) -> RoutedApiKey:
-    return {
-        "api_key_id": key.id,
-        "name": key.name,
-        "hint": key.hint,
-        "created_at": iso(key.created_at),
-        "expires_at": iso_or_none(key.expires_at),
-        "revoked_at": iso_or_none(key.revoked_at),
-    }
-
-
-def account_object(view: AccountView) -> RoutedAccount:
-    account: Account = view.account
-    return {
-        "id": account.id,
-        "name": account.name,
-        "billing": account.billing.value,
-        "credit_balance": money(view.credits.available_picousd),
-        "reserved": money(view.credits.reserved_picousd),
-        "created_at": iso(account.created_at),
-    }
-
-
-def catalog_model(offer: Offer) -> CatalogModel:
-    price = offer.price
-    return {
-        "model": offer.model,
-        "provider": offer.provider,
-        "context_window": offer.context_window,
-        "price_per_million_tokens": {
-            "input": money(price.input_microusd * PICOUSD_PER_MICROUSD),
-            "cached_input": money(price.cached_microusd * PICOUSD_PER_MICROUSD),
-            "output": money(price.output_microusd * PICOUSD_PER_MICROUSD),
-        },
     }

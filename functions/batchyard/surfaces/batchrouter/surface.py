@@ -1,14 +1,14 @@
 """BatchRouter's dialect as a table.
 
 Requests are read in `reading.py`, their bodies are in `requests.py`; replies are written in `writing.py`, their objects
-are in `replies.py` and `quotes.py`; an account's webhook is in `webhooks.py`; items are read in `lines.py`, results
-written in `results.py`.
+are in `replies.py`, `quotes.py` and `accounts.py`; an account's webhook is in `webhooks.py`; items are read in
+`lines.py`, results written in `results.py`.
 """
 
 from __future__ import annotations
 
 from batchyard.core.limits import Limits
-from batchyard.surfaces.batchrouter import quotes, reading, replies, requests, webhooks, writing
+from batchyard.surfaces.batchrouter import accounts, quotes, reading, replies, requests, webhooks, writing
 from batchyard.surfaces.batchrouter.lines import endpoint_of, parse_line
 from batchyard.surfaces.batchrouter.results import frame_results, write_result
 from batchyard.surfaces.operations import Operation, OperationDoc, ResultsForm, as_it_is, nothing
@@ -98,22 +98,22 @@ SURFACE = Surface(
     show_account=Operation(
         nothing,
         writing.write_account,
-        OperationDoc("Show the account and its credits", reply=replies.RoutedAccount),
+        OperationDoc("Show the account and its credits", reply=accounts.RoutedAccount),
     ),
     create_api_key=Operation(
         reading.read_api_key_request,
         writing.write_new_api_key,
-        OperationDoc("Make an API key; it is shown once", request=requests.CreateApiKey, reply=replies.CreatedApiKey),
+        OperationDoc("Make an API key; it is shown once", request=requests.CreateApiKey, reply=accounts.CreatedApiKey),
     ),
     list_api_keys=Operation(
         nothing,
         writing.write_api_keys,
-        OperationDoc("List the account's API keys, revoked ones too", reply=replies.ApiKeyList),
+        OperationDoc("List the account's API keys, revoked ones too", reply=accounts.ApiKeyList),
     ),
     revoke_api_key=Operation(
         reading.read_api_key_id,
         writing.write_api_key,
-        OperationDoc("Revoke an API key; it is refused half a minute later at most", reply=replies.RoutedApiKey),
+        OperationDoc("Revoke an API key; it is refused half a minute later at most", reply=accounts.RoutedApiKey),
     ),
     set_webhook=Operation(
         webhooks.read_webhook,
@@ -135,6 +135,6 @@ SURFACE = Surface(
     list_models=Operation(
         nothing,
         writing.write_catalog,
-        OperationDoc("List the models that batches can use, with their prices", reply=replies.Catalog),
+        OperationDoc("List the models that batches can use, with their prices", reply=accounts.Catalog),
     ),
 )

@@ -11,7 +11,8 @@ from typing_extensions import TypedDict
 from batchyard.core.errors import InvalidRequest
 from batchyard.core.webhook_urls import MOST_CHARACTERS
 from batchyard.core.webhooks import SECRET_CHARACTERS, ShownWebhook, WebhookStyle, WebhookTarget
-from batchyard.surfaces.batchrouter import replies, requests
+from batchyard.surfaces.batchrouter import requests
+from batchyard.surfaces.batchrouter.times import iso
 from batchyard.surfaces.bodies import Body
 from batchyard.surfaces.http import Reply, Request, json_reply
 
@@ -54,7 +55,7 @@ def write_webhook(webhook: ShownWebhook) -> Reply:
         "url": webhook.url,
         "style": webhook.style.value,
         "secret": webhook.secret,
-        "updated_at": replies.iso(webhook.set_at),
+        "updated_at": iso(webhook.set_at),
     }
     return json_reply(shown)
 

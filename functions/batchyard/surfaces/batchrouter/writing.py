@@ -12,7 +12,8 @@ from batchyard.core.errors import PreflightFailed, RateLimited, RequestError
 from batchyard.core.files import File
 from batchyard.core.limits import Allowance
 from batchyard.core.quotes import Quote
-from batchyard.surfaces.batchrouter import quotes, replies
+from batchyard.surfaces.batchrouter import accounts, quotes, replies
+from batchyard.surfaces.batchrouter.times import iso, iso_or_none
 from batchyard.surfaces.errors import error_detail
 from batchyard.surfaces.http import JSON_TYPE, Reply, json_reply
 from batchyard.surfaces.operations import ArtifactUrl, BilledBatch, Page, ShownApiKey, ShownFile
@@ -50,7 +51,7 @@ def write_artifact(artifact: ArtifactUrl) -> Reply:
         "batch_id": replies.batch_id(artifact.batch),
         "url": artifact.url,
         "content_type": "application/x-ndjson",
-        "expires_at": replies.iso(artifact.expires_at),
+        "expires_at": iso(artifact.expires_at),
     }
     return json_reply(body)
 
@@ -64,30 +65,30 @@ def write_file(file: File) -> Reply:
 
 
 def write_account(view: AccountView) -> Reply:
-    return json_reply(replies.account_object(view))
+    return json_reply(accounts.account_object(view))
 
 
 def write_new_api_key(shown: ShownApiKey) -> Reply:
-    body: replies.CreatedApiKey = {
+    body: accounts.CreatedApiKey = {
         "api_key": shown.secret,
         "api_key_id": shown.key.id,
         "name": shown.key.name,
-        "expires_at": replies.iso_or_none(shown.key.expires_at),
+        "expires_at": iso_or_none(shown.key.expires_at),
     }
     return json_reply(body)
 
 
 def write_api_keys(keys: list[ApiKey]) -> Reply:
-    listed: replies.ApiKeyList = {"api_keys": [replies.api_key_object(key) for key in keys]}
+    listed: accounts.ApiKeyList = {"api_keys": [accounts.api_key_object(key) for key in keys]}
     return json_reply(listed)
 
 
 def write_api_key(key: ApiKey) -> Reply:
-    return json_reply(replies.api_key_object(key))
+    return json_reply(accounts.api_key_object(key))
 
 
 def write_catalog(offers: list[Offer]) -> Reply:
-    catalog: replies.Catalog = {"models": [replies.catalog_model(offer) for offer in offers]}
+    catalog: accounts.Catalog = {"models": [accounts.catalog_model(offer) for offer in offers]}
     return json_reply(catalog)
 
 

@@ -6,6 +6,8 @@ are in `replies.py`; lines are read in `lines.py`.
 
 from __future__ import annotations
 
+from typing import get_args
+
 from batchyard.core.limits import Limits
 from batchyard.surfaces.openai import deliveries, plans, reading, replies, requests, writing
 from batchyard.surfaces.openai.lines import parse_line
@@ -30,7 +32,7 @@ _FILE_FORM = {
         "file": _BINARY,
         "purpose": {
             "type": "string",
-            "enum": list(requests.Purpose.__args__),  # type: ignore[attr-defined]
+            "enum": list(get_args(requests.Purpose)),
             "default": "batch",
         },
         "expires_after[anchor]": {"type": "string", "enum": ["created_at"]},

@@ -9,40 +9,24 @@ from __future__ import annotations
 from batchyard.adapters.providers.anthropic.conversation import conversation, short
 from batchyard.adapters.providers.anthropic.reasoning import reasoning
 from batchyard.adapters.providers.anthropic.tools import tools_and_choice
-from batchyard.adapters.providers.chat_parameters import most_tokens, number, stop_sequences
+from batchyard.adapters.providers.chat_parameters import (
+    ONE_PLAIN_ANSWER,
+    chat_members,
+    most_tokens,
+    number,
+    stop_sequences,
+)
 from batchyard.adapters.providers.members import Members
 from batchyard.core.json_types import JsonObject
 
 VENDOR = "Anthropic"
 
-_NO_EFFECT = (
-    *("stream", "stream_options"),  # the answer is the same
-    *("prompt_cache_key", "prompt_cache_retention", "prompt_cache_options"),  # hints for OpenAI's cache
-)
-_NOTHING_LIKE_IT = ("seed", "prediction", "audio", "web_search_options", "moderation", "functions", "function_call")
-_ASKS_FOR_NOTHING: dict[str, tuple[object, ...]] = {
-    "n": (1,),
-    "frequency_penalty": (0, 0.0),
-    "presence_penalty": (0, 0.0),
-    "logit_bias": ({},),
-    "logprobs": (False,),
-    "top_logprobs": (0,),
-    "modalities": (["text"],),
-    "store": (False,),
-    "verbosity": ("medium",),
-}
 _SERVICE_TIERS = {"auto": "auto", "default": "standard_only"}
 
 
 def messages_request(document: JsonObject, model: str, default_max_tokens: int) -> JsonObject:
     """The request to POST to `/messages`. `default_max_tokens`: if the item does not say. Raises Untranslatable."""
-    body = Members(document, "", VENDOR)
-    body.ignore("model", *_NO_EFFECT)
-    for name in _NOTHING_LIKE_IT:
-        if name in body:
-            raise body.unsupported(name)
-    for name, values in _ASKS_FOR_NOTHING.items():
-        body.allow(name, *values)
+    body = chat_members(document, VENDOR, refused=("seed",), asks_for_nothing=ONE_PLAIN_ANSWER)
     found = conversation(body)
     max_tokens = most_tokens(body) or default_max_tokens
     request: JsonObject = {"model": model, "max_tokens": max_tokens, "messages": found.messages}

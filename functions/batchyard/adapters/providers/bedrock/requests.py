@@ -14,30 +14,20 @@ from batchyard.adapters.providers.anthropic.conversation import conversation
 from batchyard.adapters.providers.anthropic.tools import tools_and_choice
 from batchyard.adapters.providers.bedrock.content import ConverseContent
 from batchyard.adapters.providers.bedrock.reasoning import reasoning
-from batchyard.adapters.providers.chat_parameters import most_tokens, number, stop_sequences
+from batchyard.adapters.providers.chat_parameters import (
+    ONE_PLAIN_ANSWER,
+    chat_members,
+    most_tokens,
+    number,
+    stop_sequences,
+)
 from batchyard.adapters.providers.members import Members
 from batchyard.adapters.providers.translator import json_text
 from batchyard.core.json_types import JsonObject
 
 VENDOR = "Amazon Bedrock"
 
-_NO_EFFECT = (
-    *("stream", "stream_options"),  # the answer is the same
-    *("prompt_cache_key", "prompt_cache_retention", "prompt_cache_options"),  # hints for OpenAI's cache
-)
-_NOTHING_LIKE_IT = ("seed", "prediction", "audio", "web_search_options", "moderation", "functions", "function_call")
-_ASKS_FOR_NOTHING: dict[str, tuple[object, ...]] = {
-    "n": (1,),
-    "frequency_penalty": (0, 0.0),
-    "presence_penalty": (0, 0.0),
-    "logit_bias": ({},),
-    "logprobs": (False,),
-    "top_logprobs": (0,),
-    "modalities": (["text"],),
-    "store": (False,),
-    "verbosity": ("medium",),
-    "parallel_tool_calls": (True,),
-}
+_ASKS_FOR_NOTHING = {**ONE_PLAIN_ANSWER, "parallel_tool_calls": (True,)}
 _SERVICE_TIERS = {"auto": None, "default": "default", "flex": "flex", "priority": "priority"}
 _LABEL = re.compile(r"[a-zA-Z0-9\s:_@$#=/+,\-.]{1,256}", re.ASCII)
 """What `requestMetadata` takes."""
@@ -57,13 +47,7 @@ class Asked:
 
 def converse_request(document: JsonObject, asked: Asked) -> JsonObject:
     """The request to POST to `/model/<model>/converse`. Raises Untranslatable."""
-    body = Members(document, "", VENDOR)
-    body.ignore("model", *_NO_EFFECT)
-    for name in _NOTHING_LIKE_IT:
-        if name in body:
-            raise body.unsupported(name)
-    for name, values in _ASKS_FOR_NOTHING.items():
-        body.allow(name, *values)
+    body = chat_members(document, VENDOR, refused=("seed",), asks_for_nothing=_ASKS_FOR_NOTHING)
     request = _messages(body) | _tools(body)
     max_tokens, config = most_tokens(body), _sampling(body)
     thinking = reasoning(body, asked.model, max_tokens or asked.default_max_tokens)

@@ -22,7 +22,7 @@ from batchyard.core.json_types import JsonObject
 from batchyard.core.retry import FailureReason
 
 _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
-_TOLD: JsonObject = {
+_REPEATED: JsonObject = {
     "instructions": None,
     "max_output_tokens": None,
     "metadata": {},
@@ -93,18 +93,20 @@ def response_of(completion: JsonObject, asked: JsonObject, now: int) -> JsonObje
         "usage": _usage(completion.get("usage")),
         "service_tier": completion.get("service_tier") or asked.get("service_tier"),
         **_NEVER,
-        **_told(asked),
+        **_repeated(asked),
     }
     others = _others(completion, _OF_COMPLETION) | _others(choice, _OF_CHOICE) | _others(said, _OF_MESSAGE)
     taken = response.keys() | _NEVER_HAD
     return {f"chat_{name}" if name in taken else name: value for name, value in others.items()} | response
 
 
-def _told(asked: JsonObject) -> JsonObject:
-    told = {name: default if asked.get(name) is None else asked[name] for name, default in _TOLD.items()}
-    if isinstance(told["text"], dict):
-        told["text"] = _TOLD["text"] | {name: value for name, value in told["text"].items() if value is not None}
-    return told | {"tools": [{"parameters": None, "strict": None} | tool for tool in asked.get("tools") or ()]}
+def _repeated(asked: JsonObject) -> JsonObject:
+    """What a response repeats of its request."""
+    fields = {name: default if asked.get(name) is None else asked[name] for name, default in _REPEATED.items()}
+    if isinstance(fields["text"], dict):
+        given = {name: value for name, value in fields["text"].items() if value is not None}
+        fields["text"] = _REPEATED["text"] | given
+    return fields | {"tools": [{"parameters": None, "strict": None} | tool for tool in asked.get("tools") or ()]}
 
 
 def _others(given: Mapping[str, Any], known: frozenset[str]) -> JsonObject:

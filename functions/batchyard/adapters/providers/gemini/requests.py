@@ -6,7 +6,7 @@ is left out, and so is the little that cannot change an answer.
 
 from __future__ import annotations
 
-from batchyard.adapters.providers.chat_parameters import most_tokens, number, stop_sequences
+from batchyard.adapters.providers.chat_parameters import chat_members, most_tokens, number, stop_sequences
 from batchyard.adapters.providers.gemini.conversation import conversation
 from batchyard.adapters.providers.gemini.models import is_since_3
 from batchyard.adapters.providers.gemini.thinking import thinking_config
@@ -16,18 +16,8 @@ from batchyard.core.json_types import JsonObject
 
 VENDOR = "Gemini"
 
-_NO_EFFECT = (
-    *("stream", "stream_options"),  # the answer is the same
-    *("prompt_cache_key", "prompt_cache_retention", "prompt_cache_options"),  # hints for OpenAI's cache
-    *("user", "safety_identifier"),  # Gemini asks for no name; `metadata` comes back with the answer
-)
-_NOTHING_LIKE_IT = ("prediction", "audio", "web_search_options", "moderation", "functions", "function_call")
-_ASKS_FOR_NOTHING: dict[str, tuple[object, ...]] = {
-    "logit_bias": ({},),
-    "modalities": (["text"],),
-    "store": (False,),
-    "verbosity": ("medium",),
-}
+_NO_EFFECT = ("user", "safety_identifier")
+"""Gemini asks for no name."""
 _SERVICE_TIERS = {"auto": None, "default": "standard", "flex": "flex", "priority": "priority"}
 _NUMBERS = {
     "temperature": "temperature",
@@ -42,13 +32,7 @@ _MOST_SEED = 2**31
 def content_request(document: JsonObject, model: str, *, is_flex: bool = False) -> JsonObject:
     """The request to POST to `:generateContent` of `model`. `is_flex`: in that service tier, whatever the item says.
     Raises Untranslatable."""
-    body = Members(document, "", VENDOR)
-    body.ignore("model", *_NO_EFFECT)
-    for name in _NOTHING_LIKE_IT:
-        if name in body:
-            raise body.unsupported(name)
-    for name, values in _ASKS_FOR_NOTHING.items():
-        body.allow(name, *values)
+    body = chat_members(document, VENDOR, no_effect=_NO_EFFECT, asks_for_nothing={})
     since_3 = is_since_3(model)
     found = conversation(body, since_3=since_3)
     request: JsonObject = {"contents": found.contents}
