@@ -77,7 +77,11 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--items", type=int, default=20_000, help="of the speed and cost runs (20,000)")
     parser.add_argument(
-        "--latency-ms", type=float, nargs="+", default=[0, 50], help="the provider's, one speed run each (0 50)"
+        "--latency-ms",
+        type=float,
+        nargs="+",
+        default=[0, 50],
+        help="the provider's, one speed run each, the first with cold starts (0 50)",
     )
     parser.add_argument(
         "--scale", type=int, nargs="+", default=[1_000, 10_000, 100_000], help="items of the scale runs"

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from moto import mock_aws
 from moto.core.botocore_stubber import BotocoreStubber
+from moto.dynamodb.comparisons import ConditionExpressionParser
 from moto.dynamodb.models import DynamoDBBackend
 from moto.dynamodb.models import Table as MotoTable
 from moto.dynamodb.parsing.ast_nodes import DepthFirstTraverser, Node
@@ -35,6 +36,7 @@ _QUICKER = (
     (MotoTable, "all_items"),
     (MotoTable, "__deepcopy__"),
     (DynamoDBBackend, "transact_write_items"),
+    (ConditionExpressionParser, "_lex_condition_expression"),
     (UpdateExpressionParser, "make"),
     (DepthFirstTraverser, "traverse"),
     (Node, "find_clauses"),
@@ -70,6 +72,7 @@ def _quicker() -> list[tuple[Any, str, Any]]:
         dynamodb.write_rows_without_the_serializer()
         dynamodb.query_one_partition()
         dynamodb.undo_transactions_by_row()
+        dynamodb.split_conditions_once()
         dynamodb_updates.parse_update_expressions_once()
         dynamodb_updates.walk_trees_quickly()
         return [(owner, name, vars(owner)[name]) for owner, name in _QUICKER]

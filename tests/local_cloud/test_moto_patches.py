@@ -19,6 +19,7 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 from moto.core import responses
+from moto.dynamodb.comparisons import ConditionExpressionParser
 from moto.dynamodb.models import Table
 from moto.dynamodb.parsing.ast_nodes import DepthFirstTraverser
 from moto.dynamodb.parsing.tokens import ExpressionTokenizer
@@ -260,6 +261,14 @@ def test_a_text_is_parsed_for_every_update(table: Any, monkeypatch: pytest.Monke
     assert len(parsed.calls) >= 2
 
 
+def test_a_condition_is_split_for_every_update(table: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """split_conditions_once: each of two updates splits the same condition twice, of six words and spaces."""
+    words = Watched(monkeypatch, ConditionExpressionParser, "_lex_one_node")
+    for _ in range(2):
+        table.update_item(**UPDATE, ConditionExpression="v = :v OR attribute_not_exists(v)")
+    assert len(words.calls) >= 2 * 2 * 6
+
+
 def test_a_walk_asks_at_every_node(table: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """walk_trees_quickly: an update of two attributes makes tables for hundreds of nodes."""
     asked = Watched(monkeypatch, DepthFirstTraverser, "nodes_to_be_processed")
@@ -350,6 +359,10 @@ BAD = [
     "SET #k = :n", "SET p = :n", "SET v = :nobody", "SET v = nobody", "SET size = :n", "SET nobody.x = :n",
     "SET v = v + :l", "SET v == :n", "ADD l :n", "",
 ]
+CONDITIONS = [
+    "v = :n AND p = :n", "v > :n OR attribute_exists(p)", "(v IN (:n, :n)) OR NOT attribute_exists(nobody)",
+    "size(p) < :n", "nobody = :n",
+]
 CALLS = [
     ("PutItem", {"TableName": "t", "Item": ROW, "ReturnValues": "ALL_OLD"}),
     ("PutItem", {"TableName": "t", "Item": ROW, "ReturnValues": "ALL_OLD"}),
@@ -373,7 +386,7 @@ CALLS = [
     ("Scan", {"TableName": "u"}),
     *[("UpdateItem", row(text) | {"ReturnValues": "ALL_NEW"}) for _ in range(2) for text in GOOD],
     *[("UpdateItem", row(text)) for _ in range(2) for text in BAD],
-    ("UpdateItem", row("SET q = :n") | {"ConditionExpression": "v = :n AND p = :n"}),
+    *[("UpdateItem", row("SET q = :n") | {"ConditionExpression": text}) for _ in range(2) for text in CONDITIONS],
     ("Scan", {"TableName": "u"}),
     ("TransactWriteItems", {"TransactItems": [write("a", "00"), delete("a", "01"), insert("a", "new")]}),
     ("Scan", {"TableName": "u"}),
@@ -409,9 +422,10 @@ print(json.dumps([run(), motos]))
 
 def test_dynamodb_answers_as_moto_does() -> None:
     """Every type of attribute through every operation that takes the short way, pages of a partition, updates right and
-    wrong, each twice, transactions that succeed and that are undone: each equals the answer of moto as it is."""
+    wrong, conditions that hold or do not, each twice, transactions that succeed and that are undone: each equals the
+    answer of moto as it is."""
     done = subprocess.run([sys.executable, "-c", _COMPARE], stdout=subprocess.PIPE, check=True)
     ours, motos = json.loads(done.stdout)
-    assert [status for status, _, _ in ours].count(400) == 2 + 2 * 14 + 1
-    assert len(ours) == 32 + 2 * (5 + 14) + 2
+    assert [status for status, _, _ in ours].count(400) == 2 + 2 * 14 + 2 * 2
+    assert len(ours) == 31 + 2 * (5 + 14 + 5) + 2
     assert ours == motos

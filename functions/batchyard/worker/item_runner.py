@@ -120,6 +120,9 @@ class ItemRunner:
         """Of each family first one item, and the others when that one is over: then its vendor knows how their prompts
         begin."""
         for first, *others in families:
+            if not others:
+                self._start(self._run(first))
+                continue
             is_known = asyncio.Event()
             self._start(self._run_ahead(first, is_known))
             for item in others:

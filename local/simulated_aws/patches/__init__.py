@@ -25,6 +25,7 @@ def apply() -> None:
     dynamodb.write_rows_without_the_serializer()
     dynamodb.query_one_partition()
     dynamodb.undo_transactions_by_row()
+    dynamodb.split_conditions_once()
     dynamodb_updates.parse_update_expressions_once()
     dynamodb_updates.walk_trees_quickly()
     sqs.count_messages_only_when_asked()

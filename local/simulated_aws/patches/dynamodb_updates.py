@@ -7,10 +7,22 @@ tests/local_cloud/test_moto_patches.py compares them.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from functools import lru_cache
 
-from moto.dynamodb.parsing.ast_nodes import DepthFirstTraverser, Expression, Node, UpdateExpressionFunction
+from moto.dynamodb.exceptions import MockValidationException
+from moto.dynamodb.parsing.ast_nodes import (
+    DepthFirstTraverser,
+    Expression,
+    Node,
+    UpdateExpressionAddAction,
+    UpdateExpressionDeleteAction,
+    UpdateExpressionFunction,
+    UpdateExpressionRemoveAction,
+    UpdateExpressionSetAction,
+)
 from moto.dynamodb.parsing.expressions import UpdateExpressionParser
+from moto.dynamodb.parsing.validators import ActionCountValidator, OverlappingPathsValidator
 
 _TEXTS = 1_000
 """So many trees are kept. Functions send the same few texts again and again."""
@@ -43,27 +55,42 @@ def _copy_of(node: Node, parent: Node | None) -> Node:
 
 
 def _traverse(walk: DepthFirstTraverser, root: Node) -> Node:
-    """As moto's `traverse_node_recursively`: what `walk` makes of a node takes its place, children first."""
+    """As moto's `traverse_node_recursively`: what `walk` makes of a node takes its place, children first.
+
+    Two of the walks only check, and check each clause and then the whole: what is right as a whole needs no more. If it
+    is wrong, the walk finds what moto would complain of first."""
+    if isinstance(walk, ActionCountValidator | OverlappingPathsValidator):
+        with suppress(MockValidationException):
+            return walk.process(root)
     about: dict[type, Callable[[Node], Node]] = walk._processing_map()
-    process_of = {kind: next((about[each] for each in about if issubclass(kind, each)), None) for kind in _NODES}
+    entry_of = _entries(tuple(about))
     is_told_of_children = type(walk).pre_processing_of_child is not DepthFirstTraverser.pre_processing_of_child
+    ends_at_actions = _ACTIONS.issuperset(about)
 
     def visit(node: Node, position: int) -> Node:
-        parent = node.parent
-        for number, child in enumerate(node.children or ()):
+        parent, kind = node.parent, type(node)
+        children = () if ends_at_actions and kind in _ACTIONS else node.children or ()
+        for number, child in enumerate(children):
             if is_told_of_children:
                 walk.pre_processing_of_child(node, number)
             if type(child) in _NODES:
                 visit(child, number)
-        process = process_of[type(node)]
-        if process is not None:
-            node = process(node)
+        entry = entry_of.get(kind)
+        if entry is not None:
+            node = about[entry](node)
             node.parent = parent
             if parent:
                 parent.children[position] = node
         return node
 
     return visit(root, -1)
+
+
+@lru_cache
+def _entries(about: tuple[type, ...]) -> dict[type, type]:
+    """Kind of node -> the first of the entries that it falls under, if there is one."""
+    entries = {kind: next((each for each in about if issubclass(kind, each)), None) for kind in _NODES}
+    return {kind: entry for kind, entry in entries.items() if entry is not None}
 
 
 def _find_clauses(node: Node, kinds: Collection[type]) -> list[Node]:
@@ -83,4 +110,8 @@ def _below(*kinds: type) -> frozenset[type]:
 
 
 _NODES = _below(Node)
+_ACTIONS = _below(
+    UpdateExpressionSetAction, UpdateExpressionAddAction, UpdateExpressionRemoveAction, UpdateExpressionDeleteAction
+)
+"""Walks about nothing else need not go below an action, to its path and its value."""
 _WITH_CLAUSES = _below(Expression, UpdateExpressionFunction)
