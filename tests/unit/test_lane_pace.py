@@ -26,7 +26,7 @@ NOW = 1_000_004.0
 SLOT = slot_of(NOW)
 
 
-def report(*batches: str, since: int = 999_000, busy_until: int = 2_000_000) -> WorkerReport:
+def report(*batches: str, since: float = 999_000, busy_until: int = 2_000_000) -> WorkerReport:
     """Batches are written `account/batch`."""
     named = dict(reversed(batch.split("/")) for batch in batches)
     return WorkerReport(int(NOW) - 1, since, named, busy_until)
@@ -158,6 +158,22 @@ def test_who_is_not_needed_leaves_unless_it_carries_a_batch_alone() -> None:
     assert list(staying(LanePace(workers=pace.workers), NOW, 1.0)) == ["w1", "w2"], "no rate, no surplus"
 
 
+def test_the_last_worker_does_not_come_and_go() -> None:
+    """2,000 calls a second of one second feed four workers; with three there none comes, and the fourth one stays."""
+    came = {f"w{number}": report("a/1") for number in range(4)}
+    three = LanePace(rate=2_000.0, workers={name: came[name] for name in ("w0", "w1", "w2")})
+    assert enough_without(three, "w3", "1", NOW, 1.0)
+    assert list(staying(LanePace(rate=2_000.0, workers=came), NOW, 1.0)) == list(came)
+
+
+def test_who_came_first_stays_though_others_came_in_the_same_second() -> None:
+    """Its calls in flight are the most. Older versions read the whole seconds."""
+    first, second = report("a/1", since=999_000.125), report("a/1", since=999_000.5)
+    row = {"rate_thousandths": 10_000, "worker_a": second.to_row(), "worker_b": first.to_row()}
+    assert list(staying(LanePace.from_row(row), NOW, 1.0)) == ["b"]
+    assert WorkerReport.from_row(first.to_row()[:6]) == report("a/1", since=999_000)
+
+
 def test_a_shard_is_left_to_others_only_if_they_carry_its_batch() -> None:
     """And it comes again before they run out of work, after a minute at the latest."""
     pace = LanePace(rate=10.0, workers={"w1": report("a/1", busy_until=int(NOW) + 40)})
@@ -245,7 +261,7 @@ def test_what_no_longer_waits_costs_no_turn() -> None:
 def test_a_row_of_a_newer_version_is_read() -> None:
     """What it has more is left alone."""
     row = {
-        "worker_w": [1, 2, {"b": "a"}, 3, {"a": 2}, {}, "more"],
+        "worker_w": [1, 2, {"b": "a"}, 3, {"a": 2}, {}, 0, "more"],
         "good_5": 7,
         "refused_5": 1,
         "rate_thousandths": 1500,

@@ -43,7 +43,7 @@ _NEW_SLOTS = 2
 """So many workers begin with a lane, and others wait for that time, until it is known whether it has a rate. They miss
 nothing: calls in flight begin with a few, double at most while one lasts, and a few workers hold thousands."""
 _SLACK = 0.9
-"""The rate falls by a tenth before a worker leaves that was needed: else it would come and go."""
+"""Another worker comes for a tenth more than those that are there can feed: else the last one would come and go."""
 _SHORTEST_AWAY_SECONDS = 5.0
 _LONGEST_AWAY_SECONDS = 60.0
 """How long a shard that nobody needs now stays away: not so long that the death of a worker would be felt."""
@@ -78,20 +78,23 @@ class WorkerReport:
     more than others -> how many times as much. `turns`: the same of batches, beside others of their account."""
 
     at: int
-    since: int
+    since: float
     batches: Mapping[str, str]
     busy_until: int
     weights: Mapping[str, int] = field(default_factory=dict)
     turns: Mapping[str, int] = field(default_factory=dict)
 
     def to_row(self) -> list[Any]:
-        row = [self.at, self.since, dict(self.batches), self.busy_until, dict(self.weights)]
-        return [*row, dict(self.turns)] if self.turns else row
+        """`since` in two: whole seconds, and behind all that older versions read its thousandths."""
+        seconds, thousandths = divmod(round(1000 * self.since), 1000)
+        row = [self.at, seconds, dict(self.batches), self.busy_until, dict(self.weights), dict(self.turns)]
+        return [*row, thousandths]
 
     @classmethod
     def from_row(cls, row: list[Any]) -> WorkerReport:
         """What a newer version wrote behind these fields is left alone."""
-        return cls(*row[:6])
+        at, seconds, *others = row[:6]
+        return cls(at, seconds + sum(row[6:7]) / 1000, *others)
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +229,7 @@ def staying(pace: LanePace, now: float, usual_call_seconds: float) -> dict[str, 
     """The workers that the lane needs, in the order in which they came; all of them if it has no rate and is not new.
     Who came when there were enough stays only with a batch that none of them carries."""
     present = pace.present(now)
-    needed = _needed(pace, now, _SLACK, usual_call_seconds)
+    needed = _needed(pace, now, 1.0, usual_call_seconds)
     if needed is None:
         return present
     stay: dict[str, WorkerReport] = {}
@@ -288,10 +291,16 @@ def _needed(pace: LanePace, now: float, part: float, usual_call_seconds: float) 
     return _FIRST_WORKERS if is_new else None
 
 
+def wants_no_more(pace: LanePace, now: float) -> bool:
+    """Whether the lane has no use for as many workers as there are: it has a rate, or is new. What it has is for those
+    that stay to take up."""
+    return _needed(pace, now, 1.0, 0.0) is not None
+
+
 def enough_without(pace: LanePace, name: str, batch_id: str, now: float, usual_call_seconds: float) -> bool:
     """Whether worker `name`, which has nothing to do yet, may leave a shard of that batch to others: they are enough,
     have work for a while, and carry the batch."""
-    needed = _needed(pace, now, 1.0, usual_call_seconds)
+    needed = _needed(pace, now, _SLACK, usual_call_seconds)
     if needed is None:
         return False
     others = [report for other, report in staying(pace, now, usual_call_seconds).items() if other != name]

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from batchyard.adapters.aws.rosters import Rosters
 from batchyard.adapters.aws.shards import Shards
 from batchyard.core.lane_pace import SLOT_SECONDS
+from batchyard.core.lanes import LaneId
 from batchyard.core.messages import ShardMessage
 from batchyard.core.roster import Listed, Seated, in_turn, seats_by_account, who_makes_room
 from batchyard.core.shards import LeaseHeld, ShardFenced, ShardRow, ShardSettled
@@ -107,6 +108,8 @@ class Drawing:
         self._last_draw_at = min(stop_at - _SPARE_SECONDS, runtime.clock() + _DRAW_SECONDS)
         self._lease_seconds = lease_seconds
         self._carried: dict[_Name, _Carried] = {}
+        self._enough_on: set[LaneId] = set()
+        """Lanes that had workers enough without this one."""
         self._left_alone: list[Listed] = []
         """Batches of the roster that nobody carries, and that are ours to take up."""
         self._seen_at: dict[_Name, float] = {}
@@ -125,6 +128,10 @@ class Drawing:
         carried.tried.add(message.shard.number)
         carried.patience_seconds = _TRY_AGAIN_FIRST_SECONDS
         self._tools.watch_of(message).share.draws_until = self._last_draw_at
+
+    def hand_back(self, message: ShardMessage) -> None:
+        """A shard was handed back because its lane has workers enough: none of that lane is drawn here any more."""
+        self._enough_on.add(self._tools.watch_of(message).lane)
 
     async def draw_while(self, work: asyncio.Future[list[bool]], run: Callable[[Drawn], Awaitable[None]]) -> None:
         """Draws and runs shards until `work` is done, and then as long as the lane needs this worker."""
@@ -208,7 +215,8 @@ class Drawing:
         """One shard of that batch, if somebody else does not have it. Whether the batch may want more."""
         watch = self._tools.watch_of(carried.message)
         batch_id, share = carried.message.batch_id, watch.share
-        if self._clock() >= self._last_draw_at or not share.stays_for(batch_id) or watch.is_in_trouble:
+        is_needed = watch.lane not in self._enough_on and share.stays_for(batch_id)
+        if self._clock() >= self._last_draw_at or not is_needed or watch.is_in_trouble:
             share.items_ahead.pop(batch_id, None)
             return False
         if len(carried.ahead) < _FEW_AHEAD:

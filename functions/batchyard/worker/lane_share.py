@@ -31,6 +31,7 @@ from batchyard.core.lane_pace import (
     share,
     slot_of,
     staying,
+    wants_no_more,
 )
 from batchyard.core.lanes import LaneId
 from batchyard.core.messages import ShardMessage
@@ -101,7 +102,7 @@ class LaneShare:
         self._started_before = 0
         self._reported_at = -math.inf
         self._running: list[Participant] = []
-        self._since = 0
+        self._since = 0.0
         self._reported_slot = 0
         self._portions: dict[str, float] = {}
         self.items_ahead: Counter[str] = Counter()
@@ -161,8 +162,8 @@ class LaneShare:
         return staying(self.pace, self._clock(), self._usual_call_seconds)
 
     def stays_for(self, batch_id: str) -> bool:
-        """Whether the lane has a rate, and needs this worker for it, or for that batch."""
-        return self.pace.rate is not None and not (self.is_surplus() or self.enough_others(batch_id))
+        """Whether the lane has no use for others, but for this worker, be it for that batch."""
+        return wants_no_more(self.pace, self._clock()) and not (self.is_surplus() or self.enough_others(batch_id))
 
     def is_carried(self, batch_id: str) -> bool:
         """Whether another worker that is there has calls of that batch waiting."""
@@ -183,7 +184,15 @@ class LaneShare:
         """How many calls of a batch may start here within `seconds`."""
         together = sum(self._portions.values())
         part = self._portions.get(batch_id, together) / together if together else 1.0
-        return part * (self._gate.pacer.rate or 0.0) * seconds
+        return part * self._calls_per_second * seconds
+
+    @property
+    def _calls_per_second(self) -> float:
+        """How many calls may start here; 0 before anything is known."""
+        pacer = self._gate.pacer
+        if pacer.rate is not None:
+            return pacer.rate
+        return pacer.limit / self._usual_call_seconds if self._usual_call_seconds else 0.0
 
     async def join(self, run: Participant) -> None:
         """A shard is about to run here. None starts before the others have been told of the first one."""
@@ -192,7 +201,7 @@ class LaneShare:
             is_first = not self._running
             self._running.append(run)
             if is_first:
-                self._since = int(self._clock())
+                self._since = self._clock()
                 self._reported_at = self._clock()
             if is_new:
                 await self._report(run)

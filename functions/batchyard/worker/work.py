@@ -120,7 +120,7 @@ class Worker:
             lease_seconds=self._limits.lease_seconds,
         )
         working = asyncio.gather(*(self._work_one(record, invocation, drawing) for record in records))
-        drawn = drawing.draw_while(working, partial(self._work_drawn, invocation))
+        drawn = drawing.draw_while(working, partial(self._work_drawn, invocation, drawing))
         succeeded, _ = await asyncio.gather(working, drawn)
         return [record.id for record, fine in zip(records, succeeded, strict=True) if not fine]
 
@@ -149,11 +149,13 @@ class Worker:
             self._ended.set()
         return True
 
-    async def _work_drawn(self, invocation: Invocation, drawn: Drawn) -> None:
+    async def _work_drawn(self, invocation: Invocation, drawing: Drawing, drawn: Drawn) -> None:
         """A shard that is handed back needs no sending: its message is on its way."""
         self._running += 1
         try:
-            await self._work_claimed(drawn.message, drawn.claim, invocation, drawn.seat)
+            ended = await self._work_claimed(drawn.message, drawn.claim, invocation, drawn.seat)
+            if ended.stop is Stop.SURPLUS:
+                drawing.hand_back(drawn.message)
         except LeaseLost:
             invocation.meter.shards["lease_lost"] += 1
         except Exception:
@@ -171,6 +173,8 @@ class Worker:
         if claim is not None and await self._has_room(message, claim):
             drawing.carry(message, seat)
             ended = await self._work_claimed(message, claim, invocation, seat)
+            if ended.stop is Stop.SURPLUS:
+                drawing.hand_back(message)
             if ended.stop in _SENT_AGAIN:
                 await self._send_again(message, ended.wait_seconds)
 
