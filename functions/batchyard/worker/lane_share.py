@@ -314,15 +314,17 @@ class LaneShare:
 
     def _count(self, now: float) -> Counts:
         """The calls since the last report, by slot: good ones as if they had come evenly, refused ones once their slot
-        is over. Each good one counts with the tokens of those that were answered: they end slots after they start."""
+        is over. Each good one counts with the tokens of those that were answered, now or since the last good one: calls
+        end slots after they start."""
         started, self._started_before = self._gate.pacer.started - self._started_before, self._gate.pacer.started
         good, self._refused_calls = max(0, started - self._refused_calls), 0
         over = [slot for slot in self._refused if slot < slot_of(now) or not self._running]
         refused = {slot: self._refused.pop(slot) for slot in over}
         since, self._reported_at = max(self._reported_at, now - _LONGEST_COUNT_SECONDS), now
-        by_answers = round(good * self._tokens / self._answers) if self._answers else 0
-        tokens = by_slot(by_answers, since, now) if by_answers else {}
-        self._answers = self._tokens = 0
+        tokens: dict[int, int] = {}
+        if good and self._answers:
+            tokens = by_slot(round(good * self._tokens / self._answers), since, now)
+            self._answers = self._tokens = 0
         return Counts(int(now), by_slot(good, since, now), refused, tokens)
 
     def _busy_until(self, now: float) -> int:
