@@ -174,11 +174,18 @@ def test_how_a_job_ends() -> None:
         bench.now = 2 * 86_400.0
         view = bench.jobs.look(job_id)
         assert (view.is_over, view.error, view.may_pass) == (True, error, False)
-        if done:
-            assert len(list(bench.jobs.results(job_id))) == done
-        else:
-            with pytest.raises(JobMissing):
-                list(bench.jobs.results(job_id))
+        assert len(list(bench.jobs.results(job_id))) == done
+
+
+def test_results_that_are_gone_are_missed() -> None:
+    """Of a job that ended well: that it has none is not to be believed at once."""
+    bench = Bench()
+    job_id = bench.submit()
+    bench.now = 2 * 86_400.0
+    bench.jobs.look(job_id)
+    bench.jobs.clean_up(job_id)
+    with pytest.raises(JobMissing):
+        list(bench.jobs.results(job_id))
 
 
 def test_records_that_failed() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -163,6 +165,17 @@ def test_whatever_is_wrong_has_a_way_out(shell: Shell, aws: FakeAws) -> None:
     assert found["queues"][0]["way_out"].endswith("`batchyard dead-letters replay provider-openai`.")
     assert len(found["alarms"]) == 1
     assert said.result["findings"]["act"] >= 5
+
+
+@pytest.mark.parametrize(("short_by", "state"), [(0, "fine"), (1, "note")])
+def test_the_quota_that_doctor_wants_is_the_guides(shell: Shell, aws: FakeAws, short_by: int, state: str) -> None:
+    """Which is what the templates reserve (`infra/test_concurrency.py`): one less, and no function has its own."""
+    guide = (Path(__file__).parents[2] / "docs" / "deploy.md").read_text()
+    wanted = re.search(r"- \*\*(\d+) or more:\*\* every function has its reservation", guide)
+    assert wanted is not None
+    aws.concurrency = int(wanted[1]) - short_by
+    shell("doctor", "--json")
+    assert [each["state"] for each in findings(shell)["quotas"]] == [state]
 
 
 def test_doctor_looks_on_when_it_may_not_look_somewhere(shell: Shell, aws: FakeAws) -> None:

@@ -19,6 +19,7 @@ from batchyard.core.results import Outcome
 from batchyard.jobs.executor import attend
 from tests.jobs.yard import ESCALATE_AT, MODEL, Guarded, Yard
 from tests.memory_bedrock import ROLE, URL, MemoryBedrock
+from tests.steps.running import NOW
 
 PROVIDER = Provider("bedrock", "bedrock", "https://bedrock-runtime.eu-central-1.amazonaws.com")
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}
@@ -132,13 +133,26 @@ def test_a_job_that_expires_keeps_what_it_has() -> None:
 
 
 def test_a_job_that_fails_as_a_whole() -> None:
-    """Everything runs in realtime."""
+    """Everything runs in realtime, at once: that it has no results is no wonder."""
     yard = BedrockYard(seconds=100.0, fails=True)
     yard.run()
     assert yard.results() == ALL_12
+    assert yard.now < NOW + 300
     assert len(yard.realtime_paid) == 12
     assert [row.reason for row in yard.job_rows] == ["failed"]
     assert not yard.bedrock.objects.stored
+
+
+@pytest.mark.parametrize("how", [{"fails": True}, {"seconds": None, "done_share": 0.0}], ids=["fails", "is stopped"])
+def test_a_job_without_results_whose_submission_was_not_answered(how: dict[str, Any]) -> None:
+    """It is found by its name, and is ours: nobody looks for another one until the deadline."""
+    yard = BedrockYard(**{"seconds": 100.0, "loses_answers": 1} | how)
+    yard.run()
+    assert yard.results() == ALL_12
+    assert len(yard.realtime_paid) == 12
+    assert yard.now < ESCALATE_AT + 300
+    assert [(row.is_done, row.strangers) for row in yard.job_rows] == [(True, ())]
+    assert len(yard.bedrock.jobs) == 1
 
 
 def test_items_with_tools_run_in_realtime() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any, cast
 
@@ -13,7 +13,14 @@ import pytest
 from batchyard.adapters.aws.job_starter import JobStarter
 from batchyard.adapters.aws.secrets import SecretMissing
 from batchyard.adapters.aws.table import Key
-from batchyard.adapters.providers.provider_jobs import JobMissing, JobRefused, JobResult, VendorTrouble
+from batchyard.adapters.providers.provider_jobs import (
+    JobLine,
+    JobMissing,
+    JobRefused,
+    JobResult,
+    Submission,
+    VendorTrouble,
+)
 from batchyard.core import families
 from batchyard.core.batches import Ending
 from batchyard.core.jobs import JobRef, JobState
@@ -336,6 +343,31 @@ def test_a_job_that_vanished_runs_in_realtime() -> None:
     assert NOW + 300 <= yard.now < NOW + 600
     assert len(yard.realtime_paid) == 12
     assert [(row.reason, row.unheard) for row in yard.job_rows] == [("vanished", 12)]
+
+
+def test_a_job_that_is_found_and_has_no_results_is_not_found_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its submission was not answered, and its vendor does not hand its results over: another job is made, instead of
+    the same one being looked for until the deadline."""
+    yard = Yard()
+    submit, results = yard.vendor.submit, yard.vendor.results
+
+    def lose_first_answer(submission: Submission, lines: Iterable[JobLine]) -> str:
+        job_id = str(submit(submission, lines))
+        if job_id == "vb_0":
+            raise VendorTrouble(FailureReason.CONNECTION, is_unknown=True)
+        return job_id
+
+    def miss_first_results(job_id: str) -> Iterator[bytes]:
+        if job_id == "vb_0":
+            raise JobMissing("404")
+        return iter(results(job_id))
+
+    monkeypatch.setattr(yard.vendor, "submit", lose_first_answer)
+    monkeypatch.setattr(yard.vendor, "results", miss_first_results)
+    yard.run()
+    assert yard.results() == ALL_12
+    assert yard.now < ESCALATE_AT and not yard.realtime_paid
+    assert [(row.provider_job_id, row.strangers) for row in yard.job_rows] == [("vb_1", ("vb_0",))]
 
 
 def test_a_provider_without_a_batch_api_is_remembered() -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from batchyard.adapters.providers.events import EventStream, StreamBroken, StreamFailed
 from batchyard.adapters.providers.openai_replies import streamed_reply_of
+from batchyard.core import exact_json
 from batchyard.core.calls import Answer, NoAnswer
 from batchyard.core.retry import FailureReason
 from local.provider.answers.content import count_tokens
@@ -259,6 +260,22 @@ def test_an_event_without_an_end_is_counted() -> None:
     for _ in range(100):
         events.feed(b"data:\n")
     assert events.held_bytes > 100_000
+
+
+@pytest.mark.parametrize(
+    ("begin", "end"),
+    [(b'{"type":"response.completed","response":{"output":[', b"]}}"), (b'{"choices":[', b"]}")],
+    ids=["responses", "chunk"],
+)
+def test_an_event_of_more_than_a_million_objects_is_not_read(
+    monkeypatch: pytest.MonkeyPatch, begin: bytes, end: bytes
+) -> None:
+    """It would take forty times its bytes, as a plain answer would: it is too large, and there is no second try."""
+    read: list[bytes] = []
+    monkeypatch.setattr(exact_json, "loads_anything", read.append)
+    content = b"data: " + begin + b"{}," * 1_400_000 + b"{}" + end + b"\n\n"
+    assert streamed_reply_of(200, {}, fed(content), 0.0) == NoAnswer(FailureReason.TOO_LARGE)
+    assert not read
 
 
 def test_chunks_that_are_nested_too_deeply_are_no_answer() -> None:

@@ -41,3 +41,9 @@ def test_every_page_is_found_from_the_readme() -> None:
 def test_the_readme_is_short() -> None:
     """Under 250 lines; the rest is in docs."""
     assert len((ROOT / "README.md").read_text().splitlines()) < 250
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_no_page_is_half_merged(page: Path) -> None:
+    """Both sides of a conflict, and the marks around them, are shown to readers if nobody has decided."""
+    assert re.findall(r"^(?:<{7}|={7}|>{7})(?: .*)?$", page.read_text(), re.MULTILINE) == []

@@ -117,6 +117,8 @@ def test_a_line_end_does_no_harm() -> None:
         (rb'{"custom_id":"half \ud83d"}', "invalid_json_line", "custom_id"),
         (rb'{"body":{"messages":[{},{"content":"\udc00"}]}}', "invalid_json_line", "body.messages[1].content"),
         (rb'{"body":{"user":{"na\ud800me":1}}}', "invalid_json_line", "body.user"),
+        (rb'{"na\ud800me":1}', "invalid_json_line", None),
+        (rb'"half \ud83d"', "invalid_json_line", None),
         (b'{"body":{"seed":1e400}}', "invalid_json_line", "body.seed"),
         (b'{"body":{"stop":["a",-%b]}}' % (b"9" * 400), "invalid_json_line", "body.stop[1]"),
         (b'{"body":{"seed":1e400}', "invalid_json_line", None),

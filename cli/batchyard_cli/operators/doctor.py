@@ -14,7 +14,7 @@ from batchyard_cli.operators.lanes import used_lanes, way_out
 from batchyard_cli.operators.queues import SUFFIX, queues
 from batchyard_cli.texts import duration
 
-_WANTED_CONCURRENCY = 373
+_WANTED_CONCURRENCY = 393
 """docs/deploy.md, Quotas."""
 _NEAR_DEADLINE_SECONDS = 7200
 _NEEDS_NO_KEY = ("bedrock",)

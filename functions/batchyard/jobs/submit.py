@@ -47,9 +47,9 @@ def _find(job: HeldJob, is_over: bool) -> int | None:
     if ready_in > 0:
         return ready_in
     vendor = job.vendor
-    submission = _submission(job, sum(1 for _ in job_lines(job, vendor)))
+    submission = replace(_submission(job, sum(1 for _ in job_lines(job, vendor))), strangers=_strangers(job))
     try:
-        found = vendor.jobs.find(replace(submission, strangers=_strangers(job)))
+        found = [each for each in vendor.jobs.find(submission) if each not in job.row.strangers]
     except JobMissing:
         found = []
     except VendorTrouble as trouble:

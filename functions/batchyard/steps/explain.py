@@ -1,8 +1,8 @@
 """Explain: why a batch that runs stands still or is slow, and how far it is, lane by lane, for the customer who looks
 at it.
 
-Read from the rows of its lanes, and only for a batch that is in progress: a batch that
-nobody looks at costs nothing.
+Read from the rows of its lanes, and only for a batch that is in progress: a batch that nobody looks
+at costs nothing.
 """
 
 from __future__ import annotations

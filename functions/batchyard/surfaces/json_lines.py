@@ -40,14 +40,14 @@ def read_json_line(raw: bytes, line: int) -> Any | LineError:
         return LineError("invalid_json_line", message, line)
 
 
-def _unsendable(raw: bytes) -> tuple[str, str] | None:
-    """Where the first value is that JSON allows, and that no provider reads, and what is wrong with it; None if that is
-    not what the line suffers from."""
+def _unsendable(raw: bytes) -> tuple[str | None, str] | None:
+    """Where the first value is that JSON allows, and that no provider reads (None: in the line itself), and what is
+    wrong with it; None if that is not what the line suffers from."""
     try:
         for path, value in _values(exact_json.loads_anything(raw), ""):
             if (wrong := _what_is_wrong(value)) is not None:
                 shown = path[:_MOST_PATH_CHARACTERS]
-                return shown, f"'{shown}' {wrong}"
+                return (shown, f"'{shown}' {wrong}") if shown else (None, f"This line {wrong}")
     except (ValueError, RecursionError):
         pass
     return None

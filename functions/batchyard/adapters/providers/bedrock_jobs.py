@@ -60,6 +60,8 @@ _EVENT = "event.json"
 _OUTPUT = "output/"
 _OUTPUT_ENDS = ".jsonl.out"
 _FILES_AT_MOST = 1000
+_HAS_RESULTS = frozenset({"Completed", "PartiallyCompleted"})
+"""A job that failed, was stopped or has expired may have none."""
 _TOOLS = b'"toolConfig":'
 """Converse jobs refuse tools. Inside a text its quotation marks would be escaped."""
 _RUNTIME = re.compile(r"https://bedrock-runtime(-fips)?\.")
@@ -138,12 +140,12 @@ class BedrockJobs:
         return JobView(status in OVER, "failed" if status == "Failed" else None)
 
     def results(self, job_id: str) -> Iterator[bytes]:
-        objects = self._objects
-        keys = [key for key in self._files(job_id) if key.endswith(_OUTPUT_ENDS)]
-        if not keys:
+        job = self._job(job_id)
+        keys = [key for key in self._files(job_id, job) if key.endswith(_OUTPUT_ENDS)]
+        if not keys and job.get("status") in _HAS_RESULTS:
             raise JobMissing(f"{job_id} has no results")
         for key in keys:
-            yield from _lines(objects, key)
+            yield from _lines(self._objects, key)
 
     def id_of(self, line: bytes) -> str:
         return _line_id(exact_json.loads_anything(line)["recordId"])
@@ -162,7 +164,7 @@ class BedrockJobs:
 
     def clean_up(self, job_id: str) -> None:
         try:
-            keys = self._files(job_id)
+            keys = self._files(job_id, self._job(job_id))
         except JobMissing:
             return
         self._objects.delete_many(keys)
@@ -217,9 +219,9 @@ class BedrockJobs:
     def _job(self, job_id: str) -> JsonObject:
         return self._http.get(f"{_JOB}/{job_id}")
 
-    def _files(self, job_id: str) -> list[str]:
-        """The keys of all files of a job. Raises JobMissing if it is none of ours."""
-        config = self._job(job_id).get("inputDataConfig")
+    def _files(self, job_id: str, job: JsonObject) -> list[str]:
+        """The keys of all files of a job, which is described by `job`. Raises JobMissing if it is none of ours."""
+        config = job.get("inputDataConfig")
         input_config = config.get("s3InputDataConfig") if isinstance(config, dict) else None
         uri = str(input_config.get("s3Uri")) if isinstance(input_config, dict) else ""
         objects = self._objects

@@ -32,9 +32,11 @@ class StreamFailed(BatchyardError):
 
 
 class EventStream:
-    """Takes the bytes as they come (`feed`), then has the answer."""
+    """Takes the bytes as they come (`feed`), then has the answer. `is_too_large`: an event was not read, because what
+    it holds would not fit into memory."""
 
     def __init__(self) -> None:
+        self.is_too_large = False
         self._rest: list[bytes] = []
         self._data: list[bytes] = []
         self._data_bytes = self._unread_bytes = 0
@@ -69,7 +71,7 @@ class EventStream:
         if self._error is not None:
             raise StreamFailed(exact_json.loads_anything(self._error))
         if self._broken:
-            raise StreamBroken("an event is no JSON object")
+            raise StreamBroken("an event is no JSON object, or is too large")
         if self._whole is not None:
             whole: JsonObject = exact_json.loads_anything(self._whole)["response"]
             return whole
@@ -95,6 +97,9 @@ class EventStream:
     def _take_event(self, data: bytes) -> None:
         if data == _DONE:
             self._done = True
+            return
+        if exact_json.has_too_many_parts(data):
+            self.is_too_large = self._broken = True
             return
         try:
             event: Any = exact_json.loads_anything(data)

@@ -86,7 +86,7 @@ def streamed_reply_of(status: int, headers: Mapping[str, str], events: EventStre
     except StreamFailed as failed:
         document, is_failed = failed.error, True
     except (StreamBroken, RecursionError):
-        return NoAnswer(FailureReason.INVALID_RESPONSE)
+        return NoAnswer(FailureReason.TOO_LARGE if events.is_too_large else FailureReason.INVALID_RESPONSE)
     try:
         content = exact_json.dumps_anything(document)
     except TypeError:
