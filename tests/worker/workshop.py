@@ -30,6 +30,7 @@ from batchyard.core.retry import FailureReason, RetryAdvice, RetryPolicy, failur
 from batchyard.core.sharding import Shard
 from batchyard.core.shards import ShardRow, ShardState
 from batchyard.core.usage import Price, Usage
+from batchyard.worker.drawing import Draw
 from batchyard.worker.gate import Gates
 from batchyard.worker.item_runner import Upstream
 from batchyard.worker.lane_watch import LaneWatch
@@ -125,6 +126,7 @@ class Workshop:
         self.settled: list[tuple[ShardMessage, ShardRow]] = []
         self.settled_again = 0
         self.room = Room.FREE
+        self.draw: Draw = lambda message, tried: []
         self.limits = limits
         self.retry = RetryPolicy()
         self.deaths = 0
@@ -186,7 +188,7 @@ class Workshop:
             self,
             Steps(
                 self._settle,
-                lambda message, tried: [],
+                self.draw,
                 Rosters(self.shards._table),
                 lambda message: self.room,
             ),

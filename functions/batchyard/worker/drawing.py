@@ -110,6 +110,8 @@ class Drawing:
         self._carried: dict[_Name, _Carried] = {}
         self._enough_on: set[LaneId] = set()
         """Lanes that had workers enough without this one."""
+        self._not_before: dict[tuple[str, int], float] = {}
+        """(batch id, shard number) -> until when it is not drawn here: its last run here got stuck."""
         self._left_alone: list[Listed] = []
         """Batches of the roster that nobody carries, and that are ours to take up."""
         self._seen_at: dict[_Name, float] = {}
@@ -127,11 +129,19 @@ class Drawing:
         carried.seats.append(seat)
         carried.tried.add(message.shard.number)
         carried.patience_seconds = _TRY_AGAIN_FIRST_SECONDS
-        self._tools.watch_of(message).share.draws_until = self._last_draw_at
+        watch = self._tools.watch_of(message)
+        watch.share.draws_until = 0.0 if watch.lane in self._enough_on else self._last_draw_at
 
     def hand_back(self, message: ShardMessage) -> None:
         """A shard was handed back because its lane has workers enough: none of that lane is drawn here any more."""
-        self._enough_on.add(self._tools.watch_of(message).lane)
+        watch = self._tools.watch_of(message)
+        self._enough_on.add(watch.lane)
+        watch.share.draws_until = 0.0
+
+    def put_off(self, message: ShardMessage, seconds: float) -> None:
+        """A shard failed, or nothing of it can start for so long. To draw it again at once would be in vain, again and
+        again."""
+        self._not_before[message.batch_id, message.shard.number] = self._clock() + seconds
 
     async def draw_while(self, work: asyncio.Future[list[bool]], run: Callable[[Drawn], Awaitable[None]]) -> None:
         """Draws and runs shards until `work` is done, and then as long as the lane needs this worker."""
@@ -216,7 +226,8 @@ class Drawing:
         watch = self._tools.watch_of(carried.message)
         batch_id, share = carried.message.batch_id, watch.share
         is_needed = watch.lane not in self._enough_on and share.stays_for(batch_id)
-        if self._clock() >= self._last_draw_at or not is_needed or watch.is_in_trouble:
+        last_draw_at = min(self._last_draw_at, carried.message.expires_at)
+        if self._clock() >= last_draw_at or not is_needed or watch.is_in_trouble:
             share.items_ahead.pop(batch_id, None)
             return False
         if len(carried.ahead) < _FEW_AHEAD:
@@ -287,6 +298,8 @@ class Drawing:
             return
         seen: dict[_Name, float] = {}
         for listed in await self._blocking(self._tools.rosters.of, provider):
+            if self._clock() >= listed.message.expires_at:
+                continue
             name = _name_of(listed.message)
             carried = self._carried.get(name)
             if (carried and carried.seats_held) or await self._is_carried_by_others(listed.message):
@@ -336,16 +349,17 @@ class Drawing:
                 return
             drawn = await self._claim(carried.ahead.popleft())
             if drawn is not None:
-                await self._blocking(self._tools.rosters.take_up, message, int(self._clock()))
                 await self._start(run, drawn)
+                await self._blocking(self._tools.rosters.take_up, message, int(self._clock()))
                 return
 
     async def _claim(self, message: ShardMessage) -> Drawn | None:
-        """The shard, if nobody has it, and there is a seat for it."""
-        if self._seats.is_full:
+        """The shard, if nobody has it, it was not put off, and there is a seat for it."""
+        batch_id, number = message.batch_id, message.shard.number
+        if self._seats.is_full or self._clock() < self._not_before.get((batch_id, number), 0.0):
             return None
         seat = await self._seats.take()
-        batch_id, number, owner, now = message.batch_id, message.shard.number, self._new_owner(), int(self._clock())
+        owner, now = self._new_owner(), int(self._clock())
         lease_until = now + self._lease_seconds
         try:
             claim = await self._blocking(self._tools.rows.claim, batch_id, number, owner, now, lease_until)

@@ -176,9 +176,11 @@ class LaneShare:
         return self._name in stay and is_to_be_taken_up_by(self._name, stay, batch_id)
 
     def runs_short(self, batch_id: str) -> bool:
-        """Whether there will soon be too few items of a batch here."""
+        """Whether there will soon be too few items of a batch here. While the lane pauses none can start."""
         items_left = sum(run.items_left() for run in self._running if run.batch_id == batch_id)
-        return items_left < self.items_in(batch_id, self._usual_call_seconds + _WORK_AT_HAND_SECONDS)
+        pause_seconds = max(0.0, self._gate.pacer.resumes_at - self._clock())
+        seconds = self._usual_call_seconds + _WORK_AT_HAND_SECONDS - pause_seconds
+        return items_left < self.items_in(batch_id, seconds)
 
     def items_in(self, batch_id: str, seconds: float) -> float:
         """How many calls of a batch may start here within `seconds`."""

@@ -139,7 +139,9 @@ class LaneWatch:
     async def admit(self, batch_id: str) -> Admission:
         """What may become of a shard of this batch."""
         async with self._admitting:  # the shards of one invocation come at the same time: one of them looks for all
-            if self._clock() >= self._read_at + _FRESH_SECONDS:
+            if self._write is not None:  # the run that was to write it has died, and until then the row does not count
+                await self.keep_up()
+            elif self._clock() >= self._read_at + _FRESH_SECONDS:
                 await self.look()
         if not self.is_in_trouble:
             return Admission.WAIT if self.share.enough_others(batch_id) else Admission.PASS
@@ -181,6 +183,10 @@ class LaneWatch:
             self._take(await self._blocking(partial(self._lanes.probe_failed, self._lane, self._name, health, now)))
         finally:
             self._probing = False
+
+    def drop_probe(self) -> None:
+        """No probe can be made here. Its lease ends by itself."""
+        self._probing = False
 
     def replied(self, reply: ProviderReply, *, failed_before: bool) -> FailureReason | None:
         """Takes note of a reply to an item. `failed_before`: the item had other failures, so that one more says more

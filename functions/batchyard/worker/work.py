@@ -141,6 +141,7 @@ class Worker:
             meter.shards["error"] += 1
             if message is None:  # it would be moved back for ever, and never tell of what batch it is
                 return record.receives >= RECEIVES_AT_MOST
+            drawing.put_off(message, self._limits.lease_seconds)
             await self._postpone(message, record)
             return False
         finally:
@@ -154,13 +155,13 @@ class Worker:
         self._running += 1
         try:
             ended = await self._work_claimed(drawn.message, drawn.claim, invocation, drawn.seat)
-            if ended.stop is Stop.SURPLUS:
-                drawing.hand_back(drawn.message)
+            _tell(drawing, drawn.message, ended)
         except LeaseLost:
             invocation.meter.shards["lease_lost"] += 1
         except Exception:
             self._log.exception("%s shard %s, which was drawn, failed", drawn.message.batch_id, drawn.claim.number)
             invocation.meter.shards["error"] += 1
+            drawing.put_off(drawn.message, self._limits.lease_seconds)
         finally:
             self._running -= 1
             self._ended.set()
@@ -173,8 +174,7 @@ class Worker:
         if claim is not None and await self._has_room(message, claim):
             drawing.carry(message, seat)
             ended = await self._work_claimed(message, claim, invocation, seat)
-            if ended.stop is Stop.SURPLUS:
-                drawing.hand_back(message)
+            _tell(drawing, message, ended)
             if ended.stop in _SENT_AGAIN:
                 await self._send_again(message, ended.wait_seconds)
 
@@ -204,6 +204,9 @@ class Worker:
                 upstream = await self._upstreams.of(message)
             except SecretMissing:
                 await watch.probe_failed(LaneState.BLOCKED, SECRET_MISSING)
+            except BaseException:
+                watch.drop_probe()
+                raise
             else:
                 await watch.probe(upstream.witness)
             return not watch.is_in_trouble
@@ -323,3 +326,11 @@ class Worker:
             self._log.exception(
                 "the message %s could not be postponed: it comes back when its visibility ends", record.id
             )
+
+
+def _tell(drawing: Drawing, message: ShardMessage, ended: Ended) -> None:
+    """What follows for drawing from how a run ended."""
+    if ended.stop is Stop.SURPLUS:
+        drawing.hand_back(message)
+    elif ended.stop in (Stop.THROTTLED, Stop.OUT_OF_TIME):
+        drawing.put_off(message, ended.wait_seconds)
