@@ -51,7 +51,7 @@ def eventually(
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         found = look()
-        if found is not None and found is not False:
+        if found:
             return found
         time.sleep(pause)
     raise AssertionError(f"not within {seconds} seconds: {what}")
