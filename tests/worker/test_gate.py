@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Coroutine
 from typing import Any
 
@@ -103,6 +104,60 @@ def test_all_lanes_share_the_process() -> None:
 
     run(work())
     assert most == 4
+
+
+def test_long_calls_of_a_lane_leave_others_their_places() -> None:
+    """A lane whose calls take a minute has all eight places of the process when another one comes: that one gets each
+    that becomes free until it has as many, and keeps those. Its two hundred calls of a second take a minute, not one of
+    the slow lane's for each of its own; and the slow lane has its half all the time."""
+    in_flight: Counter[str] = Counter()
+
+    async def one(gates: Gates, model: str, seconds: float) -> None:
+        gate = gate_of(gates, model)
+        call = await gate.enter()
+        in_flight[model] += 1
+        await asyncio.sleep(seconds)
+        in_flight[model] -= 1
+        gate.leave(call, OK, seconds)
+
+    async def work() -> None:
+        both = gates(max_in_flight=8)
+        slow = [asyncio.create_task(one(both, "slow", 60.0)) for _ in range(8)]
+        await asyncio.sleep(30)
+        slow += [asyncio.create_task(one(both, "slow", 60.0)) for _ in range(56)]
+        fast = [asyncio.create_task(one(both, "fast", 1.0)) for _ in range(200)]
+        await asyncio.sleep(40)
+        assert in_flight == {"slow": 4, "fast": 4}
+        await asyncio.gather(*fast)
+        assert asyncio.get_running_loop().time() == pytest.approx(60 + 200 / 4, abs=2)
+        await asyncio.sleep(61)
+        assert in_flight["slow"] == 8
+        for task in slow:
+            task.cancel()
+        await asyncio.gather(*slow, return_exceptions=True)
+
+    run(work())
+
+
+def test_a_place_that_its_lane_cannot_use_goes_to_the_next() -> None:
+    """The lane whose turn it is was shut meanwhile."""
+
+    async def work() -> None:
+        both = gates(max_in_flight=1)
+        holder, shut, other = gate_of(both, "holder"), gate_of(both, "shut"), gate_of(both, "other")
+        call = await holder.enter()
+        first = asyncio.create_task(pass_through(shut, 1))
+        await asyncio.sleep(0)
+        second = asyncio.create_task(pass_through(other, 1))
+        await asyncio.sleep(0)
+        shut.shut()
+        holder.leave(call, OK, 1.0)
+        await asyncio.wait_for(second, timeout=2)
+        assert not first.done()
+        shut.open()
+        await asyncio.wait_for(first, timeout=2)
+
+    run(work())
 
 
 def test_a_pause_ends_by_itself() -> None:
