@@ -221,8 +221,11 @@ class LaneShare:
     async def leave(self, run: Participant) -> None:
         """The run of a shard is over."""
         self._running.remove(run)
-        if not self._running:
-            await self._report()
+        if self._running:
+            return
+        await self._report()
+        if self._running:  # what told of one that came meanwhile may have been overtaken
+            await self._report(*self._running)
 
     async def keep_up(self) -> None:
         """Report, if a new slot has begun; work out the rate, once all others have reported, too."""
@@ -290,13 +293,12 @@ class LaneShare:
         more = max(1.0, sum(own) / sum(shares.values()))
         return {batch_id: part * more for batch_id, part in shares.items()}
 
-    async def _report(self, newcomer: Participant | None = None) -> None:
+    async def _report(self, *newcomers: Participant) -> None:
         now = self._clock()
         self._reported_slot = slot_of(now)
         counts = self._count(now)
         waiting = self._batches_that_want_more(now)
-        if newcomer is not None:
-            waiting[newcomer.batch_id] = newcomer.message.account_id
+        waiting |= {newcomer.batch_id: newcomer.message.account_id for newcomer in newcomers}
         weights = {run.message.account_id: run.message.weight for run in self._running if run.message.weight != 1}
         turns = {run.batch_id: run.message.turns for run in self._running if run.message.turns != 1}
         busy_until = self._busy_until(now) if self._running else 0
