@@ -334,8 +334,9 @@ class LaneWatch:
         self._gate.shut()
         self._changed()
 
-    async def look(self) -> None:
-        self.share.take(await self._blocking(partial(self._lanes.look, self._lane)))
+    async def look(self, *, consistent: bool = False) -> None:
+        """Read what others wrote; `consistent`: up to now."""
+        self.share.take(await self._blocking(partial(self._lanes.look, self._lane, consistent=consistent)))
 
     def _take_view(self, view: LaneView) -> None:
         self._take(view.health)
