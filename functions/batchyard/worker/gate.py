@@ -21,29 +21,33 @@ from batchyard.core.turns import Turns
 
 _LONGEST_ADVISED_PAUSE_SECONDS = 1.0
 """A provider that has nothing left says when it has all again, which is later than when it has some."""
+_LEFT_TO_OTHERS = 8
+"""One in so many of a process's places."""
 
 
 class Places:
     """The `count` calls that a process may have in flight. One that becomes free goes to the gate that has the fewest:
-    of two that always want more each has half, however long their calls take."""
+    of two that always want more each has half, however long their calls take. The last eighth no gate gets for itself
+    alone: another one can begin before one of its calls has ended."""
 
     def __init__(self, count: int) -> None:
         self._free = count
+        self._most = count - count // _LEFT_TO_OTHERS
         self._taken: Counter[Gate] = Counter()
         self._wanted_by: dict[Gate, None] = {}
         """In the order in which they asked."""
 
-    @property
-    def are_taken(self) -> bool:
-        return self._free == 0
+    def has_one_for(self, gate: Gate) -> bool:
+        """Whether the gate may take one. If others have all of them it is asked to admit a call when one is free."""
+        if self._taken[gate] >= self._most:
+            return False
+        if not self._free:
+            self._wanted_by[gate] = None
+        return self._free > 0
 
     def take(self, gate: Gate) -> None:
         self._free -= 1
         self._taken[gate] += 1
-
-    def want(self, gate: Gate) -> None:
-        """Have the gate admit a call as soon as there is a place for it."""
-        self._wanted_by[gate] = None
 
     def give_back(self, gate: Gate) -> None:
         self._free += 1
@@ -110,7 +114,7 @@ class Gate:
 
     async def enter(self, account_id: str = "", batch_id: str = "") -> int:
         """Waits until a call for that batch may start. The number returned goes to `leave`, which must follow."""
-        if len(self._waiting) or self._shared.places.are_taken or self._wait_seconds() > 0:
+        if len(self._waiting) or self._wait_seconds() > 0 or not self._shared.places.has_one_for(self):
             call = await self._queue(account_id, batch_id)
         else:
             call = self._start()
@@ -180,8 +184,7 @@ class Gate:
             if wait > 0:
                 self._wake_after(wait)
                 return
-            if self._shared.places.are_taken:
-                self._shared.places.want(self)
+            if not self._shared.places.has_one_for(self):
                 return
             turn = self._waiting.take()
             if not turn.done():
