@@ -179,7 +179,10 @@ def _has_more(job: HeldJob, vendor: Vendor, spool: Spool) -> bool:
     again: realtime would have them paid twice."""
     if not job.is_wanted or job.is_late or not job.may_wait:
         return False
-    answered = vendor.jobs.look(job_id(job)).answered
+    try:
+        answered = vendor.jobs.look(job_id(job)).answered
+    except (JobMissing, JobRefused):  # its results came: it is gone since
+        return False
     return answered is not None and answered > spool.items
 
 
