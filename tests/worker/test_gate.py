@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import Counter
 from collections.abc import Coroutine
 from typing import Any
@@ -160,6 +161,49 @@ def test_a_place_that_its_lane_cannot_use_goes_to_the_next() -> None:
         await asyncio.wait_for(first, timeout=2)
 
     run(work())
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_no_place_is_lost_or_given_twice(seed: int) -> None:
+    """Three lanes, a place for every tenth call, and calls that are cancelled while they wait, many in the moment in
+    which they are let in: never more are in flight than there are places, every other call gets through, and at the end
+    all places are free."""
+    dice = random.Random(seed)
+    waiting: dict[asyncio.Task[None] | None, None] = {}
+    in_flight = most = cancelled = 0
+
+    async def one(gate: Gate) -> None:
+        nonlocal in_flight, most, cancelled
+        task = asyncio.current_task()
+        waiting[task] = None
+        try:
+            call = await gate.enter()
+        finally:
+            waiting.pop(task, None)
+        in_flight += 1
+        most = max(most, in_flight)
+        await asyncio.sleep(dice.choice([0.0, 0.1, 3.0]))
+        in_flight -= 1
+        gate.leave(call, OK, 1.0)
+        for other in list(waiting)[: dice.choice([0, 0, 1, 3])]:
+            assert other is not None
+            del waiting[other]
+            other.cancel()
+            cancelled += 1
+
+    async def work() -> None:
+        made = gates(max_in_flight=10)
+        lanes = [gate_of(made, model) for model in "abc"]
+        done = await asyncio.gather(*(one(dice.choice(lanes)) for _ in range(100)), return_exceptions=True)
+        assert done.count(None) == 100 - cancelled
+        assert [gate.pacer.in_flight for gate in lanes] == [0, 0, 0]
+        await asyncio.gather(*(pass_through(gate, 1) for gate in lanes for _ in range(10)))
+        free = [await gate.enter() for gate in lanes for _ in range(3)]
+        assert len(free) == 9
+
+    assert run(work()) < 200
+    assert most == 10
+    assert cancelled > 20
 
 
 def test_a_pause_ends_by_itself() -> None:
