@@ -16,7 +16,6 @@ from batchyard.core.retry import FailureReason, RetryAdvice
 from batchyard.core.usage import Usage
 from simulation.outages import Outage
 
-WITNESS = b"{}"
 _TOO_MANY = Answer(429, b"{}", failure=FailureReason.THROTTLED, retry_advice=RetryAdvice(retry_after_seconds=1.0))
 _WELL = Answer(200, b"{}", "req", Usage(1, 0, 1, 0))
 _REFUSES_SECONDS = 0.01

@@ -97,7 +97,8 @@ class MemoryVendor:
         if job.error is not None:
             is_refused = job.error == "model_not_found"
             return JobView(True, job.error, may_pass=not is_refused, refuses_lane=is_refused)
-        return JobView(self._is_over(job))
+        is_over = self._is_over(job)
+        return JobView(is_over, answered=len(self._answers(job)) if is_over and job.cancelled_at is None else None)
 
     def results(self, job_id: str) -> Iterator[bytes]:
         self.calls.append("results")

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 
+from local.provider.simulator import Simulator
 from local.provider.wire import Refused, Reply, Request, json_reply, object_reply
 
-if TYPE_CHECKING:
-    from local.provider.simulator import Simulator
+
+def receive(simulator: Simulator, request: Request) -> Reply:
+    """The reply to any request: a client's goes to the simulator."""
+    return _control(simulator, request) if request.path.startswith("/_sim/") else simulator.receive(request)
 
 
-def control(simulator: Simulator, request: Request) -> Reply:
+def _control(simulator: Simulator, request: Request) -> Reply:
+    simulator.job_clock.read()
     try:
         return object_reply(_obey(simulator, request))
     except Refused as refused:

@@ -11,6 +11,7 @@ from typing import cast
 
 import httptools
 
+from local.provider.controls import receive
 from local.provider.simulator import Simulator
 from local.provider.wire import CLOSE, KEEP, RESET, Reply, Request
 
@@ -84,7 +85,7 @@ class Connection(asyncio.Protocol):
             self._serve(request, keep)
 
     def _serve(self, request: Request, keep: bool) -> None:
-        reply = self._simulator.receive(request)
+        reply = receive(self._simulator, request)
         if not keep and reply.ending == KEEP:
             reply.ending = CLOSE
         self._reply = reply

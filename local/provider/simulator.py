@@ -1,4 +1,4 @@
-"""One request in, one reply out. No I/O and no sleeping: a reply says how long to wait and how to end."""
+"""One request of a client in, one reply out. No I/O and no sleeping: a reply says how long to wait and how to end."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from local.provider.answering import Answering, Caller
 from local.provider.answers.openai import model_list
 from local.provider.clock import JobClock
 from local.provider.config import Config
-from local.provider.controls import control
 from local.provider.dialects import Address, address_of, dialect_of
 from local.provider.jobs.calls import Call, JobCalls
 from local.provider.jobs.routes import ROUTES
@@ -54,9 +53,6 @@ class Simulator:
 
     def receive(self, request: Request) -> Reply:
         """The reply to a request. If it has tags, the caller tells the ledger when it begins and ends."""
-        if request.path.startswith("/_sim/"):
-            self.job_clock.read()
-            return control(self, request)
         address = self._addresses.get(request.path) or self._read_address(request.path)
         dialect = dialect_of(address.vendor)
         try:

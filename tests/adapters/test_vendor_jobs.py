@@ -15,7 +15,9 @@ import pytest
 from batchyard.adapters.aws.objects import Objects
 from batchyard.adapters.catalogue import load_providers
 from batchyard.adapters.providers import vendor_http
+from batchyard.adapters.providers.anthropic_jobs import AnthropicJobs
 from batchyard.adapters.providers.bedrock_jobs import REASONS, BedrockJobs, Exchange
+from batchyard.adapters.providers.gemini_jobs import GeminiJobs
 from batchyard.adapters.providers.job_kinds import connect_jobs
 from batchyard.adapters.providers.openai_jobs import OpenAIJobs
 from batchyard.adapters.providers.provider_jobs import (
@@ -194,6 +196,24 @@ def test_a_jobs_whole_life(scene: Scene) -> None:
         list(scene.jobs.results(job_id))
 
 
+@pytest.mark.parametrize("name", ["openai", "groq", "mistral", "anthropic", "gemini"])
+def test_a_job_that_ended_well_says_how_many_it_answered(simulator: SimulatedProvider, name: str) -> None:
+    """So that half of its results are not taken for all of them. Of one that runs, or was cancelled, nobody relies on
+    it."""
+    with scene_of(simulator, ALL[name]) as scene:
+        job_id = scene.jobs.submit(submission(), scene.lines)
+        assert scene.jobs.look(job_id).answered is None
+        scene.advance(JOB_SECONDS + 1)
+        assert scene.jobs.look(job_id).answered == 5 == len(list(scene.jobs.results(job_id)))
+        cancelled = scene.jobs.submit(submission("other"), scene.lines)
+        scene.advance(JOB_SECONDS / 4)
+        scene.jobs.cancel(cancelled)
+        scene.advance(100)
+        view = scene.jobs.look(cancelled)
+        assert view.is_over
+        assert view.answered is None or view.answered <= len(list(scene.jobs.results(cancelled)))
+
+
 def test_a_cancelled_job_ends(scene: Scene) -> None:
     """After a while; asking twice does no harm."""
     job_id = scene.jobs.submit(submission(), scene.lines)
@@ -259,6 +279,28 @@ def test_a_page_for_people_says_nothing_of_a_job(status: int) -> None:
         with pytest.raises(VendorTrouble) as caught:
             call()
         assert (caught.value.reason, caught.value.is_unknown) == (FailureReason.INVALID_RESPONSE, False)
+
+
+@pytest.mark.parametrize("page", [[1], {"data": ["x"]}, {"data": {"a": 1}}, "text", 7, {"data": [{"id": 7}]}, None])
+@pytest.mark.parametrize("kind", ["openai", "anthropic", "gemini", "bedrock"])
+def test_a_list_of_anything_but_jobs_is_trouble(kind: str, page: object) -> None:
+    """Whoever looks for a job in it asks again later; nothing else breaks."""
+    names = {"gemini": "operations", "bedrock": "invocationJobSummaries"}
+    content = orjson.dumps(page).replace(b'"data"', b'"%b"' % names.get(kind, "data").encode())
+    http = VendorHttp("https://api.example/v1", {}, httpx.MockTransport(lambda _: httpx.Response(200, content=content)))
+    exchange = Exchange(cast(Objects, None), ROLE)
+    made: dict[str, VendorJobs] = {
+        "openai": OpenAIJobs(http, "openai", 24),
+        "anthropic": AnthropicJobs(http),
+        "gemini": GeminiJobs(http),
+        "bedrock": BedrockJobs(http, exchange, native_limits("bedrock", {})),
+    }
+    try:
+        assert made[kind].find(submission()) == []
+    except VendorTrouble as trouble:
+        assert trouble.reason is FailureReason.INVALID_RESPONSE
+    else:
+        assert page == {"data": [{"id": 7}]}, "a job without a name is another's"
 
 
 def test_a_key_goes_to_its_vendor_only() -> None:

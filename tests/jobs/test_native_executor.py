@@ -335,6 +335,51 @@ def test_a_page_for_people_is_no_results(monkeypatch: pytest.MonkeyPatch) -> Non
     assert not yard.realtime_paid
 
 
+@pytest.mark.parametrize("is_broken_off", [True, False])
+def test_half_of_the_results_are_not_all_of_them(monkeypatch: pytest.MonkeyPatch, is_broken_off: bool) -> None:
+    """The vendor hands over five of twelve for some minutes, and then the download breaks off or just ends, in the
+    middle of a line: what came counts at once, the rest is asked for again, and nothing is paid twice."""
+    yard = Yard()
+    actual = yard.vendor.results
+
+    def results(job_id: str) -> Iterator[bytes]:
+        for number, line in enumerate(actual(job_id)):
+            if number == 5 and yard.now < NOW + 240:
+                if is_broken_off:
+                    raise VendorTrouble(FailureReason.CONNECTION, is_unknown=True)
+                yield line[:-4]
+                return
+            yield line
+
+    monkeypatch.setattr(yard.vendor, "results", results)
+    yard.run(until=NOW + 200)
+    assert len(yard.results()) == 5
+    yard.run()
+    assert yard.results() == ALL_12
+    assert not yard.realtime_paid
+    assert [(row.reason, row.unheard) for row in yard.job_rows] == [(None, 0)]
+
+
+@pytest.mark.parametrize("is_broken_off", [True, False])
+def test_results_that_never_come_are_not_waited_for(monkeypatch: pytest.MonkeyPatch, is_broken_off: bool) -> None:
+    """After half an hour, or when it gets late, the rest runs in realtime, and what came of them is paid once."""
+    yard = Yard()
+    actual = yard.vendor.results
+
+    def results(job_id: str) -> Iterator[bytes]:
+        lines = list(actual(job_id))
+        yield from lines[:5]
+        if is_broken_off:
+            raise VendorTrouble(FailureReason.CONNECTION, is_unknown=True)
+
+    monkeypatch.setattr(yard.vendor, "results", results)
+    yard.run()
+    assert yard.results() == ALL_12
+    assert len(yard.realtime_paid) == 7
+    assert NOW + 600 < yard.now < ESCALATE_AT + 1_200
+    assert [row.unheard for row in yard.job_rows] == [7]
+
+
 def test_a_job_that_vanished_runs_in_realtime() -> None:
     """Once its vendor has not known it for five minutes, nobody waits for it."""
     yard = Yard(forgets=True)
@@ -368,6 +413,38 @@ def test_a_job_that_is_found_and_has_no_results_is_not_found_again(monkeypatch: 
     assert yard.results() == ALL_12
     assert yard.now < ESCALATE_AT and not yard.realtime_paid
     assert [(row.provider_job_id, row.strangers) for row in yard.job_rows] == [("vb_1", ("vb_0",))]
+
+
+@pytest.mark.parametrize("error", [VendorTrouble(FailureReason.INVALID_RESPONSE, is_unknown=True), JobRefused("no")])
+@pytest.mark.parametrize("until", [NOW + 900, math.inf])
+def test_a_vendor_that_cannot_say_what_it_has_is_not_asked_for_ever(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, until: float
+) -> None:
+    """A submission was not answered, and instead of a list of jobs garbage comes. If that ends in time the job is found
+    and paid once. If not its items run in realtime while there is time for that, and the receipt says that the vendor
+    may bill them, too."""
+    yard = Yard()
+    submit, find = yard.vendor.submit, yard.vendor.find
+
+    def lose_answer(submission: Submission, lines: Iterable[JobLine]) -> str:
+        submit(submission, lines)
+        raise VendorTrouble(FailureReason.CONNECTION, is_unknown=True)
+
+    def find_later(submission: Submission) -> list[str]:
+        if yard.now < until:
+            raise error
+        return list(find(submission))
+
+    monkeypatch.setattr(yard.vendor, "submit", lose_answer)
+    monkeypatch.setattr(yard.vendor, "find", find_later)
+    yard.run()
+    assert yard.results() == ALL_12
+    (row,) = yard.job_rows
+    if until < ESCALATE_AT:
+        assert not yard.realtime_paid and row.unheard == 0
+    else:
+        assert len(yard.realtime_paid) == 12 and (row.reason, row.unheard) == ("late", 12)
+        assert ESCALATE_AT <= yard.now < ESCALATE_AT + 1_200
 
 
 def test_a_provider_without_a_batch_api_is_remembered() -> None:

@@ -86,6 +86,22 @@ def test_refusals_of_calls_that_knew_no_rate_cost_nothing() -> None:
     assert pacer.wait_seconds(2.0) == pytest.approx(0.35, abs=0.01)
 
 
+def test_a_clock_that_is_set_back_stops_nothing() -> None:
+    """By an hour: calls go on at their rate, or follow the first ones, or after a pause, as if it had not been."""
+    paced, new, paused = Pacer(Pace()), Pacer(Pace(start=64, at_once=16)), Pacer(Pace())
+    paced.allow(10.0, 10_000.0)
+    assert len(round_of_calls(paced, 10_001.0)) == 2
+    assert len(round_of_calls(new, 10_001.0)) == 16
+    paused.pause(10_002.0)
+    assert paused.wait_seconds(10_001.0) == 1.0
+    assert paced.wait_seconds(6_401.0) == pytest.approx(0.05, abs=0.01)
+    assert 0 < new.wait_seconds(6_401.0) < 0.01
+    assert paused.wait_seconds(6_401.0) == 1.0
+    assert len(round_of_calls(paced, 6_402.0)) == 2
+    assert len(round_of_calls(new, 6_402.0)) == 48
+    assert paused.wait_seconds(6_402.0) == 0.0
+
+
 def test_however_many_are_refused_calls_go_on_soon() -> None:
     """What is owed is at most what may start in half a second."""
     pacer = Pacer(Pace(start=64, at_once=64))

@@ -1,16 +1,16 @@
-"""The first rate of a lane: how it is found, and how soon it is right."""
+"""The rate of a lane: how it is found, how soon it is right, and that who has just come has its share."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import cast
 
 import pytest
 
-from batchyard.adapters.aws.lanes import Lanes
+from batchyard.adapters.aws.lanes import Lanes, LaneView
 from batchyard.adapters.aws.table import Table
 from batchyard.core.calls import Answer
 from batchyard.core.lane_limits import NO_LIMITS
@@ -82,6 +82,35 @@ def test_refusals_that_came_of_knowing_no_rate_do_not_count_against_it(loop: Vir
     assert pace.refused.get(found_in, 0) == 0
     assert pace.refused[later] == 3
     assert sum(pace.good.values()) == 0
+
+
+def test_who_leaves_and_comes_back_at_once_has_its_share(loop: VirtualTimeLoop) -> None:
+    """The last run of a worker says that it leaves, the next one that it is there, and what was said first is written
+    last: soon everybody knows that the worker is there, and not only when the next slot begins."""
+    lanes = Lanes(cast(Table, MemoryTable()))
+    gate = Gates(768, loop.clock).of(LANE)
+    takes_seconds = [0.0, 0.3, 0.1]
+
+    async def blocking(write: Callable[[], LaneView]) -> LaneView:
+        await asyncio.sleep(takes_seconds.pop(0) if takes_seconds else 0.01)
+        return write()
+
+    runtime = Runtime(loop.clock, lambda: 0.5, lambda: "w", logging.getLogger("worker"), blocking)
+    share = LaneShare(LANE, gate, lanes, runtime, limits=NO_LIMITS, take=lambda view: None)
+    lanes.change_rate(LANE, RateChange(100.0, slot_of(loop.clock()), 0))
+
+    async def work() -> None:
+        first = _run(loop)
+        await share.join(first)
+        assert gate.pacer.rate == 100.0
+        leaving = asyncio.create_task(share.leave(first))
+        await asyncio.sleep(0)
+        await share.join(_run(loop))
+        await leaving
+
+    loop.run_until_complete(work())
+    assert list(lanes.look(LANE).pace.workers["w"].batches) == ["batch_1"]
+    assert gate.pacer.rate == 100.0
 
 
 async def _refuse(share: LaneShare, gate: Gate) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import random
+from collections import Counter
 from collections.abc import Coroutine
 from typing import Any
 
@@ -103,6 +105,105 @@ def test_all_lanes_share_the_process() -> None:
 
     run(work())
     assert most == 4
+
+
+def test_long_calls_of_a_lane_leave_others_their_places() -> None:
+    """A lane whose calls take a minute has what it may of a process's eight places when another one comes: that begins
+    at once, gets each place that becomes free until it has half, and keeps those. Its two hundred calls of a second
+    take a minute, not one of the slow lane's each; and the slow lane has its half all the time."""
+    in_flight: Counter[str] = Counter()
+
+    async def one(gates: Gates, model: str, seconds: float) -> None:
+        gate = gate_of(gates, model)
+        call = await gate.enter()
+        in_flight[model] += 1
+        await asyncio.sleep(seconds)
+        in_flight[model] -= 1
+        gate.leave(call, OK, seconds)
+
+    async def work() -> None:
+        both = gates(max_in_flight=8)
+        slow = [asyncio.create_task(one(both, "slow", 60.0)) for _ in range(8)]
+        await asyncio.sleep(30)
+        slow += [asyncio.create_task(one(both, "slow", 60.0)) for _ in range(56)]
+        fast = [asyncio.create_task(one(both, "fast", 1.0)) for _ in range(200)]
+        await asyncio.sleep(0.5)
+        assert in_flight == {"slow": 7, "fast": 1}
+        await asyncio.sleep(40)
+        assert in_flight == {"slow": 4, "fast": 4}
+        await asyncio.gather(*fast)
+        assert asyncio.get_running_loop().time() == pytest.approx(60 + 170 / 4, abs=2)
+        await asyncio.sleep(61)
+        assert in_flight["slow"] == 7
+        for task in slow:
+            task.cancel()
+        await asyncio.gather(*slow, return_exceptions=True)
+
+    run(work())
+
+
+def test_a_place_that_its_lane_cannot_use_goes_to_the_next() -> None:
+    """The lane whose turn it is was shut meanwhile."""
+
+    async def work() -> None:
+        both = gates(max_in_flight=1)
+        holder, shut, other = gate_of(both, "holder"), gate_of(both, "shut"), gate_of(both, "other")
+        call = await holder.enter()
+        first = asyncio.create_task(pass_through(shut, 1))
+        await asyncio.sleep(0)
+        second = asyncio.create_task(pass_through(other, 1))
+        await asyncio.sleep(0)
+        shut.shut()
+        holder.leave(call, OK, 1.0)
+        await asyncio.wait_for(second, timeout=2)
+        assert not first.done()
+        shut.open()
+        await asyncio.wait_for(first, timeout=2)
+
+    run(work())
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_no_place_is_lost_or_given_twice(seed: int) -> None:
+    """Three lanes, a place for every tenth call, and calls that are cancelled while they wait, many in the moment in
+    which they are let in: never more are in flight than there are places, every other call gets through, and at the end
+    all places are free."""
+    dice = random.Random(seed)
+    waiting: dict[asyncio.Task[None] | None, None] = {}
+    in_flight = most = cancelled = 0
+
+    async def one(gate: Gate) -> None:
+        nonlocal in_flight, most, cancelled
+        task = asyncio.current_task()
+        waiting[task] = None
+        try:
+            call = await gate.enter()
+        finally:
+            waiting.pop(task, None)
+        in_flight += 1
+        most = max(most, in_flight)
+        await asyncio.sleep(dice.choice([0.0, 0.1, 3.0]))
+        in_flight -= 1
+        gate.leave(call, OK, 1.0)
+        for other in list(waiting)[: dice.choice([0, 0, 1, 3])]:
+            assert other is not None
+            del waiting[other]
+            other.cancel()
+            cancelled += 1
+
+    async def work() -> None:
+        made = gates(max_in_flight=10)
+        lanes = [gate_of(made, model) for model in "abc"]
+        done = await asyncio.gather(*(one(dice.choice(lanes)) for _ in range(100)), return_exceptions=True)
+        assert done.count(None) == 100 - cancelled
+        assert [gate.pacer.in_flight for gate in lanes] == [0, 0, 0]
+        await asyncio.gather(*(pass_through(gate, 1) for gate in lanes for _ in range(10)))
+        free = [await gate.enter() for gate in lanes for _ in range(3)]
+        assert len(free) == 9
+
+    assert run(work()) < 200
+    assert most == 10
+    assert cancelled > 20
 
 
 def test_a_pause_ends_by_itself() -> None:

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from batchyard.adapters.aws.lanes import LaneView
 from batchyard.core.calls import Answer, NoAnswer
-from batchyard.core.health import LaneState
+from batchyard.core.health import LaneHealth, LaneState
 from batchyard.core.lanes import LaneId
 from batchyard.core.messages import ShardMessage
 from batchyard.core.retry import FailureReason
@@ -201,6 +202,52 @@ def test_items_that_always_fail_fail_although_nobody_else_is_there(start: Start)
     assert shop.outcomes() == {"failed": 40}
     assert set(shop.provider.received.values()) == {5}
     assert took < 120
+
+
+def test_a_row_that_cannot_be_reached_costs_no_answer(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All workers of a lane write one row, so that it may be throttled: for as long as nothing can be said there, from
+    the start of a run to its end, its calls go on, and what they bring is kept. No item is called twice."""
+    shop = start(after(9.0))
+    shop.gates.of(LANE).pacer.begin_with(4)
+    message = shop.message(16)
+    report = shop.lanes.report
+
+    def say_no_more(*args: Any, **options: Any) -> LaneView:
+        raise ConnectionError("throttled")
+
+    def join(*args: Any) -> LaneView:
+        monkeypatch.setattr(shop.lanes, "report", say_no_more)
+        return report(*args)
+
+    monkeypatch.setattr(shop.lanes, "report", join)
+    monkeypatch.setattr(shop.lanes, "look", say_no_more)
+    shop.watch_of(message)._read_at = shop.clock()
+    assert shop.work(message) == []
+    assert shop.outcomes() == {"succeeded": 16}
+    assert set(shop.provider.received.values()) == {1}
+
+
+def test_what_could_not_be_told_of_a_lane_is_told_later(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The row cannot be written when the lane is found to be down: it is once it can be, and until then this worker
+    keeps to what it knows."""
+    shop = start(after(1.0, lambda index: status(503)))
+    message = shop.message(40)
+    row_is_away_until = shop.clock() + 20
+    opened = shop.lanes.open
+
+    def open_later(*args: Any) -> LaneHealth:
+        if shop.clock() < row_is_away_until:
+            raise ConnectionError("throttled")
+        return opened(*args)
+
+    monkeypatch.setattr(shop.lanes, "open", open_later)
+    assert shop.work(message) == []
+    assert shop.lanes.health(LANE).state is LaneState.CLOSED and shop.watch_of(message).is_in_trouble
+    calls = shop.provider.received.total()
+    shop.loop.advance(21)
+    assert shop.work(message) == []
+    assert shop.lanes.health(LANE).state is LaneState.OPEN
+    assert shop.provider.received.total() == calls
 
 
 def test_one_item_alone_waits_out_an_outage(start: Start) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 from unittest.mock import Mock
@@ -11,6 +12,7 @@ from unittest.mock import Mock
 import pytest
 
 from batchyard.worker.item_runner import Upstream
+from batchyard.worker.shard_run import CRASH_CODE
 from batchyard.worker.work import RECEIVES_AT_MOST
 from simulation.memory_objects import memory_objects
 from simulation.memory_table import memory_shards
@@ -95,6 +97,31 @@ def test_a_crash_next_door_blames_nobody(start: Start) -> None:
     assert shop.outcomes(0) == {"succeeded": 6}
     assert shop.outcomes(1) == {"succeeded": 5, "failed": 1}
     assert shop.lines(1)[9]["error"]["code"] == "item_crashed_worker"
+
+
+def test_two_suspicious_shards_of_a_process_run_one_after_the_other(start: Start) -> None:
+    """Each has an item that ends its worker, so that both come to be run one item at a time: never side by side, or
+    the end of one would be laid to the other, too. Each ends with its own item as the only one that failed."""
+    in_flight: Counter[int] = Counter()
+    together = 0
+
+    async def behave(index: int, attempt: int) -> Outcome:
+        nonlocal together
+        in_flight[index // 6] += 1
+        together += in_flight[0] == in_flight[1] == 1 and shop.deaths >= 3
+        try:
+            await asyncio.sleep(1.0)
+            if index in (3, 9):
+                raise Killed
+            return succeed(index)
+        finally:
+            in_flight[index // 6] -= 1
+
+    shop = start(behave)
+    shop.run_together(shop.message(6), shop.message(6, number=1))
+    assert together == 0
+    assert shop.outcomes(0) == shop.outcomes(1) == {"succeeded": 5, "failed": 1}
+    assert [shop.lines(number)[index]["error"]["code"] for number, index in ((0, 3), (1, 9))] == [CRASH_CODE] * 2
 
 
 def test_kills_of_other_causes_blame_nobody(start: Start) -> None:

@@ -11,7 +11,7 @@
 new calls of the lane until then: the provider is spent, not just busy. Other lanes never notice. Once the workers of a
 lane know how many calls a second its provider takes (`core.lane_pace`), each starts no more than its share of them,
 and fewer for a moment after each refusal.
-Time is passed in, in seconds of any one clock.
+Time is passed in, in seconds of any one clock, which may be set back: what was to come then comes as much earlier.
 """
 
 from __future__ import annotations
@@ -75,6 +75,7 @@ class Pacer:
         self._rate: float | None = None
         self._tokens = 0.0
         self._refilled_at = -math.inf
+        self._seen_at = -math.inf
         self.in_flight = 0
         self.resumes_at = -math.inf
         self.latency = Latency()
@@ -96,6 +97,7 @@ class Pacer:
     def allow(self, rate: float | None, now: float) -> None:
         """`rate` calls a second may start from now on, this worker's share of what the lane's provider takes; None: as
         many as the limit has room for. Once a rate is known, a refusal is its matter and cuts the limit no more."""
+        self._see(now)
         self._refill(now)
         if rate is not None:
             in_flight = _ROOM_ABOVE_RATE * rate * max(self.latency.bound_seconds, _LEAST_CALL_SECONDS)
@@ -135,6 +137,7 @@ class Pacer:
     def wait_seconds(self, now: float, held_bytes: int = 0) -> float:
         """0 when a call may start now, infinity when another one has to end first (or some of the `held_bytes` of
         earlier answers have to go), else the time to wait."""
+        self._see(now)
         if now < self.resumes_at:
             return self.resumes_at - now
         self._let_first_calls_follow(now)
@@ -185,6 +188,16 @@ class Pacer:
         spent = self._refusals >= max(_REFUSALS_TO_PAUSE, 2 * int(self._limit))
         if retry_after_seconds is not None and spent:
             self.resumes_at = max(self.resumes_at, now + retry_after_seconds)
+
+    def _see(self, now: float) -> None:
+        """Moves all that was noted with a clock that was set back since."""
+        set_back = self._seen_at - now
+        if set_back > 0:
+            self.resumes_at -= set_back
+            self._refilled_at -= set_back
+            if self._followed_at is not None:
+                self._followed_at -= set_back
+        self._seen_at = now
 
     @property
     def _first_follow(self) -> bool:

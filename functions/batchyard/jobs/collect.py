@@ -15,7 +15,7 @@ from contextlib import suppress
 
 from batchyard.adapters.providers.provider_jobs import JobMissing, JobRefused, VendorTrouble
 from batchyard.core.errors import LeaseLost
-from batchyard.core.jobs import STOP_PATIENCE_SECONDS, JobState, line_prefix, may_restart, read_line_id
+from batchyard.core.jobs import JobState, line_prefix, may_restart, read_line_id
 from batchyard.core.keys import part_key
 from batchyard.core.messages import shard_message
 from batchyard.core.parts import encode_part
@@ -32,7 +32,7 @@ from batchyard.core.shards import (
     is_done,
     mark_done,
 )
-from batchyard.jobs.held import STUCK, HeldJob
+from batchyard.jobs.held import STUCK, TRIES_AT_MOST, HeldJob
 from batchyard.jobs.lines import answered_items, job_shards, left_items, refuses_lane, result_of, shard_items
 from batchyard.jobs.move import move_the_rest
 from batchyard.jobs.poll import job_id
@@ -40,9 +40,6 @@ from batchyard.jobs.spool import Spool
 from batchyard.jobs.submit import is_blocked_by, search_again, wait_for_vendor
 from batchyard.jobs.vendors import Vendor
 
-_TRIES_AT_MOST = 8
-"""Results that a vendor does not hand over so often in a row, some half an hour, are given up: realtime makes new
-ones."""
 _DELETED_AT_ONCE = 3
 """How often in a row the vendor is asked to delete what it keeps: often this job is the last of its batch, and nobody
 looks after the jobs of a batch that is over."""
@@ -64,8 +61,7 @@ def collect(job: HeldJob) -> int | None:
             unheard = None if job.row.is_guess else left_items(job)
             job.change(reason=job.row.reason or "no_results")
         except VendorTrouble as trouble:
-            may_wait = job.row.tries < _TRIES_AT_MOST and job.tools.now < job.entry.escalate_at + STOP_PATIENCE_SECONDS
-            if may_wait or is_blocked_by(job, trouble):
+            if job.may_wait or is_blocked_by(job, trouble):
                 return wait_for_vendor(job, trouble)
             unheard = left_items(job)
             job.change(reason="no_results")
@@ -137,17 +133,13 @@ def _note_answered(job: HeldJob) -> None:
 
 def _store(job: HeldJob, vendor: Vendor) -> int | None:
     """Of how many items the vendor has nothing; None if its job is not this one, by the ids of its results. Raises
-    LeaseHeld if an executor that is gone, or slow, has one of the shards, VendorTrouble if what came are no results."""
-    prefix, has_others = line_prefix(job.name), False
+    LeaseHeld if an executor that is gone, or slow, has one of the shards, VendorTrouble if what came are no results, or
+    not all that there are: what came of them is stored all the same."""
     with Spool() as spool:
-        for line in vendor.jobs.results(job_id(job)):
-            job.keep()
-            place = read_line_id(prefix, _id_of(vendor, line))
-            if place is not None:
-                spool.add(*place, line)
-            else:
-                has_others = True
-        if has_others and spool.is_empty:
+        has_others, trouble = _fetch(job, vendor, spool)
+        if spool.is_empty and trouble is not None:
+            raise trouble
+        if spool.is_empty and has_others:
             if not job.row.is_guess:
                 raise VendorTrouble(FailureReason.INVALID_RESPONSE, is_unknown=False)
             return None
@@ -158,7 +150,40 @@ def _store(job: HeldJob, vendor: Vendor) -> int | None:
                 done = _store_shard(job, vendor, shard, spool).done
                 left = [position for position in range(shard.items) if not is_done(done, position)]
                 heard += sum(spool.has(shard.number, position) for position in left)
-    return left_items(job) - heard
+        if trouble is not None:
+            raise trouble
+        unheard = left_items(job) - heard
+        if unheard and _has_more(job, vendor, spool):
+            raise VendorTrouble(FailureReason.INVALID_RESPONSE, is_unknown=False)
+        return unheard
+
+
+def _fetch(job: HeldJob, vendor: Vendor, spool: Spool) -> tuple[bool, VendorTrouble | None]:
+    """Spools the results of the job's items. Whether there were others among them, and what broke the download off."""
+    prefix, has_others = line_prefix(job.name), False
+    try:
+        for line in vendor.jobs.results(job_id(job)):
+            job.keep()
+            place = read_line_id(prefix, _id_of(vendor, line))
+            if place is not None:
+                spool.add(*place, line)
+            else:
+                has_others = True
+    except VendorTrouble as trouble:
+        return has_others, trouble
+    return has_others, None
+
+
+def _has_more(job: HeldJob, vendor: Vendor, spool: Spool) -> bool:
+    """Whether the vendor says that it has answered more items than results came, and there is time to ask for them
+    again: realtime would have them paid twice."""
+    if not job.is_wanted or job.is_late or not job.may_wait:
+        return False
+    try:
+        answered = vendor.jobs.look(job_id(job)).answered
+    except (JobMissing, JobRefused):  # its results came: it is gone since
+        return False
+    return answered is not None and answered > spool.items
 
 
 def _id_of(vendor: Vendor, line: bytes) -> str:
@@ -275,7 +300,7 @@ def _clean_up(job: HeldJob) -> int | None:
         try:
             job.vendor.jobs.clean_up(job.row.provider_job_id)
         except VendorTrouble as trouble:
-            if not tries_left and job.row.tries < _TRIES_AT_MOST:
+            if not tries_left and job.row.tries < TRIES_AT_MOST:
                 return wait_for_vendor(job, trouble)
             if not tries_left:
                 job.change(reason=job.row.reason or "not_deleted")

@@ -18,6 +18,7 @@ from batchyard.core.jobs import (
     BLOCKED_SECONDS,
     LONGEST_POLL_SECONDS,
     MISSING_PATIENCE_SECONDS,
+    STOP_PATIENCE_SECONDS,
     JobRef,
     JobRow,
     job_name,
@@ -38,6 +39,8 @@ STUCK = "stuck"
 for another one."""
 
 _MISSING_POLL_SECONDS = 60
+TRIES_AT_MOST = 8
+"""How often in a row a vendor in trouble is asked for something, which takes some half an hour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +109,13 @@ class HeldJob:
     def is_late(self) -> bool:
         """Whether it has to end now, for realtime to be in time."""
         return self.entry is None or self.tools.now >= self.entry.escalate_at
+
+    @property
+    def may_wait(self) -> bool:
+        """Whether what a vendor in trouble is asked for may be asked for again: not if there is no time for that, or it
+        has failed too often in a row. Then others have to do what it leaves."""
+        has_time = self.entry is not None and self.tools.now < self.entry.escalate_at + STOP_PATIENCE_SECONDS
+        return has_time and self.row.tries < TRIES_AT_MOST
 
     @property
     def _lanes_with_key(self) -> tuple[Lane, ...]:

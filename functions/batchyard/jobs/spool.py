@@ -25,6 +25,11 @@ class Spool:
         self._end += len(line)
 
     @property
+    def items(self) -> int:
+        """How many have a line."""
+        return sum(len(places) for places in self._places.values())
+
+    @property
     def is_empty(self) -> bool:
         return not self._places
 

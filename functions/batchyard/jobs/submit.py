@@ -2,8 +2,9 @@
 
 The row says `asked_at` before the vendor is asked, and forgets it when the answer is known. If it is set, an executor
 died or an answer was lost in between: the job is looked for by its name first, and another one is made only when the
-vendor has had time to list it and does not. Of a vendor without names a job that looks right is taken; if the ids of
-its results, or that it is gone, say that it was another one's, the search goes on.
+vendor has had time to list it and does not. If the vendor cannot say what it has until the job is late, others do its
+items, and it may be that the vendor does them, too. Of a vendor without names a job that looks right is taken; if the
+ids of its results, or that it is gone, say that it was another one's, the search goes on.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from batchyard.adapters.providers.provider_jobs import (
 from batchyard.core.estimates import Room
 from batchyard.core.jobs import LOOK_AFTER_SECONDS, JobState, retry_wait_seconds
 from batchyard.core.messages import shard_message
+from batchyard.core.retry import FailureReason
 from batchyard.jobs.held import HeldJob
 from batchyard.jobs.lines import job_lines, open_shards
 from batchyard.jobs.vendors import Vendor
@@ -49,11 +51,13 @@ def _find(job: HeldJob, is_over: bool) -> int | None:
     vendor = job.vendor
     submission = replace(_submission(job, sum(1 for _ in job_lines(job, vendor))), strangers=_strangers(job))
     try:
-        found = [each for each in vendor.jobs.find(submission) if each not in job.row.strangers]
-    except JobMissing:
-        found = []
+        found = _listed(vendor, submission)
     except VendorTrouble as trouble:
-        return wait_for_vendor(job, trouble)
+        if not is_over or job.may_wait or is_blocked_by(job, trouble):
+            return wait_for_vendor(job, trouble)
+        unheard = max(job.row.unheard, submission.items)
+        job.change(state=JobState.COLLECTING, asked_at=0, reason=_why(job), unheard=unheard)
+        return None
     if not found:
         job.change(asked_at=0)
         return None
@@ -61,6 +65,16 @@ def _find(job: HeldJob, is_over: bool) -> int | None:
     job.change(state=JobState.RUNNING, tries=0, **changes)
     _cancel_others(job, vendor, found[1:])
     return None if is_over else job.seconds_to_next_poll()
+
+
+def _listed(vendor: Vendor, submission: Submission) -> list[str]:
+    """The jobs that may be this submission's. Raises VendorTrouble."""
+    try:
+        return [each for each in vendor.jobs.find(submission) if each not in submission.strangers]
+    except JobMissing:
+        return []
+    except JobRefused as refused:
+        raise VendorTrouble(FailureReason.INVALID_RESPONSE, is_unknown=False) from refused
 
 
 def _strangers(job: HeldJob) -> frozenset[str]:

@@ -1,13 +1,15 @@
 """The gates in front of the providers: every call of a lane passes through one, accounts and batches in turns.
 
-A gate lets through what its lane's pacer allows; all gates of a process share its number of calls in flight. Gates
-live as long as the process, so that one invocation starts with what the last one learned.
+A gate lets through what its lane's pacer allows; all gates of a process share its places in flight, so that long calls
+of one lane leave others theirs. Gates live as long as the process, so that one invocation starts with what the last one
+learned.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -19,13 +21,48 @@ from batchyard.core.turns import Turns
 
 _LONGEST_ADVISED_PAUSE_SECONDS = 1.0
 """A provider that has nothing left says when it has all again, which is later than when it has some."""
+_LEFT_TO_OTHERS = 8
+"""One in so many of a process's places."""
+
+
+class Places:
+    """The `count` calls that a process may have in flight. One that becomes free goes to the gate that has the fewest:
+    of two that always want more each has half, however long their calls take. The last eighth no gate gets for itself
+    alone: another one can begin before one of its calls has ended."""
+
+    def __init__(self, count: int) -> None:
+        self._free = count
+        self._most = count - count // _LEFT_TO_OTHERS
+        self._taken: Counter[Gate] = Counter()
+        self._wanted_by: dict[Gate, None] = {}
+        """In the order in which they asked."""
+
+    def has_one_for(self, gate: Gate) -> bool:
+        """Whether the gate may take one. If others have all of them it is asked to admit a call when one is free."""
+        if self._taken[gate] >= self._most:
+            return False
+        if not self._free:
+            self._wanted_by[gate] = None
+        return self._free > 0
+
+    def take(self, gate: Gate) -> None:
+        self._free -= 1
+        self._taken[gate] += 1
+
+    def give_back(self, gate: Gate) -> None:
+        self._free += 1
+        self._taken[gate] -= 1
+        while self._free and self._wanted_by:
+            neediest = min(self._wanted_by, key=self._taken.__getitem__)
+            del self._wanted_by[neediest]
+            neediest.admit()
 
 
 @dataclass(slots=True)
 class Shared:
-    """What the gates of a process have in common: its calls in flight, and the bytes of results not flushed yet."""
+    """What the gates of a process have in common: its places in flight, and the bytes of results not flushed yet."""
 
-    calls: asyncio.Semaphore
+    places: Places
     memory: AnswerMemory
 
 
@@ -52,12 +89,12 @@ class Gate:
         self._is_shut = False
         if gently:
             self.pacer.restart()
-        self._admit()
+        self.admit()
 
     def allow(self, rate: float | None) -> None:
         """So many calls a second may start here; None: as many as the pacer has room for."""
         self.pacer.allow(rate, self._clock())
-        self._admit()
+        self.admit()
 
     def oldest_call_seconds(self, now: float) -> float:
         """How long the call that started first has been in flight; 0 if none is."""
@@ -77,22 +114,15 @@ class Gate:
 
     async def enter(self, account_id: str = "", batch_id: str = "") -> int:
         """Waits until a call for that batch may start. The number returned goes to `leave`, which must follow."""
-        if len(self._waiting) or self._wait_seconds() > 0:
+        if len(self._waiting) or self._wait_seconds() > 0 or not self._shared.places.has_one_for(self):
             call = await self._queue(account_id, batch_id)
         else:
-            call = self.pacer.start()
-        try:
-            await self._shared.calls.acquire()
-        except asyncio.CancelledError:
-            self.pacer.end(call)
-            self._admit()
-            raise
+            call = self._start()
         self._starts[call] = self._clock()
         return call
 
     def leave(self, call: int, reply: ProviderReply | None, seconds: float) -> None:
         """The call took `seconds` and came to `reply`; None if it was cancelled."""
-        self._shared.calls.release()
         self._starts.pop(call, None)
         if reply is not None:
             self._last_reply_at = self._clock()
@@ -107,8 +137,9 @@ class Gate:
             self.pacer.end_throttled(call, self._clock(), reply.retry_advice.retry_after_seconds)
         else:
             self.pacer.end(call)
+        self._shared.places.give_back(self)
         if len(self._waiting):
-            self._admit()
+            self.admit()
 
     def _heed(self, answer: Answer) -> None:
         """Pauses if the provider says that nothing is left. If calls have a rate, that sees to it."""
@@ -125,7 +156,7 @@ class Gate:
     def free(self, answer_bytes: int) -> None:
         """Answers of that many bytes are out of memory."""
         self._shared.memory.free(answer_bytes)
-        self._admit()
+        self.admit()
 
     def _wait_seconds(self) -> float:
         if self._is_shut:
@@ -135,33 +166,40 @@ class Gate:
     async def _queue(self, account_id: str, batch_id: str) -> int:
         turn: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._waiting.add(account_id, batch_id, turn)
-        self._admit()
+        self.admit()
         try:
             return await turn
         except asyncio.CancelledError:
             self._waiting.discard(account_id, batch_id, turn)
             if turn.done() and not turn.cancelled():
                 self.pacer.end(turn.result())
-                self._admit()
+                self._shared.places.give_back(self)
+                self.admit()
             raise
 
-    def _admit(self) -> None:
-        """Let in as many as may start, and come back when time alone will let in more."""
+    def admit(self) -> None:
+        """Let in as many as may start, and come back when time alone will let in more, or a place becomes free."""
         while len(self._waiting):
             wait = self._wait_seconds()
             if wait > 0:
                 self._wake_after(wait)
                 return
+            if not self._shared.places.has_one_for(self):
+                return
             turn = self._waiting.take()
             if not turn.done():
-                turn.set_result(self.pacer.start())
+                turn.set_result(self._start())
+
+    def _start(self) -> int:
+        self._shared.places.take(self)
+        return self.pacer.start()
 
     def _wake_after(self, seconds: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         if seconds != math.inf:
-            self._timer = asyncio.get_running_loop().call_later(seconds, self._admit)
+            self._timer = asyncio.get_running_loop().call_later(seconds, self.admit)
 
 
 class Gates:
@@ -177,7 +215,7 @@ class Gates:
         """`memory_bytes`: what a lane's answers in flight, judged by recent ones, and all those held may add up to."""
         self._pace = Pace(ceiling=max_in_flight, memory_bytes=memory_bytes)
         self.memory = AnswerMemory(memory_bytes, largest_answer_bytes)
-        self._shared = Shared(asyncio.Semaphore(max_in_flight), self.memory)
+        self._shared = Shared(Places(max_in_flight), self.memory)
         self._clock = clock
         self._gates: dict[LaneId, Gate] = {}
 

@@ -86,6 +86,7 @@ class LaneShare:
         self._lanes = lanes
         self._clock = runtime.clock
         self._blocking = runtime.blocking
+        self._log = runtime.log
         self._name = runtime.new_owner()
         self._limits = limits
         self._advised = AdvisedRate()
@@ -150,9 +151,9 @@ class LaneShare:
         return enough_without(self.pace, self._name, batch_id, self._clock(), self._usual_call_seconds)
 
     def is_surplus(self) -> bool:
-        """Whether this worker should leave."""
-        has_reported = self._name in self.pace.workers
-        return bool(self._running) and has_reported and self._name not in self._staying()
+        """Whether this worker should leave. Not if the others do not know that it is there."""
+        is_known = self._name in self.pace.present(self._clock())
+        return bool(self._running) and is_known and self._name not in self._staying()
 
     def away_seconds(self) -> float:
         """How long to leave a shard alone that this worker is not needed for."""
@@ -221,8 +222,14 @@ class LaneShare:
     async def leave(self, run: Participant) -> None:
         """The run of a shard is over."""
         self._running.remove(run)
-        if not self._running:
+        if self._running:
+            return
+        try:
             await self._report()
+            if self._running:  # what told of one that came meanwhile may have been overtaken
+                await self._report(*self._running)
+        except Exception:  # who says nothing for long enough is gone, too
+            self._log.exception("the row of the lane %s could not be written", self._lane)
 
     async def keep_up(self) -> None:
         """Report, if a new slot has begun; work out the rate, once all others have reported, too."""
@@ -290,13 +297,12 @@ class LaneShare:
         more = max(1.0, sum(own) / sum(shares.values()))
         return {batch_id: part * more for batch_id, part in shares.items()}
 
-    async def _report(self, newcomer: Participant | None = None) -> None:
+    async def _report(self, *newcomers: Participant) -> None:
         now = self._clock()
         self._reported_slot = slot_of(now)
         counts = self._count(now)
         waiting = self._batches_that_want_more(now)
-        if newcomer is not None:
-            waiting[newcomer.batch_id] = newcomer.message.account_id
+        waiting |= {newcomer.batch_id: newcomer.message.account_id for newcomer in newcomers}
         weights = {run.message.account_id: run.message.weight for run in self._running if run.message.weight != 1}
         turns = {run.batch_id: run.message.turns for run in self._running if run.message.turns != 1}
         busy_until = self._busy_until(now) if self._running else 0

@@ -84,6 +84,7 @@ class LaneWatch:
         self._clock = runtime.clock
         self._random = runtime.random
         self._blocking = runtime.blocking
+        self._log = runtime.log
         self._name = runtime.new_owner()
         self._forget_key = forget_key
         self._recent = RecentReplies()
@@ -242,18 +243,30 @@ class LaneWatch:
 
     async def keep_up(self, witness: Witness | None = None) -> None:
         """Settle a suspicion if there is a witness, write what has changed, read what others wrote if that is due.
-        Returns at once if somebody else is at it."""
+        Returns at once if somebody else is at it. If the row cannot be reached, which all workers of a lane write, what
+        is known holds until it can: nothing that runs is lost for it."""
         if self._keeping_up.locked():
             return
         async with self._keeping_up:
             if self._suspected is not None and witness is not None:
                 await self._examine(self._suspected, witness, since=self._clock())
-            if self._write is not None:
-                write, self._write = self._write, None
-                self._take(await self._blocking(write))
-            elif self._clock() >= self._read_at + _LOOK_SECONDS:
-                await self.look()
-            await self.share.keep_up()
+            try:
+                if self._write is not None:
+                    await self._write_down(self._write)
+                elif self._clock() >= self._read_at + _LOOK_SECONDS:
+                    await self.look()
+                await self.share.keep_up()
+            except Exception:
+                self._log.exception("the row of the lane %s could not be written or read", self._lane)
+
+    async def _write_down(self, write: Callable[[], LaneHealth]) -> None:
+        self._write = None
+        try:
+            health = await self._blocking(write)
+        except BaseException:
+            self._write = self._write or write
+            raise
+        self._take(health)
 
     async def look_again(self) -> None:
         """Read what others wrote, if that was not done for some seconds."""
@@ -334,8 +347,9 @@ class LaneWatch:
         self._gate.shut()
         self._changed()
 
-    async def look(self) -> None:
-        self.share.take(await self._blocking(partial(self._lanes.look, self._lane)))
+    async def look(self, *, consistent: bool = False) -> None:
+        """Read what others wrote; `consistent`: up to now."""
+        self.share.take(await self._blocking(partial(self._lanes.look, self._lane, consistent=consistent)))
 
     def _take_view(self, view: LaneView) -> None:
         self._take(view.health)

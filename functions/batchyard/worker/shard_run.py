@@ -302,7 +302,7 @@ class ShardRun:
             return Ended(Stop.SETTLED, self._row)
         await self._blocking(self._stores.rows.release, self._message.batch_id, self._claim)
         if order.stop is Stop.SURPLUS:
-            await self._watch.look()  # who is to draw this shard may have left meanwhile
+            await self._watch.look(consistent=True)  # who is to draw this shard may have left meanwhile
         is_the_lanes = order.stop in (Stop.LANE_CLOSED, Stop.SURPLUS)
         wait_seconds = self._watch.wait_seconds() if is_the_lanes else order.wait_seconds
         return Ended(order.stop, self._row, wait_seconds)

@@ -47,12 +47,13 @@ class Lanes:
         row = self._table.get(_row_key(lane))
         return LaneHealth.from_row(row) if row else LaneHealth()
 
-    def look(self, lane: LaneId) -> LaneView:
-        """What is known of the lane. No worker calls a native lane: it has no pace, and is as well as the same lane in
-        realtime, which has the same provider key, and its items if a job is given up."""
+    def look(self, lane: LaneId, *, consistent: bool = False) -> LaneView:
+        """What is known of the lane; `consistent`: with all that was written up to now. No worker calls a native lane:
+        it has no pace, and is as well as the same lane in realtime, which has the same provider key, and its items if a
+        job is given up."""
         if lane.mode is Mode.NATIVE:
             return LaneView(self.health(lane._replace(mode=Mode.REALTIME)), LanePace())
-        return _view(self._table.get(_row_key(lane)) or {})
+        return _view(self._table.get(_row_key(lane), consistent=consistent) or {})
 
     def report(
         self, lane: LaneId, name: str, report: WorkerReport | None, counts: Counts, outdated: Sequence[str]

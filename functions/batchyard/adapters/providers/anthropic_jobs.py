@@ -24,7 +24,7 @@ from batchyard.adapters.providers.provider_jobs import (
     Submission,
     VendorTrouble,
 )
-from batchyard.adapters.providers.vendor_http import VendorHttp
+from batchyard.adapters.providers.vendor_http import VendorHttp, listed
 from batchyard.core import exact_json
 from batchyard.core.json_types import JsonObject
 from batchyard.core.retry import FailureReason
@@ -65,9 +65,7 @@ class AnthropicJobs:
                 created = self._http.post_stream(_PATH, file, size)
             except JobMissing as error:
                 raise JobsUnsupported("there are no message batches") from error
-        if not isinstance(created.get("id"), str):
-            raise VendorTrouble(FailureReason.INVALID_RESPONSE, is_unknown=True)
-        return str(created["id"])
+        return _id(created)
 
     def find(self, submission: Submission) -> list[str]:
         earliest = submission.asked_at - _CLOCKS_DIFFER_SECONDS
@@ -75,14 +73,16 @@ class AnthropicJobs:
         found = []
         for batch in self._batches(earliest):
             made_at = _seconds(batch)
-            if batch["id"] in submission.strangers:
+            if _id(batch) in submission.strangers:
                 continue
-            if earliest <= made_at <= latest and sum(batch["request_counts"].values()) == submission.items:
-                found.append((made_at, str(batch["id"])))
+            if earliest <= made_at <= latest and _count(batch) == submission.items:
+                found.append((made_at, _id(batch)))
         return [batch_id for _, batch_id in sorted(found)][:1]  # the others may be somebody else's
 
     def look(self, job_id: str) -> JobView:
-        return JobView(self._http.get(f"{_PATH}/{job_id}").get("processing_status") == "ended")
+        batch = self._http.get(f"{_PATH}/{job_id}")
+        is_over = batch.get("processing_status") == "ended"
+        return JobView(is_over, answered=_count(batch, "succeeded", "errored") if is_over else None)
 
     def results(self, job_id: str) -> Iterator[bytes]:
         return self._http.lines(f"{_PATH}/{job_id}/results")
@@ -119,11 +119,11 @@ class AnthropicJobs:
         query: dict[str, str | int] = {"limit": _PAGE}
         for _ in range(_PAGES_AT_MOST):
             page = self._http.get(_PATH, **query)
-            batches = page.get("data") or []
+            batches = listed(page, "data")
             yield from batches
             if not batches or not page.get("has_more") or _seconds(batches[-1]) < since:
                 return
-            query["after_id"] = str(batches[-1]["id"])
+            query["after_id"] = _id(batches[-1])
 
 
 def _write(file: IO[bytes], lines: Iterable[JobLine]) -> None:
@@ -132,6 +132,19 @@ def _write(file: IO[bytes], lines: Iterable[JobLine]) -> None:
         file.write(separator + b'{"custom_id":' + orjson.dumps(line.id) + b',"params":' + line.body + b"}")
         separator = b","
     file.write(b"]}")
+
+
+def _id(batch: JsonObject) -> str:
+    if not isinstance(batch.get("id"), str):
+        raise VendorTrouble(FailureReason.INVALID_RESPONSE, is_unknown=True)
+    return str(batch["id"])
+
+
+def _count(batch: JsonObject, *kinds: str) -> int:
+    """How many requests a message batch has; only those of some `kinds`, if there are any."""
+    counts = batch.get("request_counts")
+    found = counts.items() if isinstance(counts, dict) else ()
+    return sum(count for kind, count in found if type(count) is int and (kind in kinds or not kinds))
 
 
 def _seconds(batch: JsonObject) -> int:

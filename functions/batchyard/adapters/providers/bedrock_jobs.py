@@ -37,7 +37,7 @@ from batchyard.adapters.providers.provider_jobs import (
     Submission,
     VendorTrouble,
 )
-from batchyard.adapters.providers.vendor_http import VendorHttp
+from batchyard.adapters.providers.vendor_http import VendorHttp, listed
 from batchyard.core import exact_json
 from batchyard.core.calls import Answer
 from batchyard.core.json_types import JsonObject
@@ -234,7 +234,7 @@ class BedrockJobs:
         query: dict[str, str | int] = {"nameContains": name, "maxResults": _PAGE}
         for _ in range(_PAGES_AT_MOST):
             page = self._http.get(_JOBS, **query)
-            yield from page.get("invocationJobSummaries") or ()
+            yield from listed(page, "invocationJobSummaries")
             if not page.get("nextToken"):
                 return
             query["nextToken"] = str(page["nextToken"])

@@ -26,7 +26,7 @@ from batchyard.adapters.providers.provider_jobs import (
     Submission,
     VendorTrouble,
 )
-from batchyard.adapters.providers.vendor_http import VendorHttp
+from batchyard.adapters.providers.vendor_http import VendorHttp, listed
 from batchyard.core import exact_json
 from batchyard.core.calls import Answer
 from batchyard.core.json_types import JsonObject
@@ -39,6 +39,7 @@ _PAGE = 100
 _PAGES_AT_MOST = 50
 _CLOCKS_DIFFER_SECONDS = 900
 _OVER = frozenset({"SUCCEEDED", "PARTIALLY_SUCCEEDED", "CANCELLED", "EXPIRED"})
+_ENDED_WELL = frozenset({"SUCCEEDED", "PARTIALLY_SUCCEEDED"})
 _STATUSES = {
     1: (499, "CANCELLED"),
     2: (500, "UNKNOWN"),
@@ -94,7 +95,7 @@ class GeminiJobs:
         job = self._http.get(f"/{job_id}")
         state = str(_metadata(job).get("state")).rpartition("STATE_")[2]
         if state in _OVER:
-            return JobView(True)
+            return JobView(True, answered=_answered(job) if state in _ENDED_WELL else None)
         if state != "FAILED" and not job.get("done"):
             return JobView(False)
         error = job.get("error")
@@ -164,7 +165,7 @@ class GeminiJobs:
         query: dict[str, str | int] = {"pageSize": _PAGE}
         for _ in range(_PAGES_AT_MOST):
             page = self._http.get(path, **query)
-            yield from page.get(name) or ()
+            yield from listed(page, name)
             if not page.get("nextPageToken"):
                 return
             query["pageToken"] = str(page["nextPageToken"])
@@ -187,6 +188,13 @@ def _write(file: IO[bytes], lines: Iterable[JobLine]) -> str:
 def _metadata(job: JsonObject) -> JsonObject:
     metadata = job.get("metadata")
     return metadata if isinstance(metadata, dict) else {}
+
+
+def _answered(job: JsonObject) -> int | None:
+    """Numbers are written as texts, and those that are 0 left out."""
+    stats = _metadata(job).get("batchStats")
+    texts = [stats.get(f"{kind}RequestCount") for kind in ("successful", "failed")] if isinstance(stats, dict) else []
+    return sum(int(text) for text in texts if isinstance(text, str) and text.isdecimal()) or None
 
 
 def _results_file(job: JsonObject) -> str | None:

@@ -24,7 +24,7 @@ from batchyard.adapters.providers.provider_jobs import (
     Submission,
     VendorTrouble,
 )
-from batchyard.adapters.providers.vendor_http import VendorHttp
+from batchyard.adapters.providers.vendor_http import VendorHttp, listed
 from batchyard.core import exact_json
 from batchyard.core.json_types import JsonObject
 from batchyard.core.refusals import ErrorDetails, says_no_jobs
@@ -41,6 +41,7 @@ _FORGOTTEN = {"expires_after[anchor]": "created_at", "expires_after[seconds]": s
 """An input file whose job was never made, because its submitter died, goes by itself."""
 _OVER = frozenset({"completed", "failed", "expired", "cancelled", "success", "timeout_exceeded"})
 """In small letters, of all variants."""
+_ENDED_WELL = frozenset({"completed", "success"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +95,14 @@ class OpenAIJobs:
             metadata = job.get("metadata")
             is_named = isinstance(metadata, dict) and metadata.get("batchyard") == submission.name
             if is_named or (input_file is not None and job.get("input_file_id") == input_file):
-                found.append((_seconds(job), str(job["id"])))
+                found.append((_seconds(job), _text(job, "id")))
         return [job_id for _, job_id in sorted(found)]
 
     def look(self, job_id: str) -> JobView:
         job = self._job(job_id)
         status = str(job.get("status", "")).lower()
         if status != "failed":
-            return JobView(status in _OVER)
+            return JobView(status in _OVER, answered=_answered(job) if status in _ENDED_WELL else None)
         error = _error(job)
         code = error.code or "failed"
         return JobView(True, code, code in _MAY_PASS, says_no_jobs(error))
@@ -201,20 +202,19 @@ class OpenAIJobs:
             if self._shape.is_mistral:
                 query["page"] = number
             page = self._http.get_any(self._shape.jobs, **query)
-            jobs = page if isinstance(page, list) else page.get("data") or []
+            jobs = listed(page, "data")
             yield jobs
             is_last = isinstance(page, list) or not jobs or (not self._shape.is_mistral and not page.get("has_more"))
             if is_last:
                 return
-            query["after"] = str(jobs[-1]["id"])
+            query["after"] = _text(jobs[-1], "id")
             if self._shape.is_mistral:
                 del query["after"]
 
     def _file_of(self, submission: Submission) -> str | None:
-        page = self._http.get_any("/files")
-        files = page if isinstance(page, list) else page.get("data") or []
+        files = listed(self._http.get_any("/files"), "data")
         name = _file_name(submission)
-        return next((str(file["id"]) for file in files if file.get("filename") == name), None)
+        return next((_text(file, "id") for file in files if file.get("filename") == name), None)
 
 
 def _file_name(submission: Submission) -> str:
@@ -226,6 +226,14 @@ def _error(job: JsonObject) -> ErrorDetails:
     errors: Any = job.get("errors")
     listed = errors.get("data") if isinstance(errors, dict) else errors
     return ErrorDetails.of(listed[0] if isinstance(listed, list) and listed else None)
+
+
+def _answered(job: JsonObject) -> int | None:
+    """Of how many items the job's files have a line; Mistral has the counts among the job's fields."""
+    counts = job.get("request_counts")
+    names = ("completed", "failed") if isinstance(counts, dict) else ("succeeded_requests", "failed_requests")
+    numbers = [(counts if isinstance(counts, dict) else job).get(name) for name in names]
+    return sum(number for number in numbers if type(number) is int) or None
 
 
 def _seconds(job: JsonObject) -> int:

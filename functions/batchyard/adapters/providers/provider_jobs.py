@@ -94,12 +94,14 @@ class Submission:
 @dataclass(frozen=True, slots=True)
 class JobView:
     """`is_over`: nothing will change any more, and `results` has what there is. `error`: the code of what ended the
-    whole job; `may_pass`: such a job may be submitted again; `refuses_lane`: as in JobRefused."""
+    whole job; `may_pass`: such a job may be submitted again; `refuses_lane`: as in JobRefused. `answered`: of how many
+    items there are results; None if the vendor does not say, or what it says of such a job is not to be relied on."""
 
     is_over: bool
     error: str | None = None
     may_pass: bool = False
     refuses_lane: bool = False
+    answered: int | None = None
 
 
 class JobResult(NamedTuple):

@@ -148,6 +148,15 @@ class VendorHttp:
         return response
 
 
+def listed(page: Any, name: str) -> list[JsonObject]:
+    """The objects that a page of a list has: those of its member `name`, or the page is that list itself. Raises
+    VendorTrouble if it is something else."""
+    found = page.get(name) or [] if isinstance(page, dict) else page
+    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+        raise VendorTrouble(FailureReason.INVALID_RESPONSE, is_unknown=True)
+    return found
+
+
 def _lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
     rest, is_too_long = b"", False
     for chunk in chunks:
