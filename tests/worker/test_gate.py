@@ -108,9 +108,9 @@ def test_all_lanes_share_the_process() -> None:
 
 
 def test_long_calls_of_a_lane_leave_others_their_places() -> None:
-    """A lane whose calls take a minute has what it may of a process's eight places when another one comes: that begins
-    at once, gets each place that becomes free until it has half, and keeps those. Its two hundred calls of a second
-    take a minute, not one of the slow lane's each; and the slow lane has its half all the time."""
+    """A lane whose calls take a minute has what it may of a process's 64 places when another one comes: that begins at
+    once, gets each place that becomes free until it has half, and keeps those. Its 1,600 calls of a second take less
+    than two minutes, not one of the slow lane's each; and the slow lane has its half all the time."""
     in_flight: Counter[str] = Counter()
 
     async def one(gates: Gates, model: str, seconds: float) -> None:
@@ -122,19 +122,19 @@ def test_long_calls_of_a_lane_leave_others_their_places() -> None:
         gate.leave(call, OK, seconds)
 
     async def work() -> None:
-        both = gates(max_in_flight=8)
-        slow = [asyncio.create_task(one(both, "slow", 60.0)) for _ in range(8)]
+        both = gates(max_in_flight=64)
+        slow = [asyncio.create_task(one(both, "slow", 60.0)) for _ in range(64)]
         await asyncio.sleep(30)
-        slow += [asyncio.create_task(one(both, "slow", 60.0)) for _ in range(56)]
-        fast = [asyncio.create_task(one(both, "fast", 1.0)) for _ in range(200)]
+        slow += [asyncio.create_task(one(both, "slow", 60.0)) for _ in range(448)]
+        fast = [asyncio.create_task(one(both, "fast", 1.0)) for _ in range(1_600)]
         await asyncio.sleep(0.5)
-        assert in_flight == {"slow": 7, "fast": 1}
+        assert in_flight == {"slow": 62, "fast": 2}
         await asyncio.sleep(40)
-        assert in_flight == {"slow": 4, "fast": 4}
+        assert in_flight == {"slow": 32, "fast": 32}
         await asyncio.gather(*fast)
-        assert asyncio.get_running_loop().time() == pytest.approx(60 + 170 / 4, abs=2)
+        assert asyncio.get_running_loop().time() == pytest.approx(60 + 1_540 / 32, abs=2)
         await asyncio.sleep(61)
-        assert in_flight["slow"] == 7
+        assert in_flight["slow"] == 62
         for task in slow:
             task.cancel()
         await asyncio.gather(*slow, return_exceptions=True)

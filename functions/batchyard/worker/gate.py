@@ -21,13 +21,13 @@ from batchyard.core.turns import Turns
 
 _LONGEST_ADVISED_PAUSE_SECONDS = 1.0
 """A provider that has nothing left says when it has all again, which is later than when it has some."""
-_LEFT_TO_OTHERS = 8
-"""One in so many of a process's places."""
+_LEFT_TO_OTHERS = 32
+"""One in so many of a process's places. More would cost a lane that is alone its speed."""
 
 
 class Places:
     """The `count` calls that a process may have in flight. One that becomes free goes to the gate that has the fewest:
-    of two that always want more each has half, however long their calls take. The last eighth no gate gets for itself
+    of two that always want more each has half, however long their calls take. The last few no gate gets for itself
     alone: another one can begin before one of its calls has ended."""
 
     def __init__(self, count: int) -> None:
