@@ -48,8 +48,8 @@ def poll(job: HeldJob) -> int | None:
         return None
     except VendorTrouble as trouble:
         return wait_for_vendor(job, trouble)
-    if job.row.missing_since:
-        job.change(missing_since=0)
+    if job.row.missing_since or job.row.tries:
+        job.change(missing_since=0, tries=0)
     return _ended(job, view) if view.is_over else _wait_seconds(job)
 
 
