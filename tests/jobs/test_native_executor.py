@@ -344,6 +344,21 @@ def test_failures_that_do_not_follow_each_other_do_not_add_up(monkeypatch: pytes
     assert waits == [15] * 10
 
 
+def test_a_vendor_that_is_down_makes_no_job_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waits between two looks that fail grow to ten minutes, but end when the job has to give way to realtime."""
+    yard = Yard(seconds=None)
+
+    def fail(_: str) -> JobView:
+        raise VendorTrouble(FailureReason.SERVER_ERROR, is_unknown=False)
+
+    monkeypatch.setattr(yard.vendor, "look", fail)
+    row = attend(yard.refs[0], yard.tools)
+    while row is not None and row.state is JobState.RUNNING:
+        yard.now = float(row.due_at)
+        row = attend(yard.refs[0], yard.tools)
+    assert row is not None and (row.state, row.stop_at) == (JobState.STOPPING, ESCALATE_AT)
+
+
 def test_a_page_for_people_is_no_results(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the status 200, in the place of the results, for some minutes: they are asked for again."""
     yard = Yard()
