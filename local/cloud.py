@@ -88,18 +88,31 @@ class LocalCloud:
                 stdout=subprocess.PIPE,
                 stderr=log_file,
                 text=True,
+                start_new_session=True,  # a terminal's Ctrl-C is for the caller, who still wants to cancel its batch
             )
-        overdue = threading.Timer(START_SECONDS, self._process.kill)
-        overdue.start()
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        overdue.cancel()
+        try:
+            line = self._first_line()
+        except BaseException:  # Ctrl-C, too. It would hear of its parent's end only when it is ready
+            self._process.kill()
+            self.stop()
+            raise
         if not line:
             said = log_path.read_text()[-4000:]
             self.stop()
             raise LocalCloudError(f"the local cloud did not start:\n{said}")
         self.__dict__.update(json.loads(line))
         return self
+
+    def _first_line(self) -> str:
+        """What the process says when it is ready; empty if it ended, or was not ready in time."""
+        assert self._process is not None
+        assert self._process.stdout is not None
+        overdue = threading.Timer(START_SECONDS, self._process.kill)
+        overdue.start()
+        try:
+            return self._process.stdout.readline()
+        finally:
+            overdue.cancel()
 
     def stop(self) -> None:
         process, self._process = self._process, None

@@ -27,6 +27,8 @@ from local.options import FOR_PEOPLE, JOB_CLOCK_SPEED, SWEEPS_EVERY_SECONDS, pro
 
 TERMINAL = frozenset({"completed", "failed", "expired", "cancelled"})
 POLL_SECONDS = 0.3
+INTERRUPTED = 130
+"""What a shell expects of a program that Ctrl-C ended."""
 
 
 def main() -> int:
@@ -130,7 +132,7 @@ def cancelled_on_interrupt(client: OpenAI, batch: Batch) -> Iterator[None]:
     except KeyboardInterrupt:
         print(f"\ninterrupted: cancelling {batch.id}", file=sys.stderr)
         print(json.dumps(client.batches.cancel(batch.id).to_dict()["status"]), file=sys.stderr)
-        raise SystemExit(130) from None
+        raise SystemExit(INTERRUPTED) from None
 
 
 def say(text: str) -> None:
@@ -148,4 +150,8 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        code = main()
+    except KeyboardInterrupt:  # before there was a batch
+        code = INTERRUPTED
+    sys.exit(code)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -18,6 +19,7 @@ from batchyard.adapters.providers.provider_jobs import (
     JobMissing,
     JobRefused,
     JobResult,
+    JobView,
     Submission,
     VendorTrouble,
 )
@@ -319,6 +321,42 @@ def test_a_job_that_is_not_known_for_a_while_is_not_paid_twice(
     assert yard.results() == ALL_12
     assert not yard.realtime_paid
     assert [(row.reason, row.unheard, row.missing_since > 0) for row in yard.job_rows] == [(None, 0, call == "results")]
+
+
+def test_failures_that_do_not_follow_each_other_do_not_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every second look at a long job fails: each time the vendor is asked again as soon as after the first failure."""
+    yard = Yard(seconds=None, escalate_at=LATER)
+    actual, looks = yard.vendor.look, itertools.count()
+
+    def look(job_id: str) -> JobView:
+        if next(looks) % 2 == 0:
+            raise VendorTrouble(FailureReason.SERVER_ERROR, is_unknown=False)
+        return actual(job_id)
+
+    monkeypatch.setattr(yard.vendor, "look", look)
+    waits = []
+    for _ in range(20):
+        row = attend(yard.refs[0], yard.tools)
+        assert row is not None
+        if row.tries:
+            waits.append(row.due_at - yard.now)
+        yard.now = float(row.due_at)
+    assert waits == [15] * 10
+
+
+def test_a_vendor_that_is_down_makes_no_job_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waits between two looks that fail grow to ten minutes, but end when the job has to give way to realtime."""
+    yard = Yard(seconds=None)
+
+    def fail(_: str) -> JobView:
+        raise VendorTrouble(FailureReason.SERVER_ERROR, is_unknown=False)
+
+    monkeypatch.setattr(yard.vendor, "look", fail)
+    row = attend(yard.refs[0], yard.tools)
+    while row is not None and row.state is JobState.RUNNING:
+        yard.now = float(row.due_at)
+        row = attend(yard.refs[0], yard.tools)
+    assert row is not None and (row.state, row.stop_at) == (JobState.STOPPING, ESCALATE_AT)
 
 
 def test_a_page_for_people_is_no_results(monkeypatch: pytest.MonkeyPatch) -> None:

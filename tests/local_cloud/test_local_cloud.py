@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import concurrent.futures
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import httpx
 import pytest
@@ -715,6 +717,37 @@ def test_nothing_is_left_running(tmp_path: Path) -> None:
     eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
     with pytest.raises(OSError, match="refused"):
         urllib.request.urlopen(url, timeout=5)
+
+
+def test_a_terminals_ctrl_c_leaves_the_cloud_to_its_caller(local: LocalCloud) -> None:
+    """It goes to every process of the caller's group, and the cloud is in another: the demo can still cancel."""
+    assert local._process is not None
+    assert os.getpgid(local._process.pid) != os.getpgid(0)
+
+
+def test_a_start_that_is_interrupted_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C while the cloud starts ends its process, and no timer keeps the caller's."""
+    started: list[subprocess.Popen[str]] = []
+
+    class Interrupted:
+        def __init__(self, stdout: IO[str]) -> None:
+            self.close = stdout.close
+
+        def readline(self) -> str:
+            raise KeyboardInterrupt
+
+    def start(*arguments: Any, popen: type[subprocess.Popen[str]] = subprocess.Popen, **options: Any) -> Any:
+        process: Any = popen(*arguments, **options)
+        process.stdout = Interrupted(process.stdout)
+        started.append(process)
+        return process
+
+    monkeypatch.setattr(subprocess, "Popen", start)
+    with pytest.raises(KeyboardInterrupt):
+        LocalCloud().start()
+    assert started[0].poll() is not None
+    timers = [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
+    assert all(timer.finished.is_set() for timer in timers)
 
 
 @pytest.mark.parametrize(

@@ -47,10 +47,10 @@ def poll(job: HeldJob) -> int | None:
             job.change(state=JobState.COLLECTING, tries=0, reason="vanished")
         return None
     except VendorTrouble as trouble:
-        return wait_for_vendor(job, trouble)
-    if job.row.missing_since:
-        job.change(missing_since=0)
-    return _ended(job, view) if view.is_over else _wait_seconds(job)
+        return _while_in_time(job, wait_for_vendor(job, trouble))
+    if job.row.missing_since or job.row.tries:
+        job.change(missing_since=0, tries=0)
+    return _ended(job, view) if view.is_over else _while_in_time(job, job.seconds_to_next_poll())
 
 
 def job_id(job: HeldJob) -> str:
@@ -68,8 +68,8 @@ def _why_stop(job: HeldJob) -> str | None:
     return STUCK if job.tools.now >= _restart_at(job) else None
 
 
-def _wait_seconds(job: HeldJob) -> int:
-    wait = job.seconds_to_next_poll()
+def _while_in_time(job: HeldJob, wait: int) -> int:
+    """No longer than until the job would have to be stopped."""
     if job.row.state is JobState.STOPPING or job.entry is None:
         return wait
     now = job.tools.now
