@@ -705,11 +705,13 @@ def test_the_control_surface_knows_no_other_paths(local: LocalCloud) -> None:
         local._control("GET", "metre")
 
 
-def test_nothing_is_left_running(tmp_path: Path) -> None:
+@pytest.mark.parametrize("preload", [False, True], ids=["by itself", "as a fork"])
+def test_nothing_is_left_running(tmp_path: Path, preload: bool) -> None:
     """Stopping the cloud ends every process it started, frozen ones too."""
     templates = tmp_path / "stacks.json"
     templates.write_text(json.dumps(stacks()))
-    with LocalCloud(templates=templates, functions_path=PROBES, provider_url=NO_PROVIDER, account=None) as cloud:
+    options: dict[str, Any] = {"templates": templates, "functions_path": PROBES, "account": None, "preload": preload}
+    with LocalCloud(provider_url=NO_PROVIDER, **options) as cloud:
         pids = [cloud.invoke(name, {})["pid"] for name in ("echo", "narrow")]
         url = cloud.api_url
     eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
@@ -732,7 +734,8 @@ def test_a_template_without_a_grant_does_not_start(tmp_path: Path, resource: str
     del broken[1]["template"]["Resources"][resource]
     templates = tmp_path / "stacks.json"
     templates.write_text(json.dumps(broken))
-    cloud = LocalCloud(templates=templates, functions_path=PROBES, provider_url=NO_PROVIDER, account=None)
+    options = {"templates": templates, "functions_path": PROBES, "account": None, "preload": True}
+    cloud = LocalCloud(provider_url=NO_PROVIDER, **options)
     with pytest.raises(LocalCloudError, match=complaint):
         cloud.start()
 
