@@ -54,10 +54,10 @@ demo: $(READY) ## Run the main job on the local cloud: upload, create, wait, dow
 local: $(READY) ## The local cloud in the foreground on PORT (8787); writes .local/env
 	PORT=$(PORT) $(BIN)/python -m local
 
-# Files in their own order: the slow ones come first, and the quick ones fill up what is left at the end. Three workers
-# for two cores, because tests also wait.
+# Files in their own order: the slow ones come first, and the quick ones fill up what is left at the end. Four workers
+# for two cores, because the slow ones wait half of their time.
 test: $(READY) $(CLIENTS) browser lint ## Every test
-	$(BIN)/pytest -q -n 3 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -q -n 4 --dist loadfile --no-loadscope-reorder
 
 unit: $(READY) ## The quick tests: unit, property, steps, worker. No local cloud
 	$(BIN)/pytest -q -n 2 tests/unit tests/property tests/steps tests/worker tests/jobs tests/cli

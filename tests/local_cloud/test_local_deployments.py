@@ -11,7 +11,7 @@ def test_a_small_deployment_of_another_name_completes_a_batch() -> None:
     """In an account with a Lambda quota of 16 a batch completes; secrets, queues, functions and metrics bear the
     deployment's own name, and no grant is missing."""
     with (
-        LocalCloud(deployment="tests/infra/small.toml", environment=realtime_only()) as cloud,
+        LocalCloud(deployment="tests/infra/small.toml", environment=realtime_only(), preload=True) as cloud,
         Customer(cloud, "small") as customer,
     ):
         batch, checked = customer.run([chat_line(number) for number in range(40)])
