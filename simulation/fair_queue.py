@@ -35,6 +35,10 @@ class FairQueue:
         """As `Queues` has it."""
         return not self._messages
 
+    def has_visible(self, provider: str) -> bool:
+        """As `Queues` has it."""
+        return any(due_at <= self._clock() for due_at, _, _ in self._messages)
+
     def postpone(self, provider: str, receipt_handle: str, seconds: int) -> None:
         raise AssertionError("a record failed, though nothing here breaks but the provider")
 

@@ -33,14 +33,16 @@ def test_every_message_says_which_batch_it_is_of(aws: None, delay_seconds: int) 
 
 
 def test_whether_messages_wait(aws: None) -> None:
-    """Visible or delayed ones do; those that somebody received do not."""
+    """Visible or delayed ones do; those that somebody received do not. Only visible ones can be received now."""
     sqs = clients.client("sqs")
     url = sqs.create_queue(QueueName="openai")["QueueUrl"]
     queues = Queues(sqs, {"openai": url})
     assert queues.has_none_waiting("openai")
     queues.send([message("batch_1", 0)])
     assert not queues.has_none_waiting("openai")
+    assert queues.has_visible("openai")
     sqs.receive_message(QueueUrl=url, WaitTimeSeconds=2)
     assert queues.has_none_waiting("openai")
     queues.send([message("batch_1", 1)], 600)
     assert not queues.has_none_waiting("openai")
+    assert not queues.has_visible("openai")

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Set
 from dataclasses import replace
+from typing import Protocol
 
 import pytest
 
+from batchyard.adapters.aws.lanes import Counts
 from batchyard.adapters.aws.rosters import Rosters
 from batchyard.core.health import LaneHealth, LaneState
 from batchyard.core.keys import work_key
-from batchyard.core.lane_pace import RateChange, slot_of
+from batchyard.core.lane_pace import RateChange, WorkerReport, slot_of
 from batchyard.core.lanes import LaneId
 from batchyard.core.messages import ShardMessage
 from batchyard.core.retry import RetryAdvice
@@ -37,7 +39,9 @@ LANE = LaneId("openai", "m")
 OTHER_BATCH_ID = BATCH_ID[:-1] + "t"
 _ASKS_AT_MOST = 500
 
-Start = Callable[[Callable[[int, int], Awaitable[Outcome]]], Workshop]
+
+class Start(Protocol):
+    def __call__(self, behave: Callable[[int, int], Awaitable[Outcome]], *, rate: float | None = 100.0) -> Workshop: ...
 
 
 @pytest.fixture
@@ -45,11 +49,11 @@ def start() -> Iterator[Start]:
     """Makes a workshop around a provider's behaviour, on a lane whose rate is known: its shards are drawn."""
     made: list[Workshop] = []
 
-    def make(behave: Callable[[int, int], Awaitable[Outcome]]) -> Workshop:
+    def make(behave: Callable[[int, int], Awaitable[Outcome]], *, rate: float | None = 100.0) -> Workshop:
         shop = Workshop(memory_shards(), memory_objects(), ScriptedProvider(behave))
         made.append(shop)
         slot = slot_of(shop.clock())
-        shop.lanes.change_rate(LANE, RateChange(100.0, slot, slot))
+        shop.lanes.change_rate(LANE, RateChange(rate, slot, slot))
         return shop
 
     yield make
@@ -143,11 +147,34 @@ def test_a_batch_is_taken_up_though_the_roster_cannot_be_told(start: Start, monk
     assert row is not None and row.state is ShardState.SETTLED
 
 
+@pytest.mark.parametrize(
+    ("is_alone", "visible", "is_drawn"),
+    [
+        pytest.param(False, True, False, id="several, and messages wait"),
+        pytest.param(False, False, True, id="several, and others have handed back what waits"),
+        pytest.param(True, True, True, id="one alone"),
+    ],
+)
+def test_what_waits_is_received_before_a_lane_has_a_rate(
+    start: Start, is_alone: bool, visible: bool, is_drawn: bool
+) -> None:
+    """Several workers would all draw the same shards, and most of their claims be in vain. One that is alone would
+    stand still between two invocations."""
+    shop = start(after(1.0), rate=None)
+    if not is_alone:
+        other = WorkerReport(int(EPOCH), EPOCH, {}, int(EPOCH) + 600)
+        shop.lanes.report(LANE, "other", other, Counts(int(EPOCH), {}, {}, {}), [])
+    shop.queues.visible = visible
+    offer(shop, shop.message(4, number=1))
+    assert shop.work(shop.message(4)) == []
+    assert (shop.shards.get(BATCH_ID, 1) is not None) is is_drawn
+
+
 def test_who_has_handed_back_says_no_more_that_it_draws(start: Start) -> None:
     """Others would leave what it does not draw to it, for a minute at a time."""
     shop = start(after(1.0))
     message, seats = shop.message(4), Seats(10)
-    tools = DrawTools(shop.shards, Rosters(shop.shards._table), shop.draw, shop.watch_of)
+    tools = DrawTools(shop.shards, Rosters(shop.shards._table), shop.draw, shop.watch_of, shop.queues.has_visible)
     drawing = Drawing(tools, shop.runtime, seats, stop_at=EPOCH + INVOCATION_SECONDS, lease_seconds=60)
     share = shop.watch_of(message).share
 

@@ -104,12 +104,16 @@ class SentMessages:
     def __init__(self) -> None:
         self.sent: list[tuple[ShardMessage, int]] = []
         self.postponed: list[int] = []
+        self.visible = False
 
     def send(self, messages: Sequence[ShardMessage], delay_seconds: int = 0) -> None:
         self.sent += [(message, delay_seconds) for message in messages]
 
     def postpone(self, provider: str, receipt_handle: str, seconds: int) -> None:
         self.postponed.append(seconds)
+
+    def has_visible(self, provider: str) -> bool:
+        return self.visible
 
 
 class Workshop:

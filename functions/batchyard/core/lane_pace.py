@@ -38,7 +38,7 @@ _RELIEF_SECONDS = 6
 _NEWCOMERS_SHARE = 0.05
 _CALLS_PER_WORKER = 640
 """In flight, at which a worker costs little per call and still answers in time."""
-_FIRST_WORKERS = 4
+FIRST_WORKERS = 4
 _NEW_SLOTS = 2
 """So many workers begin with a lane, and others wait for that time, until it is known whether it has a rate. They miss
 nothing: calls in flight begin with a few, double at most while one lasts, and a few workers hold thousands."""
@@ -288,7 +288,7 @@ def _needed(pace: LanePace, now: float, part: float, usual_call_seconds: float) 
         return workers_needed(part * pace.rate, usual_call_seconds)
     first_at = min((report.since for report in pace.present(now).values()), default=0)
     is_new = slot_of(now) < slot_of(first_at) + _NEW_SLOTS
-    return _FIRST_WORKERS if is_new else None
+    return FIRST_WORKERS if is_new else None
 
 
 def wants_no_more(pace: LanePace, now: float) -> bool:

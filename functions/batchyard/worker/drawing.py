@@ -7,14 +7,17 @@ and takes up batches that nobody carries.
 
 Messages that many workers take from one queue come in no order, and most are handed back because the lane's rate needs
 few workers. Those few would run dry between messages; and while they stay, they receive none of batches that come
-later. A shard that was drawn keeps its message: whoever gets that finds the shard held or settled. So nothing is lost
-if its owner dies, and messages do not breed.
+later. On a new lane, of which no rate is known yet, several workers draw only what no longer waits in the queue.
+
+A shard that was drawn keeps its message: whoever gets that finds the shard held or settled. So nothing is lost if its
+owner dies, and messages do not breed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Set
 from dataclasses import dataclass, field
@@ -87,12 +90,13 @@ class Drawn:
 
 @dataclass(frozen=True, slots=True)
 class DrawTools:
-    """What shards are drawn with."""
+    """What shards are drawn with. `has_visible`: whether messages wait in the queue of a provider."""
 
     rows: Shards
     rosters: Rosters
     draw: Draw
     watch_of: Callable[[ShardMessage], LaneWatch]
+    has_visible: Callable[[str], bool]
 
 
 class Drawing:
@@ -117,6 +121,8 @@ class Drawing:
         self._seen_at: dict[_Name, float] = {}
         """When they were first seen so."""
         self._read_at = runtime.clock()
+        self._has_visible = False
+        self._queue_seen_at = -math.inf
         self._running: dict[asyncio.Task[None], None] = {}
         self._changed = asyncio.Event()
 
@@ -177,6 +183,7 @@ class Drawing:
     def _forget_tried(self) -> None:
         """What others had when it was tried is asked for once more: if they have handed it back since, its message
         stays away for as long as this worker said that it would draw."""
+        self._queue_seen_at = -math.inf
         for carried in self._carried.values():
             carried.tried = {message.shard.number for message in carried.ahead}
             carried.ask_at = 0.0
@@ -230,10 +237,12 @@ class Drawing:
         if self._clock() >= last_draw_at or not is_needed or watch.is_in_trouble:
             share.items_ahead.pop(batch_id, None)
             return False
+        if await self._receives_instead(carried.message):
+            return False
         if len(carried.ahead) < _FEW_AHEAD:
             await self._ask(carried)
         share.items_ahead[batch_id] = sum(message.shard.items for message in carried.ahead)
-        if not carried.ahead or not share.runs_short(batch_id):
+        if not carried.ahead or not share.runs_short(batch_id) or await self._receives_instead(carried.message):
             return False
         turn_since = None
         if self._seats.is_full:
@@ -245,6 +254,18 @@ class Drawing:
             await self._start(run, drawn)
             carried.since = turn_since or carried.since
         return True
+
+    async def _receives_instead(self, message: ShardMessage) -> bool:
+        """Whether items run short, but shards still come as messages. On a lane without a rate each worker gets others,
+        while all would draw the same ones: most claims would be in vain. A worker that is alone would only stand still
+        in between, and once there are many some of them hand back."""
+        share = self._tools.watch_of(message).share
+        if share.pace.rate is not None or not share.is_one_of_few or not share.runs_short(message.batch_id):
+            return False
+        if self._clock() >= self._queue_seen_at + _LOOK_SECONDS:
+            self._queue_seen_at = self._clock()
+            self._has_visible = await self._blocking(self._tools.has_visible, message.provider)
+        return self._has_visible
 
     def _pass_on_a_seat(self, carried: _Carried, few_items: float) -> bool:
         """Whether a seat of that batch is free for its next shard, because the run that has it will soon have started

@@ -19,6 +19,7 @@ from batchyard.core.advised_rates import AdvisedRate
 from batchyard.core.calls import Answer, ProviderReply
 from batchyard.core.lane_limits import LaneLimits, estimated_tokens, lower
 from batchyard.core.lane_pace import (
+    FIRST_WORKERS,
     REPORTED_AFTER_SECONDS,
     SLOT_SECONDS,
     LanePace,
@@ -165,6 +166,11 @@ class LaneShare:
     def stays_for(self, batch_id: str) -> bool:
         """Whether the lane has no use for others, but for this worker, be it for that batch."""
         return wants_no_more(self.pace, self._clock()) and not (self.is_surplus() or self.enough_others(batch_id))
+
+    @property
+    def is_one_of_few(self) -> bool:
+        """Whether this worker is not alone, but no more are there than begin a lane: so far as it has heard."""
+        return 1 < len(self.pace.present(self._clock()).keys() | {self._name}) <= FIRST_WORKERS
 
     def is_carried(self, batch_id: str) -> bool:
         """Whether another worker that is there has calls of that batch waiting."""

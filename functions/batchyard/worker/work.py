@@ -113,7 +113,13 @@ class Worker:
         """The ids of the records that failed. At `stop_at` (unix seconds) every shard is handed back."""
         invocation = Invocation(stop_at, meter)
         drawing = Drawing(
-            DrawTools(self._stores.rows, self._steps.rosters, self._steps.draw, self._upstreams.watch_of),
+            DrawTools(
+                self._stores.rows,
+                self._steps.rosters,
+                self._steps.draw,
+                self._upstreams.watch_of,
+                self._queues.has_visible,
+            ),
             self._runtime,
             self._seats,
             stop_at=stop_at,

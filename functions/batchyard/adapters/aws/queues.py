@@ -12,6 +12,7 @@ from batchyard.core.messages import ShardMessage
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.literals import QueueAttributeNameType
     from mypy_boto3_sqs.type_defs import SendMessageBatchRequestEntryTypeDef
 
 _ENTRIES_PER_CALL = 10
@@ -45,11 +46,15 @@ class Queues:
 
     def has_none_waiting(self, provider: str) -> bool:
         """Whether all messages there are in workers' hands, as far as SQS knows: neither visible nor delayed."""
-        reply = self._client.get_queue_attributes(
-            QueueUrl=self._urls[provider],
-            AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesDelayed"],
-        )
-        return all(int(count) == 0 for count in reply["Attributes"].values())
+        return self._count(provider, ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesDelayed"]) == 0
+
+    def has_visible(self, provider: str) -> bool:
+        """Whether somebody who receives now gets a message, as far as SQS knows."""
+        return self._count(provider, ["ApproximateNumberOfMessages"]) > 0
+
+    def _count(self, provider: str, attributes: Sequence[QueueAttributeNameType]) -> int:
+        reply = self._client.get_queue_attributes(QueueUrl=self._urls[provider], AttributeNames=attributes)
+        return sum(map(int, reply["Attributes"].values()))
 
     def _send(self, url: str, messages: Sequence[ShardMessage], delay_seconds: int) -> None:
         entries: list[SendMessageBatchRequestEntryTypeDef] = [
