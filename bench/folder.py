@@ -45,6 +45,11 @@ class FolderS3:
         self._path(request).write_bytes(Body)
         return {"ETag": '"folder"'}
 
+    def delete_objects(self, *, Delete: dict[str, Any], **request: Any) -> dict[str, Any]:  # noqa: N803
+        for deleted in Delete["Objects"]:
+            self._path(deleted).unlink(missing_ok=True)
+        return {}
+
     def create_multipart_upload(self, **request: Any) -> dict[str, Any]:
         self._path(request).write_bytes(b"")
         return {"UploadId": "folder"}
