@@ -428,6 +428,30 @@ def test_a_job_that_vanished_runs_in_realtime() -> None:
     assert [(row.reason, row.unheard) for row in yard.job_rows] == [("vanished", 12)]
 
 
+def test_results_that_came_are_kept_though_their_job_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The vendor hands over five of twelve, and then knows nothing of the job: the rest runs in realtime at once, and
+    nothing says that there were no results."""
+    yard = Yard()
+    look, results = yard.vendor.look, yard.vendor.results
+    handed_over: list[str] = []
+
+    def results_once(job_id: str) -> Iterator[bytes]:
+        handed_over.append(job_id)
+        yield from list(results(job_id))[:5]
+
+    def look_until_then(job_id: str) -> JobView:
+        if handed_over:
+            raise JobMissing("404")
+        return look(job_id)
+
+    monkeypatch.setattr(yard.vendor, "results", results_once)
+    monkeypatch.setattr(yard.vendor, "look", look_until_then)
+    yard.run()
+    assert yard.results() == ALL_12
+    assert len(yard.realtime_paid) == 7 and len(handed_over) == 1
+    assert [(row.reason, row.unheard) for row in yard.job_rows] == [(None, 7)]
+
+
 def test_a_job_that_is_found_and_has_no_results_is_not_found_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its submission was not answered, and its vendor does not hand its results over: another job is made, instead of
     the same one being looked for until the deadline."""
